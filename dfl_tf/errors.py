@@ -1,0 +1,55 @@
+"""The exception tree: every fault that a user can cause or meet.
+
+The command line prints such an error as one message and leaves with its `exit_code`
+(design decision 27); programming mistakes stay `ValueError` and `TypeError`.
+"""
+
+from __future__ import annotations
+
+
+class DflTfError(Exception):
+    """Something that the user can act on; the text says what, what was received and what to do."""
+
+    exit_code = 1
+
+
+class OptionError(DflTfError):
+    """One or more option values are unknown, out of range or in conflict."""
+
+    exit_code = 2
+
+
+class UsageError(DflTfError):
+    """The request itself makes no sense (wrong command, wrong model name, conflicting flags)."""
+
+    exit_code = 2
+
+
+class WorkspaceError(DflTfError):
+    """A folder or file of the workspace is missing, unreadable or not writable."""
+
+
+class FacesetError(WorkspaceError):
+    """A faceset (folder or pak) or a face file in it is unusable."""
+
+
+class ModelFileError(DflTfError):
+    """A model file is missing, damaged or does not fit."""
+
+
+class LegacyFormatError(ModelFileError):
+    """A file of the legacy program does not have the form that it must have."""
+
+
+class UnsafePickleError(LegacyFormatError):
+    """A pickle names something that is not on the short list of what model and face files hold."""
+
+
+class ExportError(DflTfError):
+    """An export could not be made or did not pass its verification."""
+
+
+class TrainingDiverged(DflTfError):  # noqa: N818 - the name says what happened
+    """The loss became NaN, infinite or collapsed; the last good save was kept."""
+
+    exit_code = 3

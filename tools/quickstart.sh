@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# From a fresh clone to a trained model: sets up .venv and runs the built-in demo.
+# Further arguments go to `dfl-tf demo` (e.g. --seconds 30).
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+bash "$here/tools/setup_venv.sh"
+exec "$here/${DFL_TF_VENV:-.venv}/bin/dfl-tf" demo "$@"

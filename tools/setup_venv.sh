@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Makes (or reuses) .venv with everything that running, testing and exporting needs, and installs the
+# project in place with its C++ op library. Used by quickstart.sh and test.sh; run it again at will.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+python="${PYTHON:-python3}"
+venv="${DFL_TF_VENV:-.venv}"
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+  echo "dfl_tf needs Python 3.11 or newer (found: $("$python" --version 2>&1 || echo none)); set PYTHON=/path/to/python3.11" >&2
+  exit 1
+fi
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+stamp="$venv/.dfl_tf_installed"
+want="$({ cat pyproject.toml setup.py ops/cc/* 2>/dev/null || true; } | sha256sum) ${PWD}"
+if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
+  echo "setting up $venv (a minute or two; TensorFlow is large) ..." >&2
+  pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
+  # Without an NVIDIA GPU the CPU wheel of the same TensorFlow is enough and four times smaller.
+  flavor=tensorflow
+  if [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] && ! command -v nvidia-smi >/dev/null 2>&1; then flavor=tensorflow-cpu; fi
+  FLAVOR="$flavor" "$venv/bin/python" - > "$venv/requirements.txt" <<'PY'
+import os, tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+extras = project["optional-dependencies"]
+wanted = project["dependencies"] + extras["dev"] + extras["export"] + extras["video"]
+print("setuptools>=77", "wheel", sep="\n")
+for line in wanted:
+    print(line.replace("tensorflow>", os.environ["FLAVOR"] + ">", 1) if line.startswith("tensorflow>") else line)
+PY
+  pip install --quiet -r "$venv/requirements.txt"
+  pip install --quiet --no-build-isolation --no-deps -e .
+  printf '%s' "$want" > "$stamp"
+fi

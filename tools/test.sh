@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Sets up .venv (reused if there), then lint, types, layer contracts, spelling and all tests.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+DFL_TF_NATIVE="${DFL_TF_NATIVE:-require}" bash tools/setup_venv.sh
+bin="${DFL_TF_VENV:-.venv}/bin"
+export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
+"$bin/ruff" check .
+"$bin/ruff" format --check .
+"$bin/mypy"
+PYTHONPATH=.:ops "$bin/lint-imports"
+"$bin/codespell" dfl_tf ops tests tools docs README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md
+"$bin/clang-format" --dry-run --Werror ops/cc/*.cc
+"$bin/python" -m pytest -n 2 --dist loadfile "$@"

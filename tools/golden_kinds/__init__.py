@@ -1,0 +1,1 @@
+"""How each kind of golden folder is run against the code: one module a kind."""

@@ -3,9 +3,10 @@
 
     python tools/compare_golden.py DIR [--json] [--only GLOB] [--jobs N] [--summary]
 
-DIR is a folder of one kind (`models`, `training`, `data`, `merge`: told by the files in it, not by its
-name) or a folder of such folders. Nothing about the cases is known beforehand. Exit code 0: every check
-within its tolerance; 1: a miss, a case that could not be run, or no case at all; 2: wrong usage.
+DIR is a folder of one kind (`models`, `training`, `data`, `merge`: told by the files in it, not by
+its name) or a folder of such folders. Nothing about the cases is known beforehand. Exit code 0:
+every check within its tolerance; 1: a miss, a case that could not be run, or no case at all;
+2: wrong usage.
 """
 
 from __future__ import annotations
@@ -133,7 +134,8 @@ def show(result: CaseResult) -> str:
     else:
         worst = result.worst
         assert worst is not None
-        detail = f"{worst.error:.3g} <= {worst.tolerance:.3g}  {worst.name} [{len(result.checks)} checks]"
+        detail = f"{worst.error:.3g} <= {worst.tolerance:.3g}  {worst.name}"
+        detail += f" [{len(result.checks)} checks]"
         missed = [c for c in result.checks if not c.passed]
         if missed:
             detail = "; ".join(
@@ -196,9 +198,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"no golden case found in {args.directory}", file=sys.stderr)
     else:
         checks = sum(len(r.checks) for r in results)
-        print(
-            f"{args.directory}: {len(results) - len(missed)} of {len(results)} cases pass ({checks} checks)"
-        )
+        passed = len(results) - len(missed)
+        print(f"{args.directory}: {passed} of {len(results)} cases pass ({checks} checks)")
     return 1 if missed or not results else 0
 
 

@@ -1,0 +1,385 @@
+"""AdaBelief and RMSprop as the legacy program has them, as Keras optimizers.
+
+They differ from Keras' own: no bias correction, epsilon outside the root, one clipping by the global
+norm of all gradients, an endless cosine of the rate, and learning-rate dropout (entries that do not move
+in this step). The arithmetic of a step is `dfl_tf_ops.optimizer_step`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from dfl_tf_ops import optimizer_step
+
+from dfl_tf.errors import ModelFileError
+
+_EPSILON = {"float16": 1e-3, "float32": 1e-6, "float64": 1e-6}
+_TWO_PI = 2 * 3.1415926535  # as the legacy program has it
+
+
+def cpu_placement(on_cpu: bool) -> contextlib.AbstractContextManager[Any]:
+    """Context in which variables are created in host memory, if `on_cpu` (``models_opt_on_gpu = n``).
+
+    Build the networks in it (their reads follow the variable, the layers' arithmetic does not) and
+    give the optimizer ``slots_on_cpu=True``.
+    """
+    return tf.device("CPU:0") if on_cpu else contextlib.nullcontext()
+
+
+class LegacyOptimizer(keras.optimizers.Optimizer):
+    """What AdaBelief and RMSprop share: rate, clipping, dropout, slots and their legacy names.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Stays a Python float: in a float32 variable it would be off by 2.5e-8 (training.md 10).
+        A traced `tf.function` keeps the value that it was traced with.
+    lr_dropout : float
+        Probability that an entry moves in a step; 1 = all move. Slots move always.
+    lr_cos : int
+        Period of the cosine in iterations; 0 = constant rate.
+    clipnorm : float
+        Bound of the global norm of the gradients of one `apply`; 0 = no clipping. (Keras' argument
+        of this name clips per variable; that one is never used.)
+    slots_on_cpu, dropout_on_cpu : bool
+        Create the slots, or draw the masks, on CPU:0.
+    seed : int
+        Key of the masks; a mask depends on seed, place of the variable in `build`, and iteration.
+
+    References
+    ----------
+    training.md 3, 9, 10; models.md 5.3; performance.md 4.
+    """
+
+    slot_names: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        learning_rate: float = 5e-5,
+        *,
+        lr_dropout: float = 1.0,
+        lr_cos: int = 0,
+        clipnorm: float = 0.0,
+        slots_on_cpu: bool = False,
+        dropout_on_cpu: bool = False,
+        seed: int = 0,
+        name: str = "src_dst_opt",
+    ) -> None:
+        # A callable keeps Keras from making a float32 variable of the rate.
+        super().__init__(learning_rate=lambda: self._rate, name=name)
+        self._rate = float(learning_rate)
+        self.lr_dropout = float(lr_dropout)
+        self.lr_cos = int(lr_cos)
+        self.clipnorm = float(clipnorm)
+        self.slots_on_cpu = slots_on_cpu
+        self.dropout_on_cpu = dropout_on_cpu
+        self.seed = int(seed)
+        self.inject_masks: Sequence[Any] | None = None  # test hook: one mask a built variable
+        self._slots: dict[str, list[Any]] = {}
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate before the cosine."""
+        return self._rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._rate = float(value)
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Fix the list of variables (all that this optimizer may ever move, in file order) and make slots."""
+        if self.built:
+            return
+        super().build(list(variables))
+        self._slots = {
+            slot: [self._add_slot(v, slot) for v in variables] for slot in self.slot_names
+        }
+
+    def _add_slot(self, variable: Any, slot: str) -> Any:
+        if not self.slots_on_cpu:
+            return self.add_variable_from_reference(variable, name=slot)
+        with tf.device("CPU:0"):
+            return self.add_variable(variable.shape, dtype=variable.dtype, name=slot)
+
+    def slot(self, slot: str, variable: Any) -> Any:
+        """Return the slot variable (`ms`, `vs` or `acc`) of one built variable."""
+        return self._slots[slot][self._get_variable_index(variable)]
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+        """Move variables along their gradients and count one iteration.
+
+        Parameters
+        ----------
+        grads : sequence of tensors
+            One a variable; all of them are computed before the first variable is written.
+        trainable_variables : sequence of variables, optional
+            A subset of the built ones (default: all). The others keep their value and their slots and
+            do not count in the norm.
+
+        Raises
+        ------
+        ValueError
+            If a variable is unknown or has no gradient.
+        """
+        if trainable_variables is None:
+            trainable_variables = self._trainable_variables
+        elif not self.built:
+            self.build(trainable_variables)
+        variables = list(trainable_variables)
+        self._check_variables_are_known(variables)
+        if len(grads) != len(variables):
+            raise ValueError(
+                f"{len(grads)} gradients for {len(variables)} variables of {self.name}."
+            )
+        lost = [v.name for v, g in zip(variables, grads, strict=True) if g is None]
+        if lost:
+            raise ValueError(f"{self.name}: no gradient for {', '.join(lost)}. Leave them out.")
+        indices = tuple(self._get_variable_index(v) for v in variables)
+        values = [_tf_variable(v) for v in variables]
+        slots = [[_tf_variable(self._slots[s][i]) for i in indices] for s in self.slot_names]
+        dtype = values[0].dtype
+        self.step(
+            [tf.cast(g, dtype) for g in grads],
+            values,
+            slots,
+            _tf_variable(self._iterations) + 1,
+            indices,
+        )
+        self._iterations.assign_add(1)
+
+    def step(
+        self,
+        grads: Sequence[tf.Tensor],
+        variables: Sequence[tf.Variable],
+        slots: Sequence[Sequence[tf.Variable]],
+        iteration: tf.Tensor,
+        indices: Sequence[int],
+    ) -> None:
+        """Update `variables` and `slots` (one list a slot name) as iteration `iteration` (first = 1).
+
+        It depends on nothing but its arguments and the settings, and does not count the iteration, so it
+        can be called for each replica's own copies.
+        """
+        dtype = variables[0].dtype
+        masks = self.inject_masks
+        dropout = optimizer_step.Dropout(
+            keep=self.lr_dropout,
+            seed=self.seed,
+            indices=tuple(indices),
+            device="CPU:0" if self.dropout_on_cpu else "",
+            masks=None if masks is None else [masks[i] for i in indices],
+        )
+        self._fused_step(
+            variables,
+            slots,
+            grads,
+            learning_rate=self.effective_rate(iteration, dtype),
+            clip_scale=self._clip_scale(grads),
+            step=iteration,
+            epsilon=_EPSILON[dtype.name],
+            dropout=dropout,
+        )
+
+    def _fused_step(self, variables: Any, slots: Any, grads: Any, **settings: Any) -> None:
+        raise NotImplementedError
+
+    def effective_rate(self, iteration: Any, dtype: tf.DType = tf.float32) -> tf.Tensor:
+        """Rate of an iteration (counted from 1): lr * (cos(t * 2 pi / lr_cos) + 1) / 2.
+
+        Computed in float32, for float64 variables in float64.
+        """
+        working = tf.float64 if dtype == tf.float64 else tf.float32
+        rate = tf.constant(self._rate, working)
+        if self.lr_cos:
+            t = tf.cast(iteration, working)
+            angle = t * tf.constant(_TWO_PI / self.lr_cos, working)
+            rate = rate * ((tf.cos(angle) + 1) / 2)
+        return tf.cast(rate, dtype)
+
+    def _clip_scale(self, grads: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Factor c/n for all gradients if their global norm n reaches c, else 1."""
+        one = tf.ones((), grads[0].dtype)
+        if not self.clipnorm:
+            return one
+        norm = optimizer_step.global_norm(grads)
+        bound = tf.constant(self.clipnorm, norm.dtype)
+        return tf.where(norm >= bound, bound / norm, one)
+
+    def zero_slots(self, variables: Sequence[Any]) -> None:
+        """Empty the slots of these variables; the counter goes on."""
+        for slot in self.slot_names:
+            for variable in variables:
+                value = self.slot(slot, variable)
+                value.assign(tf.zeros(value.shape, value.dtype))
+
+    def state_arrays(self, legacy_names: Sequence[str]) -> dict[str, npt.NDArray[Any] | np.int64]:
+        """Return counter and slots under their legacy keys, in file order.
+
+        Parameters
+        ----------
+        legacy_names : sequence of str
+            For each built variable its full legacy name, `encoder/down1/downs_0/conv1/weight:0`.
+
+        References
+        ----------
+        models.md 5.3.
+        """
+        self._check_names(legacy_names)
+        arrays: dict[str, npt.NDArray[Any] | np.int64] = {
+            "iters:0": np.int64(_tf_variable(self._iterations).numpy())
+        }
+        for slot in self.slot_names:
+            for name, value in zip(legacy_names, self._slots[slot], strict=True):
+                arrays[_slot_key(slot, name)] = np.asarray(value)
+        return arrays
+
+    def load_state_arrays(
+        self,
+        arrays: Mapping[str, Any],
+        legacy_names: Sequence[str],
+        *,
+        reset: Collection[str] = (),
+        optional: Collection[str] = (),
+    ) -> list[str]:
+        """Take up counter and slots saved by `state_arrays` or by the legacy program.
+
+        Parameters
+        ----------
+        arrays : mapping
+            Content of the optimizer's file. If it holds no slot of this class (the optimizer was
+            switched), the slots start empty and the counter goes on.
+        legacy_names : sequence of str
+            As in `state_arrays`.
+        reset, optional : collections of str
+            Scopes (`inter_AB`) whose slots start empty in any case, or if they are not in the file.
+
+        Returns
+        -------
+        list of str
+            What was started empty, one sentence each, for the log.
+
+        Raises
+        ------
+        ModelFileError
+            If slots are missing or have another number of elements, all of them named.
+        """
+        self._check_names(legacy_names)
+        messages: list[str] = []
+        faults: list[str] = []
+        updates: list[tuple[Any, npt.NDArray[Any]]] = []
+        switched = not any(k.startswith(tuple(f"{s}_" for s in self.slot_names)) for k in arrays)
+        if "iters:0" not in arrays:
+            faults.append("iters:0 is missing")
+        if switched:
+            messages.append(
+                f"{self.name}: the file holds no {'/'.join(self.slot_names)} slots (another optimizer "
+                "wrote it); the slots start empty, the iteration counter goes on."
+            )
+        for slot in self.slot_names:
+            for name, value in zip(legacy_names, self._slots[slot], strict=True):
+                scope, key = name.split("/", 1)[0], _slot_key(slot, name)
+                empty = switched or scope in reset or (scope in optional and key not in arrays)
+                if empty:
+                    updates.append((value, np.zeros(value.shape, value.dtype)))
+                    if not switched:
+                        messages.append(f"{self.name}: the slots of {scope} start empty.")
+                elif key not in arrays:
+                    faults.append(f"{key} is missing")
+                elif np.size(arrays[key]) != np.prod(value.shape, dtype=np.int64):
+                    shape = "x".join(map(str, value.shape))
+                    faults.append(f"{key} has shape {np.shape(arrays[key])}, not {shape}")
+                else:
+                    updates.append((value, np.reshape(arrays[key], value.shape)))
+        if faults:
+            raise ModelFileError(
+                f"optimizer state {self.name} does not fit the model: {'; '.join(faults)}. "
+                "Check the architecture options, or give up the slots of these parts with --reinit."
+            )
+        for value, array in updates:
+            value.assign(array)
+        self._iterations.assign(int(np.asarray(arrays["iters:0"])))
+        return list(dict.fromkeys(messages))
+
+    def _check_names(self, legacy_names: Sequence[str]) -> None:
+        if len(legacy_names) != len(self._trainable_variables):
+            raise ValueError(
+                f"{self.name} was built with {len(self._trainable_variables)} variables, "
+                f"got {len(legacy_names)} names."
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {
+            "learning_rate": self._rate,
+            "lr_dropout": self.lr_dropout,
+            "lr_cos": self.lr_cos,
+            "clipnorm": self.clipnorm,
+            "slots_on_cpu": self.slots_on_cpu,
+            "dropout_on_cpu": self.dropout_on_cpu,
+            "seed": self.seed,
+            "name": self.name,
+        }
+
+
+class AdaBelief(LegacyOptimizer):
+    """AdaBelief without bias correction; slots `ms` (mean) and `vs` (spread around it).
+
+    See `LegacyOptimizer` for the common parameters.
+    """
+
+    slot_names = ("ms", "vs")
+
+    def __init__(
+        self,
+        learning_rate: float = 5e-5,
+        *,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        **common: Any,
+    ) -> None:
+        super().__init__(learning_rate, **common)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+
+    def _fused_step(self, variables: Any, slots: Any, grads: Any, **settings: Any) -> None:
+        optimizer_step.adabelief_step(
+            variables, *slots, grads, beta_1=self.beta_1, beta_2=self.beta_2, **settings
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2}
+
+
+class RMSprop(LegacyOptimizer):
+    """RMSprop with epsilon outside the root; slot `acc`.
+
+    See `LegacyOptimizer` for the common parameters.
+    """
+
+    slot_names = ("acc",)
+
+    def __init__(self, learning_rate: float = 5e-5, *, rho: float = 0.9, **common: Any) -> None:
+        super().__init__(learning_rate, **common)
+        self.rho = rho
+
+    def _fused_step(self, variables: Any, slots: Any, grads: Any, **settings: Any) -> None:
+        optimizer_step.rmsprop_step(variables, *slots, grads, rho=self.rho, **settings)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "rho": self.rho}
+
+
+def _slot_key(slot: str, legacy_name: str) -> str:
+    return f"{slot}_{legacy_name.replace(':', '_')}:0"
+
+
+def _tf_variable(variable: Any) -> Any:
+    return variable.value if isinstance(variable, keras.Variable) else variable

@@ -1,0 +1,232 @@
+"""Faces of the fused optimizer ops, each with a TensorFlow-graph fallback of the same result.
+
+A step updates all variables of an optimizer at once. All gradients are arguments, so no variable is
+written before the last gradient is known (training.md 3.1). The learning-rate-dropout masks come from a
+counter-based generator and are the same bits in both ways (performance.md 4).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from dfl_tf_ops import native
+from dfl_tf_ops.reference.optimizers import TILE, keep_threshold
+
+_PHILOX = 1  # tf.random.Algorithm.PHILOX
+_NATIVE_DTYPES = (tf.float32, tf.float64)
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Learning-rate dropout of one step.
+
+    Parameters
+    ----------
+    keep : float
+        Probability that an entry of a variable moves; 1 moves all.
+    seed : int
+        Low 32 bits are the first word of the generator's key.
+    indices : tuple of int
+        For each variable of the step its number in the optimizer: the second word of the key.
+    device : str
+        Where the fallback draws ("" = with the variable); the fused op draws where it runs.
+    masks : sequence of arrays, optional
+        Given masks instead of drawn ones, one a variable of the step (tests); runs the fallback.
+    """
+
+    keep: float = 1.0
+    seed: int = 0
+    indices: tuple[int, ...] = ()
+    device: str = ""
+    masks: Sequence[Any] | None = None
+
+
+def dropout_mask(
+    shape: Sequence[int], keep: float, *, seed: int, index: int, step: Any
+) -> tf.Tensor:
+    """Draw the mask of one variable: bool tensor of `shape`, True = the entry moves.
+
+    References
+    ----------
+    performance.md 4; `reference.optimizers.dropout_mask` is the NumPy twin.
+    """
+    size = 1
+    for side in shape:
+        size *= int(side)
+    tiles = -(-size // TILE)
+    key = (seed & 0xFFFFFFFF) | (index & 0xFFFFFFFF) << 32
+    words = tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=[tiles * TILE],
+        key=tf.constant([key], tf.uint64),
+        counter=tf.stack([tf.constant(0, tf.uint64), tf.cast(step, tf.uint64)]),
+        alg=_PHILOX,
+        dtype=tf.uint32,
+    )
+    words = tf.transpose(tf.reshape(words, (tiles, TILE // 4, 4)), (0, 2, 1))
+    limit = keep_threshold(keep)
+    if limit > 0xFFFFFFFF:
+        return tf.ones(shape, tf.bool)
+    kept = tf.less(tf.reshape(words, (-1,))[:size], tf.constant(limit, tf.uint32))
+    return tf.reshape(kept, shape)
+
+
+def global_norm(tensors: Sequence[Any]) -> tf.Tensor:
+    """Square root of the sum of all squares of all tensors, a scalar of their dtype.
+
+    The fused op adds in float64 over fixed chunks, so its result does not depend on the number of threads.
+    """
+    dtype = tensors[0].dtype
+    if dtype in _NATIVE_DTYPES and _on_cpu(tensors) and (library := native.library()) is not None:
+        return library.dfl_tf_global_norm(list(tensors))
+    if dtype == tf.float16:
+        tensors = [tf.cast(t, tf.float32) for t in tensors]
+    total = tf.add_n([tf.reduce_sum(tf.square(t)) for t in tensors])
+    return tf.cast(tf.sqrt(total), dtype)
+
+
+def adabelief_step(
+    variables: Sequence[Any],
+    ms: Sequence[Any],
+    vs: Sequence[Any],
+    grads: Sequence[Any],
+    *,
+    learning_rate: Any,
+    clip_scale: Any,
+    step: Any,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-6,
+    dropout: Dropout = Dropout(),
+) -> None:
+    """Update `variables` and their slots `ms`, `vs` in place by one AdaBelief step.
+
+    Parameters
+    ----------
+    variables, ms, vs : sequence of tf.Variable
+        Same shapes and one dtype, pairwise.
+    grads : sequence of tf.Tensor
+        Gradients, unclipped, in the dtype of the variables.
+    learning_rate, clip_scale : scalar
+        Effective rate, and the factor that every gradient is multiplied by first.
+    step : int64 scalar
+        Counter after its increment (first step = 1); the masks depend on it.
+
+    References
+    ----------
+    training.md 3; performance.md 4.
+    """
+    dtype = variables[0].dtype
+    rate, scale = tf.cast(learning_rate, dtype), tf.cast(clip_scale, dtype)
+    library = _library_for(variables, dropout)
+    if library is not None:
+        library.dfl_tf_resource_apply_adabelief(
+            var=[v.handle for v in variables],
+            m=[v.handle for v in ms],
+            v=[v.handle for v in vs],
+            grad=list(grads),
+            learning_rate=rate,
+            clip_scale=scale,
+            step=tf.cast(step, tf.int64),
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            **_native_dropout(dropout, len(variables)),
+        )
+        return
+    b1, b2 = tf.constant(beta_1, dtype), tf.constant(beta_2, dtype)
+    rest_1, rest_2 = tf.constant(1 - beta_1, dtype), tf.constant(1 - beta_2, dtype)
+    for i, (var, m, v, grad) in enumerate(zip(variables, ms, vs, grads, strict=True)):
+        with tf.device(var.device):
+            g = grad * scale
+            new_m = b1 * m + rest_1 * g
+            new_v = b2 * v + rest_2 * tf.square(g - new_m)
+            delta = -rate * new_m / (tf.sqrt(new_v) + tf.constant(epsilon, dtype))
+            m.assign(new_m)
+            v.assign(new_v)
+            var.assign_add(_masked(delta, dropout, i, step))
+
+
+def rmsprop_step(
+    variables: Sequence[Any],
+    accs: Sequence[Any],
+    grads: Sequence[Any],
+    *,
+    learning_rate: Any,
+    clip_scale: Any,
+    step: Any,
+    rho: float = 0.9,
+    epsilon: float = 1e-6,
+    dropout: Dropout = Dropout(),
+) -> None:
+    """Update `variables` and their slots `accs` in place by one RMSprop step.
+
+    Parameters are those of `adabelief_step`.
+
+    References
+    ----------
+    training.md 3; performance.md 4.
+    """
+    dtype = variables[0].dtype
+    rate, scale = tf.cast(learning_rate, dtype), tf.cast(clip_scale, dtype)
+    library = _library_for(variables, dropout)
+    if library is not None:
+        library.dfl_tf_resource_apply_rmsprop(
+            var=[v.handle for v in variables],
+            acc=[v.handle for v in accs],
+            grad=list(grads),
+            learning_rate=rate,
+            clip_scale=scale,
+            step=tf.cast(step, tf.int64),
+            rho=rho,
+            epsilon=epsilon,
+            **_native_dropout(dropout, len(variables)),
+        )
+        return
+    decay, rest = tf.constant(rho, dtype), tf.constant(1 - rho, dtype)
+    for i, (var, acc, grad) in enumerate(zip(variables, accs, grads, strict=True)):
+        with tf.device(var.device):
+            g = grad * scale
+            new_acc = decay * acc + rest * tf.square(g)
+            delta = -rate * g / (tf.sqrt(new_acc) + tf.constant(epsilon, dtype))
+            acc.assign(new_acc)
+            var.assign_add(_masked(delta, dropout, i, step))
+
+
+def _masked(delta: tf.Tensor, dropout: Dropout, i: int, step: Any) -> tf.Tensor:
+    if dropout.masks is not None:
+        return delta * tf.cast(dropout.masks[i], delta.dtype)
+    if dropout.keep >= 1:
+        return delta
+    with tf.device(dropout.device) if dropout.device else contextlib.nullcontext():
+        mask = dropout_mask(
+            delta.shape, dropout.keep, seed=dropout.seed, index=dropout.indices[i], step=step
+        )
+    return tf.where(mask, delta, tf.zeros((), delta.dtype))
+
+
+def _library_for(variables: Sequence[Any], dropout: Dropout) -> Any | None:
+    """Return the fused ops if they can run on these variables: all on one CPU device, no given masks."""
+    if dropout.masks is not None or variables[0].dtype not in _NATIVE_DTYPES:
+        return None
+    if not _on_cpu(variables) or len({v.device for v in variables}) > 1:
+        return None
+    return native.library()
+
+
+def _native_dropout(dropout: Dropout, count: int) -> dict[str, Any]:
+    seed = dropout.seed & 0xFFFFFFFF
+    return {
+        "keep": dropout.keep,
+        "seed": seed,
+        "indices": list(dropout.indices) or list(range(count)),
+    }
+
+
+def _on_cpu(items: Sequence[Any]) -> bool:
+    """Whether nothing of this lies on an accelerator (a symbolic tensor without a device counts as CPU)."""
+    return all("device:" not in i.device or "device:CPU" in i.device for i in items)

@@ -1,0 +1,121 @@
+"""Masks drawn from landmarks: the face hull, the eyes, the mouth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Mask = npt.NDArray[np.float32]
+IntPoints = npt.NDArray[np.int64]
+
+# Sets of landmarks whose filled convex hulls make up the face (data.md 7.4).
+_HULL_PARTS: tuple[tuple[int, ...], ...] = (
+    (*range(9), 17),
+    (*range(8, 17), 26),
+    (17, 18, 19, 8),
+    (24, 25, 26, 8),
+    (*range(19, 25), 8),
+    (*range(17, 22), 27, *range(31, 36), 8),
+    (*range(22, 27), 27, *range(31, 36), 8),
+    tuple(range(27, 36)),
+)
+_EYES = (range(36, 42), range(42, 48))
+_INNER_LIPS = (range(60, 68),)
+
+
+def expand_eyebrows(landmarks: npt.ArrayLike, amount: float = 1.0) -> IntPoints:
+    """Move the eyebrows away from the eyes, so that the hull reaches up the forehead.
+
+    Parameters
+    ----------
+    landmarks : array_like, shape (68, 2)
+        Pixels; truncated toward zero first.
+    amount : float
+        `eyebrows_expand_mod` of the face file; 1 moves by half of the distance to the eye.
+
+    Returns
+    -------
+    ndarray, shape (68, 2), int64
+
+    References
+    ----------
+    data.md 7.4.
+    """
+    p = np.asarray(landmarks).astype(np.int64)
+    middle_left, middle_right = (p[36] + p[0]) // 2, (p[16] + p[45]) // 2
+    quarter_left, quarter_right = (p[36] + middle_left) // 2, (p[45] + middle_right) // 2
+    base_left = np.array([quarter_left, p[36], p[37], p[38], p[39]])
+    base_right = np.array([p[42], p[43], p[44], p[45], quarter_right])
+    left, right = p[17:22].copy(), p[22:27].copy()
+    p[17:22] = (left + amount * 0.5 * (left - base_left)).astype(np.int64)
+    p[22:27] = (right + amount * 0.5 * (right - base_right)).astype(np.int64)
+    return p
+
+
+def hull_mask(
+    shape: Sequence[int], landmarks: npt.ArrayLike, eyebrows_expand_mod: float = 1.0
+) -> Mask:
+    """Draw the face as the union of convex hulls of landmark groups.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        (height, width, …) of the picture.
+    landmarks : array_like, shape (68, 2)
+        Pixels; may lie outside of the picture.
+    eyebrows_expand_mod : float
+        See `expand_eyebrows`.
+
+    Returns
+    -------
+    ndarray, shape (height, width, 1), float32, 0 or 1
+
+    References
+    ----------
+    data.md 7.4.
+    """
+    points = expand_eyebrows(landmarks, eyebrows_expand_mod).astype(np.int32)
+    mask = np.zeros((shape[0], shape[1]), dtype=np.uint8)
+    for part in _HULL_PARTS:
+        cv2.fillConvexPoly(mask, cv2.convexHull(points[list(part)]), 1)
+    return mask.astype(np.float32)[:, :, None]
+
+
+def eyes_mask(shape: Sequence[int], landmarks: npt.ArrayLike) -> Mask:
+    """Draw both eyes, grown and softened; shape (height, width, 1), float32 (data.md 7.5)."""
+    return _soft_hulls(shape, landmarks, _EYES)
+
+
+def mouth_mask(shape: Sequence[int], landmarks: npt.ArrayLike) -> Mask:
+    """Draw the inside of the mouth, grown and softened; as `eyes_mask` (data.md 7.5)."""
+    return _soft_hulls(shape, landmarks, _INNER_LIPS)
+
+
+def _soft_hulls(shape: Sequence[int], landmarks: npt.ArrayLike, parts: Sequence[range]) -> Mask:
+    """Fill hulls, dilate by an ellipse of h/32, blur by a Gaussian of h/16.
+
+    Only the neighborhood of the drawn part is filtered: everything farther away than the reach of
+    both kernels is zero, and a crop edge that is no picture edge has only zeros to mirror.
+    """
+    height, width = shape[0], shape[1]
+    points = np.asarray(landmarks).astype(np.int32)
+    grow = max(1, height // 32)  # legacy leaves h < 32 undefined
+    blur = height // 16
+    blur = max(1, blur + 1 - blur % 2)
+    mask = np.zeros((height, width), dtype=np.float32)
+    drawn = np.concatenate([points[list(part)] for part in parts])
+    reach = grow + blur + 1
+    left, top = np.maximum(drawn.min(axis=0) - reach, 0)
+    right, bottom = np.minimum(drawn.max(axis=0) + reach + 1, (width, height))
+    if left >= right or top >= bottom:
+        return mask[:, :, None]
+    crop = np.zeros((bottom - top, right - left), dtype=np.uint8)
+    for part in parts:
+        cv2.fillConvexPoly(crop, cv2.convexHull(points[list(part)] - (left, top)), 1)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow))
+    soft = cv2.dilate(crop, kernel, iterations=1).astype(np.float32)
+    mask[top:bottom, left:right] = cv2.GaussianBlur(soft, (blur, blur), 0)
+    return mask[:, :, None]

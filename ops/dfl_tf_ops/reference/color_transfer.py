@@ -1,0 +1,160 @@
+"""Color transfer the straight way: NumPy, OpenCV and SciPy, as data.md 6.1 and 6.2 tell it.
+
+`source` is the image to change, `target` the one that supplies the colors: both (h, w, 3) float32,
+BGR, nominally in [0, 1]. `dfl_tf_ops.color_transfer` documents the parameters.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+FloatImage = npt.NDArray[np.float32]
+
+
+def rct(
+    source: FloatImage,
+    target: FloatImage,
+    source_mask: npt.NDArray[np.generic] | None = None,
+    target_mask: npt.NDArray[np.generic] | None = None,
+) -> FloatImage:
+    """Match mean and deviation of each Lab channel."""
+    lab = cv2.cvtColor(source, cv2.COLOR_BGR2LAB)
+    seen, wanted = lab.copy(), cv2.cvtColor(target, cv2.COLOR_BGR2LAB)
+    if source_mask is not None:
+        seen[source_mask[..., 0] < 0.5] = 0
+    if target_mask is not None:
+        wanted[target_mask[..., 0] < 0.5] = 0
+    for c in range(3):
+        deviation = seen[..., c].std()
+        ratio = wanted[..., c].std() / deviation if deviation >= 1e-6 else np.float32(1)
+        lab[..., c] = (lab[..., c] - seen[..., c].mean()) * ratio + wanted[..., c].mean()
+    lab = np.clip(lab, np.float32([0, -127, -127]), np.float32([100, 127, 127]))
+    return np.clip(cv2.cvtColor(lab, cv2.COLOR_LAB2BGR), 0, 1)
+
+
+def lct(source: FloatImage, target: FloatImage, variant: str = "pca") -> FloatImage:
+    """Match mean and covariance by a linear map; `variant` is "pca", "chol" or "sym"."""
+    source, target = np.atleast_3d(source), np.atleast_3d(target)
+    source_mean, target_mean = source.mean(0).mean(0), target.mean(0).mean(0)
+    source_cov = _regularized_covariance(source - source_mean)
+    target_cov = _regularized_covariance(target - target_mean)
+    if variant == "chol":
+        matrix = np.linalg.cholesky(target_cov) @ np.linalg.inv(np.linalg.cholesky(source_cov))
+    elif variant == "pca":
+        matrix = symmetric_root(target_cov) @ np.linalg.inv(symmetric_root(source_cov))
+    else:
+        root = symmetric_root(source_cov)
+        inverse = np.linalg.inv(root)
+        matrix = inverse @ symmetric_root(root @ target_cov @ root) @ inverse
+    out = (source - source_mean) @ matrix.T + target_mean
+    return np.clip(out, 0, 1).astype(np.float32)
+
+
+def _regularized_covariance(centered: FloatImage) -> npt.NDArray[np.float64]:
+    flat = centered.reshape(-1, centered.shape[-1]).astype(np.float64)
+    return flat.T @ flat / len(flat) + 1e-5 * np.eye(flat.shape[1])
+
+
+def symmetric_root(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Square root of a symmetric positive matrix; eigenvalues are clipped below at 2.22e-16."""
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * np.sqrt(np.maximum(values, np.finfo(np.float64).eps))) @ vectors.T
+
+
+def mkl(source: FloatImage, target: FloatImage) -> FloatImage:
+    """Match mean and covariance by the Monge-Kantorovitch linear map."""
+    a, b = source.reshape(-1, 3).astype(np.float64), target.reshape(-1, 3).astype(np.float64)
+    root = symmetric_root(np.cov(a, rowvar=False))
+    inverse = np.linalg.inv(root)
+    matrix = inverse @ symmetric_root(root @ np.cov(b, rowvar=False) @ root) @ inverse
+    out = (a - a.mean(0)) @ matrix + b.mean(0)
+    return np.clip(out.reshape(source.shape), 0, 1).astype(np.float32)
+
+
+def idt(
+    source: FloatImage, target: FloatImage, rotations: npt.NDArray[np.floating], bins: int = 256
+) -> FloatImage:
+    """Match histograms along the axes of one rotation after the other."""
+    d0, d1 = source.reshape(-1, 3).T, target.reshape(-1, 3).T
+    relaxation = 1 / len(rotations)
+    for rotation in rotations.astype(np.float32):
+        a, b = rotation @ d0, rotation @ d1
+        moved = np.empty_like(a)
+        for j in range(3):
+            span = (min(a[j].min(), b[j].min()), max(a[j].max(), b[j].max()))
+            count_a, edges = np.histogram(a[j], bins=bins, range=span)
+            count_b, _ = np.histogram(b[j], bins=bins, range=span)
+            share_a = count_a.cumsum().astype(np.float32)
+            share_b = count_b.cumsum().astype(np.float32)
+            share_a /= share_a[-1]
+            share_b /= share_b[-1]
+            f = np.interp(share_a, share_b, edges[1:])
+            moved[j] = np.interp(a[j], edges[1:], f, left=0, right=bins)
+        d0 = relaxation * np.linalg.solve(rotation, moved - a) + d0
+    return np.clip(d0.T.reshape(source.shape), 0, 1).astype(np.float32)
+
+
+def sot(
+    source: FloatImage,
+    target: FloatImage,
+    directions: npt.NDArray[np.floating],
+    *,
+    sigma_space: float = 16.0,
+    sigma_color: float = 5.0,
+) -> FloatImage:
+    """Sliced optimal transport, then the change smoothed by a bilateral filter. Not clipped."""
+    new = source.reshape(-1, 3).copy()
+    wanted = target.reshape(-1, 3)
+    for batch in directions:
+        advection = np.zeros_like(new)
+        for direction in batch:
+            direction = direction.astype(np.float32)
+            direction /= np.sqrt(np.sum(direction**2))
+            from_source = np.sum(new * direction, axis=-1)
+            from_target = np.sum(wanted * direction, axis=-1)
+            order_source, order_target = np.argsort(from_source), np.argsort(from_target)
+            step = from_target[order_target] - from_source[order_source]
+            for c in range(3):
+                advection[order_source, c] += step * direction[c]
+        new += advection / len(batch)
+    new = new.reshape(source.shape)
+    if sigma_space > 0:
+        new = source + cv2.bilateralFilter(new - source, 0, sigma_color, sigma_space)
+    return new
+
+
+def hist_match(source: FloatImage, target: FloatImage, threshold: float = 255) -> FloatImage:
+    """Match the histogram of each channel; values 0 ... 255."""
+    out = np.empty_like(source)
+    for c in range(source.shape[-1]):
+        _, place, counts = np.unique(source[..., c], return_inverse=True, return_counts=True)
+        values, target_counts = np.unique(target[..., c], return_counts=True)
+        quantiles = threshold * counts.cumsum() / counts.sum()
+        target_quantiles = 255 * target_counts.cumsum() / target_counts.sum()
+        mapped = np.interp(quantiles, target_quantiles, values)
+        out[..., c] = mapped[place.reshape(-1)].reshape(source.shape[:2])
+    return out
+
+
+def mix(source: FloatImage, target: FloatImage, directions: npt.NDArray[np.floating]) -> FloatImage:
+    """Lightness by `lct`, the two color axes by `sot`, on 8-bit Lab."""
+    source_8bit, target_8bit = to_uint8(source * 255), to_uint8(target * 255)
+    source_lab = cv2.cvtColor(source_8bit, cv2.COLOR_BGR2LAB)
+    target_lab = cv2.cvtColor(target_8bit, cv2.COLOR_BGR2LAB)
+    lightness = lct(source_lab[..., :1] / np.float32(255), target_lab[..., :1] / np.float32(255))
+    source_lab[..., 0] = target_lab[..., 0] = 100
+    moved = sot(
+        cv2.cvtColor(source_lab, cv2.COLOR_LAB2BGR).astype(np.float32),
+        cv2.cvtColor(target_lab, cv2.COLOR_LAB2BGR).astype(np.float32),
+        directions,
+    )
+    lab = cv2.cvtColor(to_uint8(moved), cv2.COLOR_BGR2LAB)
+    lab[..., 0] = to_uint8(lightness * 255)[..., 0]
+    return cv2.cvtColor(lab, cv2.COLOR_LAB2BGR).astype(np.float32) / 255
+
+
+def to_uint8(image: FloatImage) -> npt.NDArray[np.uint8]:
+    """Clip to 0 ... 255 and truncate."""
+    return np.clip(image, 0, 255).astype(np.uint8)

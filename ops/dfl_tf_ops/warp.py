@@ -1,0 +1,76 @@
+"""The dense sampling maps of the elastic warp."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Float32Array = npt.NDArray[np.float32]
+
+
+def dense_grid(nodes: npt.NDArray[np.float64], cell: int) -> tuple[Float32Array, Float32Array]:
+    """Interpolate node positions linearly to one sampling position a pixel.
+
+    The nodes lie at the corners of square cells. The legacy program enlarges them to
+    `m * cell` pixels by a linear resize and cuts off half a cell at each side; this gives the
+    same numbers without the detour.
+
+    Parameters
+    ----------
+    nodes : ndarray, shape (m, m), float64
+        Position along x of each node, in pixels; m is at least 2.
+    cell : int
+        Side of a cell, in pixels.
+
+    Returns
+    -------
+    map_x, map_y : ndarray, shape (s, s), float32, C-contiguous
+        Positions along x and along y; `map_y` is `map_x` transposed (kept for compatibility: the
+        displacements of both axes share one noise). s = m*cell - 2*(cell//2), which is one
+        pixel more than the picture if `cell` is odd.
+
+    Raises
+    ------
+    ValueError
+        If `nodes` is not square or `cell` is not positive.
+
+    References
+    ----------
+    data.md 5.
+    """
+    if nodes.ndim != 2 or nodes.shape[0] != nodes.shape[1] or nodes.shape[0] < 2:
+        raise ValueError(f"nodes must have shape (m, m) with m >= 2; received {nodes.shape}")
+    if cell < 1:
+        raise ValueError(f"cell must be at least 1; received {cell}")
+    size = nodes.shape[0] * cell - 2 * (cell // 2)
+    map_x = np.empty((size, size), dtype=np.float32)
+    map_y = np.empty((size, size), dtype=np.float32)
+    _fill_maps(np.ascontiguousarray(nodes, dtype=np.float64), cell, map_x, map_y)
+    return map_x, map_y
+
+
+@numba.njit("void(float64[:,::1], int64, float32[:,::1], float32[:,::1])", cache=True, nogil=True)
+def _fill_maps(
+    nodes: npt.NDArray[np.float64], cell: int, map_x: Float32Array, map_y: Float32Array
+) -> None:
+    count = nodes.shape[0]
+    size = map_x.shape[0]
+    low = np.empty(size, dtype=np.int64)
+    part = np.empty(size, dtype=np.float64)
+    for i in range(size):
+        place = np.float64(np.float32((i + cell // 2 + 0.5) / cell - 0.5))
+        place = min(max(place, 0.0), count - 1.0)
+        low[i] = min(np.int64(place), count - 2)
+        part[i] = place - low[i]
+    row = np.empty(count, dtype=np.float64)
+    for i in range(size):
+        top, down = low[i], part[i]
+        for k in range(count):
+            row[k] = nodes[top, k] * (1.0 - down) + nodes[top + 1, k] * down
+        for j in range(size):
+            left, right = low[j], part[j]
+            map_x[i, j] = np.float32(row[left] * (1.0 - right) + row[left + 1] * right)
+    for i in range(size):
+        for j in range(size):
+            map_y[i, j] = map_x[j, i]

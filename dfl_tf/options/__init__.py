@@ -1,0 +1,60 @@
+"""What a user can set: the one source of truth for flags, YAML, prompts, legacy keys and docs."""
+
+from __future__ import annotations
+
+from .amp import AMPOptions
+from .legacy import legacy_layer
+from .merge import MergeOptions
+from .quick96 import Quick96Options
+from .resolve import (
+    Effective,
+    Layer,
+    Resolved,
+    default,
+    effective,
+    effective_dict,
+    environment_layer,
+    from_mapping,
+    resolve,
+    to_legacy,
+)
+from .run import RunOptions
+from .saehd import SAEHDOptions
+from .schema import Machine, Options, OptionSpec, specs
+from .summary import Device, summary_text
+from .training import FaceSwapOptions, TrainingOptions
+from .xseg import XSegOptions
+
+OPTIONS: dict[str, type[TrainingOptions]] = {
+    cls.NAME: cls for cls in (SAEHDOptions, AMPOptions, Quick96Options, XSegOptions)
+}
+"""Class of options by model class."""
+
+__all__ = [
+    "OPTIONS",
+    "AMPOptions",
+    "Device",
+    "Effective",
+    "FaceSwapOptions",
+    "Layer",
+    "Machine",
+    "MergeOptions",
+    "OptionSpec",
+    "Options",
+    "Quick96Options",
+    "Resolved",
+    "RunOptions",
+    "SAEHDOptions",
+    "TrainingOptions",
+    "XSegOptions",
+    "default",
+    "effective",
+    "effective_dict",
+    "environment_layer",
+    "from_mapping",
+    "legacy_layer",
+    "resolve",
+    "specs",
+    "summary_text",
+    "to_legacy",
+]

@@ -1,0 +1,222 @@
+"""Options of a run: how a training goes, never stored with the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .schema import Options, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Options):
+    """How one run saves, shows, computes and stops."""
+
+    NAME: ClassVar[str] = "run"
+
+    save_every: float = option(
+        25.0,
+        "Save every N minutes.",
+        details="The whole set of model files is written as one transaction. More often costs "
+        "disk traffic.",
+        group="saving",
+        minimum=0.0,
+        unit="minutes",
+        ask="never",
+    )
+    save_every_iters: int = option(
+        0,
+        "Save every N iterations as well; 0 = by time only.",
+        group="saving",
+        minimum=0,
+        unit="iterations",
+        ask="never",
+    )
+    backup_now: bool = option(
+        False,
+        "Make a backup before the training begins.",
+        details="One more numbered folder in <model>_autobackups.",
+        group="saving",
+        ask="never",
+    )
+    backup_every: float = option(
+        0.0,
+        "Back up every N hours in this run; 0 = as autobackup_hour says.",
+        group="saving",
+        minimum=0.0,
+        unit="hours",
+        ask="never",
+    )
+    no_save: bool = option(
+        False,
+        "Write nothing to the model folder (for trials).",
+        details="The training is lost at the end.",
+        group="saving",
+        ask="never",
+    )
+    model_format: str = option(
+        "auto",
+        "Format of the model files: auto, legacy or native.",
+        details="auto keeps the format that was found and starts new models in the legacy format,"
+        " which DeepFaceLab opens. native is safetensors with a manifest.",
+        group="saving",
+        choices=("auto", "legacy", "native"),
+        ask="never",
+    )
+    reinit: tuple[str, ...] = option(
+        (),
+        "Parts of the model to start over, such as inter_B,GAN.",
+        details="The only way in which weights that were trained are replaced; the parts are "
+        "named as the model's files are.",
+        group="saving",
+        ask="never",
+        placeholder="PART,…",
+    )
+    preview_every: int = option(
+        0,
+        "Write a preview every N iterations; 0 = at each save.",
+        group="previews",
+        minimum=0,
+        unit="iterations",
+        ask="never",
+    )
+    preview_dir: str = option(
+        "",
+        "Folder for previews; empty = none.",
+        details="The pictures that DeepFaceLab shows in its window.",
+        group="previews",
+        ask="never",
+        placeholder="DIR",
+    )
+    no_preview: bool = option(False, "Make no previews at all.", group="previews", ask="never")
+    new_preview_sample: bool = option(
+        False,
+        "Draw new faces for the preview history.",
+        details="They are stored with the model, so that all pictures of a history show the same "
+        "faces.",
+        group="previews",
+        ask="never",
+    )
+    log_every: int = option(
+        0,
+        "Print the loss every N iterations; 0 = 1 on a terminal, else 50.",
+        group="logging",
+        minimum=0,
+        unit="iterations",
+        ask="never",
+    )
+    log_json: str = option(
+        "",
+        "Append one JSON line per logged iteration to this file.",
+        group="logging",
+        ask="never",
+        placeholder="FILE",
+    )
+    tensorboard: str = option(
+        "",
+        "Folder for TensorBoard events; empty = none.",
+        details="Needs the extra dfl-tf[tensorboard].",
+        group="logging",
+        ask="never",
+        placeholder="DIR",
+    )
+    stop_after: float = option(
+        0.0,
+        "Save and stop after N seconds; 0 = never.",
+        details="The program leaves with exit code 0.",
+        group="stopping",
+        minimum=0.0,
+        unit="seconds",
+        ask="never",
+    )
+    guard_collapse: bool = option(
+        True,
+        "Stop when the losses become NaN or run away.",
+        details="The last good save is kept and the program leaves with exit code 3.",
+        group="stopping",
+        ask="never",
+    )
+    seed: int | None = option(
+        None,
+        "Make the run reproducible on the same machine and thread count.",
+        details="Random numbers are drawn by position, so a resumed run goes on as an undisturbed"
+        " one would.",
+        group="numbers",
+        minimum=0,
+        ask="never",
+    )
+    precision: str = option(
+        "float32",
+        "Numbers the networks compute with.",
+        details="bfloat16 is about twice as fast on CPUs and GPUs that have it; weights, slots "
+        "and losses stay float32. float16 is for GPUs without bfloat16, float64 for "
+        "proofs. Models are stored as float32.",
+        group="numbers",
+        choices=("float32", "bfloat16", "float16", "float64"),
+        ask="never",
+    )
+    accumulate: int = option(
+        1,
+        "Batches whose gradients make one step.",
+        details="4 with a batch of 2 learns like a batch of 8, in the memory of 2 and the time of"
+        " 4.",
+        group="numbers",
+        minimum=1,
+        ask="never",
+    )
+    total_variation_axes: str = option(
+        "hw",
+        "Axes of the total variation in the GAN loss of SAEHD.",
+        details="hw is height and width; ch is what DeepFaceLab computed on GPUs (channel and "
+        "height).",
+        group="numbers",
+        choices=("hw", "ch"),
+        ask="never",
+    )
+    devices: str = option(
+        "",
+        "GPUs to use, such as 0,1; empty = the best one.",
+        group="devices",
+        ask="never",
+        placeholder="0,1,…",
+        flags=("--force-gpu-idxs",),
+    )
+    cpu: bool = option(
+        False, "Compute on the CPU only.", group="devices", ask="never", flags=("--cpu-only",)
+    )
+    xla: str = option(
+        "off",
+        "Compile the step with XLA: auto, on or off.",
+        details="auto compiles where it is known to pay. On a CPU it seldom does.",
+        group="devices",
+        choices=("auto", "on", "off"),
+        ask="never",
+    )
+    threads: int = option(
+        0, "Threads of TensorFlow; 0 = all cores.", group="devices", minimum=0, ask="never"
+    )
+    workers: int = option(
+        0,
+        "Threads that prepare faces; 0 = chosen by core count.",
+        group="devices",
+        minimum=0,
+        ask="never",
+    )
+    prefetch: int = option(
+        3,
+        "Batches prepared ahead.",
+        details="Each costs the memory of one batch.",
+        group="devices",
+        minimum=1,
+        maximum=64,
+        ask="never",
+    )
+    cache_mb: int = option(
+        512,
+        "Memory for decoded faces; 0 = none.",
+        details="A cached face need not be read and decoded again.",
+        group="devices",
+        minimum=0,
+        unit="MiB",
+        ask="never",
+    )

@@ -1,0 +1,253 @@
+"""Options of SAEHD."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .schema import Change, Machine, Value, option, words
+from .training import ALL_FACE_TYPES, FaceSwapOptions
+
+ARCHI = re.compile(r"(df|liae)(-[udtc]+)?")
+OLD_HD_ARCHI = re.compile(r"(df|liae)u?hd")
+NO_PRETRAIN = "off while pretraining"
+
+
+def is_whole_face(values: Mapping[str, Any]) -> bool:
+    """Faces that reach beyond the mask are the only ones for which masked training is a choice."""
+    return values.get("face_type") in ("wf", "head")
+
+
+def is_df(values: Mapping[str, Any]) -> bool:
+    """The code discriminator exists for df models only."""
+    return str(values.get("archi", "")).startswith("df")
+
+
+def archi_options(archi: str) -> str:
+    """Letters after the dash: "ud" for "liae-ud"."""
+    return archi.partition("-")[2]
+
+
+def resolution_step(archi: str) -> int:
+    """The resolution must be a multiple of this (models.md 2.6)."""
+    return 32 if set(archi_options(archi)) & {"d", "t"} else 16
+
+
+def archi_fault(archi: str) -> str | None:
+    """Say why an architecture string cannot be built, or None.
+
+    References: options.md 5, models.md 2.1.
+    """
+    if ARCHI.fullmatch(archi):
+        return None
+    if OLD_HD_ARCHI.fullmatch(archi):
+        return (
+            'is one of the "hd" graphs of 2020, which are other networks than the "-d" option; such '
+            "a model cannot be continued, use df or liae with -u, -d, -t, -c for a new one"
+        )
+    return (
+        "is no architecture; give df or liae, then optionally a dash and one or more of the "
+        'letters u, d, t, c, such as "liae-ud"'
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SAEHDOptions(FaceSwapOptions):
+    """SAEHD: the all-round model, df or liae."""
+
+    NAME: ClassVar[str] = "SAEHD"
+    STORED: ClassVar[tuple[str, ...]] = words(
+        "resolution face_type models_opt_on_gpu archi ae_dims e_dims d_dims d_mask_dims "
+        "masked_training eyes_mouth_prio uniform_yaw blur_out_mask adabelief lr_dropout "
+        "random_warp random_hsv_power true_face_power face_style_power bg_style_power ct_mode "
+        "clipgrad pretrain autobackup_hour write_preview_history target_iter random_src_flip "
+        "random_dst_flip batch_size gan_power gan_patch_size gan_dims"
+    )
+    QUESTIONS: ClassVar[tuple[str, ...]] = words(
+        "autobackup_hour write_preview_history target_iter random_src_flip random_dst_flip "
+        "batch_size resolution face_type archi ae_dims e_dims d_dims d_mask_dims masked_training "
+        "eyes_mouth_prio uniform_yaw blur_out_mask models_opt_on_gpu adabelief lr_dropout "
+        "random_warp random_hsv_power gan_power gan_patch_size gan_dims true_face_power "
+        "face_style_power bg_style_power ct_mode clipgrad pretrain"
+    )
+
+    resolution: int = option(
+        128,
+        "Side of the square that the networks see, in pixels.",
+        details="Detail of the result; time and memory grow with the square. Rounded down to a multiple of "
+        '16, with "d" in archi of 32; with "t" it must be a multiple of 32.',
+        label="Resolution",
+        group="architecture",
+        minimum=64,
+        maximum=640,
+        multiple_of=16,
+        ask="new",
+        unit="pixels",
+    )
+    face_type: str = option(
+        "f",
+        "How much of the head a face holds.",
+        details="h half, mf mid-half, f full, wf whole face (with forehead), head. Src and dst "
+        "must have been extracted at this size or larger. wf and head usually need XSeg "
+        "masks.",
+        label="Face type",
+        group="architecture",
+        choices=ALL_FACE_TYPES,
+        ask="new",
+    )
+    archi: str = option(
+        "liae-ud",
+        "Architecture: df or liae, with options after a dash.",
+        details="df keeps the src likeness better; liae copes better with different face shapes "
+        "and light. Letters: u brings more likeness, d doubles the resolution at the same"
+        " cost (better pretrained), t adds likeness, c is experimental.",
+        label="AE architecture",
+        group="architecture",
+        ask="new",
+        placeholder="ARCHI",
+    )
+    masked_training: bool = option(
+        True,
+        "Train only what lies inside the mask.",
+        details="For wf and head; other face types are always trained masked. Switch it off near "
+        "the end to let the model learn the area around the face as well.",
+        label="Masked training",
+        group="masks",
+        only_if=is_whole_face,
+    )
+    eyes_mouth_prio: bool = option(
+        False,
+        "Weigh eyes and mouth more.",
+        details="Repairs eye and teeth problems by an extra loss on these areas. Switch it on in "
+        "the first half of the training.",
+        label="Eyes and mouth priority",
+        group="masks",
+    )
+    adabelief: bool = option(
+        True,
+        "AdaBelief instead of RMSprop.",
+        details="Learns more per iteration and needs twice the slot memory. Switching empties the"
+        " slots of the optimizer; the iteration counter goes on.",
+        label="Use AdaBelief optimizer?",
+        group="optimizer",
+    )
+    random_hsv_power: float = option(
+        0.0,
+        "Random hue, saturation and light of the src input.",
+        details="0.05 is recommended: makes the model cope with other light in dst. Only the "
+        "network's input is changed, not the target. Off while pretraining.",
+        label="Random hue/saturation/light intensity",
+        group="faces",
+        minimum=0.0,
+        maximum=0.3,
+    )
+    true_face_power: float = option(
+        0.0,
+        "Strength of the true-face loss (df only); 0 = none.",
+        details="Discriminates the codes of src and dst, which makes the result more like src. "
+        "0.01 is typical; too much distorts expressions. Costs a small extra network. Off"
+        " while pretraining and for liae.",
+        label="'True face' power.",
+        group="style",
+        minimum=0.0,
+        maximum=1.0,
+        only_if=is_df,
+    )
+    face_style_power: float = option(
+        0.0,
+        "Make the predicted face take the colors of dst; 0 = not.",
+        details="Start with 0.001 to 0.1 after 10000 iterations, watch the preview, and have a "
+        "backup: it can ruin the model. Off while pretraining. Costs time.",
+        label="Face style power",
+        group="style",
+        minimum=0.0,
+        maximum=100.0,
+    )
+    bg_style_power: float = option(
+        0.0,
+        "Learn the area around the face from dst; 0 = not.",
+        details="2.0 is recommended where it is used. Same care as face_style_power. Off while "
+        "pretraining. Costs time.",
+        label="Background style power",
+        group="style",
+        minimum=0.0,
+        maximum=100.0,
+    )
+    pretrain: bool = option(
+        False,
+        "Train on the pretraining faces of many people.",
+        details="A pretrained model learns a pair in a fraction of the time. Needs the "
+        "pretraining faces (--pretrain-dir). Switching it off again starts at iteration 0"
+        " with fresh inters and keeps all else. Forces: no warp, flips on, even yaw, no "
+        "GAN, no dropout, no HSV, no style, no color transfer.",
+        label="Enable pretraining mode",
+        group="run",
+    )
+
+    @classmethod
+    def derived(
+        cls, key: str, values: Mapping[str, Any], proposed: Mapping[str, Any], machine: Machine
+    ) -> Value:
+        """A GPU of at least 4 GiB gets a batch of 8 (options.md 2)."""
+        if key == "batch_size":
+            memory = machine.weakest_gpu_gib
+            return 8 if memory is not None and memory >= 4 else 4
+        return super().derived(key, values, proposed, machine)
+
+    @classmethod
+    def reconcile(
+        cls, values: Mapping[str, Any], *, new: bool, given: Collection[str] = ()
+    ) -> list[Change]:
+        """Rules between resolution and archi, face type and mask, archi and true face."""
+        archi = str(values["archi"])
+        fault = archi_fault(archi)
+        if fault:
+            return [Change("archi", archi, fault, fault=True)]
+        changes = _fit_resolution(int(values["resolution"]), archi, new=new)
+        # an existing model may have been trained unmasked and goes on so; a new one may not begin
+        if not is_whole_face(values) and not values["masked_training"] and new:
+            reason = f"face_type {values['face_type']} is always trained masked"
+            changes.append(Change("masked_training", True, reason))
+        if not is_df(values) and values["true_face_power"] and (new or "true_face_power" in given):
+            changes.append(Change("true_face_power", 0.0, "a liae model has no true face"))
+        return changes
+
+    def overrides(self) -> dict[str, tuple[Value, str]]:
+        """Pretraining and architecture decide over these values (options.md 4)."""
+        forced: dict[str, tuple[Value, str]] = {}
+        if not is_df({"archi": self.archi}):
+            forced["true_face_power"] = (0.0, "a liae model has no true face")
+        if self.pretrain:
+            on = "on while pretraining"
+            forced |= {
+                key: (value, NO_PRETRAIN)
+                for key, value in (
+                    ("lr_dropout", "n"),
+                    ("random_warp", False),
+                    ("gan_power", 0.0),
+                    ("random_hsv_power", 0.0),
+                    ("face_style_power", 0.0),
+                    ("bg_style_power", 0.0),
+                    ("ct_mode", "none"),
+                )
+            }
+            for key in ("random_src_flip", "random_dst_flip", "uniform_yaw"):
+                forced[key] = (True, on)
+        return forced
+
+
+def _fit_resolution(resolution: int, archi: str, *, new: bool) -> list[Change]:
+    step = resolution_step(archi)
+    down = resolution // step * step
+    if down == resolution:
+        return []
+    if "d" in archi_options(archi) and new:
+        return [Change("resolution", down, f'"d" in archi {archi} needs a multiple of 32')]
+    reason = (
+        f"does not fit archi {archi}: it must be a multiple of {step}, {down} or {down + step}"
+        if new
+        else f"cannot be built with archi {archi}, which needs a multiple of {step}"
+    )
+    return [Change("resolution", resolution, reason, fault=True)]

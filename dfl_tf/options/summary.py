@@ -1,0 +1,82 @@
+"""The framed table that is printed at start and stored as summary.txt (workspace.md 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import schema
+
+SHOWN_IN_PRETRAIN: dict[str, Any] = {
+    "lr_dropout": "n",
+    "random_warp": False,
+    "gan_power": 0.0,
+    "random_hsv_power": 0.0,
+    "face_style_power": 0.0,
+    "bg_style_power": 0.0,
+    "uniform_yaw": True,
+}
+"""The values that the summary of a pretraining SAEHD shows in place of the stored ones."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A GPU as the summary names it."""
+
+    index: int
+    name: str
+    memory_gib: float
+
+
+def summary_text(
+    full_name: str,
+    iteration: int,
+    options: Mapping[str, Any],
+    devices: Sequence[Device] = (),
+) -> str:
+    """Write the summary, byte for byte as DeepFaceLab does.
+
+    Parameters
+    ----------
+    full_name : str
+        Name with class, "new_SAEHD"; "XSeg" for XSeg.
+    iteration : int
+    options : mapping
+        The legacy dictionary, in its order. While `pretrain` is on in a SAEHD model, the forced
+        values are shown.
+    devices : sequence of Device
+        GPUs in use; empty = the CPU.
+
+    Returns
+    -------
+    str
+        Lines joined by a newline, none at the end.
+
+    References: workspace.md 8, models.md 5.9.
+    """
+    shown = {key: schema.plain(value) for key, value in options.items()}
+    if shown.get("pretrain") and "archi" in shown:
+        shown |= {key: value for key, value in SHOWN_IN_PRETRAIN.items() if key in shown}
+    names = [*shown] or [""]
+    width_name = max(17, *(len(name) for name in names), 0) + 1
+    texts = [full_name, str(iteration), *map(str, shown.values())]
+    width_value = max(len(text) for text in [*texts, *(device.name for device in devices)]) + 1
+    total = width_name + width_value + 2
+
+    def row(name: str, value: Any) -> str:
+        return f"=={name:>{width_name}}: {value!s:<{width_value}}=="
+
+    # Python's format puts an odd fill character to the right; str.center may put it to the left
+    blank = f"=={'':{total}}=="
+    lines = [f"=={' Model Summary ':=^{total}}==", blank, row("Model name", full_name), blank]
+    lines += [row("Current iteration", iteration), blank]
+    lines += [f"=={' Model Options ':-^{total}}==", blank]
+    lines += [row(name, value) for name, value in shown.items()]
+    lines += [blank, f"=={' Running On ':-^{total}}==", blank]
+    for device in devices:
+        lines += [row("Device index", device.index), row("Name", device.name)]
+        lines.append(row("VRAM", f"{device.memory_gib:.2f}GB"))
+    if not devices:
+        lines.append(row("Using device", "CPU"))
+    return "\n".join([*lines, blank, f"=={'':=^{total}}=="])

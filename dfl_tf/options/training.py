@@ -1,0 +1,255 @@
+"""What several models share: housekeeping of all, and what SAEHD and AMP have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .schema import Machine, Options, Value, option
+
+SHARED_FACE_TYPES = ("f", "wf", "head")
+ALL_FACE_TYPES = ("h", "mf", "f", "wf", "head")
+COLOR_TRANSFERS = ("none", "rct", "lct", "mkl", "idt", "sot")
+
+
+def gan_is_on(values: Mapping[str, Any]) -> bool:
+    """The two GAN questions are asked only when there is a GAN."""
+    return bool(values.get("gan_power"))
+
+
+def batch_for_devices(batch_size: int, devices: int) -> int:
+    """Round a batch so that every device gets the same share: g * max(1, x // g) (options.md 2)."""
+    return devices * max(1, batch_size // devices)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(Options):
+    """What every model has. Quick96 and XSeg store it only where it differs from the default."""
+
+    autobackup_hour: int = option(
+        0,
+        "Back up the model every N hours of training; 0 = never.",
+        details="Whole sets of model files with previews, in <model>_autobackups/01 (newest) to "
+        "24. Checked at each save. Costs up to 24 times the size of the model on disk.",
+        label="Autobackup every N hour",
+        group="run",
+        minimum=0,
+        maximum=24,
+        unit="hours",
+        legacy_range="0..24 shown, not enforced",
+    )
+    write_preview_history: bool = option(
+        False,
+        "Keep a picture of the progress every few iterations.",
+        details="Written to <model>_history/, always of the same faces, so that a time lapse can "
+        "be made. Costs disk space and a moment per picture, nothing else.",
+        label="Write preview history",
+        group="run",
+    )
+    target_iter: int = option(
+        0,
+        "Stop, save and exit at this iteration; 0 = train until stopped.",
+        details="The program leaves with exit code 0 when the model has reached it, and at once "
+        "when it already has.",
+        label="Target iteration",
+        group="run",
+        minimum=0,
+        unit="iterations",
+    )
+    batch_size: int = option(
+        4,
+        "Faces of each person per iteration.",
+        details="Larger batches give a steadier gradient and cost memory and time in proportion. "
+        "Lower it first when memory runs out. With several devices it is rounded down to "
+        "a multiple of their number.",
+        label="Batch_size",
+        group="run",
+        minimum=1,
+        legacy_range="0 or more (0 = one per device)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceSwapOptions(TrainingOptions):
+    """What SAEHD and AMP share."""
+
+    random_src_flip: bool = option(
+        False,
+        "Mirror src faces at random.",
+        details="Doubles the poses of a small src set, but also mirrors what is not symmetric "
+        "(moles, parting). Leave it off when src covers all directions. Forced on while "
+        "pretraining.",
+        label="Flip SRC faces randomly",
+        group="faces",
+    )
+    random_dst_flip: bool = option(
+        True,
+        "Mirror dst faces at random.",
+        details="Makes the result more general when src has few poses. Without effect on the "
+        "speed. Forced on while pretraining.",
+        label="Flip DST faces randomly",
+        group="faces",
+    )
+    models_opt_on_gpu: bool = option(
+        True,
+        "Keep weights and optimizer on the GPU.",
+        details="No: they live in main memory, which frees GPU memory for a larger network at the"
+        " price of slower iterations. Without a GPU it has no effect. The numbers learned"
+        " are the same.",
+        label="Place models and optimizer on GPU",
+        group="devices",
+    )
+    ae_dims: int = option(
+        256,
+        "Width of the bottleneck.",
+        details="How much the model can tell apart: raise it when expressions or eye directions "
+        "are not reproduced. Costs memory (also for the optimizer) and a little time.",
+        label="AutoEncoder dimensions",
+        group="architecture",
+        minimum=32,
+        maximum=2048,
+        ask="new",
+        legacy_range="32..1024",
+    )
+    e_dims: int = option(
+        64,
+        "Base channels of the encoder.",
+        details="More channels see finer detail of the input face; time grows with the square.",
+        label="Encoder dimensions",
+        group="architecture",
+        minimum=16,
+        maximum=256,
+        even=True,
+        ask="new",
+    )
+    d_dims: int = option(
+        64,
+        "Base channels of the decoder.",
+        details="Sharpness of the result; the dearest of the dimensions in time and memory.",
+        label="Decoder dimensions",
+        group="architecture",
+        minimum=16,
+        maximum=256,
+        even=True,
+        ask="new",
+    )
+    d_mask_dims: int = option(
+        22,
+        "Base channels of the mask decoder.",
+        details="About a third of d_dims is enough. Raise it when masks are cut coarsely. The "
+        "default is a third of the d_dims that was proposed, not of the one chosen in the"
+        " same run (as in DeepFaceLab).",
+        label="Decoder mask dimensions",
+        group="architecture",
+        minimum=16,
+        maximum=256,
+        even=True,
+        ask="new",
+    )
+    uniform_yaw: bool = option(
+        False,
+        "Draw faces evenly over head directions.",
+        details="Helps when profiles are blurred because most faces look at the camera. Frontal "
+        "faces are then seen less often. Forced on while pretraining.",
+        label="Uniform yaw distribution of samples",
+        group="faces",
+    )
+    blur_out_mask: bool = option(
+        False,
+        "Blur what lies around the mask in the training faces.",
+        details="Takes the hard edge out of the background next to the face, so that the mask's "
+        "border gets cleaner. Needs masks of the same XSeg model on src and dst. Costs "
+        "one wide blur per batch.",
+        label="Blur out mask",
+        group="masks",
+    )
+    lr_dropout: str = option(
+        "n",
+        "Learning-rate dropout.",
+        details="y: each step updates a random 30 % of the weights, and the rate swings with a "
+        "period of 500 iterations. Sharpens more than plain training and steadies the "
+        "last phase: switch it on when the losses hardly fall any more, before the GAN. "
+        "cpu: the random masks are drawn on the CPU, which saves GPU memory and costs "
+        "time (SAEHD only; AMP treats it as y). Off while pretraining.",
+        label="Use learning rate dropout",
+        group="optimizer",
+        choices=("n", "y", "cpu"),
+    )
+    random_warp: bool = option(
+        True,
+        "Distort the input faces at random.",
+        details="Needed at first, so that src expressions generalise to dst. Switch it off when "
+        "the faces are well formed, to gain detail. Off while pretraining. In a liae "
+        "model switching it off also stops the training of inter_AB.",
+        label="Enable random warp of samples",
+        group="faces",
+    )
+    gan_power: float = option(
+        0.0,
+        "Strength of the adversarial detail loss; 0 = none.",
+        details="Brings out fine skin detail at the very end (about 0.1). Start it only when "
+        "random_warp is off and lr_dropout has run; back up first, for artifacts do not "
+        "go away again. Costs a second network, so memory and time. Off while "
+        "pretraining.",
+        label="GAN power",
+        group="gan",
+        minimum=0.0,
+        maximum=10.0,
+        legacy_range="0..5 (MVE fork: 0..10)",
+    )
+    gan_patch_size: int = option(
+        16,
+        "Patch size of the GAN in pixels.",
+        details="How large a piece of the face the discriminator judges. Larger is of higher "
+        "quality and needs more memory. The default is an eighth of the resolution. A "
+        "change starts the discriminator over.",
+        label="GAN patch size",
+        group="gan",
+        minimum=3,
+        maximum=640,
+        unit="pixels",
+        only_if=gan_is_on,
+    )
+    gan_dims: int = option(
+        16,
+        "Base channels of the GAN.",
+        details="4..64 is usual, 16 recommended, 12 to 14 saves memory. "
+        "A change starts the discriminator over.",
+        label="GAN dimensions",
+        group="gan",
+        minimum=4,
+        maximum=512,
+        only_if=gan_is_on,
+        legacy_range="4..512 (MVE fork: 4..64)",
+    )
+    ct_mode: str = option(
+        "none",
+        "Color transfer from a random dst face to each src face.",
+        details="Makes the colors of the result follow dst. rct is the usual choice; lct and mkl "
+        "are milder and cheaper; idt and sot follow the distribution closest and cost the"
+        " most time per face. No effect while pretraining.",
+        label="Color transfer for src faceset",
+        group="faces",
+        choices=COLOR_TRANSFERS,
+    )
+    clipgrad: bool = option(
+        False,
+        "Clip gradients to a global norm of 1.",
+        details="Makes a collapse of the model less likely; costs a little time. Advisable with "
+        "the GAN or the style losses.",
+        label="Enable gradient clipping",
+        group="optimizer",
+    )
+
+    @classmethod
+    def derived(
+        cls, key: str, values: Mapping[str, Any], proposed: Mapping[str, Any], machine: Machine
+    ) -> Value:
+        """Defaults of the mask decoder and of the GAN patch follow other values (options.md 2)."""
+        if key == "gan_patch_size":
+            return int(values["resolution"]) // 8
+        if key == "d_mask_dims":
+            third = int(proposed["d_dims"]) // 3
+            return third + third % 2
+        return None

@@ -1,0 +1,359 @@
+"""One predicted face put back into its frame."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from dfl_tf_ops.color_transfer import hist_match
+
+from dfl_tf.face import FaceType, align_matrix, hull_mask
+from dfl_tf.merge.colors import ColorDraws, recolor
+from dfl_tf.merge.degrade import bicubic_degrade, color_degrade, denoise
+from dfl_tf.merge.masks import (
+    SMALLEST,
+    combine_masks,
+    mask_is_large_enough,
+    resize_cubic,
+    seamless_mask,
+    soften_mask,
+)
+from dfl_tf.merge.motion import NO_MOTION, Motion
+from dfl_tf.merge.pixels import Frame
+from dfl_tf.merge.sharpen import blur_or_sharpen, motion_blur
+from dfl_tf.merge.warping import Floats, Region, Unwarp, crop_region, warp, whole_frame
+from dfl_tf.options import MergeOptions
+
+log = logging.getLogger(__name__)
+
+Prediction = tuple[Floats, Floats, Floats]
+"""Face (size, size, 3) and the masks learned-prd and learned-dst (size, size)."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What is asked while a face is merged; all take and give float32 BGR in [0, 1].
+
+    `predict` takes (size, size, 3) and gives a `Prediction`; `segment` (XSeg) takes (256, 256, 3)
+    and gives a mask (256, 256); `enhance` (super resolution) takes (size, size, 3) and gives the
+    face with four times the side.
+    """
+
+    predict: Callable[[Floats], Prediction]
+    size: int
+    segment: Callable[[Floats], Floats] | None = None
+    enhance: Callable[[Floats], Floats] | None = None
+
+
+@dataclass(frozen=True)
+class MergedFace:
+    """A frame with one face merged, as far as it differs from the frame.
+
+    Attributes
+    ----------
+    image : ndarray, shape (h, w, 3), float32 BGR
+        The region; raw-predict: the aligned face.
+    mask : ndarray, shape (h, w, 1), float32
+        What of it is the new face.
+    region : Region
+        Where they lie; outside of it the frame is unchanged and the mask 0.
+    """
+
+    image: Floats
+    mask: Floats
+    region: Region
+
+
+class FaceCrop:
+    """A face cut out of its frame: matrices, region, aligned picture and masks.
+
+    References
+    ----------
+    merge.md 3, steps 1 to 3.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        landmarks: npt.NDArray[np.floating],
+        settings: MergeOptions,
+        face_type: FaceType,
+        size: int,
+    ):
+        self.frame, self.landmarks, self.face_type = frame, landmarks, face_type
+        self.network_size = size
+        self.mask_size = size * 4
+        self.size = size * 4 if settings.super_resolution_power != 0 else size
+        scale = 1.0 + 0.01 * settings.output_face_scale
+        self.matrix = align_matrix(landmarks, self.size, face_type, 1.0)
+        self.paste_matrix = align_matrix(landmarks, self.size, face_type, scale)
+        self.mask_matrix = self.paste_matrix
+        if self.mask_size != self.size:
+            self.mask_matrix = align_matrix(landmarks, self.mask_size, face_type, scale)
+        self.region = crop_region(
+            frame.shape,
+            (
+                (self.matrix, self.size),
+                (self.paste_matrix, self.size),
+                (self.mask_matrix, self.mask_size),
+            ),
+        )
+        self.pixels = frame.floats(self.region)
+        self._canvas = frame.canvas(self.region, self.pixels)
+        self.target = np.clip(warp(self._canvas, self.matrix, self.size), 0, 1)
+
+    @cached_property
+    def hull(self) -> Floats:
+        """The mask of the landmarks' hull in the crop, (size, size)."""
+        in_frame = hull_mask(self.frame.shape, self.landmarks)[:, :, 0]
+        return np.clip(warp(in_frame, self.matrix, self.size), 0, 1)
+
+    @property
+    def network_input(self) -> Floats:
+        """The aligned face at the size of the network."""
+        return cv2.resize(self.target, (self.network_size, self.network_size))
+
+    def segmentation_input(self) -> Floats:
+        """The aligned face at 256 pixels; not clipped (kept for compatibility)."""
+        return warp(self._canvas, align_matrix(self.landmarks, 256, self.face_type), 256)
+
+    def warp_region(self, pixels: Floats) -> Floats:
+        """Cut the aligned square out of new pixels of the region."""
+        return warp(self.frame.canvas(self.region, pixels), self.matrix, self.size)
+
+
+def merge_face(
+    frame: Frame,
+    landmarks: npt.NDArray[np.floating],
+    settings: MergeOptions,
+    face_type: FaceType,
+    networks: Networks,
+    *,
+    motion: Motion = NO_MOTION,
+    draws: ColorDraws,
+) -> MergedFace:
+    """Swap one face of a frame.
+
+    Parameters
+    ----------
+    frame : Frame
+    landmarks : ndarray, shape (68, 2)
+        Frame pixels.
+    settings : MergeOptions
+    face_type : FaceType
+        Of the model.
+    networks : Networks
+        `segment` is needed by XSeg mask modes, `enhance` by super resolution.
+    motion : Motion
+        For motion blur.
+    draws : ColorDraws
+        Only the color transfers idt, sot and mix draw from it.
+
+    References
+    ----------
+    merge.md 3.
+    """
+    crop = FaceCrop(frame, landmarks, settings, face_type, networks.size)
+    face, *learned = _predict(crop, settings, networks)
+    mask = _work_mask(crop, face, learned, settings, networks)
+    raw = "raw" in settings.mode
+    if not raw:
+        mask = soften_mask(mask, settings.erode_mask_modifier, settings.blur_mask_modifier)
+    pasted_mask = np.clip(Unwarp(crop.mask_matrix, crop.region)(mask), 0, 1)[:, :, None]
+    pasted_mask[pasted_mask < SMALLEST] = 0.0
+    if settings.mode == "original":
+        return MergedFace(crop.pixels, pasted_mask, crop.region)
+    if settings.mode == "raw-rgb":
+        return MergedFace(_paste_square(crop, face), pasted_mask, crop.region)
+    crop_mask = resize_cubic(mask, crop.size)[:, :, None]
+    if settings.mode == "raw-predict":
+        square = whole_frame((crop.size, crop.size))
+        return MergedFace(np.clip(face, 0, 1), crop_mask, square)
+    if crop.region.empty or not mask_is_large_enough(pasted_mask):
+        return MergedFace(crop.pixels, pasted_mask, crop.region)
+    blend = _Blend(crop, face, crop_mask, pasted_mask, settings, motion, draws)
+    return blend.run()
+
+
+def _predict(crop: FaceCrop, settings: MergeOptions, networks: Networks) -> Prediction:
+    """Ask the network, and the enhancer if wanted (merge.md 3, step 4)."""
+    face, mask, target_mask = (np.clip(a, 0, 1) for a in networks.predict(crop.network_input))
+    if settings.super_resolution_power != 0:
+        if networks.enhance is None:
+            raise ValueError("super resolution needs networks.enhance")
+        part = np.float32(settings.super_resolution_power / 100.0)
+        fine = networks.enhance(face)
+        coarse = cv2.resize(face, (crop.size, crop.size))
+        face = np.clip(coarse * (1 - part) + fine * part, 0, 1)
+        mask, target_mask = (resize_cubic(m, crop.size) for m in (mask, target_mask))
+    return face, mask, target_mask
+
+
+def _work_mask(
+    crop: FaceCrop,
+    face: Floats,
+    learned: list[Floats],
+    settings: MergeOptions,
+    networks: Networks,
+) -> Floats:
+    """Build the mask of the chosen mode at mask size (merge.md 3, steps 5 and 6)."""
+
+    def segment(image: Floats) -> Floats:
+        if networks.segment is None:
+            raise ValueError(f"mask mode {settings.mask_mode} needs networks.segment")
+        return resize_cubic(networks.segment(image).reshape(256, 256), crop.size)
+
+    mask = combine_masks(
+        settings.mask_mode,
+        {
+            "full": lambda: np.ones((crop.size, crop.size), np.float32),
+            "dst": lambda: crop.hull,
+            "learned-prd": lambda: learned[0],
+            "learned-dst": lambda: learned[1],
+            "XSeg-prd": lambda: segment(resize_cubic(face, 256)),
+            "XSeg-dst": lambda: segment(crop.segmentation_input()),
+        },
+    )
+    return resize_cubic(mask, crop.mask_size)
+
+
+def _paste_square(crop: FaceCrop, face: Floats) -> Floats:
+    """Paste the whole predicted square without a mask (merge.md 3, step 10, raw-rgb)."""
+    unwarp = Unwarp(crop.paste_matrix, crop.region)
+    inside = unwarp(np.ones_like(face))
+    return np.clip(crop.pixels * (1 - inside) + unwarp(face) * inside, 0, 1)
+
+
+class _Blend:
+    """The modes overlay, hist-match, seamless and seamless-hist-match (merge.md 4)."""
+
+    def __init__(
+        self,
+        crop: FaceCrop,
+        face: Floats,
+        crop_mask: Floats,
+        mask: Floats,
+        settings: MergeOptions,
+        motion: Motion,
+        draws: ColorDraws,
+    ):
+        self.crop, self.face, self.settings = crop, face, settings
+        self.motion, self.draws = motion, draws
+        self.binary = np.where(crop_mask > 0, np.float32(1), crop_mask)
+        self.mask = mask
+        self.pixels = crop.pixels
+        self.seamless = "seamless" in settings.mode
+
+    def run(self) -> MergedFace:
+        settings, crop = self.settings, self.crop
+        face = self.face
+        if not self.seamless:
+            face = self._recolor(face)
+        if settings.mode == "hist-match":
+            face = self._match_histogram(face)
+        pasted = np.clip(Unwarp(crop.paste_matrix, crop.region)(face), 0, 1)
+        if self.seamless:
+            pasted = self._clone(pasted)
+        image = self.pixels * (1 - self.mask) + pasted * self.mask
+        if not self._refined:
+            return self._finish(image, self.mask, crop.region)
+        refined = Unwarp(crop.matrix, crop.region)(self._refine(image))
+        if not (settings.image_denoise_power or settings.bicubic_degrade_power):
+            image = np.clip(self.pixels * (1 - self.mask) + refined * self.mask, 0, 1)
+            return self._finish(image, self.mask, crop.region)
+        # From here on the whole frame changes.
+        everywhere = whole_frame(crop.frame.shape)
+        inside = crop.region.slices
+        image, mask = self._degraded_frame(everywhere), np.zeros((*crop.frame.shape, 1), np.float32)
+        mask[inside] = self.mask
+        image[inside] = image[inside] * (1 - self.mask) + refined * self.mask
+        return self._finish(np.clip(image, 0, 1), mask, everywhere)
+
+    @property
+    def _refined(self) -> bool:
+        s = self.settings
+        return (
+            (self.seamless and s.color_transfer_mode != "none")
+            or s.mode == "seamless-hist-match"
+            or s.motion_blur_power != 0
+            or s.blursharpen_amount != 0
+            or s.image_denoise_power != 0
+            or s.bicubic_degrade_power != 0
+        )
+
+    def _recolor(self, face: Floats) -> Floats:
+        mode = self.settings.color_transfer_mode
+        return recolor(mode, face, self.crop.target, self.binary, self.draws)
+
+    def _match_histogram(self, face: Floats) -> Floats:
+        """Step b."""
+        weight = np.ones_like(face)
+        if self.settings.masked_hist_match:
+            weight *= self.binary
+        white = 1 - weight
+        source = np.minimum(face * weight + white, 1)
+        target = self.crop.target * weight + white
+        return hist_match(source, target, self.settings.hist_match_threshold)
+
+    def _clone(self, pasted: Floats) -> Floats:
+        """Step e; OpenCV writes into the mask that it is given."""
+        binary = seamless_mask(self.mask)
+        if binary is None:
+            return pasted
+        mask = (binary[:, :, 0] * np.float32(255)).astype(np.uint8)
+        left, top, width, height = cv2.boundingRect(mask)
+        center = (int(left + width / 2), int(top + height / 2))
+        source = (pasted * np.float32(255)).astype(np.uint8)
+        frame = np.ascontiguousarray(self.crop.frame.bytes[self.crop.region.slices])
+        try:
+            cloned = cv2.seamlessClone(source, frame, mask, center, cv2.NORMAL_CLONE)
+        except cv2.error as fault:
+            if fault.code == cv2.Error.StsNoMem:
+                raise MemoryError(str(fault)) from fault
+            log.warning("seamless cloning failed, the face is overlaid instead: %s", fault.err)
+            return pasted
+        return cloned / np.float32(255)
+
+    def _refine(self, image: Floats) -> Floats:
+        """Work on the merged face in the aligned square (steps g.1 to g.5)."""
+        settings, crop = self.settings, self.crop
+        square = crop.warp_region(image)
+        if self.seamless:
+            square = self._recolor(square)
+        if settings.mode == "seamless-hist-match":
+            square = hist_match(square, crop.target, settings.hist_match_threshold)
+        length = int(self.motion.power * settings.motion_blur_power / 100)
+        if length >= 1:
+            length = min(max(length + 1, 2), 50)
+            if settings.super_resolution_power != 0:
+                length *= 2
+            square = motion_blur(square, length, self.motion.angle)
+        return blur_or_sharpen(square, settings.blursharpen_amount, settings.sharpen_mode)
+
+    def _degraded_frame(self, everywhere: Region) -> Floats:
+        """Steps g.6 and g.7, which act on the frame itself."""
+        image = self.crop.frame.floats(everywhere)
+        if self.settings.image_denoise_power:
+            image = denoise(image, self.settings.image_denoise_power)
+        if self.settings.bicubic_degrade_power:
+            image = bicubic_degrade(image, self.settings.bicubic_degrade_power)
+        return image
+
+    def _finish(self, image: Floats, mask: Floats, region: Region) -> MergedFace:
+        """Step h; the palette is made from the whole frame."""
+        power = self.settings.color_degrade_power
+        if power == 0:
+            return MergedFace(image, mask, region)
+        everywhere = whole_frame(self.crop.frame.shape)
+        full_image, full_mask = image, mask
+        if region != everywhere:
+            full_image = self.crop.frame.floats(everywhere)
+            full_image[region.slices] = image
+            full_mask = np.zeros((*self.crop.frame.shape, 1), np.float32)
+            full_mask[region.slices] = mask
+        return MergedFace(color_degrade(full_image, power), full_mask, everywhere)

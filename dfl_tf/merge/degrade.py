@@ -1,0 +1,55 @@
+"""Making a frame as poor as its neighbors: noise removal, lost detail, few colors."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from dfl_tf.merge.sharpen import median_passes
+from dfl_tf.merge.warping import Floats
+
+
+def denoise(image: Floats, power: int) -> Floats:
+    """Remove image noise by median passes.
+
+    Notes
+    -----
+    Kept for compatibility: the power falls by 10 a pass while only 100 makes a full pass, so 100
+    means one full and nine partial passes.
+
+    References
+    ----------
+    merge.md 4, step g.6.
+    """
+    return median_passes(image, power, full=100)
+
+
+def bicubic_degrade(image: Floats, power: int) -> Floats:
+    """Lose detail by resizing down and up again; power 100 leaves a hundredth of the side.
+
+    References
+    ----------
+    merge.md 4, step g.7.
+    """
+    height, width = image.shape[:2]
+    part = 1.0 - power / 101.0
+    small = (max(1, int(width * part)), max(1, int(height * part)))
+    reduced = cv2.resize(image, small, interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(reduced, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def color_degrade(image: Floats, power: int) -> Floats:
+    """Reduce a BGR image in [0, 1] towards a palette of 256 colors of its own (median cut).
+
+    References
+    ----------
+    merge.md 4, step h.
+    """
+    rgb = (image[:, :, ::-1] * np.float32(255)).astype(np.uint8)
+    palette = Image.fromarray(rgb).convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
+    reduced = np.asarray(palette.convert("RGB"))[:, :, ::-1] / np.float32(255)
+    if power == 100:
+        return np.ascontiguousarray(reduced)
+    part = np.float32(power / 100.0)
+    return image * (1 - part) + reduced * part

@@ -1,0 +1,102 @@
+"""A whole frame: all of its faces, and the two pictures that are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf.face import FaceType
+from dfl_tf.merge.colors import ColorDraws
+from dfl_tf.merge.compose import MergedFace, Networks, merge_face
+from dfl_tf.merge.motion import NO_MOTION, Motion
+from dfl_tf.merge.pixels import Bytes, Frame, to_bytes
+from dfl_tf.merge.warping import Floats
+from dfl_tf.options import MergeOptions
+
+
+@dataclass(frozen=True)
+class MergedFrame:
+    """What is written for one frame.
+
+    Attributes
+    ----------
+    image : ndarray, uint8, shape (h, w, 3) BGR
+        Or (h, w) for a gray frame without a face.
+    mask : ndarray, uint8, shape (h, w)
+    """
+
+    image: Bytes
+    mask: Bytes
+
+
+def merge_frame(
+    frame: Frame,
+    faces: Sequence[npt.NDArray[np.floating]],
+    settings: MergeOptions,
+    face_type: FaceType,
+    networks: Networks,
+    *,
+    motion: Motion = NO_MOTION,
+    draws: ColorDraws,
+) -> MergedFrame:
+    """Merge every face of a frame, each on the original frame, and lay them over each other.
+
+    Parameters
+    ----------
+    frame : Frame
+    faces : sequence of ndarray, shape (68, 2)
+        Landmarks in frame pixels, in file order; may be empty.
+    settings, face_type, networks, motion, draws
+        As in `merge_face`.
+
+    References
+    ----------
+    merge.md 5.
+    """
+    if not faces:
+        return unmerged_frame(frame, settings, networks.size)
+    merged = [
+        merge_face(frame, landmarks, settings, face_type, networks, motion=motion, draws=draws)
+        for landmarks in faces
+    ]
+    if settings.mode == "raw-predict":
+        image, mask = _combine(merged, np.zeros_like(merged[0].image))
+        return MergedFrame(to_bytes(image), to_bytes(mask[:, :, 0]))
+    region = merged[0].region
+    for face in merged[1:]:
+        region = region.union(face.region)
+    part, part_mask = _combine(merged, frame.floats(region))
+    image8 = frame.bytes.copy()
+    image8[region.slices] = to_bytes(part)
+    mask8 = np.zeros(frame.shape, np.uint8)
+    mask8[region.slices] = to_bytes(part_mask[:, :, 0])
+    return MergedFrame(image8, mask8)
+
+
+def _combine(merged: Sequence[MergedFace], image: Floats) -> tuple[Floats, Floats]:
+    """Lay faces over each other, in order, on an image that holds the union of their regions."""
+    region = merged[0].region
+    for face in merged[1:]:
+        region = region.union(face.region)
+    mask = np.zeros((*image.shape[:2], 1), np.float32)
+    first, *others = merged
+    here = first.region.within(region)
+    image[here], mask[here] = first.image, first.mask
+    for face in others:
+        here = face.region.within(region)
+        image[here] = image[here] * (1 - face.mask) + face.image * face.mask
+        mask[here] = np.clip(mask[here] + face.mask, 0, 1)
+    return image, mask
+
+
+def unmerged_frame(frame: Frame, settings: MergeOptions, network_size: int) -> MergedFrame:
+    """Return what is written for a frame without a face: itself, or black in raw-predict."""
+    if settings.mode == "raw-predict":
+        black = np.zeros((network_size, network_size), np.uint8)
+        return MergedFrame(cv2.cvtColor(black, cv2.COLOR_GRAY2BGR), black)
+    image = frame.bytes[:, :, 0] if frame.gray else frame.bytes
+    return MergedFrame(np.ascontiguousarray(image), np.zeros(frame.shape, np.uint8))

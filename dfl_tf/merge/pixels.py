@@ -1,0 +1,89 @@
+"""Frames as they are read: 8 or 16 bit, gray, BGR or with alpha."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf.errors import WorkspaceError
+from dfl_tf.merge.warping import Floats, Region
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class Frame:
+    """One frame, converted to float only where it is needed.
+
+    Parameters
+    ----------
+    decoded : ndarray, uint8 or uint16
+        (height, width), or (height, width, 1 … 4) in BGR(A) order. Gray is repeated to three
+        channels, alpha is dropped, 16 bit is scaled by 65535.
+
+    References
+    ----------
+    merge.md 1.
+    """
+
+    def __init__(self, decoded: npt.NDArray[np.uint8 | np.uint16]):
+        if decoded.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"a frame is uint8 or uint16; received {decoded.dtype}")
+        array = decoded[:, :, None] if decoded.ndim == 2 else decoded
+        self.gray = array.shape[2] < 3
+        self._array = np.repeat(array[:, :, :1], 3, axis=2) if self.gray else array[:, :, :3]
+        self._scale = np.float32(255 if decoded.dtype == np.uint8 else 65535)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self._array.shape[0], self._array.shape[1]
+
+    @cached_property
+    def bytes(self) -> Bytes:
+        """The whole frame as uint8 BGR (height, width, 3)."""
+        if self._array.dtype == np.uint8:
+            return np.ascontiguousarray(self._array)
+        return to_bytes(self._array / self._scale)
+
+    def floats(self, region: Region) -> Floats:
+        """One region as float32 BGR in [0, 1]."""
+        return np.divide(self._array[region.slices], self._scale, dtype=np.float32)
+
+    def canvas(self, region: Region, pixels: Floats) -> Floats:
+        """Return a frame-sized float32 image that is filled in one region only, zero elsewhere.
+
+        Untouched pages of it cost nothing; OpenCV gets the frame's own coordinates and with them
+        the same roundings as from the whole frame.
+        """
+        canvas = np.zeros((*self.shape, 3), np.float32)
+        canvas[region.slices] = pixels
+        return canvas
+
+
+def to_bytes(image: Floats) -> Bytes:
+    """Clip to [0, 1] and truncate x·255 to uint8 (legacy lets 1.0001 wrap around; merge.md 5)."""
+    return (np.clip(image, 0, 1) * np.float32(255)).astype(np.uint8)
+
+
+def read_frame(path: Path) -> Frame:
+    """Read a frame file of any depth and channel count.
+
+    Raises
+    ------
+    WorkspaceError
+        If the file cannot be read or is no picture.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as fault:
+        raise WorkspaceError(f"{path}: cannot be read ({fault.strerror})") from fault
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    if decoded is None:
+        raise WorkspaceError(f"{path}: not a readable picture; extract this frame again")
+    if decoded.dtype not in (np.uint8, np.uint16):
+        raise WorkspaceError(f"{path}: pixels are {decoded.dtype}; only 8 and 16 bit are supported")
+    return Frame(decoded)

@@ -1,0 +1,325 @@
+"""The opcodes of the pickle machine: one small function each, and the table of them.
+
+References: models.md 5.8; the format is documented in Python's `pickletools`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dfl_tf.formats.pickle_machine import Machine
+
+VIEW_FROM = 4096
+"""Byte strings at least this long stay views of the file until they are used."""
+
+_MAX_INTEGER_BYTES = 64
+_MAX_TEXT_NUMBER = 80
+
+_FLOAT_LIST = re.compile(rb"\x94\((?s:G.{8}){2,4}e")
+_FLOAT_ROWS = {n: struct.Struct(">" + "xd" * n) for n in range(2, 5)}
+
+
+class Stop(Exception):
+    """STOP was met."""
+
+
+class Damaged(ValueError):
+    """The pickle is malformed; the machine adds the file's name and the position."""
+
+
+_Handler = Callable[["Machine"], None]
+_FLOAT = struct.Struct(">d")
+_UINT16, _INT32 = struct.Struct("<H"), struct.Struct("<i")
+_UINT32, _UINT64 = struct.Struct("<I"), struct.Struct("<Q")
+
+
+def _refuse(machine: Machine) -> None:
+    code = machine.view[machine.pos - 1]
+    raise Damaged(f"uses opcode 0x{code:02x}, which data files never need")
+
+
+def _protocol(machine: Machine) -> None:
+    version = machine.take(1)[0]
+    if version > 5:
+        raise Damaged(f"says pickle protocol {version}, the highest known is 5")
+
+
+def _frame(machine: Machine) -> None:
+    (length,) = _UINT64.unpack(machine.take(8))
+    if length > len(machine.view) - machine.pos:
+        raise Damaged(f"declares a frame of {length} bytes, more than are left")
+
+
+def _stop(machine: Machine) -> None:
+    raise Stop
+
+
+def _mark(machine: Machine) -> None:
+    machine.marks.append(len(machine.stack))
+    if len(machine.marks) > 1000:
+        raise Damaged("is nested too deeply")
+
+
+def _constant(value: Any) -> _Handler:
+    def push(machine: Machine) -> None:
+        machine.stack.append(value)
+
+    return push
+
+
+def _number(form: struct.Struct) -> _Handler:
+    size, unpack = form.size, form.unpack_from
+
+    def push(machine: Machine) -> None:
+        machine.stack.append(unpack(machine.view, machine.pos)[0])
+        machine.pos += size
+
+    return push
+
+
+def _small_int(machine: Machine) -> None:
+    machine.stack.append(machine.view[machine.pos])
+    machine.pos += 1
+
+
+def _long(length_form: struct.Struct | None) -> _Handler:
+    def push(machine: Machine) -> None:
+        if length_form is None:
+            length = machine.take(1)[0]
+        else:
+            (length,) = length_form.unpack(machine.take(4))
+        if length > _MAX_INTEGER_BYTES or length < 0:
+            raise Damaged(f"holds an integer of {length} bytes")
+        machine.stack.append(int.from_bytes(machine.take(length), "little", signed=True))
+
+    return push
+
+
+def _text_number(parse: Callable[[str], Any]) -> _Handler:
+    def push(machine: Machine) -> None:
+        text = _text(machine)
+        if len(text) > _MAX_TEXT_NUMBER:
+            raise Damaged("holds a number of too many digits")
+        machine.stack.append(parse(text))
+
+    return push
+
+
+def _parse_int(text: str) -> int | bool:
+    return text == "01" if text in ("00", "01") else int(text)
+
+
+def _parse_long(text: str) -> int:
+    return int(text.removesuffix("L"))
+
+
+def _sized(form: struct.Struct | None, kind: type) -> _Handler:
+    """A string with its length in front: `str`, `bytes` or `bytearray`."""
+
+    def push(machine: Machine) -> None:
+        if form is None:
+            length = machine.take(1)[0]
+        else:
+            (length,) = form.unpack(machine.take(form.size))
+        raw = machine.take(length)
+        if kind is str:
+            machine.stack.append(str(raw, "utf-8", "surrogatepass"))
+        elif length >= VIEW_FROM:
+            machine.stack.append(raw)
+        else:
+            machine.stack.append(bytes(raw))
+
+    return push
+
+
+def _text(machine: Machine) -> str:
+    return str(machine.line(), "utf-8")
+
+
+def _text_line(machine: Machine) -> None:
+    # an array of protocol 0 is one line as long as the array
+    line = machine.line(len(machine.view))
+    machine.stack.append(codecs.decode(line, "raw-unicode-escape"))
+
+
+def _empty_list(machine: Machine) -> None:
+    row = _FLOAT_LIST.match(machine.data, machine.pos)
+    if row is None:
+        machine.container([])
+        return
+    # a loss history is mostly this: [ memoize ( float float e, read in one step
+    count = (row.end() - row.start() - 3) // 9
+    machine.container(list(_FLOAT_ROWS[count].unpack_from(machine.view, machine.pos + 2)))
+    machine.memo.append(machine.stack[-1])
+    machine.pos = row.end()
+
+
+def _empty_dict(machine: Machine) -> None:
+    machine.container({})
+
+
+def _empty_tuple(machine: Machine) -> None:
+    machine.stack.append(())
+
+
+def _small_tuple(count: int) -> _Handler:
+    def push(machine: Machine) -> None:
+        values = tuple(machine.stack[-count:])
+        if len(values) != count:
+            raise Damaged("takes more from the stack than there is")
+        del machine.stack[-count:]
+        machine.container(values)
+
+    return push
+
+
+def _tuple(machine: Machine) -> None:
+    machine.container(tuple(machine.items()))
+
+
+def _list(machine: Machine) -> None:
+    machine.container(machine.items())
+
+
+def _dict(machine: Machine) -> None:
+    values = machine.items()
+    machine.container({})
+    machine.store(machine.stack[-1], values)
+
+
+def _append(machine: Machine) -> None:
+    value = machine.stack.pop()
+    _list_on_top(machine).append(value)
+
+
+def _appends(machine: Machine) -> None:
+    values = machine.items()
+    _list_on_top(machine).extend(values)
+
+
+def _list_on_top(machine: Machine) -> list[Any]:
+    target = machine.stack[-1]
+    if type(target) is not list:
+        raise Damaged("appends to something that is no list")
+    return target
+
+
+def _set_item(machine: Machine) -> None:
+    value = machine.stack.pop()
+    key = machine.stack.pop()
+    machine.store(machine.stack[-1], [key, value])
+
+
+def _set_items(machine: Machine) -> None:
+    values = machine.items()
+    machine.store(machine.stack[-1], values)
+
+
+def _put_line(machine: Machine) -> None:
+    machine.put(int(_text(machine)[:20]))
+
+
+def _put_byte(machine: Machine) -> None:
+    machine.put(machine.take(1)[0])
+
+
+def _put_long(machine: Machine) -> None:
+    machine.put(_UINT32.unpack(machine.take(4))[0])
+
+
+def _memoize(machine: Machine) -> None:
+    machine.memo.append(machine.stack[-1])
+
+
+def _get_line(machine: Machine) -> None:
+    machine.get(int(_text(machine)[:20]))
+
+
+def _get_byte(machine: Machine) -> None:
+    machine.get(machine.take(1)[0])
+
+
+def _get_long(machine: Machine) -> None:
+    machine.get(_UINT32.unpack(machine.take(4))[0])
+
+
+def _global_line(machine: Machine) -> None:
+    module, name = _text(machine), _text(machine)
+    machine.stack.append(machine.find_global(module, name))
+
+
+def _instance_line(machine: Machine) -> None:
+    machine.find_global(_text(machine), _text(machine))
+    raise Damaged("uses the INST opcode, which data files never need")
+
+
+def _global_stack(machine: Machine) -> None:
+    name, module = machine.stack.pop(), machine.stack.pop()
+    if type(name) is not str or type(module) is not str:
+        raise Damaged("names a global by something that is no text")
+    machine.stack.append(machine.find_global(module, name))
+
+
+def _call(machine: Machine) -> None:
+    args, function = machine.stack.pop(), machine.stack.pop()
+    call = getattr(function, "call", None)
+    if call is None or type(args) is not tuple:
+        raise Damaged(f"calls a {type(function).__name__}")
+    machine.container(call(args))
+
+
+def _new_object(machine: Machine) -> None:
+    args, function = machine.stack.pop(), machine.stack.pop()
+    new = getattr(function, "new", None)
+    if new is None or type(args) is not tuple:
+        raise Damaged(f"makes an object of a {type(function).__name__}")
+    machine.container(new(args))
+
+
+def _build(machine: Machine) -> None:
+    state = machine.stack.pop()
+    target = machine.stack.pop()
+    build = getattr(target, "build", None)
+    if build is None:
+        raise Damaged(f"gives a state to a {type(target).__name__}")
+    built = build(state)
+    machine.stack.append(built)
+    if built is not target:
+        # An array takes the place of its shell, which the pickler memoized just before. A shell
+        # that stays behind elsewhere is found when the result is finished.
+        for index in range(len(machine.memo) - 1, max(-1, len(machine.memo) - 24), -1):
+            if machine.memo[index] is target:
+                machine.memo[index] = built
+                break
+
+
+def _table() -> list[_Handler]:
+    table: list[_Handler] = [_refuse] * 256
+    entries: dict[bytes, _Handler] = {
+        b"\x80": _protocol, b"\x95": _frame, b".": _stop, b"(": _mark,
+        b"N": _constant(None), b"\x88": _constant(True), b"\x89": _constant(False),
+        b"G": _number(_FLOAT), b"J": _number(_INT32), b"M": _number(_UINT16), b"K": _small_int,
+        b"\x8a": _long(None), b"\x8b": _long(_INT32),
+        b"I": _text_number(_parse_int), b"L": _text_number(_parse_long), b"F": _text_number(float),
+        b"V": _text_line, b"\x8c": _sized(None, str), b"X": _sized(_UINT32, str),
+        b"\x8d": _sized(_UINT64, str), b"C": _sized(None, bytes), b"B": _sized(_UINT32, bytes),
+        b"\x8e": _sized(_UINT64, bytes), b"\x96": _sized(_UINT64, bytearray),
+        b"]": _empty_list, b"}": _empty_dict, b")": _empty_tuple, b"\x85": _small_tuple(1),
+        b"\x86": _small_tuple(2), b"\x87": _small_tuple(3), b"t": _tuple, b"l": _list, b"d": _dict,
+        b"a": _append, b"e": _appends, b"s": _set_item, b"u": _set_items,
+        b"p": _put_line, b"q": _put_byte, b"r": _put_long, b"\x94": _memoize,
+        b"g": _get_line, b"h": _get_byte, b"j": _get_long,
+        b"c": _global_line, b"i": _instance_line, b"\x93": _global_stack,
+        b"R": _call, b"\x81": _new_object, b"b": _build,
+    }  # fmt: skip
+    for code, handler in entries.items():
+        table[code[0]] = handler
+    return table
+
+
+TABLE = _table()

@@ -1,0 +1,166 @@
+"""Reading pickles of strangers, listing what a pickle names, and writing what old programs read.
+
+Reading never uses Python's unpickler (see `pickle_machine`). The short list of names is that of
+models.md 5.8 and data.md 1.6; anything else is refused by name and nothing is run.
+
+References: models.md 5.8, data.md 1.6, workspace.md 4.2.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dfl_tf.errors import DflTfError, LegacyFormatError, UnsafePickleError
+from dfl_tf.formats.pickle_machine import Machine, Record
+from dfl_tf.formats.pickle_tokens import ALLOWED, EnumValue
+from dfl_tf.formats.pickle_writer import dump_legacy, dumps_legacy
+
+__all__ = [
+    "EnumValue",
+    "PickleAudit",
+    "Record",
+    "audit",
+    "dump_legacy",
+    "dumps_legacy",
+    "globals_of",
+    "load_file",
+    "loads",
+]
+
+Tokens = Mapping[tuple[str, str], Any]
+
+
+def loads(data: Any, *, what: str, more: Tokens | None = None) -> Any:
+    """The object that a pickle holds, if it is made of plain data only.
+
+    Parameters
+    ----------
+    data : bytes-like
+        The pickle (protocols 0 to 5). Bytes after its end are ignored, as Python does.
+    what : str
+        File name (and place in it) for messages.
+    more : mapping, optional
+        Further `(module, name) -> token` for one kind of file (`merge_session`).
+
+    Returns
+    -------
+    object
+        dict, list, tuple, str, bytes, int, float, bool, None, ndarray, NumPy scalar, `EnumValue`.
+        Arrays own their memory, are C-ordered, writable and of native byte order.
+
+    Raises
+    ------
+    UnsafePickleError
+        A name that is not on the short list, or an array of objects or records.
+    LegacyFormatError
+        Damaged, truncated, or declares more than is there.
+
+    References
+    ----------
+    models.md 5.8, data.md 1.6.
+    """
+
+    def find(module: str, name: str) -> Any:
+        token = ALLOWED.get((module, name)) or (more or {}).get((module, name))
+        if token is None:
+            raise UnsafePickleError(
+                f"{what}: names {_printable(module)}.{_printable(name)}, which data of this kind "
+                "never needs. Nothing of it was run; do not use a file from this source."
+            )
+        return token
+
+    try:
+        return Machine(data, find, what=what).run()
+    except UnsafePickleError as error:
+        if str(error).startswith(f"{what}: "):
+            raise
+        raise UnsafePickleError(f"{what}: {error}") from None
+
+
+def load_file(path: Path, *, more: Tokens | None = None) -> Any:
+    """`loads` of a whole file, memory-mapped so that a big file is not held twice.
+
+    Raises
+    ------
+    LegacyFormatError
+        Also when the file is missing, unreadable or empty.
+    """
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:
+                raise LegacyFormatError(f"{path}: is empty. Restore it from a backup.")
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise LegacyFormatError(f"{path}: cannot be read ({error.strerror}).") from None
+    return loads(data, what=str(path), more=more)
+
+
+@dataclass
+class PickleAudit:
+    """What a pickle names, found without making anything of it.
+
+    Attributes
+    ----------
+    globals : list of str
+        `module.name`, in order of first appearance.
+    refused : list of str
+        Those that are not on the short list.
+    problem : str
+        Why the pickle could not be followed to its end; empty if it could.
+    """
+
+    globals: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    problem: str = ""
+
+
+class _Opaque:
+    """Takes the place of every global and everything made by one."""
+
+    def call(self, args: tuple[Any, ...]) -> _Opaque:
+        return self
+
+    def new(self, args: tuple[Any, ...]) -> _Opaque:
+        return self
+
+    def build(self, state: Any) -> _Opaque:
+        return self
+
+
+def audit(data: Any, *, what: str = "pickle", more: Tokens | None = None) -> PickleAudit:
+    """List the globals of a pickle and judge them; nothing is called or allocated.
+
+    Parameters
+    ----------
+    data, what, more
+        As for `loads`.
+    """
+    result = PickleAudit()
+    opaque = _Opaque()
+
+    def find(module: str, name: str) -> Any:
+        full = f"{_printable(module)}.{_printable(name)}"
+        if full not in result.globals:
+            result.globals.append(full)
+            if (module, name) not in ALLOWED and (module, name) not in (more or {}):
+                result.refused.append(full)
+        return opaque
+
+    try:
+        Machine(data, find, what=what).run()
+    except DflTfError as error:
+        result.problem = str(error)
+    return result
+
+
+def globals_of(data: Any) -> list[str]:
+    """The globals that a pickle names (`module.name`), in order, without loading it."""
+    return audit(data).globals
+
+
+def _printable(text: str) -> str:
+    return text[:80] if text.isprintable() else ascii(text[:80])

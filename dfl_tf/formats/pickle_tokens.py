@@ -164,9 +164,12 @@ def _encode(text: object, encoding: object) -> bytes:
 
 
 def _bytes(*args: object) -> bytes:
-    if args and not (len(args) == 1 and isinstance(args[0], bytes | memoryview)):
+    if not args:
+        return b""
+    raw = args[0]
+    if len(args) > 1 or not isinstance(raw, bytes | memoryview):
         raise Damaged("makes bytes of something else than bytes")
-    return bytes(args[0]) if args else b""  # type: ignore[arg-type]
+    return bytes(raw)
 
 
 def _bytearray(*args: object) -> bytes:

@@ -1,0 +1,310 @@
+"""Packed facesets (`faceset.pak`): one file with the metadata of all faces and their JPEGs.
+
+References: data.md 2.1 to 2.4.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from dfl_tf.errors import FacesetError
+from dfl_tf.formats import atomic
+from dfl_tf.formats.dfljpg import (
+    FaceMetadata,
+    encode_mask,
+    mask_bytes_from_stored,
+    mask_bytes_to_stored,
+    points_array,
+    polygons_from_stored,
+    polygons_to_stored,
+)
+from dfl_tf.formats.safe_pickle import EnumValue, dumps_legacy, loads
+
+PAK_NAME = "faceset.pak"
+VERSION = 1
+_SAMPLE_TYPE = EnumValue("samplelib.Sample", "SampleType", 1)
+
+FACE_TYPE_VALUES = {
+    "half_face": 0,
+    "midfull_face": 1,
+    "full_face": 2,
+    "full_face_no_align": 3,
+    "whole_face": 4,
+    "mve_custom": 5,
+    "head": 10,
+    "head_no_align": 20,
+    "mark_only": 100,
+}
+"""Legacy numbers of the face types (data.md 7.1)."""
+
+_FACE_TYPE_NAMES = {value: name for name, value in FACE_TYPE_VALUES.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PakEntry:
+    """One face of a pak.
+
+    Attributes
+    ----------
+    filename : str
+        Base name only.
+    person_name : str or None
+    metadata : FaceMetadata
+        From the pak's own list, which is what training uses (not the JPEG's APP15).
+    offset, size : int
+        Where its JPEG lies in the file, absolute, in bytes.
+    """
+
+    filename: str
+    person_name: str | None
+    metadata: FaceMetadata
+    offset: int
+    size: int
+
+
+class PakFaceset:
+    """A read pak: its entries at once, the JPEGs when asked for.
+
+    Attributes
+    ----------
+    path : Path
+    entries : tuple of PakEntry
+    """
+
+    def __init__(self, path: Path, entries: Sequence[PakEntry]) -> None:
+        self.path = path
+        self.entries = tuple(entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, index: int) -> PakEntry:
+        return self.entries[index]
+
+    def jpeg(self, index: int) -> bytes:
+        """The original JPEG file of entry `index`, verbatim. Safe from several threads.
+
+        Raises
+        ------
+        FacesetError
+            The pak cannot be read any more.
+        """
+        entry = self.entries[index]
+        try:
+            with self.path.open("rb") as file:
+                file.seek(entry.offset)
+                data = file.read(entry.size)
+        except OSError as error:
+            raise FacesetError(f"{self.path}: cannot be read ({error.strerror}).") from None
+        if len(data) != entry.size:
+            raise FacesetError(f"{self.path}: became shorter while it was in use.")
+        return data
+
+
+def read_pak(path: Path) -> PakFaceset:
+    """Read the list of a packed faceset; no image is read yet.
+
+    Raises
+    ------
+    FacesetError
+        Missing, truncated, of another version, or with sizes that do not fit the file; unsafe
+        or unusable metadata names the face.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            config_size = _config_size(file.read(16), path)
+            if config_size > size - 16:
+                raise FacesetError(
+                    f"{path}: truncated, its list needs {config_size} bytes, {size - 16} follow."
+                )
+            stored = loads(file.read(config_size), what=f"{path} (list of faces)")
+            if not isinstance(stored, list) or not all(isinstance(s, dict) for s in stored):
+                raise FacesetError(f"{path}: its list of faces is no list of dictionaries.")
+            table_size = 8 * (len(stored) + 1)
+            start = 16 + config_size + table_size
+            if start > size:
+                raise FacesetError(f"{path}: truncated inside its table of offsets.")
+            table = file.read(table_size)
+    except OSError as error:
+        raise FacesetError(f"{path}: cannot be read ({error.strerror}).") from None
+    offsets = list(struct.unpack(f"<{len(stored) + 1}Q", table))
+    return PakFaceset(path, _entries(path, stored, offsets, start, size))
+
+
+def _config_size(data: bytes, path: Path) -> int:
+    if len(data) < 16:
+        raise FacesetError(f"{path}: truncated, not even a header is there.")
+    version, config_size = struct.unpack("<QQ", data)
+    if version != VERSION:
+        raise FacesetError(
+            f"{path}: version {version} of packed facesets is unknown, {VERSION} is readable. "
+            "Unpack it with the program that made it."
+        )
+    return config_size
+
+
+def _entries(
+    path: Path, stored: list[dict[str, Any]], offsets: list[int], start: int, size: int
+) -> list[PakEntry]:
+    count = len(stored)
+    # The last entry is the end of the file as an absolute number (a legacy slip): clamp.
+    ends = [start + offset for offset in offsets[1:count]] + [size]
+    entries, faults = [], []
+    for index, config in enumerate(stored):
+        begin, end = start + offsets[index], min(ends[index], size)
+        name = str(config.get("filename"))[:80]
+        if begin >= end:
+            faults.append(f"face {index} ({name}) has no bytes")
+            continue
+        try:
+            entries.append(_entry(config, begin, end - begin))
+        except (FacesetError, TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
+            faults.append(f"face {index} ({name}): {error}")
+    if faults:
+        shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if faults[5:] else "")
+        raise FacesetError(f"{path}: damaged: {shown}.")
+    return entries
+
+
+def _entry(config: dict[str, Any], offset: int, size: int) -> PakEntry:
+    filename, person = config["filename"], config.get("person_name")
+    for name in (filename, person):
+        if name is not None and not is_safe_name(name):
+            raise FacesetError(f"{ascii(name)[:80]} is no plain file name")
+    shape = tuple(int(n) for n in config["shape"])
+    if len(shape) != 3 or not all(0 < n <= 65535 for n in shape):
+        raise FacesetError(f"shape {shape} is no image size")
+    polys = config.get("seg_ie_polys")
+    brows = config.get("eyebrows_expand_mod")
+    metadata = FaceMetadata(
+        face_type=_face_type_name(config.get("face_type")),
+        landmarks=points_array(config["landmarks"], 68),
+        source_filename=str(config.get("source_filename") or ""),
+        eyebrows_expand_mod=1.0 if brows is None else float(brows),
+        seg_ie_polys=[] if polys is None else polygons_from_stored(polys),
+        xseg_mask_bytes=_mask(config),
+        shape=(shape[0], shape[1], shape[2]),
+    )
+    return PakEntry(
+        filename=filename, person_name=person, metadata=metadata, offset=offset, size=size
+    )
+
+
+def _mask(config: dict[str, Any]) -> bytes | None:
+    compressed = config.get("xseg_mask_compressed")
+    if compressed is not None:
+        return mask_bytes_from_stored(compressed)
+    mask = config.get("xseg_mask")  # very old paks: a float mask, uncompressed
+    if mask is None:
+        return None
+    if not isinstance(mask, np.ndarray) or mask.dtype.kind != "f" or mask.ndim not in (2, 3):
+        raise FacesetError("xseg_mask is no float mask")
+    try:
+        return encode_mask(mask)
+    except cv2.error:
+        raise FacesetError("xseg_mask cannot be encoded") from None
+
+
+def _face_type_name(value: Any) -> str:
+    if value is None:
+        return "full_face"
+    if isinstance(value, str):
+        return value.lower()
+    try:
+        return _FACE_TYPE_NAMES[int(value)]
+    except KeyError:
+        raise FacesetError(f"face type number {int(value)} is unknown") from None
+
+
+def is_safe_name(name: Any) -> bool:
+    """Whether `name` is one plain component of a path (no separator, no dot-dot, no NUL)."""
+    return (
+        isinstance(name, str)
+        and 0 < len(name) <= 255
+        and name not in (".", "..")
+        and not any(character in name for character in "/\\\0:")
+        and name.isprintable()
+    )
+
+
+def write_pak(
+    path: Path, faces: Iterable[tuple[str, str | None, FaceMetadata, Path | bytes]]
+) -> int:
+    """Write a packed faceset, atomically; the images go through one at a time.
+
+    Parameters
+    ----------
+    path : Path
+        Usually `<folder>/faceset.pak`.
+    faces : iterable of (filename, person_name, metadata, JPEG)
+        In sample order. The JPEG is a file or its bytes, copied verbatim.
+
+    Returns
+    -------
+    int
+        Number of faces.
+
+    References
+    ----------
+    data.md 2.1 (the last table entry keeps the absolute end of file), 2.2.
+    """
+    listed = list(faces)
+    for filename, person, _, _ in listed:
+        if not is_safe_name(filename) or (person is not None and not is_safe_name(person)):
+            raise FacesetError(f"{path}: {filename!r} of {person!r} is no plain file name.")
+    sizes = [len(j) if isinstance(j, bytes) else j.stat().st_size for _, _, _, j in listed]
+    config = dumps_legacy([_config(*face[:3]) for face in listed], protocol=4)
+    start = 16 + len(config) + 8 * (len(listed) + 1)
+    offsets = [0]
+    for size in sizes:
+        offsets.append(offsets[-1] + size)
+    offsets[-1] += start
+
+    def content(write: Any) -> None:
+        write(struct.pack("<QQ", VERSION, len(config)))
+        write(config)
+        write(struct.pack(f"<{len(offsets)}Q", *offsets))
+        for (filename, _, _, jpeg), size in zip(listed, sizes, strict=True):
+            data = jpeg if isinstance(jpeg, bytes) else jpeg.read_bytes()
+            if len(data) != size:
+                raise FacesetError(f"{filename}: changed while it was packed. Nothing was written.")
+            write(data)
+
+    beside = path.with_name(path.name + ".new")
+    atomic.check_space(path.parent, offsets[-1])
+    try:
+        with atomic.naming_the_fault(path):
+            atomic.write_durably(beside, content)
+            beside.replace(path)
+            atomic.sync_folder(path.parent)
+    finally:
+        atomic.remove_quietly(beside)
+    return len(listed)
+
+
+def _config(filename: str, person: str | None, metadata: FaceMetadata) -> dict[str, Any]:
+    if metadata.face_type not in FACE_TYPE_VALUES:
+        raise FacesetError(f"{filename}: face type {metadata.face_type!r} has no legacy number.")
+    mask = metadata.xseg_mask_bytes
+    number = FACE_TYPE_VALUES[metadata.face_type]
+    return {
+        "sample_type": _SAMPLE_TYPE,
+        "filename": filename,
+        "face_type": EnumValue("facelib.FaceType", "FaceType", number),
+        "shape": tuple(int(n) for n in metadata.shape),
+        "landmarks": metadata.landmarks.tolist(),
+        "seg_ie_polys": polygons_to_stored(metadata.seg_ie_polys),
+        "xseg_mask": None,
+        "xseg_mask_compressed": None if mask is None else mask_bytes_to_stored(mask),
+        "eyebrows_expand_mod": float(metadata.eyebrows_expand_mod),
+        "source_filename": metadata.source_filename,
+        "person_name": person,
+    }

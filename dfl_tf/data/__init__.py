@@ -1,0 +1,19 @@
+"""Facesets → batches of training samples. NumPy only, no TensorFlow."""
+
+from dfl_tf.data.cache import ArrayCache
+from dfl_tf.data.faceset import FaceSample, Faceset
+from dfl_tf.data.sample import make_sample, preview_spec
+from dfl_tf.data.spec import Batch, OutputSpec, SampleSpec
+from dfl_tf.data.stream import BatchStream
+
+__all__ = [
+    "ArrayCache",
+    "Batch",
+    "BatchStream",
+    "FaceSample",
+    "Faceset",
+    "OutputSpec",
+    "SampleSpec",
+    "make_sample",
+    "preview_spec",
+]

@@ -57,20 +57,30 @@ def _fill_maps(
     count = nodes.shape[0]
     size = map_x.shape[0]
     low = np.empty(size, dtype=np.int64)
+    # weights of the next and of the last node
     part = np.empty(size, dtype=np.float64)
+    rest = np.empty(size, dtype=np.float64)
+    # pixels starts[k] … starts[k + 1] lie between the nodes k and k + 1
+    starts = np.zeros(count, dtype=np.int64)
+    step = 1.0 / cell
     for i in range(size):
-        place = np.float64(np.float32((i + cell // 2 + 0.5) / cell - 0.5))
-        place = min(max(place, 0.0), count - 1.0)
+        place = min(max((i + cell // 2 + 0.5) * step - 0.5, 0.0), count - 1.0)
         low[i] = min(np.int64(place), count - 2)
         part[i] = place - low[i]
-    row = np.empty(count, dtype=np.float64)
+        rest[i] = 1.0 - part[i]
+        starts[low[i] + 1] = i + 1
+    # columns[k, i]: column k of the nodes at the height of pixel row i
+    columns = np.empty((count, size), dtype=np.float64)
+    for k in range(count):
+        for i in range(size):
+            columns[k, i] = nodes[low[i], k] * rest[i] + nodes[low[i] + 1, k] * part[i]
     for i in range(size):
-        top, down = low[i], part[i]
-        for k in range(count):
-            row[k] = nodes[top, k] * (1.0 - down) + nodes[top + 1, k] * down
+        left, right = columns[low[i]], columns[low[i] + 1]
+        next_part, last_part = part[i], rest[i]
         for j in range(size):
-            left, right = low[j], part[j]
-            map_x[i, j] = np.float32(row[left] * (1.0 - right) + row[left + 1] * right)
-    for i in range(size):
-        for j in range(size):
-            map_y[i, j] = map_x[j, i]
+            map_y[i, j] = np.float32(left[j] * last_part + right[j] * next_part)
+        for k in range(count - 1):
+            # no gather in the inner loop, so that it vectorizes
+            first, second = columns[k, i], columns[k + 1, i]
+            for j in range(starts[k], starts[k + 1]):
+                map_x[i, j] = np.float32(first * rest[j] + second * part[j])

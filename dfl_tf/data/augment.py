@@ -1,0 +1,251 @@
+"""Random choices of the sample augmentation, drawn in the legacy order, and how they act."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf.data.spec import SampleSpec
+
+Image = npt.NDArray[np.float32]
+Range = Sequence[float]
+
+_MIN_WIDTH = 64
+_NOISE_LIMIT = 2.5
+_NODE_REACH = 0.24
+
+
+@dataclass(frozen=True)
+class WarpParameters:
+    """Everything random about one warp; positions in pixels of a `width` wide square.
+
+    Attributes
+    ----------
+    width : int
+        Side that the parameters are for: the resolution, but at least 64.
+    resolution : int
+        Side of the pictures to be warped.
+    matrix : ndarray, shape (2, 3), float64
+        Rotation, scale and shift.
+    flip : bool
+        Whether the picture is mirrored at the end.
+    cell : int
+        Distance of the warp's nodes.
+    noise_x, noise_y : ndarray, shape (n, n), float32, in [-1, 1]
+        Displacements of the interior nodes.
+    """
+
+    width: int
+    resolution: int
+    rotation: float
+    scale: float
+    shift_x: float
+    shift_y: float
+    flip: bool
+    cell_index: int
+    cell: int
+    noise_x: Image
+    noise_y: Image
+
+    @property
+    def matrix(self) -> npt.NDArray[np.float64]:
+        """Affine matrix of the rotation about the center, the scale and the shift."""
+        w = self.width
+        matrix = cv2.getRotationMatrix2D((w // 2, w // 2), self.rotation, self.scale)
+        matrix[:, 2] += (self.shift_x * w, self.shift_y * w)
+        return matrix
+
+    def maps(self) -> tuple[Image, Image]:
+        """Return the dense maps of the elastic warp, for `cv2.remap`.
+
+        Notes
+        -----
+        Kept for compatibility: node positions run from 0 to `width` (one past the last pixel), and
+        both axes share one displacement field, transposed (data.md 5).
+        """
+        # numba loads slowly; a preview without a warp needs none of it.
+        from dfl_tf_ops.warp import dense_grid
+
+        count = self.width // self.cell + 1
+        nodes = np.tile(np.linspace(0, self.width, count), (count, 1))
+        reach = np.float32(_NODE_REACH * self.cell)
+        nodes[1:-1, 1:-1] += self.noise_x * reach
+        nodes[1:-1, 1:-1] += self.noise_y.T * reach
+        return dense_grid(nodes, self.cell)
+
+
+def draw_warp(
+    resolution: int,
+    *,
+    flip: bool,
+    rng: np.random.RandomState,
+    warp_rng: np.random.RandomState,
+    rotation_range: Range = (-10.0, 10.0),
+    scale_range: Range = (-0.05, 0.05),
+    tx_range: Range = (-0.05, 0.05),
+    ty_range: Range = (-0.05, 0.05),
+) -> WarpParameters:
+    """Draw the parameters of a warp.
+
+    Parameters
+    ----------
+    resolution : int
+        Side of the pictures to be warped.
+    flip : bool
+        Whether mirroring may happen (4 of 10).
+    rng : numpy.random.RandomState
+        Draws rotation, scale, shift x, shift y (uniform), then, if `flip`, `randint(10)`.
+    warp_rng : numpy.random.RandomState
+        Draws the cell index `randint(3)`, then the displacements along x and along y (normal,
+        redrawn beyond 2.5). May be the same object as `rng`: its draws come second.
+    rotation_range, scale_range, tx_range, ty_range : sequence of float
+        Degrees, parts of 1, parts of the resolution.
+
+    Returns
+    -------
+    WarpParameters
+
+    References
+    ----------
+    data.md 5.
+    """
+    width = max(resolution, _MIN_WIDTH)
+    rotation = rng.uniform(rotation_range[0], rotation_range[1])
+    scale = rng.uniform(1 / (1 - scale_range[0]), 1 + scale_range[1])
+    shift_x = rng.uniform(tx_range[0], tx_range[1])
+    shift_y = rng.uniform(ty_range[0], ty_range[1])
+    flipped = flip and rng.randint(10) < 4
+    cell_index = int(warp_rng.randint(3))
+    cell = width // (2, 4, 8)[cell_index]
+    side = width // cell - 1
+    noise = _truncated_normal(warp_rng, 2 * side * side).reshape(2, side, side)
+    return WarpParameters(
+        width=width,
+        resolution=resolution,
+        rotation=rotation,
+        scale=scale,
+        shift_x=shift_x,
+        shift_y=shift_y,
+        flip=bool(flipped),
+        cell_index=cell_index,
+        cell=cell,
+        noise_x=noise[0],
+        noise_y=noise[1],
+    )
+
+
+def draw_sample_warp(
+    spec: SampleSpec, rng: np.random.RandomState, warp_rng: np.random.RandomState
+) -> WarpParameters:
+    """Draw the warp of one training sample with the ranges of its spec."""
+    return draw_warp(
+        spec.resolution,
+        flip=spec.random_flip,
+        rng=rng,
+        warp_rng=warp_rng,
+        rotation_range=spec.rotation_range,
+        scale_range=spec.scale_range,
+        tx_range=spec.tx_range,
+        ty_range=spec.ty_range,
+    )
+
+
+def _truncated_normal(rng: np.random.RandomState, count: int) -> Image:
+    """Draw `count` normals within 2.5 and divide by 2.5, consuming draws as one by one."""
+    accepted = rng.normal(size=count)
+    accepted = accepted[np.abs(accepted) <= _NOISE_LIMIT]
+    while len(accepted) < count:
+        more = rng.normal(size=count - len(accepted))
+        accepted = np.concatenate([accepted, more[np.abs(more) <= _NOISE_LIMIT]])
+    return (accepted / _NOISE_LIMIT).astype(np.float32)
+
+
+def apply_warp(
+    image: Image,
+    parameters: WarpParameters,
+    *,
+    maps: tuple[Image, Image] | None,
+    transform: bool,
+    flip: bool,
+    replicate: bool,
+    interpolation: int,
+) -> Image:
+    """Warp a picture by drawn parameters.
+
+    Parameters
+    ----------
+    image : ndarray, shape (r, r, c), float32
+        `r` is the resolution of the parameters.
+    parameters : WarpParameters
+    maps : tuple of ndarray or None
+        `parameters.maps()` for an elastic warp, None for no warp.
+    transform, flip : bool
+        Whether rotation, scale and shift act; whether a drawn flip does.
+    replicate : bool
+        Whether the picture continues beyond its border in the transform; else 0.
+    interpolation : int
+        OpenCV flag.
+
+    Returns
+    -------
+    ndarray, shape (r, r, c), float32
+        May overshoot [0, 1] with cubic interpolation. Can be the input itself or a view of it.
+
+    Notes
+    -----
+    Kept for compatibility: the elastic warp fills with 0, and its maps reach one pixel beyond the
+    picture, so a dark rim at the right and bottom is usual.
+
+    References
+    ----------
+    data.md 5.
+    """
+    size, width = parameters.resolution, parameters.width
+    result = image
+    rescale = width != size and (maps is not None or transform)
+    if rescale:
+        result = cv2.resize(result, (width, width), interpolation=interpolation)
+    if maps is not None:
+        result = cv2.remap(result, maps[0], maps[1], interpolation, borderMode=cv2.BORDER_CONSTANT)
+    if transform:
+        border = cv2.BORDER_REPLICATE if replicate else cv2.BORDER_CONSTANT
+        result = cv2.warpAffine(
+            result, parameters.matrix, (width, width), flags=interpolation, borderMode=border
+        )
+    # Cells of odd width give maps of one pixel more (resolutions that are no multiple of 16).
+    result = result[:width, :width]
+    if rescale:
+        result = cv2.resize(result, (size, size), interpolation=interpolation)
+    if result.ndim == 2:
+        result = result[:, :, None]
+    if flip and parameters.flip:
+        result = result[:, ::-1]
+    return result
+
+
+def draw_hsv_shift(rng: np.random.RandomState, amount: float) -> tuple[int, float, float]:
+    """Draw hue (degrees), saturation and value shifts: `randint`, `random`, `random`."""
+    degrees = max(1, int(360 * amount * 0.5))
+    hue = int(rng.randint(-degrees, degrees + 1))
+    saturation = (rng.random_sample() - 0.5) * amount
+    value = (rng.random_sample() - 0.5) * amount
+    return hue, saturation, value
+
+
+def shift_hsv(image: Image, hue: float, saturation: float, value: float) -> Image:
+    """Add to hue (degrees, wraps), saturation and value (clipped) of a BGR picture in [0, 1].
+
+    References
+    ----------
+    data.md 4.1.
+    """
+    h, s, v = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2HSV))
+    h = (h + np.float32(hue)) % 360
+    s = np.clip(s + np.float32(saturation), 0, 1)
+    v = np.clip(v + np.float32(value), 0, 1)
+    shifted = cv2.cvtColor(cv2.merge([h, s, v]), cv2.COLOR_HSV2BGR)
+    return np.clip(shifted, 0, 1)

@@ -1,0 +1,242 @@
+"""A set of aligned faces, in a folder or in a pak, whose pictures are read when they are needed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import overload
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf.errors import DflTfError, FacesetError
+from dfl_tf.face import FaceType, estimate_pitch_yaw_roll, ordered_polygons
+from dfl_tf.face.polygons import Polygon
+from dfl_tf.formats.dfljpg import FaceMetadata, decode_mask, read_metadata
+from dfl_tf.formats.faceset_pak import PAK_NAME, read_pak
+from dfl_tf.imaging import decode_image, to_bgr, to_float
+
+_PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
+_FACE_SUFFIXES = {".jpg", ".jpeg"}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class FaceSample:
+    """One aligned face: its metadata in memory, its picture on disk.
+
+    Attributes
+    ----------
+    name : str
+        File name; unique within a person of a faceset.
+    key : str
+        Unique within the process.
+    face_type : FaceType
+    shape : tuple of int
+        (height, width, 3) of the picture.
+    landmarks : ndarray, shape (68, 2), float64
+        Pixels of the picture, possibly outside of it.
+    eyebrows_expand_mod : float
+    source_filename : str or None
+        The frame that the face was cut from.
+    person_name : str or None
+    polygons : tuple of (kind, points)
+        Hand-drawn masks, includes first.
+    xseg_bytes : bytes or None
+        Encoded mask.
+    """
+
+    name: str
+    key: str
+    face_type: FaceType
+    shape: tuple[int, int, int]
+    landmarks: npt.NDArray[np.float64]
+    eyebrows_expand_mod: float = 1.0
+    source_filename: str | None = None
+    person_name: str | None = None
+    polygons: tuple[Polygon, ...] = ()
+    xseg_bytes: bytes | None = field(default=None, repr=False)
+    read: Callable[[], bytes] = field(default=bytes, repr=False)
+
+    def bytes(self) -> bytes:
+        """Return the JPEG file."""
+        return self.read()
+
+    def image(self) -> npt.NDArray[np.float32]:
+        """Decode the picture: (h, w, 3) float32, BGR, [0, 1]."""
+        return to_float(to_bgr(decode_image(self.read(), what=self.key)))
+
+    def xseg_mask(self) -> npt.NDArray[np.float32] | None:
+        """Decode the XSeg mask at its own size: (s, s, 1) float32, [0, 1]; None without one."""
+        if self.xseg_bytes is None:
+            return None
+        return decode_mask(self.xseg_bytes)
+
+    def pitch_yaw_roll(self) -> tuple[float, float, float]:
+        """Estimate the head's pose in radians (data.md 7.6)."""
+        return estimate_pitch_yaw_roll(self.landmarks, self.shape[1])
+
+
+class Faceset(Sequence[FaceSample]):
+    """Aligned faces in their fixed order.
+
+    Attributes
+    ----------
+    path : Path
+        The folder or pak.
+    skipped : list of (str, str)
+        Name and reason of every file that is no usable face.
+
+    References
+    ----------
+    data.md 1.5, 2.4, 3.1.
+    """
+
+    def __init__(
+        self, path: Path, samples: Sequence[FaceSample], skipped: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        self.path = path
+        self.skipped = list(skipped)
+        self._samples = list(samples)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Faceset:
+        """Open a folder of aligned faces, a folder with a `faceset.pak`, or a pak.
+
+        A pak in the folder hides the loose pictures. The order is that of the sorted paths.
+
+        Raises
+        ------
+        FacesetError
+            If the path does not exist or no usable face is in it.
+        """
+        place = Path(path)
+        if place.is_file():
+            return cls._from_pak(place)
+        if not place.is_dir():
+            raise FacesetError(
+                f"{place}: there is no such folder; aligned faces are expected there"
+            )
+        if (place / PAK_NAME).is_file():
+            return cls._from_pak(place / PAK_NAME)
+        return cls._from_folder(place)
+
+    @classmethod
+    def _from_folder(cls, folder: Path) -> Faceset:
+        paths = sorted(str(p) for p in folder.iterdir() if p.suffix.lower() in _PICTURE_SUFFIXES)
+        samples: list[FaceSample] = []
+        skipped: list[tuple[str, str]] = []
+        for path in map(Path, paths):
+            try:
+                samples.append(_sample_from_file(path))
+            except (DflTfError, OSError, ValueError) as error:
+                skipped.append((path.name, str(error)))
+        return cls(folder, samples, skipped)._checked()
+
+    @classmethod
+    def _from_pak(cls, path: Path) -> Faceset:
+        pak = read_pak(path)
+        samples: list[FaceSample] = []
+        skipped: list[tuple[str, str]] = []
+        for index, entry in enumerate(pak.entries):
+            try:
+                sample = sample_from_metadata(
+                    entry.filename,
+                    entry.metadata,
+                    key=f"{path}#{index}",
+                    read=partial(pak.jpeg, index),
+                    person_name=entry.person_name,
+                )
+            except ValueError as error:
+                skipped.append((entry.filename, str(error)))
+            else:
+                samples.append(sample)
+        return cls(path, samples, skipped)._checked()
+
+    def _checked(self) -> Faceset:
+        for name, reason in self.skipped[:5]:
+            _log.warning("skipped %s: %s", name, reason)
+        if len(self.skipped) > 5:
+            _log.warning("… %d files skipped in %s", len(self.skipped), self.path)
+        if not self._samples:
+            detail = "".join(f"\n  {name}: {reason}" for name, reason in self.skipped[:5])
+            raise FacesetError(
+                f"{self.path}: no aligned face found ({len(self.skipped)} pictures skipped); "
+                f"put the aligned .jpg files or a {PAK_NAME} there{detail}"
+            )
+        return self
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    @overload
+    def __getitem__(self, index: int) -> FaceSample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[FaceSample]: ...
+    def __getitem__(self, index: int | slice) -> FaceSample | list[FaceSample]:
+        """Return the sample of an index."""
+        return self._samples[index]
+
+    def __iter__(self) -> Iterator[FaceSample]:
+        return iter(self._samples)
+
+
+def _sample_from_file(path: Path) -> FaceSample:
+    if path.suffix.lower() not in _FACE_SUFFIXES:
+        raise FacesetError("not a DFL image (only JPEG files carry face metadata)")
+    metadata = read_metadata(path)
+    if metadata is None:
+        raise FacesetError("not a DFL image (no face metadata in the file)")
+    return sample_from_metadata(path.name, metadata, key=str(path), read=path.read_bytes)
+
+
+def sample_from_metadata(
+    name: str,
+    metadata: FaceMetadata,
+    *,
+    key: str,
+    read: Callable[[], bytes],
+    person_name: str | None = None,
+) -> FaceSample:
+    """Make a sample of a face's metadata; ValueError if these are not usable."""
+    return FaceSample(
+        name=name,
+        key=key,
+        face_type=FaceType.from_name(metadata.face_type),
+        shape=_checked_shape(metadata.shape),
+        landmarks=_checked_landmarks(metadata.landmarks),
+        eyebrows_expand_mod=float(metadata.eyebrows_expand_mod),
+        source_filename=metadata.source_filename or None,
+        person_name=person_name,
+        polygons=tuple(ordered_polygons(metadata.seg_ie_polys)),
+        xseg_bytes=metadata.xseg_mask_bytes,
+        read=read,
+    )
+
+
+def _checked_landmarks(landmarks: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    points = np.asarray(landmarks, dtype=np.float64)
+    if points.shape != (68, 2) or not np.isfinite(points).all():
+        raise ValueError(f"landmarks must be 68 finite points; received shape {points.shape}")
+    return points
+
+
+def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    if len(shape) < 2 or min(shape[:2]) < 1:
+        raise ValueError(f"the picture has no pixels (shape {tuple(shape)})")
+    return int(shape[0]), int(shape[1]), 3
+
+
+def resize_to(
+    image: npt.NDArray[np.float32], size: int, interpolation: int
+) -> npt.NDArray[np.float32]:
+    """Resize a picture to a square of `size` pixels; keeps the channel axis."""
+    if image.shape[:2] == (size, size):
+        return image
+    resized = cv2.resize(image, (size, size), interpolation=interpolation)
+    return resized if resized.ndim == 3 else resized[:, :, None]

@@ -1,0 +1,328 @@
+"""One face → the arrays that a model asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf.data.augment import (
+    WarpParameters,
+    apply_warp,
+    draw_hsv_shift,
+    draw_sample_warp,
+    shift_hsv,
+)
+from dfl_tf.data.cache import ArrayCache
+from dfl_tf.data.faceset import FaceSample, resize_to
+from dfl_tf.data.spec import MaskKind, OutputSpec, SampleSpec
+from dfl_tf.face import FaceType, align_matrix, eyes_mask, hull_mask, mouth_mask
+
+Array = npt.NDArray[np.float32]
+
+# Keeps the draws of a random color transfer apart from those of the warp.
+_COLOR_STREAM = 0xC01012
+
+
+def make_sample(
+    sample: FaceSample,
+    spec: SampleSpec,
+    seed: int,
+    *,
+    color_source: FaceSample | None = None,
+    cache: ArrayCache | None = None,
+) -> tuple[Array, ...]:
+    """Make all outputs of a spec from one face.
+
+    Pure in (sample, spec, seed, color source): the cache only saves work.
+
+    Parameters
+    ----------
+    sample : FaceSample
+    spec : SampleSpec
+    seed : int
+        0 … 2**31 - 1. Of an output with seed shifts (a, b) the affine and HSV draws come from
+        `RandomState(seed + a)`, the elastic warp's from `RandomState(seed + b)`; outputs with equal
+        shifts share all warp parameters.
+    color_source : FaceSample, optional
+        Face whose colors are taken where an output asks for it and `ct_mode` is not "none". One
+        result is shared by all outputs of the sample.
+    cache : ArrayCache, optional
+        Keeps aligned pictures and masks.
+
+    Returns
+    -------
+    tuple of ndarray, float32
+        In the order of the spec: images (r, r, 3 or 1) BGR clipped to [0, 1], masks (r, r, 1) not
+        clipped.
+
+    References
+    ----------
+    data.md 4; color transfer once a sample instead of once an output: decision 6.
+    """
+    builder = _Builder(sample, spec, seed, color_source, cache)
+    return tuple(builder.output(output) for output in spec.outputs)
+
+
+class _Builder:
+    """What the outputs of one sample share."""
+
+    def __init__(
+        self,
+        sample: FaceSample,
+        spec: SampleSpec,
+        seed: int,
+        color_source: FaceSample | None,
+        cache: ArrayCache | None,
+    ) -> None:
+        self.sample, self.spec, self.seed = sample, spec, seed
+        self.color_source = color_source if spec.ct_mode != "none" else None
+        self.cache = cache
+        self._decoded: Array | None = None
+        self._full: Array | None = None
+        self._warps: dict[tuple[int, int], tuple[WarpParameters, np.random.RandomState]] = {}
+        self._maps: dict[tuple[int, int], tuple[Array, Array]] = {}
+        self._recolored: dict[bool, Array] = {}
+
+    def output(self, output: OutputSpec) -> Array:
+        if output.kind == "landmarks":
+            height, width = self.sample.shape[:2]
+            return np.clip(self.sample.landmarks / (width, height), 0, 1).astype(np.float32)
+        if output.kind in ("pitch_yaw", "pitch_yaw_sigmoid"):
+            return self._pose(output)
+        image = self._mask(output) if output.kind == "mask" else self._image(output)
+        if output.nearest_resize_to:
+            image = resize_to(image, output.nearest_resize_to, cv2.INTER_NEAREST)
+        if output.normalize_tanh:
+            image = np.clip(image * 2 - 1, -1, 1)
+        return np.ascontiguousarray(image, dtype=np.float32)
+
+    def _image(self, output: OutputSpec) -> Array:
+        image = self._aligned_image(output.border_replicate)
+        if output.color_transfer and self.color_source is not None:
+            image = self._recolor(image, output.border_replicate)
+        parameters, rng = self._warp(output)
+        if output.hsv_shift:
+            # Every output continues from its own copy of the stream.
+            state = np.random.RandomState(0)
+            state.set_state(rng.get_state())
+            image = shift_hsv(image, *draw_hsv_shift(state, output.hsv_shift))
+        image = apply_warp(
+            image,
+            parameters,
+            maps=self._warp_maps(output),
+            transform=output.transform,
+            flip=True,
+            replicate=output.border_replicate,
+            interpolation=cv2.INTER_CUBIC,
+        )
+        image = np.clip(image, 0, 1)
+        if output.channels == "bgr":
+            return image
+        gray = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)[:, :, None]
+        return gray if output.channels == "g" else np.repeat(gray, 3, axis=2)
+
+    def _mask(self, output: OutputSpec) -> Array:
+        size = self.spec.resolution
+        if output.mask == "none":
+            return np.zeros((size, size, 1), dtype=np.float32)
+        parameters, _ = self._warp(output)
+        mask = apply_warp(
+            self._aligned_mask(output.mask),
+            parameters,
+            maps=self._warp_maps(output),
+            transform=output.transform,
+            flip=True,
+            replicate=False,
+            interpolation=cv2.INTER_LINEAR,
+        )
+        if output.mask == "eyes_mouth":
+            largest = mask.max()
+            if largest != 0:
+                mask = mask / largest
+        return mask
+
+    def _pose(self, output: OutputSpec) -> Array:
+        pitch, yaw, _ = self.sample.pitch_yaw_roll()
+        if self._warp(output)[0].flip:
+            yaw = -yaw
+        pose = np.array([pitch, yaw])
+        if output.kind == "pitch_yaw_sigmoid":
+            pose = np.clip(pose / np.pi / 2 + 0.5, 0, 1)
+        return pose.astype(np.float32)
+
+    def _warp(self, output: OutputSpec) -> tuple[WarpParameters, np.random.RandomState]:
+        key = _shifts(output)
+        if key not in self._warps:
+            rng = np.random.RandomState(self.seed + key[0])
+            warp_rng = np.random.RandomState(self.seed + key[1])
+            self._warps[key] = (draw_sample_warp(self.spec, rng, warp_rng), rng)
+        return self._warps[key]
+
+    def _warp_maps(self, output: OutputSpec) -> tuple[Array, Array] | None:
+        if not output.warp:
+            return None
+        key = _shifts(output)
+        if key not in self._maps:
+            self._maps[key] = self._warp(output)[0].maps()
+        return self._maps[key]
+
+    def _decode(self) -> Array:
+        if self._decoded is None:
+            self._decoded = self.sample.image()
+        return self._decoded
+
+    def _cached(self, *key: object) -> Array | None:
+        return None if self.cache is None else self.cache.get(key)
+
+    def _aligned_image(self, replicate: bool) -> Array:
+        key = (self.sample.key, self.spec.resolution, self.spec.face_type, "image", replicate)
+        image = self._cached(*key)
+        if image is None:
+            image = align(
+                self._decode(),
+                self.sample,
+                self.spec.resolution,
+                self.spec.face_type,
+                interpolation=cv2.INTER_CUBIC,
+                replicate=replicate,
+            )
+            if self.cache is not None:
+                self.cache.put(key, image)
+        return image
+
+    def _aligned_mask(self, kind: MaskKind) -> Array:
+        key = (self.sample.key, self.spec.resolution, self.spec.face_type, kind)
+        mask = self._cached(*key)
+        if mask is None:
+            drawn = draw_mask(self.sample, kind, full=self._full)
+            if kind == "full":
+                self._full = drawn
+            mask = align(
+                drawn,
+                self.sample,
+                self.spec.resolution,
+                self.spec.face_type,
+                interpolation=cv2.INTER_LINEAR,
+                replicate=False,
+            )
+            if self.cache is not None:
+                self.cache.put(key, mask)
+        return mask
+
+    def _recolor(self, image: Array, replicate: bool) -> Array:
+        if replicate not in self._recolored:
+            # Loads numba, which a run without color transfer does not need.
+            from dfl_tf_ops.color_transfer import color_transfer
+
+            self._recolored[replicate] = color_transfer(
+                self.spec.ct_mode,
+                image,
+                self._color_image(),
+                rng=np.random.RandomState([self.seed, _COLOR_STREAM]),
+            )
+        return self._recolored[replicate]
+
+    def _color_image(self) -> Array:
+        """Resize the color source as it is: neither re-cropped nor masked (kept)."""
+        assert self.color_source is not None
+        key = (self.color_source.key, self.spec.resolution, "color")
+        image = self._cached(*key)
+        if image is None:
+            image = resize_to(self.color_source.image(), self.spec.resolution, cv2.INTER_LINEAR)
+            if self.cache is not None:
+                self.cache.put(key, image)
+        return image
+
+
+def _shifts(output: OutputSpec) -> tuple[int, int]:
+    warp_shift = output.warp_seed_shift
+    return output.seed_shift, output.seed_shift if warp_shift is None else warp_shift
+
+
+def align(
+    image: Array,
+    sample: FaceSample,
+    resolution: int,
+    face_type: FaceType,
+    *,
+    interpolation: int,
+    replicate: bool,
+) -> Array:
+    """Bring a picture or mask of a sample to the crop and size that a model is trained on.
+
+    A face of the same type is only resized; one of another type is re-cropped by its landmarks.
+    Cubic results may overshoot [0, 1] (kept).
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w, c), float32
+        In the geometry of the sample.
+    sample : FaceSample
+    resolution : int
+    face_type : FaceType
+    interpolation : int
+        OpenCV flag.
+    replicate : bool
+        Whether the re-crop continues the picture beyond its border; else 0.
+
+    Returns
+    -------
+    ndarray, shape (resolution, resolution, c), float32
+
+    References
+    ----------
+    data.md 4.1, step 2.
+    """
+    free = FaceType.MVE_CUSTOM in (face_type, sample.face_type)
+    if face_type == sample.face_type or free:
+        return resize_to(image, resolution, interpolation)
+    matrix = align_matrix(sample.landmarks, resolution, face_type)
+    border = cv2.BORDER_REPLICATE if replicate else cv2.BORDER_CONSTANT
+    crop = cv2.warpAffine(
+        image, matrix, (resolution, resolution), flags=interpolation, borderMode=border
+    )
+    return crop if crop.ndim == 3 else crop[:, :, None]
+
+
+def draw_mask(sample: FaceSample, kind: MaskKind, *, full: Array | None = None) -> Array:
+    """Draw a mask of a sample at the size of its picture, (h, w, 1) float32.
+
+    Polygons are not used: only XSeg training takes them. `full` can hand in the "full" mask if
+    it is drawn already.
+
+    References
+    ----------
+    data.md 4.2, step 1.
+    """
+    if full is None and kind in ("full", "eyes_mouth"):
+        full = _full_mask(sample)
+    if kind == "full" and full is not None:
+        return full
+    if kind == "eyes":
+        return eyes_mask(sample.shape, sample.landmarks)
+    if kind == "eyes_mouth" and full is not None:
+        features = eyes_mask(sample.shape, sample.landmarks)
+        features += mouth_mask(sample.shape, sample.landmarks)
+        np.clip(features, 0, 1, out=features)
+        features[full == 0] = 0
+        return features
+    return np.zeros((*sample.shape[:2], 1), dtype=np.float32)
+
+
+def _full_mask(sample: FaceSample) -> Array:
+    mask = sample.xseg_mask()
+    if mask is None:
+        return hull_mask(sample.shape, sample.landmarks, sample.eyebrows_expand_mod)
+    height, width = sample.shape[:2]
+    if mask.shape[:2] != (height, width):
+        mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_CUBIC)[:, :, None]
+    return np.clip(mask, 0, 1)
+
+
+def preview_spec(spec: SampleSpec) -> SampleSpec:
+    """Return the spec with the same outputs without warp, transform and flip."""
+    outputs = tuple(replace(o, warp=False, transform=False) for o in spec.outputs)
+    return replace(spec, outputs=outputs, random_flip=False)

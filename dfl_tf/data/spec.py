@@ -1,0 +1,111 @@
+"""What arrays a model wants from a face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf.face import FaceType
+
+OutputKind = Literal["image", "mask", "landmarks", "pitch_yaw", "pitch_yaw_sigmoid"]
+Channels = Literal["bgr", "g", "ggg"]
+MaskKind = Literal["none", "full", "eyes", "eyes_mouth"]
+
+# One array an output, stacked over the samples: (n, h, w, c) float32.
+Batch = tuple[npt.NDArray[np.float32], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSpec:
+    """One array made from a face.
+
+    Parameters
+    ----------
+    kind : str
+        "image" or "mask"; "landmarks" (68, 2) in [0, 1] and "pitch_yaw" (2,) exist for
+        compatibility, no shipped model asks for them.
+    warp, transform : bool
+        Whether the elastic warp, and the random rotation, scale, shift and flip are applied.
+    channels : str
+        Of an image: "bgr", "g" (gray, one channel) or "ggg" (gray three times).
+    mask : str
+        Of a mask: "full" (XSeg mask, else hull), "eyes", "eyes_mouth" or "none" (zeros).
+    color_transfer : bool
+        Whether the spec's `ct_mode` applies to this image.
+    hsv_shift : float
+        Power of the random HSV shift, 0 … 0.3; 0 draws nothing.
+    border_replicate : bool
+        Whether an image continues beyond its border; masks never do.
+    seed_shift : int
+        Added to the sample's seed for the affine draws (and the HSV draws).
+    warp_seed_shift : int or None
+        The same for the elastic warp; None takes `seed_shift`.
+    nearest_resize_to : int
+        Side after a final nearest-neighbor resize; 0 does none.
+    normalize_tanh : bool
+        Whether values go to [-1, 1] at the end.
+
+    References
+    ----------
+    data.md 4.
+    """
+
+    kind: OutputKind = "image"
+    warp: bool = False
+    transform: bool = True
+    channels: Channels = "bgr"
+    mask: MaskKind = "full"
+    color_transfer: bool = False
+    hsv_shift: float = 0.0
+    border_replicate: bool = True
+    seed_shift: int = 0
+    warp_seed_shift: int | None = None
+    nearest_resize_to: int = 0
+    normalize_tanh: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSpec:
+    """All arrays made from a face for one training or preview step.
+
+    Parameters
+    ----------
+    resolution : int
+        Side of the square outputs, in pixels.
+    face_type : FaceType
+        Crop that the model is trained on; faces of another type are re-cropped.
+    outputs : tuple of OutputSpec
+        In the order of the batch.
+    random_flip : bool
+        Whether 40 % of the samples are mirrored.
+    rotation_range : tuple of float
+        Degrees.
+    scale_range, tx_range, ty_range : tuple of float
+        Parts of 1 and parts of the resolution. The models that train on `scale_range`
+        (-0.15, 0.15) are SAEHD and AMP; Quick96 and XSeg use (-0.05, 0.05).
+    ct_mode : str
+        Color transfer towards a face of the other side: none, rct, lct, mkl, idt, sot.
+
+    References
+    ----------
+    data.md 4.
+    """
+
+    resolution: int
+    face_type: FaceType
+    outputs: tuple[OutputSpec, ...]
+    random_flip: bool = False
+    rotation_range: tuple[float, float] = (-10.0, 10.0)
+    scale_range: tuple[float, float] = (-0.15, 0.15)
+    tx_range: tuple[float, float] = (-0.05, 0.05)
+    ty_range: tuple[float, float] = (-0.05, 0.05)
+    ct_mode: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.resolution < 16:
+            raise ValueError(f"resolution must be at least 16; received {self.resolution}")
+        if not self.outputs:
+            raise ValueError("a sample spec needs at least one output")

@@ -1,0 +1,147 @@
+"""Pictures on disk ⇄ arrays, for any path that the system takes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf.errors import WorkspaceError
+
+ByteImage = npt.NDArray[np.uint8]
+FloatImage = npt.NDArray[np.float32]
+StoredImage = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+
+def decode_image(data: bytes | npt.NDArray[np.uint8], *, what: str = "image") -> StoredImage:
+    """Decode an encoded picture as it is stored.
+
+    Parameters
+    ----------
+    data : bytes or ndarray of uint8
+        A whole JPEG, PNG, TIFF… file.
+    what : str
+        Name for the error message.
+
+    Returns
+    -------
+    ndarray, shape (h, w, c), uint8 or uint16
+        c is 1 (gray), 3 (BGR) or 4 (BGRA). No EXIF rotation is applied.
+
+    Raises
+    ------
+    WorkspaceError
+        If the bytes are no picture.
+    """
+    buffer = np.frombuffer(data, dtype=np.uint8)
+    try:
+        image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED) if len(buffer) else None
+    except cv2.error as error:
+        raise WorkspaceError(f"{what}: cannot be decoded as a picture ({error.msg})") from error
+    if image is None:
+        raise WorkspaceError(f"{what}: cannot be decoded as a picture ({len(buffer)} bytes)")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise WorkspaceError(f"{what}: pixels are {image.dtype}; 8 and 16 bits are read")
+    return image if image.ndim == 3 else image[:, :, None]
+
+
+def to_bgr(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Give a picture three channels: gray is repeated, alpha is dropped; the dtype stays."""
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.shape[2] < 3:
+        return np.repeat(image[:, :, :1], 3, axis=2)
+    return image if image.shape[2] == 3 else np.ascontiguousarray(image[:, :, :3])
+
+
+def to_float(image: StoredImage) -> FloatImage:
+    """Scale stored pixels to [0, 1]: 8 bits by 255, 16 bits by 65535."""
+    largest = 65535 if image.dtype == np.uint16 else 255
+    return np.divide(image, np.float32(largest), dtype=np.float32)
+
+
+def to_uint8(image: npt.NDArray[np.floating[Any]]) -> ByteImage:
+    """Clip [0, 1] to 0 … 255 and truncate, as the legacy program does."""
+    return np.clip(image * 255, 0, 255).astype(np.uint8)
+
+
+def read_image_unchanged(path: str | os.PathLike[str]) -> StoredImage:
+    """Read a picture as it is stored; see `decode_image`."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise WorkspaceError(f"{path}: cannot be read ({error.strerror})") from error
+    return decode_image(data, what=str(path))
+
+
+def read_image(path: str | os.PathLike[str]) -> ByteImage:
+    """Read a picture as uint8 BGR, shape (h, w, 3); 16 bits are reduced to 8."""
+    image = to_bgr(read_image_unchanged(path))
+    return (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
+
+
+def read_image_float(path: str | os.PathLike[str]) -> FloatImage:
+    """Read a picture as float32 BGR in [0, 1], shape (h, w, 3), with all of its precision."""
+    return to_float(to_bgr(read_image_unchanged(path)))
+
+
+def encode_image(image: StoredImage, suffix: str, *, quality: int = 95) -> bytes:
+    """Encode a picture.
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w) or (h, w, c), uint8 or uint16
+        Gray, BGR or BGRA; JPEG takes uint8 without alpha.
+    suffix : str
+        ".jpg", ".png", ".tif"… in any letter case.
+    quality : int
+        Of a JPEG, 1 … 100.
+
+    Raises
+    ------
+    ValueError
+        If the picture or the suffix cannot be encoded.
+    """
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"a picture to encode must be uint8 or uint16; received {image.dtype}")
+    kind = suffix.lower()
+    options = [cv2.IMWRITE_JPEG_QUALITY, int(quality)] if kind in (".jpg", ".jpeg") else []
+    try:
+        done, data = cv2.imencode(kind, image, options)
+    except cv2.error as error:
+        raise ValueError(f"cannot encode {image.shape} as {suffix!r}: {error.msg}") from error
+    if not done:
+        raise ValueError(f"cannot encode {image.shape} {image.dtype} as {suffix!r}")
+    return data.tobytes()
+
+
+def write_image(path: str | os.PathLike[str], image: StoredImage, *, quality: int = 95) -> None:
+    """Write a picture; the file appears whole or stays as it was.
+
+    Parameters
+    ----------
+    path : path-like
+        The suffix decides the format.
+    image, quality
+        As for `encode_image`.
+
+    Raises
+    ------
+    WorkspaceError
+        If the file cannot be written.
+    """
+    target = Path(path)
+    data = encode_image(image, target.suffix, quality=quality)
+    # formats.atomic is a higher room; a picture needs no more than this.
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        beside.write_bytes(data)
+        os.replace(beside, target)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise WorkspaceError(f"{target}: cannot be written ({error.strerror})") from error

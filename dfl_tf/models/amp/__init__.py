@@ -1,0 +1,1 @@
+"""AMP, the model whose likeness can be morphed."""

@@ -1,0 +1,398 @@
+"""FaceModel: networks, optimizers and one training step."""
+
+from __future__ import annotations
+
+import abc
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from dfl_tf.errors import OptionError, UsageError
+from dfl_tf.models import weights
+from dfl_tf.models.placement import Placement
+from dfl_tf.nn.initializers import initialize
+from dfl_tf.nn.optimizers import AdaBelief, LegacyOptimizer, RMSprop
+from dfl_tf.options import RunOptions, effective
+
+if TYPE_CHECKING:
+    from dfl_tf.data.spec import Batch, SampleSpec
+    from dfl_tf.formats.model_state import ModelState
+
+POLICIES = {
+    "float32": "float32",
+    "float64": "float64",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}
+Tensors = Sequence[tf.Tensor]
+Losses = dict[str, tf.Tensor]
+
+
+class Preview(NamedTuple):
+    """One preview picture: its legacy name, and (h, w, 3) float32 BGR in [0, 1]."""
+
+    name: str
+    image: npt.NDArray[np.float32]
+
+
+class SwapOutput(NamedTuple):
+    """What merging needs of a face: (n, r, r, 3) image, its (n, r, r, 1) mask, the dst mask."""
+
+    image: Any
+    mask: Any
+    dst_mask: Any
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One kind of update inside a training step.
+
+    Attributes
+    ----------
+    optimizer : str
+        Key in `FaceModel.optimizers`.
+    variables : tuple
+        What it moves, in file order; a subset of what the optimizer was built with.
+    objective : callable
+        Takes the batches (one flat sequence of tensors) and returns the objective, shape (n,), and
+        the losses to report. The gradient is that of the sum over the samples (training.md 1.6).
+    """
+
+    optimizer: str
+    variables: tuple[Any, ...]
+    objective: Callable[[Tensors], tuple[tf.Tensor, Losses]]
+
+
+class FaceModel(abc.ABC):
+    """A model: its networks, its optimizers, how it is trained, previewed and used.
+
+    Parameters
+    ----------
+    options
+        The options of the class, as they are stored with the model.
+    run : RunOptions, optional
+        How it is run; nothing of it is stored.
+    name : str
+        Name of the model folder's files.
+    training : bool
+        False leaves out optimizers and discriminators (merging, export).
+    initialized : bool
+        False leaves all weights zero, for a model whose state is loaded next.
+    placement : Placement, optional
+        Devices; by default chosen from `run` and `models_opt_on_gpu`.
+
+    Attributes
+    ----------
+    networks, optimizers : dict
+        By file stem, in file order. A network's name is its legacy scope, the path of a variable
+        its legacy name.
+    phases : list of Phase
+        The updates of one step, in order.
+    optimizer_variables : dict
+        All variables that each optimizer has slots for; a phase may move fewer.
+    optional_parts, scopes_without_slots : tuple of str
+        Networks that may be new to an existing model; scopes whose slots a file may lack.
+    iteration, loss_history, extra
+        Kept by the trainer, saved with the model.
+    replicas : int
+        Slices of a batch whose gradients are averaged, as DFL does over devices (training.md 8).
+
+    Notes
+    -----
+    A step runs `gradients` and `update` of each phase: a distributed trainer calls the same two
+    with its own reduction between them.
+    """
+
+    model_class: ClassVar[str]
+    loss_names: ClassVar[tuple[str, ...]] = ("src", "dst")
+    optional_parts: ClassVar[tuple[str, ...]] = ()
+    scopes_without_slots: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        options: Any,
+        run: RunOptions | None = None,
+        *,
+        name: str = "new",
+        training: bool = True,
+        initialized: bool = True,
+        placement: Placement | None = None,
+    ) -> None:
+        self.options = options
+        self.effective = effective(options).options
+        self.run = RunOptions() if run is None else run
+        self.name = name
+        self.training = training
+        self.iteration = 0
+        self.loss_history: list[list[float]] = []
+        self.extra: dict[str, Any] = {}
+        self.seed = 0
+        self.policy = keras.DTypePolicy(POLICIES[self.run.precision])
+        self.dtype = tf.as_dtype(self.policy.variable_dtype)
+        on_gpu = bool(getattr(options, "models_opt_on_gpu", True))
+        self.placement = placement or Placement.choose(self.run, models_opt_on_gpu=on_gpu)
+        self.replicas = 1
+        self.networks: dict[str, Any] = {}
+        self.optimizers: dict[str, LegacyOptimizer] = {}
+        self.optimizer_variables: dict[str, tuple[Any, ...]] = {}
+        self.phases: list[Phase] = []
+        self.set_seed(int.from_bytes(os.urandom(4)) if self.run.seed is None else self.run.seed)
+        with tf.device(self.placement.variables):
+            self._build_networks()
+            for network in self.networks.values():
+                network.build()
+            if initialized:
+                self.initialize(self.networks)
+            if training:
+                self._build_phases()
+        self.set_seed(self.seed)
+        self._compiled: dict[Any, Any] = {}
+
+    def set_seed(self, seed: int) -> None:
+        """Set what fresh weights and lr-dropout masks are drawn from; before the first step."""
+        self.seed = int(seed)
+        for number, optimizer in enumerate(self.optimizers.values()):
+            optimizer.seed = (self.seed + number) % 2**31
+
+    # What a model class says about itself
+
+    @abc.abstractmethod
+    def _build_networks(self) -> None:
+        """Fill `networks`, in file order."""
+
+    @abc.abstractmethod
+    def _build_phases(self) -> None:
+        """Fill `optimizers` (by `_add_optimizer`) and `phases`."""
+
+    @abc.abstractmethod
+    def sample_specs(self) -> tuple[SampleSpec, ...]:
+        """Say which arrays a training step wants, one spec a batch."""
+
+    @abc.abstractmethod
+    def preview(self, *batches: Batch) -> list[Preview]:
+        """Draw the preview pictures of the first samples of the batches (workspace.md 7.3)."""
+
+    @abc.abstractmethod
+    def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
+        """Compute `swap` as tensors of the model's precision; can be traced."""
+
+    def options_from(self, state: ModelState) -> dict[str, object]:
+        """Return what the tensors of a state say about the architecture options."""
+        return {}
+
+    def parts_to_reset(self, state: ModelState) -> dict[str, str]:
+        """Return the parts that a state's change of options re-initializes, each with the reason."""
+        return {}
+
+    # Building
+
+    def _network(self, cls: Callable[..., Any], *args: Any, scope: str, **kwargs: Any) -> Any:
+        return cls(*args, name=scope, dtype=self.policy, **kwargs)
+
+    def _add_optimizer(
+        self,
+        stem: str,
+        parts: Sequence[str],
+        *,
+        adabelief: bool,
+        learning_rate: float = 5e-5,
+        lr_dropout: str = "n",
+        lr_cos: int = 500,
+        clipgrad: bool = False,
+    ) -> None:
+        """Make an optimizer over whole networks; its file has the name `stem`."""
+        dropout = lr_dropout in ("y", "cpu")
+        optimizer = (AdaBelief if adabelief else RMSprop)(
+            learning_rate,
+            lr_dropout=0.3 if dropout else 1.0,
+            lr_cos=lr_cos if dropout else 0,
+            clipnorm=1.0 if clipgrad else 0.0,
+            slots_on_cpu=self.placement.offloaded,
+            dropout_on_cpu=lr_dropout == "cpu",
+            name=stem,
+        )
+        self.optimizer_variables[stem] = self.weights_of(parts)
+        optimizer.build(self.optimizer_variables[stem])
+        self.optimizers[stem] = optimizer
+
+    def weights_of(self, parts: Sequence[str]) -> tuple[Any, ...]:
+        """Return the variables of some networks, in file order."""
+        return tuple(v for part in parts for v in self.networks[part].weights)
+
+    def initialize(self, parts: Iterable[str]) -> None:
+        """Give the weights of some networks fresh values drawn from the model's seed."""
+        for part in parts:
+            initialize(self.networks[part].weights, self.seed)
+
+    # Training
+
+    @property
+    def samples_per_step(self) -> int:
+        """How many samples of each batch one `train_step` takes."""
+        return int(self.options.batch_size) * self.run.accumulate
+
+    def train_step(self, *batches: Batch) -> Losses:
+        """Move the weights once.
+
+        Parameters
+        ----------
+        *batches : tuple of ndarray
+            One batch for each of `sample_specs`, of `samples_per_step` samples.
+
+        Returns
+        -------
+        dict of tensor
+            For each of `loss_names` the loss of every sample, shape (n,), before the update.
+        """
+        inputs = self.inputs(*batches)
+        reported: Losses = {}
+        for number in range(len(self.phases)):
+            reported.update(self._step(number, self.phase_inputs(number, inputs)))
+        return {name: reported[name] for name in self.loss_names}
+
+    def inputs(self, *batches: Batch) -> list[tf.Tensor]:
+        """Flatten batches to tensors of the model's precision."""
+        return [tf.cast(tf.convert_to_tensor(x), self.dtype) for batch in batches for x in batch]
+
+    def phase_inputs(self, number: int, inputs: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Add what a phase draws at random for a whole batch to the inputs of all phases."""
+        return inputs
+
+    def _step(self, number: int, inputs: list[tf.Tensor]) -> Losses:
+        parts = self.replicas * self.run.accumulate
+        if parts == 1:
+            return self._call("step", self._whole_step, number, inputs)
+        if inputs[0].shape[0] % parts:
+            raise OptionError(
+                f"A batch of {inputs[0].shape[0]} samples cannot be divided by {parts} "
+                "(accumulate x devices). Change batch_size or accumulate."
+            )
+        total: list[tf.Tensor] | None = None
+        reported: list[Losses] = []
+        for piece in zip(*(tf.split(x, parts) for x in inputs), strict=True):
+            losses, gradients = self._call("gradients", self.gradients, number, list(piece))
+            reported.append(losses)
+            total = gradients if total is None else [a + b for a, b in zip(total, gradients)]
+        self._call("update", self.update, number, [g / self.replicas for g in total or []])
+        return {name: tf.concat([r[name] for r in reported], axis=0) for name in reported[0]}
+
+    def _whole_step(self, number: int, inputs: list[tf.Tensor]) -> Losses:
+        losses, gradients = self.gradients(number, inputs)
+        self.update(number, gradients)
+        return losses
+
+    def gradients(self, number: int, inputs: Tensors) -> tuple[Losses, list[tf.Tensor]]:
+        """Compute the losses of phase `number` and the gradients of its variables.
+
+        Summed over the samples of `inputs`; to be traced or run eagerly, on any slice of a batch.
+        """
+        phase = self.phases[number]
+        with tf.device(self.placement.compute):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch([v.value for v in phase.variables])
+                objective, losses = phase.objective(inputs)
+                total = tf.reduce_sum(objective)
+            gradients = tape.gradient(
+                total,
+                [v.value for v in phase.variables],
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            )
+        return {**losses, phase.optimizer: objective}, gradients
+
+    def update(self, number: int, gradients: Tensors) -> None:
+        """Apply the (summed or averaged) gradients of phase `number`."""
+        phase = self.phases[number]
+        with tf.device(self.placement.variables):
+            self.optimizers[phase.optimizer].apply(gradients, phase.variables)
+
+    def _call(self, kind: str, function: Callable[..., Any], number: int, *args: Any) -> Any:
+        """Call a function as a graph that is traced once for each phase and shape."""
+        key = (kind, number)
+        if key not in self._compiled:
+            self._compiled[key] = tf.function(
+                lambda *tensors: function(number, *tensors),
+                autograph=False,
+                jit_compile=self.run.xla == "on" and kind == "gradients",
+            )
+        return self._compiled[key](*args)
+
+    # Use
+
+    def swap(self, face: Any, morph: float | None = None) -> SwapOutput:
+        """Put the src face on dst faces.
+
+        Parameters
+        ----------
+        face : ndarray or tensor, shape (n, r, r, 3), float32 BGR in [0, 1]
+        morph : float, optional
+            Share of src for AMP (1 = all src).
+
+        Returns
+        -------
+        SwapOutput
+            NumPy arrays, float32 in [0, 1].
+        """
+        face = tf.cast(tf.convert_to_tensor(face), self.dtype)
+        given = () if morph is None else (tf.constant(float(morph), tf.float32),)
+        output = self._predict("swap", self.swap_tensors, face, *given)
+        return SwapOutput(*(np.asarray(x, np.float32) for x in output))
+
+    def _predict(self, kind: str, function: Callable[..., Any], *args: tf.Tensor) -> Any:
+        """Run networks on whole batches of any length."""
+        if kind not in self._compiled:
+
+            def on_device(*tensors: tf.Tensor) -> Any:
+                with tf.device(self.placement.compute):
+                    return function(*tensors)
+
+            self._compiled[kind] = tf.function(on_device, autograph=False, reduce_retracing=True)
+        return self._compiled[kind](*args)
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Return the number of weights of each network."""
+        return {part: int(network.count_params()) for part, network in self.networks.items()}
+
+    # State
+
+    def state(self) -> ModelState:
+        """Return all that the model is, as NumPy arrays and plain Python values."""
+        return weights.state_of(self)
+
+    def load_state(self, state: ModelState, *, reinit: Sequence[str] = ()) -> list[str]:
+        """Take up a state strictly.
+
+        Parameters
+        ----------
+        state : ModelState
+            Of the same class. Its options are compared with the model's: what their change
+            re-initializes (end of pretraining, another GAN) is done here.
+        reinit : sequence of str
+            Parts (file stems) to initialize instead of loading.
+
+        Returns
+        -------
+        list of str
+            What was initialized or emptied instead of loaded, for the log.
+
+        Raises
+        ------
+        ModelFileError
+            If tensors are missing, unexpected or misshapen: all of them named, nothing is changed.
+        UsageError
+            If the state is of another class, or `reinit` names an unknown part.
+
+        References
+        ----------
+        models.md 5.5; options.md 4.
+        """
+        if state.model_class != self.model_class:
+            raise UsageError(
+                f"This is a state of {state.model_class}, it cannot be loaded as {self.model_class}."
+            )
+        return weights.load(self, state, [*self.run.reinit, *reinit])

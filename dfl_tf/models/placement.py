@@ -1,0 +1,44 @@
+"""Where a model computes and where its weights live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+if TYPE_CHECKING:
+    from dfl_tf.options import RunOptions
+
+HOST = "/CPU:0"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Devices of one model.
+
+    Attributes
+    ----------
+    compute : str
+        Where networks and losses run, e.g. "/GPU:0".
+    variables : str
+        Where weights and optimizer slots live; the host if `models_opt_on_gpu` is off.
+    """
+
+    compute: str = HOST
+    variables: str = HOST
+
+    @property
+    def offloaded(self) -> bool:
+        """Whether weights and slots live elsewhere than where the networks run."""
+        return self.compute != self.variables
+
+    @classmethod
+    def choose(cls, run: RunOptions, *, models_opt_on_gpu: bool) -> Placement:
+        """Take the first accelerator that the run allows, else the host (options.md 2)."""
+        gpus = tf.config.list_logical_devices("GPU")
+        if run.cpu or not gpus:
+            return cls()
+        wanted = run.devices.split(",")[0].strip()
+        compute = f"/GPU:{wanted}" if wanted.isdigit() else "/GPU:0"
+        return cls(compute, compute if models_opt_on_gpu else HOST)

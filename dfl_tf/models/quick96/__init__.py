@@ -1,0 +1,1 @@
+"""Quick96, the fixed small model."""

@@ -1,0 +1,1 @@
+"""SAEHD, the all-round model."""

@@ -1,0 +1,146 @@
+"""SAEHD as a FaceModel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import tensorflow as tf
+
+from dfl_tf.data.spec import Batch, SampleSpec
+from dfl_tf.models import infer
+from dfl_tf.models.base import FaceModel, Phase, Preview, SwapOutput
+from dfl_tf.models.df_liae import Archi
+from dfl_tf.models.discriminators import (
+    CodeDiscriminator,
+    UNetPatchDiscriminator,
+    check_patch_size,
+)
+from dfl_tf.models.saehd import networks, preview
+from dfl_tf.models.saehd.objective import Objective
+from dfl_tf.models.sample_specs import face_swap_specs
+
+if TYPE_CHECKING:
+    from dfl_tf.formats.model_state import ModelState
+
+
+class SAEHD(FaceModel):
+    """The all-round model; see `FaceModel` for the parameters.
+
+    Parameters
+    ----------
+    pretrain_true_face : bool
+        Legacy quirk, for comparing with the legacy program only: while pretraining, keep the
+        true-face term although its discriminator is not trained (design decision 22).
+
+    References
+    ----------
+    models.md 2, training.md 2 and 4
+    """
+
+    model_class: ClassVar[str] = "SAEHD"
+    optional_parts: ClassVar[tuple[str, ...]] = ("code_discriminator", "GAN")
+
+    def __init__(self, *args: Any, pretrain_true_face: bool = False, **kwargs: Any) -> None:
+        self._pretrain_true_face = pretrain_true_face
+        super().__init__(*args, **kwargs)
+
+    def _build_networks(self) -> None:
+        options = self.options
+        self.archi = Archi.parse(options.archi)
+        self.networks = networks.build(
+            self._network,
+            self.archi,
+            options.resolution,
+            e=options.e_dims,
+            ae=options.ae_dims,
+            d=options.d_dims,
+            dm=options.d_mask_dims,
+        )
+        self.wiring = networks.Wiring(self.archi, dict(self.networks))
+        if not self.training:
+            return
+        if options.true_face_power and self.archi.flavor == "df":
+            self.networks["code_discriminator"] = self._network(
+                CodeDiscriminator,
+                options.ae_dims,
+                self.archi.inter_resolution(options.resolution),
+                scope="dis",
+            )
+        if self.effective.gan_power:
+            check_patch_size(options.gan_patch_size, options.resolution)
+            self.networks["GAN"] = self._network(
+                UNetPatchDiscriminator, options.gan_patch_size, options.gan_dims, scope="D_src"
+            )
+
+    def _build_phases(self) -> None:
+        options = self.effective
+        common = {
+            "adabelief": options.adabelief,
+            "lr_dropout": options.lr_dropout,
+            "clipgrad": options.clipgrad,
+        }
+        generator = networks.parts(self.archi)
+        true_face = "code_discriminator" in self.networks
+        objective = Objective(
+            self.wiring,
+            options,
+            code_discriminator=self.networks.get("code_discriminator"),
+            gan=self.networks.get("GAN"),
+            true_face_power=self._true_face_power() if true_face else 0.0,
+            total_variation_axes=self.run.total_variation_axes,
+        )
+        self._add_optimizer("src_dst_opt", generator, **common)
+        # The legacy program does not train inter_AB without random warp.
+        frozen = self.archi.flavor == "liae" and not options.random_warp
+        trained = [part for part in generator if not (frozen and part == "inter_AB")]
+        self.phases.append(Phase("src_dst_opt", self.weights_of(trained), objective.generator))
+        if true_face:
+            self._add_optimizer("D_code_opt", ["code_discriminator"], **common)
+            if not options.pretrain:
+                variables = self.weights_of(["code_discriminator"])
+                self.phases.append(Phase("D_code_opt", variables, objective.discriminate_codes))
+        if "GAN" in self.networks:
+            self._add_optimizer("GAN_opt", ["GAN"], **common)
+            variables = self.weights_of(["GAN"])
+            self.phases.append(Phase("GAN_opt", variables, objective.discriminate_images))
+
+    def _true_face_power(self) -> float:
+        if self._pretrain_true_face:
+            return float(self.options.true_face_power)
+        return 0.0 if self.options.pretrain else float(self.effective.true_face_power)
+
+    def sample_specs(self) -> tuple[SampleSpec, ...]:
+        """Return the specs of src and dst batches."""
+        return face_swap_specs(
+            self.effective,
+            hsv_power=self.effective.random_hsv_power,
+            eyes_mouth=self.effective.eyes_mouth_prio,
+        )
+
+    def preview(self, *batches: Batch) -> list[Preview]:
+        """Draw `SAEHD` and `SAEHD masked` (in three parts each above 256 pixels)."""
+        return preview.draw(self, *batches, masked_by_both=self.options.face_type != "head")
+
+    def view(self, src: tf.Tensor, dst: tf.Tensor) -> Any:
+        """Return (image, mask) of src to src, dst to dst and dst as src."""
+        return self._predict("view", self.wiring.view, src, dst)
+
+    def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
+        """Return the src face on dst; `morph` plays no part."""
+        swap_code, dst_code = self.wiring.swap_code(face)
+        swap, dst = self.wiring.decode([swap_code], [dst_code])
+        return SwapOutput(swap.image, swap.mask, dst.mask)
+
+    def options_from(self, state: ModelState) -> dict[str, object]:
+        """Return archi, dims and resolution as the tensors of a state show them."""
+        return infer.saehd(state.tensors, self.options.archi)
+
+    def parts_to_reset(self, state: ModelState) -> dict[str, str]:
+        """Name the inters if pretraining has just ended, and the GAN if it was changed."""
+        reset = {}
+        if state.options.get("pretrain") and not self.options.pretrain:
+            inters = ("inter",) if self.archi.flavor == "df" else ("inter_AB", "inter_B")
+            reset = dict.fromkeys(inters, "pretraining has ended")
+        elif infer.gan_changed(state.options, self.options):
+            reset["GAN"] = "gan_patch_size or gan_dims was changed"
+        return reset

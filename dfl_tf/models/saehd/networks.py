@@ -1,0 +1,115 @@
+"""How the networks of SAEHD and Quick96 are wired: codes, reconstructions, the swap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from dfl_tf.models.df_liae import Archi, Decoder, Encoder, Inter
+
+
+class Picture(NamedTuple):
+    """What a decoder returns: (n, r, r, 3) image and (n, r, r, 1) mask."""
+
+    image: tf.Tensor
+    mask: tf.Tensor
+
+
+def parts(archi: Archi) -> tuple[str, ...]:
+    """Return the file stems of the generator's networks, in save order."""
+    if archi.flavor == "df":
+        return ("encoder", "inter", "decoder_src", "decoder_dst")
+    return ("encoder", "inter_AB", "inter_B", "decoder")
+
+
+def build(
+    make: Any, archi: Archi, resolution: int, *, e: int, ae: int, d: int, dm: int
+) -> dict[str, Any]:
+    """Make the generator's networks.
+
+    Parameters
+    ----------
+    make : callable
+        `make(cls, *args, scope=name)`: names a network and gives it its precision.
+    e, ae, d, dm : int
+        The four dims options.
+
+    References
+    ----------
+    models.md 2.3 to 2.7
+    """
+    archi.check_resolution(resolution)
+    length = 8 * e * archi.code_resolution(resolution) ** 2
+    networks = {"encoder": make(Encoder, archi, resolution, e, scope="encoder")}
+    for part in parts(archi)[1:]:
+        if part.startswith("inter"):
+            channels = ae if archi.flavor == "df" else ae * 2
+            networks[part] = make(Inter, archi, resolution, length, ae, channels, scope=part)
+        else:
+            channels = ae if archi.flavor == "df" else ae * 4
+            networks[part] = make(Decoder, archi, channels, d, dm, scope=part)
+    return networks
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """The generator's networks and how they are joined (models.md 2.7)."""
+
+    archi: Archi
+    networks: Mapping[str, Any]
+
+    def codes(self, src: tf.Tensor, dst: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return the decoder inputs of src, of dst, and of dst made to look like src.
+
+        Both people go through the shared networks as one batch.
+        """
+        code = self.networks["encoder"](tf.concat((src, dst), axis=0))
+        if self.archi.flavor == "df":
+            src_code, dst_code = tf.split(self.networks["inter"](code), 2)
+            return src_code, dst_code, dst_code
+        ab_src, ab_dst = tf.split(self.networks["inter_AB"](code), 2)
+        b_dst = self.networks["inter_B"](tf.split(code, 2)[1])
+        return (
+            tf.concat((ab_src, ab_src), axis=-1),
+            tf.concat((b_dst, ab_dst), axis=-1),
+            tf.concat((ab_dst, ab_dst), axis=-1),
+        )
+
+    def decode(self, src: Sequence[tf.Tensor], dst: Sequence[tf.Tensor]) -> list[Picture]:
+        """Decode codes by the src and by the dst decoder; codes of one decoder are one batch."""
+        if self.archi.flavor == "liae":
+            return _decode_together(self.networks["decoder"], [*src, *dst])
+        decoded = _decode_together(self.networks["decoder_src"], src) if src else []
+        return decoded + (_decode_together(self.networks["decoder_dst"], dst) if dst else [])
+
+    def swap_code(self, dst: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the decoder inputs of (swap, dst) for dst images alone."""
+        code = self.networks["encoder"](dst)
+        if self.archi.flavor == "df":
+            inter = self.networks["inter"](code)
+            return inter, inter
+        ab, b = self.networks["inter_AB"](code), self.networks["inter_B"](code)
+        return tf.concat((ab, ab), axis=-1), tf.concat((b, ab), axis=-1)
+
+    def src_code(self, src: tf.Tensor) -> tf.Tensor:
+        """Return the decoder input of src images alone."""
+        code = self.networks["encoder"](src)
+        if self.archi.flavor == "df":
+            return self.networks["inter"](code)
+        ab = self.networks["inter_AB"](code)
+        return tf.concat((ab, ab), axis=-1)
+
+    def view(self, src: tf.Tensor, dst: tf.Tensor) -> tuple[Picture, Picture, Picture]:
+        """Return the pictures src to src, dst to dst, and dst as src."""
+        src_code, dst_code, swap_code = self.codes(src, dst)
+        src_src, swap, dst_dst = self.decode([src_code, swap_code], [dst_code])
+        return src_src, dst_dst, swap
+
+
+def _decode_together(decoder: Any, codes: Sequence[tf.Tensor]) -> list[Picture]:
+    image, mask = decoder(codes[0] if len(codes) == 1 else tf.concat(codes, axis=0))
+    count = len(codes)
+    return [Picture(*pair) for pair in zip(tf.split(image, count), tf.split(mask, count))]

@@ -1,0 +1,62 @@
+"""The preview pictures of SAEHD and Quick96."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf.models.base import Preview
+
+if TYPE_CHECKING:
+    from dfl_tf.data.spec import Batch
+
+Array = npt.NDArray[np.float32]
+
+
+def draw(model: Any, src: Batch, dst: Batch, *, masked_by_both: bool) -> list[Preview]:
+    """Put src, its reconstruction, dst, its reconstruction and the swap side by side.
+
+    Parameters
+    ----------
+    model : SAEHD or Quick96
+    src, dst : tuple of ndarray
+        Batches as for training; targets and masks of the first samples are used.
+    masked_by_both : bool
+        Whether the swap of the masked picture is cut by both predicted masks or its own only.
+
+    References
+    ----------
+    workspace.md 7.3
+    """
+    resolution = model.options.resolution
+    count = min(4, int(model.options.batch_size), 800 // resolution, len(src[1]), len(dst[1]))
+    s, src_mask, d, dst_mask = (np.clip(x[:count], 0, 1) for x in (*src[1:3], *dst[1:3]))
+    pictures = model.view(*(model.inputs((s, d))))
+    (ss, _), (dd, ddm), (sd, sdm) = [
+        [np.clip(np.asarray(x, np.float32), 0, 1) for x in picture] for picture in pictures
+    ]
+    swap_mask = ddm * sdm if masked_by_both else sdm
+    plain = {"src-src": [s, ss], "dst-dst": [d, dd], "pred": [d, sd]}
+    masked = {
+        "src-src": [s * src_mask, ss],
+        "dst-dst": [d * dst_mask, dd * ddm],
+        "pred": [d * dst_mask, sd * swap_mask],
+    }
+    name = model.model_class
+    if resolution > 256:
+        titled = {f"{name} {k}": v for k, v in plain.items()}
+        titled |= {f"{name} masked {k}": v for k, v in masked.items()}
+    else:
+        titled = {
+            name: [*plain["src-src"], *plain["dst-dst"], sd],
+            f"{name} masked": [*masked["src-src"], *masked["dst-dst"], masked["pred"][1]],
+        }
+    return [Preview(title, sheet(columns)) for title, columns in titled.items()]
+
+
+def sheet(columns: list[Array]) -> Array:
+    """Put batches of equal pictures (n, h, w, c) side by side: one row a sample, (n h, k w, 3)."""
+    rows = np.concatenate([np.broadcast_to(c, (*c.shape[:3], 3)) for c in columns], axis=2)
+    return np.ascontiguousarray(rows.reshape(-1, *rows.shape[2:]), np.float32)

@@ -1,0 +1,55 @@
+"""Which arrays SAEHD, AMP and Quick96 want from each face."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dfl_tf.data.spec import OutputSpec, SampleSpec
+from dfl_tf.face import FaceType
+
+
+def face_swap_specs(
+    options: Any, *, hsv_power: float = 0.0, eyes_mouth: bool = True
+) -> tuple[SampleSpec, SampleSpec]:
+    """Return the specs of src and dst batches.
+
+    Parameters
+    ----------
+    options : SAEHDOptions or AMPOptions
+        The effective ones.
+    hsv_power : float
+        Of the HSV shift of src network inputs; targets are never shifted.
+    eyes_mouth : bool
+        Whether the mask of eyes and mouth is wanted as well.
+
+    Returns
+    -------
+    tuple of SampleSpec
+        Outputs of each: network input, target, face mask, and eyes-mouth mask if wanted.
+
+    References
+    ----------
+    data.md 4.4
+    """
+
+    def spec(*, flip: bool, hsv: float, ct_mode: str) -> SampleSpec:
+        transfer = ct_mode != "none"
+        outputs = [
+            OutputSpec(warp=options.random_warp, color_transfer=transfer, hsv_shift=hsv),
+            OutputSpec(color_transfer=transfer),
+            OutputSpec(kind="mask", channels="g", mask="full"),
+        ]
+        if eyes_mouth:
+            outputs.append(OutputSpec(kind="mask", channels="g", mask="eyes_mouth"))
+        return SampleSpec(
+            resolution=options.resolution,
+            face_type=FaceType.from_name(options.face_type),
+            outputs=tuple(outputs),
+            random_flip=flip,
+            ct_mode=ct_mode,
+        )
+
+    return (
+        spec(flip=options.random_src_flip, hsv=hsv_power, ct_mode=options.ct_mode),
+        spec(flip=options.random_dst_flip, hsv=0.0, ct_mode="none"),
+    )

@@ -1,0 +1,130 @@
+"""What a face model is trained towards: targets, their masks, and the terms that compare with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from dfl_tf.nn.losses import gaussian_blur, mean_dssim, mean_hwc
+
+
+def blur_out_background(target: tf.Tensor, mask: tf.Tensor, resolution: int) -> tf.Tensor:
+    """Replace what lies outside the mask by its own blur, so that faces fade into nothing.
+
+    Parameters
+    ----------
+    target : tensor, shape (n, r, r, 3)
+    mask : tensor, shape (n, r, r, 1)
+    resolution : int
+        r; the blur has sigma r / 128.
+
+    Notes
+    -----
+    Kept for compatibility: the blur takes zeros beyond the border, the divisor is 1 minus the
+    blurred mask, so the surroundings get darker near the border.
+
+    References
+    ----------
+    training.md 2.2, step 1
+    """
+    sigma = resolution / 128
+    outside = 1.0 - mask
+    blurred = gaussian_blur(target * outside, sigma)
+    share = 1.0 - gaussian_blur(mask, sigma)
+    share = tf.where(tf.equal(share, 0.0), tf.ones_like(share), share)
+    return target * mask + (blurred / share) * outside
+
+
+def soft_mask(mask: tf.Tensor, resolution: int) -> tf.Tensor:
+    """Grow and soften a mask: blur, cut at 0.5, double (training.md 2.2, step 2)."""
+    blurred = gaussian_blur(mask, max(1, resolution // 32))
+    return tf.clip_by_value(blurred, 0.0, 0.5) * 2.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """One person's targets of one step.
+
+    Attributes
+    ----------
+    image : tensor (n, r, r, 3)
+        After `blur_out_background` if that is on.
+    mask : tensor (n, r, r, 1)
+        As drawn.
+    soft : tensor (n, r, r, 1)
+        `soft_mask` of it.
+    eyes_mouth : tensor (n, r, r, 1) or None
+    masked : bool
+        Whether images are compared within the soft mask only.
+    """
+
+    image: tf.Tensor
+    mask: tf.Tensor
+    soft: tf.Tensor
+    eyes_mouth: tf.Tensor | None
+    masked: bool
+
+    def within(self, image: tf.Tensor) -> tf.Tensor:
+        """Return what of an image is compared."""
+        return image * self.soft if self.masked else image
+
+    def background_difference(self, image: tf.Tensor) -> tf.Tensor:
+        """Mean square difference to the target outside the soft mask, (n,)."""
+        outside = 1.0 - self.soft
+        return mean_hwc(tf.square(image * outside - self.image * outside))
+
+
+def prepare(
+    image: tf.Tensor,
+    mask: tf.Tensor,
+    eyes_mouth: tf.Tensor | None,
+    *,
+    blur_out_mask: bool,
+    masked: bool,
+) -> Target:
+    """Make the `Target` of one person's target images and masks."""
+    resolution = image.shape[1]
+    if blur_out_mask:
+        image = blur_out_background(image, mask, resolution)
+    return Target(image, mask, soft_mask(mask, resolution), eyes_mouth, masked)
+
+
+def window_sizes(resolution: int) -> tuple[int, int]:
+    """Return the sides of the large and the small dssim window (training.md 1.1)."""
+    return int(resolution / 11.6), int(resolution / 23.2)
+
+
+def reconstruction_loss(
+    target: Target, image: tf.Tensor, mask: tf.Tensor, *, both_windows: bool
+) -> tf.Tensor:
+    """Compare a reconstruction with its target: structure, pixels, eyes and mouth, mask.
+
+    Parameters
+    ----------
+    target : Target
+        Its `eyes_mouth` is None if eyes and mouth have no priority.
+    image : tensor, shape (n, r, r, 3)
+    mask : tensor, shape (n, r, r, 1)
+    both_windows : bool
+        Whether the structure is compared in two window sizes, each with half the weight.
+
+    Returns
+    -------
+    tensor, shape (n,)
+
+    References
+    ----------
+    training.md 2.3, terms 1 to 4; 5
+    """
+    wanted, got = target.within(target.image), target.within(image)
+    large, small = window_sizes(image.shape[1])
+    if both_windows:
+        loss = mean_dssim(wanted, got, 5.0, (large, small))
+    else:
+        loss = mean_dssim(wanted, got, 10.0, (large,))
+    loss += mean_hwc(10.0 * tf.square(wanted - got))
+    if target.eyes_mouth is not None:
+        region = target.eyes_mouth
+        loss += mean_hwc(300.0 * tf.abs(target.image * region - image * region))
+    return loss + mean_hwc(10.0 * tf.square(target.mask - mask))

@@ -1,0 +1,186 @@
+"""A model's weights and slots to and from a ModelState, strictly.
+
+References: models.md 5.2, 5.3, 5.5; options.md 4; design decisions 2, 22, 28, 36.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dfl_tf.errors import ModelFileError, UsageError
+from dfl_tf.options import to_legacy
+
+if TYPE_CHECKING:
+    from dfl_tf.formats.model_state import ModelState
+    from dfl_tf.models.base import FaceModel
+
+_NAMED = 6  # how many tensors of one kind of fault are named
+
+
+def legacy_key(variable: Any) -> str:
+    """Return the key of a variable inside its file: its path without the scope, and ``:0``."""
+    return variable.path.split("/", 1)[1] + ":0"
+
+
+def state_of(model: FaceModel) -> ModelState:
+    """Return the state of a model; float32 whatever precision it trains in."""
+    from dfl_tf.formats.model_state import ModelState
+
+    tensors: dict[str, dict[str, Any]] = {}
+    for part, network in model.networks.items():
+        tensors[part] = {legacy_key(v): _stored(v) for v in network.weights}
+    for part, optimizer in model.optimizers.items():
+        arrays = optimizer.state_arrays(legacy_names(model, part))
+        tensors[part] = {key: _stored(value) for key, value in arrays.items()}
+    return ModelState(
+        model_class=model.model_class,
+        iteration=model.iteration,
+        options=to_legacy(model.options),
+        loss_history=model.loss_history,
+        tensors=tensors,
+        extra=model.extra,
+        run={"seed": model.seed},
+    )
+
+
+def _stored(value: Any) -> Any:
+    array = np.asarray(value)
+    if array.dtype == np.float64:
+        return array.astype(np.float32)
+    return value if isinstance(value, np.generic) else array
+
+
+def legacy_names(model: FaceModel, stem: str) -> list[str]:
+    """Return the full legacy names of the variables an optimizer was built with."""
+    return [v.path + ":0" for v in model.optimizer_variables[stem]]
+
+
+def load(model: FaceModel, state: ModelState, reinit: Sequence[str]) -> list[str]:
+    """Do `FaceModel.load_state`."""
+    known = [*model.networks, *model.optimizers]
+    unknown = [part for part in reinit if part not in known]
+    if unknown:
+        raise UsageError(
+            f"There is no part {', '.join(unknown)} to initialize in this model. "
+            f"Its parts: {', '.join(known)}."
+        )
+    reset = model.parts_to_reset(state) | dict.fromkeys(reinit, "as asked for")
+    pretrain_ended = bool(state.options.get("pretrain")) and not getattr(
+        model.options, "pretrain", False
+    )
+    values, fresh = _plan_networks(model, state, reset)
+    _load_seed(model, state)
+    for part, arrays in values.items():
+        for variable, array in zip(model.networks[part].weights, arrays, strict=True):
+            variable.assign(array)
+    model.initialize(fresh)
+    messages = [f"{part} starts with fresh weights: {why}." for part, why in fresh.items()]
+    messages += _load_optimizers(model, state, reset, fresh)
+    model.iteration = 0 if pretrain_ended else state.iteration
+    model.loss_history = [] if pretrain_ended else [list(losses) for losses in state.loss_history]
+    model.extra = dict(state.extra)
+    if pretrain_ended:
+        model.extra.pop("sample_for_preview", None)
+        messages.append("Pretraining has ended: iteration 0, empty loss history.")
+    return messages
+
+
+def _load_seed(model: FaceModel, state: ModelState) -> None:
+    """Take up the seed of the run that is continued, so that it goes on as if never stopped."""
+    if model.run.seed is None and "seed" in state.run:
+        model.set_seed(int(state.run["seed"]))
+
+
+def _plan_networks(
+    model: FaceModel, state: ModelState, reset: dict[str, str]
+) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    """Return the arrays of the networks to load, and which networks start fresh and why.
+
+    Raises
+    ------
+    ModelFileError
+        With the faults of all networks.
+    """
+    values: dict[str, list[Any]] = {}
+    fresh: dict[str, str] = {}
+    faults: list[str] = []
+    for part, network in model.networks.items():
+        if part in reset:
+            fresh[part] = reset[part]
+        elif part in state.tensors:
+            arrays, found = _match(network.weights, state.tensors[part])
+            values[part] = arrays
+            faults += [f"{part}: {fault}" for fault in found]
+        elif part in model.optional_parts:
+            fresh[part] = "it has just been switched on"
+        else:
+            faults.append(f"{part}: the file is missing")
+    if faults:
+        raise ModelFileError(_complaint(model, state, faults))
+    return values, fresh
+
+
+def _match(variables: Sequence[Any], tensors: Any) -> tuple[list[Any], list[str]]:
+    """Put tensors in the order and shape of variables; say what does not fit."""
+    expected = {legacy_key(v): tuple(v.shape) for v in variables}
+    missing = [key for key in expected if key not in tensors]
+    unexpected = [key for key in tensors if key not in expected]
+    misshapen = [
+        f"{key} is {'x'.join(map(str, np.shape(tensors[key])))}, not {'x'.join(map(str, shape))}"
+        for key, shape in expected.items()
+        if key in tensors and np.size(tensors[key]) != int(np.prod(shape))
+    ]
+    faults = [
+        f"{len(keys)} {kind} ({'; '.join(keys[:_NAMED])}{'; …' if len(keys) > _NAMED else ''})"
+        for kind, keys in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("misshapen", misshapen),
+        )
+        if keys
+    ]
+    if faults:
+        return [], faults
+    return [np.reshape(tensors[key], shape) for key, shape in expected.items()], []
+
+
+def _complaint(model: FaceModel, state: ModelState, faults: list[str]) -> str:
+    text = f"The files of {model.model_class} do not fit the options: {'. '.join(faults)}."
+    differing = [
+        f"{key}={value} (options: {getattr(model.options, key)})"
+        for key, value in model.options_from(state).items()
+        if getattr(model.options, key) != value
+    ]
+    if differing:
+        text += f" The tensors are those of a model with {', '.join(differing)}."
+    return (
+        text + " Use the options that the model was made with, restore the files from a backup, or "
+        "name with --reinit the parts that shall start over."
+    )
+
+
+def _load_optimizers(
+    model: FaceModel, state: ModelState, reset: dict[str, str], fresh: dict[str, str]
+) -> list[str]:
+    """Load the slots; those of re-initialized weights start empty (design decision 22)."""
+    messages = []
+    for stem, optimizer in model.optimizers.items():
+        scopes = {v.path.split("/", 1)[0] for v in model.optimizer_variables[stem]}
+        new_scopes = {model.networks[part].name for part in fresh} & scopes
+        if stem in reset:
+            messages.append(f"{stem} starts empty: {reset[stem]}.")
+        elif new_scopes == scopes:
+            messages.append(f"{stem} starts empty: so do the weights that it moves.")
+        elif stem not in state.tensors:
+            messages.append(f"{stem} starts empty: there is no file of it.")
+        else:
+            messages += optimizer.load_state_arrays(
+                state.tensors[stem],
+                legacy_names(model, stem),
+                reset=new_scopes,
+                optional=model.scopes_without_slots,
+            )
+    return messages

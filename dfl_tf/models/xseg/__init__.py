@@ -1,0 +1,1 @@
+"""XSeg, the model that masks faces."""

@@ -1,0 +1,71 @@
+"""The building blocks that all face models share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import tensorflow as tf
+
+from dfl_tf.nn.layers import Block, Conv2D
+from dfl_tf.nn.tensors import depth_to_space
+
+Activation = Callable[[tf.Tensor, float], tf.Tensor]
+
+
+def leaky_relu(x: tf.Tensor, slope: float) -> tf.Tensor:
+    """``x`` where positive, ``slope * x`` elsewhere."""
+    return tf.nn.leaky_relu(x, slope)
+
+
+def x_cos_x(x: tf.Tensor, slope: float) -> tf.Tensor:
+    """``x cos(x)``, the activation of the letter "c"; `slope` plays no part (models.md 1.6)."""
+    return x * tf.cos(x)
+
+
+class Downscale(Block):
+    """5x5 convolution with stride 2, activation slope 0.1 (models.md 2.2)."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, activation: Activation, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.conv1 = Conv2D(
+            in_channels, out_channels, 5, strides=2, name="conv1", dtype=self.dtype_policy
+        )
+        self.activation = partial(activation, slope=0.1)
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Map (n, h, w, in) to (n, h/2, w/2, out), rounded up."""
+        return self.activation(self.conv1(x))
+
+
+class Upscale(Block):
+    """3x3 convolution to four times the channels, activation, then shuffle (models.md 2.2)."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, activation: Activation, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.conv1 = Conv2D(in_channels, out_channels * 4, 3, name="conv1", dtype=self.dtype_policy)
+        self.activation = partial(activation, slope=0.1)
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Map (n, h, w, in) to (n, 2h, 2w, out)."""
+        return depth_to_space(self.activation(self.conv1(x)))
+
+
+class Residual(Block):
+    """Two 3x3 convolutions, the input added to them, activation slope 0.2 (models.md 2.2)."""
+
+    def __init__(self, channels: int, activation: Activation, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.conv1 = Conv2D(channels, channels, 3, name="conv1", dtype=self.dtype_policy)
+        self.conv2 = Conv2D(channels, channels, 3, name="conv2", dtype=self.dtype_policy)
+        self.activation = partial(activation, slope=0.2)
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Keep the shape (n, h, w, channels)."""
+        y = self.activation(self.conv1(x))
+        return self.activation(self.conv2(y) + x)

@@ -1,0 +1,241 @@
+"""Layers with the legacy padding rules, whose variable paths are the legacy weight names.
+
+Every layer knows its channel counts when it is made, so a network is built without being run
+(`Block.build`). Variables are made as zeros; `initializers.initialize` or a loaded state
+fills them.
+The children of a list must be given the name ``<attribute>_<i>``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+class Block(keras.layers.Layer):
+    """A layer made of layers: building it builds its children under its name, in order."""
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the variables of all children."""
+        for layer in self._flatten_layers(include_self=False, recursive=False):
+            layer.build(None)
+        self.built = True
+
+
+class Network(keras.Model):
+    """A network that is one file of a model; its name is the legacy scope."""
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the variables of all layers."""
+        for layer in self.layers:
+            layer.build(None)
+        self.built = True
+
+
+class Conv2D(keras.layers.Layer):
+    """Convolution with zero padding that is the same on all four sides.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel_size : int
+    strides, dilation : int
+    padding : {"SAME", "VALID"}
+        "SAME" is not TensorFlow's: ``p = ((kernel_size - 1) * dilation + 1) // 2`` zeros lie around
+        the image, then the convolution is VALID.
+
+    References
+    ----------
+    models.md 1.1, performance.md 3.5
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        strides: int = 1,
+        dilation: int = 1,
+        padding: str = "SAME",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.kernel_shape = (kernel_size, kernel_size, in_channels, out_channels)
+        self.strides = strides
+        self.dilation = dilation
+        self.padding = padding
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make `weight` (k, k, in, out) and `bias` (out)."""
+        self.weight = self.add_weight(shape=self.kernel_shape, initializer="zeros", name="weight")
+        self.bias = self.add_weight(shape=self.kernel_shape[-1:], initializer="zeros", name="bias")
+        self.built = True
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Convolve (n, h, w, in) to (n, h', w', out)."""
+        padding = "VALID"
+        if self.padding == "SAME":
+            if self.strides == 1 and self.kernel_shape[0] % 2 == 1:
+                padding = "SAME"  # the same numbers, and the kernel needs no padded copy
+            else:
+                x = self._pad(x)
+        x = tf.nn.conv2d(
+            x, self.weight, self.strides, padding, dilations=(self.dilation, self.dilation)
+        )
+        return tf.nn.bias_add(x, self.bias)
+
+    def _pad(self, x: tf.Tensor) -> tf.Tensor:
+        """Pad symmetrically, but without the last rows and columns that no window reads."""
+        extent = (self.kernel_shape[0] - 1) * self.dilation
+        before = (extent + 1) // 2
+        pads = [(0, 0)]
+        for size in x.shape[1:3]:
+            last_start = (size + 2 * before - extent - 1) // self.strides * self.strides
+            pads.append((before, max(0, last_start + extent + 1 - size - before)))
+        return tf.pad(x, [*pads, (0, 0)])
+
+
+class Conv2DTranspose(keras.layers.Layer):
+    """Transposed convolution, TensorFlow's SAME: (n, h, w, in) to (n, h * s, w * s, out).
+
+    References
+    ----------
+    models.md 1.2
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, *, strides: int, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.kernel_shape = (kernel_size, kernel_size, out_channels, in_channels)
+        self.strides = strides
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make `weight` (k, k, out, in) and `bias` (out)."""
+        self.weight = self.add_weight(shape=self.kernel_shape, initializer="zeros", name="weight")
+        self.bias = self.add_weight(shape=self.kernel_shape[2:3], initializer="zeros", name="bias")
+        self.built = True
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Convolve (n, h, w, in) to (n, h * strides, w * strides, out)."""
+        shape = (
+            tf.shape(x)[0],
+            x.shape[1] * self.strides,
+            x.shape[2] * self.strides,
+            self.kernel_shape[2],
+        )
+        x = tf.nn.conv2d_transpose(x, self.weight, shape, self.strides, "SAME")
+        return tf.nn.bias_add(x, self.bias)
+
+
+class Dense(keras.layers.Layer):
+    """``y = x W + b`` on flat codes.
+
+    References
+    ----------
+    models.md 1.3
+    """
+
+    def __init__(self, in_units: int, out_units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kernel_shape = (in_units, out_units)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make `weight` (in, out) and `bias` (out)."""
+        self.weight = self.add_weight(shape=self.kernel_shape, initializer="zeros", name="weight")
+        self.bias = self.add_weight(shape=self.kernel_shape[1:], initializer="zeros", name="bias")
+        self.built = True
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Map (n, in) to (n, out)."""
+        return tf.nn.bias_add(tf.matmul(x, self.weight), self.bias)
+
+
+class FRNorm2D(keras.layers.Layer):
+    """Filter response normalization with a trainable epsilon, used as its absolute value.
+
+    ``y = x / sqrt(mean_hw(x^2) + |eps|) * weight + bias``. Computed in the precision of its
+    variables: half-precision squares overflow.
+
+    References
+    ----------
+    models.md 1.6
+    """
+
+    def __init__(self, channels: int, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.channels = channels
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make `weight` (c), `bias` (c) and `eps` (1)."""
+        for name, size in (("weight", self.channels), ("bias", self.channels), ("eps", 1)):
+            variable = self.add_weight(
+                shape=(size,), initializer="zeros", name=name, autocast=False
+            )
+            setattr(self, name, variable)
+        self.built = True
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Normalize (n, h, w, c)."""
+        compute = tf.cast(x, self.variable_dtype)
+        power = tf.reduce_mean(tf.square(compute), axis=(1, 2), keepdims=True)
+        scale = 1.0 / tf.sqrt(power + tf.abs(self.eps))
+        return tf.cast(compute * scale * self.weight + self.bias, x.dtype)
+
+
+class TLU(keras.layers.Layer):
+    """Thresholded linear unit: ``max(x, tau)`` with one threshold a channel.
+
+    References
+    ----------
+    models.md 1.6
+    """
+
+    def __init__(self, channels: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.channels = channels
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make `tau` (c)."""
+        self.tau = self.add_weight(shape=(self.channels,), initializer="zeros", name="tau")
+        self.built = True
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Threshold (n, h, w, c)."""
+        return tf.maximum(x, self.tau)
+
+
+class BlurPool(keras.layers.Layer):
+    """Blur with a small fixed binomial kernel, then take every second pixel. No variables.
+
+    References
+    ----------
+    models.md 1.6
+    """
+
+    ROWS: ClassVar[dict[int, tuple[float, ...]]] = {
+        2: (1.0, 1.0),
+        3: (1.0, 2.0, 1.0),
+        4: (1.0, 3.0, 3.0, 1.0),
+    }
+
+    def __init__(self, kernel_size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        row = np.array(self.ROWS[kernel_size])
+        self.kernel = np.outer(row, row) / row.sum() ** 2
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing to make."""
+        self.built = True
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Halve (n, h, w, c) in height and width, rounding up."""
+        size = len(self.kernel)
+        pad = ((size - 1) // 2, size // 2)
+        x = tf.pad(x, ((0, 0), pad, pad, (0, 0)))
+        kernel = np.repeat(self.kernel[:, :, None, None], x.shape[-1], axis=2)
+        return tf.nn.depthwise_conv2d(x, tf.constant(kernel, x.dtype), (1, 2, 2, 1), "VALID")

@@ -1,0 +1,206 @@
+"""Terms of the training objectives. Each is a vector with one entry a sample.
+
+A constant that the legacy program rounds to float32 (blur and dssim kernels) is rounded so in
+float64 runs too, in the same order; only then do float64 runs agree to 1e-10. Those kernels are
+separable up to that rounding: float32 uses one-dimensional factors, float64 the kernel itself.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+_DSSIM_SIGMA = 1.5
+_C1 = 0.01**2
+_C2 = 0.03**2
+_AXES = {"hw": (1, 2), "ch": (3, 1)}
+
+
+@functools.lru_cache
+def dssim_kernel(size: int, dtype: str = "float32") -> npt.NDArray[np.floating]:
+    """Return the (size, size) window of `dssim`: a softmax of Gaussian logarithms.
+
+    References
+    ----------
+    training.md 1.1
+    """
+    coordinate = np.arange(size, dtype=np.float32) - np.float32((size - 1) / 2)
+    squares = np.square(coordinate) * np.float32(-0.5 / _DSSIM_SIGMA**2)
+    logarithm = (squares[:, None] + squares[None, :]).astype(dtype)
+    weight = np.exp(logarithm - logarithm.max())
+    return weight / weight.sum(dtype=dtype)
+
+
+@functools.lru_cache
+def blur_kernel(sigma: float) -> npt.NDArray[np.float32]:
+    """Return the (k, k) float32 kernel of `gaussian_blur`; k = max(3, int(4 sigma)), made odd.
+
+    References
+    ----------
+    training.md 1.2
+    """
+    row = _blur_row(sigma)
+    kernel = np.outer(row, row).astype(np.float32)
+    return kernel / kernel.sum()
+
+
+def _blur_row(sigma: float) -> npt.NDArray[np.float64]:
+    size = max(3, int(4 * sigma))
+    size += 1 - size % 2
+    return np.exp(-((np.arange(size) - size // 2) ** 2) / (2.0 * sigma**2))
+
+
+@functools.lru_cache
+def _blur_band(sigma: float, size: int) -> npt.NDArray[np.float32]:
+    """Return the symmetric (size, size) matrix that blurs one axis, the zeros beyond the border built in."""
+    row = _blur_row(sigma)
+    offset = np.arange(size)[None, :] - np.arange(size)[:, None] + len(row) // 2
+    inside = (offset >= 0) & (offset < len(row))
+    band = np.where(inside, row[np.clip(offset, 0, len(row) - 1)], 0.0)
+    return (band / row.sum()).astype(np.float32)
+
+
+def _depthwise(x: tf.Tensor, kernel: npt.NDArray[np.floating], padding: str) -> tf.Tensor:
+    kernel = np.repeat(kernel[:, :, None, None], x.shape[-1], axis=2)
+    return tf.nn.depthwise_conv2d(x, tf.constant(kernel, x.dtype), (1, 1, 1, 1), padding)
+
+
+def dssim(a: tf.Tensor, b: tf.Tensor, filter_size: int) -> tf.Tensor:
+    """Structural dissimilarity ``(1 - ssim) / 2`` of two image batches.
+
+    Parameters
+    ----------
+    a, b : tensor, shape (n, h, w, c)
+        In [0, 1]. Types narrower than float32 are computed in float32 and cast back.
+    filter_size : int
+        Side of the Gaussian window (sigma 1.5 whatever the size); at least 1.
+
+    Returns
+    -------
+    tensor, shape (n, c)
+        Mean over the windows that lie inside the image.
+
+    References
+    ----------
+    training.md 1.1
+    """
+    given = a.dtype
+    if given != tf.float64:
+        a, b = tf.cast(a, tf.float32), tf.cast(b, tf.float32)
+    channels = a.shape[-1]
+    size = max(1, filter_size)
+    moments = tf.concat((a, b, a * b, tf.square(a) + tf.square(b)), axis=-1)
+    if a.dtype == tf.float64:
+        moments = _depthwise(moments, dssim_kernel(size, "float64"), "VALID")
+    else:
+        row = dssim_kernel(size).sum(axis=0, keepdims=True)
+        moments = _depthwise(_depthwise(moments, row.T, "VALID"), row, "VALID")
+    mean_a, mean_b, product, squares = (
+        moments[..., i * channels : (i + 1) * channels] for i in range(4)
+    )
+    num0, den0 = 2.0 * mean_a * mean_b, tf.square(mean_a) + tf.square(mean_b)
+    luminance = (num0 + _C1) / (den0 + _C1)
+    structure = (2.0 * product - num0 + _C2) / (squares - den0 + _C2)
+    ssim = tf.reduce_mean(luminance * structure, axis=(1, 2))
+    return tf.cast((1.0 - ssim) / 2.0, given)
+
+
+def gaussian_blur(x: tf.Tensor, sigma: float) -> tf.Tensor:
+    """Blur (n, h, w, c) with zeros beyond the border: values darken near it.
+
+    References
+    ----------
+    training.md 1.2
+    """
+    if x.dtype == tf.float64:
+        return _depthwise(x, blur_kernel(sigma), "SAME")  # odd kernel: TensorFlow's SAME is ours
+    height, width, channels = x.shape[1:]
+    # Plain matrix products only: TensorFlow 2.21's oneDNN kernel crashes on broadcast ones.
+    lines = tf.reshape(tf.transpose(x, (0, 3, 1, 2)), (-1, width))
+    lines = tf.matmul(lines, tf.constant(_blur_band(sigma, width), x.dtype))
+    planes = tf.transpose(tf.reshape(lines, (-1, channels, height, width)), (0, 1, 3, 2))
+    lines = tf.matmul(
+        tf.reshape(planes, (-1, height)), tf.constant(_blur_band(sigma, height), x.dtype)
+    )
+    return tf.transpose(tf.reshape(lines, (-1, channels, width, height)), (0, 3, 2, 1))
+
+
+def style_loss(
+    content: tf.Tensor, style: tf.Tensor, *, blur_radius: int, weight: float
+) -> tf.Tensor:
+    """Squared distance of per-channel means and deviations, after blurring both.
+
+    Parameters
+    ----------
+    content, style : tensor, shape (n, h, w, c)
+    blur_radius : int
+        Sigma of `gaussian_blur`; 0 = none.
+    weight : float
+
+    Returns
+    -------
+    tensor, shape (n,)
+
+    References
+    ----------
+    training.md 1.3
+    """
+    if blur_radius > 0:
+        content, style = gaussian_blur(content, blur_radius), gaussian_blur(style, blur_radius)
+    mean_a, var_a = tf.nn.moments(content, axes=(1, 2))
+    mean_b, var_b = tf.nn.moments(style, axes=(1, 2))
+    means = tf.reduce_sum(tf.square(mean_a - mean_b), axis=-1)
+    deviations = tf.square(tf.sqrt(var_a + 1e-5) - tf.sqrt(var_b + 1e-5))
+    return (means + tf.reduce_sum(deviations, axis=-1)) * (weight / content.shape[-1])
+
+
+def total_variation_mse(x: tf.Tensor, axes: str) -> tf.Tensor:
+    """Sum of squared forward differences of (n, h, w, c) along two axes: (n,).
+
+    Parameters
+    ----------
+    x : tensor, shape (n, h, w, c)
+    axes : {"hw", "ch"}
+        Height and width, or channel and height as the legacy program did on a GPU and in AMP.
+
+    References
+    ----------
+    training.md 1.4
+    """
+    total = tf.zeros((), x.dtype)
+    for axis in _AXES[axes]:
+        size = x.shape[axis]
+        later, earlier = (
+            tf.gather(x, range(1, size), axis=axis),
+            tf.gather(x, range(size - 1), axis=axis),
+        )
+        total += tf.reduce_sum(tf.square(later - earlier), axis=(1, 2, 3))
+    return total
+
+
+def discriminator_loss(label: float, logits: tf.Tensor) -> tf.Tensor:
+    """Mean sigmoid cross entropy of logits (n, …) with a constant label: (n,).
+
+    References
+    ----------
+    training.md 1.5
+    """
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(
+        labels=tf.fill(tf.shape(logits), tf.constant(label, logits.dtype)), logits=logits
+    )
+    return tf.reduce_mean(entropy, axis=list(range(1, len(logits.shape))))
+
+
+def mean_hwc(x: tf.Tensor) -> tf.Tensor:
+    """Mean over height, width and channels: (n, h, w, c) to (n,)."""
+    return tf.reduce_mean(x, axis=(1, 2, 3))
+
+
+def mean_dssim(a: tf.Tensor, b: tf.Tensor, weight: float, sizes: Sequence[int]) -> tf.Tensor:
+    """Sum over window sizes of the channel mean of ``weight * dssim``: (n,)."""
+    terms = [tf.reduce_mean(weight * dssim(a, b, size), axis=-1) for size in sizes]
+    return tf.add_n(terms)

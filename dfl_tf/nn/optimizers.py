@@ -1,8 +1,8 @@
 """AdaBelief and RMSprop as the legacy program has them, as Keras optimizers.
 
-They differ from Keras' own: no bias correction, epsilon outside the root, one clipping by the global
-norm of all gradients, an endless cosine of the rate, and learning-rate dropout (entries that do not move
-in this step). The arithmetic of a step is `dfl_tf_ops.optimizer_step`.
+They differ from Keras' own: no bias correction, epsilon outside the root, one clipping by the
+global norm of all gradients, an endless cosine of the rate, and learning-rate dropout (entries that
+do not move in this step). The arithmetic of a step is `dfl_tf_ops.optimizer_step`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TWO_PI = 2 * 3.1415926535  # as the legacy program has it
 
 
 def cpu_placement(on_cpu: bool) -> contextlib.AbstractContextManager[Any]:
-    """Context in which variables are created in host memory, if `on_cpu` (``models_opt_on_gpu = n``).
+    """Context in which variables are created in host memory, if asked (``models_opt_on_gpu = n``).
 
     Build the networks in it (their reads follow the variable, the layers' arithmetic does not) and
     give the optimizer ``slots_on_cpu=True``.
@@ -93,7 +93,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         self._rate = float(value)
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Fix the list of variables (all that this optimizer may ever move, in file order) and make slots."""
+        """Fix the variables (all that this optimizer may ever move, in file order); make slots."""
         if self.built:
             return
         super().build(list(variables))
@@ -119,8 +119,8 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         grads : sequence of tensors
             One a variable; all of them are computed before the first variable is written.
         trainable_variables : sequence of variables, optional
-            A subset of the built ones (default: all). The others keep their value and their slots and
-            do not count in the norm.
+            A subset of the built ones (default: all). The others keep their value and their slots
+            and do not count in the norm.
 
         Raises
         ------
@@ -161,10 +161,10 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         iteration: tf.Tensor,
         indices: Sequence[int],
     ) -> None:
-        """Update `variables` and `slots` (one list a slot name) as iteration `iteration` (first = 1).
+        """Update `variables` and `slots` (one list a slot name) as the given iteration (first = 1).
 
-        It depends on nothing but its arguments and the settings, and does not count the iteration, so it
-        can be called for each replica's own copies.
+        It depends on nothing but its arguments and the settings, and does not count the iteration,
+        so it can be called for each replica's own copies.
         """
         dtype = variables[0].dtype
         masks = self.inject_masks
@@ -278,8 +278,8 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
             faults.append("iters:0 is missing")
         if switched:
             messages.append(
-                f"{self.name}: the file holds no {'/'.join(self.slot_names)} slots (another optimizer "
-                "wrote it); the slots start empty, the iteration counter goes on."
+                f"{self.name}: the file holds no {'/'.join(self.slot_names)} slots (another "
+                "optimizer wrote it); they start empty, the iteration counter goes on."
             )
         for slot in self.slot_names:
             for name, value in zip(legacy_names, self._slots[slot], strict=True):

@@ -1,8 +1,8 @@
 """Color transfer: give one image the colors of another (data.md 6.1, 6.2).
 
-`source` is the image to change, `target` the one that supplies the colors. Unless said otherwise both
-are (h, w, 3) float32, BGR, nominally in [0, 1]; they are not modified. The random methods take their
-directions or rotations as arguments, or draw them from a `RandomState`.
+`source` is the image to change, `target` the one that supplies the colors. Unless said otherwise
+both are (h, w, 3) float32, BGR, nominally in [0, 1]; they are not modified. The random methods take
+their directions or rotations as arguments, or draw them from a `RandomState`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def color_transfer(
     Raises
     ------
     ValueError
-        If the mode is unknown, shapes or dtypes do not fit, or a random mode has no source of chance.
+        If the mode is unknown, shapes or dtypes do not fit, or a random mode has no rng.
 
     References
     ----------
@@ -81,7 +81,7 @@ def color_transfer_rct(
     source_mask: npt.NDArray[np.generic] | None = None,
     target_mask: npt.NDArray[np.generic] | None = None,
 ) -> FloatImage:
-    """Match mean and standard deviation of each CIELAB channel: (x - mean_s) std_t / std_s + mean_t.
+    """Match mean and deviation of each CIELAB channel: (x - mean_s) std_t / std_s + mean_t.
 
     Parameters
     ----------
@@ -95,8 +95,8 @@ def color_transfer_rct(
 
     Notes
     -----
-    Kept for compatibility: masked pixels count as black, they are not left out. A channel without any
-    spread keeps its spread (the legacy program made NaN of it).
+    Kept for compatibility: masked pixels count as black, they are not left out. A channel without
+    spread keeps its values around the new mean (the legacy program made NaN of it).
 
     References
     ----------
@@ -167,7 +167,7 @@ def color_transfer_idt(
 
     Notes
     -----
-    Kept for compatibility: values in the first bin of an axis move to 0, not to the bottom of the target.
+    Kept for compatibility: values in the first bin of an axis move to 0, not to the lowest color.
 
     References
     ----------

@@ -1,10 +1,237 @@
-"""Finds the C++ op library and loads it once."""
+"""Finds the C++ op library, loads it once, and builds it on request.
+
+The library belongs to one TensorFlow version (its C++ interface changes with every release): the
+file carries the version that it was built for and is not loaded into another one. `DFL_TF_NATIVE` =
+`auto` (default: use it if it is there, else say why not, once), `off`, or `require` (its lack is an
+error).
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+_PACKAGE = Path(__file__).resolve().parent
+_FILE_NAME = "_native.so"
+_lock = threading.Lock()
+_loaded: Backend | None = None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Which implementation of the optimizer steps is in use, and why.
+
+    Parameters
+    ----------
+    name : {"native", "fallback"}
+    reason : str
+        Path of the library, or what keeps it from being used.
+    module : object or None
+        The loaded ops.
+    """
+
+    name: str
+    reason: str
+    module: Any | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.reason})"
+
+
+class NativeUnavailableError(RuntimeError):
+    """`DFL_TF_NATIVE=require`, but the library cannot be used."""
 
 
 def library() -> Any | None:
-    """Return the module of fused ops, or None where the fallback must do."""
+    """Return the module of fused ops, or None where the TensorFlow fallback must do."""
+    return backend().module
+
+
+def backend() -> Backend:
+    """Load the library if that has not been tried yet, and say what is in use.
+
+    Raises
+    ------
+    NativeUnavailableError
+        If `DFL_TF_NATIVE=require` and it cannot be used.
+
+    Warns
+    -----
+    RuntimeWarning
+        Once, with the reason, when the fallback is used without having been asked for.
+    """
+    global _loaded
+    with _lock:
+        if _loaded is None:
+            _loaded = _load()
+        return _loaded
+
+
+def forget() -> None:
+    """Let the next call look for the library again (after a build; in tests)."""
+    global _loaded
+    with _lock:
+        _loaded = None
+
+
+def _load() -> Backend:
+    mode = os.environ.get("DFL_TF_NATIVE", "auto")
+    if mode not in ("auto", "off", "require"):
+        raise NativeUnavailableError(f"DFL_TF_NATIVE={mode!r} is none of auto, off, require.")
+    if mode == "off":
+        return Backend("fallback", "DFL_TF_NATIVE=off")
+    import tensorflow as tf
+
+    reasons = []
+    for path in _candidates(tf.__version__):
+        if (misfit := _misfit(path, tf.__version__)) != "":
+            reasons.append(misfit)
+            continue
+        try:
+            return Backend("native", str(path), tf.load_op_library(str(path)))
+        except (tf.errors.OpError, OSError) as error:
+            reasons.append(f"{path} cannot be loaded: {error}")
+    reason = "; ".join(reasons) or "the C++ library has not been built"
+    if mode == "require":
+        raise NativeUnavailableError(f"{reason} (DFL_TF_NATIVE=require).")
+    warnings.warn(
+        "optimizer steps run on plain TensorFlow ops, about 4 times slower than the C++ library: "
+        f"{reason}. Build it with `dfl-tf doctor --build-ops`, or silence this by "
+        "DFL_TF_NATIVE=off.",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+    return Backend("fallback", reason)
+
+
+def _candidates(tensorflow_version: str) -> Iterator[Path]:
+    """Files to try: beside this package, then in the user's cache, newest first."""
+    beside = _PACKAGE / _FILE_NAME
+    if beside.is_file():
+        yield beside
+    built = _cache_root().glob(f"{_cache_prefix(tensorflow_version)}-*/{_FILE_NAME}")
+    yield from sorted(built, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def _misfit(path: Path, tensorflow_version: str) -> str:
+    """Say why a library does not belong to this TensorFlow or to these sources ("" = it does)."""
+    content = path.read_bytes()
+    built_for, built_from = _mark(content, b"BUILT_FOR"), _mark(content, b"BUILT_FROM")
+    if built_for != tensorflow_version:
+        return f"{path} was built for TensorFlow {built_for}, this is {tensorflow_version}"
+    if built_from != source_hash():
+        return f"{path} was built from other sources than those installed"
+    return ""
+
+
+def _mark(content: bytes, name: bytes) -> str:
+    found = re.search(rb"DFL_TF_%s=([^;\0]{1,40});" % name, content)
+    return found.group(1).decode("ascii", "replace") if found else "unknown"
+
+
+def source_directory() -> Path:
+    """Folder of the C++ sources: in the wheel inside the package, in a checkout beside it."""
+    inside = _PACKAGE / "cc"
+    return inside if inside.is_dir() else _PACKAGE.parent / "cc"
+
+
+def sources() -> list[Path]:
+    """All C++ files, headers too, sorted."""
+    return sorted(p for p in source_directory().glob("*") if p.suffix in (".cc", ".h"))
+
+
+def source_hash() -> str:
+    """Sixteen hexadecimal digits that change with any C++ file."""
+    digest = hashlib.sha256()
+    for path in sources():
+        digest.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()[:16]
+
+
+def compile_flags(tensorflow_version: str) -> list[str]:
+    """Flags beside those that TensorFlow asks for (setup.py takes them from here).
+
+    No contraction: a step gives the same bits on every machine, and the same as the fallback.
+    """
+    return [
+        "-O3",
+        "-g0",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-ffp-contract=off",
+        "-Wno-deprecated-declarations",
+        "-Wno-interference-size",
+        f'-DDFL_TF_BUILT_FOR="{tensorflow_version}"',
+        f'-DDFL_TF_BUILT_FROM="{source_hash()}"',
+    ]
+
+
+def find_compiler() -> str | None:
+    """Path of the C++ compiler: `$CXX`, else g++, else c++."""
+    for name in (os.environ.get("CXX", ""), "g++", "c++"):
+        if name and (path := shutil.which(name)) is not None:
+            return path
     return None
+
+
+def _cache_root() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dfl_tf"
+
+
+def _cache_prefix(tensorflow_version: str) -> str:
+    return f"tensorflow-{tensorflow_version}-{source_hash()}"
+
+
+def _cache_path(tensorflow_version: str, compiler: str) -> Path:
+    """Where the library belongs: keyed by TensorFlow version, source hash and compiler."""
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    key = hashlib.sha256(f"{compiler}\n{version.stdout}".encode()).hexdigest()[:8]
+    return _cache_root() / f"{_cache_prefix(tensorflow_version)}-{key}" / _FILE_NAME
+
+
+def build_into_cache(*, extra_flags: Sequence[str] = ()) -> Path:
+    """Compile the ops for the installed TensorFlow into the user's cache; takes half a minute.
+
+    Returns
+    -------
+    Path
+        The library; `backend()` finds it from now on.
+
+    Raises
+    ------
+    NativeUnavailableError
+        If there is no compiler, there are no sources, or the compiler fails (with its errors).
+    """
+    import tensorflow as tf
+
+    compiler = find_compiler()
+    if compiler is None:
+        raise NativeUnavailableError("no C++ compiler found. Install g++, or name one in CXX.")
+    main_file = source_directory() / "library.cc"
+    if not main_file.is_file():
+        raise NativeUnavailableError(f"no C++ sources in {main_file.parent}. Reinstall dfl-tf.")
+    target = _cache_path(tf.__version__, compiler)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_suffix(f".{os.getpid()}.tmp")
+    command = [compiler, "-shared", "-fPIC", *tf.sysconfig.get_compile_flags()]
+    command += [*compile_flags(tf.__version__), *extra_flags, str(main_file), "-o", str(unfinished)]
+    command += tf.sysconfig.get_link_flags()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        unfinished.unlink(missing_ok=True)
+        errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+        raise NativeUnavailableError(
+            f"{compiler} failed: " + "\n".join((errors or done.stderr.splitlines())[-8:])
+        )
+    os.replace(unfinished, target)
+    forget()
+    return target

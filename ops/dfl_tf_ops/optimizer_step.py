@@ -1,8 +1,8 @@
 """Faces of the fused optimizer ops, each with a TensorFlow-graph fallback of the same result.
 
 A step updates all variables of an optimizer at once. All gradients are arguments, so no variable is
-written before the last gradient is known (training.md 3.1). The learning-rate-dropout masks come from a
-counter-based generator and are the same bits in both ways (performance.md 4).
+written before the last gradient is known (training.md 3.1). The learning-rate-dropout masks come
+from a counter-based generator and are the same bits in both ways (performance.md 4).
 """
 
 from __future__ import annotations
@@ -78,10 +78,11 @@ def dropout_mask(
 def global_norm(tensors: Sequence[Any]) -> tf.Tensor:
     """Square root of the sum of all squares of all tensors, a scalar of their dtype.
 
-    The fused op adds in float64 over fixed chunks, so its result does not depend on the number of threads.
+    The fused op adds in float64 over fixed chunks: the number of threads does not matter.
     """
     dtype = tensors[0].dtype
-    if dtype in _NATIVE_DTYPES and _on_cpu(tensors) and (library := native.library()) is not None:
+    library = native.library() if dtype in _NATIVE_DTYPES and _on_cpu(tensors) else None
+    if library is not None:
         return library.dfl_tf_global_norm(list(tensors))
     if dtype == tf.float16:
         tensors = [tf.cast(t, tf.float32) for t in tensors]
@@ -210,7 +211,7 @@ def _masked(delta: tf.Tensor, dropout: Dropout, i: int, step: Any) -> tf.Tensor:
 
 
 def _library_for(variables: Sequence[Any], dropout: Dropout) -> Any | None:
-    """Return the fused ops if they can run on these variables: all on one CPU device, no given masks."""
+    """Return the fused ops if they can run here: all on one CPU device, no given masks."""
     if dropout.masks is not None or variables[0].dtype not in _NATIVE_DTYPES:
         return None
     if not _on_cpu(variables) or len({v.device for v in variables}) > 1:
@@ -228,5 +229,5 @@ def _native_dropout(dropout: Dropout, count: int) -> dict[str, Any]:
 
 
 def _on_cpu(items: Sequence[Any]) -> bool:
-    """Whether nothing of this lies on an accelerator (a symbolic tensor without a device counts as CPU)."""
+    """Whether nothing of this lies on an accelerator (a symbolic tensor may not say: it passes)."""
     return all("device:" not in i.device or "device:CPU" in i.device for i in items)

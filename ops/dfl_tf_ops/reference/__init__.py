@@ -1,1 +1,1 @@
-"""Plain NumPy, OpenCV and SciPy twins of the fast operations: slow, obvious, written from the spec."""
+"""Plain NumPy and OpenCV twins of the fast operations: slow, obvious, written from the spec."""

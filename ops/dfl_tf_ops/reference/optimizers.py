@@ -1,4 +1,4 @@
-"""NumPy twins of the optimizer steps: slow and obvious, written from training.md 3 and performance.md 4."""
+"""NumPy twins of the optimizer steps: slow and obvious (training.md 3, performance.md 4)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def dropout_mask(
     """Say which entries of a variable move in this step.
 
     Element `e` of a 1024-element tile takes word `e // 256` of the tile's block `e % 256`, so that
-    256 blocks are computed side by side; it is kept where the word is below floor(float32(keep) * 2^32).
+    256 blocks are computed side by side; it is kept where the word is below
+    floor(float32(keep) * 2^32).
 
     References
     ----------

@@ -1,0 +1,1 @@
+"""Training: the loop, its files, its logs and its guards."""

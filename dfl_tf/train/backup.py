@@ -1,0 +1,95 @@
+"""Numbered backups of a model: ``<model>_autobackups/01`` (newest) to ``24`` (oldest).
+
+References
+----------
+workspace.md 6.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from dfl_tf.formats.atomic import write_file
+
+KEPT = 24
+
+
+def make_backup(folder: Path, files: Iterable[Path], extra: Mapping[str, bytes]) -> Path:
+    """Copy the files of a model into a fresh newest backup and move the older ones on.
+
+    The copy is made beside and only then becomes ``01``, so a full disk costs no older backup.
+
+    Parameters
+    ----------
+    folder : Path
+        The ``…_autobackups`` folder; created as needed.
+    files : iterable of Path
+        Files (or folders, for the native format) to copy under their own names; missing ones are
+        left out.
+    extra : mapping of file name to bytes
+        Further files to write there (previews).
+
+    Returns
+    -------
+    Path
+        The folder ``01``.
+    """
+    fresh = folder / "new"
+    if fresh.exists():
+        shutil.rmtree(fresh)
+    fresh.mkdir(parents=True)
+    for source in files:
+        if source.is_dir():
+            shutil.copytree(source, fresh / source.name)
+        elif source.exists():
+            shutil.copy2(source, fresh / source.name)
+    for name, content in extra.items():
+        write_file(fresh / name, content)
+    rotate(folder)
+    newest = folder / "01"
+    fresh.rename(newest)
+    return newest
+
+
+def rotate(folder: Path) -> None:
+    """Move backup k to k+1 for k = 24 … 1; the 24th is deleted."""
+    for number in range(KEPT, 0, -1):
+        place = folder / f"{number:02d}"
+        if not place.exists():
+            continue
+        if number == KEPT:
+            shutil.rmtree(place)
+        else:
+            place.rename(folder / f"{number + 1:02d}")
+
+
+class BackupClock:
+    """When an automatic backup is due; asked after each save.
+
+    Parameters
+    ----------
+    hours : float
+        0 = never.
+    started : float
+        Seconds of a monotonic clock at the start of the run.
+    """
+
+    def __init__(self, hours: float, started: float) -> None:
+        self._hours = hours
+        self._since = started
+
+    def due(self, now: float) -> bool:
+        """True once for every `hours` that passed.
+
+        For whole hours this is the legacy rule (whole hours since the last backup are a positive
+        multiple of `hours`) without its skip when a multiple is missed.
+        """
+        if self._hours <= 0:
+            return False
+        passed = int((now - self._since) // (self._hours * 3600))
+        if passed < 1:
+            return False
+        self._since += passed * self._hours * 3600
+        return True

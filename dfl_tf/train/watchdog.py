@@ -1,0 +1,127 @@
+"""The guard: stops a run whose losses or weights went bad, before anything bad is saved."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfl_tf.errors import TrainingDiverged
+
+
+class Watchdog:
+    """Looks at each iteration's losses.
+
+    NaN and infinite losses stop the run at once. A collapse is told by the running median: when
+    the last `patience` iterations all lie above `factor` times the median of up to `window`
+    iterations before them, the run is stopped; when a quarter of them do, saving is held back
+    (`suspicious`), so that the last save stays one from before the trouble. The median is of this
+    run only: changed options may change the loss between runs.
+
+    Parameters
+    ----------
+    guard_collapse : bool
+        False: only NaN and infinite values stop the run.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        guard_collapse: bool = True,
+        factor: float = 4.0,
+        patience: int = 20,
+        window: int = 500,
+        warm_up: int = 100,
+    ) -> None:
+        self._names = tuple(names)
+        self._guard = guard_collapse
+        self._factor, self._patience, self._warm_up = factor, patience, warm_up
+        self._good: list[deque[float]] = [deque(maxlen=window) for _ in names]
+        self._median = [math.nan] * len(self._names)
+        self._above = [0] * len(self._names)
+        self._seen = 0
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether the losses look like the start of a collapse: do not save now."""
+        return max(self._above, default=0) >= max(1, self._patience // 4)
+
+    def check(self, iteration: int, losses: Sequence[float]) -> None:
+        """Judge the losses of one iteration.
+
+        Raises
+        ------
+        TrainingDiverged
+            Naming the iteration, the losses and what to do.
+        """
+        bad = [
+            f"{name}={loss}"
+            for name, loss in zip(self._names, losses, strict=True)
+            if not math.isfinite(loss)
+        ]
+        if bad:
+            raise TrainingDiverged(
+                f"iteration {iteration}: loss {', '.join(bad)} is not finite. {_ADVICE}"
+            )
+        if self._guard:
+            for index, loss in enumerate(losses):
+                self._follow(iteration, index, loss)
+        self._seen += 1
+
+    def _follow(self, iteration: int, index: int, loss: float) -> None:
+        good = self._good[index]
+        if self._seen >= self._warm_up and loss > self._factor * self._median[index]:
+            self._above[index] += 1
+            if self._above[index] >= self._patience:
+                raise TrainingDiverged(
+                    f"iteration {iteration}: the {self._names[index]} loss stayed above "
+                    f"{self._factor:g} times its median ({self._median[index]:.4f}) for "
+                    f"{self._patience} iterations (now {loss:.4f}): the model is collapsing. "
+                    f"{_ADVICE} --no-guard-collapse turns this guard off."
+                )
+            return
+        self._above[index] = 0
+        good.append(loss)
+        # The median moves slowly: one look in ten is enough and costs nothing.
+        if self._seen < self._warm_up or self._seen % 10 == 0:
+            self._median[index] = float(np.median(good))
+
+
+_ADVICE = (
+    "The last good save was kept. Resume from it with clipgrad on, "
+    "or with lower gan_power, true_face_power or style powers."
+)
+
+
+def check_finite(tensors: Mapping[str, Mapping[str, NDArray[np.generic]]], iteration: int) -> None:
+    """Refuse a model state that holds NaN or infinite numbers.
+
+    Parameters
+    ----------
+    tensors : dict of dict of ndarray
+        `ModelState.tensors`.
+
+    Raises
+    ------
+    TrainingDiverged
+        Naming every part and how many of its tensors are bad.
+    """
+    bad = {}
+    for part, arrays in tensors.items():
+        names = [
+            name
+            for name, array in arrays.items()
+            if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all()
+        ]
+        if names:
+            bad[part] = names
+    if bad:
+        listed = "; ".join(f"{part}: {len(names)} ({names[0]} …)" for part, names in bad.items())
+        raise TrainingDiverged(
+            f"iteration {iteration}: weights are not finite ({listed}). "
+            f"Nothing was saved. {_ADVICE}"
+        )

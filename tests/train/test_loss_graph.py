@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dfl_tf.train.loss_graph import LossTrace, loss_graph
+from dfl_tf.train.loss_plot import loss_plot, moving_median, write_loss_plot
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "workspace" / "loss_history_preview.npz"
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("kind", ["short", "long", "single"])
+def test_loss_graph_is_the_legacy_one(kind):
+    golden = np.load(GOLDEN)
+    graph = loss_graph(golden[f"hist_{kind}"], 320)
+    differing = np.abs(graph - golden[f"img_{kind}"]).max(axis=-1) > 0
+    assert differing.mean() < 0.001  # tests/golden/workspace/README.md
+
+
+def test_loss_graph_writes_the_iteration_into_its_last_line():
+    plain, marked = loss_graph([[1.0, 2.0]], 200), loss_graph([[1.0, 2.0]], 200, iteration=1234)
+    rows = np.flatnonzero(np.abs(plain - marked).max(axis=(1, 2)))
+    assert rows.min() >= 79
+    assert rows.max() <= 98
+    assert marked.max() <= 1.0
+
+
+@pytest.mark.parametrize("history", [[], [[np.nan, np.nan]], [[0.0, 0.0]] * 3])
+def test_loss_graph_of_nothing_to_draw(history):
+    graph = loss_graph(history, 64)
+    assert graph.shape == (100, 64, 3)
+    assert np.isfinite(graph).all()
+
+
+def test_loss_graph_leaves_a_gap_at_nan():
+    history = np.ones((100, 1))
+    history[50] = np.nan
+    graph = loss_graph(history, 100)
+    assert (graph[49, 50] == 0.1).all()
+    np.testing.assert_allclose(graph[50, 10], [1, 0, 0])
+
+
+def test_loss_trace_grows_and_keeps_odd_entries():
+    trace = LossTrace([[1.0], [2.0, 3.0]])
+    for step in range(200):
+        trace.append([step, step + 0.5])
+    assert len(trace) == 202
+    assert np.isnan(trace.array[0, 1])
+    assert trace.array[-1].tolist() == [199.0, 199.5]
+    empty = LossTrace()
+    empty.append([1.0])
+    assert empty.array.tolist() == [[1.0]]
+
+
+def test_moving_median_skips_nan():
+    values = np.array([np.nan, 1.0, np.nan, 3.0, 100.0])
+    np.testing.assert_array_equal(moving_median(values, 3), [np.nan, 1, 1, 2, 51.5])
+    assert np.isnan(moving_median(np.full(3, np.nan), 2)).all()
+
+
+@pytest.mark.parametrize(
+    "history",
+    [[], [[1.0, 2.0]], [[np.nan, np.inf]] * 5, [[0.5, 0.5]] * 10, [[-1.0, 0.0]] * 4],
+)
+def test_loss_plot_takes_any_history(history):
+    plot = loss_plot(history, ("src", "dst"))
+    assert plot.shape == (480, 960, 3)
+    assert plot.dtype == np.uint8
+
+
+def test_loss_plot_draws_a_falling_line(tmp_path):
+    history = 4 * np.exp(-np.arange(3000) / 800)[:, None] + 0.1
+    write_loss_plot(tmp_path / "loss.png", history, ("loss",), start=500)
+    plot = loss_plot(history, ("loss",), start=500)
+    blue = np.all(plot[41:434, 71:939] == (200, 90, 20), axis=-1)
+    left, right = np.flatnonzero(blue[:, 60]).mean(), np.flatnonzero(blue[:, 800]).mean()
+    assert right > left + 200
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")

@@ -3,8 +3,9 @@
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.faceset import FaceSample, Faceset
 from dfl_tf.data.sample import make_sample, preview_spec
-from dfl_tf.data.spec import Batch, OutputSpec, SampleSpec
+from dfl_tf.data.spec import Batch, OutputSpec, SampleSpec, XSegSpec
 from dfl_tf.data.stream import BatchStream
+from dfl_tf.data.xseg import XSegStream, segmented_samples
 
 __all__ = [
     "ArrayCache",
@@ -14,6 +15,9 @@ __all__ = [
     "Faceset",
     "OutputSpec",
     "SampleSpec",
+    "XSegSpec",
+    "XSegStream",
     "make_sample",
     "preview_spec",
+    "segmented_samples",
 ]

@@ -234,18 +234,3 @@ def draw_hsv_shift(rng: np.random.RandomState, amount: float) -> tuple[int, floa
     saturation = (rng.random_sample() - 0.5) * amount
     value = (rng.random_sample() - 0.5) * amount
     return hue, saturation, value
-
-
-def shift_hsv(image: Image, hue: float, saturation: float, value: float) -> Image:
-    """Add to hue (degrees, wraps), saturation and value (clipped) of a BGR picture in [0, 1].
-
-    References
-    ----------
-    data.md 4.1.
-    """
-    h, s, v = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2HSV))
-    h = (h + np.float32(hue)) % 360
-    s = np.clip(s + np.float32(saturation), 0, 1)
-    v = np.clip(v + np.float32(value), 0, 1)
-    shifted = cv2.cvtColor(cv2.merge([h, s, v]), cv2.COLOR_HSV2BGR)
-    return np.clip(shifted, 0, 1)

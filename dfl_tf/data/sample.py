@@ -13,12 +13,12 @@ from dfl_tf.data.augment import (
     apply_warp,
     draw_hsv_shift,
     draw_sample_warp,
-    shift_hsv,
 )
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.faceset import FaceSample, resize_to
 from dfl_tf.data.spec import MaskKind, OutputSpec, SampleSpec
 from dfl_tf.face import FaceType, align_matrix, eyes_mask, hull_mask, mouth_mask
+from dfl_tf.imaging.filters import shift_hsv
 
 Array = npt.NDArray[np.float32]
 

@@ -109,3 +109,11 @@ class SampleSpec:
             raise ValueError(f"resolution must be at least 16; received {self.resolution}")
         if not self.outputs:
             raise ValueError("a sample spec needs at least one output")
+
+
+@dataclass(frozen=True, kw_only=True)
+class XSegSpec:
+    """What XSeg trains on: pictures (r, r, 3) and masks (r, r, 1) of both sides (data.md 6.3)."""
+
+    resolution: int
+    face_type: FaceType

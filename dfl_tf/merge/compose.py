@@ -37,17 +37,24 @@ Prediction = tuple[Floats, Floats, Floats]
 
 @dataclass(frozen=True)
 class Networks:
-    """What is asked while a face is merged; all take and give float32 BGR in [0, 1].
+    """What is asked while faces are merged; all take and give float32 BGR in [0, 1].
 
-    `predict` takes (size, size, 3) and gives a `Prediction`; `segment` (XSeg) takes (256, 256, 3)
-    and gives a mask (256, 256); `enhance` (super resolution) takes (size, size, 3) and gives the
-    face with four times the side.
+    `predict` takes a batch (n, size, size, 3) and gives the faces (n, size, size, 3) and the masks
+    learned-prd and learned-dst, (n, size, size) or (n, size, size, 1). `segment` (XSeg) takes
+    (256, 256, 3) and gives a mask of as many pixels; `enhance` (super resolution) takes
+    (size, size, 3) and gives the face with four times the side.
     """
 
-    predict: Callable[[Floats], Prediction]
+    predict: Callable[[Floats], tuple[Floats, Floats, Floats]]
     size: int
     segment: Callable[[Floats], Floats] | None = None
     enhance: Callable[[Floats], Floats] | None = None
+
+    def predictions(self, images: Floats) -> list[Prediction]:
+        """Ask for a batch; returns one `Prediction` a face."""
+        faces, masks, target_masks = (np.asarray(a, np.float32) for a in self.predict(images))
+        square = (-1, self.size, self.size)
+        return list(zip(faces, masks.reshape(square), target_masks.reshape(square), strict=True))
 
 
 @dataclass(frozen=True)
@@ -128,10 +135,9 @@ class FaceCrop:
 
 
 def merge_face(
-    frame: Frame,
-    landmarks: npt.NDArray[np.floating],
+    crop: FaceCrop,
+    prediction: Prediction,
     settings: MergeOptions,
-    face_type: FaceType,
     networks: Networks,
     *,
     motion: Motion = NO_MOTION,
@@ -141,12 +147,11 @@ def merge_face(
 
     Parameters
     ----------
-    frame : Frame
-    landmarks : ndarray, shape (68, 2)
-        Frame pixels.
+    crop : FaceCrop
+        Made with the same settings.
+    prediction : Prediction
+        The network's answer to `crop.network_input`.
     settings : MergeOptions
-    face_type : FaceType
-        Of the model.
     networks : Networks
         `segment` is needed by XSeg mask modes, `enhance` by super resolution.
     motion : Motion
@@ -158,8 +163,7 @@ def merge_face(
     ----------
     merge.md 3.
     """
-    crop = FaceCrop(frame, landmarks, settings, face_type, networks.size)
-    face, *learned = _predict(crop, settings, networks)
+    face, *learned = _enhanced(crop, prediction, settings, networks)
     mask = _work_mask(crop, face, learned, settings, networks)
     raw = "raw" in settings.mode
     if not raw:
@@ -180,9 +184,11 @@ def merge_face(
     return blend.run()
 
 
-def _predict(crop: FaceCrop, settings: MergeOptions, networks: Networks) -> Prediction:
-    """Ask the network, and the enhancer if wanted (merge.md 3, step 4)."""
-    face, mask, target_mask = (np.clip(a, 0, 1) for a in networks.predict(crop.network_input))
+def _enhanced(
+    crop: FaceCrop, prediction: Prediction, settings: MergeOptions, networks: Networks
+) -> Prediction:
+    """Clip the prediction, and enlarge it by the enhancer if wanted (merge.md 3, step 4)."""
+    face, mask, target_mask = (np.clip(a, 0, 1) for a in prediction)
     if settings.super_resolution_power != 0:
         if networks.enhance is None:
             raise ValueError("super resolution needs networks.enhance")

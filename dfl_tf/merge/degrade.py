@@ -48,7 +48,8 @@ def color_degrade(image: Floats, power: int) -> Floats:
     """
     rgb = (image[:, :, ::-1] * np.float32(255)).astype(np.uint8)
     palette = Image.fromarray(rgb).convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
-    reduced = np.asarray(palette.convert("RGB"))[:, :, ::-1] / np.float32(255)
+    colors = np.asarray(palette.convert("RGB"))[:, :, ::-1]
+    reduced: Floats = np.divide(colors, np.float32(255), dtype=np.float32)
     if power == 100:
         return np.ascontiguousarray(reduced)
     part = np.float32(power / 100.0)

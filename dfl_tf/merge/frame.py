@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dfl_tf.face import FaceType
 from dfl_tf.merge.colors import ColorDraws
-from dfl_tf.merge.compose import MergedFace, Networks, merge_face
+from dfl_tf.merge.compose import FaceCrop, MergedFace, Networks, Prediction, merge_face
 from dfl_tf.merge.motion import NO_MOTION, Motion
 from dfl_tf.merge.pixels import Bytes, Frame, to_bytes
 from dfl_tf.merge.warping import Floats
@@ -33,13 +33,44 @@ class MergedFrame:
     mask: Bytes
 
 
+class FrameCrops:
+    """A frame and the faces cut out of it, ready to be shown to the network.
+
+    Parameters
+    ----------
+    frame : Frame
+    faces : sequence of ndarray, shape (68, 2)
+        Landmarks in frame pixels, in file order; may be empty.
+    settings : MergeOptions
+    face_type : FaceType
+        Of the model.
+    size : int
+        Side of the network's input.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        faces: Sequence[npt.NDArray[np.floating]],
+        settings: MergeOptions,
+        face_type: FaceType,
+        size: int,
+    ):
+        self.frame, self.settings, self.size = frame, settings, size
+        self.crops = [FaceCrop(frame, marks, settings, face_type, size) for marks in faces]
+
+    @property
+    def network_inputs(self) -> list[Floats]:
+        """One (size, size, 3) float32 image a face."""
+        return [crop.network_input for crop in self.crops]
+
+
 def merge_frame(
-    frame: Frame,
-    faces: Sequence[npt.NDArray[np.floating]],
-    settings: MergeOptions,
-    face_type: FaceType,
+    cut: FrameCrops,
+    predictions: Sequence[Prediction],
     networks: Networks,
     *,
+    settings: MergeOptions | None = None,
     motion: Motion = NO_MOTION,
     draws: ColorDraws,
 ) -> MergedFrame:
@@ -47,21 +78,25 @@ def merge_frame(
 
     Parameters
     ----------
-    frame : Frame
-    faces : sequence of ndarray, shape (68, 2)
-        Landmarks in frame pixels, in file order; may be empty.
-    settings, face_type, networks, motion, draws
+    cut : FrameCrops
+    predictions : sequence of Prediction
+        The answers to `cut.network_inputs`.
+    networks, motion, draws
         As in `merge_face`.
+    settings : MergeOptions, optional
+        Others than those of `cut`, with the same scale and super resolution.
 
     References
     ----------
     merge.md 5.
     """
-    if not faces:
-        return unmerged_frame(frame, settings, networks.size)
+    settings = cut.settings if settings is None else settings
+    frame = cut.frame
+    if not cut.crops:
+        return unmerged_frame(frame, settings, cut.size)
     merged = [
-        merge_face(frame, landmarks, settings, face_type, networks, motion=motion, draws=draws)
-        for landmarks in faces
+        merge_face(crop, prediction, settings, networks, motion=motion, draws=draws)
+        for crop, prediction in zip(cut.crops, predictions, strict=True)
     ]
     if settings.mode == "raw-predict":
         image, mask = _combine(merged, np.zeros_like(merged[0].image))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf.errors import WorkspaceError
+from dfl_tf.imaging import read_image_unchanged
 from dfl_tf.merge.warping import Floats, Region
 
 Bytes = npt.NDArray[np.uint8]
@@ -47,7 +46,7 @@ class Frame:
         """The whole frame as uint8 BGR (height, width, 3)."""
         if self._array.dtype == np.uint8:
             return np.ascontiguousarray(self._array)
-        return to_bytes(self._array / self._scale)
+        return to_bytes(np.divide(self._array, self._scale, dtype=np.float32))
 
     def floats(self, region: Region) -> Floats:
         """One region as float32 BGR in [0, 1]."""
@@ -70,20 +69,5 @@ def to_bytes(image: Floats) -> Bytes:
 
 
 def read_frame(path: Path) -> Frame:
-    """Read a frame file of any depth and channel count.
-
-    Raises
-    ------
-    WorkspaceError
-        If the file cannot be read or is no picture.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as fault:
-        raise WorkspaceError(f"{path}: cannot be read ({fault.strerror})") from fault
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-    if decoded is None:
-        raise WorkspaceError(f"{path}: not a readable picture; extract this frame again")
-    if decoded.dtype not in (np.uint8, np.uint16):
-        raise WorkspaceError(f"{path}: pixels are {decoded.dtype}; only 8 and 16 bit are supported")
-    return Frame(decoded)
+    """Read a frame file of any depth and channel count; WorkspaceError if it is no picture."""
+    return Frame(read_image_unchanged(path))

@@ -17,7 +17,7 @@ from scipy.stats import special_ortho_group
 from dfl_tf.face import FaceType
 from dfl_tf.merge.colors import ColorDraws
 from dfl_tf.merge.compose import FaceCrop, Networks, merge_face
-from dfl_tf.merge.frame import merge_frame
+from dfl_tf.merge.frame import FrameCrops, merge_frame
 from dfl_tf.merge.motion import Motion, motion_vectors
 from dfl_tf.merge.pixels import Frame, read_frame
 from dfl_tf.options import MergeOptions, from_mapping
@@ -48,9 +48,9 @@ class FakeNetworks:
         self.xseg_inputs: list[np.ndarray] = []
         self.networks = Networks(self.predict, size, self.segment, self.enhance)
 
-    def predict(self, image: np.ndarray) -> tuple[np.ndarray, ...]:
-        self.predictor_input = image
-        return self.prediction
+    def predict(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        self.predictor_input = images[0]
+        return tuple(np.stack([a] * len(images)) for a in self.prediction)
 
     def segment(self, image: np.ndarray) -> np.ndarray:
         self.xseg_inputs.append(image)
@@ -106,11 +106,12 @@ def _run_face(folder: Path, case: str) -> list[Check]:
     landmarks = inputs[f"landmarks_{about['frame']}"]
     settings, face_type = _settings(about["config"])
     fake = FakeNetworks(inputs, about["predictor_size"])
+    crop = FaceCrop(frame, landmarks, settings, face_type, about["predictor_size"])
+    (prediction,) = fake.networks.predictions(crop.network_input[None])
     merged = merge_face(
-        frame,
-        landmarks,
+        crop,
+        prediction,
         settings,
-        face_type,
         fake.networks,
         motion=Motion(about["motion_power"], about["motion_deg"]),
         draws=LegacyDraws(about["seed"]),
@@ -118,7 +119,6 @@ def _run_face(folder: Path, case: str) -> list[Check]:
     image, mask = merged.image, merged.mask
     if settings.mode != "raw-predict":
         image, mask = _in_frame(frame, merged)
-    crop = FaceCrop(frame, landmarks, settings, face_type, about["predictor_size"])
     checks = [
         _relative(name, matrix, expected[name])
         for name, matrix in (
@@ -172,14 +172,11 @@ def _image_checks(
 def _run_two_faces(folder: Path) -> list[Check]:
     expected, inputs = _load(folder / "two_faces.npz"), _load(folder / "inputs.npz")
     settings, face_type = _settings({"face_type": "f", "blur_mask_modifier": 12})
-    merged = merge_frame(
-        read_frame(folder / "frame_two.png"),
-        [expected["landmarks_0"], expected["landmarks_1"]],
-        settings,
-        face_type,
-        FakeNetworks(inputs, 64).networks,
-        draws=LegacyDraws(None),
-    )
+    faces = [expected["landmarks_0"], expected["landmarks_1"]]
+    cut = FrameCrops(read_frame(folder / "frame_two.png"), faces, settings, face_type, 64)
+    networks = FakeNetworks(inputs, 64).networks
+    predictions = networks.predictions(np.stack(cut.network_inputs))
+    merged = merge_frame(cut, predictions, networks, draws=LegacyDraws(None))
     result = np.dstack([merged.image, merged.mask]).astype(np.int16)
     return [_largest("result_bgra", result, expected["result_bgra"], 1)]
 

@@ -1,0 +1,113 @@
+"""What is to be done: every frame with its faces, its motion and its settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dfl_tf.errors import UsageError, WorkspaceError
+from dfl_tf.merge.landmarks import FrameFaces, Landmarks
+from dfl_tf.merge.motion import Motion, motion_vectors
+from dfl_tf.options import MergeOptions
+
+FRAME_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True)
+class FrameTask:
+    """One frame of a run; `index` counts all frames of the folder from 0."""
+
+    index: int
+    path: Path
+    faces: tuple[Landmarks, ...]
+    motion: Motion
+    settings: MergeOptions
+
+    def key(self, run_identity: str) -> str:
+        """Return a checksum of all that the result depends on.
+
+        Parameters
+        ----------
+        run_identity : str
+            Says model weights, seed and what else is the same for all frames.
+        """
+        status = self.path.stat()
+        content = {
+            "run": run_identity,
+            "index": self.index,
+            "input": [self.path.name, status.st_size, status.st_mtime_ns],
+            "faces": [face.tolist() for face in self.faces],
+            "settings": asdict(self.settings),
+        }
+        if self.settings.motion_blur_power:
+            content["motion"] = asdict(self.motion)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def list_frames(folder: Path) -> list[Path]:
+    """Return the frame files of a folder in order.
+
+    Raises
+    ------
+    WorkspaceError
+        If the folder is missing or empty, or two frames would be written to one file.
+
+    References
+    ----------
+    merge.md 1.
+    """
+    if not folder.is_dir():
+        raise WorkspaceError(f"{folder}: there is no such folder; frames are expected there")
+    frames = sorted((p for p in folder.iterdir() if p.suffix.lower() in FRAME_SUFFIXES), key=str)
+    if not frames:
+        kinds = " ".join(sorted(FRAME_SUFFIXES))
+        raise WorkspaceError(f"{folder}: holds no frames ({kinds}); extract the video first")
+    by_stem: dict[str, list[str]] = {}
+    for path in frames:
+        by_stem.setdefault(path.stem, []).append(path.name)
+    double = [" and ".join(names) for names in by_stem.values() if len(names) > 1]
+    if double:
+        raise WorkspaceError(
+            f"{folder}: frames of the same name would be merged into one file: "
+            f"{', '.join(double[:5])}; remove one of each"
+        )
+    return frames
+
+
+def plan_frames(
+    frames: list[Path], faces: FrameFaces, settings_of: Callable[[int, Path], MergeOptions]
+) -> list[FrameTask]:
+    """Join frames, faces, motion and settings."""
+    found = [faces.of(path) for path in frames]
+    motions = motion_vectors(found)
+    return [
+        FrameTask(i, path, tuple(found[i]), motions[i], settings_of(i, path))
+        for i, path in enumerate(frames)
+    ]
+
+
+def select(tasks: list[FrameTask], wanted: str) -> list[FrameTask]:
+    """Pick frames `A:B`, counted from 1, both included; `A:` and `:B` are open, `A` is one frame.
+
+    Raises
+    ------
+    UsageError
+        If the text is no such range or picks nothing.
+    """
+    first, colon, last = wanted.partition(":")
+    try:
+        start = int(first) if first.strip() else 1
+        stop = (int(last) if last.strip() else len(tasks)) if colon else start
+    except ValueError:
+        raise UsageError(
+            f"frames {wanted!r} is no range; give A:B, counted from 1, both included (1:100)"
+        ) from None
+    picked = tasks[max(start, 1) - 1 : max(stop, 0)]
+    if not picked:
+        raise UsageError(
+            f"frames {wanted!r} picks none of the {len(tasks)} frames (1:{len(tasks)})"
+        )
+    return picked

@@ -1,0 +1,304 @@
+"""The frame loop: files in and out in threads, the network in batches."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from dfl_tf.errors import DflTfError, WorkspaceError
+from dfl_tf.face import FaceType
+from dfl_tf.merge.colors import frame_draws
+from dfl_tf.merge.compose import Networks, Prediction
+from dfl_tf.merge.frame import FrameCrops, merge_frame, unmerged_frame
+from dfl_tf.merge.output import Output
+from dfl_tf.merge.pixels import read_frame
+from dfl_tf.merge.plan import FrameTask
+from dfl_tf.merge.session import MergeSession
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class MergeReport:
+    """What a run did; times in seconds, those of `worker_seconds` summed over the workers."""
+
+    frames: int = 0
+    merged: int = 0
+    without_face: int = 0
+    several_faces: int = 0
+    skipped: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+    network_seconds: float = 0.0
+    worker_seconds: dict[str, float] = field(default_factory=dict)
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """How frames are merged.
+
+    Attributes
+    ----------
+    networks : Networks
+        `segment` and `enhance` are called from the worker threads.
+    face_type : FaceType
+        Of the model.
+    output : Output
+    seed : int
+        Of the random color transfers; each frame has its own stream.
+    workers : int
+        Threads that read, compose and write.
+    batch : int
+        Faces that the network sees at once. Always that many: unused places are zeros, and a face
+        has a fixed place, so that a resumed run asks the network for exactly the same.
+    keep_going : bool
+        Copy a frame that fails unmerged, instead of stopping.
+    """
+
+    networks: Networks
+    face_type: FaceType
+    output: Output
+    seed: int = 0
+    workers: int = 1
+    batch: int = 4
+    keep_going: bool = False
+
+
+def merge_frames(
+    tasks: Sequence[FrameTask],
+    run: Run,
+    *,
+    session: MergeSession | None = None,
+    identity: str = "",
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> MergeReport:
+    """Merge frames and write them.
+
+    Parameters
+    ----------
+    tasks : sequence of FrameTask
+    run : Run
+    session : MergeSession, optional
+        Started; frames that it knows as finished are skipped, finished ones are noted.
+    identity : str
+        See `FrameTask.key`.
+    progress : callable, optional
+        Called with (frames done now, frames to do now).
+    stop : threading.Event, optional
+        When set, frames in work are finished and the rest is left.
+
+    Raises
+    ------
+    WorkspaceError
+        If a frame fails and `run.keep_going` is not set.
+
+    References
+    ----------
+    merge.md 5 and 8.
+    """
+    start = time.perf_counter()
+    loop = _Loop(tasks, run, session, identity, progress, stop or threading.Event())
+    with _single_threaded_opencv(run.workers > 1):
+        try:
+            loop.go()
+        finally:
+            if session is not None:
+                session.save()
+    loop.report.seconds = time.perf_counter() - start
+    return loop.report
+
+
+@contextlib.contextmanager
+def _single_threaded_opencv(wanted: bool) -> Iterator[None]:
+    """Leave the cores to our own threads."""
+    before = cv2.getNumThreads()
+    if wanted:
+        cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+class _Loop:
+    def __init__(
+        self,
+        tasks: Sequence[FrameTask],
+        run: Run,
+        session: MergeSession | None,
+        identity: str,
+        progress: Progress | None,
+        stop: threading.Event,
+    ):
+        self.run, self.session, self.progress, self.stop = run, session, progress, stop
+        self.report = MergeReport(frames=len(tasks))
+        self._keys: dict[Path, str] = {}
+        self._lock = threading.Lock()
+        self._chunks: list[list[FrameTask]] = []
+        self._todo: set[Path] = set()
+        # The groups count all frames, finished ones too, so that faces keep their places.
+        for _, group in groupby(tasks, key=lambda task: task.index // run.batch):
+            chunk = list(group)
+            todo = [task for task in chunk if not self._finished(task, identity)]
+            self._todo.update(task.path for task in todo)
+            if todo:
+                self._chunks.append(chunk)
+        self.report.skipped = len(tasks) - len(self._todo)
+        self._done = 0
+
+    def _finished(self, task: FrameTask, identity: str) -> bool:
+        if self.session is None:
+            return False
+        key = self._keys[task.path] = task.key(identity)
+        return self.session.finished(task.path, key, self.run.output)
+
+    def go(self) -> None:
+        ahead = max(2, -(-self.run.workers // self.run.batch) + 1)
+        limit = self.run.workers + 2 * self.run.batch
+        waiting = deque(self._chunks)
+        cutting: deque[tuple[list[FrameTask], list[Future[FrameCrops] | None]]] = deque()
+        merging: deque[tuple[FrameTask, Future[tuple[int, int]]]] = deque()
+        with ThreadPoolExecutor(self.run.workers, thread_name_prefix="merge") as pool:
+            try:
+                while (waiting or cutting) and not self.stop.is_set():
+                    while waiting and len(cutting) < ahead:
+                        chunk = waiting.popleft()
+                        cutting.append((chunk, [self._submit_cut(pool, task) for task in chunk]))
+                    merging.extend(self._show_to_network(pool, *cutting.popleft()))
+                    while len(merging) > limit or (merging and merging[0][1].done()):
+                        self._collect(*merging.popleft())
+                self.report.interrupted = bool(waiting or cutting)
+                while merging:
+                    self._collect(*merging.popleft())
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            finally:
+                for _, futures in cutting:
+                    for future in futures:
+                        if future is not None:
+                            future.cancel()
+
+    def _submit_cut(self, pool: ThreadPoolExecutor, task: FrameTask) -> Future[FrameCrops] | None:
+        return pool.submit(self._cut, task) if task.path in self._todo else None
+
+    def _show_to_network(
+        self,
+        pool: ThreadPoolExecutor,
+        chunk: list[FrameTask],
+        futures: list[Future[FrameCrops] | None],
+    ) -> list[tuple[FrameTask, Future[tuple[int, int]]]]:
+        """Predict all faces of a group and hand its frames over for composing."""
+        size = self.run.networks.size
+        empty = np.zeros((size, size, 3), np.float32)
+        cuts: list[FrameCrops | None] = []
+        places: list[np.ndarray | None] = []
+        for task, future in zip(chunk, futures, strict=True):
+            cut = None if future is None else self._cut_or_fail(task, future)
+            cuts.append(cut)
+            places += [None] * len(task.faces) if cut is None else cut.network_inputs
+        predictions: list[Prediction | None] = []
+        for first in range(0, len(places), self.run.batch):
+            part = places[first : first + self.run.batch]
+            if all(image is None for image in part):
+                predictions += [None] * len(part)
+                continue
+            part += [None] * (self.run.batch - len(part))
+            images = np.stack([empty if image is None else image for image in part])
+            before = time.perf_counter()
+            predictions += self.run.networks.predictions(images)
+            self.report.network_seconds += time.perf_counter() - before
+        submitted = []
+        at = 0
+        for task, cut in zip(chunk, cuts, strict=True):
+            mine = [p for p in predictions[at : at + len(task.faces)] if p is not None]
+            at += len(task.faces)
+            if cut is not None:
+                submitted.append((task, pool.submit(self._merge, task, cut, mine)))
+        return submitted
+
+    def _cut_or_fail(self, task: FrameTask, future: Future[FrameCrops]) -> FrameCrops | None:
+        try:
+            return future.result()
+        except Exception as fault:
+            self._fail(task, fault)
+            return None
+
+    def _collect(self, task: FrameTask, future: Future[tuple[int, int]]) -> None:
+        try:
+            sizes = future.result()
+        except Exception as fault:
+            self._fail(task, fault)
+            return
+        if self.session is not None:
+            self.session.note(task.path, self._keys[task.path], sizes)
+        if not task.faces:
+            self.report.without_face += 1
+        else:
+            self.report.merged += 1
+            self.report.several_faces += len(task.faces) > 1
+        self._step()
+
+    def _fail(self, task: FrameTask, fault: Exception) -> None:
+        reason = str(fault) if isinstance(fault, DflTfError) else f"{type(fault).__name__}: {fault}"
+        if not self.run.keep_going:
+            raise WorkspaceError(
+                f"{task.path}: merging this frame failed ({reason}); "
+                "--keep-going copies such frames unmerged"
+            ) from fault
+        log.warning("%s: left unmerged (%s)", task.path.name, reason)
+        self.report.failed.append((task.path.name, reason))
+        try:
+            plain = unmerged_frame(read_frame(task.path), task.settings, self.run.networks.size)
+        except DflTfError:
+            log.warning("%s: cannot be read, nothing is written for it", task.path.name)
+        else:
+            self.run.output.write(task.path, plain)
+        self._step()
+
+    def _step(self) -> None:
+        self._done += 1
+        if self.progress is not None:
+            self.progress(self._done, len(self._todo))
+
+    def _cut(self, task: FrameTask) -> FrameCrops:
+        start = time.perf_counter()
+        frame = read_frame(task.path)
+        read = time.perf_counter()
+        cut = FrameCrops(
+            frame, task.faces, task.settings, self.run.face_type, self.run.networks.size
+        )
+        self._count(read=read - start, crop=time.perf_counter() - read)
+        return cut
+
+    def _merge(
+        self, task: FrameTask, cut: FrameCrops, predictions: list[Prediction]
+    ) -> tuple[int, int]:
+        start = time.perf_counter()
+        draws = frame_draws(self.run.seed, task.index)
+        merged = merge_frame(cut, predictions, self.run.networks, motion=task.motion, draws=draws)
+        composed = time.perf_counter()
+        sizes = self.run.output.write(task.path, merged)
+        self._count(compose=composed - start, write=time.perf_counter() - composed)
+        return sizes
+
+    def _count(self, **seconds: float) -> None:
+        with self._lock:
+            for stage, spent in seconds.items():
+                total = self.report.worker_seconds
+                total[stage] = total.get(stage, 0.0) + spent

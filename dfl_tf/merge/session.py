@@ -1,0 +1,113 @@
+"""What of a merge is finished, kept on disk so that a run can go on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from dfl_tf.errors import WorkspaceError
+from dfl_tf.formats.atomic import write_file
+from dfl_tf.merge.output import Output
+
+log = logging.getLogger(__name__)
+
+FORMAT, VERSION = "dfl_tf merge session", 1
+
+
+class MergeSession:
+    """Finished frames with the checksum of what made them.
+
+    `<model>_merge_session.json` holds the whole; while a run goes on, one line a finished frame is
+    appended to the journal beside it, so that a killed run loses nothing.
+
+    Parameters
+    ----------
+    path : Path
+        The JSON file.
+    about : dict
+        What the run is: model, settings, folders. For people and for `resume`.
+
+    References
+    ----------
+    merge.md 7 (its own format; the legacy pickle is only read).
+    """
+
+    def __init__(self, path: Path, about: dict[str, Any]):
+        self.path, self.about = path, about
+        self._done: dict[str, dict[str, Any]] = {}
+
+    @property
+    def journal(self) -> Path:
+        """The file of finished frames since the session was last written whole."""
+        return self.path.with_name(self.path.name + ".journal")
+
+    @staticmethod
+    def read(path: Path) -> dict[str, Any] | None:
+        """Read a session with its journal; None if there is none.
+
+        Raises
+        ------
+        WorkspaceError
+            If the file is no session that this version reads.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as fault:
+            raise WorkspaceError(
+                f"{path}: not a readable merge session ({fault}); --overwrite starts anew"
+            ) from fault
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise WorkspaceError(f"{path}: not a merge session; --overwrite starts anew")
+        if content.get("version") != VERSION or not isinstance(content.get("frames"), dict):
+            raise WorkspaceError(
+                f"{path}: version {content.get('version')!r} of the session is unknown "
+                f"(this program reads {VERSION}); --overwrite starts anew"
+            )
+        journal = path.with_name(path.name + ".journal")
+        if journal.exists():
+            for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    name, entry = json.loads(line)
+                except ValueError:
+                    log.info("%s: an unfinished line is ignored", journal)
+                    continue
+                content["frames"][name] = entry
+        return content
+
+    def start(self, *, resume: bool) -> None:
+        """Begin a run: take over what is finished, or forget it."""
+        self._done = {}
+        if resume:
+            earlier = self.read(self.path)
+            self._done = {} if earlier is None else earlier["frames"]
+        self.save()
+
+    def finished(self, frame: Path, key: str, output: Output) -> bool:
+        """Tell whether the files of a frame are there, whole and made from the same things."""
+        entry = self._done.get(frame.name)
+        if entry is None or entry.get("key") != key:
+            return False
+        try:
+            sizes = [path.stat().st_size for path in output.paths(frame)]
+        except OSError:
+            return False
+        return sizes == entry.get("sizes")
+
+    def note(self, frame: Path, key: str, sizes: tuple[int, int]) -> None:
+        """Remember a finished frame."""
+        entry = {"key": key, "sizes": list(sizes)}
+        self._done[frame.name] = entry
+        with self.journal.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([frame.name, entry]) + "\n")
+
+    def save(self) -> None:
+        """Write the whole session and drop the journal."""
+        content = {"format": FORMAT, "version": VERSION, **self.about}
+        content["frames"] = dict(sorted(self._done.items()))
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        write_file(self.path, text.encode())
+        self.journal.unlink(missing_ok=True)

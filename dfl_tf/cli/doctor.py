@@ -1,0 +1,179 @@
+"""`dfl-tf doctor`: what is installed, what it runs on, and are the fast operations right."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dfl_tf.errors import DflTfError
+
+_PACKAGES = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "numba",
+    "opencv-python-headless",
+    "scipy",
+    "scikit-image",
+    "safetensors",
+)
+_OPTIONAL = ("tensorboard", "onnx", "tf2onnx", "onnxruntime", "av")
+
+
+class SelfTestFailed(DflTfError):
+    """A fast operation differs from its reference on this machine."""
+
+
+@click.command()
+@click.option("--self-test", is_flag=True, help="Compare the fast operations with plain NumPy.")
+@click.option("--build-ops", is_flag=True, help="Compile the C++ operations for this machine.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(self_test: bool, build_ops: bool, as_json: bool) -> None:
+    """Show versions, devices and backends; check and build the fast operations."""
+    if build_ops:
+        path = _build()
+        click.echo(f"built {path}", err=as_json)
+    facts = gather()
+    failed = []
+    if self_test:
+        from dfl_tf.cli.self_test import comparisons
+
+        results = list(comparisons())
+        failed = [result.name for result in results if not result.passed]
+        facts["self_test"] = {
+            result.name: {
+                "error": result.error,
+                "tolerance": result.tolerance,
+                "passed": result.passed,
+            }
+            for result in results
+        }
+    click.echo(json.dumps(facts, indent=2) if as_json else text(facts))
+    if failed:
+        raise SelfTestFailed(
+            f"not equal to the reference on this machine: {', '.join(failed)}. "
+            "DFL_TF_NATIVE=off avoids the C++ operations; please report this."
+        )
+
+
+def _build() -> Path:
+    from dfl_tf_ops import native
+
+    try:
+        return native.build_into_cache()
+    except native.NativeUnavailableError as error:
+        raise DflTfError(f"the C++ operations were not built: {error}") from error
+
+
+def gather() -> dict[str, Any]:
+    """All facts as plain values."""
+    import dfl_tf
+
+    return {
+        "dfl_tf": dfl_tf.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cpu": {"name": _cpu_name(), "cores": os.cpu_count(), "memory_gib": _memory_gib()},
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "extras": {name: _version(name) for name in _OPTIONAL},
+        "devices": _devices(),
+        "native_ops": _native(),
+        "bfloat16": _bfloat16(),
+        "numba_cache": _numba_cache(),
+    }
+
+
+def text(facts: dict[str, Any]) -> str:
+    """The facts for people, one a line."""
+    lines = []
+    for key, value in facts.items():
+        if key == "self_test":
+            lines += [
+                f"{'ok' if row['passed'] else 'FAILED':<7} {name}: worst error "
+                f"{row['error']:.2g}, allowed {row['tolerance']:.2g}"
+                for name, row in value.items()
+            ]
+            continue
+        shown = value
+        if isinstance(value, dict):
+            shown = ", ".join(f"{name} {'-' if v is None else v}" for name, v in value.items())
+        elif isinstance(value, list):
+            shown = "; ".join(value)
+        lines.append(f"{key:<12} {shown}")
+    return "\n".join(lines)
+
+
+def _version(package: str) -> str | None:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(package)
+    if package == "tensorflow":
+        return _version("tensorflow-cpu")
+    return None
+
+
+def _cpu_info(key: str) -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith(key):
+                return line.partition(":")[2].strip()
+    return ""
+
+
+def _cpu_name() -> str:
+    return _cpu_info("model name") or platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    return None
+
+
+def _devices() -> list[str]:
+    from dfl_tf.train.devices import import_tensorflow
+
+    tf = import_tensorflow()
+    names = []
+    for device in tf.config.list_physical_devices():
+        details = {}
+        if device.device_type == "GPU":
+            details = tf.config.experimental.get_device_details(device)
+        name = details.get("device_name", "")
+        names.append(f"{device.name.removeprefix('/physical_device:')} {name}".strip())
+    return names
+
+
+def _native() -> str:
+    from dfl_tf_ops import native
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return str(native.backend())
+        except native.NativeUnavailableError as error:
+            return f"missing ({error})"
+
+
+def _bfloat16() -> str:
+    """Whether the CPU multiplies bfloat16 itself; without it the precision is only emulated."""
+    flags = _cpu_info("flags").split()
+    native = [flag for flag in ("amx_bf16", "avx512_bf16", "avx_ne_convert") if flag in flags]
+    return f"native ({', '.join(native)})" if native else "emulated on this CPU (slow)"
+
+
+def _numba_cache() -> str:
+    folder = os.environ.get("NUMBA_CACHE_DIR")
+    if folder:
+        return folder
+    import dfl_tf_ops
+
+    beside = Path(dfl_tf_ops.__file__).parent
+    return "beside the package" if os.access(beside, os.W_OK) else "in the user's cache folder"

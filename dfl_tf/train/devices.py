@@ -1,0 +1,75 @@
+"""Which devices TensorFlow uses, told to it before it computes anything."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from typing import Any
+
+from dfl_tf.errors import UsageError
+from dfl_tf.options import Device, RunOptions
+
+
+def import_tensorflow() -> Any:
+    """Import TensorFlow without its start-up chatter, which no log level switches off.
+
+    What it wrote is shown if the import fails.
+    """
+    if "tensorflow" in sys.modules:
+        return sys.modules["tensorflow"]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            import tensorflow as tf
+        except BaseException:
+            os.dup2(kept, 2)
+            hidden.seek(0)
+            sys.stderr.write(hidden.read().decode(errors="replace"))
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+    return tf
+
+
+def configure_devices(run: RunOptions) -> None:
+    """Tell TensorFlow which devices and how many threads to use; before it computes anything.
+
+    Raises
+    ------
+    UsageError
+        If a GPU is named that is not there, or more than one.
+    """
+    if run.cpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    tf = import_tensorflow()
+    if run.threads:
+        tf.config.threading.set_intra_op_parallelism_threads(run.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(min(2, run.threads))
+    if run.devices and not run.cpu:
+        wanted = [part.strip() for part in run.devices.split(",") if part.strip()]
+        gpus = tf.config.list_physical_devices("GPU")
+        if len(wanted) > 1:
+            raise UsageError(f"--devices {run.devices}: a model trains on one device; name one")
+        if not wanted[0].isdigit() or int(wanted[0]) >= len(gpus):
+            raise UsageError(
+                f"--devices {run.devices}: there is no such GPU ({len(gpus)} found). "
+                "Leave it out, or use --cpu."
+            )
+        tf.config.set_visible_devices(gpus[int(wanted[0])], "GPU")
+
+
+def summary_devices(run: RunOptions) -> list[Device]:
+    """The GPUs in use as the summary names them; empty on a CPU."""
+    tf = import_tensorflow()
+    gpus = [] if run.cpu else tf.config.get_visible_devices("GPU")
+    devices = []
+    for index, gpu in enumerate(gpus):
+        details = tf.config.experimental.get_device_details(gpu)
+        memory = details.get("memory_limit", 0) / 2**30
+        devices.append(Device(index, details.get("device_name", gpu.name), memory))
+    return devices[:1]

@@ -2,3 +2,24 @@
 
 No TensorFlow here, and nothing that runs what a file says.
 """
+
+from dfl_tf.formats.dfljpg import FaceMetadata, read_metadata, write_metadata
+from dfl_tf.formats.faceset_pak import PakFaceset, read_pak, write_pak
+from dfl_tf.formats.model_files import FoundModel, ModelLock, find_models, model_files
+from dfl_tf.formats.model_state import ModelState, read_model, write_model
+
+__all__ = [
+    "FaceMetadata",
+    "FoundModel",
+    "ModelLock",
+    "ModelState",
+    "PakFaceset",
+    "find_models",
+    "model_files",
+    "read_metadata",
+    "read_model",
+    "read_pak",
+    "write_metadata",
+    "write_model",
+    "write_pak",
+]

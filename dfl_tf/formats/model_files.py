@@ -1,0 +1,276 @@
+"""How the files of a model are called, which models a folder holds, and one trainer per model.
+
+References: models.md 5.1, 5.4, workspace.md 3, 9.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dfl_tf.errors import UsageError, WorkspaceError
+
+ModelFormat = Literal["legacy", "native"]
+
+MODEL_CLASSES = ("SAEHD", "AMP", "Quick96", "XSeg")
+
+PART_ORDER = (
+    "encoder",
+    "inter",
+    "inter_AB",
+    "inter_B",
+    "inter_src",
+    "inter_dst",
+    "decoder",
+    "decoder_src",
+    "decoder_dst",
+    "code_discriminator",
+    "GAN",
+    "src_dst_opt",
+    "D_code_opt",
+    "GAN_opt",
+    "XSeg_256_opt",
+    "XSeg_256",
+)
+"""The order in which the legacy program saves (models.md 5.4)."""
+
+_PART = re.compile(r"[A-Za-z0-9_]{1,64}")
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model in a folder.
+
+    Attributes
+    ----------
+    name : str
+        The user's name for it, underscores included; `XSeg` for an XSeg model, which has none.
+    model_class : str
+    format : {"legacy", "native"}
+    modified : float
+        Time of its last save, seconds since 1970.
+    """
+
+    name: str
+    model_class: str
+    format: ModelFormat
+    modified: float
+
+
+def check_name(name: str, model_class: str) -> None:
+    """Refuse a class that does not exist and a name that could not be a file name.
+
+    Raises
+    ------
+    UsageError
+    """
+    if model_class not in MODEL_CLASSES:
+        raise UsageError(
+            f"model class {model_class!r} is unknown; there are {', '.join(MODEL_CLASSES)}."
+        )
+    if model_class == "XSeg":
+        return
+    bad = any(c in name for c in '/\\\0:*?"<>|') or not name.isprintable()
+    if not name or bad or name.startswith(".") or len(name) > 120:
+        raise UsageError(
+            f"model name {name!r} cannot be used in file names; take letters, digits, blanks, "
+            "dots and dashes."
+        )
+
+
+def prefix_of(name: str, model_class: str) -> str:
+    """What all file names of a model start with: `<name>_<CLASS>`, or `XSeg`."""
+    check_name(name, model_class)
+    return "XSeg" if model_class == "XSeg" else f"{name}_{model_class}"
+
+
+def part_file(name: str, model_class: str, part: str) -> str:
+    """File name of a part, e.g. `new_SAEHD_encoder.npy`, `XSeg_256.npy`."""
+    if model_class == "XSeg":
+        return f"{part}.npy"
+    return f"{prefix_of(name, model_class)}_{part}.npy"
+
+
+def part_of(file_name: str, name: str, model_class: str) -> str | None:
+    """The part that a file of this model holds; None for any other file."""
+    prefix = prefix_of(name, model_class)
+    if not file_name.startswith(prefix + "_") or not file_name.endswith(".npy"):
+        return None
+    part = file_name.removesuffix(".npy")
+    if model_class != "XSeg":
+        part = part.removeprefix(prefix + "_")
+        if f"{model_class}_" in part:  # a model whose own name contains ours
+            return None
+    return part if _PART.fullmatch(part) else None
+
+
+def part_key(part: str) -> tuple[int, str]:
+    """Sorts parts into the legacy save order, unknown ones last."""
+    return (PART_ORDER.index(part) if part in PART_ORDER else len(PART_ORDER), part)
+
+
+def native_folder(directory: Path, name: str, model_class: str) -> Path:
+    """Where the native form of a model lies."""
+    return directory / f"{prefix_of(name, model_class)}.dfl"
+
+
+def find_models(directory: Path, model_class: str | None = None) -> list[FoundModel]:
+    """The models in a folder, the newest first.
+
+    A name is everything before `_<CLASS>_data.dat`, so names with underscores are found whole
+    (the legacy program cuts them at the first one).
+
+    References
+    ----------
+    models.md 5.1, workspace.md 3.1.
+    """
+    classes = MODEL_CLASSES if model_class is None else (model_class,)
+    found: dict[tuple[str, str, ModelFormat], float] = {}
+    try:
+        entries = sorted(directory.iterdir())
+    except OSError:
+        return []
+    for entry in entries:
+        for each in classes:
+            match = _recognize(entry, each)
+            if match is not None:
+                name, kind, modified = match
+                key = (name, each, kind)
+                found[key] = max(modified, found.get(key, 0.0))
+    models = [FoundModel(*key, modified) for key, modified in found.items()]
+    return sorted(models, key=lambda model: (-model.modified, model.name, model.format))
+
+
+def _recognize(entry: Path, model_class: str) -> tuple[str, ModelFormat, float] | None:
+    """Name, format and time if `entry` shows that a model of this class is here."""
+    kind: ModelFormat = "legacy"
+    stem: str | None = None
+    # a torn set may lack its data.dat: the sidecar, an open save or a leftover also tell
+    for ending in ("_data.dat", "_data.dat.tmp", ".manifest.json", ".commit.json"):
+        if entry.name.endswith(ending):
+            stem = entry.name.removesuffix(ending)
+    if entry.suffix == ".dfl" and entry.is_dir():
+        kind, stem = "native", entry.stem
+        if not any((entry / name).exists() for name in ("manifest.json", "commit.json")):
+            return None
+    if stem is None:
+        return None
+    if model_class == "XSeg":
+        name = "XSeg" if stem == "XSeg" else ""
+    else:
+        name = stem.removesuffix(f"_{model_class}") if stem.endswith(f"_{model_class}") else ""
+    if not name or name.startswith("."):
+        return None
+    marker = entry / "manifest.json" if kind == "native" else entry
+    with contextlib.suppress(OSError):
+        return name, kind, marker.stat().st_mtime
+    return name, kind, entry.stat().st_mtime
+
+
+def detect_format(directory: Path, name: str, model_class: str) -> ModelFormat | None:
+    """The form in which a model is there; the newer one if it is there in both; None if new."""
+    prefix_of(name, model_class)
+    wanted = "XSeg" if model_class == "XSeg" else name
+    for model in find_models(directory, model_class):
+        if model.name == wanted:
+            return model.format
+    return None
+
+
+def model_files(directory: Path, name: str, model_class: str) -> list[Path]:
+    """The files of a model that a backup has to copy: parts, data, summary and checksums.
+
+    Of a native model they lie in its `.dfl` folder; keep that folder in the copy.
+
+    References
+    ----------
+    workspace.md 6.
+    """
+    prefix = prefix_of(name, model_class)
+    if detect_format(directory, name, model_class) == "native":
+        inside = native_folder(directory, name, model_class)
+        files = [p for p in sorted(inside.iterdir()) if p.suffix in (".safetensors", ".json")]
+        files = [p for p in files if p.name != "commit.json"]
+    else:
+        parts = [(part_of(p.name, name, model_class), p) for p in directory.iterdir()]
+        named = [(part, path) for part, path in parts if part is not None]
+        files = [path for part, path in sorted(named, key=lambda pair: part_key(pair[0]))]
+        files += [directory / f"{prefix}_data.dat", directory / f"{prefix}.manifest.json"]
+    files.append(directory / f"{prefix}_summary.txt")
+    return [path for path in files if path.is_file()]
+
+
+class ModelLock:
+    """Keeps two trainers from one model: a context manager around `<prefix>.lock` with the pid.
+
+    The system's file lock decides, so the leftover of a killed trainer does not block; where the
+    file system knows no locks, a living process of that pid does.
+
+    Raises
+    ------
+    WorkspaceError
+        Another process has the model, or the folder cannot be written.
+
+    References
+    ----------
+    workspace.md 9.
+    """
+
+    def __init__(self, directory: Path, name: str, model_class: str) -> None:
+        self.path = directory / f"{prefix_of(name, model_class)}.lock"
+        self._handle: int | None = None
+
+    def __enter__(self) -> ModelLock:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise WorkspaceError(
+                f"{self.path.parent}: the model folder cannot be written ({error.strerror}). "
+                "Choose a writable folder."
+            ) from None
+        owner = os.read(handle, 32).decode("ascii", "replace").strip()
+        if not self._acquire(handle, owner):
+            os.close(handle)
+            raise WorkspaceError(
+                f"{self.path}: this model is in use by process {owner or 'unknown'}. Stop that "
+                "training first, or train under another name."
+            )
+        os.ftruncate(handle, 0)
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, f"{os.getpid()}\n".encode())
+        self._handle = handle
+        return self
+
+    @staticmethod
+    def _acquire(handle: int, owner: str) -> bool:
+        try:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except (ImportError, OSError):
+            return not (owner.isdigit() and int(owner) != os.getpid() and _is_alive(int(owner)))
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        if self._handle is not None:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+            os.close(self._handle)
+            self._handle = None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

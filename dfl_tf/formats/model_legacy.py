@@ -1,0 +1,291 @@
+"""The legacy program's model files, both ways.
+
+`<prefix>_<part>.npy` is a pickle of a flat dictionary of arrays, `<prefix>_data.dat` one of
+iteration, options and history. The sidecar `<prefix>.manifest.json` is ours (`transaction`).
+
+References: models.md 5.2 to 5.8, workspace.md 3, 4, design decisions 1 and 37.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dfl_tf.errors import DflTfError, LegacyFormatError
+from dfl_tf.formats import atomic, transaction
+from dfl_tf.formats.manifest import FileEntry, Manifest
+from dfl_tf.formats.model_files import part_file, part_key, part_of, prefix_of
+from dfl_tf.formats.model_state import ModelState
+from dfl_tf.formats.safe_pickle import dump_legacy, dumps_legacy, load_file
+
+_DATA_KEYS = ("iter", "options", "loss_history")
+_EXTRA_DEFAULTS = ("sample_for_preview", "choosed_gpu_indexes")
+
+
+# -- reading -------------------------------------------------------------------------------------
+def read(directory: Path, name: str, model_class: str, only: Collection[str] | None) -> ModelState:
+    """Read a legacy set (see `model_state.read_model`)."""
+    files, manifest, notes = _find(directory, name, model_class)
+    data_path = files.pop(_data_name(name, model_class), None)
+    if data_path is None:
+        raise LegacyFormatError(
+            f"{directory / _data_name(name, model_class)}: is missing. Restore it from a backup."
+        )
+    data = read_data(data_path)
+    tensors = {}
+    parts = {part: path for f, path in files.items() if (part := part_of(f, name, model_class))}
+    for part in sorted(parts, key=part_key):
+        if only is None or part in only:
+            tensors[part] = read_part(parts[part])
+    extra = {key: value for key, value in data.items() if key not in _DATA_KEYS}
+    return ModelState(
+        model_class=model_class,
+        iteration=data["iter"],
+        options=data["options"],
+        loss_history=data["loss_history"],
+        tensors=tensors,
+        extra=extra,
+        run={} if manifest is None else dict(manifest.run),
+        notes=tuple(notes),
+    )
+
+
+def _find(
+    directory: Path, name: str, model_class: str
+) -> tuple[dict[str, Path], Manifest | None, list[str]]:
+    """Where each file of the set lies, the manifest if it holds, and what the user should know."""
+    resolved = transaction.resolve(_place(directory, name, model_class), _rules(name, model_class))
+    if resolved is not None and resolved.origin != "foreign":
+        files = dict(resolved.files)
+        if resolved.origin != "previous":
+            # parts that were put here since: a switched-off discriminator, another program's
+            plain, _ = _plain_files(directory, name, model_class)
+            files = {f: p for f, p in plain.items() if f not in files} | files
+        return files, resolved.manifest, resolved.notes
+    plain, notes = _plain_files(directory, name, model_class)
+    return plain, None, [*(resolved.notes if resolved else ()), *notes]
+
+
+def _plain_files(directory: Path, name: str, model_class: str) -> tuple[dict[str, Path], list[str]]:
+    """The files by the old program's own rule: a missing one may have left a whole `.tmp`."""
+    files: dict[str, Path] = {}
+    notes: list[str] = []
+    try:
+        names = sorted(entry.name for entry in directory.iterdir())
+    except OSError as error:
+        raise LegacyFormatError(f"{directory}: cannot be read ({error.strerror}).") from None
+    for file_name in names:
+        target = file_name.removesuffix(".tmp")
+        if target != _data_name(name, model_class) and part_of(target, name, model_class) is None:
+            continue
+        if target == file_name:
+            files[target] = directory / file_name
+        elif target not in names and loads(target, directory / file_name):
+            files[target] = directory / file_name
+            notes.append(f"{target} was missing; its complete leftover {file_name} is used")
+    return files, notes
+
+
+def read_part(path: Path) -> dict[str, Any]:
+    """The arrays of one weight or optimizer file, in file order.
+
+    Raises
+    ------
+    LegacyFormatError
+        Not a flat dictionary of arrays of numbers.
+    """
+    tensors = load_file(path)
+    if not isinstance(tensors, dict):
+        raise LegacyFormatError(f"{path}: holds a {type(tensors).__name__}, not a dictionary.")
+    wrong = []
+    for key, value in tensors.items():
+        if isinstance(value, int | float) and not isinstance(value, np.generic | bool):
+            tensors[key] = np.int64(value) if isinstance(value, int) else np.float64(value)
+        elif not isinstance(value, np.ndarray | np.number) or value.dtype.kind not in "iuf":
+            wrong.append(str(key)[:80])
+    if wrong or not all(isinstance(key, str) for key in tensors):
+        raise LegacyFormatError(
+            f"{path}: these entries are no arrays of numbers: {', '.join(wrong[:10]) or 'keys'}."
+        )
+    return tensors
+
+
+def read_data(path: Path) -> dict[str, Any]:
+    """The content of a data.dat: `iter`, `options`, `loss_history`, then what else is there.
+
+    NumPy scalars of options become plain values. Missing keys get their defaults.
+
+    Raises
+    ------
+    LegacyFormatError
+
+    References
+    ----------
+    models.md 5.6, workspace.md 4.1.
+    """
+    data = load_file(path)
+    if not isinstance(data, dict):
+        raise LegacyFormatError(f"{path}: holds a {type(data).__name__}, not a dictionary.")
+    faults = []
+    iteration = plain(data.get("iter", 0))
+    if not isinstance(iteration, int) or isinstance(iteration, bool) or iteration < 0:
+        faults.append(f"iter={str(iteration)[:40]!r} is no count")
+    options = data.get("options", {})
+    if not isinstance(options, dict):
+        faults.append("options is no dictionary")
+    history = _history(data.get("loss_history", []))
+    if history is None:
+        faults.append("loss_history is no list of lists of numbers")
+    if faults:
+        raise LegacyFormatError(f"{path}: {'; '.join(faults)}. Restore it from a backup.")
+    rest = {str(k): v for k, v in data.items() if k not in _DATA_KEYS}
+    return {"iter": iteration, "options": plain(options), "loss_history": history} | rest
+
+
+def _history(value: Any) -> list[list[float]] | None:
+    if not isinstance(value, list | tuple):
+        return None
+    rows = []
+    for row in value:
+        if type(row) is not list or not all(type(item) is float for item in row):
+            try:
+                row = [float(item) for item in np.atleast_1d(row).tolist()]
+            except (TypeError, ValueError):
+                return None
+        rows.append(row)
+    return rows
+
+
+def read_default_options(directory: Path, model_class: str) -> dict[str, Any]:
+    """`<CLASS>_default_options.dat`, or {} if it is absent or unreadable (models.md 5.7)."""
+    try:
+        stored = plain(load_file(directory / f"{model_class}_default_options.dat"))
+    except DflTfError:
+        return {}
+    return stored if isinstance(stored, dict) else {}
+
+
+def plain(value: Any) -> Any:
+    """`value` with NumPy scalars turned into Python ones, in dictionaries, lists and tuples."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(plain(item) for item in value)
+    return value
+
+
+def loads(file_name: str, path: Path) -> bool:
+    """Whether a file of a legacy set can be read as what its name says."""
+    try:
+        (read_data if file_name.endswith("_data.dat") else read_part)(path)
+    except DflTfError:
+        return False
+    return True
+
+
+# -- writing -------------------------------------------------------------------------------------
+def write(directory: Path, name: str, state: ModelState) -> None:
+    """Write a legacy set with its sidecar (see `model_state.write_model`)."""
+    place = _place(directory, name, state.model_class)
+    contents: dict[str, atomic.Writer] = {}
+    size = 0
+    for part, tensors in state.tensors.items():
+        contents[part_file(name, state.model_class, part)] = partial(dump_legacy, dict(tensors))
+        size += sum(np.asarray(value).nbytes + 200 for value in tensors.values())
+    data = data_dict(state)
+    contents[_data_name(name, state.model_class)] = partial(dump_legacy, data)
+    size += 32 * len(state.loss_history) + 65536
+
+    def describe(files: dict[str, FileEntry]) -> Manifest:
+        return Manifest(
+            model_class=state.model_class,
+            name=name,
+            format="legacy",
+            iteration=state.iteration,
+            files=files,
+            run=state.run,
+        )
+
+    transaction.write_set(
+        place,
+        contents,
+        describe,
+        size=size,
+        adopt=partial(_adopt, directory, name, state.model_class),
+    )
+
+
+def data_dict(state: ModelState) -> dict[str, Any]:
+    """The dictionary of data.dat in the legacy order."""
+    data: dict[str, Any] = {
+        "iter": int(state.iteration),
+        "options": plain(dict(state.options)),
+        "loss_history": state.loss_history,
+    }
+    for key in _EXTRA_DEFAULTS:
+        data[key] = state.extra.get(key)
+    return data | state.extra
+
+
+def options_bytes(options: Mapping[str, Any]) -> bytes:
+    """`<CLASS>_default_options.dat`."""
+    return dumps_legacy(plain(dict(options)))
+
+
+def _adopt(directory: Path, name: str, model_class: str) -> Manifest | None:
+    """A manifest for the set that is there: ours if it holds, else one made of its files."""
+    files, manifest, _ = _find(directory, name, model_class)
+    at_place = all(path == directory / file for file, path in files.items())
+    data_path = files.get(_data_name(name, model_class))
+    if data_path is None or not at_place:
+        return None
+    if manifest is None:
+        for file, path in files.items():
+            if not loads(file, path):
+                return None
+        iteration = read_data(data_path)["iter"]
+        manifest = Manifest(model_class, name, "legacy", iteration, {})
+    entries = {}
+    for file, path in files.items():
+        status = os.stat(path)
+        known = manifest.files.get(file) or FileEntry(status.st_size, atomic.sha256_of(path))
+        entries[file] = replace(known, mtime_ns=status.st_mtime_ns)
+    return replace(manifest, files=entries)
+
+
+def recover(directory: Path, name: str, model_class: str) -> None:
+    """Finish or clear away an interrupted save (done by itself before the next save)."""
+    with atomic.naming_the_fault(directory):
+        transaction.recover(_place(directory, name, model_class))
+
+
+def _data_name(name: str, model_class: str) -> str:
+    return f"{prefix_of(name, model_class)}_data.dat"
+
+
+def _rules(name: str, model_class: str) -> transaction.Rules:
+    return transaction.Rules(
+        data_name=_data_name(name, model_class),
+        loads=loads,
+        optional=lambda file: file.endswith("_opt.npy"),
+    )
+
+
+def _place(directory: Path, name: str, model_class: str) -> transaction.Place:
+    prefix = prefix_of(name, model_class)
+    records = (f"{prefix}_data.dat", f"{prefix}.manifest.json", f"{prefix}.commit.json")
+    return transaction.Place(
+        folder=directory,
+        manifest=directory / records[1],
+        commit=directory / records[2],
+        previous=directory / f".{prefix}.previous",
+        owns=lambda file: file in records or part_of(file, name, model_class) is not None,
+    )

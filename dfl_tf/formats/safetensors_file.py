@@ -1,0 +1,134 @@
+"""The safetensors format: a JSON header and raw little-endian arrays. It cannot run code.
+
+Our own small reader and writer, because order and scalars matter here: tensors keep the order of
+the dictionary, arrays without dimensions stay scalars, and writing streams each array from its
+own memory.
+
+References: the format's public description (8 bytes header length, header, data); layout.md 6.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dfl_tf.errors import ModelFileError
+
+_NAMES = {
+    "bool": "BOOL",
+    "uint8": "U8",
+    "int8": "I8",
+    "uint16": "U16",
+    "int16": "I16",
+    "uint32": "U32",
+    "int32": "I32",
+    "uint64": "U64",
+    "int64": "I64",
+    "float16": "F16",
+    "float32": "F32",
+    "float64": "F64",
+}
+_DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in _NAMES.items()}
+_MAX_HEADER = 100_000_000
+
+
+def dump(tensors: Mapping[str, Any], write: Callable[[Any], object]) -> None:
+    """Stream arrays to `write` in the order of the mapping.
+
+    Raises
+    ------
+    TypeError
+        For a dtype that the format does not have.
+    """
+    header: dict[str, Any] = {}
+    offset = 0
+    for key, value in tensors.items():
+        array = np.asarray(value)
+        if array.dtype.name not in _NAMES:
+            raise TypeError(f"{key}: safetensors holds no {array.dtype} arrays")
+        header[key] = {
+            "dtype": _NAMES[array.dtype.name],
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset + array.nbytes],
+        }
+        offset += array.nbytes
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    write(struct.pack("<Q", len(text)))
+    write(text)
+    for value in tensors.values():
+        array = np.asarray(value)
+        little = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+        if little.size:
+            write(little.reshape(-1).view(np.uint8).data)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """All arrays of a file in the order of their data; scalars come back as NumPy scalars.
+
+    Raises
+    ------
+    ModelFileError
+        Damaged or truncated: sizes, offsets and shapes are checked against the file before
+        anything is copied.
+    """
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size < 8:
+                raise ModelFileError(f"{path}: truncated, it holds no header.")
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read ({error.strerror}).") from None
+    with data:
+        try:
+            return _parse(data)
+        except (ValueError, TypeError, KeyError, RecursionError, MemoryError) as error:
+            reason = str(error)[:160] or type(error).__name__
+            raise ModelFileError(f"{path}: damaged safetensors file ({reason}).") from None
+
+
+def _parse(data: mmap.mmap) -> dict[str, Any]:
+    (length,) = struct.unpack("<Q", data[:8])
+    if length > min(_MAX_HEADER, len(data) - 8):
+        raise ValueError(f"declares a header of {length} bytes, {len(data) - 8} follow")
+    header = json.loads(data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_unique)
+    if not isinstance(header, dict):
+        raise ValueError("its header is no JSON object")
+    header.pop("__metadata__", None)
+    start = 8 + length
+    tensors: dict[str, Any] = {}
+    position = 0
+    for key, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"][0]):
+        dtype = _DTYPES[entry["dtype"]]
+        shape = entry["shape"]
+        if not isinstance(shape, list) or len(shape) > 16:
+            raise ValueError(f"{key}: no shape")
+        if any(type(n) is not int or not 0 <= n <= 2**48 for n in shape):
+            raise ValueError(f"{key}: shape {shape} is impossible")
+        begin, end = entry["data_offsets"]
+        needed = math.prod(shape) * dtype.itemsize
+        if begin != position or end - begin != needed or start + end > len(data):
+            raise ValueError(f"{key}: shape {shape} does not fit bytes {begin} to {end}")
+        raw = data[start + begin : start + end]
+        if dtype.kind == "b" and raw.strip(b"\0\1"):
+            raise ValueError(f"{key}: a bool array holds other values than 0 and 1")
+        array = np.frombuffer(bytearray(raw), dtype).reshape(shape)
+        tensors[key] = array[()] if not shape else array
+        position = end
+    if start + position != len(data):
+        raise ValueError(f"{len(data) - start - position} bytes belong to no tensor")
+    return tensors
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a name stands twice in the header")
+    return made

@@ -1,0 +1,171 @@
+"""The session file of the legacy interactive merger, for reading only.
+
+References: merge.md 7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import numpy as np
+
+from dfl_tf.errors import LegacyFormatError
+from dfl_tf.formats.dfljpg import points_array
+from dfl_tf.formats.model_legacy import plain
+from dfl_tf.formats.pickle_machine import Record
+from dfl_tf.formats.pickle_opcodes import Damaged
+from dfl_tf.formats.safe_pickle import load_file
+
+_PROCESSOR = ("merger.InteractiveMergerSubprocessor", "InteractiveMergerSubprocessor")
+
+
+@dataclass(frozen=True)
+class SessionFrame:
+    """One frame of a session.
+
+    Attributes
+    ----------
+    filepath : str
+        As stored, with the separators of the machine that stored it.
+    filename : str
+        Its last component.
+    landmarks : list of ndarray, shape (68, 2), float64
+        The faces of the frame, in frame pixels.
+    motion_power, motion_deg : float
+    config : dict or None
+        The attributes of its merge configuration (merge.md 2, legacy names); None if it has none
+        of its own.
+    done : bool
+    """
+
+    filepath: str
+    filename: str
+    landmarks: list[np.ndarray[Any, np.dtype[np.float64]]]
+    motion_power: float
+    motion_deg: float
+    config: dict[str, Any] | None
+    done: bool
+
+
+@dataclass(frozen=True)
+class MergeSession:
+    """A stored session.
+
+    Attributes
+    ----------
+    frames : list of SessionFrame
+    remaining, finished : list of int
+        Indices into `frames`, in order.
+    model_iteration : int
+        The model's iteration when it was stored.
+    """
+
+    frames: list[SessionFrame]
+    remaining: list[int]
+    finished: list[int]
+    model_iteration: int
+
+
+def read_merge_session(path: Path) -> MergeSession:
+    """Read `<model>_merger_session.dat`.
+
+    Raises
+    ------
+    UnsafePickleError
+        It names something else than the classes of such a session.
+    LegacyFormatError
+        It is damaged or has not the form of a session.
+    """
+    stored = load_file(path, more=_TOKENS)
+    try:
+        frames = [_frame(record) for record in stored["frames"]]
+        remaining = _indices(stored["frames_idxs"], len(frames))
+        finished = _indices(stored["frames_done_idxs"], len(frames))
+        iteration = int(stored["model_iter"])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise LegacyFormatError(
+            f"{path}: has not the form of a merger session ({type(error).__name__}: "
+            f"{str(error)[:120]}). Start the merge without it."
+        ) from None
+    return MergeSession(frames, remaining, finished, iteration)
+
+
+def _indices(value: Any, count: int) -> list[int]:
+    indices = [int(index) for index in value]
+    if any(not 0 <= index < count for index in indices):
+        raise ValueError("an index lies outside the frames")
+    return indices
+
+
+def _frame(record: Record) -> SessionFrame:
+    attributes = record.attributes
+    info = attributes["frame_info"].attributes
+    path = info["filepath"]
+    if not isinstance(path, str):
+        raise TypeError("a file path is no text")
+    config = attributes.get("cfg")
+    return SessionFrame(
+        filepath=path,
+        filename=PureWindowsPath(path).name,
+        landmarks=[points_array(face, 68) for face in info.get("landmarks_list") or []],
+        motion_power=float(info.get("motion_power") or 0.0),
+        motion_deg=float(info.get("motion_deg") or 0.0),
+        config=None if config is None else plain(dict(config.attributes)),
+        done=bool(attributes.get("is_done", False)),
+    )
+
+
+# -- the foreign classes ---------------------------------------------------------------------------
+class _Class:
+    """A known class: makes records, or holds one known nested class."""
+
+    def __init__(self, name: str, nested: _Class | None = None) -> None:
+        self.name, self.nested = name, nested
+
+    def new(self, args: tuple[Any, ...]) -> Record:
+        return Record(self.name)
+
+    def call(self, args: tuple[Any, ...]) -> Record:
+        return Record(self.name)
+
+
+class _GetAttribute:
+    """Answers the one question that a session asks `getattr`; never the real one."""
+
+    def call(self, args: tuple[Any, ...]) -> _Class:
+        if len(args) == 2 and args[0] is _PROCESSOR_CLASS and args[1] == "Frame":
+            assert _PROCESSOR_CLASS.nested is not None
+            return _PROCESSOR_CLASS.nested
+        raise Damaged("asks for an attribute that sessions never need")
+
+
+class _PathClass:
+    """Joins the parts of a path to text; no path of this machine is made."""
+
+    def __init__(self, separator: str) -> None:
+        self._separator = separator
+
+    def call(self, args: tuple[Any, ...]) -> str:
+        if not all(isinstance(part, str) for part in args):
+            raise Damaged("makes a path of something that is no text")
+        first, *rest = args or ("",)
+        if rest and first.endswith(self._separator):
+            first = first[: -len(self._separator)]
+        return self._separator.join([first, *rest])
+
+
+_PROCESSOR_CLASS = _Class("InteractiveMergerSubprocessor", nested=_Class("Frame"))
+_TOKENS: dict[tuple[str, str], Any] = {
+    _PROCESSOR: _PROCESSOR_CLASS,
+    (_PROCESSOR[0], "InteractiveMergerSubprocessor.Frame"): _PROCESSOR_CLASS.nested,
+    ("builtins", "getattr"): _GetAttribute(),
+    ("__builtin__", "getattr"): _GetAttribute(),
+    ("merger.FrameInfo", "FrameInfo"): _Class("FrameInfo"),
+    ("merger.MergerConfig", "MergerConfigMasked"): _Class("MergerConfigMasked"),
+    ("pathlib", "PosixPath"): _PathClass("/"),
+    ("pathlib", "PurePosixPath"): _PathClass("/"),
+    ("pathlib", "WindowsPath"): _PathClass("\\"),
+    ("pathlib", "PureWindowsPath"): _PathClass("\\"),
+}

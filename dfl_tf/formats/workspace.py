@@ -1,0 +1,120 @@
+"""Where things lie in a workspace.
+
+References: workspace.md 1, 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from dfl_tf.errors import WorkspaceError
+from dfl_tf.formats.model_files import FoundModel, ModelLock, find_models, model_files
+
+__all__ = ["FoundModel", "ModelLock", "Workspace", "find_models", "model_files"]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of one job.
+
+    Attributes
+    ----------
+    root : Path
+    src, dst : Path
+        Aligned faces of the two people (folder with images or `faceset.pak`).
+    model : Path
+    pretrain : Path or None
+        Folder of faces for pretraining, if one is given or lies in the release.
+    """
+
+    root: Path
+    src: Path
+    dst: Path
+    model: Path
+    pretrain: Path | None = None
+
+    @classmethod
+    def open(
+        cls,
+        root: Path | str,
+        *,
+        src: Path | str | None = None,
+        dst: Path | str | None = None,
+        model: Path | str | None = None,
+        pretrain: Path | str | None = None,
+        need: Collection[str] = ("src", "dst", "pretrain"),
+    ) -> Workspace:
+        """Name the folders of the workspace at `root`; what is given replaces the usual place.
+
+        `need` says which of the folders of faces must be there. A folder whose `workspace/` holds the data (a whole release) is taken for it. Relative
+        paths that are given are relative to the current folder, `~` is the user's home.
+
+        Raises
+        ------
+        WorkspaceError
+            `root` is missing while a folder depends on it, or a given folder is missing; all
+            that is missing is named. (The model folder may be new.)
+        """
+        base = _path(root)
+        if not (base / "data_src").exists() and (base / "workspace" / "data_src").is_dir():
+            base = base / "workspace"
+        found = cls(
+            root=base,
+            src=_path(src) if src else base / "data_src" / "aligned",
+            dst=_path(dst) if dst else base / "data_dst" / "aligned",
+            model=_path(model) if model else base / "model",
+            pretrain=_path(pretrain) if pretrain else _release_faces(base),
+        )
+        found._check(need, given_model=model is not None)
+        return found
+
+    def _check(self, need: Collection[str], *, given_model: bool) -> None:
+        missing = [
+            f"{path} ({what})"
+            for key, what, path in (
+                ("src", "aligned src faces", self.src),
+                ("dst", "aligned dst faces", self.dst),
+                ("pretrain", "faces for pretraining", self.pretrain),
+            )
+            if key in need and path is not None and not path.is_dir()
+        ]
+        if missing:
+            raise WorkspaceError(
+                f"missing: {', '.join(missing)}. A workspace is a folder with data_src/aligned, "
+                "data_dst/aligned and model; extract and align the faces first, or name the "
+                "folders one by one."
+            )
+        if self.model.exists() and not self.model.is_dir():
+            raise WorkspaceError(f"{self.model}: is a file where the model folder should be.")
+        if not given_model and not self.root.is_dir():
+            raise WorkspaceError(f"{self.root}: there is no such folder.")
+
+    @property
+    def dst_frames(self) -> Path:
+        """The frames into which faces are merged."""
+        return self.dst.parent
+
+    @property
+    def merged(self) -> Path:
+        """Where merged frames go."""
+        return self.dst.parent / "merged"
+
+    @property
+    def merged_mask(self) -> Path:
+        """Where the masks of merged frames go."""
+        return self.dst.parent / "merged_mask"
+
+    def models(self, model_class: str | None = None) -> list[FoundModel]:
+        """The models in the model folder, the newest first."""
+        return find_models(self.model, model_class)
+
+
+def _path(value: Path | str) -> Path:
+    return Path(value).expanduser().absolute()
+
+
+def _release_faces(base: Path) -> Path | None:
+    faces = base.parent / "_internal" / "pretrain_faces"
+    return faces if (faces / "faceset.pak").is_file() else None

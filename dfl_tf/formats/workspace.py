@@ -48,8 +48,9 @@ class Workspace:
     ) -> Workspace:
         """Name the folders of the workspace at `root`; what is given replaces the usual place.
 
-        `need` says which of the folders of faces must be there. A folder whose `workspace/` holds the data (a whole release) is taken for it. Relative
-        paths that are given are relative to the current folder, `~` is the user's home.
+        `need` says which of the folders of faces must be there. A folder whose `workspace/` holds
+        the data (a whole release) is taken for it. Relative paths that are given are relative to
+        the current folder, `~` is the user's home.
 
         Raises
         ------

@@ -152,7 +152,8 @@ class _Resolver(Generic[T]):
         self._round_batch(merged)
         if strict:
             self.faults += [f"{text} (refused by --strict)" for text in self.adjustments]
-        raise_faults(self.faults)
+        if self.faults:
+            raise OptionFaults(self.faults)
         self.warnings += self.cls.advice(merged)
         return self._outcome(merged, proposed)
 
@@ -298,13 +299,15 @@ class _Resolver(Generic[T]):
         )
 
 
-def raise_faults(faults: Sequence[str]) -> None:
-    """Raise one `OptionError` for all faults; nothing to do without faults."""
-    if len(faults) == 1:
-        raise OptionError(faults[0])
-    if faults:
+class OptionFaults(OptionError):
+    """All faults of one set of options; `faults` has one sentence each."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
         lines = "".join(f"\n  {fault}" for fault in faults)
-        raise OptionError(f"{len(faults)} faults in the options:{lines}")
+        super().__init__(
+            faults[0] if len(faults) == 1 else f"{len(faults)} faults in the options:{lines}"
+        )
 
 
 def _quote(value: Any) -> str:

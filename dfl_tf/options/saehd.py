@@ -107,6 +107,7 @@ class SAEHDOptions(FaceSwapOptions):
         group="architecture",
         ask="new",
         placeholder="ARCHI",
+        lowercase=True,
     )
     masked_training: bool = option(
         True,

@@ -48,6 +48,7 @@ class OptionSpec:
     only_if: OnlyIf | None = None
     optional: bool = False
     numbered: bool = False
+    lowercase: bool = False
     unit: str = ""
     legacy_range: str = ""
     flags: tuple[str, ...] = ()
@@ -252,6 +253,8 @@ def _parse_text(spec: OptionSpec, value: Any) -> str:
     if isinstance(value, (list, tuple, dict)):
         raise ValueError("is not text")
     text = str(value).strip()
+    if spec.lowercase:
+        text = text.lower()
     if not spec.choices:
         return text
     by_lower = {choice.lower(): choice for choice in spec.choices}

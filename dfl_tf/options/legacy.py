@@ -71,8 +71,8 @@ def _refuse_dfl1(values: Mapping[str, Any], origin: str) -> None:
     # early 2.0 dictionaries may carry a stray old key; those of 1.x never have the new dimensions
     if old and "e_dims" not in values:
         raise LegacyFormatError(
-            f"{origin}: this is a model of DeepFaceLab 1.x (it has {', '.join(old)}), a Keras network "
-            "that cannot be converted; train a new model"
+            f"{origin}: this is a model of DeepFaceLab 1.x (it has {', '.join(old)}), a Keras "
+            "network that cannot be converted; train a new model"
         )
 
 

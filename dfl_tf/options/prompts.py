@@ -145,9 +145,7 @@ class _Dialogue:
             if change.key == "resolution":
                 down = int(self._current()["resolution"]) // 32 * 32
                 self.answers["resolution"] = down
-                self.say(
-                    f"resolution becomes {down}: archi {self.answers['archi']} needs a multiple of 32"
-                )
+                self.say(f"resolution becomes {down}: a multiple of 32 for {self.answers['archi']}")
 
     def _yes_no(self, question: str, proposal: bool, help: str) -> bool:
         while True:

@@ -237,8 +237,8 @@ class _Resolver(Generic[T]):
             if key in self.base and asked[key] != self.base[key]:
                 self.faults.append(
                     f"{key}={schema.show(self.given[key])} differs from the model's "
-                    f"{schema.show(self.base[key])} and cannot change after the first iteration; leave "
-                    f"it out or train a new model (from {self.origins[key]})"
+                    f"{schema.show(self.base[key])} and cannot change after the first iteration; "
+                    f"leave it out or train a new model (from {self.origins[key]})"
                 )
             elif key in self.base:
                 self.given[key] = self.base[key]

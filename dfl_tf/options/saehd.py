@@ -44,8 +44,8 @@ def archi_fault(archi: str) -> str | None:
         return None
     if OLD_HD_ARCHI.fullmatch(archi):
         return (
-            'is one of the "hd" graphs of 2020, which are other networks than the "-d" option; such '
-            "a model cannot be continued, use df or liae with -u, -d, -t, -c for a new one"
+            'is one of the "hd" graphs of 2020, which are other networks than the "-d" option; '
+            "such a model cannot be continued, use df or liae with -u, -d, -t, -c for a new one"
         )
     return (
         "is no architecture; give df or liae, then optionally a dash and one or more of the "
@@ -76,8 +76,8 @@ class SAEHDOptions(FaceSwapOptions):
     resolution: int = option(
         128,
         "Side of the square that the networks see, in pixels.",
-        details="Detail of the result; time and memory grow with the square. Rounded down to a multiple of "
-        '16, with "d" in archi of 32; with "t" it must be a multiple of 32.',
+        details="Detail of the result; time and memory grow with the square. Rounded down to a "
+        'multiple of 16, with "d" in archi of 32; with "t" it must be a multiple of 32.',
         label="Resolution",
         group="architecture",
         minimum=64,

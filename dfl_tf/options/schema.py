@@ -129,7 +129,7 @@ class Options:
         proposed: Mapping[str, Any],
         machine: Machine,
     ) -> Value:
-        """Default of `key` where it depends on other values or the machine; None = the fixed one."""
+        """Default of `key` where other values or the machine decide it; None = the fixed one."""
         return None
 
     @classmethod

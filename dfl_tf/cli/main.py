@@ -1,0 +1,108 @@
+"""The command `dfl-tf`: finds a command's module only when it is called.
+
+`--help` and errors import neither TensorFlow nor any command (layout.md 3).
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from dfl_tf import __version__
+from dfl_tf.errors import DflTfError
+
+from .legacy_argv import translate
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("train", "Train or resume a model."),
+    "merge": ("merge", "Put the predicted faces into frames."),
+    "export": ("export", "Write a model as ONNX for DeepFaceLive (dfm)."),
+    "model": ("model", "Show, compare, convert, back up and restore models."),
+    "faceset": ("faceset", "Pack, unpack, verify and edit folders of faces."),
+    "xseg": ("xseg", "Apply, remove and fetch face masks."),
+    "video": ("video", "Turn videos into frames and back."),
+    "options": ("options_cmd", "Explain every option."),
+    "bench": ("bench", "Measure training, samples and disk on this machine."),
+    "demo": ("demo", "Make a small workspace of drawn faces to try things on."),
+    "doctor": ("doctor", "Check the installation, the devices and the native library."),
+}
+"""Command → (module in dfl_tf.cli, one line of help)."""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import `dfl_tf.cli.<module>` and return its `command`."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"dfl_tf.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with an offer of the nearest name."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f' Did you mean "{close[0]}"?' if close else " See dfl-tf --help."
+            raise click.UsageError(f'No such command: "{args[0]}".{hint}', ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dfl-tf")
+def command() -> None:
+    """Train, merge and export DeepFaceLab models without a window.
+
+    Commands of DeepFaceLab's main.py are understood as well.
+    """
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line and return the exit code (decision 27)."""
+    try:
+        new, note = translate(list(argv))
+        if note:
+            click.echo(note, err=True)
+        result = command.main(args=new, prog_name="dfl-tf", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except DflTfError as fault:
+        click.echo(f"error: {fault}", err=True)
+        return fault.exit_code
+    except click.exceptions.NoArgsIsHelpError as help_wanted:
+        click.echo(help_wanted.format_message())
+        return 0
+    except click.ClickException as fault:
+        click.echo(f"error: {fault.format_message()}", err=True)
+        context = getattr(fault, "ctx", None)
+        if context is not None:
+            click.echo(f"{context.get_usage()}\nSee {context.command_path} --help.", err=True)
+        return fault.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return 130
+
+
+def main() -> NoReturn:
+    """Entry point of the console script and of `python -m dfl_tf`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""`dfl-tf options`: explain every option, or write a config file to start from."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import Any
+
+import click
+
+from dfl_tf.errors import UsageError
+from dfl_tf.options import OPTIONS, MergeOptions, Options, OptionSpec, RunOptions, default, specs
+from dfl_tf.options.schema import did_you_mean, show
+from dfl_tf.options.yaml_file import dump
+
+CLASSES: dict[str, type[Options]] = {**OPTIONS, "run": RunOptions, "merge": MergeOptions}
+
+
+@click.command()
+@click.argument("keys", nargs=-1)
+@click.option(
+    "--model",
+    "--class",
+    "name",
+    type=click.Choice([*CLASSES], case_sensitive=False),
+    help="Whose options; all by default.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the schema as JSON.")
+@click.option("--yaml", "as_yaml", is_flag=True, help="Print a commented config file of defaults.")
+def command(keys: tuple[str, ...], name: str | None, as_json: bool, as_yaml: bool) -> None:
+    """Explain options: all of them in short, or KEYS at length."""
+    classes = {name: CLASSES[name]} if name else CLASSES
+    if as_yaml:
+        click.echo(dump(default(CLASSES[name or "SAEHD"])), nl=False)
+        return
+    chosen = _choose([key.strip("-").replace("-", "_") for key in keys], classes)
+    if as_json:
+        table = {cls: [describe(spec) for spec in found] for cls, found in chosen.items()}
+        click.echo(json.dumps(table, indent=1))
+    elif keys:
+        click.echo("\n\n".join(_explanations(chosen)))
+    else:
+        click.echo("\n".join(_overview(chosen)))
+        click.echo(
+            "\nMore on one: dfl-tf options KEY. A file to start from: dfl-tf options --yaml."
+        )
+
+
+def _choose(keys: list[str], classes: dict[str, type[Options]]) -> dict[str, list[OptionSpec]]:
+    if not keys:
+        return {name: list(specs(cls).values()) for name, cls in classes.items()}
+    known = {key for cls in classes.values() for key in specs(cls)}
+    wrong = [
+        f"{key} is not an option{did_you_mean(key, known)}" for key in keys if key not in known
+    ]
+    if wrong:
+        raise UsageError("; ".join(wrong))
+    table = {
+        name: [s for key, s in specs(cls).items() if key in keys] for name, cls in classes.items()
+    }
+    return {name: found for name, found in table.items() if found}
+
+
+def describe(spec: OptionSpec) -> dict[str, Any]:
+    """All that is said about an option, JSON-able."""
+    return {
+        "key": spec.key,
+        "type": spec.kind.__name__,
+        "default": list(spec.default) if isinstance(spec.default, tuple) else spec.default,
+        "allowed": spec.allowed(),
+        "minimum": spec.minimum,
+        "maximum": spec.maximum,
+        "choices": list(spec.choices),
+        "help": spec.help,
+        "details": spec.details,
+        "group": spec.group,
+        "unit": spec.unit,
+        "fixed_after_first_iteration": spec.ask == "new",
+        "legacy_label": spec.label,
+        "legacy_range": spec.legacy_range,
+        "flag": spec.flag,
+        "environment": f"DFL_TF_OPT_{spec.key.upper()}",
+    }
+
+
+def _overview(chosen: dict[str, list[OptionSpec]]) -> list[str]:
+    lines: list[str] = []
+    for name, found in chosen.items():
+        lines += ["", f"{name}:"] if lines else [f"{name}:"]
+        width = max(len(spec.key) for spec in found)
+        for spec in found:
+            value = show(spec.default) or '""'
+            lines.append(f"  {spec.key:<{width}}  {spec.help} [{value}]")
+    return lines
+
+
+def _explanations(chosen: dict[str, list[OptionSpec]]) -> list[str]:
+    by_text: dict[str, list[str]] = {}
+    for name, found in chosen.items():
+        for spec in found:
+            by_text.setdefault(_explain(spec), []).append(name)
+    return [f"{text}\n  of:       {', '.join(names)}" for text, names in by_text.items()]
+
+
+def _explain(spec: OptionSpec) -> str:
+    lines = [f"{spec.key}: {spec.help}"]
+    lines += textwrap.wrap(spec.details, 92, initial_indent="  ", subsequent_indent="  ")
+    unit = f" ({spec.unit})" if spec.unit else ""
+    lines += [
+        f"  allowed:  {spec.allowed()}{unit}",
+        f"  default:  {show(spec.default) or '(empty)'}",
+    ]
+    if spec.ask == "new":
+        lines.append("  fixed after the first iteration")
+    if spec.legacy_range:
+        lines.append(f"  DeepFaceLab's own range: {spec.legacy_range}")
+    lines.append(
+        f"  set by:   {spec.flag}, DFL_TF_OPT_{spec.key.upper()}, or {spec.key}: in --config"
+    )
+    if spec.label:
+        lines.append(f'  was asked as: "{spec.label}"')
+    return "\n".join(lines)

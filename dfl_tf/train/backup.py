@@ -16,7 +16,9 @@ from dfl_tf.formats.atomic import write_file
 KEPT = 24
 
 
-def make_backup(folder: Path, files: Iterable[Path], extra: Mapping[str, bytes]) -> Path:
+def make_backup(
+    folder: Path, model_folder: Path, files: Iterable[Path], extra: Mapping[str, bytes]
+) -> Path:
     """Copy the files of a model into a fresh newest backup and move the older ones on.
 
     The copy is made beside and only then becomes ``01``, so a full disk costs no older backup.
@@ -25,9 +27,9 @@ def make_backup(folder: Path, files: Iterable[Path], extra: Mapping[str, bytes])
     ----------
     folder : Path
         The ``…_autobackups`` folder; created as needed.
+    model_folder : Path
     files : iterable of Path
-        Files (or folders, for the native format) to copy under their own names; missing ones are
-        left out.
+        Files to copy, in or below `model_folder`; the copy keeps their places relative to it.
     extra : mapping of file name to bytes
         Further files to write there (previews).
 
@@ -41,10 +43,9 @@ def make_backup(folder: Path, files: Iterable[Path], extra: Mapping[str, bytes])
         shutil.rmtree(fresh)
     fresh.mkdir(parents=True)
     for source in files:
-        if source.is_dir():
-            shutil.copytree(source, fresh / source.name)
-        elif source.exists():
-            shutil.copy2(source, fresh / source.name)
+        target = fresh / source.relative_to(model_folder)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy2(source, target)
     for name, content in extra.items():
         write_file(fresh / name, content)
     rotate(folder)

@@ -13,7 +13,7 @@ def model(tmp_path):
 
     def back_up(content: str):
         file.write_text(content)
-        return make_backup(folder, [file, tmp_path / "absent.npy"], {"preview_SAEHD.jpg": b"jpg"})
+        return make_backup(folder, tmp_path, [file], {"preview_SAEHD.jpg": b"jpg"})
 
     return file, folder, back_up
 
@@ -56,7 +56,7 @@ def test_folders_of_the_native_format_are_copied(tmp_path):
     native = tmp_path / "new_SAEHD.dfl"
     native.mkdir()
     (native / "encoder.safetensors").write_bytes(b"x")
-    made = make_backup(tmp_path / "backups", [native], {})
+    made = make_backup(tmp_path / "backups", tmp_path, [native / "encoder.safetensors"], {})
     assert (made / "new_SAEHD.dfl" / "encoder.safetensors").read_bytes() == b"x"
 
 

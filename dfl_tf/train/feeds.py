@@ -1,0 +1,148 @@
+"""The batch streams that a model trains on, as one thing that the trainer draws from.
+
+References
+----------
+data.md 3; design decision 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dfl_tf.data import Batch, BatchStream, Faceset
+from dfl_tf.data.choose import derive_seed
+from dfl_tf.errors import UsageError
+from dfl_tf.formats.workspace import Workspace
+from dfl_tf.options import RunOptions
+
+
+class Stream(Protocol):
+    """What the feed needs of a `data.BatchStream`."""
+
+    @property
+    def position(self) -> int:
+        """Samples drawn and consumed."""
+
+    @property
+    def wait_seconds(self) -> float:
+        """Seconds that the consumer waited."""
+
+    def __next__(self) -> Batch: ...
+
+    def close(self) -> None:
+        """Stop the workers."""
+
+
+class Feed:
+    """Named streams, drawn together.
+
+    Parameters
+    ----------
+    streams : mapping of str to stream
+        In the order of `FaceModel.train_step`'s arguments: ``src``, ``dst``; or ``xseg``.
+    seed : int
+        What the streams were seeded from; stored with the model, so that a resumed run goes on in
+        the very same sequence.
+    """
+
+    def __init__(self, streams: Mapping[str, Stream], seed: int) -> None:
+        self.seed = seed
+        self._streams = dict(streams)
+
+    def __next__(self) -> tuple[Batch, ...]:
+        """The next batch of every stream."""
+        return tuple(next(stream) for stream in self._streams.values())
+
+    @property
+    def wait_seconds(self) -> float:
+        """Seconds that drawing had to wait for samples, all in all."""
+        return sum(stream.wait_seconds for stream in self._streams.values())
+
+    def run_state(self) -> dict[str, Any]:
+        """What `ModelState.run` keeps: the seed and how many samples were consumed."""
+        positions = {name: int(stream.position) for name, stream in self._streams.items()}
+        return {"seed": self.seed, "positions": positions}
+
+    def close(self) -> None:
+        """Stop the workers."""
+        for stream in self._streams.values():
+            stream.close()
+
+
+@dataclass(frozen=True)
+class Facesets:
+    """The faces that a training draws from.
+
+    While pretraining both sides are the same faceset.
+    """
+
+    src: Faceset
+    dst: Faceset
+    pretrain: bool = False
+
+    @classmethod
+    def open(cls, workspace: Workspace, *, pretrain: bool) -> Facesets:
+        """Open the folders (or paks) of the workspace, or the pretraining folder for both sides.
+
+        Raises
+        ------
+        FacesetError
+            If a folder is missing or holds no usable face.
+        UsageError
+            If there is no pretraining folder.
+        """
+        if not pretrain:
+            return cls(Faceset.open(workspace.src), Faceset.open(workspace.dst))
+        if workspace.pretrain is None:
+            raise UsageError(
+                "pretrain is on, but there are no pretraining faces: name their folder with "
+                "--pretrain-dir, or switch it off with --no-pretrain"
+            )
+        faceset = Faceset.open(workspace.pretrain)
+        return cls(faceset, faceset, pretrain=True)
+
+    def lines(self) -> list[str]:
+        """What is there, for people."""
+        sides = {"src and dst": self.src} if self.pretrain else {"src": self.src, "dst": self.dst}
+        lines = []
+        for name, faceset in sides.items():
+            skipped = f", {len(faceset.skipped)} files skipped" if faceset.skipped else ""
+            lines.append(f"{name}: {len(faceset)} faces{skipped} in {faceset.path}")
+        return lines
+
+
+def open_feed(model: Any, facesets: Facesets, run: RunOptions, stored: Mapping[str, Any]) -> Feed:
+    """Open the streams that a model wants.
+
+    Parameters
+    ----------
+    model : FaceModel
+        Loaded; its `seed` seeds the streams.
+    facesets : Facesets
+    run : RunOptions
+        Workers, prefetch, cache.
+    stored : mapping
+        `ModelState.run`: where an earlier run with the same seed stopped.
+    """
+    seed = int(model.seed)
+    positions = stored.get("positions", {}) if stored.get("seed") == seed else {}
+    sides = {"src": facesets.src, "dst": facesets.dst}
+    transfer = None if facesets.pretrain else facesets.dst
+    streams = {
+        name: BatchStream(
+            sides[name],
+            spec,
+            model.samples_per_step,
+            seed=derive_seed(seed, number),
+            color_faceset=transfer if name == "src" else None,
+            uniform_yaw=bool(getattr(model.effective, "uniform_yaw", False)),
+            workers=run.workers,
+            prefetch=run.prefetch,
+            position=int(positions.get(name, 0)),
+            cache_mb=run.cache_mb / 2,
+        )
+        for number, (name, spec) in enumerate(zip(sides, model.sample_specs(), strict=True))
+    }
+    return Feed(streams, seed)

@@ -1,0 +1,92 @@
+"""The preview history: pictures of always the same faces, every few iterations.
+
+References
+----------
+workspace.md 4.1 and 7.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfl_tf.formats.atomic import write_file
+from dfl_tf.train.previews import jpeg_bytes
+
+Sample = tuple[tuple[NDArray[np.float32], ...], ...]
+
+
+def history_period(model_class: str, resolution: int) -> int:
+    """Iterations between two pictures: 10, for SAEHD and AMP times max(1, resolution // 64)."""
+    return 10 * max(1, resolution // 64) if model_class in ("SAEHD", "AMP") else 10
+
+
+def write_history(folder: Path, pictures: dict[str, NDArray[np.uint8]], finished: int) -> None:
+    """Write each picture as ``<folder>/<preview name>/<n as 7 digits>.jpg`` and ``_last.jpg``.
+
+    Parameters
+    ----------
+    finished : int
+        Iterations finished *before* the one whose result the pictures show (the legacy counter).
+    """
+    for name, picture in pictures.items():
+        place = folder / name
+        place.mkdir(parents=True, exist_ok=True)
+        content = jpeg_bytes(picture)
+        write_file(place / f"{finished:07d}.jpg", content)
+        write_file(place / "_last.jpg", content)
+
+
+def channels_last(array: NDArray[Any]) -> NDArray[np.float32] | None:
+    """A stored batch as NHWC float32, whatever layout it was saved in; None if it is no batch.
+
+    The channel axis is the one of size 1 or 3 (the picture sides are at least 32).
+    """
+    values = np.asarray(array)
+    if values.ndim != 4 or not np.issubdtype(values.dtype, np.number):
+        return None
+    if values.shape[3] not in (1, 3) and values.shape[1] in (1, 3):
+        values = values.transpose(0, 2, 3, 1)
+    if values.shape[3] not in (1, 3):
+        return None
+    return np.ascontiguousarray(values, np.float32)
+
+
+def usable_sample(stored: object, like: Sequence[Sequence[NDArray[Any]]]) -> Sample | None:
+    """The stored ``sample_for_preview`` if it fits today's batches.
+
+    Parameters
+    ----------
+    stored : object
+        As read from ``data.dat``: one list per generator, each of batches (NCHW when it was
+        trained on a GPU, NHWC on a CPU), or None.
+    like : batches
+        A batch of each stream as drawn today; sizes and order must agree.
+
+    Returns
+    -------
+    tuple of tuples of ndarray (n, h, w, c), float32, or None when new ones must be drawn.
+    """
+    if not isinstance(stored, list | tuple) or len(stored) != len(like):
+        return None
+    sample = []
+    for generator, batch in zip(stored, like, strict=True):
+        if not isinstance(generator, list | tuple) or len(generator) != len(batch):
+            return None
+        arrays = [channels_last(array) for array in generator]
+        if any(
+            array is None or array.shape != np.shape(other)
+            for array, other in zip(arrays, batch, strict=True)
+        ):
+            return None
+        sample.append(tuple(array for array in arrays if array is not None))
+    return tuple(sample)
+
+
+def stored_form(sample: Sequence[Sequence[NDArray[Any]]]) -> list[list[NDArray[np.float32]]]:
+    """What goes into ``data.dat``: lists of NHWC float32 arrays, copied."""
+    return [[np.array(array, np.float32) for array in batch] for batch in sample]

@@ -1,0 +1,204 @@
+"""What a training leaves on disk: saves, backups, preview pictures, the preview history.
+
+References
+----------
+workspace.md 4.3, 6, 7.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfl_tf.errors import DflTfError
+from dfl_tf.formats import ModelState, model_files, write_model
+from dfl_tf.formats.model_files import prefix_of
+from dfl_tf.options import Device, RunOptions, summary_text
+from dfl_tf.train import history
+from dfl_tf.train.backup import BackupClock, make_backup
+from dfl_tf.train.feeds import Batch
+from dfl_tf.train.logging import Logger
+from dfl_tf.train.loss_graph import LossTrace
+from dfl_tf.train.loss_plot import write_loss_plot
+from dfl_tf.train.previews import jpeg_bytes, preview_pictures, write_previews
+from dfl_tf.train.saver import Saver
+from dfl_tf.train.watchdog import check_finite
+
+
+@dataclass(frozen=True)
+class ModelPlace:
+    """Where a model lies and how it is written.
+
+    Attributes
+    ----------
+    folder : Path
+    name, model_class : str
+    format : str
+        ``same`` (as found), ``legacy`` or ``native``.
+    options : mapping
+        The legacy dictionary to store: in the order it was found, unknown keys included.
+    first : bool
+        Whether the model is new: its first save also writes ``<Class>_default_options.dat``.
+    """
+
+    folder: Path
+    name: str
+    model_class: str
+    format: str = "same"
+    options: Mapping[str, object] = field(default_factory=dict)
+    first: bool = False
+
+    @property
+    def storage(self) -> str:
+        """The prefix of all its files: ``new_SAEHD``; ``XSeg`` for XSeg."""
+        return prefix_of(self.name, self.model_class)
+
+
+class Keeper:
+    """Saves, backs up and pictures one model.
+
+    Parameters
+    ----------
+    model : FaceModel
+    place : ModelPlace
+    run : RunOptions
+    log : Logger
+    trace : LossTrace
+        The loss history as an array, kept by the trainer.
+    devices : sequence of Device
+        For the summary; empty = CPU.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        place: ModelPlace,
+        *,
+        run: RunOptions,
+        log: Logger,
+        trace: LossTrace,
+        devices: Sequence[Device] = (),
+    ) -> None:
+        self.model, self.place, self.run, self.log = model, place, run, log
+        self._trace, self._devices = trace, devices
+        self._saver = Saver(self._write)
+        self._first = place.first
+        self._clock = BackupClock(self._backup_hours(), time.monotonic())
+        default = place.folder / f"{place.storage}_preview"
+        self.preview_folder = Path(run.preview_dir) if run.preview_dir else default
+
+    def _backup_hours(self) -> float:
+        return float(self.run.backup_every or self.model.options.autobackup_hour)
+
+    @property
+    def saved_iteration(self) -> int | None:
+        """The iteration of the last save of this run that is whole on disk."""
+        return self._saver.saved_iteration
+
+    @property
+    def save_failed(self) -> bool:
+        """Whether the last save failed; `wait` raises its error."""
+        return self._saver.failed
+
+    def wait(self) -> None:
+        """Wait for the save that is being written; raises what made it fail."""
+        self._saver.wait()
+
+    def summary(self, state: ModelState) -> str:
+        """The summary text that belongs to this state."""
+        return summary_text(self.place.storage, state.iteration, state.options, self._devices)
+
+    def save(self, run_state: Mapping[str, Any]) -> None:
+        """Copy the model to memory, check it and start writing it.
+
+        Raises
+        ------
+        TrainingDiverged
+            If weights are not finite: nothing is written.
+        DflTfError
+            What made the save before fail.
+        """
+        started = time.perf_counter()
+        state = self.model.state()
+        state = replace(state, options=dict(self.place.options), run={**state.run, **run_state})
+        check_finite(state.tensors, state.iteration)
+        self._saver.submit(state, summary=self.summary(state))
+        copied = round(time.perf_counter() - started, 3)
+        self.log.record("save", iteration=state.iteration, copy_seconds=copied)
+
+    def _write(self, state: ModelState, *, summary: str) -> None:
+        write_model(
+            self.place.folder,
+            self.place.name,
+            state,
+            format=self.place.format if self._first else "same",
+            summary=summary,
+            default_options=dict(self.place.options) if self._first else None,
+        )
+        self._first = False
+
+    def backup_if_due(self, batches: Sequence[Batch] | None) -> None:
+        """Make a backup when the clock says so; asked after each save."""
+        if self._clock.due(time.monotonic()):
+            self.backup(batches)
+
+    def backup(self, batches: Sequence[Batch] | None) -> None:
+        """Copy the saved files to a numbered backup, with previews of the current sample."""
+        self.wait()
+        place = self.place
+        files = model_files(place.folder, place.name, place.model_class)
+        if not files:
+            self.log.say("nothing is saved yet: no backup made")
+            return
+        pictures = self._pictures(batches) if batches is not None else {}
+        extra = {f"preview_{name}.jpg": jpeg_bytes(image) for name, image in pictures.items()}
+        backups = place.folder / f"{place.storage}_autobackups"
+        folder = make_backup(backups, place.folder, files, extra)
+        self.log.say(f"backup made: {folder}")
+        self.log.record("backup", iteration=self.model.iteration, folder=str(folder))
+
+    def _pictures(self, batches: Sequence[Batch]) -> dict[str, NDArray[np.uint8]]:
+        previews = self.model.preview(*batches)
+        return preview_pictures(previews, self._trace.array, self.model.iteration)
+
+    def preview(self, batches: Sequence[Batch]) -> None:
+        """Write preview sheets of these batches and the loss plot. A failure is told, not fatal."""
+        try:
+            pictures = self._pictures(batches)
+            paths = write_previews(self.preview_folder, pictures)
+            write_loss_plot(
+                self.preview_folder / "loss.png",
+                self._trace.array,
+                self.model.loss_names,
+                title=f"{self.place.storage}, iteration {self.model.iteration}",
+                start=max(0, self.model.iteration - len(self._trace)),
+            )
+        except (DflTfError, OSError) as error:
+            self.log.say(f"warning: the preview was not written: {error}")
+            return
+        for name, picture in pictures.items():
+            self.log.picture(name, self.model.iteration, picture)
+        self.log.record("preview", iteration=self.model.iteration, files=[str(p) for p in paths])
+
+    def history(self, sample: history.Sample) -> None:
+        """Write pictures of the fixed sample when the iteration is one for it.
+
+        Called after the optimizer step and before the counter goes up.
+        """
+        options = self.model.options
+        finished = self.model.iteration
+        if not options.write_preview_history:
+            return
+        if finished % history.history_period(self.place.model_class, options.resolution):
+            return
+        try:
+            folder = self.place.folder / f"{self.place.storage}_history"
+            history.write_history(folder, self._pictures(sample), finished)
+        except (DflTfError, OSError) as error:
+            self.log.say(f"warning: the preview history was not written: {error}")

@@ -1,0 +1,180 @@
+"""What a training would do, told before anything happens: ``dfl-tf train --plan``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from dfl_tf.options import effective
+from dfl_tf.train.devices import configure_devices
+from dfl_tf.train.feeds import Facesets
+from dfl_tf.train.start import Prepared, build_model
+
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The facts of a run to come.
+
+    Attributes
+    ----------
+    model : str
+        Full name.
+    iteration, target_iter : int
+    options : dict
+        As they will be stored.
+    overridden : dict
+        Key → (effective value, reason) for every option that trains with another value.
+    notes, resets : list of str
+        Adjusted options; what is initialized or emptied instead of loaded.
+    faces : list of str
+    parameters : dict
+        Network → number of weights.
+    memory_mib : dict
+        ``weights``, ``slots`` (exact) and ``activations`` (what back-propagation keeps for one
+        batch, counted in the traced step: an estimate).
+    files : list of str
+        What a save writes.
+    """
+
+    model: str
+    folder: str
+    new: bool
+    iteration: int
+    target_iter: int
+    seed: int
+    options: dict[str, Any]
+    overridden: dict[str, tuple[Any, str]]
+    notes: list[str]
+    resets: list[str]
+    faces: list[str]
+    parameters: dict[str, int]
+    memory_mib: dict[str, float]
+    files: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for machines."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """The plan for people."""
+        begin = "new model" if self.new else f"goes on at iteration {self.iteration}"
+        until = f"until iteration {self.target_iter}" if self.target_iter else "until stopped"
+        lines = [f"{self.model} in {self.folder}: {begin}, {until}; seed {self.seed}"]
+        lines += ["", "faces", *(f"  {line}" for line in self.faces)]
+        lines += ["", "options"]
+        width = max(len(key) for key in self.options)
+        for key, value in self.options.items():
+            line = f"  {key:<{width}}  {value}"
+            if key in self.overridden:
+                used, reason = self.overridden[key]
+                line += f"  -> {used} ({reason})"
+            lines.append(line)
+        lines += ["", "parameters"]
+        lines += [f"  {part:<{width}}  {count:>12,}" for part, count in self.parameters.items()]
+        lines.append(f"  {'all':<{width}}  {sum(self.parameters.values()):>12,}")
+        lines += ["", "memory (MiB)"]
+        lines += [f"  {what:<{width}}  {size:>12,.1f}" for what, size in self.memory_mib.items()]
+        if self.notes:
+            lines += ["", "notes", *(f"  {note}" for note in self.notes)]
+        lines += ["", "reset", *(f"  {text}" for text in self.resets or ["nothing"])]
+        lines += ["", "files of a save", *(f"  {name}" for name in self.files)]
+        return "\n".join(lines)
+
+
+def make_plan(prepared: Prepared) -> Plan:
+    """Build the model in memory and look at it. Nothing is written and nothing is trained."""
+    options = prepared.resolved.options
+    pretrain = bool(getattr(options, "pretrain", False))
+    faces = Facesets.open(prepared.request.workspace, pretrain=pretrain).lines()
+    configure_devices(prepared.request.run)
+    model, resets = build_model(prepared)
+    used = effective(options)
+    resumed = prepared.state is not None
+    return Plan(
+        model=prepared.place.storage,
+        folder=str(prepared.place.folder),
+        new=not resumed,
+        iteration=model.iteration,
+        target_iter=options.target_iter,
+        seed=model.seed,
+        options=dict(prepared.place.options),
+        overridden={
+            key: (getattr(used.options, key), reason) for key, reason in used.reasons.items()
+        },
+        notes=prepared.notes(),
+        resets=resets,
+        faces=faces,
+        parameters=model.parameter_counts(),
+        memory_mib=memory(model),
+        files=saved_files(prepared, model),
+    )
+
+
+def saved_files(prepared: Prepared, model: Any) -> list[str]:
+    """Names of the files that a save writes, as the legacy format has them."""
+    storage = prepared.place.storage
+    parts = [f"{storage}_{part}.npy" for part in [*model.networks, *model.optimizers]]
+    if prepared.place.model_class == "XSeg":
+        parts = [f"{part}.npy" for part in [*model.networks, *model.optimizers]]
+    return [*parts, f"{storage}_data.dat", f"{storage}_summary.txt", f"{storage}.manifest.json"]
+
+
+def memory(model: Any) -> dict[str, float]:
+    """MiB of weights, optimizer slots, and what back-propagation keeps for one batch."""
+    state = model.state()
+    sizes = {part: _bytes(arrays) for part, arrays in state.tensors.items()}
+    weights = sum(sizes[part] for part in model.networks)
+    slots = sum(sizes[part] for part in model.optimizers)
+    return {
+        "weights": weights / _MIB,
+        "slots": slots / _MIB,
+        "activations (estimate)": kept_activations(model) / _MIB,
+    }
+
+
+def _bytes(arrays: Mapping[str, Any]) -> int:
+    return sum(np.asarray(array).nbytes for array in arrays.values())
+
+
+def kept_activations(model: Any) -> int:
+    """Bytes that flow from the forward into the backward half of the largest phase of a step.
+
+    The step is traced, not run: every tensor that is made by the forward half and read by the
+    backward half lives until then.
+    """
+    import tensorflow as tf
+
+    shapes = [shape for spec in model.sample_specs() for shape in _shapes(spec)]
+    batch = int(model.options.batch_size)
+    inputs = [tf.TensorSpec((batch, *shape), model.dtype) for shape in shapes]
+    largest = 0
+    for number in range(len(model.phases)):
+        traced = tf.function(lambda *x, n=number: model.gradients(n, x))
+        graph = traced.get_concrete_function(*inputs).graph
+        largest = max(largest, _crossing_bytes(graph))
+    return largest
+
+
+def _shapes(spec: Any) -> Sequence[tuple[int, int, int]]:
+    side = spec.resolution
+    return [
+        (side, side, 3 if output.kind == "image" and output.channels != "g" else 1)
+        for output in spec.outputs
+    ]
+
+
+def _crossing_bytes(graph: Any) -> int:
+    backward = {op.name for op in graph.get_operations() if "gradient_tape" in op.name}
+    total = 0
+    for op in graph.get_operations():
+        if op.name in backward or op.type in ("Const", "ReadVariableOp", "Placeholder"):
+            continue
+        for tensor in op.outputs:
+            if tensor.dtype.size and any(user.name in backward for user in tensor.consumers()):
+                total += (tensor.shape.num_elements() or 0) * tensor.dtype.size
+    return total

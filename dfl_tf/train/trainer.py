@@ -1,0 +1,306 @@
+"""The training loop, on one page.
+
+References
+----------
+workspace.md 5 and 9; design decisions 1 to 3, 8, 27.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dfl_tf.errors import DflTfError
+from dfl_tf.options import Device, RunOptions
+from dfl_tf.train import history
+from dfl_tf.train.control import RequestFiles, StopSignals
+from dfl_tf.train.feeds import Batch, Feed
+from dfl_tf.train.keeper import Keeper, ModelPlace
+from dfl_tf.train.logging import IterationEvent, Logger
+from dfl_tf.train.loss_graph import LossTrace
+from dfl_tf.train.timing import Timing, TimingSummary
+from dfl_tf.train.watchdog import Watchdog
+
+RETRY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes
+    ----------
+    exit_code : int
+        0 done; 130 or 143 interrupted after saving. (A guard raises `TrainingDiverged` instead.)
+    reason : str
+        For people.
+    iteration : int
+        Finished iterations of the model.
+    timing : TimingSummary
+    """
+
+    exit_code: int
+    reason: str
+    iteration: int
+    timing: TimingSummary
+
+
+class Trainer:
+    """Trains a model until a target, a limit, a request or a signal says stop.
+
+    Parameters
+    ----------
+    model : FaceModel
+        Loaded or new. The trainer keeps its `iteration`, its `loss_history` and its
+        ``extra["sample_for_preview"]``.
+    feed : Feed
+        The batches.
+    place : ModelPlace
+        Where it is saved.
+    run : RunOptions
+        How the run goes.
+    log : Logger
+    devices : sequence of Device
+        For the summary; empty = CPU.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        feed: Feed,
+        place: ModelPlace,
+        *,
+        run: RunOptions,
+        log: Logger,
+        devices: Sequence[Device] = (),
+    ) -> None:
+        self.model, self.feed, self.run_options, self.log = model, feed, run, log
+        self.timing = Timing()
+        self._trace = LossTrace(model.loss_history)
+        self.keeper = Keeper(model, place, run=run, log=log, trace=self._trace, devices=devices)
+        self._watchdog = Watchdog(model.loss_names, guard_collapse=run.guard_collapse)
+        self._requests = RequestFiles(place.folder, place.storage)
+        self._sample: history.Sample | None = None
+        self._batches: tuple[Batch, ...] | None = None
+        self._first_iteration = model.iteration
+        self._mean_from = model.iteration
+        self._mean_due = False
+        self._unsaved = False
+
+    def run(self) -> TrainResult:
+        """Train. Whatever ends the run, the model is saved first, unless a guard stopped it.
+
+        Raises
+        ------
+        TrainingDiverged
+            NaN, infinite or collapsing losses or weights; the last good save is kept.
+        DflTfError
+            If the model could not be saved.
+        """
+        self._started = time.monotonic()
+        self._next_save = self._started + self._save_seconds
+        with StopSignals(self.log.say) as signals:
+            try:
+                self._begin()
+                while (reason := self._stop_reason(signals)) is None:
+                    self._iterate()
+                    self._keep()
+                self._finish(reason)
+            finally:
+                self.keeper.wait()
+                self.feed.close()
+        return self._result(signals, reason)
+
+    def _begin(self) -> None:
+        for name in self._requests.clear():
+            self.log.say(f"{name} was left over from before this run: deleted")
+        if self.run_options.backup_now:
+            self.keeper.backup(None)
+
+    def _iterate(self) -> None:
+        """One training iteration: draw, step, judge, count."""
+        model = self.model
+        started, waited = time.perf_counter(), self.feed.wait_seconds
+        self._batches = next(self.feed)
+        values = model.train_step(*self._batches)
+        losses = {name: float(np.mean(values[name])) for name in model.loss_names}
+        seconds = time.perf_counter() - started
+        waited = self.feed.wait_seconds - waited
+        self.timing.add(seconds, waited, sum(len(batch[0]) for batch in self._batches))
+
+        self._watchdog.check(model.iteration + 1, list(losses.values()))
+        self._unsaved = True
+        self.keeper.history(self._fixed_sample(self._batches))
+        model.iteration += 1
+        model.loss_history.append(list(losses.values()))
+        self._trace.append(list(losses.values()))
+        self._report(losses, seconds, waited)
+
+    def _keep(self) -> None:
+        """After an iteration: saves, backups and previews that are due or asked for."""
+        self._notice_failed_save()
+        iteration, asked = self.model.iteration, self._requests.pending() - {"stop"}
+        saving = iteration == 1 or bool(asked) or self._save_is_due()
+        if saving:
+            self._save()
+            if iteration == 1:
+                self.keeper.wait()  # the first save of a new model proves that saving works
+        first = iteration == self._first_iteration + 1
+        if saving or first or _every(self.run_options.preview_every, iteration):
+            self._preview()
+        if saving and "backup" not in asked:
+            self.keeper.backup_if_due(self._batches)
+        if "backup" in asked:
+            self.keeper.backup(self._batches)
+        if asked:
+            self.keeper.wait()
+            self._requests.done(asked)
+
+    def _stop_reason(self, signals: StopSignals) -> str | None:
+        target, limit = self.model.options.target_iter, self.run_options.stop_after
+        if signals.received is not None:
+            return "interrupted"
+        if target and self.model.iteration >= target:
+            return f"target iteration {target} reached"
+        if limit and time.monotonic() - self._started >= limit:
+            return f"{limit:g} seconds are over"
+        if "stop" in self._requests.pending():
+            return "stop requested"
+        return None
+
+    def _finish(self, reason: str) -> None:
+        """The last save, the last preview."""
+        if self._unsaved:
+            self._save()
+            self.keeper.wait()
+            self._preview()
+        elif self._batches is None and not self.run_options.no_preview:
+            # Nothing was trained (the target had been reached before): show what the model does.
+            self._batches = next(self.feed)
+            self._preview()
+        self._requests.done(frozenset({"stop"}))
+
+    def _result(self, signals: StopSignals, reason: str) -> TrainResult:
+        timing = self.timing.summary()
+        code = signals.exit_code if signals.received is not None else 0
+        self.log.say(f"{reason} at iteration {self.model.iteration}. {timing.text()}")
+        self.log.record(
+            "end",
+            reason=reason,
+            exit_code=code,
+            iteration=self.model.iteration,
+            saved_iteration=self.keeper.saved_iteration,
+            timing=timing.as_dict(),
+        )
+        return TrainResult(code, reason, self.model.iteration, timing)
+
+    # -- saving ---------------------------------------------------------------------------------
+
+    @property
+    def _save_seconds(self) -> float:
+        minutes = self.run_options.save_every
+        return minutes * 60 if minutes > 0 else float("inf")
+
+    def _save_is_due(self) -> bool:
+        due = _every(self.run_options.save_every_iters, self.model.iteration)
+        now = time.monotonic()
+        if now >= self._next_save:
+            due = True
+            while self._next_save <= now:  # whole steps, as the legacy program counts
+                self._next_save += self._save_seconds
+        return due
+
+    def _save(self) -> None:
+        if self.run_options.no_save:
+            return
+        if self._watchdog.suspicious:
+            self.log.say("the losses jumped up: not saved now, the last save is kept")
+            return
+        try:
+            self.keeper.save(self.feed.run_state())
+        except OSError as error:
+            self._tell_failed_save(error)
+            return
+        self._unsaved = False
+        self._mean_due = True
+
+    def _notice_failed_save(self) -> None:
+        """A save that failed in the background: fatal for the first of a run, else tried again."""
+        if not self.keeper.save_failed:
+            return
+        try:
+            self.keeper.wait()
+        except (DflTfError, OSError) as error:
+            self._tell_failed_save(error)
+
+    def _tell_failed_save(self, error: Exception) -> None:
+        if self.keeper.saved_iteration is None:
+            raise error
+        self._unsaved = True
+        self._next_save = min(self._next_save, time.monotonic() + RETRY_SECONDS)
+        self.log.say(
+            f"error: not saved: {error} The save of iteration {self.keeper.saved_iteration} is "
+            f"whole; training goes on and tries again in {RETRY_SECONDS:.0f} s."
+        )
+        self.log.record("save_failed", error=str(error))
+
+    # -- showing --------------------------------------------------------------------------------
+
+    def _preview(self) -> None:
+        if not self.run_options.no_preview and self._batches is not None:
+            self.keeper.preview(self._batches)
+
+    def _fixed_sample(self, batches: tuple[Batch, ...]) -> history.Sample:
+        """The faces of the preview history: the stored ones, or from now on those of this batch."""
+        if self._sample is None:
+            stored = self.model.extra.get("sample_for_preview")
+            if self.run_options.new_preview_sample or self.model.iteration == 0:
+                stored = None
+            usable = history.usable_sample(stored, batches)
+            self._sample = usable if usable is not None else batches
+            self.model.extra["sample_for_preview"] = history.stored_form(self._sample)
+        return self._sample
+
+    def _report(self, losses: dict[str, float], seconds: float, waited: float) -> None:
+        event = IterationEvent(
+            iteration=self.model.iteration,
+            losses=losses,
+            seconds=seconds,
+            wait_seconds=waited,
+            wait_share=self.timing.wait_share(),
+            eta_seconds=self._eta(),
+            progress=self._progress(),
+        )
+        if self._mean_due:
+            since = self._trace.array[-max(1, self.model.iteration - self._mean_from) :]
+            self.log.mean_line(event, [float(mean) for mean in since.mean(axis=0)])
+            self._mean_due, self._mean_from = False, self.model.iteration
+        self.log.iteration(event)
+
+    def _eta(self) -> float | None:
+        each = self.timing.seconds_per_iteration()
+        target, limit = self.model.options.target_iter, self.run_options.stop_after
+        left = []
+        if target and each is not None:
+            left.append((target - self.model.iteration) * each)
+        if limit:
+            left.append(limit - (time.monotonic() - self._started))
+        return max(0.0, min(left)) if left else None
+
+    def _progress(self) -> float | None:
+        target, limit = self.model.options.target_iter, self.run_options.stop_after
+        shares = []
+        if target:
+            done = self.model.iteration - self._first_iteration
+            shares.append(done / max(1, target - self._first_iteration))
+        if limit:
+            shares.append((time.monotonic() - self._started) / limit)
+        return min(1.0, max(shares)) if shares else None
+
+
+def _every(period: int, iteration: int) -> bool:
+    return period > 0 and iteration % period == 0

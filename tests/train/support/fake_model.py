@@ -1,0 +1,127 @@
+"""A tiny NumPy model with the interface of `FaceModel`: what is tested is the trainer around it.
+
+Every weight always equals a function of the iteration and of the samples consumed, so a torn or
+mixed save can be told from its content alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+
+import numpy as np
+from dfl_tf.formats.model_state import ModelState
+
+PARTS = ("encoder", "inter", "decoder_src", "decoder_dst", "src_dst_opt")
+
+
+@dataclass(frozen=True)
+class FakeOptions:
+    target_iter: int = 0
+    autobackup_hour: int = 0
+    write_preview_history: bool = False
+    batch_size: int = 2
+    resolution: int = 64
+    archi: str = "df"
+
+
+class FakeModel:
+    """Networks of one tensor each; training adds the mean of the batch."""
+
+    model_class = "SAEHD"
+    loss_names = ("src", "dst")
+
+    def __init__(self, options: FakeOptions | None = None, *, size: int = 64) -> None:
+        self.options = options or FakeOptions()
+        self.effective = self.options
+        self.iteration = 0
+        self.loss_history: list[list[float]] = []
+        self.extra: dict[str, object] = {}
+        self.size = size
+        self.weight = np.zeros(size, np.float32)
+        self.losses_to_give: dict[int, float] = {}
+        self.spoil_weights_at: int | None = None
+
+    def train_step(self, *batches):
+        mean = np.float32(np.mean([batch[0].mean() for batch in batches]))
+        self.weight = self.weight + mean
+        step = self.iteration + 1
+        if step == self.spoil_weights_at:
+            self.weight = self.weight * np.nan
+        loss = self.losses_to_give.get(step, 1.0 / step)
+        return {"src": np.full(2, loss), "dst": np.full(2, 2 * loss)}
+
+    def preview(self, *batches):
+        image = np.clip(batches[0][0][0], 0, 1)
+        return [
+            SimpleNamespace(name="SAEHD", image=image),
+            SimpleNamespace(name="SAEHD masked", image=image * 0.5),
+        ]
+
+    def state(self) -> ModelState:
+        tensors = {
+            part: {
+                "layer/weight:0": self.weight + index,
+                "layer/mark:0": np.full(self.size, self.iteration, np.float32),
+            }
+            for index, part in enumerate(PARTS)
+        }
+        tensors["src_dst_opt"]["iters:0"] = np.asarray(self.iteration, np.int64)
+        return ModelState(
+            model_class=self.model_class,
+            iteration=self.iteration,
+            options={"resolution": 64, "archi": "df", "batch_size": 2},
+            loss_history=self.loss_history,
+            tensors=tensors,
+            extra=self.extra,
+            run={},
+        )
+
+    def load_state(self, state: ModelState, *, reinit=()) -> list[str]:
+        self.iteration = state.iteration
+        self.loss_history = [list(entry) for entry in state.loss_history]
+        self.extra = dict(state.extra)
+        self.weight = np.array(state.tensors["encoder"]["layer/weight:0"])
+        self.size = len(self.weight)
+        return []
+
+    def parameter_counts(self) -> dict[str, int]:
+        return {part: self.size for part in PARTS[:-1]}
+
+
+def check_whole(state: ModelState) -> None:
+    """Assert that every part of a read state is of one and the same iteration."""
+    assert len(state.loss_history) == state.iteration
+    assert int(state.tensors["src_dst_opt"]["iters:0"]) == state.iteration
+    weight = state.tensors["encoder"]["layer/weight:0"]
+    for index, part in enumerate(PARTS):
+        marks = np.unique(state.tensors[part]["layer/mark:0"])
+        assert marks.tolist() == [state.iteration], (part, marks, state.iteration)
+        np.testing.assert_array_equal(state.tensors[part]["layer/weight:0"], weight + index)
+
+
+@dataclass
+class FakeStream:
+    """Batches that depend on the seed and the position only."""
+
+    seed: int = 0
+    position: int = 0
+    batch_size: int = 2
+    side: int = 32
+    wait_seconds: float = 0.0
+    closed: bool = field(default=False)
+
+    def __next__(self):
+        rng = np.random.RandomState((self.seed * 1000003 + self.position) % 2**31)
+        self.position += self.batch_size
+        shape = (self.batch_size, self.side, self.side)
+        images = [rng.random_sample((*shape, 3)).astype(np.float32) for _ in range(2)]
+        masks = [rng.random_sample((*shape, 1)).astype(np.float32) for _ in range(2)]
+        return (*images, *masks)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def options(**values) -> FakeOptions:
+    return replace(FakeOptions(), **values)

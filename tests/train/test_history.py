@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dfl_tf.train.history import channels_last, history_period, stored_form, usable_sample
+
+
+@pytest.mark.parametrize(
+    ("model_class", "resolution", "period"),
+    [
+        ("SAEHD", 64, 10),
+        ("SAEHD", 96, 10),
+        ("SAEHD", 128, 20),
+        ("AMP", 256, 40),
+        ("Quick96", 96, 10),
+        ("XSeg", 256, 10),
+    ],
+)
+def test_period(model_class, resolution, period):
+    assert history_period(model_class, resolution) == period
+
+
+def batches(rng, n=2, side=64):
+    shape = (n, side, side)
+    image = rng.random_sample((*shape, 3)).astype(np.float32)
+    mask = rng.random_sample((*shape, 1)).astype(np.float32)
+    return (image, image, mask, mask)
+
+
+def test_both_layouts_are_understood():
+    image, _, mask, _ = batches(np.random.RandomState(0))
+    np.testing.assert_array_equal(channels_last(image.transpose(0, 3, 1, 2)), image)
+    np.testing.assert_array_equal(channels_last(mask.transpose(0, 3, 1, 2)), mask)
+    np.testing.assert_array_equal(channels_last(image), image)
+    assert channels_last(np.zeros((2, 64, 64))) is None
+    assert channels_last(np.zeros((2, 5, 64, 64))) is None
+    assert channels_last(np.array([["a"]])) is None
+
+
+def test_a_stored_sample_that_fits_is_used():
+    rng = np.random.RandomState(1)
+    like = (batches(rng), batches(rng))
+    stored = stored_form((batches(rng), batches(rng)))
+    from_gpu = [[array.transpose(0, 3, 1, 2) for array in generator] for generator in stored]
+    for kept in (stored, from_gpu):
+        sample = usable_sample(kept, like)
+        assert sample is not None
+        np.testing.assert_array_equal(sample[1][0], stored[1][0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: None,
+        lambda s: s[:1],
+        lambda s: [s[0], s[1][:3]],
+        lambda s: [s[0], [array[:1] for array in s[1]]],
+        lambda s: [s[0], [array[:, :32, :32] for array in s[1]]],
+        lambda s: [s[0], [s[1][0], s[1][2], s[1][1], s[1][3]]],
+        lambda s: [s[0], [None, *s[1][1:]]],
+        lambda s: "nonsense",
+    ],
+)
+def test_a_sample_of_other_sizes_is_drawn_anew(change):
+    rng = np.random.RandomState(2)
+    like = (batches(rng), batches(rng))
+    assert usable_sample(change(stored_form(like)), like) is None

@@ -1,0 +1,134 @@
+"""Kill a saving trainer at random moments and look whether its model is whole each time.
+
+    python tools/kill_trainer.py [--kills 50] [--model fake|SAEHD] [--seed 0]
+
+Each round starts the trainer on the same folder (it resumes), waits for a random moment after
+its first save of the round, sends SIGKILL, and reads the model: every file of one and the same
+iteration, never an older one than the last finished save. `fake` is a tiny NumPy model that does
+nothing but save; SAEHD is a real one (64 px, smallest dimensions) on the faces of the demo.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "ops")]
+
+from dfl_tf.formats import ModelState, read_model  # noqa: E402
+from dfl_tf.formats.manifest import read_manifest  # noqa: E402
+
+FAKE = ("-m", "tests.train.support.saving_child")
+SAEHD = (
+    "-m", "dfl_tf", "train", str(ROOT / "dfl_tf" / "demo_data"), "--save-every-iters", "1",
+    "--no-preview", "--yes", "--threads", "1", "--log-every", "1000",
+    *(f"--{key}={value}" for key, value in {
+        "resolution": 64, "face-type": "wf", "archi": "df", "ae-dims": 32, "e-dims": 16,
+        "d-dims": 16, "d-mask-dims": 16, "batch-size": 2, "name": "new",
+    }.items()),
+    "--model-dir",
+)  # fmt: skip
+
+
+@dataclass
+class Report:
+    """What the kills met."""
+
+    iterations: list[int] = field(default_factory=list)
+    torn: list[str] = field(default_factory=list)
+    in_a_save: int = 0
+
+
+def check_real(state: ModelState) -> None:
+    """A real model at least counts its iterations in three places; checksums do the rest."""
+    counted = int(state.tensors["src_dst_opt"]["iters:0"])
+    if not counted == state.iteration == len(state.loss_history):
+        raise AssertionError(f"{counted}, {state.iteration}, {len(state.loss_history)}")
+
+
+def kill_often(
+    folder: Path,
+    command: Sequence[str],
+    check: Callable[[ModelState], None],
+    *,
+    kills: int,
+    seed: int = 0,
+    longest: float = 0.5,
+    start_limit: float = 120.0,
+) -> Report:
+    """Start, kill, check; `longest` is the upper bound of the random wait in seconds."""
+    rng, report = random.Random(seed), Report()
+    manifest = folder / "new_SAEHD.manifest.json"
+    for _ in range(kills):
+        before = manifest.stat().st_mtime_ns if manifest.exists() else 0
+        child = subprocess.Popen(
+            [sys.executable, *command, str(folder)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            limit = time.monotonic() + start_limit
+            while not manifest.exists() or manifest.stat().st_mtime_ns == before:
+                if child.poll() is not None or time.monotonic() > limit:
+                    child.kill()
+                    output = child.communicate()[1].decode(errors="replace")
+                    raise RuntimeError(f"the trainer did not get to a save:\n{output}")
+                time.sleep(0.005)
+            time.sleep(rng.uniform(0, longest))
+        finally:
+            child.send_signal(signal.SIGKILL)
+            child.communicate()
+        _look(folder, check, report)
+    return report
+
+
+def _look(folder: Path, check: Callable[[ModelState], None], report: Report) -> None:
+    leftovers = [path.name for path in folder.iterdir() if path.suffix in (".new", ".tmp")]
+    report.in_a_save += bool(leftovers or list(folder.glob("*.commit.json")))
+    finished = read_manifest(folder / "new_SAEHD.manifest.json")
+    try:
+        state = read_model(folder, "new", "SAEHD")
+        check(state)
+        last = max([0, *report.iterations, finished.iteration if finished else 0])
+        if state.iteration < last:
+            raise AssertionError(f"iteration {state.iteration} after {last} had been saved")
+        report.iterations.append(state.iteration)
+    except Exception as error:  # every kind of fault is what this looks for
+        report.torn.append(f"{type(error).__name__}: {error}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--model", choices=("fake", "SAEHD"), default="fake")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--longest", type=float, default=0.5)
+    args = parser.parse_args()
+    from tests.train.support.fake_model import check_whole
+
+    command, check = (FAKE, check_whole) if args.model == "fake" else (SAEHD, check_real)
+    with tempfile.TemporaryDirectory() as folder:
+        report = kill_often(
+            Path(folder), command, check, kills=args.kills, seed=args.seed, longest=args.longest
+        )
+    print(
+        f"{args.kills} kills of {args.model}: {len(report.torn)} torn models, "
+        f"{report.in_a_save} kills inside a save, last iteration {report.iterations[-1]}"
+    )
+    for fault in report.torn:
+        print(f"  {fault}")
+    return 1 if report.torn else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""Export SAEHD and AMP models to DFM, the ONNX file that live and merge programs open.
+
+References: models.md 6, tools.md 9, design decisions 10 and 23.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from dfl_tf.errors import UsageError
+from dfl_tf.export import onnx_check
+from dfl_tf.export.onnx_graph import Graph, Tensors, Value
+from dfl_tf.export.onnx_networks import FaceNetworks, dense
+from dfl_tf.export.report import ExportReport, provenance, watch_memory
+from dfl_tf.formats.atomic import naming_the_fault, remove_quietly, sync_folder
+from dfl_tf.models.df_liae import Archi
+from dfl_tf.models.weights import legacy_key
+
+if TYPE_CHECKING:
+    from dfl_tf.models.base import FaceModel
+
+Precision = Literal["float32", "float16"]
+OPSET = 12
+AMP_ARCHI = Archi.parse("df-udt")  # AMP's encoder and decoder are those of these letters
+
+
+def export_dfm(
+    model: FaceModel,
+    path: Path,
+    *,
+    precision: Precision = "float32",
+    with_provenance: bool = True,
+    verify: bool = True,
+    tolerance: float | None = None,
+) -> ExportReport:
+    """Write a model as a DFM file.
+
+    Parameters
+    ----------
+    model : FaceModel
+        SAEHD or AMP; without discriminators and optimizers (``training=False``) is enough.
+    path : Path
+        Replaced only when the new file is whole and verified.
+    precision : {"float32", "float16"}
+        Of the convolutions inside; inputs and outputs are float32 always.
+    with_provenance : bool
+        Whether the file says what it is, see `report.provenance`.
+    verify : bool
+        Whether the file is checked and compared with the model before it takes its place.
+    tolerance : float, optional
+        Largest difference allowed; by default `onnx_check.TOLERANCES`.
+
+    Returns
+    -------
+    ExportReport
+
+    Raises
+    ------
+    UsageError
+        If the class has no DFM form.
+    ExportError
+        If a package of the extra ``[export]`` is missing, the file would be too large, or it does
+        not pass the checks.
+    """
+    builders: dict[str, Callable[[Graph, FaceModel], None]] = {"SAEHD": _saehd, "AMP": _amp}
+    if model.model_class not in builders:
+        known = ", ".join(builders)
+        raise UsageError(f"{model.model_class} has no DFM export. It exists for: {known}.")
+    graph = Graph(tensors_of(model), half=precision == "float16")
+    builders[model.model_class](graph, model)
+    return save(
+        graph,
+        model,
+        path,
+        precision=precision,
+        opset=OPSET,
+        with_provenance=with_provenance,
+        tolerance=(tolerance or onnx_check.TOLERANCES[precision]) if verify else None,
+    )
+
+
+def save(
+    graph: Graph,
+    model: FaceModel,
+    path: Path,
+    *,
+    precision: str,
+    opset: int,
+    with_provenance: bool,
+    tolerance: float | None,
+) -> ExportReport:
+    """Write a graph beside `path`, check it unless `tolerance` is None, and put it in its place.
+
+    Raises
+    ------
+    ExportError
+        See `export_dfm`; what was at `path` is still there then.
+    """
+    metadata = provenance(model, precision) if with_provenance else {}
+    beside = path.with_name(path.name + ".new")
+    try:
+        with watch_memory() as written:
+            size = graph.write(beside, opset=opset, metadata=metadata)
+        verification = None
+        with watch_memory() as verified:
+            if tolerance is not None:
+                verification = onnx_check.check(beside, model, tolerance=tolerance)
+        with naming_the_fault(path):
+            os.replace(beside, path)
+            sync_folder(path.parent)
+    finally:
+        remove_quietly(beside)
+    return ExportReport(
+        path=path,
+        model_class=model.model_class,
+        precision=precision,
+        opset=opset,
+        parameters=graph.parameters,
+        size=size,
+        metadata=metadata,
+        written_peak=written.bytes,
+        verified_peak=verified.bytes,
+        verification=verification,
+    )
+
+
+def tensors_of(model: FaceModel) -> Tensors:
+    """Return the variables of a model's networks by part and legacy key."""
+    return {
+        part: {legacy_key(variable): variable for variable in network.weights}
+        for part, network in model.networks.items()
+    }
+
+
+def _saehd(graph: Graph, model: FaceModel) -> None:
+    options = model.options
+    archi = Archi.parse(options.archi)
+    nets = FaceNetworks(graph, archi, options.resolution)
+    code = nets.encode(_face(graph, options.resolution))
+    if archi.flavor == "df":
+        swap = dst = nets.inter(code, "inter")
+        decoders = {"swap": "decoder_src", "dst": "decoder_dst"}
+    else:
+        ab, b = nets.inter(code, "inter_AB"), nets.inter(code, "inter_B")
+        swap, dst = graph.add("Concat", ab, ab, axis=1), graph.add("Concat", b, ab, axis=1)
+        decoders = {"swap": "decoder", "dst": "decoder"}
+    _outputs(nets, swap, dst, decoders)
+
+
+def _amp(graph: Graph, model: FaceModel) -> None:
+    options = model.options
+    nets = FaceNetworks(graph, AMP_ARCHI, options.resolution)
+    face = _face(graph, options.resolution)
+    morph = graph.input("morph_value:0", [1])
+    code = dense(graph, nets.encode(face), "encoder", "dense1")
+    src, dst = nets.grid(code, "inter_src"), nets.grid(code, "inter_dst")
+    swap = _morphed(graph, src, dst, morph, options.inter_dims)
+    _outputs(nets, swap, dst, {"swap": "decoder", "dst": "decoder"})
+
+
+def _morphed(graph: Graph, src: Value, dst: Value, morph: Value, channels: int) -> Value:
+    """Take the first ``int(float32(channels) * morph)`` channels of src, the others of dst.
+
+    Channel i (from 0) is within the truncated product if ``i + 1 <= product``, so the product
+    needs no rounding.
+    """
+    count = graph.constant("inter_dims", np.array(channels, np.float32))
+    numbers = np.arange(1, channels + 1, dtype=np.float32).reshape(1, channels, 1, 1)
+    product = graph.add("Mul", morph, count)
+    beyond = graph.add("Less", product, graph.constant("channel_numbers", numbers))
+    return graph.add("Where", beyond, dst, src, half=src.half)
+
+
+def _face(graph: Graph, resolution: int) -> Value:
+    face = graph.input("in_face:0", ["batch", resolution, resolution, 3])
+    return graph.add("Transpose", face, perm=[0, 3, 1, 2])
+
+
+def _outputs(nets: FaceNetworks, swap: Value, dst: Value, decoders: Mapping[str, str]) -> None:
+    """Add the decoders and declare the outputs in the order that programs take them."""
+    size = nets.resolution
+    outputs = {
+        "out_face_mask:0": (nets.mask(dst, decoders["dst"]), 1),
+        "out_celeb_face:0": (nets.image(swap, decoders["swap"]), 3),
+        "out_celeb_face_mask:0": (nets.mask(swap, decoders["swap"]), 1),
+    }
+    for name, (value, channels) in outputs.items():
+        nets.graph.output(name, value, ["batch", size, size, channels])

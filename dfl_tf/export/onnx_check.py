@@ -1,0 +1,272 @@
+"""Check exported files: by form, as the programs that open them need it, and by numbers.
+
+References: models.md 6, tools.md 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf.errors import ExportError
+from dfl_tf.export.onnx_graph import SIZE_LIMIT, need
+from dfl_tf.export.report import Verification
+
+if TYPE_CHECKING:
+    from dfl_tf.models.base import FaceModel
+
+TOLERANCES = {"float32": 1e-4, "float16": 2e-3}
+MAX_OPSET = 13
+MAX_IR_VERSION = 8
+BATCHES = (1, 2, 3)
+MORPHS = (0.0, 0.65, 1.0)
+
+# Programs take inputs by name and outputs by position; -1 is the model's own side.
+Ports = dict[str, tuple[int | str, ...]]
+_FACE: Ports = {"in_face:0": ("N", -1, -1, 3)}
+_DFM_OUTPUTS: Ports = {
+    "out_face_mask:0": ("N", -1, -1, 1),
+    "out_celeb_face:0": ("N", -1, -1, 3),
+    "out_celeb_face_mask:0": ("N", -1, -1, 1),
+}
+FORMS: dict[str, tuple[Ports, Ports]] = {
+    "SAEHD": (_FACE, _DFM_OUTPUTS),
+    "AMP": (_FACE | {"morph_value:0": (1,)}, _DFM_OUTPUTS),
+    "XSeg": (_FACE, {"out_mask:0": ("N", -1, -1, 1)}),
+}
+
+
+def check(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
+    """Lint a file and compare it with its model.
+
+    Raises
+    ------
+    ExportError
+        With all faults, or with the differences above the tolerance.
+    """
+    name = path.name.removesuffix(".new")
+    faults = lint(path, model.model_class)
+    if faults:
+        raise ExportError(f"{name} has faults: {' '.join(faults)}")
+    verification = verify(path, model, tolerance=tolerance)
+    if not verification.passed:
+        differences = ", ".join(f"{k}: {v:.3g}" for k, v in verification.differences.items())
+        advice = (
+            "Take --precision float32, or allow more with --tolerance."
+            if tolerance > TOLERANCES["float32"]
+            else "It is not what the model computes; do not use it."
+        )
+        raise ExportError(
+            f"{name} differs from its model by more than {tolerance:g} ({differences}). {advice}"
+        )
+    return verification
+
+
+def lint(path: Path, model_class: str | None = None) -> list[str]:
+    """Say everything about a file that DeepFaceLive, FaceFusion or VisoMaster would stumble over.
+
+    Parameters
+    ----------
+    path : Path
+    model_class : str, optional
+        "SAEHD", "AMP" or "XSeg"; by default told by the names of inputs and outputs.
+
+    Returns
+    -------
+    list of str
+        Faults, one sentence each; empty for a good file.
+    """
+    onnx = need("onnx")
+    if path.stat().st_size > SIZE_LIMIT:
+        return [
+            f"It is {path.stat().st_size} bytes large; ONNX cannot read more than {SIZE_LIMIT}."
+        ]
+    try:
+        model = onnx.load_model(str(path), format="protobuf", load_external_data=False)
+    except Exception as error:  # protobuf has an error class of its own in each of its builds
+        return [f"It is no ONNX file ({type(error).__name__}: {error})."]
+    faults = _lint_file(onnx, path, model)
+    inputs, outputs = _declared(model.graph.input, model), _declared(model.graph.output, model)
+    form = model_class or _form_of(inputs, outputs)
+    wanted_inputs, wanted_outputs = FORMS[form]
+    faults += _lint_ports(onnx, "input", inputs, wanted_inputs)
+    faults += _lint_ports(onnx, "output", outputs, wanted_outputs)
+    return faults + _lint_sizes({**_sides(inputs), **_sides(outputs)})
+
+
+def verify(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
+    """Compare a file, run by ONNX Runtime on the CPU, with its model.
+
+    Parameters
+    ----------
+    path : Path
+    model : FaceModel
+    tolerance : float
+        Largest difference allowed of any output.
+
+    Returns
+    -------
+    Verification
+        Of several batch sizes and, for AMP, morph values; inputs are the same every time.
+    """
+    runner = session(path)
+    names = [output.name for output in runner.get_outputs()]
+    worst = dict.fromkeys(names, 0.0)
+    runs = 0
+    for batch, morph in zip(BATCHES, MORPHS, strict=True):
+        face = fixed_face(batch, runner.get_inputs()[0].shape[1])
+        feeds = {"in_face:0": face}
+        if model.model_class == "AMP":
+            feeds["morph_value:0"] = np.array([morph], np.float32)
+        expected = expected_outputs(model, face, morph)
+        for name, got in zip(names, runner.run(None, feeds), strict=True):
+            error = difference(got, expected[name])
+            # not max(): a NaN must stay
+            worst[name] = error if not error <= worst[name] else worst[name]
+        runs += 1
+    return Verification(worst, tolerance, runs)
+
+
+def expected_outputs(
+    model: FaceModel, face: npt.NDArray[np.float32], morph: float
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Return what the outputs of a model's file must be, by name."""
+    if model.model_class == "XSeg":
+        # with the skips, which only pretraining leaves out
+        logits = np.asarray(model.networks["XSeg_256"](face), np.float64)
+        return {"out_mask:0": (1 / (1 + np.exp(-logits))).astype(np.float32)}
+    swap = model.swap(face, morph if model.model_class == "AMP" else None)
+    return {
+        "out_face_mask:0": swap.dst_mask,
+        "out_celeb_face:0": swap.image,
+        "out_celeb_face_mask:0": swap.mask,
+    }
+
+
+def difference(got: Any, expected: Any) -> float:
+    """Return the largest absolute difference; infinite if the shapes differ."""
+    if got.shape != expected.shape:
+        return float("inf")
+    return float(np.abs(got.astype(np.float64) - expected).max())
+
+
+def fixed_face(batch: int, side: int) -> npt.NDArray[np.float32]:
+    """Make test pictures, the same every time: soft colors with some noise, (n, side, side, 3)."""
+    rng = np.random.Generator(np.random.PCG64(batch))
+    y, x = np.mgrid[0:side, 0:side] / side
+    waves = rng.uniform(2, 12, (batch, 1, 1, 3)), rng.uniform(2, 12, (batch, 1, 1, 3))
+    soft = 0.5 + 0.3 * np.sin(waves[0] * x[..., None]) * np.cos(waves[1] * y[..., None])
+    noisy = soft + rng.normal(0, 0.05, (batch, side, side, 3))
+    return np.clip(noisy, 0, 1).astype(np.float32)
+
+
+def session(path: Path) -> Any:
+    """Open a file in ONNX Runtime, sparing memory.
+
+    Raises
+    ------
+    ExportError
+        If ONNX Runtime refuses it.
+    """
+    runtime = need("onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    options.enable_cpu_mem_arena = False
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    try:
+        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises classes that it does not export
+        raise ExportError(f"{path.name} is refused by ONNX Runtime: {error}") from error
+
+
+def _lint_file(onnx: Any, path: Path, model: Any) -> list[str]:
+    faults = []
+    tensors = [*model.graph.initializer]
+    outside = [t.name for t in tensors if t.data_location == onnx.TensorProto.EXTERNAL]
+    if outside:
+        faults.append(
+            f"{len(outside)} weights lie in other files ({outside[0]}, …); it must be one file."
+        )
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    used = {node.domain for node in model.graph.node}
+    opset = opsets.get("", opsets.get("ai.onnx", 0))
+    if not 0 < opset <= MAX_OPSET:
+        faults.append(f"Its opset is {opset}; live programs know up to {MAX_OPSET}.")
+    foreign = sorted(used - {"", "ai.onnx"})
+    if foreign:
+        faults.append(f"It uses operators of {', '.join(foreign)}; only those of ONNX are known.")
+    if model.ir_version > MAX_IR_VERSION:
+        faults.append(
+            f"Its IR version is {model.ir_version}; runtimes of live programs read up to "
+            f"{MAX_IR_VERSION}."
+        )
+    if not outside:
+        try:
+            onnx.checker.check_model(str(path))
+        except onnx.checker.ValidationError as error:
+            faults.append(f"The ONNX checker says: {str(error).strip().splitlines()[0]}.")
+    return faults
+
+
+def _declared(ports: Any, model: Any) -> dict[str, tuple[int, tuple[int | str, ...]]]:
+    """Return name: (element type, shape) of inputs or outputs, in order."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    found: dict[str, tuple[int, tuple[int | str, ...]]] = {}
+    for port in ports:
+        if port.name not in weights:
+            tensor = port.type.tensor_type
+            shape = tuple(d.dim_value or d.dim_param or "?" for d in tensor.shape.dim)
+            found[port.name] = (tensor.elem_type, shape)
+    return found
+
+
+def _form_of(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> str:
+    if len(outputs) == 1:
+        return "XSeg"
+    return "AMP" if len(inputs) > 1 else "SAEHD"
+
+
+def _lint_ports(onnx: Any, kind: str, found: Mapping[str, Any], wanted: Ports) -> list[str]:
+    faults = []
+    if list(found) != list(wanted):
+        faults.append(
+            f"Its {kind}s are {', '.join(found) or 'none'}; they must be {', '.join(wanted)}, in "
+            "this order."
+        )
+    for name, (element, shape) in found.items():
+        if element != onnx.TensorProto.FLOAT:
+            held = onnx.TensorProto.DataType.Name(element).lower()
+            faults.append(f"The {kind} {name} is {held}; it must be float32.")
+        if name in wanted and not _fits(shape, wanted[name]):
+            text = ", ".join(map(str, shape))
+            faults.append(f"The {kind} {name} is declared as [{text}]; {_rule(wanted[name])}")
+    return faults
+
+
+def _fits(shape: tuple[int | str, ...], wanted: tuple[int | str, ...]) -> bool:
+    """Whether a declared shape can be bound: only the batch may and must be free."""
+    return len(shape) == len(wanted) and all(
+        isinstance(size, str) if rule == "N" else isinstance(size, int) and rule in (-1, size)
+        for size, rule in zip(shape, wanted, strict=True)
+    )
+
+
+def _rule(wanted: tuple[int | str, ...]) -> str:
+    if wanted == (1,):
+        return "it must be [1]."
+    return f"it must be [N, side, side, {wanted[-1]}] with numbers for all but N."
+
+
+def _sides(ports: Mapping[str, Any]) -> dict[str, tuple[int | str, ...]]:
+    return {name: shape[1:3] for name, (_, shape) in ports.items() if len(shape) == 4}
+
+
+def _lint_sizes(sides: Mapping[str, tuple[int | str, ...]]) -> list[str]:
+    if len({side for pair in sides.values() for side in pair}) <= 1:
+        return []
+    text = ", ".join(f"{name}: {'x'.join(map(str, pair))}" for name, pair in sides.items())
+    return [f"Its pictures are not of one square size ({text})."]

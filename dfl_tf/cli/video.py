@@ -1,0 +1,293 @@
+"""`dfl-tf video`: frames out of videos and videos out of frames."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import click
+
+from dfl_tf.errors import OptionError, UsageError
+from dfl_tf.merge.provenance import read_provenance, video_tags
+from dfl_tf.video.cut import cut, parse_time
+from dfl_tf.video.encode import Encoded, Encoding, encode
+from dfl_tf.video.extract import extract
+from dfl_tf.video.info import VideoInfo, read_info
+from dfl_tf.video.pyav import find_video
+
+VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
+
+PATH = click.Path(path_type=Path)
+
+
+@click.group()
+def command() -> None:
+    """Split videos into frames and make videos of frames (needs dfl-tf[video])."""
+
+
+@command.command("info")
+@click.argument("video", type=PATH)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def info_command(video: Path, as_json: bool) -> None:
+    """Say what a video holds: size, frame rate, length, sound."""
+    about = describe(read_info(find_video(video)))
+    if as_json:
+        click.echo(json.dumps(about, indent=1))
+        return
+    for key, value in about.items():
+        click.echo(f"{key:14} {value}")
+
+
+def describe(info: VideoInfo) -> dict[str, object]:
+    """Return a video's facts as plain values."""
+    return {
+        "file": str(info.path),
+        "width": info.width,
+        "height": info.height,
+        "frames": info.frames,
+        "rate": str(info.rate),
+        "constant_rate": info.constant_rate,
+        "seconds": round(info.seconds, 6),
+        "codec": info.codec,
+        "pixel_format": info.pixel_format,
+        "bits": info.bits,
+        "hdr": info.hdr,
+        "audio": [f"{a.codec} {a.sample_rate} Hz, {a.channels} channels" for a in info.audio],
+    }
+
+
+@command.command("extract")
+@click.argument("video", type=PATH)
+@click.argument("folder", type=PATH, required=False)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["png", "jpg"]),
+    default="png",
+    show_default=True,
+    help="Picture format; PNG loses nothing.",
+)
+@click.option("--every", type=int, default=1, metavar="N", help="Keep one frame of N.")
+@click.option(
+    "--fps",
+    "rate",
+    default="",
+    metavar="RATE",
+    help="Frames a second to keep, by time; default: all.",
+)
+@click.option(
+    "--quality",
+    type=click.IntRange(1, 100),
+    default=95,
+    show_default=True,
+    help="Of JPEG pictures.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace frames that are there.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Threads that write pictures.",
+)
+def extract_command(
+    video: Path,
+    folder: Path | None,
+    kind: str,
+    every: int,
+    rate: str,
+    quality: int,
+    overwrite: bool,
+    workers: int,
+) -> None:
+    """Write the frames of VIDEO as 00001.png, 00002.png, … into FOLDER.
+
+    FOLDER is by default the video's name without suffix: workspace/data_dst.mp4 goes to
+    workspace/data_dst. `name.*` stands for the first file of that name. The exact time stamps are
+    kept in timestamps.json.
+    """
+    source = find_video(video)
+    target = source.with_suffix("") if folder is None else folder
+    done = extract(
+        source,
+        target,
+        kind=kind,
+        every=every,
+        rate=parse_rate(rate),
+        quality=quality,
+        overwrite=overwrite,
+        workers=workers,
+        progress=Progress("extract"),
+    )
+    click.echo(f"{done.frames} frames, {done.rate} a second: {done.folder}")
+
+
+@command.command("merge")
+@click.argument("place", type=PATH)
+@click.option("-o", "--output", type=PATH, help="Video file; default: result.mp4 in the workspace.")
+@click.option(
+    "--reference",
+    type=PATH,
+    help="Video that gives rate, time stamps and sound; default: data_dst.* there.",
+)
+@click.option("--fps", "rate", default="", metavar="RATE", help="Frame rate, over all others.")
+@click.option(
+    "--audio/--no-audio",
+    default=True,
+    show_default=True,
+    help="Carry the sound of the reference over.",
+)
+@click.option("--lossless", is_flag=True, help="Keep every pixel exact.")
+@click.option("--bitrate", type=float, default=16.0, show_default=True, help="Megabits a second.")
+@click.option("--mask", is_flag=True, help="Make result_mask.* of the masks as well.")
+@click.option(
+    "--provenance/--no-provenance",
+    default=True,
+    show_default=True,
+    help="Note in the file that it is composited by a model.",
+)
+def merge_command(
+    place: Path,
+    output: Path | None,
+    reference: Path | None,
+    rate: str,
+    audio: bool,
+    lossless: bool,
+    bitrate: float,
+    mask: bool,
+    provenance: bool,
+) -> None:
+    """Make a video of merged frames.
+
+    PLACE is a workspace (its data_dst/merged is taken) or a folder of pictures.
+    """
+    frames, root = merged_folder(place)
+    if output is None:
+        output = root / "result.mp4"
+    if reference is None:
+        reference = find_reference(root)
+    how = Encoding(bitrate, lossless)
+    made = make_video(frames, output, reference, parse_rate(rate), audio, how, provenance)
+    click.echo(summary(made))
+    if mask:
+        masks = frames.with_name(frames.name + "_mask")
+        target = output.with_name(f"{output.stem}_mask{output.suffix}")
+        made = make_video(masks, target, reference, parse_rate(rate), False, how, provenance)
+        click.echo(summary(made))
+
+
+def summary(made: Encoded) -> str:
+    """Return one line on a video that was made."""
+    sound = "with sound" if made.audio else "without sound"
+    return f"{made.frames} frames, {made.rate} a second, {sound}: {made.path}"
+
+
+def merged_folder(place: Path) -> tuple[Path, Path]:
+    """Return the folder of merged frames of a workspace or folder, and where results go."""
+    inside = place / "data_dst" / "merged"
+    if inside.is_dir():
+        return inside, place
+    return place, place.parent
+
+
+def find_reference(root: Path) -> Path | None:
+    """Return the dst video of a workspace, if there is just one."""
+    found = sorted(p for p in root.glob("data_dst.*") if p.suffix.lower() in VIDEO_SUFFIXES)
+    if len(found) > 1:
+        names = ", ".join(p.name for p in found)
+        raise UsageError(f"{root} holds several dst videos ({names}); choose by --reference")
+    return found[0] if found else None
+
+
+def make_video(
+    frames: Path,
+    output: Path,
+    reference: Path | None,
+    rate: Fraction | None,
+    audio: bool,
+    how: Encoding,
+    provenance: bool,
+) -> Encoded:
+    """Encode a folder; what the frames say about their making goes into the file too."""
+    tags: dict[str, str] = {}
+    first = min(frames.glob("*.png"), default=None)
+    if not provenance:
+        click.echo("provenance: switched off, the video does not say how it was made", err=True)
+    elif first is not None:
+        note = read_provenance(first)
+        tags = video_tags(note) if note is not None and len(note) == 4 else {}
+    return encode(
+        frames,
+        output,
+        reference=reference,
+        rate=rate,
+        audio=audio,
+        encoding=Encoding(how.bitrate, how.lossless, tags),
+        progress=Progress("video"),
+    )
+
+
+@command.command("cut")
+@click.argument("video", type=PATH)
+@click.option("--from-time", default="", metavar="TIME", help="HH:MM:SS.mmm or seconds.")
+@click.option("--to-time", default="", metavar="TIME", help="As --from-time; not included.")
+@click.option("--audio-track-id", type=click.IntRange(0), default=0, help="Which sound to keep.")
+@click.option("--bitrate", type=float, default=25.0, show_default=True, help="Megabits a second.")
+@click.option("-o", "--output", type=PATH, help="Default: <name>_cut with the same suffix.")
+def cut_command(
+    video: Path,
+    from_time: str,
+    to_time: str,
+    audio_track_id: int,
+    bitrate: float,
+    output: Path | None,
+) -> None:
+    """Cut a part out of VIDEO and encode it again."""
+    source = find_video(video)
+    target = output or source.with_name(f"{source.stem}_cut{source.suffix}")
+    frames = cut(
+        source,
+        target,
+        start=parse_time(from_time) if from_time else None,
+        end=parse_time(to_time) if to_time else None,
+        audio_track=audio_track_id,
+        bitrate=bitrate,
+    )
+    click.echo(f"{frames} frames: {target}")
+
+
+def parse_rate(text: str) -> Fraction | None:
+    """Read `25`, `29.97` or `30000/1001`; empty and 0 mean none."""
+    if not text.strip():
+        return None
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise OptionError(f"fps={text!r} is no rate; give 25, 29.97 or 30000/1001") from None
+    return rate or None
+
+
+class Progress:
+    """A line on stderr with rate and time left: rewritten on a terminal, now and then elsewhere."""
+
+    def __init__(self, what: str, clock: Callable[[], float] = time.monotonic):
+        self._what, self._clock = what, clock
+        self._start = self._shown = clock()
+        self._live = sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show `done` of `total`."""
+        now = self._clock()
+        last = done == total
+        if not last and now - self._shown < (0.2 if self._live else 10):
+            return
+        self._shown = now
+        speed = done / max(now - self._start, 1e-9)
+        left = int((total - done) / speed)
+        line = f"{self._what} {done}/{total} · {speed:.1f} frames/s"
+        line += f" · {left // 60}:{left % 60:02d} left"
+        click.echo(f"\r{line}  " if self._live else line, err=True, nl=last or not self._live)

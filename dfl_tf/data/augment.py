@@ -220,11 +220,9 @@ def apply_warp(
     result = result[:width, :width]
     if rescale:
         result = cv2.resize(result, (size, size), interpolation=interpolation)
-    if result.ndim == 2:
-        result = result[:, :, None]
     if flip and parameters.flip:
-        result = result[:, ::-1]
-    return result
+        result = cv2.flip(result, 1)
+    return result if result.ndim == 3 else result[:, :, None]
 
 
 def draw_hsv_shift(rng: np.random.RandomState, amount: float) -> tuple[int, float, float]:

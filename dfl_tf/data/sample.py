@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import cv2
@@ -17,10 +18,21 @@ from dfl_tf.data.augment import (
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.faceset import FaceSample, resize_to
 from dfl_tf.data.spec import MaskKind, OutputSpec, SampleSpec
-from dfl_tf.face import FaceType, align_matrix, eyes_mask, hull_mask, mouth_mask
+from dfl_tf.face import FaceType, align_matrix, eyes_mask, eyes_mouth_mask, hull_mask
 from dfl_tf.imaging.filters import shift_hsv
 
 Array = npt.NDArray[np.float32]
+
+
+class _Generators(threading.local):
+    """Generators of the working thread, seeded for each sample: making new ones costs more."""
+
+    def __init__(self) -> None:
+        self.affine = np.random.RandomState(0)
+        self.elastic = np.random.RandomState(0)
+
+
+_rng = _Generators()
 
 # Keeps the draws of a random color transfer apart from those of the warp.
 _COLOR_STREAM = 0xC01012
@@ -82,7 +94,7 @@ class _Builder:
         self.cache = cache
         self._decoded: Array | None = None
         self._full: Array | None = None
-        self._warps: dict[tuple[int, int], tuple[WarpParameters, np.random.RandomState]] = {}
+        self._warps: dict[tuple[int, int], WarpParameters] = {}
         self._maps: dict[tuple[int, int], tuple[Array, Array]] = {}
         self._recolored: dict[bool, Array] = {}
 
@@ -103,12 +115,9 @@ class _Builder:
         image = self._aligned_image(output.border_replicate)
         if output.color_transfer and self.color_source is not None:
             image = self._recolor(image, output.border_replicate)
-        parameters, rng = self._warp(output)
+        parameters = self._warp(output)
         if output.hsv_shift:
-            # Every output continues from its own copy of the stream.
-            state = np.random.RandomState(0)
-            state.set_state(rng.get_state())
-            image = shift_hsv(image, *draw_hsv_shift(state, output.hsv_shift))
+            image = shift_hsv(image, *self._hsv_draws(output))
         image = apply_warp(
             image,
             parameters,
@@ -128,7 +137,7 @@ class _Builder:
         size = self.spec.resolution
         if output.mask == "none":
             return np.zeros((size, size, 1), dtype=np.float32)
-        parameters, _ = self._warp(output)
+        parameters = self._warp(output)
         mask = apply_warp(
             self._aligned_mask(output.mask),
             parameters,
@@ -146,27 +155,33 @@ class _Builder:
 
     def _pose(self, output: OutputSpec) -> Array:
         pitch, yaw, _ = self.sample.pitch_yaw_roll()
-        if self._warp(output)[0].flip:
+        if self._warp(output).flip:
             yaw = -yaw
         pose = np.array([pitch, yaw])
         if output.kind == "pitch_yaw_sigmoid":
             pose = np.clip(pose / np.pi / 2 + 0.5, 0, 1)
         return pose.astype(np.float32)
 
-    def _warp(self, output: OutputSpec) -> tuple[WarpParameters, np.random.RandomState]:
+    def _warp(self, output: OutputSpec) -> WarpParameters:
         key = _shifts(output)
         if key not in self._warps:
-            rng = np.random.RandomState(self.seed + key[0])
-            warp_rng = np.random.RandomState(self.seed + key[1])
-            self._warps[key] = (draw_sample_warp(self.spec, rng, warp_rng), rng)
+            _rng.affine.seed(self.seed + key[0])
+            _rng.elastic.seed(self.seed + key[1])
+            self._warps[key] = draw_sample_warp(self.spec, _rng.affine, _rng.elastic)
         return self._warps[key]
+
+    def _hsv_draws(self, output: OutputSpec) -> tuple[float, float, float]:
+        """Draw what follows the warp in the affine stream; every output draws for itself."""
+        _rng.affine.seed(self.seed + output.seed_shift)
+        draw_sample_warp(self.spec, _rng.affine, _rng.elastic)
+        return draw_hsv_shift(_rng.affine, output.hsv_shift)
 
     def _warp_maps(self, output: OutputSpec) -> tuple[Array, Array] | None:
         if not output.warp:
             return None
         key = _shifts(output)
         if key not in self._maps:
-            self._maps[key] = self._warp(output)[0].maps()
+            self._maps[key] = self._warp(output).maps()
         return self._maps[key]
 
     def _decode(self) -> Array:
@@ -304,11 +319,7 @@ def draw_mask(sample: FaceSample, kind: MaskKind, *, full: Array | None = None) 
     if kind == "eyes":
         return eyes_mask(sample.shape, sample.landmarks)
     if kind == "eyes_mouth" and full is not None:
-        features = eyes_mask(sample.shape, sample.landmarks)
-        features += mouth_mask(sample.shape, sample.landmarks)
-        np.clip(features, 0, 1, out=features)
-        features[full == 0] = 0
-        return features
+        return eyes_mouth_mask(sample.shape, sample.landmarks, full)
     return np.zeros((*sample.shape[:2], 1), dtype=np.float32)
 
 

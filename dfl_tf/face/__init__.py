@@ -10,7 +10,7 @@ from dfl_tf.face.alignment import (
 )
 from dfl_tf.face.face_type import FaceType
 from dfl_tf.face.landmarks import face_pitch, mirror_landmarks, rect_from_landmarks
-from dfl_tf.face.masks import expand_eyebrows, eyes_mask, hull_mask, mouth_mask
+from dfl_tf.face.masks import expand_eyebrows, eyes_mask, eyes_mouth_mask, hull_mask, mouth_mask
 from dfl_tf.face.polygons import ordered_polygons, polygon_mask
 from dfl_tf.face.pose import estimate_pitch_yaw_roll, yaw_bins
 
@@ -21,6 +21,7 @@ __all__ = [
     "estimate_pitch_yaw_roll",
     "expand_eyebrows",
     "eyes_mask",
+    "eyes_mouth_mask",
     "face_pitch",
     "hull_mask",
     "mirror_landmarks",

@@ -86,36 +86,61 @@ def hull_mask(
 
 def eyes_mask(shape: Sequence[int], landmarks: npt.ArrayLike) -> Mask:
     """Draw both eyes, grown and softened; shape (height, width, 1), float32 (data.md 7.5)."""
-    return _soft_hulls(shape, landmarks, _EYES)
+    return _pasted(shape, [_soft_hulls(shape, landmarks, _EYES)])
 
 
 def mouth_mask(shape: Sequence[int], landmarks: npt.ArrayLike) -> Mask:
     """Draw the inside of the mouth, grown and softened; as `eyes_mask` (data.md 7.5)."""
-    return _soft_hulls(shape, landmarks, _INNER_LIPS)
+    return _pasted(shape, [_soft_hulls(shape, landmarks, _INNER_LIPS)])
 
 
-def _soft_hulls(shape: Sequence[int], landmarks: npt.ArrayLike, parts: Sequence[range]) -> Mask:
+def eyes_mouth_mask(shape: Sequence[int], landmarks: npt.ArrayLike, face: Mask) -> Mask:
+    """Draw eyes and mouth where `face` is not 0; shape (height, width, 1), float32, [0, 1].
+
+    References
+    ----------
+    data.md 4.2, step 1.
+    """
+    patches = [_soft_hulls(shape, landmarks, parts) for parts in (_EYES, _INNER_LIPS)]
+    mask = _pasted(shape, patches)
+    for rows, columns, _ in patches:
+        part = mask[rows, columns]
+        np.minimum(part, 1, out=part)
+        part[face[rows, columns] == 0] = 0
+    return mask
+
+
+# Where a patch belongs in the picture (rows, columns), and the patch.
+_Patch = tuple[slice, slice, Mask]
+
+
+def _pasted(shape: Sequence[int], patches: Sequence[_Patch]) -> Mask:
+    mask = np.zeros((shape[0], shape[1], 1), dtype=np.float32)
+    for rows, columns, patch in patches:
+        mask[rows, columns, 0] += patch
+    return mask
+
+
+def _soft_hulls(shape: Sequence[int], landmarks: npt.ArrayLike, parts: Sequence[range]) -> _Patch:
     """Fill hulls, dilate by an ellipse of h/32, blur by a Gaussian of h/16.
 
     Only the neighborhood of the drawn part is filtered: everything farther away than the reach of
-    both kernels is zero, and a crop edge that is no picture edge has only zeros to mirror.
+    both kernels is zero, and a patch edge that is no picture edge has only zeros to mirror.
     """
     height, width = shape[0], shape[1]
     points = np.asarray(landmarks).astype(np.int32)
     grow = max(1, height // 32)  # legacy leaves h < 32 undefined
     blur = height // 16
     blur = max(1, blur + 1 - blur % 2)
-    mask = np.zeros((height, width), dtype=np.float32)
     drawn = np.concatenate([points[list(part)] for part in parts])
-    reach = grow + blur + 1
+    reach = grow // 2 + blur // 2 + 2
     left, top = np.maximum(drawn.min(axis=0) - reach, 0)
     right, bottom = np.minimum(drawn.max(axis=0) + reach + 1, (width, height))
     if left >= right or top >= bottom:
-        return mask[:, :, None]
-    crop = np.zeros((bottom - top, right - left), dtype=np.uint8)
+        return slice(0, 0), slice(0, 0), np.zeros((0, 0), dtype=np.float32)
+    patch = np.zeros((bottom - top, right - left), dtype=np.uint8)
     for part in parts:
-        cv2.fillConvexPoly(crop, cv2.convexHull(points[list(part)] - (left, top)), 1)
+        cv2.fillConvexPoly(patch, cv2.convexHull(points[list(part)] - (left, top)), 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow))
-    soft = cv2.dilate(crop, kernel, iterations=1).astype(np.float32)
-    mask[top:bottom, left:right] = cv2.GaussianBlur(soft, (blur, blur), 0)
-    return mask[:, :, None]
+    grown = cv2.dilate(patch, kernel, iterations=1).astype(np.float32)
+    return slice(top, bottom), slice(left, right), cv2.GaussianBlur(grown, (blur, blur), 0)

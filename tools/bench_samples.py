@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Time the making of training samples against the straight way of the data specification.
+
+    python tools/bench_samples.py [--faces FOLDER] [--seconds S] [--quick]
+
+Prints, for each picture size, resolution and color transfer mode, the CPU time of a sample made
+the straight way (`straight_sample.py`), on first sight of a face and from the cache, with the
+medians of the ratios of neighboring measurements; then how two threads scale. All figures are CPU
+time of one core, except for the threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+for entry in (ROOT / "tools", ROOT / "ops", ROOT):
+    if str(entry) not in sys.path:
+        sys.path.insert(0, str(entry))
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from straight_sample import straight_sample  # noqa: E402
+
+from dfl_tf.data import (  # noqa: E402
+    ArrayCache,
+    FaceSample,
+    Faceset,
+    OutputSpec,
+    SampleSpec,
+    make_sample,
+)
+from dfl_tf.data.prefetch import Prefetch  # noqa: E402
+from dfl_tf.face import FaceType  # noqa: E402
+from dfl_tf.imaging import encode_image, to_uint8  # noqa: E402
+
+MODES = ("none", "rct", "lct", "mkl", "idt", "sot")
+DEFAULT_FACES = ROOT / "tests" / "golden" / "data" / "workspace" / "data_src" / "aligned"
+
+
+def saehd_spec(resolution: int, ct_mode: str) -> SampleSpec:
+    """The four outputs that SAEHD and AMP ask for."""
+    return SampleSpec(
+        resolution=resolution,
+        face_type=FaceType.WHOLE_FACE,
+        outputs=(
+            OutputSpec(warp=True, color_transfer=True),
+            OutputSpec(color_transfer=True),
+            OutputSpec(kind="mask", mask="full"),
+            OutputSpec(kind="mask", mask="eyes_mouth"),
+        ),
+        random_flip=True,
+        ct_mode=ct_mode,
+    )
+
+
+def resized(sample: FaceSample, size: int) -> FaceSample:
+    """The face as a JPEG of another size, in memory, taken for a whole face."""
+    image = cv2.resize(sample.image(), (size, size), interpolation=cv2.INTER_CUBIC)
+    data = encode_image(to_uint8(image), ".jpg", quality=90)
+    return replace(
+        sample,
+        key=f"{sample.key}@{size}",
+        face_type=FaceType.WHOLE_FACE,
+        shape=(size, size, 3),
+        landmarks=sample.landmarks * (size / sample.shape[1]),
+        read=lambda: data,
+    )
+
+
+def measure(faces: list[FaceSample], spec: SampleSpec, seconds: float) -> tuple[float, ...]:
+    """Milliseconds of straight, first sight and cached; and the medians of both ratios."""
+    cache = ArrayCache(2**30)
+    rng = np.random.RandomState(1)
+    times: list[tuple[float, float, float]] = []
+    ways: tuple[Callable[[FaceSample, FaceSample, int], object], ...] = (
+        lambda a, b, seed: straight_sample(a, spec, seed, b, rng),
+        lambda a, b, seed: make_sample(a, spec, seed, color_source=b),
+        lambda a, b, seed: make_sample(a, spec, seed, color_source=b, cache=cache),
+    )
+    for face in faces:
+        for way in ways:
+            way(face, faces[0], 0)
+    end = time.perf_counter() + seconds
+    round_number = 0
+    while len(times) < 5 or time.perf_counter() < end:
+        pairs = [(face, faces[(n + round_number) % len(faces)]) for n, face in enumerate(faces)]
+        seeds = rng.randint(2**31, size=len(pairs))
+        round_times = []
+        for way in ways:
+            begin = time.process_time()
+            for (face, other), seed in zip(pairs, seeds, strict=True):
+                way(face, other, int(seed))
+            round_times.append((time.process_time() - begin) / len(pairs) * 1000)
+        times.append((round_times[0], round_times[1], round_times[2]))
+        round_number += 1
+    straight, first, cached = (statistics.median(column) for column in zip(*times, strict=True))
+    first_ratio = statistics.median(s / f for s, f, _ in times)
+    cached_ratio = statistics.median(s / c for s, _, c in times)
+    return straight, first, cached, first_ratio, cached_ratio
+
+
+def measure_threads(faces: list[FaceSample], spec: SampleSpec, batches: int) -> tuple[float, float]:
+    """Batches of 4 a second, wall time, with one and with two threads; the best of three."""
+
+    def make(number: int) -> list[tuple[np.ndarray, ...]]:
+        return [
+            make_sample(faces[(4 * number + i) % len(faces)], spec, 4 * number + i)
+            for i in range(4)
+        ]
+
+    rates = []
+    for workers in (1, 2):
+        best = 0.0
+        for _ in range(3):
+            pool = Prefetch(make, workers=workers, ahead=4)
+            for _ in range(4):
+                pool.take()
+            begin = time.perf_counter()
+            for _ in range(batches):
+                pool.take()
+            best = max(best, batches / (time.perf_counter() - begin))
+            pool.close()
+        rates.append(best)
+    return rates[0], rates[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--faces", type=Path, default=DEFAULT_FACES, help="folder of aligned faces")
+    parser.add_argument("--seconds", type=float, default=1.5, help="for each line")
+    parser.add_argument("--quick", action="store_true", help="128 px from 256 px only")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    faces = list(Faceset.open(options.faces))[:12]
+    load = os.getloadavg()[0]
+    print(f"{len(faces)} faces of {options.faces}; {os.cpu_count()} cores, load {load:.1f}")
+    print("JPEG  size  mode   straight   first sight      cached        samples/s (cached)")
+    for picture in (256,) if options.quick else (256, 512):
+        scaled = [resized(face, picture) for face in faces]
+        for resolution in (128,) if options.quick else (128, 256, 512):
+            for mode in MODES:
+                spec = saehd_spec(resolution, mode)
+                straight, first, cached, *ratios = measure(scaled, spec, options.seconds)
+                print(
+                    f"{picture:4}  {resolution:4}  {mode:4} {straight:8.2f} ms"
+                    f" {first:8.2f} ms {ratios[0]:5.1f}x {cached:8.2f} ms {ratios[1]:5.1f}x"
+                    f" {1000 / cached:8.0f}",
+                    flush=True,
+                )
+        one, two = measure_threads(scaled, saehd_spec(128, "none"), 60)
+        print(f"{picture:4}   128  threads: 1 {one:.0f}, 2 {two:.0f} batches/s, {two / one:.2f}x")
+    print(f"load at the end {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -187,7 +188,7 @@ class FaceModel(abc.ABC):
         return {}
 
     def parts_to_reset(self, state: ModelState) -> dict[str, str]:
-        """Return the parts that a state's change of options re-initializes, each with the reason."""
+        """Return the parts that changed options re-initialize, each with the reason."""
         return {}
 
     # Building
@@ -205,8 +206,9 @@ class FaceModel(abc.ABC):
         lr_dropout: str = "n",
         lr_cos: int = 500,
         clipgrad: bool = False,
+        name: str | None = None,
     ) -> None:
-        """Make an optimizer over whole networks; its file has the name `stem`."""
+        """Make an optimizer over whole networks; its file has the name `stem`, its keys `name`."""
         dropout = lr_dropout in ("y", "cpu")
         optimizer = (AdaBelief if adabelief else RMSprop)(
             learning_rate,
@@ -215,7 +217,7 @@ class FaceModel(abc.ABC):
             clipnorm=1.0 if clipgrad else 0.0,
             slots_on_cpu=self.placement.offloaded,
             dropout_on_cpu=lr_dropout == "cpu",
-            name=stem,
+            name=name or stem,
         )
         self.optimizer_variables[stem] = self.weights_of(parts)
         optimizer.build(self.optimizer_variables[stem])
@@ -252,71 +254,80 @@ class FaceModel(abc.ABC):
         """
         inputs = self.inputs(*batches)
         reported: Losses = {}
-        for number in range(len(self.phases)):
-            reported.update(self._step(number, self.phase_inputs(number, inputs)))
+        for phase in self.phases:
+            reported.update(self.run_phase(phase, inputs))
         return {name: reported[name] for name in self.loss_names}
 
     def inputs(self, *batches: Batch) -> list[tf.Tensor]:
         """Flatten batches to tensors of the model's precision."""
         return [tf.cast(tf.convert_to_tensor(x), self.dtype) for batch in batches for x in batch]
 
-    def phase_inputs(self, number: int, inputs: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Add what a phase draws at random for a whole batch to the inputs of all phases."""
-        return inputs
+    def draws(self, phase: Phase, samples: int) -> list[tf.Tensor]:
+        """Return what a phase draws at random for a whole batch; it follows the inputs."""
+        return []
 
-    def _step(self, number: int, inputs: list[tf.Tensor]) -> Losses:
-        parts = self.replicas * self.run.accumulate
-        if parts == 1:
-            return self._call("step", self._whole_step, number, inputs)
-        if inputs[0].shape[0] % parts:
+    def run_phase(self, phase: Phase, inputs: list[tf.Tensor]) -> Losses:
+        """Do one phase of a step on a whole batch.
+
+        Returns
+        -------
+        dict of tensor
+            The losses of every sample before the update, and under the optimizer's name the
+            objective of the phase.
+        """
+        inputs = [*inputs, *self.draws(phase, inputs[0].shape[0])]
+        pieces = self.replicas * self.run.accumulate
+        if pieces == 1:
+            return self._call("step", self._whole_phase, phase, inputs)
+        if inputs[0].shape[0] % pieces:
             raise OptionError(
-                f"A batch of {inputs[0].shape[0]} samples cannot be divided by {parts} "
+                f"A batch of {inputs[0].shape[0]} samples cannot be divided by {pieces} "
                 "(accumulate x devices). Change batch_size or accumulate."
             )
-        total: list[tf.Tensor] | None = None
+        total: list[tf.Tensor] = []
         reported: list[Losses] = []
-        for piece in zip(*(tf.split(x, parts) for x in inputs), strict=True):
-            losses, gradients = self._call("gradients", self.gradients, number, list(piece))
+        for piece in zip(*(tf.split(x, pieces) for x in inputs), strict=True):
+            losses, gradients = self._call("gradients", self.gradients, phase, list(piece))
             reported.append(losses)
-            total = gradients if total is None else [a + b for a, b in zip(total, gradients)]
-        self._call("update", self.update, number, [g / self.replicas for g in total or []])
+            if total:
+                gradients = [a + b for a, b in zip(total, gradients, strict=True)]
+            total = gradients
+        self._call("update", self.update, phase, [g / self.replicas for g in total])
         return {name: tf.concat([r[name] for r in reported], axis=0) for name in reported[0]}
 
-    def _whole_step(self, number: int, inputs: list[tf.Tensor]) -> Losses:
-        losses, gradients = self.gradients(number, inputs)
-        self.update(number, gradients)
+    def _whole_phase(self, phase: Phase, inputs: Tensors) -> Losses:
+        losses, gradients = self.gradients(phase, inputs)
+        self.update(phase, gradients)
         return losses
 
-    def gradients(self, number: int, inputs: Tensors) -> tuple[Losses, list[tf.Tensor]]:
-        """Compute the losses of phase `number` and the gradients of its variables.
+    def gradients(self, phase: Phase, inputs: Tensors) -> tuple[Losses, list[tf.Tensor]]:
+        """Compute the losses of a phase and the gradients of its variables.
 
-        Summed over the samples of `inputs`; to be traced or run eagerly, on any slice of a batch.
+        Summed over the samples of `inputs`, which may be any slice of a batch; to be traced or run
+        eagerly. Nothing is changed.
         """
-        phase = self.phases[number]
+        values = [v.value for v in phase.variables]
         with tf.device(self.placement.compute):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch([v.value for v in phase.variables])
+                tape.watch(values)
                 objective, losses = phase.objective(inputs)
                 total = tf.reduce_sum(objective)
             gradients = tape.gradient(
-                total,
-                [v.value for v in phase.variables],
-                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+                total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO
             )
         return {**losses, phase.optimizer: objective}, gradients
 
-    def update(self, number: int, gradients: Tensors) -> None:
-        """Apply the (summed or averaged) gradients of phase `number`."""
-        phase = self.phases[number]
+    def update(self, phase: Phase, gradients: Tensors) -> None:
+        """Apply the (summed or averaged) gradients of a phase."""
         with tf.device(self.placement.variables):
             self.optimizers[phase.optimizer].apply(gradients, phase.variables)
 
-    def _call(self, kind: str, function: Callable[..., Any], number: int, *args: Any) -> Any:
+    def _call(self, kind: str, function: Callable[..., Any], phase: Phase, *args: Any) -> Any:
         """Call a function as a graph that is traced once for each phase and shape."""
-        key = (kind, number)
+        key = (kind, phase.optimizer)
         if key not in self._compiled:
             self._compiled[key] = tf.function(
-                lambda *tensors: function(number, *tensors),
+                functools.partial(function, phase),
                 autograph=False,
                 jit_compile=self.run.xla == "on" and kind == "gradients",
             )
@@ -392,7 +403,5 @@ class FaceModel(abc.ABC):
         models.md 5.5; options.md 4.
         """
         if state.model_class != self.model_class:
-            raise UsageError(
-                f"This is a state of {state.model_class}, it cannot be loaded as {self.model_class}."
-            )
+            raise UsageError(f"This is a state of {state.model_class}, not of {self.model_class}.")
         return weights.load(self, state, [*self.run.reinit, *reinit])

@@ -1,4 +1,4 @@
-"""What a face model is trained towards: targets, their masks, and the terms that compare with them."""
+"""What a face model is trained towards: targets, masks, and the terms that compare with them."""
 
 from __future__ import annotations
 

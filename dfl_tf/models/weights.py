@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dfl_tf.errors import ModelFileError, UsageError
+from dfl_tf.formats.model_state import ModelState
 from dfl_tf.options import to_legacy
 
 if TYPE_CHECKING:
-    from dfl_tf.formats.model_state import ModelState
     from dfl_tf.models.base import FaceModel
 
 _NAMED = 6  # how many tensors of one kind of fault are named
@@ -27,8 +27,6 @@ def legacy_key(variable: Any) -> str:
 
 def state_of(model: FaceModel) -> ModelState:
     """Return the state of a model; float32 whatever precision it trains in."""
-    from dfl_tf.formats.model_state import ModelState
-
     tensors: dict[str, dict[str, Any]] = {}
     for part, network in model.networks.items():
         tensors[part] = {legacy_key(v): _stored(v) for v in network.weights}

@@ -56,7 +56,7 @@ def _blur_row(sigma: float) -> npt.NDArray[np.float64]:
 
 @functools.lru_cache
 def _blur_band(sigma: float, size: int) -> npt.NDArray[np.float32]:
-    """Return the symmetric (size, size) matrix that blurs one axis, the zeros beyond the border built in."""
+    """Return the symmetric (size, size) matrix that blurs one axis between zeros."""
     row = _blur_row(sigma)
     offset = np.arange(size)[None, :] - np.arange(size)[:, None] + len(row) // 2
     inside = (offset >= 0) & (offset < len(row))

@@ -89,6 +89,7 @@ class SAEHD(FaceModel):
             true_face_power=self._true_face_power() if true_face else 0.0,
             total_variation_axes=self.run.total_variation_axes,
         )
+        self.objective = objective
         self._add_optimizer("src_dst_opt", generator, **common)
         # The legacy program does not train inter_AB without random warp.
         frozen = self.archi.flavor == "liae" and not options.random_warp

@@ -112,4 +112,5 @@ class Wiring:
 def _decode_together(decoder: Any, codes: Sequence[tf.Tensor]) -> list[Picture]:
     image, mask = decoder(codes[0] if len(codes) == 1 else tf.concat(codes, axis=0))
     count = len(codes)
-    return [Picture(*pair) for pair in zip(tf.split(image, count), tf.split(mask, count))]
+    pairs = zip(tf.split(image, count), tf.split(mask, count), strict=True)
+    return [Picture(*pair) for pair in pairs]

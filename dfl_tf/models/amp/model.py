@@ -1,0 +1,127 @@
+"""AMP as a FaceModel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import tensorflow as tf
+
+from dfl_tf.data.spec import Batch, SampleSpec
+from dfl_tf.models import infer
+from dfl_tf.models.amp import networks, preview
+from dfl_tf.models.amp.objective import Objective
+from dfl_tf.models.base import FaceModel, Phase, Preview, SwapOutput
+from dfl_tf.models.discriminators import UNetPatchDiscriminator, check_patch_size
+from dfl_tf.models.sample_specs import face_swap_specs
+
+if TYPE_CHECKING:
+    from dfl_tf.formats.model_state import ModelState
+
+
+class AMP(FaceModel):
+    """The model whose likeness can be dialed between dst and src; see `FaceModel`.
+
+    Attributes
+    ----------
+    inject_mixing : iterator of arrays (n, inter_dims) or None
+        Channel mixings to use in place of drawn ones, in the order of the phases (for tests).
+
+    Notes
+    -----
+    Kept for compatibility: the two inters are not trained unless `train_inters` asks for it.
+
+    References
+    ----------
+    models.md 3, training.md 5
+    """
+
+    model_class: ClassVar[str] = "AMP"
+    optional_parts: ClassVar[tuple[str, ...]] = ("GAN",)
+    scopes_without_slots: ClassVar[tuple[str, ...]] = ("inter_src", "inter_dst")
+
+    inject_mixing: Iterator[Any] | None = None
+
+    def _build_networks(self) -> None:
+        options = self.options
+        self.networks = networks.build(
+            self._network,
+            options.resolution,
+            e=options.e_dims,
+            ae=options.ae_dims,
+            inter=options.inter_dims,
+            d=options.d_dims,
+            dm=options.d_mask_dims,
+        )
+        self.wiring = networks.Wiring(dict(self.networks), options.inter_dims)
+        if self.training and self.effective.gan_power:
+            check_patch_size(options.gan_patch_size, options.resolution)
+            self.networks["GAN"] = self._network(
+                UNetPatchDiscriminator, options.gan_patch_size, options.gan_dims, scope="GAN"
+            )
+
+    def _build_phases(self) -> None:
+        options = self.effective
+        common = {
+            "adabelief": True,
+            # The legacy program draws AMP's masks where the weights are, "cpu" or not.
+            "lr_dropout": "n" if options.lr_dropout == "n" else "y",
+            "clipgrad": options.clipgrad,
+        }
+        objective = Objective(self.wiring, options, self.networks.get("GAN"))
+        trained = networks.PARTS if options.train_inters else ("encoder", "decoder")
+        self._add_optimizer("src_dst_opt", trained, **common)
+        self.phases.append(Phase("src_dst_opt", self.weights_of(trained), objective.generator))
+        if "GAN" in self.networks:
+            self._add_optimizer("GAN_opt", ["GAN"], **common)
+            variables = self.weights_of(["GAN"])
+            self.phases.append(Phase("GAN_opt", variables, objective.discriminate_images))
+
+    def draws(self, phase: Phase, samples: int) -> list[tf.Tensor]:
+        """Return the channel mixing of a phase: (samples, inter_dims) of 0 and 1."""
+        if self.inject_mixing is not None:
+            return [tf.cast(next(self.inject_mixing), self.dtype)]
+        number = self.phases.index(phase)
+        return [self._mixing(samples, number, self.optimizers[phase.optimizer].iterations)]
+
+    def _mixing(self, samples: int, number: int, counter: Any) -> tf.Tensor:
+        """Put exactly ``int(inter_dims * morph_factor)`` ones in random places of each row.
+
+        The places are a pure function of (seed, number, counter).
+        """
+        dims = self.options.inter_dims
+        count = int(dims * self.options.morph_factor)
+        seed = tf.stack([(self.seed + number * 7919) % 2**31, tf.cast(counter, tf.int32)])
+        draw = tf.random.stateless_uniform((samples, dims), seed)
+        rank = tf.argsort(tf.argsort(draw, axis=-1), axis=-1)
+        return tf.cast(rank < count, self.dtype)
+
+    def sample_specs(self) -> tuple[SampleSpec, ...]:
+        """Return the specs of src and dst batches."""
+        return face_swap_specs(self.effective)
+
+    def preview(self, *batches: Batch) -> list[Preview]:
+        """Draw `AMP morph 1.0`, `AMP morph list` and `AMP morph list masked` of sample 0."""
+        return preview.draw(self, *batches)
+
+    def view(self, src: tf.Tensor, dst: tf.Tensor, *morphs: float) -> Any:
+        """Return (image, mask) of src to src, dst to dst, and dst at each morph value."""
+        mixing = self._mixing(int(src.shape[0]), len(self.phases), self.iteration)
+        values = [tf.constant(morph, tf.float32) for morph in morphs]
+        return self._predict("view", self.wiring.view, src, dst, mixing, *values)
+
+    def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
+        """Return dst morphed towards src; without `morph` all src."""
+        value = tf.constant(1.0, tf.float32) if morph is None else morph
+        swap, dst = self.wiring.swap(face, value)
+        return SwapOutput(swap.image, swap.mask, dst.mask)
+
+    def options_from(self, state: ModelState) -> dict[str, object]:
+        """Return dims and resolution as the tensors of a state show them."""
+        return infer.amp(state.tensors)
+
+    def parts_to_reset(self, state: ModelState) -> dict[str, str]:
+        """Name the GAN if it was changed."""
+        if infer.gan_changed(state.options, self.options):
+            return {"GAN": "gan_patch_size or gan_dims was changed"}
+        return {}

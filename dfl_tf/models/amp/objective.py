@@ -1,0 +1,81 @@
+"""The objectives of AMP: generator and GAN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from dfl_tf.models.amp.networks import Wiring
+from dfl_tf.models.targets import Target, prepare, reconstruction_loss
+from dfl_tf.nn.losses import discriminator_loss, total_variation_mse
+
+Losses = dict[str, tf.Tensor]
+_AXES = "ch"  # what the legacy program has always summed over here (training.md 1.4)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """All terms of a training step.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    options : AMPOptions
+    gan : Network or None
+
+    Notes
+    -----
+    The objectives take the batches as one flat sequence: warped image, target, mask and eyes-mouth
+    mask of src, the same of dst, and the channel mixing of this phase.
+
+    References
+    ----------
+    training.md 5
+    """
+
+    wiring: Wiring
+    options: Any
+    gan: Any = None
+
+    def generator(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, Losses]:
+        """Return the generator's objective and the reported losses, each (n,)."""
+        src, dst = self._target(inputs[:4]), self._target(inputs[4:8])
+        src_code, dst_code, _ = self.wiring.codes(inputs[0], inputs[4], inputs[8])
+        src_src, dst_dst = self.wiring.decode(src_code, dst_code)
+        src_loss = reconstruction_loss(src, *src_src, both_windows=True)
+        dst_loss = reconstruction_loss(dst, *dst_dst, both_windows=True)
+        objective = src_loss + dst_loss
+        objective += 0.1 * dst.background_difference(dst_dst.image)
+        objective += 1e-6 * total_variation_mse(dst_dst.image * (1.0 - dst.soft), _AXES)
+        if self.gan is not None:
+            judged = (src.within(src_src.image), dst.within(dst_dst.image))
+            adversarial = tf.zeros((), objective.dtype)
+            for logits in self.gan(tf.concat(judged, axis=0)):
+                for half in tf.split(logits, 2):
+                    adversarial += discriminator_loss(1.0, half)
+            objective += self.options.gan_power * adversarial
+            objective += 1e-6 * total_variation_mse(src_src.image, _AXES)
+            objective += 0.02 * src.background_difference(src_src.image)
+        return objective, {"src": src_loss, "dst": dst_loss}
+
+    def discriminate_images(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, Losses]:
+        """Return the GAN's objective, (n,): targets are 1, reconstructions 0; mean of 8 terms."""
+        src, dst = self._target(inputs[:4]), self._target(inputs[4:8])
+        src_code, dst_code, _ = self.wiring.codes(inputs[0], inputs[4], inputs[8])
+        src_src, dst_dst = self.wiring.decode(src_code, dst_code)
+        true = [src.within(src.image), dst.within(dst.image)]
+        fake = [
+            tf.stop_gradient(src.within(src_src.image)),
+            tf.stop_gradient(dst.within(dst_dst.image)),
+        ]
+        loss = tf.zeros((), true[0].dtype)
+        for logits in self.gan(tf.concat(true + fake, axis=0)):
+            for label, part in zip((1.0, 1.0, 0.0, 0.0), tf.split(logits, 4), strict=True):
+                loss += discriminator_loss(label, part)
+        return loss / 8.0, {}
+
+    def _target(self, inputs: Sequence[tf.Tensor]) -> Target:
+        return prepare(*inputs[1:4], blur_out_mask=self.options.blur_out_mask, masked=True)

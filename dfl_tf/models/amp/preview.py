@@ -1,0 +1,42 @@
+"""The preview pictures of AMP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf.models.base import Preview
+
+if TYPE_CHECKING:
+    from dfl_tf.data.spec import Batch
+
+Array = npt.NDArray[np.float32]
+MORPHS = (0.25, 0.5, 0.65, 0.75, 1.0)
+
+
+def draw(model: Any, src: Batch, dst: Batch) -> list[Preview]:
+    """Show the first sample: its reconstructions, and dst at five morph values.
+
+    References
+    ----------
+    workspace.md 7.3
+    """
+    s, d = (np.clip(batch[1][:1], 0, 1) for batch in (src, dst))
+    pictures = model.view(*model.inputs((s, d)), *MORPHS)
+    images, masks = (
+        [np.clip(np.asarray(picture[i][0], np.float32), 0, 1) for picture in pictures]
+        for i in (0, 1)
+    )
+    (ss, dd, *morphed), (_, dst_mask, *swap_masks) = images, masks
+    masked = [image * dst_mask * mask for image, mask in zip(morphed, swap_masks, strict=True)]
+    return [
+        Preview("AMP morph 1.0", _rows([s[0], d[0], dd * dst_mask], [ss, dd, morphed[-1]])),
+        Preview("AMP morph list", _rows([dd, *morphed[:2]], morphed[2:])),
+        Preview("AMP morph list masked", _rows([dd, *masked[:2]], masked[2:])),
+    ]
+
+
+def _rows(*rows: list[Array]) -> Array:
+    return np.concatenate([np.concatenate(row, axis=1) for row in rows]).astype(np.float32)

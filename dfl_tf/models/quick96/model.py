@@ -1,0 +1,121 @@
+"""Quick96 as a FaceModel: a df-ud SAEHD of fixed size with losses of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import tensorflow as tf
+
+from dfl_tf.data.spec import Batch, OutputSpec, SampleSpec
+from dfl_tf.face import FaceType
+from dfl_tf.models import infer
+from dfl_tf.models.base import FaceModel, Losses, Phase, Preview, SwapOutput
+from dfl_tf.models.df_liae import Archi
+from dfl_tf.models.saehd import networks, preview
+from dfl_tf.models.targets import Target, reconstruction_loss
+from dfl_tf.nn.losses import gaussian_blur
+
+if TYPE_CHECKING:
+    from dfl_tf.formats.model_state import ModelState
+
+_ARCHI = Archi("df", u=True, d=True)
+_REUSE_EVERY = 3
+_MASK_BLUR = 3
+
+
+class Quick96(FaceModel):
+    """The fixed 96 pixel model for a first try; see `FaceModel` for the parameters.
+
+    Notes
+    -----
+    Kept for compatibility: every third iteration takes the previous batch again, with its targets
+    as network inputs (training.md 6). `draws_batch` says when a new batch is not needed.
+
+    References
+    ----------
+    models.md 2.8, training.md 6
+    """
+
+    model_class: ClassVar[str] = "Quick96"
+    _previous: tuple[Batch, ...] = ()
+
+    def _build_networks(self) -> None:
+        self.networks = networks.build(
+            self._network, _ARCHI, self.options.resolution, e=64, ae=128, d=64, dm=16
+        )
+        self.wiring = networks.Wiring(_ARCHI, dict(self.networks))
+
+    def _build_phases(self) -> None:
+        self._add_optimizer(
+            "src_dst_opt",
+            tuple(self.networks),
+            adabelief=False,
+            learning_rate=2e-4,
+            lr_dropout="y",
+            lr_cos=0,
+        )
+        variables = self.weights_of(tuple(self.networks))
+        self.phases.append(Phase("src_dst_opt", variables, self._objective))
+
+    def _objective(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, Losses]:
+        half = len(inputs) // 2
+        src, dst = inputs[:half], inputs[half:]
+        src_code, dst_code, _ = self.wiring.codes(src[0], dst[0])
+        src_src, dst_dst = self.wiring.decode([src_code], [dst_code])
+        losses = {
+            name: reconstruction_loss(_target(*batch[1:3]), *picture, both_windows=False)
+            for name, batch, picture in (("src", src, src_src), ("dst", dst, dst_dst))
+        }
+        return losses["src"] + losses["dst"], losses
+
+    @property
+    def draws_batch(self) -> bool:
+        """Whether the next `train_step` uses the batches that it is given."""
+        return not (self._previous and self.iteration % _REUSE_EVERY == 0)
+
+    def train_step(self, *batches: Batch) -> Losses:
+        """Move the weights once; see `FaceModel.train_step`.
+
+        When `draws_batch` is false, the batches may be left out.
+        """
+        if self.draws_batch:
+            self._previous = batches
+        else:
+            batches = tuple((batch[1], *batch[1:]) for batch in self._previous)
+        return super().train_step(*batches)
+
+    def sample_specs(self) -> tuple[SampleSpec, ...]:
+        """Return the specs of src and dst batches (data.md 4.4)."""
+        outputs = (OutputSpec(warp=True), OutputSpec(), OutputSpec(kind="mask", channels="g"))
+        spec = SampleSpec(
+            resolution=self.options.resolution,
+            face_type=FaceType.from_name(self.options.face_type),
+            outputs=outputs,
+            scale_range=(-0.05, 0.05),
+        )
+        return spec, spec
+
+    def preview(self, *batches: Batch) -> list[Preview]:
+        """Draw `Quick96` and `Quick96 masked`."""
+        return preview.draw(self, *batches, masked_by_both=True)
+
+    def view(self, src: tf.Tensor, dst: tf.Tensor) -> Any:
+        """Return (image, mask) of src to src, dst to dst and dst as src."""
+        return self._predict("view", self.wiring.view, src, dst)
+
+    def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
+        """Return the src face on dst; `morph` plays no part."""
+        swap_code, dst_code = self.wiring.swap_code(face)
+        swap, dst = self.wiring.decode([swap_code], [dst_code])
+        return SwapOutput(swap.image, swap.mask, dst.mask)
+
+    def options_from(self, state: ModelState) -> dict[str, object]:
+        """Return the resolution that the tensors of a state show."""
+        found = infer.saehd(state.tensors, str(_ARCHI))
+        return {key: value for key, value in found.items() if key == "resolution"}
+
+
+def _target(image: tf.Tensor, mask: tf.Tensor) -> Target:
+    """Kept for compatibility: the blurred mask is neither cut nor doubled."""
+    return Target(image, mask, gaussian_blur(mask, _MASK_BLUR), None, True)

@@ -1,0 +1,127 @@
+"""XSeg as a FaceModel: its previews and its two ways of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from dfl_tf.data.spec import Batch, OutputSpec, SampleSpec, XSegSpec
+from dfl_tf.errors import UsageError
+from dfl_tf.face import FaceType
+from dfl_tf.models.base import FaceModel, Losses, Phase, Preview, SwapOutput
+from dfl_tf.models.targets import window_sizes
+from dfl_tf.models.xseg import preview
+from dfl_tf.models.xseg.networks import XSegNetwork
+from dfl_tf.nn.losses import mean_dssim, mean_hwc
+
+if TYPE_CHECKING:
+    from dfl_tf.formats.model_state import ModelState
+
+_PART = "XSeg_256"
+_SMALLEST = 0.1
+
+
+class XSeg(FaceModel):
+    """The model that masks faces; see `FaceModel` for the parameters.
+
+    A batch is (images, masks); while pretraining (warped images, their gray versions).
+
+    References
+    ----------
+    models.md 4, training.md 7
+    """
+
+    model_class: ClassVar[str] = "XSeg"
+    loss_names: ClassVar[tuple[str, ...]] = ("loss",)
+
+    def _build_networks(self) -> None:
+        self.networks = {_PART: self._network(XSegNetwork, scope="XSeg")}
+
+    def _build_phases(self) -> None:
+        self._add_optimizer(
+            f"{_PART}_opt",
+            [_PART],
+            adabelief=False,
+            learning_rate=1e-4,
+            lr_dropout="y",
+            lr_cos=0,
+            name="opt",
+        )
+        self.phases.append(Phase(f"{_PART}_opt", self.weights_of([_PART]), self._objective))
+
+    def _objective(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, Losses]:
+        image, target = inputs
+        logits = self._logits(image)
+        if self.options.pretrain:
+            got = tf.sigmoid(logits)
+            loss = mean_dssim(target, got, 5.0, window_sizes(self.options.resolution))
+            loss += mean_hwc(10.0 * tf.square(target - got))
+        else:
+            entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=logits)
+            loss = mean_hwc(entropy)
+        return loss, {"loss": loss}
+
+    def _logits(self, image: tf.Tensor) -> tf.Tensor:
+        return self.networks[_PART](image, without_skips=bool(self.options.pretrain))
+
+    def predict(self, image: tf.Tensor) -> tf.Tensor:
+        """Return what the network makes of images (n, 256, 256, 3): (n, 256, 256, 1) in (0, 1)."""
+        return self._predict("predict", lambda x: tf.sigmoid(self._logits(x)), image)
+
+    def mask(self, image: Any) -> npt.NDArray[np.float32]:
+        """Mask faces as for merging: `predict`, and what is below 0.1 is 0 (models.md 4)."""
+        probability = self.predict(tf.cast(tf.convert_to_tensor(image), self.dtype))
+        mask = np.clip(np.asarray(probability, np.float32), 0, 1)
+        mask[mask < _SMALLEST] = 0
+        return mask
+
+    def sample_specs(self) -> tuple[Any, ...]:
+        """Return the spec of the one batch: masked faces, or while pretraining gray targets."""
+        face_type = FaceType.from_name(self.options.face_type)
+        if not self.options.pretrain:
+            return (XSegSpec(resolution=self.options.resolution, face_type=face_type),)
+        outputs = (OutputSpec(warp=True), OutputSpec(warp=True, channels="g"))
+        return (
+            SampleSpec(
+                resolution=self.options.resolution,
+                face_type=face_type,
+                outputs=outputs,
+                random_flip=True,
+                scale_range=(-0.05, 0.05),
+            ),
+        )
+
+    def preview_spec(self) -> SampleSpec:
+        """Return the spec of the faces of src or dst that the preview shows (data.md 4.4)."""
+        return SampleSpec(
+            resolution=self.options.resolution,
+            face_type=FaceType.from_name(self.options.face_type),
+            outputs=(OutputSpec(transform=False, border_replicate=False),),
+        )
+
+    def preview(self, *batches: Batch) -> list[Preview]:
+        """Draw `XSeg training faces` and, if given, `XSeg src faces` and `XSeg dst faces`.
+
+        Parameters
+        ----------
+        *batches : tuple of ndarray
+            The training batch, then optionally one batch of `preview_spec` each of src and dst.
+        """
+        return preview.draw(self, *batches)
+
+    def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
+        """Refuse: XSeg swaps no faces.
+
+        Raises
+        ------
+        UsageError
+        """
+        raise UsageError("XSeg masks faces and swaps none. Use `mask`, or a SAEHD or AMP model.")
+
+    def parts_to_reset(self, state: ModelState) -> dict[str, str]:
+        """Nothing: weights and slots are kept when pretraining ends (training.md 7)."""
+        return {}

@@ -1,0 +1,52 @@
+"""The preview pictures of XSeg."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf.models.base import Preview
+from dfl_tf.models.saehd.preview import sheet
+
+if TYPE_CHECKING:
+    from dfl_tf.data.spec import Batch
+
+Array = npt.NDArray[np.float32]
+
+
+def draw(model: Any, training: Batch, *faces: Batch) -> list[Preview]:
+    """Show faces with their true and their predicted masks.
+
+    References
+    ----------
+    workspace.md 7.3
+    """
+    count = min(4, int(model.options.batch_size), 800 // model.options.resolution)
+    image, target = (np.clip(x[:count], 0, 1) for x in training)
+    predicted = _predict(model, image)
+    columns = [image, predicted]
+    if not model.options.pretrain:
+        columns = [overlay(image, target), predicted, overlay(image, predicted)]
+    previews = [Preview("XSeg training faces", sheet(columns))]
+    if model.options.pretrain:
+        return previews
+    for side, batch in zip(("src", "dst"), faces, strict=False):
+        image = np.clip(batch[0][:count], 0, 1)
+        predicted = _predict(model, image)
+        columns = [image, predicted, overlay(image, predicted)]
+        previews.append(Preview(f"XSeg {side} faces", sheet(columns)))
+    return previews
+
+
+def overlay(image: Array, mask: Array) -> Array:
+    """Tint green what lies outside the mask."""
+    green = np.array([0, 1, 0], np.float32)
+    outside = 1 - mask
+    return image * mask + 0.5 * image * outside + 0.5 * green * outside
+
+
+def _predict(model: Any, image: Array) -> Array:
+    (given,) = model.inputs((image,))
+    return np.clip(np.asarray(model.predict(given), np.float32), 0, 1)

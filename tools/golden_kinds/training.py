@@ -1,0 +1,33 @@
+"""Golden training runs and their units: losses, gradients, weights and slots after each step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from golden_kinds import training_units
+from golden_kinds.check import Check
+
+
+def cases(folder: Path) -> list[str]:
+    """Every file but the inputs."""
+    return sorted(p.stem for p in folder.glob("*.npz") if p.name != "inputs64.npz")
+
+
+def run(folder: Path, case: str) -> list[Check]:
+    """Run one file by what is in it."""
+    with np.load(folder / f"{case}.npz") as golden:
+        data = dict(golden)
+    inputs = _inputs(folder)
+    if "meta_json" in data:
+        from golden_kinds.training_runs import compare_run
+
+        return compare_run(data, json.loads(str(data["meta_json"])), inputs)
+    return training_units.compare(data, inputs)
+
+
+def _inputs(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / "inputs64.npz") as stored:
+        return {key: np.float32(stored[key]) / np.float32(255) for key in stored.files}

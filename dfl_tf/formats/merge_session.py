@@ -78,7 +78,7 @@ def read_merge_session(path: Path) -> MergeSession:
     LegacyFormatError
         It is damaged or has not the form of a session.
     """
-    stored = load_file(path, more=_TOKENS)
+    stored = load_file(path, more=SESSION_TOKENS)
     try:
         frames = [_frame(record) for record in stored["frames"]]
         remaining = _indices(stored["frames_idxs"], len(frames))
@@ -157,7 +157,7 @@ class _PathClass:
 
 
 _PROCESSOR_CLASS = _Class("InteractiveMergerSubprocessor", nested=_Class("Frame"))
-_TOKENS: dict[tuple[str, str], Any] = {
+SESSION_TOKENS: dict[tuple[str, str], Any] = {
     _PROCESSOR: _PROCESSOR_CLASS,
     (_PROCESSOR[0], "InteractiveMergerSubprocessor.Frame"): _PROCESSOR_CLASS.nested,
     ("builtins", "getattr"): _GetAttribute(),

@@ -79,6 +79,20 @@ def load(path: Path) -> dict[str, Any]:
         Damaged or truncated: sizes, offsets and shapes are checked against the file before
         anything is copied.
     """
+    return _read(path, _parse)
+
+
+def check(path: Path) -> None:
+    """Check header, sizes and offsets of a file without copying an array.
+
+    Raises
+    ------
+    ModelFileError
+    """
+    _read(path, _entries)
+
+
+def _read(path: Path, parse: Callable[[mmap.mmap], Any]) -> Any:
     try:
         with path.open("rb") as file:
             if path.stat().st_size < 8:
@@ -88,13 +102,25 @@ def load(path: Path) -> dict[str, Any]:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror}).") from None
     with data:
         try:
-            return _parse(data)
+            return parse(data)
         except (ValueError, TypeError, KeyError, RecursionError, MemoryError) as error:
             reason = str(error)[:160] or type(error).__name__
             raise ModelFileError(f"{path}: damaged safetensors file ({reason}).") from None
 
 
 def _parse(data: mmap.mmap) -> dict[str, Any]:
+    tensors: dict[str, Any] = {}
+    for key, dtype, shape, begin, end in _entries(data):
+        raw = bytearray(data[begin:end])
+        if dtype.kind == "b" and raw.strip(b"\0\1"):
+            raise ValueError(f"{key}: a bool array holds other values than 0 and 1")
+        array = np.frombuffer(raw, dtype).reshape(shape)
+        tensors[key] = array[()] if not shape else array
+    return tensors
+
+
+def _entries(data: mmap.mmap) -> list[tuple[str, np.dtype[Any], list[int], int, int]]:
+    """Key, dtype, shape and absolute place of each tensor, all checked against the file."""
     (length,) = struct.unpack("<Q", data[:8])
     if length > min(_MAX_HEADER, len(data) - 8):
         raise ValueError(f"declares a header of {length} bytes, {len(data) - 8} follow")
@@ -103,11 +129,10 @@ def _parse(data: mmap.mmap) -> dict[str, Any]:
         raise ValueError("its header is no JSON object")
     header.pop("__metadata__", None)
     start = 8 + length
-    tensors: dict[str, Any] = {}
     position = 0
-    for key, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"][0]):
-        dtype = _DTYPES[entry["dtype"]]
-        shape = entry["shape"]
+    entries = []
+    for key, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        dtype, shape = _DTYPES[entry["dtype"]], entry["shape"]
         if not isinstance(shape, list) or len(shape) > 16:
             raise ValueError(f"{key}: no shape")
         if any(type(n) is not int or not 0 <= n <= 2**48 for n in shape):
@@ -116,15 +141,11 @@ def _parse(data: mmap.mmap) -> dict[str, Any]:
         needed = math.prod(shape) * dtype.itemsize
         if begin != position or end - begin != needed or start + end > len(data):
             raise ValueError(f"{key}: shape {shape} does not fit bytes {begin} to {end}")
-        raw = data[start + begin : start + end]
-        if dtype.kind == "b" and raw.strip(b"\0\1"):
-            raise ValueError(f"{key}: a bool array holds other values than 0 and 1")
-        array = np.frombuffer(bytearray(raw), dtype).reshape(shape)
-        tensors[key] = array[()] if not shape else array
+        entries.append((key, dtype, shape, start + begin, start + end))
         position = end
     if start + position != len(data):
         raise ValueError(f"{len(data) - start - position} bytes belong to no tensor")
-    return tensors
+    return entries
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

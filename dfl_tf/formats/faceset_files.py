@@ -1,0 +1,240 @@
+"""Whole facesets on disk: pack a folder, unpack a pak, look through either.
+
+References: data.md 2.1 to 2.4.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from dfl_tf.errors import DflTfError, FacesetError
+from dfl_tf.formats import atomic
+from dfl_tf.formats.dfljpg import FaceMetadata, read_metadata
+from dfl_tf.formats.faceset_pak import PAK_NAME, read_pak, write_pak
+from dfl_tf.formats.metadata_file import FolderReport, Progress, face_files
+
+
+@dataclass
+class FacesetReport:
+    """What a faceset holds.
+
+    Attributes
+    ----------
+    source : str
+        The pak or the folder.
+    faces : int
+    face_types, sizes : Counter
+    with_mask, with_polygons : int
+    persons : Counter
+    skipped : list of (str, str)
+        Files that are no faces, and why.
+    faults : list of (str, str)
+        Faces that are there but damaged (only looked for by `verify`).
+    """
+
+    source: str
+    faces: int = 0
+    face_types: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[str] = field(default_factory=Counter)
+    persons: Counter[str] = field(default_factory=Counter)
+    with_mask: int = 0
+    with_polygons: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+
+    def count(self, metadata: FaceMetadata, person: str | None) -> None:
+        """Add one face."""
+        self.faces += 1
+        self.face_types[metadata.face_type] += 1
+        self.sizes["x".join(map(str, metadata.shape[:2]))] += 1
+        self.with_mask += metadata.xseg_mask_bytes is not None
+        self.with_polygons += bool(metadata.seg_ie_polys)
+        if person is not None:
+            self.persons[person] += 1
+
+
+def pak_of(path: Path) -> Path | None:
+    """The pak that `path` is or holds."""
+    pak = path / PAK_NAME if path.is_dir() else path
+    return pak if pak.suffix == ".pak" and pak.is_file() else None
+
+
+def examine(path: Path, *, verify: bool = False, progress: Progress | None = None) -> FacesetReport:
+    """Look through a folder of faces or a pak.
+
+    Parameters
+    ----------
+    verify : bool
+        Decode every image and mask too, and of a pak compare the list with the images in it.
+
+    Raises
+    ------
+    FacesetError
+        Nothing readable is there.
+    """
+    pak = pak_of(path)
+    if pak is not None:
+        return _examine_pak(pak, verify, progress)
+    report = FacesetReport(str(path))
+    files = list(_files_by_person(path))
+    for number, (person, file) in enumerate(files, 1):
+        _examine_file(report, person, file, verify)
+        if progress is not None:
+            progress(number, len(files))
+    return report
+
+
+def _examine_file(report: FacesetReport, person: str | None, file: Path, verify: bool) -> None:
+    name = f"{person}/{file.name}" if person else file.name
+    try:
+        metadata = read_metadata(file)
+    except DflTfError as error:
+        report.skipped.append((name, str(error)))
+        return
+    if metadata is None:
+        report.skipped.append((name, "not a DFL image"))
+        return
+    report.count(metadata, person)
+    if verify:
+        report.faults += [(name, fault) for fault in _faults(file.read_bytes(), metadata)]
+
+
+def _examine_pak(pak: Path, verify: bool, progress: Progress | None) -> FacesetReport:
+    report = FacesetReport(str(pak))
+    faceset = read_pak(pak)
+    for index, entry in enumerate(faceset.entries):
+        report.count(entry.metadata, entry.person_name)
+        if verify:
+            faults = _faults(faceset.jpeg(index), entry.metadata)
+            report.faults += [(entry.filename, fault) for fault in faults]
+        if progress is not None:
+            progress(index + 1, len(faceset))
+    return report
+
+
+def _faults(jpeg: bytes, metadata: FaceMetadata) -> list[str]:
+    faults = []
+    try:
+        inside = read_metadata(jpeg)
+        if inside is not None and inside.shape != metadata.shape:
+            faults.append(f"its image is {inside.shape[:2]}, the list says {metadata.shape[:2]}")
+        metadata.mask()
+    except DflTfError as error:
+        faults.append(str(error))
+    try:
+        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
+    if image is None:
+        faults.append("the image cannot be decoded")
+    return faults
+
+
+def person_folders(folder: Path) -> list[Path]:
+    """The sub-folders of a faceset of persons, sorted by name; hidden ones are none."""
+    try:
+        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    except OSError as error:
+        raise FacesetError(f"{folder}: cannot be read ({error.strerror}).") from None
+
+
+def _files_by_person(
+    folder: Path, persons: bool | None = None
+) -> Iterator[tuple[str | None, Path]]:
+    """Faces with their person; persons=None decides by whether faces lie in `folder` itself."""
+    loose = face_files(folder)
+    if not persons and (persons is False or loose):
+        yield from ((None, file) for file in loose)
+        return
+    for person in person_folders(folder):
+        yield from ((person.name, file) for file in face_files(person))
+
+
+def pack_folder(
+    folder: Path, *, persons: bool | None = None, progress: Progress | None = None
+) -> tuple[FolderReport, list[Path]]:
+    """Pack the faces of `folder` into `<folder>/faceset.pak`.
+
+    Parameters
+    ----------
+    persons : bool, optional
+        Whether each sub-folder is one person; default: yes if no face lies in `folder` itself.
+
+    Returns
+    -------
+    (FolderReport, list of Path)
+        What was packed and skipped, and the packed originals.
+
+    Raises
+    ------
+    FacesetError
+        There is a pak already, or no face.
+    """
+    pak = folder / PAK_NAME
+    if pak.exists():
+        raise FacesetError(f"{pak}: is there already; unpack or remove it first.")
+    report = FolderReport()
+    listed: list[tuple[str, str | None, FaceMetadata, Path | bytes]] = []
+    originals: list[Path] = []
+    files = list(_files_by_person(folder, persons))
+    for number, (person, file) in enumerate(files, 1):
+        try:
+            metadata = read_metadata(file)
+        except DflTfError as error:
+            report.skipped.append((file.name, str(error)))
+            continue
+        if metadata is None:
+            report.skipped.append((file.name, "not a DFL image"))
+            continue
+        listed.append((file.name, person, metadata, file))
+        originals.append(file)
+        report.done.append(f"{person}/{file.name}" if person else file.name)
+        if progress is not None:
+            progress(number, len(files))
+    if not listed:
+        raise FacesetError(f"{folder}: no face with metadata is here; nothing was packed.")
+    write_pak(pak, listed)
+    return report, originals
+
+
+def unpack_folder(folder: Path, *, progress: Progress | None = None) -> FolderReport:
+    """Write every image of `<folder>/faceset.pak` back beside it, verbatim; the pak stays.
+
+    Raises
+    ------
+    FacesetError
+        There is no pak, or an image of another content has its name (nothing is written then).
+    """
+    pak = pak_of(folder)
+    if pak is None:
+        raise FacesetError(f"{folder / PAK_NAME}: there is no such file.")
+    faceset = read_pak(pak)
+    root = pak.parent
+    targets = [root / (entry.person_name or "") / entry.filename for entry in faceset.entries]
+    doubles = [str(path) for path, count in Counter(targets).items() if count > 1]
+    taken = [
+        str(path)
+        for index, path in enumerate(targets)
+        if path.exists() and path.read_bytes() != faceset.jpeg(index)
+    ]
+    if doubles or taken:
+        listed = ", ".join((doubles + taken)[:5])
+        raise FacesetError(
+            f"{pak}: other images are in the way or a name stands twice: {listed}. "
+            "Nothing was unpacked."
+        )
+    report = FolderReport()
+    for index, path in enumerate(targets):
+        with atomic.naming_the_fault(path.parent):
+            path.parent.mkdir(exist_ok=True)
+        atomic.write_file(path, faceset.jpeg(index))
+        report.done.append(str(path.relative_to(root)))
+        if progress is not None:
+            progress(index + 1, len(targets))
+    return report

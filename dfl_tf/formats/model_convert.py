@@ -1,0 +1,220 @@
+"""Conversion of a model to the other format, with a proof; renaming; restoring a backup.
+
+References: design decisions 1, 7; models.md 5; workspace.md 3.1, 6.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dfl_tf.errors import ModelFileError, UsageError
+from dfl_tf.formats import atomic, model_legacy, model_native
+from dfl_tf.formats.manifest import Manifest, read_manifest
+from dfl_tf.formats.model_files import (
+    ModelFormat,
+    ModelLock,
+    detect_format,
+    find_models,
+    model_files,
+    native_folder,
+    prefix_of,
+)
+from dfl_tf.formats.model_report import diff_states, state_checksums
+from dfl_tf.formats.model_state import ModelState, read_model, write_model
+
+Proof = Callable[[ModelState, ModelState], dict[str, Any]]
+"""A further proof on source and result, e.g. of their outputs; its "passed" decides."""
+
+
+def convert(
+    source: Path,
+    target: Path,
+    name: str,
+    model_class: str,
+    *,
+    to: ModelFormat,
+    proof: Proof | None = None,
+) -> dict[str, Any]:
+    """Write a model in the other format, read it back and compare everything.
+
+    Parameters
+    ----------
+    source, target : Path
+        Model folders; may be the same.
+    proof : callable, optional
+        Compares what the two states compute.
+
+    Returns
+    -------
+    dict
+        JSON-able: "passed", "tensors" (part to key to SHA-256 on both sides), "differences",
+        "proof". Also stored as `<prefix>_conversion.json` in `target`.
+
+    Raises
+    ------
+    ModelFileError
+        The source is not whole, or a model of that name is in `target` already.
+    """
+    prefix = prefix_of(name, model_class)
+    there = {m.format for m in find_models(target, model_class) if m.name in (name, prefix)}
+    if to in there or (there and target.resolve() != source.resolve()):
+        raise ModelFileError(
+            f"{target}: has a model {prefix} already. Convert into another folder, or rename it."
+        )
+    other: ModelFormat = "legacy" if to == "native" else "native"
+    read_as = other if there else None
+    state = read_model(source, name, model_class, format=read_as)
+    summary = source / f"{prefix}_summary.txt"
+    text = summary.read_text("utf-8", "replace") if summary.is_file() else None
+    with ModelLock(target, name, model_class):
+        write_model(target, name, state, format=to, summary=text)
+    result = read_model(target, name, model_class, format=to)
+    before, after = state_checksums(state), state_checksums(result)
+    differences = diff_states(state, result)
+    found: dict[str, Any] = {
+        "passed": bool(differences["same"] and before == after),
+        "model": prefix,
+        "to": to,
+        "iteration": state.iteration,
+        "tensors": {
+            part: {key: [digest, after.get(part, {}).get(key)] for key, digest in checksums.items()}
+            for part, checksums in before.items()
+        },
+        "differences": differences,
+        "notes": list(state.notes),
+    }
+    if proof is not None:
+        found["proof"] = proof(state, result)
+        found["passed"] = found["passed"] and bool(found["proof"].get("passed"))
+    encoded = json.dumps(found, indent=1, default=str).encode()
+    atomic.write_file(target / f"{prefix}_conversion.json", encoded)
+    return found
+
+
+def rename_model(directory: Path, old: str, new: str, model_class: str) -> list[str]:
+    """Give a model another name: its files, and the folders of its history and backups.
+
+    Only this class is touched. The new names are complete before the first old one goes, so an
+    interruption leaves one whole model at least.
+
+    Returns
+    -------
+    list of str
+        The new names.
+
+    Raises
+    ------
+    UsageError
+        XSeg (has no name), or the new name is taken.
+    """
+    if model_class == "XSeg":
+        raise UsageError("an XSeg model has no name of its own.")
+    before, after = prefix_of(old, model_class), prefix_of(new, model_class)
+    if detect_format(directory, new, model_class) is not None:
+        raise UsageError(f"{directory}: there is a model {after} already.")
+    kind = detect_format(directory, old, model_class)
+    if kind is None:
+        read_model(directory, old, model_class)  # says what is there instead
+    with ModelLock(directory, old, model_class), atomic.naming_the_fault(directory):
+        if kind == "native":
+            done = _rename_native(directory, old, new, model_class)
+        else:
+            done = _rename_legacy(directory, old, new, model_class)
+        for ending in ("_history", "_autobackups", "_model.dfm", "_summary.txt"):
+            if (directory / (before + ending)).exists():
+                os.rename(directory / (before + ending), directory / (after + ending))
+                done.append(after + ending)
+        atomic.sync_folder(directory)
+    return done
+
+
+def _rename_native(directory: Path, old: str, new: str, model_class: str) -> list[str]:
+    model_native.recover(directory, old, model_class)
+    folder = native_folder(directory, new, model_class)
+    os.rename(native_folder(directory, old, model_class), folder)
+    manifest = read_manifest(folder / "manifest.json")
+    if manifest is not None:
+        atomic.write_file(folder / "manifest.json", replace(manifest, name=new).to_bytes())
+    return [folder.name]
+
+
+def _rename_legacy(directory: Path, old: str, new: str, model_class: str) -> list[str]:
+    model_legacy.recover(directory, old, model_class)
+    state = read_model(directory, old, model_class, only=())
+    if any("damaged or mixed" in note for note in state.notes):
+        raise ModelFileError(f"{directory}: {'; '.join(state.notes)} Save it once before renaming.")
+    before, after = prefix_of(old, model_class), prefix_of(new, model_class)
+    manifest_path = directory / f"{before}.manifest.json"
+    files = [
+        path
+        for path in model_files(directory, old, model_class)
+        if path != manifest_path and not path.name.endswith("_summary.txt")
+    ]
+    renamed = {path: directory / (after + path.name.removeprefix(before)) for path in files}
+    manifest = _renamed_manifest(manifest_path, before, after, new)
+    if manifest is not None:
+        atomic.write_file(directory / f"{after}.manifest.json", manifest.to_bytes())
+    for path, target in renamed.items():  # data.dat comes last
+        _link_or_copy(path, target)
+    atomic.sync_folder(directory)
+    for path in [manifest_path, *reversed(files)]:
+        path.unlink(missing_ok=True)
+    previous = directory / f".{before}.previous"
+    if previous.exists():
+        # its file names are the old ones; the next save makes a new one
+        for path in previous.iterdir():
+            path.unlink()
+        previous.rmdir()
+    return [target.name for target in renamed.values()]
+
+
+def _renamed_manifest(path: Path, before: str, after: str, name: str) -> Manifest | None:
+    manifest = read_manifest(path)
+    if manifest is None:
+        return None
+    files = {after + f.removeprefix(before): entry for f, entry in manifest.files.items()}
+    return replace(manifest, name=name, files=files)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        data = source.read_bytes()
+        atomic.write_file(target, data)
+
+
+def backups(directory: Path, name: str, model_class: str) -> list[Path]:
+    """The backup folders of a model, the newest first."""
+    folder = directory / f"{prefix_of(name, model_class)}_autobackups"
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.is_dir() and p.name.isdigit())
+
+
+def restore_backup(
+    directory: Path, name: str, model_class: str, source: Path
+) -> tuple[ModelState, ModelFormat]:
+    """Bring a backup back as one transaction; what was there is kept as the previous set.
+
+    Raises
+    ------
+    ModelFileError
+        The backup holds no whole model of this class.
+    """
+    found = find_models(source, model_class)
+    if not found:
+        raise ModelFileError(f"{source}: holds no {model_class} model.")
+    backup = found[0]
+    state = read_model(source, backup.name, model_class)
+    kind = detect_format(directory, name, model_class) or backup.format
+    summary = source / f"{prefix_of(backup.name, model_class)}_summary.txt"
+    text = summary.read_text("utf-8", "replace") if summary.is_file() else None
+    with ModelLock(directory, name, model_class):
+        write_model(directory, name, state, format=kind, summary=text)
+    return state, kind

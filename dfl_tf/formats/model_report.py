@@ -1,0 +1,170 @@
+"""What a model is, in numbers, and how two models differ.
+
+References: models.md 5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dfl_tf.formats import atomic
+from dfl_tf.formats.model_files import detect_format, model_files
+from dfl_tf.formats.model_state import ModelState, read_model
+
+
+def tensor_sha256(value: Any) -> str:
+    """SHA-256 over dtype, shape and bytes of an array, so that equal means equal in all three."""
+    array = np.asarray(value)
+    little = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+    digest = hashlib.sha256(f"{array.dtype.name} {array.shape}\n".encode())
+    if little.size:
+        digest.update(little.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def state_checksums(state: ModelState) -> dict[str, dict[str, str]]:
+    """Part to key to `tensor_sha256`."""
+    return {
+        part: {key: tensor_sha256(value) for key, value in tensors.items()}
+        for part, tensors in state.tensors.items()
+    }
+
+
+def part_summary(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Number of tensors and parameters, bytes, dtypes, one checksum over all, and bad values."""
+    arrays = [np.asarray(value) for value in tensors.values()]
+    digest = hashlib.sha256()
+    for key, value in tensors.items():
+        digest.update(f"{key} {tensor_sha256(value)}\n".encode("utf-8", "surrogatepass"))
+    return {
+        "tensors": len(arrays),
+        "parameters": int(sum(array.size for array in arrays)),
+        "bytes": int(sum(array.nbytes for array in arrays)),
+        "dtypes": sorted({array.dtype.name for array in arrays}),
+        "not_finite": int(sum(_not_finite(array) for array in arrays)),
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _not_finite(array: np.ndarray[Any, Any]) -> int:
+    if array.dtype.kind != "f":
+        return 0
+    return int(array.size - np.count_nonzero(np.isfinite(array)))
+
+
+def report(directory: Path, name: str, model_class: str) -> tuple[ModelState, dict[str, Any]]:
+    """A model and what can be said about it as plain JSON-able values.
+
+    Raises
+    ------
+    ModelFileError
+        See `read_model`.
+    """
+    state = read_model(directory, name, model_class)
+    files = [
+        {"name": path.name, "bytes": path.stat().st_size, "sha256": atomic.sha256_of(path)}
+        for path in model_files(directory, name, model_class)
+    ]
+    history = state.loss_history
+    return state, {
+        "name": name if model_class != "XSeg" else "XSeg",
+        "class": model_class,
+        "format": detect_format(directory, name, model_class),
+        "iteration": state.iteration,
+        "options": state.options,
+        "parts": {part: part_summary(tensors) for part, tensors in state.tensors.items()},
+        "loss": {
+            "entries": len(history),
+            "last": history[-1] if history else [],
+            "mean_of_last_100": _mean(history[-100:]),
+        },
+        "extra": sorted(str(key) for key, value in state.extra.items() if value is not None),
+        "files": files,
+        "bytes": sum(file["bytes"] for file in files),
+        "run": state.run,
+        "notes": list(state.notes),
+    }
+
+
+def _mean(history: list[list[float]]) -> list[float]:
+    if not history:
+        return []
+    width = len(history[-1])
+    rows = [row for row in history if len(row) == width]
+    return [float(value) for value in np.mean(np.asarray(rows, np.float64), axis=0)]
+
+
+def diff_states(first: ModelState, second: ModelState) -> dict[str, Any]:
+    """How two models differ, as plain JSON-able values.
+
+    Returns
+    -------
+    dict
+        "same": bool; "iteration": both; "options": key to both values where they differ;
+        "loss_history", "extra": whether they are equal; "parts": part to what differs (missing
+        on one side; per tensor: shapes, dtypes, largest and mean difference).
+    """
+    options = {
+        key: [first.options.get(key), second.options.get(key)]
+        for key in [*first.options, *(k for k in second.options if k not in first.options)]
+        if not same_value(first.options.get(key), second.options.get(key))
+    }
+    parts: dict[str, Any] = {}
+    for part in [*first.tensors, *(p for p in second.tensors if p not in first.tensors)]:
+        if part not in first.tensors or part not in second.tensors:
+            parts[part] = {"only_in": "first" if part in first.tensors else "second"}
+            continue
+        found = _diff_tensors(first.tensors[part], second.tensors[part])
+        if found:
+            parts[part] = found
+    result = {
+        "class": [first.model_class, second.model_class],
+        "iteration": [first.iteration, second.iteration],
+        "options": options,
+        "loss_history_equal": same_value(first.loss_history, second.loss_history),
+        "extra_equal": same_value(first.extra, second.extra),
+        "parts": parts,
+    }
+    same = not options and not parts and result["loss_history_equal"] and result["extra_equal"]
+    same = same and first.iteration == second.iteration
+    return {"same": bool(same and first.model_class == second.model_class)} | result
+
+
+def _diff_tensors(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key in [*first, *(k for k in second if k not in first)]:
+        if key not in first or key not in second:
+            found[key] = {"only_in": "first" if key in first else "second"}
+            continue
+        a, b = np.asarray(first[key]), np.asarray(second[key])
+        if a.shape != b.shape or a.dtype != b.dtype:
+            found[key] = {
+                "shape": [list(a.shape), list(b.shape)],
+                "dtype": [a.dtype.name, b.dtype.name],
+            }
+        elif tensor_sha256(a) != tensor_sha256(b):
+            difference = np.abs(a.astype(np.float64) - b.astype(np.float64))
+            found[key] = {"max": float(difference.max()), "mean": float(difference.mean())}
+    return found
+
+
+def same_value(first: Any, second: Any) -> bool:
+    """Deep equality in type and value; arrays bit by bit, NaN equals NaN, dictionaries in order."""
+    if isinstance(first, np.ndarray | np.generic) or isinstance(second, np.ndarray | np.generic):
+        both = isinstance(first, np.ndarray | np.generic)
+        both = both and isinstance(second, np.ndarray | np.generic)
+        return both and tensor_sha256(first) == tensor_sha256(second)
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, dict):
+        return list(first) == list(second) and all(same_value(first[k], second[k]) for k in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same_value, first, second))
+    if isinstance(first, float) and first != first:
+        return second != second
+    return bool(first == second)

@@ -1,0 +1,181 @@
+"""`dfl-tf faceset`: pack, unpack, look through and guard facesets; color transfer."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dfl_tf.errors import FacesetError
+
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+class _FacesetGroup(click.Group):
+    """Adds `color-transfer`, which lives in its own module, when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "color-transfer"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "color-transfer":
+            module = importlib.import_module("dfl_tf.cli.color_transfer")
+            found: click.Command = module.command
+            return found
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_FacesetGroup)
+def command() -> None:
+    """Pack, unpack, check facesets; keep their metadata; transfer colors."""
+
+
+@contextlib.contextmanager
+def _progress(label: str, quiet: bool) -> Iterator[Any]:
+    """A progress bar on a terminal's stderr, else nothing."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+
+        def step(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield step
+
+
+def _finish(report: Any, as_json: bool, text: str, more: dict[str, Any] | None = None) -> None:
+    facts = {"done": len(report.done), "skipped": report.skipped} | (more or {})
+    if as_json:
+        click.echo(json.dumps(facts, indent=2, default=str))
+        return
+    for name, reason in report.skipped:
+        click.echo(f"skipped {name}: {reason}", err=True)
+    click.echo(f"{text}, {len(report.skipped)} skipped")
+
+
+@command.command()
+@click.argument("folder", type=_FOLDER)
+@click.option(
+    "--persons/--no-persons",
+    default=None,
+    help="Each sub-folder is one person; default: if no face lies in FOLDER itself.",
+)
+@click.option("--delete-originals", is_flag=True, help="Delete the packed images afterwards.")
+@_yes
+@_json
+def pack(
+    folder: Path, persons: bool | None, delete_originals: bool, yes: bool, as_json: bool
+) -> None:
+    """Pack the faces of FOLDER into one faceset.pak."""
+    from dfl_tf.formats import faceset_files
+
+    with _progress("packing", as_json) as step:
+        report, originals = faceset_files.pack_folder(folder, persons=persons, progress=step)
+    deleted = 0
+    if delete_originals:
+        check = faceset_files.examine(folder, verify=True)
+        if check.faults:
+            raise FacesetError(f"{folder}: the pak has faults, nothing is deleted: {check.faults}")
+        if yes or click.confirm(f"Delete {len(originals)} packed images?", err=True):
+            for path in originals:
+                path.unlink()
+                deleted += 1
+    text = f"packed {len(report.done)} faces" + (f", deleted {deleted} images" if deleted else "")
+    _finish(report, as_json, text, {"deleted": deleted})
+
+
+@command.command()
+@click.argument("folder", type=_FOLDER)
+@click.option("--keep-pak", is_flag=True, help="Keep faceset.pak (training then still uses it).")
+@_json
+def unpack(folder: Path, keep_pak: bool, as_json: bool) -> None:
+    """Write the images of FOLDER/faceset.pak back, verbatim, then remove the pak."""
+    from dfl_tf.formats import faceset_files
+
+    with _progress("unpacking", as_json) as step:
+        report = faceset_files.unpack_folder(folder, progress=step)
+    pak = faceset_files.pak_of(folder)
+    if pak is not None and not keep_pak:
+        pak.unlink()
+    _finish(report, as_json, f"unpacked {len(report.done)} faces")
+
+
+@command.command()
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@_json
+def status(path: Path, as_json: bool) -> None:
+    """Say what a folder of faces or a pak holds."""
+    _examine(path, as_json, verify=False)
+
+
+@command.command()
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@_json
+@click.pass_context
+def verify(context: click.Context, path: Path, as_json: bool) -> None:
+    """Decode every image and mask of a folder of faces or a pak; exit 1 if any is damaged."""
+    if _examine(path, as_json, verify=True):
+        context.exit(1)
+
+
+def _examine(path: Path, as_json: bool, *, verify: bool) -> int:
+    from dfl_tf.formats import faceset_files
+
+    with _progress("looking", as_json) as step:
+        report = faceset_files.examine(path, verify=verify, progress=step)
+    if as_json:
+        click.echo(json.dumps(vars(report), indent=2))
+        return len(report.faults)
+    lines = [
+        f"{report.source}: {report.faces} faces",
+        f"  face types  {_counted(report.face_types)}",
+        f"  sizes       {_counted(report.sizes)}",
+        f"  with mask   {report.with_mask}, with polygons {report.with_polygons}",
+    ]
+    if report.persons:
+        lines.append(f"  persons     {_counted(report.persons)}")
+    lines += [f"  skipped     {name}: {reason}" for name, reason in report.skipped]
+    lines += [f"  DAMAGED     {name}: {reason}" for name, reason in report.faults]
+    if verify and not report.faults:
+        lines.append("  every image and mask can be decoded")
+    click.echo("\n".join(lines))
+    return len(report.faults)
+
+
+def _counted(counter: dict[str, int]) -> str:
+    shown = sorted(counter.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} ({count})" for name, count in shown) or "none"
+
+
+@command.command("save-metadata")
+@click.argument("folder", type=_FOLDER)
+@_json
+def save_metadata(folder: Path, as_json: bool) -> None:
+    """Save the metadata of all faces in FOLDER/meta.dat, before images are edited."""
+    from dfl_tf.formats import metadata_file
+
+    with _progress("saving", as_json) as step:
+        report = metadata_file.save_metadata(folder, progress=step)
+    _finish(report, as_json, f"saved the metadata of {len(report.done)} faces")
+
+
+@command.command("restore-metadata")
+@click.argument("folder", type=_FOLDER)
+@_json
+def restore_metadata(folder: Path, as_json: bool) -> None:
+    """Put the metadata of FOLDER/meta.dat back into the faces, then remove it."""
+    from dfl_tf.formats import metadata_file
+
+    with _progress("restoring", as_json) as step:
+        report = metadata_file.restore_metadata(folder, progress=step)
+    _finish(report, as_json, f"restored the metadata of {len(report.done)} faces")

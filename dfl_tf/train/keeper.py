@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class ModelPlace:
     folder: Path
     name: str
     model_class: str
-    format: str = "same"
+    format: Literal["same", "legacy", "native"] = "same"
     options: Mapping[str, object] = field(default_factory=dict)
     first: bool = False
 
@@ -110,9 +110,10 @@ class Keeper:
         """Wait for the save that is being written; raises what made it fail."""
         self._saver.wait()
 
-    def summary(self, state: ModelState) -> str:
-        """The summary text that belongs to this state."""
-        return summary_text(self.place.storage, state.iteration, state.options, self._devices)
+    def summary(self) -> str:
+        """The summary text of the model as it is now."""
+        place = self.place
+        return summary_text(place.storage, self.model.iteration, place.options, self._devices)
 
     def save(self, run_state: Mapping[str, Any]) -> None:
         """Copy the model to memory, check it and start writing it.
@@ -128,7 +129,7 @@ class Keeper:
         state = self.model.state()
         state = replace(state, options=dict(self.place.options), run={**state.run, **run_state})
         check_finite(state.tensors, state.iteration)
-        self._saver.submit(state, summary=self.summary(state))
+        self._saver.submit(state, summary=self.summary())
         copied = round(time.perf_counter() - started, 3)
         self.log.record("save", iteration=state.iteration, copy_seconds=copied)
 

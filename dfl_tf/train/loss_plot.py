@@ -56,11 +56,12 @@ def _limits(table: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Values 1, 2, 5 of each decade inside the limits; every tenth of a range that has no two."""
+    """Round values inside the limits, denser for a narrow range."""
+    digits = (1, 2, 5) if high - low > 1 else (1, 1.5, 2, 3, 4, 5, 6, 8)
     ticks = [
         digit * 10.0**decade
         for decade in range(math.floor(low), math.ceil(high) + 1)
-        for digit in (1, 2, 5)
+        for digit in digits
         if low <= math.log10(digit * 10.0**decade) <= high
     ]
     return ticks if len(ticks) >= 2 else [10**value for value in np.linspace(low, high, 5)]
@@ -154,10 +155,11 @@ def loss_plot(
 
 
 def _draw_cloud(axes: _Axes, values: NDArray[np.float64], color: tuple[int, ...]) -> None:
-    """Light vertical strokes from the lowest to the highest loss of each column."""
-    if not len(values):
-        return
+    """What lies behind the median, pale: the losses, or the range of each column of many."""
     pale = tuple(int(255 - (255 - channel) * 0.35) for channel in color)
+    if len(values) <= axes.width:
+        _draw_line(axes, values[:, 0], pale, thickness=1)
+        return
     columns = min(axes.width, len(values))
     highest, lowest = column_ranges(values, columns)
     for column in np.flatnonzero(np.isfinite(highest[:, 0])):
@@ -166,23 +168,27 @@ def _draw_cloud(axes: _Axes, values: NDArray[np.float64], color: tuple[int, ...]
         cv2.line(axes.canvas, (x, top), (x, bottom), pale, 1)
 
 
-def _draw_line(axes: _Axes, values: NDArray[np.float64], color: tuple[int, ...]) -> None:
+def _draw_line(
+    axes: _Axes, values: NDArray[np.float64], color: tuple[int, ...], thickness: int = 2
+) -> None:
     """The polyline of the finite values, broken at gaps."""
     step = max(1, len(values) // (2 * axes.width))
     points: list[tuple[int, int]] = []
     for position in range(0, len(values), step):
         if not np.isfinite(values[position]):
-            _stroke(axes, points, color)
+            _stroke(axes, points, color, thickness)
             points = []
             continue
         points.append((axes.x(position + 0.5), axes.y(values[position])))
-    _stroke(axes, points, color)
+    _stroke(axes, points, color, thickness)
 
 
-def _stroke(axes: _Axes, points: list[tuple[int, int]], color: tuple[int, ...]) -> None:
+def _stroke(
+    axes: _Axes, points: list[tuple[int, int]], color: tuple[int, ...], thickness: int
+) -> None:
     if points:
         line = np.asarray(points, np.int32).reshape(-1, 1, 2)
-        cv2.polylines(axes.canvas, [line], False, color, 2, cv2.LINE_AA)
+        cv2.polylines(axes.canvas, [line], False, color, thickness, cv2.LINE_AA)
 
 
 def write_loss_plot(

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from dfl_tf.options import effective
-from dfl_tf.train.devices import configure_devices
 from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.start import Prepared, build_model
 
@@ -89,9 +88,7 @@ class Plan:
 def make_plan(prepared: Prepared) -> Plan:
     """Build the model in memory and look at it. Nothing is written and nothing is trained."""
     options = prepared.resolved.options
-    pretrain = bool(getattr(options, "pretrain", False))
-    faces = Facesets.open(prepared.request.workspace, pretrain=pretrain).lines()
-    configure_devices(prepared.request.run)
+    faces = Facesets.open(prepared.workspace, pretrain=prepared.pretrain).lines()
     model, resets = build_model(prepared)
     used = effective(options)
     resumed = prepared.state is not None
@@ -106,7 +103,7 @@ def make_plan(prepared: Prepared) -> Plan:
         overridden={
             key: (getattr(used.options, key), reason) for key, reason in used.reasons.items()
         },
-        notes=prepared.notes(),
+        notes=list(prepared.notes),
         resets=resets,
         faces=faces,
         parameters=model.parameter_counts(),
@@ -153,11 +150,20 @@ def kept_activations(model: Any) -> int:
     batch = int(model.options.batch_size)
     inputs = [tf.TensorSpec((batch, *shape), model.dtype) for shape in shapes]
     largest = 0
-    for number in range(len(model.phases)):
-        traced = tf.function(lambda *x, n=number: model.gradients(n, x))
-        graph = traced.get_concrete_function(*inputs).graph
+    for phase in model.phases:
+        graph = _traced(model, phase, inputs).graph
         largest = max(largest, _crossing_bytes(graph))
     return largest
+
+
+def _traced(model: Any, phase: Any, inputs: Sequence[Any]) -> Any:
+    import tensorflow as tf
+
+    def gradients(*tensors: Any) -> Any:
+        drawn = model.draws(phase, int(tensors[0].shape[0]))
+        return model.gradients(phase, [*tensors, *drawn])
+
+    return tf.function(gradients, autograph=False).get_concrete_function(*inputs)
 
 
 def _shapes(spec: Any) -> Sequence[tuple[int, int, int]]:

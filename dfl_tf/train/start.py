@@ -7,90 +7,77 @@ workspace.md 3.1, 5, 9; options.md 1, 4, 6; design decisions 1, 2, 35.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol, cast
 
 from dfl_tf import models
-from dfl_tf.errors import UsageError
+from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.formats import ModelState, find_models, read_model
 from dfl_tf.formats.model_files import prefix_of
 from dfl_tf.formats.model_legacy import read_default_options
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.models import infer
-from dfl_tf.options import (
-    OPTIONS,
-    Layer,
-    Machine,
-    Resolved,
-    RunOptions,
-    legacy_layer,
-    resolve,
-)
+from dfl_tf.options import OPTIONS, Layer, Machine, Resolved, RunOptions, legacy_layer, resolve
 from dfl_tf.train.devices import configure_devices, summary_devices
 from dfl_tf.train.feeds import Facesets, open_feed
 from dfl_tf.train.keeper import ModelPlace
-from dfl_tf.train.logging import (
-    ConsoleLog,
-    JsonLinesLog,
-    Logger,
-    Loggers,
-    TensorBoardLog,
-)
+from dfl_tf.train.logging import ConsoleLog, JsonLinesLog, Logger, Loggers, TensorBoardLog
 from dfl_tf.train.trainer import Trainer
 
-Ask = Callable[[type, Sequence[Layer]], tuple[Layer, bool]]
+
+class Settle(Protocol):
+    """Settles the options of a model and of the run, from what is stored and what is given now."""
+
+    def __call__(
+        self, cls: type, *, stored: Layer | None, defaults: Mapping[str, Any] | None
+    ) -> tuple[Resolved[Any], RunOptions]:
+        """Resolve options of `cls`; `defaults` are those of the last new model of the class."""
 
 
-@dataclass(frozen=True)
-class TrainRequest:
-    """What a user asked for.
+def settled_by(layers: Sequence[Layer] = (), run: RunOptions | None = None) -> Settle:
+    """A `Settle` for programs: layers of values, lowest precedence first, and the run's options."""
 
-    Attributes
-    ----------
-    model_class : str
-    workspace : Workspace
-    name : str or None
-        None: the model that was saved last, or a new one called ``new``.
-    layers : tuple of Layer
-        ``--config``, environment, flags: lowest precedence first.
-    run : RunOptions
-    use_last_defaults, allow_unknown, strict : bool
-        As the flags of these names.
-    ask : callable or None
-        The interactive dialogue: class of options and layers in, layer of answers and XSeg's
-        "restart" out. None: headless.
-    """
+    def settle(
+        cls: type, *, stored: Layer | None, defaults: Mapping[str, Any] | None
+    ) -> tuple[Resolved[Any], RunOptions]:
+        below = [stored] if stored else []
+        return resolve(cls, [*below, *layers], machine=Machine()), run or RunOptions()
 
-    model_class: str
-    workspace: Workspace
-    name: str | None = None
-    layers: tuple[Layer, ...] = ()
-    run: RunOptions = field(default_factory=RunOptions)
-    use_last_defaults: bool = False
-    allow_unknown: bool = False
-    strict: bool = False
-    ask: Ask | None = None
+    return settle
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that is known before a network is built."""
+    """Everything that is known before a network is built.
 
-    request: TrainRequest
+    Attributes
+    ----------
+    workspace : Workspace
+    place : ModelPlace
+    state : ModelState or None
+        None: the model begins at its first iteration with fresh weights.
+    resolved : Resolved
+    run : RunOptions
+    notes : tuple of str
+        What a user should be told about the options.
+    stamp : float
+        Time of the model's last save when it was read; 0 if there was none.
+    """
+
+    workspace: Workspace
     place: ModelPlace
     state: ModelState | None
     resolved: Resolved[Any]
+    run: RunOptions
+    notes: tuple[str, ...] = ()
+    stamp: float = 0.0
 
     @property
-    def new(self) -> bool:
-        """Whether the model begins at its first iteration with fresh weights."""
-        return self.state is None
-
-    def notes(self) -> list[str]:
-        """What a user should be told about the options."""
-        return [*self.resolved.adjustments, *self.resolved.warnings]
+    def pretrain(self) -> bool:
+        """Whether the faces come from the pretraining folder."""
+        return bool(getattr(self.resolved.options, "pretrain", False))
 
 
 def choose_name(folder: Path, model_class: str, name: str | None) -> tuple[str, bool]:
@@ -98,63 +85,53 @@ def choose_name(folder: Path, model_class: str, name: str | None) -> tuple[str, 
 
     A given name is used as it is; without one it is the model that was saved last, or ``new``.
     """
-    found = [entry.name for entry in find_models(folder, model_class)] if folder.is_dir() else []
+    found = [entry.name for entry in find_models(folder, model_class)]
     if model_class == "XSeg":
         return "XSeg", bool(found)
     if name is None:
         return (found[0], True) if found else ("new", False)
+    prefix_of(name, model_class)  # refuses what can be no file name
     return name, name in found
 
 
-def prepare(request: TrainRequest) -> Prepared:
+def _stamp(folder: Path, name: str, model_class: str) -> float:
+    found = [entry for entry in find_models(folder, model_class) if entry.name == name]
+    return max((entry.modified for entry in found), default=0.0)
+
+
+def prepare(workspace: Workspace, model_class: str, name: str | None, settle: Settle) -> Prepared:
     """Find or name the model and settle its options. Writes nothing.
 
     Raises
     ------
     UsageError, OptionError, ModelFileError
     """
-    model_class, folder = request.model_class, request.workspace.model
     if model_class not in OPTIONS:
         known = ", ".join(OPTIONS)
         raise UsageError(f"there is no model class {model_class!r}; known are {known}")
-    name, exists = choose_name(folder, model_class, request.name)
+    folder = workspace.model
+    name, exists = choose_name(folder, model_class, name)
+    stamp = _stamp(folder, name, model_class)
     state = read_model(folder, name, model_class) if exists else None
-    layers: list[Layer] = []
-    if state is None and request.use_last_defaults:
-        stored = read_default_options(folder, model_class)
-        origin = f"{model_class}_default_options.dat"
-        if stored is not None:
-            layers.append(Layer(stored, origin, kind="defaults"))
-    if state is not None:
-        layers.append(stored_layer(state, prefix_of(name, model_class)))
-    layers += request.layers
-    cls, new = OPTIONS[model_class], None
-    if request.ask is not None:
-        answers, restart = request.ask(cls, layers)
-        layers.append(answers)
-        new = restart or None
-    resolved = resolve(
-        cls,
-        layers,
-        machine=Machine(),
-        strict=request.strict,
-        allow_unknown=request.allow_unknown,
-        new=new,
-    )
-    notes = [note for layer in layers for note in layer.notes]
-    resolved = replace(resolved, warnings=(*notes, *resolved.warnings))
-    if new:
+    if state is not None and state.iteration == 0 and not state.tensors:
         state = None
-    wanted = request.run.model_format
+    stored = None if state is None else stored_layer(state, prefix_of(name, model_class))
+    defaults = read_default_options(folder, model_class) or None if state is None else None
+    resolved, run = settle(OPTIONS[model_class], stored=stored, defaults=defaults)
+    if resolved.new:
+        state = None
+    wanted = "legacy" if run.model_format == "auto" else run.model_format
     place = ModelPlace(
         folder=folder,
         name=name,
         model_class=model_class,
-        format=("legacy" if wanted == "auto" else wanted) if state is None else "same",
+        format=cast(Literal["legacy", "native"], wanted) if state is None else "same",
         options=resolved.legacy(),
         first=state is None,
     )
-    return Prepared(request, place, state, resolved)
+    converted = stored.notes if stored is not None else ()
+    notes = (*converted, *resolved.adjustments, *resolved.warnings)
+    return Prepared(workspace, place, state, resolved, run, notes, stamp)
 
 
 def stored_layer(state: ModelState, origin: str) -> Layer:
@@ -183,8 +160,9 @@ def build_model(prepared: Prepared) -> tuple[Any, list[str]]:
     (FaceModel, list of str)
         The messages say what was initialized instead of loaded.
     """
+    configure_devices(prepared.run)
     # TensorFlow sees the chosen GPU only, so the model need not choose again.
-    run = replace(prepared.request.run, devices="")
+    run = replace(prepared.run, devices="")
     state = prepared.state
     model = models.create(
         prepared.place.model_class,
@@ -206,23 +184,40 @@ def make_log(run: RunOptions) -> Logger:
     return Loggers(loggers)
 
 
-def start(prepared: Prepared, log: Logger) -> Trainer:
-    """Open the faces, build the model, open the streams: everything up to the first iteration.
+def start(prepared: Prepared, facesets: Facesets, log: Logger) -> Trainer:
+    """Build the model and open the streams: everything up to the first iteration.
 
     The caller holds the model's lock.
+
+    Raises
+    ------
+    ModelFileError
+        If another program saved the model since it was read.
     """
-    request = prepared.request
-    for note in prepared.notes():
+    place = prepared.place
+    if _stamp(place.folder, place.name, place.model_class) != prepared.stamp:
+        raise ModelFileError(
+            f"{place.storage} in {place.folder} was saved by another program just now; start again"
+        )
+    for note in prepared.notes:
         log.say(note)
-    pretrain = bool(getattr(prepared.resolved.options, "pretrain", False))
-    facesets = Facesets.open(request.workspace, pretrain=pretrain)
     for line in facesets.lines():
         log.say(line)
-    configure_devices(request.run)
     model, messages = build_model(prepared)
     for message in messages:
         log.say(message)
-    stored = {} if prepared.state is None else dict(prepared.state.run)
-    feed = open_feed(model, facesets, request.run, stored)
-    devices = summary_devices(request.run)
-    return Trainer(model, feed, prepared.place, run=request.run, log=log, devices=devices)
+    stored = {} if prepared.state is None else prepared.state.run
+    feed = open_feed(model, facesets, prepared.run, stored)
+    devices = summary_devices(prepared.run)
+    trainer = Trainer(model, feed, place, run=prepared.run, log=log, devices=devices)
+    log.say(trainer.keeper.summary())
+    log.record(
+        "start",
+        model=place.storage,
+        model_class=place.model_class,
+        folder=str(place.folder),
+        iteration=model.iteration,
+        seed=model.seed,
+        options=dict(place.options),
+    )
+    return trainer

@@ -165,7 +165,7 @@ class Trainer:
         if signals.received is not None:
             return "interrupted"
         if target and self.model.iteration >= target:
-            return f"target iteration {target} reached"
+            return "target iteration reached"
         if limit and time.monotonic() - self._started >= limit:
             return f"{limit:g} seconds are over"
         if "stop" in self._requests.pending():
@@ -187,7 +187,7 @@ class Trainer:
     def _result(self, signals: StopSignals, reason: str) -> TrainResult:
         timing = self.timing.summary()
         code = signals.exit_code if signals.received is not None else 0
-        self.log.say(f"{reason} at iteration {self.model.iteration}. {timing.text()}")
+        self.log.say(f"iteration {self.model.iteration}: {reason}; {timing.text()}")
         self.log.record(
             "end",
             reason=reason,

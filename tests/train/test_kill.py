@@ -46,7 +46,7 @@ def test_stopped_by_a_signal_it_saves_and_resumes_there(tmp_path, number, code):
     assert child.returncode == code, output
     state = read_model(tmp_path, "new", "SAEHD")
     check_whole(state)
-    assert "interrupted at iteration" in output
+    assert f"iteration {state.iteration}: interrupted" in output
     again = start(tmp_path)
     time.sleep(0.5)
     again.send_signal(number)

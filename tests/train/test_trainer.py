@@ -36,7 +36,7 @@ def test_it_trains_to_the_target_saves_and_says_so(tmp_path):
     assert saves == [1, 12]
     assert log.events[-1][0] == "end"
     assert log.events[-1][1]["saved_iteration"] == 12
-    assert "target iteration 12 reached" in log.lines[-1]
+    assert "iteration 12: target iteration reached" in log.lines[-1]
     assert (tmp_path / "new_SAEHD_summary.txt").read_text().startswith("====")
     assert (tmp_path / "SAEHD_default_options.dat").exists()
 

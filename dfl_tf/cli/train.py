@@ -1,0 +1,149 @@
+"""`dfl-tf train`: train a model on a workspace, or go on with one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
+from dfl_tf.errors import UsageError
+from dfl_tf.formats import ModelLock
+from dfl_tf.formats.workspace import Workspace
+from dfl_tf.options import OPTIONS, Layer, Resolved, RunOptions
+from dfl_tf.options.prompts import ask_options
+from dfl_tf.train.feeds import Facesets
+from dfl_tf.train.start import Prepared, Settle, make_log, prepare, start
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command(cls=OptionCommand)
+@click.argument("workspace", type=PATH, required=False)
+@click.option(
+    "--model",
+    "model_class",
+    default="SAEHD",
+    metavar="CLASS",
+    show_default=True,
+    help="SAEHD, AMP, Quick96 or XSeg.",
+)
+@click.option(
+    "--name",
+    "--force-model-name",
+    "name",
+    metavar="NAME",
+    help="Model to train; default: the one saved last, else new.",
+)
+@click.option("--src", type=PATH, help="Aligned src faces; default WORKSPACE/data_src/aligned.")
+@click.option("--dst", type=PATH, help="Aligned dst faces; default WORKSPACE/data_dst/aligned.")
+@click.option("--model-dir", type=PATH, help="Folder of model files; default WORKSPACE/model.")
+@click.option("--pretrain-dir", type=PATH, help="Faces for pretraining.")
+@click.option("--interactive", is_flag=True, help="Ask for the options, as DeepFaceLab does.")
+@click.option("--yes", is_flag=True, help="Answer confirmations with yes (headless: the rule).")
+@click.option("--plan", is_flag=True, help="Say what would be trained, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --plan: print JSON.")
+@option_flags(*OPTIONS.values(), RunOptions)
+def command(
+    workspace: Path | None,
+    model_class: str,
+    name: str | None,
+    src: Path | None,
+    dst: Path | None,
+    model_dir: Path | None,
+    pretrain_dir: Path | None,
+    interactive: bool,
+    yes: bool,
+    plan: bool,
+    as_json: bool,
+    inputs: OptionInputs,
+) -> int:
+    """Train or resume a model, without a window or a question.
+
+    WORKSPACE holds data_src/aligned, data_dst/aligned and model; each can be given by its own flag
+    instead. SIGINT and SIGTERM finish the iteration, save and leave with 130 or 143. A running
+    training obeys the files <model>_save.request, _backup.request and _stop.request.
+    """
+    model_class = model_class_named(model_class)
+    if workspace is None and (src is None or dst is None or model_dir is None):
+        raise UsageError("give WORKSPACE, or all of --src, --dst and --model-dir")
+
+    def folders(*need: str) -> Workspace:
+        given = {"src": src, "dst": dst, "model": model_dir, "pretrain": pretrain_dir}
+        return Workspace.open(workspace or Path(), **given, need=need)
+
+    settle = settle_by(inputs, interactive=interactive)
+    prepared = prepare(folders(), model_class, name, settle)
+    folders(*(("pretrain",) if prepared.pretrain else ("src", "dst")))
+    if plan:
+        from dfl_tf.train.plan import make_plan
+
+        made = make_plan(prepared)
+        click.echo(json.dumps(made.as_dict(), indent=1) if as_json else made.text())
+        return 0
+    return train(prepared)
+
+
+def model_class_named(text: str) -> str:
+    """The class in its own spelling, whatever the letter case."""
+    by_lower = {known.lower(): known for known in OPTIONS}
+    if text.lower() not in by_lower:
+        raise UsageError(f"--model {text}: there is no such class; take {', '.join(OPTIONS)}")
+    return by_lower[text.lower()]
+
+
+def settle_by(inputs: OptionInputs, *, interactive: bool) -> Settle:
+    """Settle options by the command line, its files and, if wanted, the dialogue."""
+
+    def settle(
+        cls: type, *, stored: Layer | None, defaults: Mapping[str, Any] | None
+    ) -> tuple[Resolved[Any], RunOptions]:
+        restart = False
+
+        def ask(layers: list[Layer]) -> Layer:
+            nonlocal restart
+            answers = ask_options(cls, layers, read=_read, say=_say)
+            restart = answers.restart
+            return answers.layer
+
+        answered: Layer | None = None
+        if interactive:
+            answered = ask([layer for layer in (stored, *inputs.layers()) if layer is not None])
+        chosen = inputs.resolve(
+            cls,
+            stored=stored,
+            defaults=defaults,
+            ask=None if answered is None else lambda _: answered,
+            new=restart or None,
+        )
+        return chosen.resolved, chosen.run
+
+    return settle
+
+
+def _read(prompt: str) -> str:
+    click.echo(prompt, nl=False, err=True)
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.rstrip("\n")
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def train(prepared: Prepared) -> int:
+    """Train what was prepared, under the model's lock; returns the exit code."""
+    place = prepared.place
+    facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
+    with ModelLock(place.folder, place.name, place.model_class):
+        log = make_log(prepared.run)
+        try:
+            return start(prepared, facesets, log).run().exit_code
+        finally:
+            log.close()

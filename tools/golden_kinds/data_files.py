@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import tempfile
@@ -14,6 +15,7 @@ from dfl_tf.errors import DflTfError
 from dfl_tf.face import FaceType
 from dfl_tf.formats import dfljpg
 from dfl_tf.formats.faceset_pak import PAK_NAME, read_pak
+from dfl_tf.formats.metadata_file import META_NAME, restore_metadata
 from dfl_tf.formats.safe_pickle import loads
 from dfl_tf.imaging import decode_image, to_bgr
 from golden_kinds.arrays import load_arrays, load_json, near, same
@@ -248,8 +250,31 @@ def run_pak(folder: Path, case: str) -> list[Check]:
 
 
 def metas(folder: Path) -> list[str]:
-    return [path.name for path in sorted((folder / "meta").glob("*_edited.jpg"))]
+    suffix = "_edited.jpg"
+    return [p.name.removesuffix(suffix) for p in sorted((folder / "meta").glob(f"*{suffix}"))]
 
 
 def run_meta(folder: Path, case: str) -> list[Check]:
-    raise NotImplementedError
+    place, name = folder / "meta", f"{case}.jpg"
+    edited = (place / f"{case}_edited.jpg").read_bytes()
+    expected_data = (place / f"{case}_restored.jpg").read_bytes()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        (work / name).write_bytes(edited)
+        (work / META_NAME).write_bytes((place / META_NAME).read_bytes())
+        restore_metadata(work)
+        restored_data = (work / name).read_bytes()
+        gone = not (work / META_NAME).exists()
+    restored = dfljpg.read_metadata(restored_data)
+    expected = dfljpg.read_metadata(expected_data)
+    assert restored is not None
+    assert expected is not None
+    checks = [same("meta.dat is removed", gone, True)]
+    for part in dataclasses.fields(restored):
+        a, b = getattr(restored, part.name), getattr(expected, part.name)
+        equal = str(a) == str(b) if part.name == "seg_ie_polys" else np.array_equal(a, b)
+        checks.append(Check(part.name, 0.0 if equal else 1.0, 0.0))
+    pixels, wanted = decode_image(restored_data), decode_image(expected_data)
+    resized = decode_image(edited).shape != wanted.shape
+    checks.append(near("pixels", pixels, wanted, 3 if resized else 0))
+    return checks

@@ -58,6 +58,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
     """
 
     slot_names: ClassVar[tuple[str, ...]]
+    _rate: float
 
     def __init__(
         self,
@@ -348,8 +349,9 @@ class AdaBelief(LegacyOptimizer):
         self.beta_2 = beta_2
 
     def _fused_step(self, variables: Any, slots: Any, grads: Any, **settings: Any) -> None:
+        ms, vs = slots
         optimizer_step.adabelief_step(
-            variables, *slots, grads, beta_1=self.beta_1, beta_2=self.beta_2, **settings
+            variables, ms, vs, grads, beta_1=self.beta_1, beta_2=self.beta_2, **settings
         )
 
     def get_config(self) -> dict[str, Any]:
@@ -370,7 +372,8 @@ class RMSprop(LegacyOptimizer):
         self.rho = rho
 
     def _fused_step(self, variables: Any, slots: Any, grads: Any, **settings: Any) -> None:
-        optimizer_step.rmsprop_step(variables, *slots, grads, rho=self.rho, **settings)
+        (accs,) = slots
+        optimizer_step.rmsprop_step(variables, accs, grads, rho=self.rho, **settings)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""

@@ -7,16 +7,24 @@ their directions or rotations as arguments, or draw them from a `RandomState`.
 
 from __future__ import annotations
 
+from typing import Any
+
+import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf_ops.bilateral import bilateral_filter
+from dfl_tf_ops.color_statistics import apply_affine, mean_and_covariance, scale_lab
+from dfl_tf_ops.distribution_transfer import transfer
 from dfl_tf_ops.reference import color_transfer as reference
+from dfl_tf_ops.sliced_transport import MAX_PIXELS, transport
 
 FloatImage = npt.NDArray[np.float32]
 Array = npt.NDArray[np.floating]
 
 MODES = ("none", "rct", "lct", "mkl", "idt", "sot")
 SOT_STEPS, SOT_BATCH, IDT_STEPS = 10, 5, 20
+_MIN_DEVIATION = 1e-6
 
 
 def color_transfer(
@@ -78,8 +86,8 @@ def color_transfer_rct(
     source: FloatImage,
     target: FloatImage,
     *,
-    source_mask: npt.NDArray[np.generic] | None = None,
-    target_mask: npt.NDArray[np.generic] | None = None,
+    source_mask: npt.NDArray[Any] | None = None,
+    target_mask: npt.NDArray[Any] | None = None,
 ) -> FloatImage:
     """Match mean and deviation of each CIELAB channel: (x - mean_s) std_t / std_s + mean_t.
 
@@ -103,7 +111,17 @@ def color_transfer_rct(
     data.md 6.1 (rct).
     """
     _check(source, target)
-    return reference.rct(source, target, source_mask, target_mask)
+    if source_mask is not None or target_mask is not None:
+        return reference.rct(source, target, source_mask, target_mask)
+    lab = cv2.cvtColor(source, cv2.COLOR_BGR2LAB)
+    mean, covariance = mean_and_covariance(lab)
+    wanted_mean, wanted = mean_and_covariance(cv2.cvtColor(target, cv2.COLOR_BGR2LAB))
+    deviation, wanted_deviation = np.sqrt(np.diag(covariance)), np.sqrt(np.diag(wanted))
+    ratio = np.ones(3)
+    np.divide(wanted_deviation, deviation, out=ratio, where=deviation >= _MIN_DEVIATION)
+    scale_lab(lab, ratio, mean, wanted_mean)
+    out = cv2.cvtColor(lab, cv2.COLOR_LAB2BGR)
+    return np.clip(out, 0, 1, out=out)
 
 
 def color_transfer_lct(
@@ -126,7 +144,13 @@ def color_transfer_lct(
     ----------
     data.md 6.1 (lct).
     """
-    return reference.lct(source, target, variant)
+    if source.shape[2] != 3:
+        return reference.lct(source, target, variant)
+    mean, covariance = mean_and_covariance(source)
+    wanted_mean, wanted = mean_and_covariance(target)
+    ridge = 1e-5 * np.eye(3)
+    matrix = reference.lct_matrix(covariance + ridge, wanted + ridge, variant)
+    return apply_affine(source, matrix, mean, wanted_mean)
 
 
 def color_transfer_mkl(source: FloatImage, target: FloatImage) -> FloatImage:
@@ -141,7 +165,10 @@ def color_transfer_mkl(source: FloatImage, target: FloatImage) -> FloatImage:
     data.md 6.1 (mkl); Pitié and Kokaram, The linear Monge-Kantorovitch colour mapping (2007).
     """
     _check(source, target)
-    return reference.mkl(source, target)
+    mean, covariance = mean_and_covariance(source)
+    wanted_mean, wanted = mean_and_covariance(target)
+    matrix = reference.mkl_matrix(covariance * _bessel(source), wanted * _bessel(target))
+    return apply_affine(source, matrix, mean, wanted_mean)
 
 
 def color_transfer_idt(
@@ -178,7 +205,8 @@ def color_transfer_idt(
         rotations = draw_rotations(_needed(rng, "rotations"), IDT_STEPS)
     if rotations.ndim != 3 or rotations.shape[1:] != (3, 3):
         raise ValueError(f"rotations must have shape (steps, 3, 3), not {rotations.shape}.")
-    return reference.idt(source, target, rotations)
+    moved = transfer(_planes(source), _planes(target), rotations.astype(np.float32))
+    return np.clip(_image(moved, source), 0, 1)
 
 
 def color_transfer_sot(
@@ -222,9 +250,16 @@ def color_transfer_sot(
         directions = _needed(rng, "directions").normal(size=(steps, batch_size, 3))
     if directions.ndim != 3 or directions.shape[2] != 3:
         raise ValueError(f"directions must have shape (steps, batch, 3), not {directions.shape}.")
-    return reference.sot(
-        source, target, directions, sigma_space=sigma_space, sigma_color=sigma_color
-    )
+    if source[..., 0].size > MAX_PIXELS:
+        return reference.sot(
+            source, target, directions, sigma_space=sigma_space, sigma_color=sigma_color
+        )
+    planes = _planes(source)
+    moved = transport(planes, _planes(target), _unit(directions))
+    if sigma_space > 0:
+        change = (moved - planes).reshape(3, *source.shape[:2])
+        moved = planes + bilateral_filter(change, sigma_color, sigma_space).reshape(3, -1)
+    return _image(moved, source)
 
 
 def color_transfer_mix(
@@ -249,7 +284,7 @@ def color_transfer_mix(
     _check(source, target)
     if directions is None:
         directions = _needed(rng, "directions").normal(size=(SOT_STEPS, SOT_BATCH, 3))
-    return reference.mix(source, target, directions)
+    return reference.mix(source, target, directions, sot=color_transfer_sot)
 
 
 def hist_match(source: FloatImage, target: FloatImage, threshold: float = 255) -> FloatImage:
@@ -293,6 +328,29 @@ def draw_rotations(rng: np.random.RandomState, count: int) -> npt.NDArray[np.flo
         [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
     ]
     return np.array(rows).transpose(2, 0, 1)
+
+
+def _unit(directions: Array) -> npt.NDArray[np.float32]:
+    """Normalize in float32; what is normal already keeps its bits."""
+    directions = directions.astype(np.float32)
+    norm = np.sqrt(np.sum(directions**2, axis=2, keepdims=True))
+    norm[np.abs(norm - 1) < 1e-6] = 1
+    return directions / norm
+
+
+def _planes(image: FloatImage) -> FloatImage:
+    """Split into (3, n) planes."""
+    return np.ascontiguousarray(image.reshape(-1, 3).T)
+
+
+def _image(planes: FloatImage, like: FloatImage) -> FloatImage:
+    return np.ascontiguousarray(planes.T).reshape(like.shape)
+
+
+def _bessel(image: FloatImage) -> float:
+    """Factor from population to sample covariance."""
+    count = image.shape[0] * image.shape[1]
+    return count / (count - 1)
 
 
 def _needed(rng: np.random.RandomState | None, what: str) -> np.random.RandomState:

@@ -6,18 +6,24 @@ BGR, nominally in [0, 1]. `dfl_tf_ops.color_transfer` documents the parameters.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 FloatImage = npt.NDArray[np.float32]
+Matrix = npt.NDArray[np.float64]
+
+_LAB_RANGE = np.array([[0, -127, -127], [100, 127, 127]], np.float32)
 
 
 def rct(
     source: FloatImage,
     target: FloatImage,
-    source_mask: npt.NDArray[np.generic] | None = None,
-    target_mask: npt.NDArray[np.generic] | None = None,
+    source_mask: npt.NDArray[Any] | None = None,
+    target_mask: npt.NDArray[Any] | None = None,
 ) -> FloatImage:
     """Match mean and deviation of each Lab channel."""
     lab = cv2.cvtColor(source, cv2.COLOR_BGR2LAB)
@@ -30,7 +36,7 @@ def rct(
         deviation = seen[..., c].std()
         ratio = wanted[..., c].std() / deviation if deviation >= 1e-6 else np.float32(1)
         lab[..., c] = (lab[..., c] - seen[..., c].mean()) * ratio + wanted[..., c].mean()
-    lab = np.clip(lab, np.float32([0, -127, -127]), np.float32([100, 127, 127]))
+    lab = np.clip(lab, _LAB_RANGE[0], _LAB_RANGE[1])
     return np.clip(cv2.cvtColor(lab, cv2.COLOR_LAB2BGR), 0, 1)
 
 
@@ -40,35 +46,45 @@ def lct(source: FloatImage, target: FloatImage, variant: str = "pca") -> FloatIm
     source_mean, target_mean = source.mean(0).mean(0), target.mean(0).mean(0)
     source_cov = _regularized_covariance(source - source_mean)
     target_cov = _regularized_covariance(target - target_mean)
-    if variant == "chol":
-        matrix = np.linalg.cholesky(target_cov) @ np.linalg.inv(np.linalg.cholesky(source_cov))
-    elif variant == "pca":
-        matrix = symmetric_root(target_cov) @ np.linalg.inv(symmetric_root(source_cov))
-    else:
-        root = symmetric_root(source_cov)
-        inverse = np.linalg.inv(root)
-        matrix = inverse @ symmetric_root(root @ target_cov @ root) @ inverse
+    matrix = lct_matrix(source_cov, target_cov, variant)
     out = (source - source_mean) @ matrix.T + target_mean
     return np.clip(out, 0, 1).astype(np.float32)
 
 
-def _regularized_covariance(centered: FloatImage) -> npt.NDArray[np.float64]:
+def lct_matrix(source_cov: Matrix, target_cov: Matrix, variant: str) -> Matrix:
+    """Linear map between two covariances."""
+    if variant == "chol":
+        inverse: Matrix = np.linalg.inv(np.linalg.cholesky(source_cov))
+        return np.linalg.cholesky(target_cov) @ inverse
+    if variant == "pca":
+        return symmetric_root(target_cov) @ np.linalg.inv(symmetric_root(source_cov))
+    if variant == "sym":
+        return mkl_matrix(source_cov, target_cov)
+    raise ValueError(f"Unknown lct variant {variant!r}; known are pca, chol, sym.")
+
+
+def _regularized_covariance(centered: FloatImage) -> Matrix:
     flat = centered.reshape(-1, centered.shape[-1]).astype(np.float64)
     return flat.T @ flat / len(flat) + 1e-5 * np.eye(flat.shape[1])
 
 
-def symmetric_root(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def symmetric_root(matrix: Matrix) -> Matrix:
     """Square root of a symmetric positive matrix; eigenvalues are clipped below at 2.22e-16."""
     values, vectors = np.linalg.eigh(matrix)
     return (vectors * np.sqrt(np.maximum(values, np.finfo(np.float64).eps))) @ vectors.T
 
 
+def mkl_matrix(a: Matrix, b: Matrix) -> Matrix:
+    """A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2."""
+    root = symmetric_root(a)
+    inverse = np.linalg.inv(root)
+    return inverse @ symmetric_root(root @ b @ root) @ inverse
+
+
 def mkl(source: FloatImage, target: FloatImage) -> FloatImage:
     """Match mean and covariance by the Monge-Kantorovitch linear map."""
     a, b = source.reshape(-1, 3).astype(np.float64), target.reshape(-1, 3).astype(np.float64)
-    root = symmetric_root(np.cov(a, rowvar=False))
-    inverse = np.linalg.inv(root)
-    matrix = inverse @ symmetric_root(root @ np.cov(b, rowvar=False) @ root) @ inverse
+    matrix = mkl_matrix(np.cov(a, rowvar=False), np.cov(b, rowvar=False))
     out = (a - a.mean(0)) @ matrix + b.mean(0)
     return np.clip(out.reshape(source.shape), 0, 1).astype(np.float32)
 
@@ -77,7 +93,8 @@ def idt(
     source: FloatImage, target: FloatImage, rotations: npt.NDArray[np.floating], bins: int = 256
 ) -> FloatImage:
     """Match histograms along the axes of one rotation after the other."""
-    d0, d1 = source.reshape(-1, 3).T, target.reshape(-1, 3).T
+    d0: FloatImage = source.reshape(-1, 3).T
+    d1: FloatImage = target.reshape(-1, 3).T
     relaxation = 1 / len(rotations)
     for rotation in rotations.astype(np.float32):
         a, b = rotation @ d0, rotation @ d1
@@ -92,7 +109,8 @@ def idt(
             share_b /= share_b[-1]
             f = np.interp(share_a, share_b, edges[1:])
             moved[j] = np.interp(a[j], edges[1:], f, left=0, right=bins)
-        d0 = relaxation * np.linalg.solve(rotation, moved - a) + d0
+        change = np.linalg.solve(rotation, moved - a).astype(np.float32, copy=False)
+        d0 = np.float32(relaxation) * change + d0
     return np.clip(d0.T.reshape(source.shape), 0, 1).astype(np.float32)
 
 
@@ -105,7 +123,7 @@ def sot(
     sigma_color: float = 5.0,
 ) -> FloatImage:
     """Sliced optimal transport, then the change smoothed by a bilateral filter. Not clipped."""
-    new = source.reshape(-1, 3).copy()
+    new: FloatImage = source.reshape(-1, 3).copy()
     wanted = target.reshape(-1, 3)
     for batch in directions:
         advection = np.zeros_like(new)
@@ -138,7 +156,13 @@ def hist_match(source: FloatImage, target: FloatImage, threshold: float = 255) -
     return out
 
 
-def mix(source: FloatImage, target: FloatImage, directions: npt.NDArray[np.floating]) -> FloatImage:
+def mix(
+    source: FloatImage,
+    target: FloatImage,
+    directions: npt.NDArray[np.floating],
+    *,
+    sot: Callable[..., FloatImage] = sot,
+) -> FloatImage:
     """Lightness by `lct`, the two color axes by `sot`, on 8-bit Lab."""
     source_8bit, target_8bit = to_uint8(source * 255), to_uint8(target * 255)
     source_lab = cv2.cvtColor(source_8bit, cv2.COLOR_BGR2LAB)
@@ -148,7 +172,7 @@ def mix(source: FloatImage, target: FloatImage, directions: npt.NDArray[np.float
     moved = sot(
         cv2.cvtColor(source_lab, cv2.COLOR_LAB2BGR).astype(np.float32),
         cv2.cvtColor(target_lab, cv2.COLOR_LAB2BGR).astype(np.float32),
-        directions,
+        directions=directions,
     )
     lab = cv2.cvtColor(to_uint8(moved), cv2.COLOR_BGR2LAB)
     lab[..., 0] = to_uint8(lightness * 255)[..., 0]

@@ -11,7 +11,7 @@ import json
 import os
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -116,7 +116,7 @@ class OptionInputs:
             run = resolve(RunOptions, self._own(RunOptions, now), strict=self.strict).options
         except OptionFaults as fault:
             faults += fault.faults
-        layers += self._without_elsewhere(cls, now, faults)
+        layers += self._without_foreign(cls, now, faults)
         try:
             if ask and not faults:
                 layers.append(ask(layers))
@@ -126,6 +126,7 @@ class OptionInputs:
                 machine=machine,
                 strict=self.strict,
                 allow_unknown=self.allow_unknown,
+                elsewhere=[key for other in self.classes for key in specs(other)],
                 new=new,
             )
         except OptionFaults as fault:
@@ -141,19 +142,19 @@ class OptionInputs:
         own = specs(cls)
         return [_only(layer, [key for key in layer.values if key in own]) for layer in layers]
 
-    def _without_elsewhere(
+    def _without_foreign(
         self, cls: type[Options], layers: Sequence[Layer], faults: list[str]
     ) -> list[Layer]:
-        """Take out the run's keys, and name keys that belong to another kind of model."""
+        """Take out, as faults, the keys that belong to another kind of model."""
         own = specs(cls)
         kept = []
         for layer in layers:
             keys = []
             for key in layer.values:
                 others = [other.NAME for other in self.classes if key in specs(other)]
-                if key in own or not others:
+                if key in own or not others or RunOptions.NAME in others:
                     keys.append(key)
-                elif RunOptions.NAME not in others:
+                else:
                     faults.append(
                         f"{key} is not an option of {cls.NAME}, but of {', '.join(others)} "
                         f"(from {layer.place(key)})"
@@ -164,7 +165,7 @@ class OptionInputs:
 
 def _only(layer: Layer, keys: Sequence[str]) -> Layer:
     values = {key: layer.values[key] for key in keys}
-    return Layer(values, layer.origin, layer.kind, layer.places, layer.notes)
+    return replace(layer, values=values)
 
 
 def _spec(classes: Sequence[type[Options]], key: str) -> OptionSpec:
@@ -186,6 +187,8 @@ class OptionCommand(click.Command):
         """Write the command's own options first, then one section per group."""
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         for parameter in self.get_params(ctx):
+            if isinstance(parameter, click.Argument):
+                continue
             record = parameter.get_help_record(ctx)
             if record is not None:
                 title = getattr(parameter, "section", "") or "Options"
@@ -248,7 +251,8 @@ def _flags(classes: Sequence[type[Options]]) -> list[Callable[..., Any]]:
             *_spellings(spec),
             PREFIX + key,
             cls=SchemaOption,
-            section=f"{spec.group.capitalize()}",
+            section="GAN" if spec.group == "gan" else spec.group.capitalize(),
+            is_flag=spec.kind is bool,
             default=None,
             metavar=None if spec.kind is bool else _metavar(spec),
             help=_flag_help(spec, names if 1 < models != len(names) else []),
@@ -261,9 +265,9 @@ def _spellings(spec: OptionSpec) -> list[str]:
     names = [spec.flag, *spec.flags]
     if spec.kind is not bool:
         return names
-    # a switch that is off by nature ("--no-save", "--cpu") needs no opposite
-    if spec.default is False and spec.ask == "never" and spec.group != "optimizer":
-        return [f"{'/'.join(names[:1])}"] if len(names) == 1 else names
+    # a switch of the run that is off by nature ("--no-save", "--cpu") needs no opposite
+    if not spec.default and spec.key in specs(RunOptions):
+        return names
     return [f"{spec.flag}/--no-{spec.flag[2:]}"]
 
 

@@ -39,12 +39,17 @@ class Flag:
 
 @dataclass(frozen=True)
 class Verb:
-    """An old command: the new words for it and its flags."""
+    """An old command: the new words for it and its flags.
+
+    `always` is added to every line, `unless` where the old flag is absent (other defaults here).
+    """
 
     new: tuple[str, ...] = ()
     flags: Mapping[str, Flag] = field(default_factory=dict)
     refuse: str = ""
     required: tuple[str, ...] = ()
+    always: tuple[str, ...] = ()
+    unless: Mapping[str, str] = field(default_factory=dict)
 
 
 def _same(*names: str, takes: int = 1) -> dict[str, Flag]:
@@ -59,7 +64,6 @@ DEVICES = {
     "--force-gpu-idxs": Flag("--devices"),
 }
 NAME = {"--force-model-name": Flag("--name")}
-FINAL = {"final-by-blur": "final", "final-by-size": "final-fast"}
 
 VERBS: dict[tuple[str, ...], Verb] = {
     ("train",): Verb(
@@ -93,12 +97,12 @@ VERBS: dict[tuple[str, ...], Verb] = {
     ),
     ("extract",): Verb(refuse=NO_EXTRACT),
     ("sort",): Verb(
-        ("faceset", "sort"),
-        {"--input-dir": FIRST, "--by": Flag("--by", values=FINAL)},
-        required=("--input-dir",),
+        refuse="sort is not there: sort the faces with DeepFaceLab; the order of files does not "
+        "matter to training"
     ),
     ("facesettool", "resize"): Verb(
-        ("faceset", "resize"), {"--input-dir": FIRST}, required=("--input-dir",)
+        refuse="facesettool resize is not there: faces are resized to the model's resolution while "
+        "they are read, so nothing needs to be resized before"
     ),
     ("facesettool", "enhance"): Verb(
         refuse="facesettool enhance is not there: it needs FaceEnhancer.npy, which is not part of "
@@ -123,10 +127,11 @@ VERBS: dict[tuple[str, ...], Verb] = {
         {
             "--input-file": FIRST,
             "--output-dir": SECOND,
-            "--output-ext": Flag("--ext"),
-            **_same("--fps"),
+            "--output-ext": Flag("--format", values={"jpeg": "jpg"}),
+            "--fps": Flag("--fps", values={"0": ""}),
         },
         required=("--input-file", "--output-dir"),
+        always=("--overwrite",),
     ),
     ("videoed", "cut-video"): Verb(
         ("video", "cut"),
@@ -137,33 +142,41 @@ VERBS: dict[tuple[str, ...], Verb] = {
         required=("--input-file",),
     ),
     ("videoed", "denoise-image-sequence"): Verb(
-        refuse="videoed denoise-image-sequence is not there; filter the frames with ffmpeg's hqdn3d, "
-        "or use merge --denoise"
+        refuse="videoed denoise-image-sequence is not there; filter the frames with ffmpeg's "
+        "hqdn3d, or use merge --image-denoise-power"
     ),
     ("videoed", "video-from-sequence"): Verb(
         ("video", "merge"),
         {
             "--input-dir": FIRST,
-            "--output-file": SECOND,
-            **_same("--reference-file", "--ext", "--fps", "--bitrate"),
-            **_same("--include-audio", "--lossless", takes=0),
+            "--output-file": Flag("--output"),
+            "--reference-file": Flag("--reference"),
+            "--include-audio": Flag("--audio", takes=0),
+            "--ext": Flag(),
+            **_same("--fps", "--bitrate"),
+            **_same("--lossless", takes=0),
         },
         required=("--input-dir", "--output-file"),
+        unless={"--include-audio": "--no-audio"},
     ),
     ("dev_test",): Verb(refuse="dev_test is an internal command of DeepFaceLab and is not there"),
 }
 """Old commands but `util`, whose flags are the commands."""
 
 UTIL: dict[str, tuple[str, ...]] = {
-    "--add-landmarks-debug-images": ("faceset", "debug-images"),
-    "--recover-original-aligned-filename": ("faceset", "recover-names"),
     "--save-faceset-metadata": ("faceset", "save-metadata"),
     "--restore-faceset-metadata": ("faceset", "restore-metadata"),
     "--pack-faceset": ("faceset", "pack"),
     "--unpack-faceset": ("faceset", "unpack"),
-    "--export-faceset-mask": ("faceset", "export-masks"),
 }
 """Flags of the old `util` in the order in which it carried them out."""
+
+UTIL_REFUSED = (
+    "--add-landmarks-debug-images",
+    "--recover-original-aligned-filename",
+    "--export-faceset-mask",
+)
+"""Flags of the old `util` for which there is no command."""
 
 SHARED_VERBS = ("train", "merge", "xseg")
 """Words that are commands here too: there a line is old if it has an old flag."""
@@ -250,10 +263,14 @@ def _arguments(verb_text: str, verb: Verb, words: Sequence[str]) -> list[str]:
     missing = [name for name in verb.required if name not in seen]
     if missing:
         raise UsageError(f'"{verb_text}" needs {", ".join(missing)}')
+    flags += [*verb.always, *(new for old, new in verb.unless.items() if old not in seen)]
     return [*(positions[index] for index in sorted(positions)), *flags]
 
 
 def _util(words: Sequence[str]) -> list[str]:
+    refused = [name for name in UTIL_REFUSED if name in words]
+    if refused:
+        raise UsageError(f"util {', '.join(refused)} is not there; use DeepFaceLab for it")
     actions = [name for name in UTIL if name in words]
     rest = [word for word in words if word not in UTIL]
     verb = Verb(flags={"--input-dir": FIRST}, required=("--input-dir",))

@@ -63,7 +63,13 @@ def legacy_layer(
         values["inter_dims"] = shapes.get("inter_dims", 1024)
         found = "read off the weights" if "inter_dims" in shapes else "taken from the default"
         notes.append(f"inter_dims was not stored: {values['inter_dims']}, {found}")
-    return Layer(values, origin, kind="stored", notes=tuple(f"{note} ({origin})" for note in notes))
+    return Layer(
+        values,
+        origin,
+        kind="stored",
+        notes=tuple(f"{note} ({origin})" for note in notes),
+        order=tuple(stored),
+    )
 
 
 def _refuse_dfl1(values: Mapping[str, Any], origin: str) -> None:

@@ -141,6 +141,7 @@ class MergeOptions(Options):
     output_face_scale: int = option(
         0,
         "Scale of the face in percent; positive makes it smaller (as in DeepFaceLab).",
+        details="Small values only: the face is pasted larger or smaller than the one it covers.",
         label="Choose output face scale modifier",
         group="composition",
         minimum=-50,
@@ -162,6 +163,7 @@ class MergeOptions(Options):
     sharpen_mode: str = option(
         "none",
         "Filter that blurs or sharpens the face.",
+        details="Works on the predicted face before it is pasted. gaussian is smoother than box.",
         label="Choose sharpen mode",
         group="image",
         choices=SHARPEN_MODES,
@@ -171,6 +173,7 @@ class MergeOptions(Options):
     blursharpen_amount: int = option(
         0,
         "Strength of sharpen_mode; negative values blur.",
+        details="Without effect while sharpen_mode is none.",
         label="Choose blur/sharpen amount",
         group="image",
         minimum=-100,
@@ -192,6 +195,7 @@ class MergeOptions(Options):
     image_denoise_power: int = option(
         0,
         "Take noise out of the frame under the face.",
+        details="Makes the frame as smooth as the face.",
         label="Choose image degrade by denoise power",
         group="image",
         minimum=0,
@@ -202,6 +206,7 @@ class MergeOptions(Options):
     bicubic_degrade_power: int = option(
         0,
         "Soften the frame under the face by resampling.",
+        details="Makes the frame as soft as a face of low resolution.",
         label="Choose image degrade by bicubic rescale power",
         group="image",
         minimum=0,
@@ -212,6 +217,7 @@ class MergeOptions(Options):
     color_degrade_power: int = option(
         0,
         "Reduce the number of colors of the frame.",
+        details="For sources of few colors, such as old video.",
         label="Degrade color power of final image",
         group="image",
         minimum=0,

@@ -32,6 +32,7 @@ class Layer:
     `kind`: "stored" with the model (kept even if out of today's range), "defaults" from
     `<Class>_default_options.dat`, "now" from flag, YAML or environment (out of range is an error),
     "answers" of the dialogue (clipped already), "trusted" from code (never checked for range).
+    `order` is the order of the keys in the file where conversions have added others;
     `places` names the place of a key more exactly than `origin` ("config.yaml, line 14").
     """
 
@@ -40,6 +41,7 @@ class Layer:
     kind: Kind = "now"
     places: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
 
     def place(self, key: str) -> str:
         """Where the value of `key` was written."""
@@ -285,7 +287,9 @@ class _Resolver(Generic[T]):
 
     def _outcome(self, merged: dict[str, Any], proposed: dict[str, Any]) -> Resolved[T]:
         was_pretraining = not self.new and bool(self.base.get("pretrain"))
-        stored = (tuple(layer.values) for layer in self.layers if layer.kind == "stored")
+        stored = (
+            layer.order or tuple(layer.values) for layer in self.layers if layer.kind == "stored"
+        )
         return Resolved(
             options=self.cls(**merged),
             unknown=self.unknown,

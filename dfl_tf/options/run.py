@@ -27,6 +27,7 @@ class RunOptions(Options):
     save_every_iters: int = option(
         0,
         "Save every N iterations as well; 0 = by time only.",
+        details="For trials and tests; by time is enough otherwise.",
         group="saving",
         minimum=0,
         unit="iterations",
@@ -42,6 +43,7 @@ class RunOptions(Options):
     backup_every: float = option(
         0.0,
         "Back up every N hours in this run; 0 = as autobackup_hour says.",
+        details="Takes the place of autobackup_hour without changing the model.",
         group="saving",
         minimum=0.0,
         unit="hours",
@@ -75,6 +77,7 @@ class RunOptions(Options):
     preview_every: int = option(
         0,
         "Write a preview every N iterations; 0 = at each save.",
+        details="A preview costs one prediction of a few faces.",
         group="previews",
         minimum=0,
         unit="iterations",
@@ -88,7 +91,13 @@ class RunOptions(Options):
         ask="never",
         placeholder="DIR",
     )
-    no_preview: bool = option(False, "Make no previews at all.", group="previews", ask="never")
+    no_preview: bool = option(
+        False,
+        "Make no previews at all.",
+        details="Saves the little time and memory that they cost.",
+        group="previews",
+        ask="never",
+    )
     new_preview_sample: bool = option(
         False,
         "Draw new faces for the preview history.",
@@ -100,6 +109,8 @@ class RunOptions(Options):
     log_every: int = option(
         0,
         "Print the loss every N iterations; 0 = 1 on a terminal, else 50.",
+        details="Reading the loss waits for the device, so a large number is slightly faster on a"
+        " GPU.",
         group="logging",
         minimum=0,
         unit="iterations",
@@ -108,6 +119,7 @@ class RunOptions(Options):
     log_json: str = option(
         "",
         "Append one JSON line per logged iteration to this file.",
+        details="For plots and other programs: iteration, time, losses.",
         group="logging",
         ask="never",
         placeholder="FILE",
@@ -179,10 +191,16 @@ class RunOptions(Options):
         group="devices",
         ask="never",
         placeholder="0,1,…",
+        details="Several make one model, each with its share of the batch.",
         flags=("--force-gpu-idxs",),
     )
     cpu: bool = option(
-        False, "Compute on the CPU only.", group="devices", ask="never", flags=("--cpu-only",)
+        False,
+        "Compute on the CPU only.",
+        details="Weights learned on a CPU and on a GPU are interchangeable.",
+        group="devices",
+        ask="never",
+        flags=("--cpu-only",),
     )
     xla: str = option(
         "off",
@@ -193,11 +211,17 @@ class RunOptions(Options):
         ask="never",
     )
     threads: int = option(
-        0, "Threads of TensorFlow; 0 = all cores.", group="devices", minimum=0, ask="never"
+        0,
+        "Threads of TensorFlow; 0 = all cores.",
+        details="Fewer leave cores to the threads that prepare faces.",
+        group="devices",
+        minimum=0,
+        ask="never",
     )
     workers: int = option(
         0,
         "Threads that prepare faces; 0 = chosen by core count.",
+        details="Raise it when the log shows time spent waiting for faces.",
         group="devices",
         minimum=0,
         ask="never",

@@ -108,6 +108,7 @@ class SAEHDOptions(FaceSwapOptions):
         ask="new",
         placeholder="ARCHI",
         lowercase=True,
+        form='df or liae, optionally "-" and letters of u, d, t, c',
     )
     masked_training: bool = option(
         True,

@@ -53,6 +53,7 @@ class OptionSpec:
     legacy_range: str = ""
     flags: tuple[str, ...] = ()
     placeholder: str = ""
+    form: str = ""
 
     @property
     def flag(self) -> str:
@@ -70,6 +71,8 @@ class OptionSpec:
             return ", ".join(self.choices)
         if self.kind is bool:
             return "yes, no"
+        if self.form:
+            return self.form
         text = ""
         if self.minimum is not None and self.maximum is not None:
             text = f"{number(self.minimum)} … {number(self.maximum)}"

@@ -16,6 +16,9 @@ from .resolve import Layer
 from .schema import Options, OptionSpec, specs
 
 
+MAPPING = "tag:yaml.org,2002:map"
+
+
 class _Loader(yaml.SafeLoader):
     """The safe loader, which also builds a single node."""
 
@@ -57,7 +60,7 @@ def read_layer(path: Path) -> Layer:
 
 
 def _leaves(loader: _Loader, node: yaml.Node, path: Path) -> Iterator[tuple[str, Any, int]]:
-    if not isinstance(node, yaml.MappingNode):
+    if not isinstance(node, yaml.MappingNode) or node.tag != MAPPING:
         line = node.start_mark.line + 1
         raise OptionError(
             f"{path.name}, line {line}: must hold keys with values, such as ae_dims: 256"
@@ -100,7 +103,7 @@ def dump_values(values: Mapping[str, Any], cls: type[Options], *, explain: bool 
 
 def _entry(spec: OptionSpec, value: Any, explain: bool) -> list[str]:
     plain = list(value) if isinstance(value, tuple) else value
-    text = yaml.safe_dump({spec.key: plain}, default_flow_style=None).rstrip()
+    text = yaml.safe_dump({spec.key: plain}, default_flow_style=False).rstrip()
     if not explain:
         return [text]
     facts = f"Allowed: {spec.allowed()}. Default: {schema.show(spec.default) or 'none'}."

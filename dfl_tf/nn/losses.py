@@ -2,7 +2,8 @@
 
 A constant that the legacy program rounds to float32 (blur and dssim kernels) is rounded so in
 float64 runs too, in the same order; only then do float64 runs agree to 1e-10. Those kernels are
-separable up to that rounding: float32 uses one-dimensional factors, float64 the kernel itself.
+separable up to that rounding: float64 uses the kernel itself, float32 one-dimensional factors where
+the kernel is large enough for that to pay (performance.md 6).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tensorflow as tf
 _DSSIM_SIGMA = 1.5
 _C1 = 0.01**2
 _C2 = 0.03**2
+_SEPARABLE_FROM = 12  # side of the dssim window from which two passes are clearly faster than one
 _AXES = {"hw": (1, 2), "ch": (3, 1)}
 
 
@@ -33,6 +35,14 @@ def dssim_kernel(size: int, dtype: str = "float32") -> npt.NDArray[np.floating]:
     logarithm = (squares[:, None] + squares[None, :]).astype(dtype)
     weight = np.exp(logarithm - logarithm.max())
     return weight / weight.sum(dtype=dtype)
+
+
+@functools.lru_cache
+def _dssim_row(size: int) -> npt.NDArray[np.float32]:
+    """Return the (1, size) factor of the window of `dssim`."""
+    coordinate = np.arange(size) - (size - 1) / 2
+    row = np.exp(coordinate**2 * (-0.5 / _DSSIM_SIGMA**2))
+    return (row / row.sum()).astype(np.float32)[None]
 
 
 @functools.lru_cache
@@ -94,10 +104,10 @@ def dssim(a: tf.Tensor, b: tf.Tensor, filter_size: int) -> tf.Tensor:
     channels = a.shape[-1]
     size = max(1, filter_size)
     moments = tf.concat((a, b, a * b, tf.square(a) + tf.square(b)), axis=-1)
-    if a.dtype == tf.float64:
-        moments = _depthwise(moments, dssim_kernel(size, "float64"), "VALID")
+    if a.dtype == tf.float64 or size < _SEPARABLE_FROM:
+        moments = _depthwise(moments, dssim_kernel(size, a.dtype.name), "VALID")
     else:
-        row = dssim_kernel(size).sum(axis=0, keepdims=True)
+        row = _dssim_row(size)
         moments = _depthwise(_depthwise(moments, row.T, "VALID"), row, "VALID")
     mean_a, mean_b, product, squares = (
         moments[..., i * channels : (i + 1) * channels] for i in range(4)

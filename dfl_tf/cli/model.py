@@ -307,6 +307,7 @@ def scan(context: click.Context, path: Path, as_json: bool) -> None:
 @click.argument("source", metavar="SRC", type=_FOLDER)
 @click.argument("target", metavar="DST", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--to", "to", type=click.Choice(("native", "legacy")), required=True)
+@click.option("--files-only", is_flag=True, help="Compare what is stored; run no network.")
 @_choice
 @_json
 @click.pass_context
@@ -315,6 +316,7 @@ def convert(
     source: Path,
     target: Path,
     to: str,
+    files_only: bool,
     name: str | None,
     model_class: str | None,
     as_json: bool,
@@ -329,6 +331,7 @@ def convert(
         name,
         model_class,
         to="native" if to == "native" else "legacy",
+        proof=None if files_only else _network_proof,
     )
     if as_json:
         _print(found)
@@ -337,6 +340,13 @@ def convert(
             click.echo(line)
     if not found["passed"]:
         context.exit(1)
+
+
+def _network_proof(first: Any, second: Any) -> dict[str, Any]:
+    """What both sides compute and how they train; the checksums are in the report already."""
+    from dfl_tf.models.proof import prove
+
+    return prove(first, second).as_dict(checksums=False)
 
 
 def _convert_lines(found: dict[str, Any], target: Path) -> list[str]:
@@ -348,11 +358,22 @@ def _convert_lines(found: dict[str, Any], target: Path) -> list[str]:
         f"the rest   {'equal' if found['differences']['same'] else 'DIFFERS'} "
         "(options, iteration, loss history, other entries)",
     ]
-    for key, value in found.get("proof", {}).items():
-        lines.append(f"{key:10} {value}")
+    if "proof" in found:
+        lines += _proof_lines(found["proof"])
     lines += [f"note       {note}" for note in found["notes"]]
     lines.append(f"proof      {target / (found['model'] + '_conversion.json')}")
     return [*lines, "PASSED" if found["passed"] else "FAILED"]
+
+
+def _proof_lines(proof: dict[str, Any]) -> list[str]:
+    lines = []
+    for when, errors in proof["largest_difference"].items():
+        if errors:
+            named = ", ".join(f"{what} {error:.3g}" for what, error in errors.items())
+            lines.append(f"{when.replace('_', ' ')}: largest difference of {named}")
+    if proof["not_run"]:
+        lines.append(f"networks   not run: {proof['not_run']}")
+    return lines
 
 
 # -- rename, backup, restore -----------------------------------------------------------------------

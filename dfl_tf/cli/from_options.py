@@ -19,8 +19,10 @@ import click
 
 from dfl_tf.errors import UsageError
 from dfl_tf.options import (
+    OPTIONS,
     Layer,
     Machine,
+    MergeOptions,
     Options,
     OptionSpec,
     Resolved,
@@ -67,7 +69,7 @@ class OptionInputs:
     def layers(self, environ: Mapping[str, str] | None = None) -> list[Layer]:
         """Layers of values given now, lowest first: config file, environment, --set, flags."""
         found = [read_layer(self.config)] if self.config else []
-        found.append(environment_layer(os.environ if environ is None else environ))
+        found.append(self._environment(os.environ if environ is None else environ))
         found.append(Layer(self.sets, "--set"))
         flags = {key: f"flag {_spec(self.classes, key).flag}" for key in self.given}
         found.append(Layer(self.given, "the command line", places=flags))
@@ -137,6 +139,14 @@ class OptionInputs:
             click.echo(json.dumps(effective_dict(resolved.options), indent=1))
             raise click.exceptions.Exit(0)
         return Chosen(resolved, run)
+
+    def _environment(self, environ: Mapping[str, str]) -> Layer:
+        """The environment without what is meant for other commands."""
+        layer = environment_layer(environ)
+        own = {key for cls in self.classes for key in specs(cls)}
+        all_classes = (*OPTIONS.values(), RunOptions, MergeOptions)
+        others = {key for cls in all_classes for key in specs(cls)} - own
+        return _only(layer, [key for key in layer.values if key not in others])
 
     def _own(self, cls: type[Options], layers: Sequence[Layer]) -> list[Layer]:
         own = specs(cls)

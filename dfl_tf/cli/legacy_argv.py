@@ -25,16 +25,19 @@ NO_DEBUG = (
     "without touching the model"
 )
 
+NO_PRETRAINED = "--pretrained-model-dir is ignored: a new Quick96 starts from random weights"
+
 
 @dataclass(frozen=True)
 class Flag:
-    """What becomes of an old flag: `new` with its value, a position, or a refusal."""
+    """What becomes of an old flag: `new` with its value, a position, a refusal, or a remark."""
 
     new: str = ""
     takes: int = 1
     position: int | None = None
     refuse: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
+    ignored: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ VERBS: dict[tuple[str, ...], Verb] = {
             "--silent-start": DROPPED,
             "--execute-program": Flag(takes=2, refuse=NO_PROGRAMS),
             "--debug": Flag(takes=0, refuse=NO_DEBUG),
-            **_same("--model-dir", "--model", "--pretrained-model-dir"),
+            "--pretrained-model-dir": Flag(ignored=NO_PRETRAINED),
+            **_same("--model-dir", "--model"),
             **_same("--no-preview", takes=0),
             **NAME,
             **DEVICES,
@@ -92,7 +96,7 @@ VERBS: dict[tuple[str, ...], Verb] = {
     ),
     ("exportdfm",): Verb(
         ("export", "dfm"),
-        {"--model-dir": FIRST, "--model": Flag("--class"), **NAME},
+        {"--model-dir": FIRST, "--model": Flag("--class")},
         required=("--model-dir", "--model"),
     ),
     ("extract",): Verb(refuse=NO_EXTRACT),
@@ -213,7 +217,9 @@ def translate(argv: Sequence[str]) -> tuple[list[str], str | None]:
         if verb is not None and (words[0] not in SHARED_VERBS or _is_old(verb, words)):
             if verb.refuse:
                 raise UsageError(verb.refuse)
-            return _noted([*verb.new, *_arguments(" ".join(words[:length]), verb, words[length:])])
+            rest = words[length:]
+            new = [*verb.new, *_arguments(" ".join(words[:length]), verb, rest)]
+            return _noted(new, [flag.ignored for name, flag in verb.flags.items() if name in rest])
     group = sorted(" ".join(key) for key in VERBS if key[0] == words[0] and len(key) == 2)
     if group and words[0] not in SHARED_VERBS:
         if words[1:] and words[1] not in ("-h", "--help"):
@@ -222,8 +228,9 @@ def translate(argv: Sequence[str]) -> tuple[list[str], str | None]:
     return words, None
 
 
-def _noted(new: list[str]) -> tuple[list[str], str]:
-    return new, f"note: the old spelling was understood as: dfl-tf {shlex.join(new)}"
+def _noted(new: list[str], remarks: Sequence[str] = ()) -> tuple[list[str], str]:
+    note = f"note: the old spelling was understood as: dfl-tf {shlex.join(new)}"
+    return new, "; ".join([note, *filter(None, remarks)])
 
 
 def _is_old(verb: Verb, words: Sequence[str]) -> bool:

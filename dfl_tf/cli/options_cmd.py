@@ -33,7 +33,7 @@ def command(keys: tuple[str, ...], name: str | None, as_json: bool, as_yaml: boo
     if as_yaml:
         click.echo(dump(default(CLASSES[name or "SAEHD"])), nl=False)
         return
-    chosen = _choose([key.strip("-").replace("-", "_") for key in keys], classes)
+    chosen = _choose([key.replace("-", "_") for key in keys], classes)
     if as_json:
         table = {cls: [describe(spec) for spec in found] for cls, found in chosen.items()}
         click.echo(json.dumps(table, indent=1))

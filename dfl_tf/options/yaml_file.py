@@ -15,7 +15,6 @@ from . import schema
 from .resolve import Layer
 from .schema import Options, OptionSpec, specs
 
-
 MAPPING = "tag:yaml.org,2002:map"
 
 

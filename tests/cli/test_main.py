@@ -1,0 +1,149 @@
+"""The entry point: speed, imports, errors, exit codes, old spellings."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import time
+
+import click
+import pytest
+
+from dfl_tf import __version__
+from dfl_tf.cli import main as entry
+from dfl_tf.cli.main import COMMANDS, run
+from dfl_tf.errors import FacesetError, TrainingDiverged
+
+PROBE = """
+import sys, time
+start = time.perf_counter()
+from dfl_tf.cli.main import run
+code = run({argv!r})
+seconds = time.perf_counter() - start
+heavy = sorted(m for m in ("tensorflow", "keras", "numpy", "numba", "cv2") if m in sys.modules)
+print("PROBE", code, round(seconds, 3), heavy)
+"""
+
+
+def probe(*argv: str) -> tuple[int, float, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE.format(argv=list(argv))],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    text, _, last = done.stdout.rpartition("PROBE ")
+    code, seconds, heavy = last.split(" ", 2)
+    return int(code), float(seconds), heavy.strip(), text
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    results = [probe("--help") for _ in range(3)]
+    code, _, heavy, text = results[0]
+    assert code == 0
+    assert heavy == "[]"
+    assert min(seconds for _, seconds, _, _ in results) < 0.5
+    for name in COMMANDS:
+        assert f"  {name} " in text
+
+
+def test_option_help_imports_no_tensorflow() -> None:
+    code, _, heavy, text = probe("options", "ae_dims")
+    assert code == 0
+    assert heavy == "[]"
+    assert "32 … 2048" in text
+
+
+def test_module_and_version() -> None:
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "dfl_tf", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"dfl-tf, version {__version__}"
+    assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_of_the_table_is_there(name: str) -> None:
+    module = importlib.import_module(f"dfl_tf.cli.{COMMANDS[name][0]}")
+    assert isinstance(module.command, click.Command)
+    assert COMMANDS[name][1].endswith(".")
+
+
+def test_no_command_prints_help_and_succeeds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 0
+    assert "Commands:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["optoins"], 'No such command: "optoins". Did you mean "options"?'),
+        (["zzz"], 'No such command: "zzz". See dfl-tf --help.'),
+        (["options", "--jsn"], "--json"),
+        (["options", "ae_dim"], 'ae_dim is not an option; did you mean "ae_dims"?'),
+        (["extract"], "extract is not there"),
+    ],
+)
+def test_wrong_usage_leaves_with_2(
+    argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "text"),
+    [
+        (FacesetError("no faces"), 1, "error: no faces"),
+        (TrainingDiverged("NaN"), 3, "error: NaN"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (click.exceptions.Exit(130), 130, ""),
+    ],
+)
+def test_exit_codes(
+    raised: BaseException,
+    code: int,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @click.command()
+    def failing() -> None:
+        raise raised
+
+    monkeypatch.setattr(entry.LazyGroup, "get_command", lambda *_: failing)
+    assert run(["demo"]) == code
+    assert text in capsys.readouterr().err
+
+
+def test_a_command_returns_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def stopped() -> int:
+        return 143
+
+    monkeypatch.setattr(entry.LazyGroup, "get_command", lambda *_: stopped)
+    assert run(["train"]) == 143
+
+
+def test_old_spelling_is_said_once_on_stderr(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @click.command()
+    @click.argument("kind")
+    @click.argument("folder")
+    @click.option("--class", "name")
+    def export(kind: str, folder: str, name: str) -> None:
+        click.echo(f"{kind} {folder} {name}")
+
+    monkeypatch.setattr(entry.LazyGroup, "get_command", lambda *_: export)
+    assert run(["exportdfm", "--model-dir", "a b", "--model", "AMP"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "dfm a b AMP\n"
+    assert shown.err == (
+        "note: the old spelling was understood as: dfl-tf export dfm 'a b' --class AMP\n"
+    )

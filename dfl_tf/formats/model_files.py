@@ -155,7 +155,8 @@ def _recognize(entry: Path, model_class: str) -> tuple[str, ModelFormat, float] 
             stem = entry.name.removesuffix(ending)
     if entry.suffix == ".dfl" and entry.is_dir():
         kind, stem = "native", entry.stem
-        if not any((entry / name).exists() for name in ("manifest.json", "commit.json")):
+        records = ("manifest.json", "commit.json", ".previous/manifest.json")
+        if not any((entry / name).exists() for name in records):
             return None
     if stem is None:
         return None

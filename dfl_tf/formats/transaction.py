@@ -43,7 +43,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from dfl_tf.errors import ModelFileError
+from dfl_tf.errors import ModelFileError, WorkspaceError
 from dfl_tf.formats import atomic
 from dfl_tf.formats.manifest import FileEntry, Manifest, read_manifest
 
@@ -145,11 +145,13 @@ def resolve(place: Place, rules: Rules) -> Resolved | None:
     current = _read(place.manifest, faults)
     if current is None:
         if not place.manifest.exists() and not place.commit.exists():
-            return None
+            if rules.loads is not None or not place.previous.exists():
+                return None
+            faults.append(f"{place.manifest.name} {MISSING}")
         if rules.loads is not None and not place.commit.exists():
             note = f"{faults[0]} The files themselves are used without checking them against it"
             return Resolved({}, None, "foreign", [note])
-        return _previous(place, pending, faults)
+        return _previous(place, pending, faults, rules)
     return _resolve_current(place, current, faults, rules)
 
 
@@ -220,7 +222,7 @@ def _resolve_current(place: Place, current: Manifest, faults: list[str], rules: 
         )
         return Resolved({}, None, "foreign", [*faults, note])
     try:
-        return _previous(place, current, [*faults, *wrong.values()])
+        return _previous(place, current, [*faults, *wrong.values()], rules)
     except ModelFileError:
         if any(not fault.endswith(MISSING) or not rules.optional(n) for n, fault in wrong.items()):
             raise
@@ -247,7 +249,8 @@ def _is_foreign(
     return True
 
 
-def _previous(place: Place, newest: Manifest | None, faults: list[str]) -> Resolved:
+def _previous(place: Place, newest: Manifest | None, faults: list[str], rules: Rules) -> Resolved:
+    escape = f"delete {place.manifest.name} to use the files as they are"
     for folder in (place.previous_new, place.previous):
         kept = _read(folder / "manifest.json", faults)
         if kept is None:
@@ -257,16 +260,16 @@ def _previous(place: Place, newest: Manifest | None, faults: list[str]) -> Resol
             lost = "an unknown number of" if newest is None else newest.iteration - kept.iteration
             note = (
                 f"damaged or mixed set: {'; '.join(faults)}. The last whole set, of iteration "
-                f"{kept.iteration}, is used instead; {lost} iterations are lost. (The other files "
-                f"stay where they are until the next save, then in {place.damaged.name}. To use "
-                f"them as they are, delete {place.manifest.name}.)"
+                f"{kept.iteration}, is used instead; {lost} iterations are lost. The other files "
+                f"stay where they are until the next save, then in {place.damaged.name}"
+                + (f" (or {escape})" if rules.loads is not None else "")
             )
             return Resolved(files, kept, "previous", [note])
         faults += [f"kept previous set: {fault}" for fault in wrong.values()]
     raise ModelFileError(
         f"{place.manifest}: the files of the model do not belong together: {'; '.join(faults)}. "
-        "No whole previous set is kept. Restore a backup, or delete this manifest to use the "
-        "files as they are."
+        "No whole previous set is kept. Restore a backup"
+        + (f", or {escape}." if rules.loads is not None else ".")
     )
 
 
@@ -316,8 +319,14 @@ def write_set(
         if not place.commit.exists():
             discard(place)
         raise
-    with atomic.naming_the_fault(place.folder):
+    try:
         _finish(place, manifest)
+    except OSError as error:
+        raise WorkspaceError(
+            f"{place.folder}: the model is saved, but its files could not be renamed "
+            f"({error.strerror}). They are next to the old ones as *{NEW}; the next start reads "
+            "them and the next save puts them in place."
+        ) from error
     return manifest
 
 

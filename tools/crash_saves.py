@@ -1,0 +1,449 @@
+"""Kill, starve and damage saves of a small model: always the old or the new whole set, never a mix.
+
+    python tools/crash_saves.py [--kills N] [--seed S] [--json]
+
+What is tried, for both formats:
+
+* `steps`: the saving process is ended at the k-th call of write, fsync, rename, link, unlink,
+  mkdir or rmdir, for every k of a save, once before and once after the call has been made;
+* `kills`: SIGKILL at random moments of a process that saves again and again;
+* `errors`: the k-th of those calls raises "disk full" or "I/O error" instead;
+* `disk`: the process may write only so many bytes (RLIMIT_FSIZE);
+* `read-only`: the folder may not be written;
+* `corrupt`: one byte of each file of the set is changed; `delete`: one file is removed.
+
+After each, the set is read. It must be exactly generation n or n+1, as whole as it was written,
+and a fault in it must be named. A further save must then succeed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from dfl_tf.errors import DflTfError
+from dfl_tf.formats import ModelState, read_model, write_model
+
+NAME, CLASS = "crash_test", "SAEHD"
+CALLS = ("write", "fsync", "replace", "link", "unlink", "mkdir", "rmdir")
+
+
+@dataclass
+class Tally:
+    """One row of the table."""
+
+    tried: int = 0
+    old: int = 0
+    new: int = 0
+    faults: list[str] = field(default_factory=list)
+
+
+# -- the model -----------------------------------------------------------------------------------
+def generation(number: int) -> ModelState:
+    """A model whose every tensor tells its generation; one part never changes."""
+    rng = np.random.default_rng(number)
+    tensors = {
+        "encoder": {"a/weight:0": rng.random((3, 3, 4, 8), np.float32), "a/bias:0": np.zeros(8)},
+        "inter": {"dense1/weight:0": rng.random((64, 16), np.float32)},
+        "decoder_src": {"x/weight:0": np.full((500,), number, np.float32)},
+        "decoder_dst": {"x/weight:0": np.full((500,), -number, np.float32)},
+        "frozen": {"dense2/weight:0": np.arange(100, dtype=np.float32)},
+        "src_dst_opt": {"iters:0": np.int64(number), "ms_encoder/a": rng.random(50, np.float32)},
+    }
+    return ModelState(
+        model_class=CLASS,
+        iteration=number,
+        options={"resolution": 64, "archi": "df-ud"},
+        loss_history=[[1.0 / (i + 1), 2.0 / (i + 1)] for i in range(number)],
+        tensors=tensors,
+        extra={"sample_for_preview": None, "choosed_gpu_indexes": None},
+        run={"seed": number},
+    )
+
+
+def is_whole(state: ModelState) -> bool:
+    """Whether a read state is exactly the generation that it says."""
+    wanted = generation(state.iteration)
+    return (
+        state.loss_history == wanted.loss_history
+        and state.run == wanted.run
+        and list(state.tensors) == sorted(wanted.tensors, key=list(state.tensors).index)
+        and all(
+            np.array_equal(state.tensors[part][key], value)
+            for part, tensors in wanted.tensors.items()
+            for key, value in tensors.items()
+        )
+    )
+
+
+def save(folder: Path, number: int, kind: str) -> None:
+    """Save generation `number`."""
+    write_model(folder, NAME, generation(number), format=kind, summary=f"generation {number}")
+
+
+# -- the child -----------------------------------------------------------------------------------
+def intercept(at: int, action: Callable[[str, Callable[..., Any], Any, Any], Any]) -> list[int]:
+    """Replace the system calls that matter; the `at`-th goes to `action`. Returns the counter."""
+    count = [0]
+
+    def wrap(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            count[0] += 1
+            if count[0] == at:
+                return action(name, real, args, kwargs)
+            return real(*args, **kwargs)
+
+        return call
+
+    for name in CALLS:
+        if name == "write":
+            _intercept_open(wrap)
+        else:
+            setattr(os, name, wrap(name, getattr(os, name)))
+    return count
+
+
+def _intercept_open(wrap: Callable[..., Any]) -> None:
+    import builtins
+
+    real_open = builtins.open
+
+    def opened(*args: Any, **kwargs: Any) -> Any:
+        file = real_open(*args, **kwargs)
+        mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
+        return _Counted(file, wrap("write", file.write)) if mode == "wb" else file
+
+    builtins.open = opened
+
+
+class _Counted:
+    """A file whose writes are counted; unbuffered, so that a death leaves what was written."""
+
+    def __init__(self, file: Any, write: Callable[[Any], Any]) -> None:
+        self._file, self._write = file, write
+
+    def write(self, data: Any) -> Any:
+        result = self._write(data)
+        self._file.flush()
+        return result
+
+    def __enter__(self) -> _Counted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def child_steps(folder: Path, number: int, kind: str, at: int, mode: str) -> int:
+    """Save one generation with something happening at call `at`."""
+
+    def act(name: str, real: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if mode == "before":
+            os._exit(99)
+        if mode == "after":
+            real(*args, **kwargs)
+            os._exit(99)
+        if mode == "half" and name == "write":
+            data = memoryview(args[0]).cast("B")
+            real(data[: len(data) // 2])
+            os._exit(99)
+        code = errno.EIO if mode == "eio" else errno.ENOSPC
+        raise OSError(code, os.strerror(code))
+
+    intercept(at, act)
+    try:
+        save(folder, number, kind)
+    except DflTfError:
+        return 98
+    return 0
+
+
+def child_loop(folder: Path, number: int, kind: str) -> int:
+    """Save generation after generation until killed; tell which is durable."""
+    while True:
+        save(folder, number, kind)
+        print(number, flush=True)
+        number += 1
+
+
+def fork(work: Callable[[], int]) -> int:
+    """Run `work` in a forked child (no new interpreter each time); its exit code."""
+    pid = os.fork()
+    if pid == 0:
+        code = 97
+        try:
+            with open(os.devnull, "w") as null:
+                os.dup2(null.fileno(), 2)
+            code = work()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+# -- the judge -----------------------------------------------------------------------------------
+def judge(
+    tally: Tally, folder: Path, kind: str, old: int, what: str, *, noted: bool = False
+) -> None:
+    """Read the set: generation old or old+1, whole, with its fault named; then save once more."""
+    tally.tried += 1
+    try:
+        state = read_model(folder, NAME, CLASS)
+    except Exception as error:  # whatever comes out of a reader here is what is looked for
+        tally.faults.append(f"{what}: {type(error).__name__}: {error}")
+        return
+    if state.iteration not in (old, old + 1) or not is_whole(state):
+        tally.faults.append(f"{what}: read generation {state.iteration}, not whole")
+    elif state.iteration == old:
+        tally.old += 1
+    else:
+        tally.new += 1
+    save(folder, old + 5, kind)
+    again = read_model(folder, NAME, CLASS)
+    leftovers = [p.name for p in folder.rglob("*.new") if ".damaged" not in str(p)]
+    if again.iteration != old + 5 or again.notes or not is_whole(again) or leftovers:
+        tally.faults.append(f"{what}: the next save was not clean {leftovers} {again.notes}")
+
+
+@contextlib.contextmanager
+def prepared(base: Path, kind: str, generations: int = 2) -> Iterator[Path]:
+    """A fresh folder with generations 1 … n saved."""
+    folder = Path(tempfile.mkdtemp(dir=base))
+    for number in range(1, generations + 1):
+        save(folder, number, kind)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def calls_of_a_save(base: Path, kind: str) -> int:
+    """How many of the watched calls one save makes."""
+    with prepared(base, kind) as folder:
+        read, write = os.pipe()
+
+        def work() -> int:
+            count = intercept(-1, lambda *_: None)
+            save(folder, 3, kind)
+            os.write(write, str(count[0]).encode())
+            return 0
+
+        fork(work)
+        os.close(write)
+        return int(os.read(read, 20))
+
+
+# -- the trials ----------------------------------------------------------------------------------
+def try_steps(base: Path, kind: str, modes: tuple[str, ...], every: int = 1) -> Tally:
+    """End (or fail) the process at every call of a save."""
+    tally = Tally()
+    for at in range(1, calls_of_a_save(base, kind) + 1, every):
+        for mode in modes:
+            with prepared(base, kind) as folder:
+                code = fork(lambda f=folder, a=at, m=mode: child_steps(f, 3, kind, a, m))
+                if code not in (0, 98, 99):
+                    tally.faults.append(f"call {at} {mode}: exit code {code}")
+                judge(tally, folder, kind, 2, f"call {at} {mode}")
+    return tally
+
+
+def try_kills(base: Path, kind: str, kills: int, rng: random.Random) -> Tally:
+    """SIGKILL a saving process at random moments."""
+    tally = Tally()
+    with prepared(base, kind) as folder:
+        durable = 2
+        for index in range(kills):
+            command = [sys.executable, __file__, "--child", str(folder), str(durable + 1), kind]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            time.sleep(rng.random() * 0.06)
+            process.send_signal(signal.SIGKILL)
+            numbers = [first, *process.stdout.read().split()]
+            process.wait()
+            durable = int(numbers[-1])
+            judge(tally, folder, kind, durable, f"kill {index} after generation {durable}")
+            durable += 5
+    return tally
+
+
+def try_disk(base: Path, kind: str) -> Tally:
+    """Let no file grow beyond a limit (a disk that is full at that point)."""
+    tally = Tally()
+    for limit in (0, 100, 1000, 2500, 4000, 10000):
+
+        def work(folder: Path, limit: int = limit) -> int:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            try:
+                save(folder, 3, kind)
+            except DflTfError:
+                return 98
+            return 0
+
+        with prepared(base, kind) as folder:
+            code = fork(lambda f=folder: work(f))
+            if code not in (0, 98):
+                tally.faults.append(f"limit {limit}: exit code {code}")
+            judge(tally, folder, kind, 2, f"limit {limit}")
+    return tally
+
+
+def try_read_only(base: Path, kind: str) -> Tally:
+    """Save into a folder that may not be written (as root: calls that fail with EROFS)."""
+    tally = Tally()
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    def work(folder: Path) -> int:
+        import builtins
+
+        real = builtins.open
+
+        def opened(*args: Any, **kwargs: Any) -> Any:
+            return refuse() if "w" in str(args[1:2]) else real(*args, **kwargs)
+
+        builtins.open = opened
+        for name in CALLS[1:]:
+            setattr(os, name, refuse)
+        try:
+            save(folder, 3, kind)
+        except DflTfError:
+            return 98
+        return 0
+
+    with prepared(base, kind) as folder:
+        if fork(lambda: work(folder)) != 98:
+            tally.faults.append("read-only: no error of ours")
+        judge(tally, folder, kind, 2, "read-only")
+    return tally
+
+
+def set_files(folder: Path) -> list[Path]:
+    """The files of the set in their places (not the kept previous ones)."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and ".previous" not in str(path) and "summary" not in path.name
+    )
+
+
+def try_damage(base: Path, kind: str, rng: random.Random, rounds: int) -> tuple[Tally, Tally]:
+    """Change one byte of each file, and remove each file: noticed, named, and whole."""
+    corrupt, delete = Tally(), Tally()
+    with prepared(base, kind) as folder:
+        count = len(set_files(folder))
+    for index in range(count):
+        for number in range(rounds + 1):
+            with prepared(base, kind) as folder:
+                path = set_files(folder)[index]
+                if number == rounds:
+                    path.unlink()
+                    # without its manifest a legacy set is a set of the old program
+                    noted = not path.name.endswith("manifest.json")
+                    _judge_damage(delete, folder, kind, path, noted)
+                    continue
+                data = bytearray(path.read_bytes())
+                place = rng.randrange(len(data))
+                data[place] ^= 1 << rng.randrange(8)
+                path.write_bytes(data)
+                _judge_damage(corrupt, folder, kind, path, True)
+    return corrupt, delete
+
+
+def _judge_damage(tally: Tally, folder: Path, kind: str, path: Path, noted: bool) -> None:
+    tally.tried += 1
+    try:
+        state = read_model(folder, NAME, CLASS)
+    except DflTfError as error:
+        tally.faults.append(f"{path.name}: {error}")
+        return
+    whole = generation(state.iteration)
+    run_may_be_lost = kind == "legacy" and path.name.endswith("manifest.json")
+    if run_may_be_lost and state.run == {}:
+        state = ModelState(**{**vars(state), "run": whole.run})
+    if not is_whole(state) or state.iteration not in (1, 2):
+        tally.faults.append(f"{path.name}: read generation {state.iteration}, not whole")
+    elif noted and not any(path.name in note for note in state.notes):
+        tally.faults.append(f"{path.name}: not named in {state.notes}")
+    elif state.iteration == 1:
+        tally.old += 1
+    else:
+        tally.new += 1
+    save(folder, 7, kind)
+    again = read_model(folder, NAME, CLASS)
+    if again.iteration != 7 or again.notes or not is_whole(again):
+        tally.faults.append(f"{path.name}: the next save was not clean: {again.notes}")
+
+
+def run_all(
+    base: Path, kills: int, seed: int, *, every: int = 1, rounds: int = 3
+) -> dict[str, Tally]:
+    """All trials for both formats."""
+    rows: dict[str, Tally] = {}
+    for kind in ("legacy", "native"):
+        rng = random.Random(seed)
+        modes = ("before", "after", "half")
+        rows[f"{kind} ended at a call"] = try_steps(base, kind, modes, every)
+        rows[f"{kind} failing call"] = try_steps(base, kind, ("enospc", "eio"), every)
+        rows[f"{kind} SIGKILL"] = try_kills(base, kind, kills, rng)
+        rows[f"{kind} disk full"] = try_disk(base, kind)
+        rows[f"{kind} read-only"] = try_read_only(base, kind)
+        corrupt, delete = try_damage(base, kind, rng, rounds)
+        rows[f"{kind} corrupted byte"], rows[f"{kind} deleted file"] = corrupt, delete
+    return rows
+
+
+def main() -> int:
+    """Run and print the table; 1 if any set was lost, mixed or silently damaged."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50, help="SIGKILLs per format")
+    parser.add_argument("--rounds", type=int, default=3, help="corrupted bytes per file")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        folder, number, kind = options.child
+        return child_loop(Path(folder), int(number), kind)
+    import logging
+
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory() as base:
+        rows = run_all(Path(base), options.kills, options.seed, rounds=options.rounds)
+    if options.json:
+        print(json.dumps({name: vars(tally) for name, tally in rows.items()}, indent=2))
+    else:
+        print(f"{'':24}{'tried':>7}{'old set':>9}{'new set':>9}{'faults':>8}")
+        for name, tally in rows.items():
+            faults = len(tally.faults)
+            print(f"{name:24}{tally.tried:7}{tally.old:9}{tally.new:9}{faults:8}")
+            for fault in tally.faults[:20]:
+                print(f"    {fault}")
+    return 1 if any(tally.faults for tally in rows.values()) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -79,7 +79,7 @@ def test_no_command_prints_help_and_succeeds(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["optoins"], 'No such command: "optoins". Did you mean "options"?'),
+        (["optionz"], 'No such command: "optionz". Did you mean "options"?'),
         (["zzz"], 'No such command: "zzz". See dfl-tf --help.'),
         (["options", "--jsn"], "--json"),
         (["options", "ae_dim"], 'ae_dim is not an option; did you mean "ae_dims"?'),

@@ -5,18 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dfl_tf.errors import OptionError
 from dfl_tf.options import (
     AMPOptions,
     MergeOptions,
     Options,
+    OptionSpec,
     Quick96Options,
     RunOptions,
     SAEHDOptions,
     XSegOptions,
     default,
+    from_mapping,
     resolve,
+    specs,
+    to_legacy,
 )
 from dfl_tf.options.yaml_file import dump, read_layer
 
@@ -106,3 +112,43 @@ def test_written_files_explain(tmp_path: Path) -> None:
     text = dump(default(SAEHDOptions))
     assert "# Width of the bottleneck. Allowed: 32 … 2048. Default: 256." in text
     assert "Fixed after the first iteration." in text.replace("\n# ", " ")
+
+
+def values_of(cls: type[Options]) -> st.SearchStrategy[dict[str, object]]:
+    """Any values that a class of options allows without rounding."""
+
+    def one(spec: OptionSpec) -> st.SearchStrategy[object]:
+        if spec.kind is bool:
+            return st.booleans()
+        if spec.choices:
+            return st.sampled_from(spec.choices)
+        step = spec.multiple_of or (2 if spec.even else 1)
+        low, high = spec.minimum or 0, spec.maximum if spec.maximum is not None else 10**6
+        if spec.kind is int:
+            return st.integers(int(-(-low // step)), int(high // step)).map(lambda n: n * step)
+        if spec.kind is float:
+            return st.floats(low, high, allow_nan=False)
+        return st.just(spec.default)
+
+    table = specs(cls).values()
+    return st.fixed_dictionaries({}, optional={spec.key: one(spec) for spec in table})
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(values=values_of(AMPOptions), explain=st.booleans())
+def test_any_values_survive_the_file(
+    tmp_path: Path, values: dict[str, object], explain: bool
+) -> None:
+    options = default(AMPOptions, **values)
+    path = write(tmp_path, dump(options, explain=explain))
+    assert resolve(AMPOptions, [read_layer(path)], strict=True).options == options
+
+
+@settings(max_examples=40, deadline=None)
+@given(values=values_of(AMPOptions))
+def test_any_values_survive_the_legacy_dictionary(values: dict[str, object]) -> None:
+    options = default(AMPOptions, **values)
+    again, unknown = from_mapping(AMPOptions, to_legacy(options), origin="x", unknown="keep")
+    assert (again, unknown) == (options, {})

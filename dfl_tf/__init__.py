@@ -5,4 +5,16 @@ Importing this package imports no TensorFlow.
 
 from __future__ import annotations
 
+import importlib
+
 __version__ = "0.1.0.dev0"
+
+__all__ = ["__version__", "load_model"]
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs TensorFlow when it is asked for."""
+    if name == "load_model":
+        # By name, so that no room below depends on the top through this package.
+        return importlib.import_module("dfl_tf.api").load_model
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ def _optimizer(name: str, keep: float) -> Comparison:
     values = [start, *(np.zeros_like(start) for _ in range(slots))]
     variables = [tf.Variable(value) for value in values]
     dropout = fast.Dropout(keep=keep, seed=7, indices=(0,))
-    run = fast.adabelief_step if name == "adabelief" else fast.rmsprop_step
-    twin = plain.adabelief if name == "adabelief" else plain.rmsprop
+    run: Callable[..., None] = getattr(fast, f"{name}_step")
+    twin: Callable[..., Sequence[NDArray[np.float32]]] = getattr(plain, name)
     for step in (1, 2, 3):
         gradient = rng.normal(size=start.shape).astype(np.float32)
         run(

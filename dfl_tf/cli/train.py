@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
+from dfl_tf.cli.from_options import Chosen, OptionCommand, OptionInputs, option_flags
 from dfl_tf.errors import UsageError
 from dfl_tf.formats import ModelLock
 from dfl_tf.formats.workspace import Workspace
@@ -113,7 +113,7 @@ def settle_by(inputs: OptionInputs, *, interactive: bool) -> Settle:
         answered: Layer | None = None
         if interactive:
             answered = ask([layer for layer in (stored, *inputs.layers()) if layer is not None])
-        chosen = inputs.resolve(
+        chosen: Chosen[Any] = inputs.resolve(
             cls,
             stored=stored,
             defaults=defaults,

@@ -113,19 +113,24 @@ class ConsoleLog:
         self._every = every or (1 if self._live else 50)
         self._progress: Any = None
         self._task: Any = None
+        self._told_iteration = -1
 
     def iteration(self, event: IterationEvent) -> None:
         """Refresh the progress line, or print every n-th."""
         line = loss_line(event.iteration, event.seconds, list(event.losses.values()))
         if self._live and event.iteration % self._every == 0:
             self._show(event, line)
-        elif not self._live and event.iteration % self._every == 0:
+        elif not self._live and event.iteration % self._every == 0 and not self._told(event):
             left = "" if event.eta_seconds is None else f" {duration(event.eta_seconds)} left"
             print(line + left, file=self._stream, flush=True)
 
     def mean_line(self, event: IterationEvent, means: Sequence[float]) -> None:
         """Print the mean losses since the last save, as the legacy program does."""
+        self._told_iteration = event.iteration
         self.say(loss_line(event.iteration, event.seconds, means))
+
+    def _told(self, event: IterationEvent) -> bool:
+        return self._told_iteration == event.iteration
 
     def say(self, text: str) -> None:
         """Print a message above the progress line."""

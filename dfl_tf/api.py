@@ -1,0 +1,85 @@
+"""What programs use: a model by the name of its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dfl_tf.errors import UsageError
+from dfl_tf.formats import find_models, read_model
+from dfl_tf.options import OPTIONS, RunOptions, resolve
+
+if TYPE_CHECKING:
+    from dfl_tf.models.base import FaceModel
+
+
+def load_model(
+    model_dir: str | Path,
+    name: str | None = None,
+    model_class: str | None = None,
+    *,
+    training: bool = True,
+    run: RunOptions | None = None,
+) -> FaceModel:
+    """Open a model, in the legacy or the native format. Nothing is written.
+
+    Parameters
+    ----------
+    model_dir : str or Path
+        The folder of model files.
+    name, model_class : str, optional
+        Which model; without them the one that was saved last.
+    training : bool
+        False leaves out optimizers and discriminators, which halves the memory or better: for
+        `swap` and `preview` only.
+    run : RunOptions, optional
+        Precision, devices, threads.
+
+    Returns
+    -------
+    FaceModel
+        `swap(face)` puts the src face on dst faces, `preview(*batches)` draws preview pictures,
+        `train_step(*batches)` moves the weights once, `state()` gives all of it as NumPy arrays
+        for `dfl_tf.formats.write_model`.
+
+    Raises
+    ------
+    UsageError, ModelFileError, LegacyFormatError
+        No such model, or its files are damaged or do not fit their options.
+
+    Examples
+    --------
+    >>> model = dfl_tf.load_model("workspace/model", name="new", model_class="SAEHD")
+    >>> face = np.zeros((1, model.options.resolution, model.options.resolution, 3), np.float32)
+    >>> model.swap(face).image.shape
+    (1, 128, 128, 3)
+    """
+    folder = Path(model_dir).expanduser()
+    if model_class is not None and model_class not in OPTIONS:
+        raise UsageError(f"there is no model class {model_class!r}; take {', '.join(OPTIONS)}")
+    if name is None or model_class is None:
+        found = [model for model in find_models(folder, model_class) if name in (None, model.name)]
+        if not found:
+            raise UsageError(
+                f"{folder}: no {model_class or 'model'} {name or ''} is there".rstrip()
+            )
+        name, model_class = found[0].name, found[0].model_class
+    state = read_model(folder, name, model_class)
+
+    from dfl_tf import models
+    from dfl_tf.train.devices import configure_devices
+    from dfl_tf.train.start import stored_layer
+
+    layer = stored_layer(state, f"{name} in {folder}")
+    run = run or RunOptions()
+    configure_devices(run)
+    model = models.create(
+        model_class,
+        resolve(OPTIONS[model_class], [layer]).options,
+        run,
+        name=name,
+        training=training,
+        initialized=False,
+    )
+    model.load_state(state)
+    return model

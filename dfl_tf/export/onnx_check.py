@@ -51,18 +51,16 @@ def check(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
     name = path.name.removesuffix(".new")
     faults = lint(path, model.model_class)
     if faults:
-        raise ExportError(f"{name} has faults: {' '.join(faults)}")
+        raise ExportError(f"{name} is not kept: {' '.join(faults)}")
     verification = verify(path, model, tolerance=tolerance)
-    if not verification.passed:
-        differences = ", ".join(f"{k}: {v:.3g}" for k, v in verification.differences.items())
+    faults = verification.faults()
+    if faults:
         advice = (
             "Take --precision float32, or allow more with --tolerance."
             if tolerance > TOLERANCES["float32"]
-            else "It is not what the model computes; do not use it."
+            else "It is not what the model computes."
         )
-        raise ExportError(
-            f"{name} differs from its model by more than {tolerance:g} ({differences}). {advice}"
-        )
+        raise ExportError(f"{name} is not kept: {' '.join(faults)} {advice}")
     return verification
 
 
@@ -90,7 +88,7 @@ def lint(path: Path, model_class: str | None = None) -> list[str]:
     except Exception as error:  # protobuf has an error class of its own in each of its builds
         return [f"It is no ONNX file ({type(error).__name__}: {error})."]
     faults = _lint_file(onnx, path, model)
-    inputs, outputs = _declared(model.graph.input, model), _declared(model.graph.output, model)
+    inputs, outputs = _ports(model)
     form = model_class or _form_of(inputs, outputs)
     wanted_inputs, wanted_outputs = FORMS[form]
     faults += _lint_ports(onnx, "input", inputs, wanted_inputs)
@@ -129,6 +127,38 @@ def verify(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
             worst[name] = error if not error <= worst[name] else worst[name]
         runs += 1
     return Verification(worst, tolerance, runs)
+
+
+def try_out(path: Path) -> list[str]:
+    """Run a file without its model: say what is no picture in [0, 1] of the declared size."""
+    runner = session(path)
+    inputs = [port.name for port in runner.get_inputs()]
+    side = runner.get_inputs()[0].shape[1]
+    faults = []
+    for batch in BATCHES[:2]:
+        feeds = {"in_face:0": fixed_face(batch, side)}
+        if len(inputs) > 1:
+            feeds["morph_value:0"] = np.array([0.5], np.float32)
+        for port, array in zip(runner.get_outputs(), runner.run(None, feeds), strict=True):
+            if array.shape[:3] != (batch, side, side):
+                faults.append(f"The output {port.name} is {array.shape} for {batch} faces.")
+            elif not (array.min() >= 0 and array.max() <= 1):
+                faults.append(f"The output {port.name} has values outside of 0 … 1.")
+    return faults
+
+
+def class_of(path: Path) -> str:
+    """Return the class of model that a good file is of."""
+    inputs, outputs = _ports(need("onnx").load_model(str(path), format="protobuf"))
+    return _form_of(inputs, outputs)
+
+
+def tolerance_of(path: Path) -> float:
+    """Return the tolerance of a file, by the precision of its weights."""
+    onnx = need("onnx")
+    model = onnx.load_model(str(path), format="protobuf")
+    half = any(t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer)
+    return TOLERANCES["float16" if half else "float32"]
 
 
 def expected_outputs(
@@ -212,16 +242,24 @@ def _lint_file(onnx: Any, path: Path, model: Any) -> list[str]:
     return faults
 
 
-def _declared(ports: Any, model: Any) -> dict[str, tuple[int, tuple[int | str, ...]]]:
-    """Return name: (element type, shape) of inputs or outputs, in order."""
+Declared = dict[str, tuple[int, tuple[int | str, ...]]]
+
+
+def _ports(model: Any) -> tuple[Declared, Declared]:
+    """Return name: (element type, shape) of inputs and of outputs, in order."""
     weights = {tensor.name for tensor in model.graph.initializer}
-    found: dict[str, tuple[int, tuple[int | str, ...]]] = {}
-    for port in ports:
-        if port.name not in weights:
-            tensor = port.type.tensor_type
-            shape = tuple(d.dim_value or d.dim_param or "?" for d in tensor.shape.dim)
-            found[port.name] = (tensor.elem_type, shape)
-    return found
+
+    def declared(ports: Any) -> Declared:
+        tensors = {p.name: p.type.tensor_type for p in ports if p.name not in weights}
+        return {
+            name: (
+                tensor.elem_type,
+                tuple(d.dim_value or d.dim_param or "?" for d in tensor.shape.dim),
+            )
+            for name, tensor in tensors.items()
+        }
+
+    return declared(model.graph.input), declared(model.graph.output)
 
 
 def _form_of(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> str:

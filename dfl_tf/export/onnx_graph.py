@@ -44,6 +44,12 @@ def need(module: str) -> Any:
         ) from error
 
 
+def need_all() -> None:
+    """Complain now, not after minutes, if a package of the extra ``[export]`` is missing."""
+    for module in ("onnx", "onnxruntime"):
+        need(module)
+
+
 class Value(NamedTuple):
     """A tensor inside the graph: its name, and whether it is float16."""
 

@@ -29,10 +29,14 @@ class Verification:
         """Return the largest difference of any output."""
         return max(self.differences.values())
 
-    @property
-    def passed(self) -> bool:
-        """Whether all outputs are numbers within the tolerance."""
-        return all(error <= self.tolerance for error in self.differences.values())
+    def faults(self) -> list[str]:
+        """Say which outputs are no numbers within the tolerance."""
+        return [
+            f"The output {name} differs from the model by {error:.3g}, more than "
+            f"{self.tolerance:g}."
+            for name, error in self.differences.items()
+            if not error <= self.tolerance  # a NaN too
+        ]
 
 
 @dataclass(frozen=True)

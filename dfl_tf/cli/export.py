@@ -1,0 +1,284 @@
+"""`dfl-tf export`: models as ONNX files for other programs, and the check of such files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dfl_tf.errors import ModelFileError, UsageError
+
+if TYPE_CHECKING:
+    from dfl_tf.export.report import ExportReport
+    from dfl_tf.models.base import FaceModel
+
+_CLASSES = ("SAEHD", "AMP", "Quick96", "XSeg")
+_PARTS = (
+    *("encoder", "inter", "inter_AB", "inter_B", "inter_src", "inter_dst"),
+    *("decoder", "decoder_src", "decoder_dst", "XSeg_256"),
+)
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+_FILE = click.Path(path_type=Path)
+
+_output = click.option(
+    "-o", "--output", type=_FILE, help="File to write; default beside the model."
+)
+_provenance = click.option(
+    "--no-provenance", is_flag=True, help="Leave out the metadata that say what the file is."
+)
+_no_verify = click.option(
+    "--no-verify", is_flag=True, help="Write without comparing the file with the model."
+)
+_tolerance = click.option(
+    "--tolerance",
+    type=click.FloatRange(0, min_open=True),
+    help="Largest difference from the model; default 1e-4, with float16 2e-3.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group()
+def command() -> None:
+    """Write models as ONNX (needs dfl-tf[export])."""
+
+
+@command.command()
+@click.argument("model_dir", metavar="MODEL_DIR", type=_FOLDER)
+@click.option("--name", help="Name of the model; default the newest.")
+@click.option("--class", "model_class", type=click.Choice(_CLASSES), help="SAEHD, AMP or XSeg.")
+@_output
+@click.option(
+    "--precision",
+    type=click.Choice(("float32", "float16")),
+    default="float32",
+    show_default=True,
+    help="Of the convolutions inside; float16 makes half the file.",
+)
+@_provenance
+@_no_verify
+@_tolerance
+@_json
+def dfm(
+    model_dir: Path,
+    name: str | None,
+    model_class: str | None,
+    output: Path | None,
+    precision: Any,
+    no_provenance: bool,
+    no_verify: bool,
+    tolerance: float | None,
+    as_json: bool,
+) -> None:
+    """Export a SAEHD or AMP model for DeepFaceLive, FaceFusion or VisoMaster.
+
+    The file takes its place only after it was compared with the model; exit 1 if they differ.
+    """
+    if model_class == "XSeg":  # as the old program does it
+        if precision != "float32":
+            raise UsageError("XSeg is exported as float32 only. Leave out --precision.")
+        name = "XSeg"
+    else:
+        name, model_class = _pick(model_dir, name, model_class)
+    _export(
+        model_dir,
+        (name, model_class),
+        output,
+        as_json,
+        precision=precision,
+        with_provenance=not no_provenance,
+        verify=not no_verify,
+        tolerance=tolerance,
+    )
+
+
+@command.command()
+@click.argument("model_dir", metavar="MODEL_DIR", type=_FOLDER)
+@_output
+@_provenance
+@_no_verify
+@_tolerance
+@_json
+def xseg(
+    model_dir: Path,
+    output: Path | None,
+    no_provenance: bool,
+    no_verify: bool,
+    tolerance: float | None,
+    as_json: bool,
+) -> None:
+    """Export the XSeg model of a folder; exit 1 if the file differs from the model."""
+    _export(
+        model_dir,
+        ("XSeg", "XSeg"),
+        output,
+        as_json,
+        with_provenance=not no_provenance,
+        verify=not no_verify,
+        tolerance=tolerance,
+    )
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--model-dir", type=_FOLDER, help="Compare with a model of this folder.")
+@click.option("--name", help="Name of that model; default the newest.")
+@click.option("--class", "model_class", type=click.Choice(_CLASSES), help="Class of that model.")
+@_tolerance
+@_json
+@click.pass_context
+def check(
+    context: click.Context,
+    file: Path,
+    model_dir: Path | None,
+    name: str | None,
+    model_class: str | None,
+    tolerance: float | None,
+    as_json: bool,
+) -> None:
+    """Check a DFM or XSeg file as live programs need it; exit 1 if it has faults.
+
+    With --model-dir its outputs are compared with those of the model as well.
+    """
+    from dfl_tf.export import onnx_check
+
+    faults = onnx_check.lint(file, model_class)
+    differences: dict[str, float] = {}
+    if not faults and model_dir is None:
+        faults = onnx_check.try_out(file)
+    elif not faults:
+        assert model_dir is not None
+        differences, faults = _compare(file, model_dir, name, model_class, tolerance)
+    if as_json:
+        document = {"file": str(file), "faults": faults, "differences": differences}
+        click.echo(json.dumps(document, indent=2))
+    else:
+        for output, error in differences.items():
+            click.echo(f"{output}: largest difference {error:.3g}")
+        for fault in faults:
+            click.echo(f"fault: {fault}")
+        click.echo(f"{file}: {'FAILED' if faults else 'good'}")
+    if faults:
+        context.exit(1)
+
+
+def _export(
+    folder: Path,
+    name_and_class: tuple[str, str],
+    output: Path | None,
+    as_json: bool,
+    *,
+    precision: Any = "float32",
+    **settings: Any,
+) -> None:
+    from dfl_tf.export.dfm import export_dfm
+    from dfl_tf.export.onnx_graph import need_all
+    from dfl_tf.export.report import watch_memory
+    from dfl_tf.export.xseg import export_xseg
+
+    need_all()
+    name, model_class = name_and_class
+    with watch_memory() as peak:
+        model = _load(folder, name, model_class)
+        if model_class == "XSeg":
+            report = export_xseg(model, _target(output, folder, "XSeg_model.onnx"), **settings)
+        else:
+            path = _target(output, folder, f"{name}_{model_class}_model.dfm")
+            report = export_dfm(model, path, precision=precision, **settings)
+    _tell(report, peak.bytes, as_json)
+
+
+def _compare(
+    file: Path, folder: Path, name: str | None, model_class: str | None, tolerance: float | None
+) -> tuple[dict[str, float], list[str]]:
+    """Return the differences of a file from a model, and its faults."""
+    from dfl_tf.export import onnx_check
+
+    name, model_class = _pick(folder, name, model_class or onnx_check.class_of(file), xseg=True)
+    model = _load(folder, name, model_class)
+    allowed = tolerance or onnx_check.tolerance_of(file)
+    verification = onnx_check.verify(file, model, tolerance=allowed)
+    return verification.differences, verification.faults()
+
+
+def _pick(
+    folder: Path, name: str | None, model_class: str | None, *, xseg: bool = False
+) -> tuple[str, str]:
+    """Return name and class of the model that is meant: the newest that fits."""
+    from dfl_tf.formats import find_models
+
+    if model_class == "Quick96":
+        raise UsageError("Quick96 has no export: no other program opens it. SAEHD and AMP have.")
+    found = find_models(folder, model_class)
+    usable = [
+        m
+        for m in found
+        if m.model_class in ("SAEHD", "AMP", *(["XSeg"] if xseg else [])) and name in (None, m.name)
+    ]
+    if not usable:
+        there = ", ".join(f"{m.name} ({m.model_class})" for m in found) or "none"
+        raise ModelFileError(
+            f"{folder}: there is no such SAEHD or AMP model. Models there: {there}."
+        )
+    if name is not None and len({m.model_class for m in usable}) > 1:
+        raise UsageError(f"{folder}: {name} is there in several classes; give --class.")
+    return usable[0].name, usable[0].model_class
+
+
+def _load(folder: Path, name: str, model_class: str) -> FaceModel:
+    """Load a model without optimizers and discriminators."""
+    from dfl_tf.formats import read_model
+    from dfl_tf.models.restore import restore
+    from dfl_tf.options import RunOptions
+
+    state = read_model(folder, name, model_class, only=_PARTS)
+    model, messages = restore(state, name=name, run=RunOptions(cpu=True), training=False)
+    for message in messages:
+        click.echo(f"note: {message}", err=True)
+    return model
+
+
+def _target(output: Path | None, model_dir: Path, default: str) -> Path:
+    if output is None:
+        return model_dir / default
+    return output / default if output.is_dir() else output
+
+
+def _tell(report: ExportReport, peak: int, as_json: bool) -> None:
+    verification = report.verification
+    per_parameter = round(peak / report.parameters, 1)
+    if as_json:
+        document = {
+            "file": str(report.path),
+            "class": report.model_class,
+            "precision": report.precision,
+            "opset": report.opset,
+            "parameters": report.parameters,
+            "bytes": report.size,
+            "metadata": report.metadata,
+            "memory": {
+                "peak_bytes": peak,
+                "write_peak_bytes": report.written_peak,
+                "verify_peak_bytes": report.verified_peak,
+                "peak_bytes_per_parameter": per_parameter,
+            },
+            "verified": verification is not None,
+            "tolerance": verification and verification.tolerance,
+            "differences": verification and verification.differences,
+        }
+        click.echo(json.dumps(document, indent=2))
+        return
+    size = f"{report.size / 2**20:.1f} MiB"
+    click.echo(f"{report.path}: {size}, {report.precision}, opset {report.opset}")
+    click.echo(
+        f"{report.parameters:,} parameters; at most {peak / 2**20:.0f} MiB of memory, "
+        f"{per_parameter} bytes a parameter"
+    )
+    if not report.metadata:
+        click.echo("written without provenance metadata")
+    if verification is None:
+        click.echo("not verified")
+        return
+    for output, error in verification.differences.items():
+        click.echo(f"{output}: largest difference {error:.3g} (allowed {verification.tolerance:g})")

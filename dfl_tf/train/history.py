@@ -65,7 +65,8 @@ def usable_sample(stored: object, like: Sequence[Sequence[NDArray[Any]]]) -> Sam
         As read from ``data.dat``: one list per generator, each of batches (NCHW when it was
         trained on a GPU, NHWC on a CPU), or None.
     like : batches
-        A batch of each stream as drawn today; sizes and order must agree.
+        A batch of each stream as drawn today; sizes and order must agree. What a stored sample
+        has beyond that (the eyes-mouth mask, where no loss needs it) is left out.
 
     Returns
     -------
@@ -75,9 +76,9 @@ def usable_sample(stored: object, like: Sequence[Sequence[NDArray[Any]]]) -> Sam
         return None
     sample = []
     for generator, batch in zip(stored, like, strict=True):
-        if not isinstance(generator, list | tuple) or len(generator) != len(batch):
+        if not isinstance(generator, list | tuple) or len(generator) < len(batch):
             return None
-        arrays = [channels_last(array) for array in generator]
+        arrays = [channels_last(array) for array in generator[: len(batch)]]
         if any(
             array is None or array.shape != np.shape(other)
             for array, other in zip(arrays, batch, strict=True)

@@ -260,9 +260,10 @@ class Trainer:
             stored = self.model.extra.get("sample_for_preview")
             if self.run_options.new_preview_sample or self.model.iteration == 0:
                 stored = None
-            usable = history.usable_sample(stored, batches)
-            self._sample = usable if usable is not None else batches
-            self.model.extra["sample_for_preview"] = history.stored_form(self._sample)
+            self._sample = history.usable_sample(stored, batches)
+            if self._sample is None:
+                self._sample = batches
+                self.model.extra["sample_for_preview"] = history.stored_form(batches)
         return self._sample
 
     def _report(self, losses: dict[str, float], seconds: float, waited: float) -> None:

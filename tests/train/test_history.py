@@ -43,7 +43,8 @@ def test_a_stored_sample_that_fits_is_used():
     like = (batches(rng), batches(rng))
     stored = stored_form((batches(rng), batches(rng)))
     from_gpu = [[array.transpose(0, 3, 1, 2) for array in generator] for generator in stored]
-    for kept in (stored, from_gpu):
+    with_more = [[*generator, generator[3]] for generator in stored]
+    for kept in (stored, from_gpu, with_more):
         sample = usable_sample(kept, like)
         assert sample is not None
         np.testing.assert_array_equal(sample[1][0], stored[1][0])

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from dfl_tf.cli import self_test
+
+from .support.workspaces import call
+
+pytestmark = pytest.mark.filterwarnings("ignore:optimizer steps run on plain:RuntimeWarning")
+
+
+def test_it_tells_versions_devices_and_backends(capsys):
+    code, out, _ = call(capsys, "doctor", "--json")
+    assert code == 0
+    facts = json.loads(out)
+    assert facts["packages"]["numpy"] == np.__version__
+    assert facts["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert "CPU:0" in facts["devices"]
+    assert facts["native_ops"].split()[0] in ("native", "fallback", "missing")
+    assert facts["bfloat16"].startswith(("native", "emulated"))
+    code, out, _ = call(capsys, "doctor")
+    assert code == 0
+    assert f"numpy {np.__version__}" in out
+
+
+def test_the_fast_operations_equal_their_references(capsys):
+    code, out, err = call(capsys, "doctor", "--self-test")
+    assert code == 0, err
+    assert out.count("ok  ") >= 11
+    assert "FAILED" not in out
+
+
+def test_a_wrong_operation_is_told(capsys, monkeypatch):
+    wrong = [self_test.Comparison("warp grid", float("nan"), 1e-4)]
+    monkeypatch.setattr(self_test, "comparisons", lambda: iter(wrong))
+    code, out, err = call(capsys, "doctor", "--self-test")
+    assert code == 1
+    assert "FAILED" in out
+    assert "error: not equal to the reference on this machine: warp grid" in err

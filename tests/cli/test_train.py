@@ -47,7 +47,7 @@ def test_a_new_model_is_a_legacy_folder(trained):
     assert len(data["loss_history"]) == 3
     assert list(data["options"])[:2] == ["resolution", "face_type"]
     assert [array.shape for array in data["sample_for_preview"][0]] == [
-        (2, 64, 64, 3), (2, 64, 64, 3), (2, 64, 64, 1), (2, 64, 64, 1),
+        (2, 64, 64, 3), (2, 64, 64, 3), (2, 64, 64, 1),
     ]  # fmt: skip
 
 
@@ -109,7 +109,8 @@ def test_json_lines_tell_each_iteration(workspace, tmp_path, capsys):
 def test_a_plan_writes_nothing_and_names_what_is_overridden(workspace, capsys):
     before = files(workspace)
     code, out, err = call(
-        capsys, "train", workspace, "--plan", "--json", "--pretrain", f"--pretrain-dir={workspace}/data_src/aligned", "--gan-power=0.1",
+        capsys, "train", workspace, "--plan", "--json", "--pretrain", "--gan-power=0.1",
+        f"--pretrain-dir={workspace}/data_src/aligned",
     )  # fmt: skip
     assert code == 0, err
     plan = json.loads(out)
@@ -159,7 +160,7 @@ def test_an_old_command_line_is_understood(workspace, capsys):
     assert "understood as: dfl-tf train" in err
 
 
-# -- wrong input: one line, the right exit code, nothing lost ---------------------------------------
+# -- wrong input: one line, the right exit code, nothing lost ------------------------------------
 
 
 def refused(capsys, code: int, *arguments: object, says: str) -> str:
@@ -187,9 +188,7 @@ def test_an_empty_folder(tmp_path, capsys):
     refused(capsys, 1, tmp_path, *TINY, says="no aligned face found")
 
 
-def test_faces_without_metadata_or_truncated_are_named_skipped_and_counted(
-    tmp_path, capsys, caplog
-):
+def test_unusable_faces_are_named_skipped_and_counted(tmp_path, capsys, caplog):
     import cv2
 
     root = loose(tmp_path)
@@ -263,7 +262,7 @@ def test_a_model_of_another_class(workspace, capsys):
         (("--resolution=128",), "resolution=128 differs from the model's 64"),
         (("--archi=liae-ud",), "archi=liae-ud differs"),
         (("--gan-power=12",), "gan_power=12"),
-        (("--set", "gan_pwer=1"), 'Did you mean "gan_power"'),
+        (("--set", "gan_pwer=1"), 'did you mean "gan_power"'),
         (("--set", "gan_power"), 'has no "="'),
         (("--model=SAHD",), "there is no such class"),
         (("--name=a/b",), "cannot be used in file names"),

@@ -75,7 +75,7 @@ class WarpParameters:
         reach = np.float32(_NODE_REACH * self.cell)
         nodes[1:-1, 1:-1] += self.noise_x * reach
         nodes[1:-1, 1:-1] += self.noise_y.T * reach
-        return dense_grid(nodes, self.cell)
+        return dense_grid(nodes, self.width, self.cell)
 
 
 def draw_warp(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import FaceType, estimate_pitch_yaw_roll, ordered_polygons
 from dfl_tf.face.polygons import Polygon
-from dfl_tf.formats.dfljpg import FaceMetadata, decode_mask, read_metadata
+from dfl_tf.formats.dfljpg import APP15, FaceMetadata, decode_mask, read_metadata
 from dfl_tf.formats.faceset_pak import PAK_NAME, read_pak
 from dfl_tf.imaging import decode_image, to_bgr, to_float
 
@@ -85,6 +86,10 @@ class FaceSample:
 class Faceset(Sequence[FaceSample]):
     """Aligned faces in their fixed order.
 
+    The metadata of a folder of up to `eager` pictures is read when it is opened. In a larger one
+    each picture is only asked whether it carries any, and its metadata is read at first use: a
+    face whose metadata turns out to be damaged then raises `DflTfError` from its index.
+
     Attributes
     ----------
     path : Path
@@ -98,14 +103,17 @@ class Faceset(Sequence[FaceSample]):
     """
 
     def __init__(
-        self, path: Path, samples: Sequence[FaceSample], skipped: Sequence[tuple[str, str]] = ()
+        self,
+        path: Path,
+        samples: Sequence[FaceSample | Path],
+        skipped: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.path = path
         self.skipped = list(skipped)
         self._samples = list(samples)
 
     @classmethod
-    def open(cls, path: str | Path) -> Faceset:
+    def open(cls, path: str | Path, *, eager: int = 4000) -> Faceset:
         """Open a folder of aligned faces, a folder with a `faceset.pak`, or a pak.
 
         A pak in the folder hides the loose pictures. The order is that of the sorted paths.
@@ -124,17 +132,24 @@ class Faceset(Sequence[FaceSample]):
             )
         if (place / PAK_NAME).is_file():
             return cls._from_pak(place / PAK_NAME)
-        return cls._from_folder(place)
+        return cls._from_folder(place, eager)
 
     @classmethod
-    def _from_folder(cls, folder: Path) -> Faceset:
-        paths = sorted(str(p) for p in folder.iterdir() if p.suffix.lower() in _PICTURE_SUFFIXES)
-        samples: list[FaceSample] = []
+    def _from_folder(cls, folder: Path, eager: int) -> Faceset:
+        with os.scandir(folder) as entries:
+            paths = sorted(
+                entry.path
+                for entry in entries
+                if os.path.splitext(entry.name)[1].lower() in _PICTURE_SUFFIXES
+            )
+        samples: list[FaceSample | Path] = []
         skipped: list[tuple[str, str]] = []
         for path in map(Path, paths):
             try:
-                samples.append(_sample_from_file(path))
-            except (DflTfError, OSError, ValueError) as error:
+                samples.append(
+                    _sample_from_file(path) if len(paths) <= eager else _probed_file(path)
+                )
+            except (DflTfError, OSError) as error:
                 skipped.append((path.name, str(error)))
         return cls(folder, samples, skipped)._checked()
 
@@ -152,7 +167,7 @@ class Faceset(Sequence[FaceSample]):
                     read=partial(pak.jpeg, index),
                     person_name=entry.person_name,
                 )
-            except ValueError as error:
+            except FacesetError as error:
                 skipped.append((entry.filename, str(error)))
             else:
                 samples.append(sample)
@@ -180,10 +195,28 @@ class Faceset(Sequence[FaceSample]):
     def __getitem__(self, index: slice) -> list[FaceSample]: ...
     def __getitem__(self, index: int | slice) -> FaceSample | list[FaceSample]:
         """Return the sample of an index."""
-        return self._samples[index]
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        sample = self._samples[index]
+        if isinstance(sample, Path):
+            sample = self._samples[index] = _sample_from_file(sample)
+        return sample
 
-    def __iter__(self) -> Iterator[FaceSample]:
-        return iter(self._samples)
+    def usable(self) -> Iterator[tuple[int, FaceSample]]:
+        """Yield the index and sample of each face; damaged ones are named, counted, left out."""
+        for index in range(len(self)):
+            try:
+                sample = self[index]
+            except (DflTfError, OSError) as error:
+                name = self.name(index)
+                _log.warning("skipped %s: %s", name, error)
+                self.skipped.append((name, str(error)))
+            else:
+                yield index, sample
+
+    def name(self, index: int) -> str:
+        """Return the file name of a face without reading the file."""
+        return self._samples[index].name
 
 
 def _sample_from_file(path: Path) -> FaceSample:
@@ -195,6 +228,21 @@ def _sample_from_file(path: Path) -> FaceSample:
     return sample_from_metadata(path.name, metadata, key=str(path), read=path.read_bytes)
 
 
+def _probed_file(path: Path) -> Path:
+    """Return the path if the file is a JPEG with a metadata segment; nothing is decoded."""
+    if path.suffix.lower() in _FACE_SUFFIXES:
+        with path.open("rb") as file:
+            head = file.read(2)
+            while head == b"\xff\xd8":
+                marker = file.read(4)
+                if len(marker) < 4 or marker[0] != 0xFF or marker[1] in (0xD9, 0xDA):
+                    break
+                if marker[1] == APP15:
+                    return path
+                file.seek(int.from_bytes(marker[2:], "big") - 2, os.SEEK_CUR)
+    raise FacesetError("not a DFL image (no face metadata in the file)")
+
+
 def sample_from_metadata(
     name: str,
     metadata: FaceMetadata,
@@ -203,11 +251,21 @@ def sample_from_metadata(
     read: Callable[[], bytes],
     person_name: str | None = None,
 ) -> FaceSample:
-    """Make a sample of a face's metadata; ValueError if these are not usable."""
+    """Make a sample of a face's metadata.
+
+    Raises
+    ------
+    FacesetError
+        If the face type is unknown or the landmarks are not usable.
+    """
+    try:
+        face_type = FaceType.from_name(metadata.face_type)
+    except ValueError as error:
+        raise FacesetError(str(error)) from None
     return FaceSample(
         name=name,
         key=key,
-        face_type=FaceType.from_name(metadata.face_type),
+        face_type=face_type,
         shape=_checked_shape(metadata.shape),
         landmarks=_checked_landmarks(metadata.landmarks),
         eyebrows_expand_mod=float(metadata.eyebrows_expand_mod),
@@ -222,13 +280,13 @@ def sample_from_metadata(
 def _checked_landmarks(landmarks: npt.ArrayLike) -> npt.NDArray[np.float64]:
     points = np.asarray(landmarks, dtype=np.float64)
     if points.shape != (68, 2) or not np.isfinite(points).all():
-        raise ValueError(f"landmarks must be 68 finite points; received shape {points.shape}")
+        raise FacesetError(f"landmarks must be 68 finite points; received shape {points.shape}")
     return points
 
 
 def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     if len(shape) < 2 or min(shape[:2]) < 1:
-        raise ValueError(f"the picture has no pixels (shape {tuple(shape)})")
+        raise FacesetError(f"the picture has no pixels (shape {tuple(shape)})")
     return int(shape[0]), int(shape[1]), 3
 
 

@@ -109,7 +109,9 @@ class _Builder:
             image = resize_to(image, output.nearest_resize_to, cv2.INTER_NEAREST)
         if output.normalize_tanh:
             image = np.clip(image * 2 - 1, -1, 1)
-        return np.ascontiguousarray(image, dtype=np.float32)
+        array = np.ascontiguousarray(image, dtype=np.float32)
+        # An unchanged picture may be the cache's own.
+        return array if array.flags.writeable else array.copy()
 
     def _image(self, output: OutputSpec) -> Array:
         image = self._aligned_image(output.border_replicate)

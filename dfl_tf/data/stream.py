@@ -169,8 +169,7 @@ class BatchStream(SampleStream):
         self._cache = ArrayCache(int(cache_mb * 2**20))
         self._order: Callable[[int], int]
         if uniform_yaw:
-            yaws = [sample.pitch_yaw_roll()[1] for sample in faceset]
-            self._order = UniformYawOrder(yaw_bins(yaws), seed, _ORDER)
+            self._order = UniformYawOrder(_yaw_bins(faceset), seed, _ORDER)
         else:
             self._order = ShuffledOrder(len(faceset), seed, _ORDER)
         if self._colors is not None:
@@ -181,18 +180,22 @@ class BatchStream(SampleStream):
 
     def _make(self, position: int, attempt: int) -> tuple[SampleArrays | None, str, str]:
         index = self._index(position, attempt)
-        sample = self._faceset[index]
+        name = self._faceset.name(index)
         color_source = None
-        if self._colors is not None:
-            color_source = self._colors[self._color_index(position, attempt)]
         seed = derive_seed(self._seed, _SAMPLE, position, attempt)
         try:
+            if self._colors is not None:
+                color_source = self._colors[self._color_index(position, attempt)]
             arrays = make_sample(
-                sample, self._spec, seed, color_source=color_source, cache=self._cache
+                self._faceset[index],
+                self._spec,
+                seed,
+                color_source=color_source,
+                cache=self._cache,
             )
         except (DflTfError, OSError, cv2.error) as error:
-            return None, sample.name, str(error)
-        return arrays, sample.name, ""
+            return None, name, str(error)
+        return arrays, name, ""
 
     def _index(self, position: int, attempt: int) -> int:
         if attempt == 0:
@@ -204,3 +207,11 @@ class BatchStream(SampleStream):
         if attempt == 0:
             return self._color_order(position)
         return derive_seed(self._seed, _COLOR_ORDER, position, attempt) % len(self._colors)
+
+
+def _yaw_bins(faceset: Faceset) -> dict[int, list[int]]:
+    usable = [(index, sample.pitch_yaw_roll()[1]) for index, sample in faceset.usable()]
+    if not usable:
+        raise FacesetError(f"{faceset.path}: none of the {len(faceset)} faces can be read")
+    bins = yaw_bins([yaw for _, yaw in usable])
+    return {key: [usable[place][0] for place in places] for key, places in bins.items()}

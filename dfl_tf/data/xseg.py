@@ -11,7 +11,7 @@ import numpy.typing as npt
 from dfl_tf.data.augment import apply_warp, draw_warp
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.choose import ShuffledOrder, derive_seed
-from dfl_tf.data.faceset import FaceSample, resize_to
+from dfl_tf.data.faceset import FaceSample, Faceset, resize_to
 from dfl_tf.data.stream import SampleArrays, SampleStream
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import FaceType, align_matrix, polygon_mask
@@ -29,7 +29,7 @@ _BACKGROUND_RANGES = {
 _ORDER, _BACKGROUND_ORDER, _SAMPLE, _REPLACEMENT = range(8, 12)
 
 
-def segmented_samples(facesets: Sequence[Sequence[FaceSample]]) -> list[FaceSample]:
+def segmented_samples(facesets: Sequence[Faceset]) -> list[FaceSample]:
     """Return the faces that XSeg can learn from.
 
     Those with polygons; if there are none, those with an applied mask.
@@ -43,7 +43,7 @@ def segmented_samples(facesets: Sequence[Sequence[FaceSample]]) -> list[FaceSamp
     ----------
     data.md 6.3.
     """
-    pool = [sample for faceset in facesets for sample in faceset]
+    pool = [sample for faceset in facesets for _, sample in faceset.usable()]
     drawn = [s for s in pool if any(len(points) for _, points in s.polygons)]
     usable = drawn or [s for s in pool if s.xseg_bytes is not None]
     if not usable:
@@ -224,7 +224,7 @@ class XSegStream(SampleStream):
 
     def __init__(
         self,
-        facesets: Sequence[Sequence[FaceSample]],
+        facesets: Sequence[Faceset],
         resolution: int,
         face_type: FaceType,
         batch_size: int,

@@ -11,6 +11,7 @@ from dfl_tf.imaging.files import (
     to_uint8,
     write_image,
 )
+from dfl_tf.imaging.sheet import sheet
 
 __all__ = [
     "decode_image",
@@ -18,6 +19,7 @@ __all__ = [
     "read_image",
     "read_image_float",
     "read_image_unchanged",
+    "sheet",
     "to_bgr",
     "to_float",
     "to_uint8",

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from dfl_tf_ops.jit import njit
 
 Float32Array = npt.NDArray[np.float32]
 
 
-def dense_grid(nodes: npt.NDArray[np.float64], cell: int) -> tuple[Float32Array, Float32Array]:
+def dense_grid(
+    nodes: npt.NDArray[np.float64], width: int, cell: int
+) -> tuple[Float32Array, Float32Array]:
     """Interpolate node positions linearly to one sampling position a pixel.
 
     The nodes lie at the corners of square cells. The legacy program enlarges them to
-    `m * cell` pixels by a linear resize and cuts off half a cell at each side; this gives the
+    `width + cell` pixels by a linear resize and cuts off half a cell at each side; this gives the
     same numbers without the detour.
 
     Parameters
     ----------
     nodes : ndarray, shape (m, m), float64
         Position along x of each node, in pixels; m is at least 2.
+    width : int
+        Side of the picture, in pixels.
     cell : int
         Side of a cell, in pixels.
 
@@ -27,13 +32,12 @@ def dense_grid(nodes: npt.NDArray[np.float64], cell: int) -> tuple[Float32Array,
     -------
     map_x, map_y : ndarray, shape (s, s), float32, C-contiguous
         Positions along x and along y; `map_y` is `map_x` transposed (kept for compatibility: the
-        displacements of both axes share one noise). s = m*cell - 2*(cell//2), which is one
-        pixel more than the picture if `cell` is odd.
+        displacements of both axes share one noise). s is `width`, and one more if `cell` is odd.
 
     Raises
     ------
     ValueError
-        If `nodes` is not square or `cell` is not positive.
+        If `nodes` is not square or `cell` is not within 1 … `width`.
 
     References
     ----------
@@ -41,18 +45,22 @@ def dense_grid(nodes: npt.NDArray[np.float64], cell: int) -> tuple[Float32Array,
     """
     if nodes.ndim != 2 or nodes.shape[0] != nodes.shape[1] or nodes.shape[0] < 2:
         raise ValueError(f"nodes must have shape (m, m) with m >= 2; received {nodes.shape}")
-    if cell < 1:
-        raise ValueError(f"cell must be at least 1; received {cell}")
-    size = nodes.shape[0] * cell - 2 * (cell // 2)
+    if not 1 <= cell <= width:
+        raise ValueError(f"cell must be within 1 and width; received {cell} and {width}")
+    size = width + cell - 2 * (cell // 2)
     map_x = np.empty((size, size), dtype=np.float32)
     map_y = np.empty((size, size), dtype=np.float32)
-    _fill_maps(np.ascontiguousarray(nodes, dtype=np.float64), cell, map_x, map_y)
+    _fill_maps(np.ascontiguousarray(nodes, dtype=np.float64), width, cell, map_x, map_y)
     return map_x, map_y
 
 
-@numba.njit("void(float64[:,::1], int64, float32[:,::1], float32[:,::1])", cache=True, nogil=True)
+@njit
 def _fill_maps(
-    nodes: npt.NDArray[np.float64], cell: int, map_x: Float32Array, map_y: Float32Array
+    nodes: npt.NDArray[np.float64],
+    width: int,
+    cell: int,
+    map_x: Float32Array,
+    map_y: Float32Array,
 ) -> None:
     count = nodes.shape[0]
     size = map_x.shape[0]
@@ -62,13 +70,13 @@ def _fill_maps(
     rest = np.empty(size, dtype=np.float64)
     # pixels starts[k] … starts[k + 1] lie between the nodes k and k + 1
     starts = np.zeros(count, dtype=np.int64)
-    step = 1.0 / cell
+    step = 1.0 / ((width + cell) / count)
     for i in range(size):
         place = min(max((i + cell // 2 + 0.5) * step - 0.5, 0.0), count - 1.0)
         low[i] = min(np.int64(place), count - 2)
         part[i] = place - low[i]
         rest[i] = 1.0 - part[i]
-        starts[low[i] + 1] = i + 1
+        starts[low[i] + 1 :] = i + 1
     # columns[k, i]: column k of the nodes at the height of pixel row i
     columns = np.empty((count, size), dtype=np.float64)
     for k in range(count):

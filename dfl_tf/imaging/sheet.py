@@ -1,0 +1,92 @@
+"""Grids of pictures with captions, to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf.imaging.files import to_bgr, to_uint8
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_CAPTION_HEIGHT = 18
+
+
+def sheet(
+    rows: Sequence[Sequence[npt.NDArray[Any] | None]],
+    *,
+    captions: Sequence[Sequence[str]] | None = None,
+    cell: int | None = None,
+    gap: int = 4,
+    background: int = 32,
+) -> npt.NDArray[np.uint8]:
+    """Lay pictures out in rows.
+
+    Parameters
+    ----------
+    rows : sequence of sequences of ndarray or None
+        Pictures (h, w), (h, w, 1), (h, w, 3) or (h, w, 4): uint8, or float in [0, 1] (clipped,
+        truncated). None leaves a place empty. Rows may differ in length.
+    captions : sequence of sequences of str, optional
+        Written above the pictures, cut to their width.
+    cell : int, optional
+        Width that every picture is scaled to; by default the width of the widest one.
+    gap : int
+        Pixels between pictures and around them.
+    background : int
+        Gray level, 0 … 255.
+
+    Returns
+    -------
+    ndarray, shape (h, w, 3), uint8, BGR
+    """
+    pictures = [[None if p is None else _displayed(p) for p in row] for row in rows]
+    present = [p for row in pictures for p in row if p is not None]
+    if not present:
+        raise ValueError("a sheet needs at least one picture")
+    width = cell or max(p.shape[1] for p in present)
+    pictures = [[None if p is None else _scaled(p, width) for p in row] for row in pictures]
+    header = _CAPTION_HEIGHT if captions is not None else 0
+    heights = [max((p.shape[0] for p in row if p is not None), default=0) for row in pictures]
+    columns = max(len(row) for row in pictures)
+    total = sum(heights) + len(pictures) * (header + gap) + gap
+    canvas = np.full((total, columns * (width + gap) + gap, 3), background, dtype=np.uint8)
+    top = gap
+    for number, row in enumerate(pictures):
+        for place, picture in enumerate(row):
+            left = gap + place * (width + gap)
+            if captions is not None and place < len(captions[number]):
+                _write(canvas[top : top + header, left : left + width], captions[number][place])
+            if picture is not None:
+                bottom = top + header + picture.shape[0]
+                canvas[top + header : bottom, left : left + width] = picture
+        top += header + heights[number] + gap
+    return canvas
+
+
+def _displayed(picture: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    if np.issubdtype(picture.dtype, np.floating):
+        return to_bgr(to_uint8(picture))
+    if picture.dtype != np.uint8:
+        raise ValueError(f"a picture of a sheet is uint8 or float; received {picture.dtype}")
+    return to_bgr(picture)
+
+
+def _scaled(picture: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.uint8]:
+    if picture.shape[1] == width:
+        return picture
+    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
+    shrinks = width < picture.shape[1]
+    kind = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=kind), dtype=np.uint8)
+
+
+def _write(strip: npt.NDArray[np.uint8], text: str) -> None:
+    """Write a caption into a strip of the canvas; what OpenCV cannot draw becomes '?'."""
+    plain = text.encode("ascii", "replace").decode("ascii")
+    while plain and cv2.getTextSize(plain, _FONT, 0.45, 1)[0][0] > strip.shape[1]:
+        plain = plain[:-1]
+    cv2.putText(strip, plain, (0, 13), _FONT, 0.45, (230, 230, 230), 1, cv2.LINE_AA)

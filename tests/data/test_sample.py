@@ -1,0 +1,161 @@
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+from dfl_tf_ops.color_transfer import color_transfer
+from straight_sample import straight_sample
+
+from dfl_tf.data import ArrayCache, Faceset, OutputSpec, SampleSpec, make_sample, preview_spec
+from dfl_tf.face import FaceType
+
+from .conftest import DST, SRC
+
+SAEHD = (
+    OutputSpec(warp=True, color_transfer=True),
+    OutputSpec(color_transfer=True),
+    OutputSpec(kind="mask", mask="full"),
+    OutputSpec(kind="mask", mask="eyes_mouth"),
+)
+
+
+@pytest.fixture(scope="module")
+def src():
+    return Faceset.open(SRC)
+
+
+@pytest.fixture(scope="module")
+def dst():
+    return Faceset.open(DST)
+
+
+def spec(resolution=64, face_type=FaceType.WHOLE_FACE, **changes):
+    values = {"outputs": SAEHD, "random_flip": True, **changes}
+    return SampleSpec(resolution=resolution, face_type=face_type, **values)
+
+
+@pytest.mark.parametrize("face_type", [FaceType.WHOLE_FACE, FaceType.FULL, FaceType.HEAD])
+@pytest.mark.parametrize("resolution", [64, 80, 128])
+def test_fast_path_equals_the_straight_way(src, face_type, resolution):
+    wanted = spec(resolution, face_type)
+    for number, sample in enumerate(src):
+        fast = make_sample(sample, wanted, 1000 + number)
+        for a, b in zip(fast, straight_sample(sample, wanted, 1000 + number), strict=True):
+            assert a.dtype == np.float32
+            np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+@pytest.mark.parametrize("mode", ["rct", "lct", "mkl"])
+def test_color_transfer_equals_the_straight_way(src, dst, mode):
+    wanted = spec(ct_mode=mode)
+    for sample, other in zip(src[:3], dst[:3], strict=True):
+        fast = make_sample(sample, wanted, 5, color_source=other)
+        for a, b in zip(fast, straight_sample(sample, wanted, 5, other), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_random_color_transfer_is_shared_by_input_and_target(src, dst, monkeypatch):
+    calls = []
+
+    def count(*arguments, **keywords):
+        calls.append(arguments[0])
+        return color_transfer(*arguments, **keywords)
+
+    monkeypatch.setattr("dfl_tf_ops.color_transfer.color_transfer", count)
+    still = tuple(dataclasses.replace(o, warp=False) for o in SAEHD[:2])
+    wanted = spec(ct_mode="idt", outputs=still)
+    a, b = make_sample(src[0], wanted, 9, color_source=dst[0])
+    assert calls == ["idt"]
+    np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(a, make_sample(src[0], wanted, 9, color_source=dst[0])[0])
+    other = make_sample(src[0], wanted, 10, color_source=dst[0])[0]
+    assert not np.array_equal(a, other)
+
+
+def test_no_color_source_or_mode_leaves_colors_alone(src, dst):
+    plain = make_sample(src[0], spec(), 3)
+    for other in (
+        make_sample(src[0], spec(ct_mode="rct"), 3),
+        make_sample(src[0], spec(), 3, color_source=dst[0]),
+    ):
+        np.testing.assert_array_equal(plain[0], other[0])
+
+
+def test_cached_samples_are_the_same_bits(src, dst):
+    wanted = spec(96, FaceType.FULL, ct_mode="rct")
+    cache = ArrayCache(2**24)
+    for seed in range(3):
+        fresh = make_sample(src[2], wanted, seed, color_source=dst[1])
+        kept = make_sample(src[2], wanted, seed, color_source=dst[1], cache=cache)
+        for a, b in zip(fresh, kept, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert len(cache) == 4
+
+
+def test_outputs_do_not_share_memory_with_the_cache(src):
+    still = preview_spec(spec())
+    cache = ArrayCache(2**24)
+    first = make_sample(src[0], still, 0, cache=cache)
+    for array in first:
+        array[:] = 7
+    second = make_sample(src[0], still, 0, cache=cache)
+    assert all(array.max() <= 1.001 for array in second)
+
+
+def test_full_cache_keeps_what_it_has():
+    cache = ArrayCache(100)
+    cache.put("a", np.zeros(20, np.float32))
+    cache.put("b", np.zeros(20, np.float32))
+    assert cache.get("a") is not None
+    assert cache.get("b") is None
+    assert cache.used_bytes == 80
+
+
+def test_hsv_shift_changes_the_input_only(src):
+    shifted = (dataclasses.replace(SAEHD[0], hsv_shift=0.3), *SAEHD[1:])
+    plain = make_sample(src[0], spec(), 4)
+    colored = make_sample(src[0], spec(outputs=shifted), 4)
+    assert not np.array_equal(plain[0], colored[0])
+    for a, b in zip(plain[1:], colored[1:], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_forty_percent_are_flipped(src):
+    still = OutputSpec(transform=False)
+    wanted = spec(outputs=(still,))
+    straight = make_sample(src[0], dataclasses.replace(wanted, random_flip=False), 0)[0]
+    images = [make_sample(src[0], wanted, seed)[0] for seed in range(200)]
+    flips = sum(np.array_equal(image, straight[:, ::-1]) for image in images)
+    assert flips + sum(np.array_equal(image, straight) for image in images) == 200
+    assert 60 <= flips <= 100
+
+
+def test_preview_spec_shows_the_face_as_it_is(src):
+    image, target, mask, _ = make_sample(src[0], preview_spec(spec(256)), 1)
+    np.testing.assert_array_equal(image, target)
+    np.testing.assert_allclose(image, src[0].image(), atol=1e-7)
+    assert mask.shape == (256, 256, 1)
+
+
+def test_mve_crops_are_never_realigned(src):
+    custom = dataclasses.replace(src[0], face_type=FaceType.MVE_CUSTOM, key="custom")
+    (image,) = make_sample(custom, preview_spec(spec(64, FaceType.FULL, outputs=SAEHD[:1])), 0)
+    resized = cv2.resize(src[0].image(), (64, 64), interpolation=cv2.INTER_CUBIC)
+    np.testing.assert_allclose(image, np.clip(resized, 0, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("resolution", [16, 48, 72, 100, 130])
+def test_odd_resolutions_give_squares_of_that_size(src, resolution):
+    outputs = make_sample(src[0], spec(resolution), 2)
+    assert [a.shape for a in outputs] == [(resolution, resolution, c) for c in (3, 3, 1, 1)]
+    warped = OutputSpec(warp=True, transform=False)
+    for seed in range(4):
+        (image,) = make_sample(src[0], spec(resolution, outputs=(warped,)), seed)
+        assert image.shape == (resolution, resolution, 3)
+
+
+def test_specs_refuse_nonsense():
+    with pytest.raises(ValueError, match="resolution"):
+        spec(8)
+    with pytest.raises(ValueError, match="at least one output"):
+        spec(outputs=())

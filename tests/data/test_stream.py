@@ -1,0 +1,173 @@
+import logging
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from dfl_tf.data import BatchStream, Faceset, OutputSpec, SampleSpec, XSegStream
+from dfl_tf.data.prefetch import Prefetch
+from dfl_tf.errors import FacesetError
+from dfl_tf.face import FaceType
+
+from .conftest import DST, SRC, face_jpeg
+
+SPEC = SampleSpec(
+    resolution=32,
+    face_type=FaceType.WHOLE_FACE,
+    outputs=(OutputSpec(warp=True, color_transfer=True), OutputSpec(kind="mask")),
+    random_flip=True,
+    ct_mode="rct",
+)
+
+
+def take(count, workers=1, position=0, seed=7, faceset=None, **options):
+    faces = faceset or Faceset.open(SRC)
+    with BatchStream(
+        faces, SPEC, 3, seed=seed, workers=workers, position=position, **options
+    ) as stream:
+        return [next(stream) for _ in range(count)]
+
+
+def assert_same(a, b):
+    for batch_a, batch_b in zip(a, b, strict=True):
+        for x, y in zip(batch_a, batch_b, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("options", [{}, {"uniform_yaw": True}, {"cache_mb": 0}])
+def test_batches_do_not_depend_on_the_number_of_threads(options):
+    colors = Faceset.open(DST)
+    one = take(9, 1, color_faceset=colors, **options)
+    assert_same(one, take(9, 3, color_faceset=colors, **options))
+    assert_same(one[4:], take(5, 2, position=12, color_faceset=colors, **options))
+
+
+def test_batches_are_stacked_in_output_order():
+    images, masks = take(1)[0]
+    assert images.shape == (3, 32, 32, 3)
+    assert masks.shape == (3, 32, 32, 1)
+    assert images.dtype == masks.dtype == np.float32
+
+
+def test_seeds_give_different_batches():
+    assert not np.array_equal(take(1, seed=1)[0][0], take(1, seed=2)[0][0])
+
+
+def test_position_counts_what_was_consumed_not_what_was_prefetched():
+    with BatchStream(Faceset.open(SRC), SPEC, 4, seed=0, workers=2, position=8) as stream:
+        assert stream.position == 8
+        next(stream)
+        next(stream)
+        assert stream.position == 16
+        assert stream.wait_seconds >= 0
+
+
+def test_every_face_is_seen_once_an_epoch(make_faces):
+    faceset = Faceset.open(make_faces(6, size=32))
+    still = SampleSpec(
+        resolution=32,
+        face_type=FaceType.WHOLE_FACE,
+        outputs=(OutputSpec(transform=False),),
+    )
+    with BatchStream(faceset, still, 4, seed=1) as stream:
+        images = np.concatenate([next(stream)[0] for _ in range(3)])
+    faces = [sample.image() for sample in faceset]
+    indices = [next(i for i, f in enumerate(faces) if np.array_equal(f, image)) for image in images]
+    assert sorted(indices[:6]) == sorted(indices[6:]) == list(range(6))
+
+
+@pytest.mark.parametrize("eager", [4000, 0])
+def test_a_broken_face_is_named_counted_and_replaced_alike(make_faces, caplog, eager):
+    folder = make_faces(5)
+    broken = folder / "00003_0.jpg"
+    data = broken.read_bytes()
+    broken.write_bytes(data[: data.index(b"\xff\xdb")] + b"\xff\xd9")
+    if eager:
+        whole = face_jpeg(3)
+        broken.write_bytes(whole)
+        faceset = Faceset.open(folder)
+        broken.write_bytes(whole[: len(whole) // 20])
+    else:
+        faceset = Faceset.open(folder, eager=eager)
+    caplog.set_level(logging.WARNING)
+    with BatchStream(faceset, SPEC, 4, seed=3, workers=1) as stream:
+        one = [next(stream) for _ in range(5)]
+        assert list(stream.failures) == ["00003_0.jpg"]
+        assert stream.replaced >= 4
+    assert caplog.text.count("cannot use 00003_0.jpg") == 1
+    with BatchStream(faceset, SPEC, 4, seed=3, workers=3) as stream:
+        assert_same(one, [next(stream) for _ in range(5)])
+
+
+def test_a_vanished_folder_is_an_error_of_the_consumer(make_faces):
+    folder = make_faces(3)
+    faceset = Faceset.open(folder)
+    for path in folder.iterdir():
+        path.unlink()
+    with BatchStream(faceset, SPEC, 2, seed=0) as stream:
+        for _ in range(2):
+            with pytest.raises(FacesetError, match="in a row cannot be read"):
+                next(stream)
+
+
+def test_programming_errors_of_a_worker_reach_the_consumer(monkeypatch):
+    def fail(*_, **__):
+        raise ZeroDivisionError("in a worker")
+
+    monkeypatch.setattr("dfl_tf.data.stream.make_sample", fail)
+    with (
+        BatchStream(Faceset.open(SRC), SPEC, 2, seed=0) as stream,
+        pytest.raises(ZeroDivisionError, match="in a worker"),
+    ):
+        next(stream)
+
+
+def test_closing_ends_the_threads():
+    before = threading.active_count()
+    stream = BatchStream(Faceset.open(SRC), SPEC, 2, seed=0, workers=3)
+    next(stream)
+    stream.close()
+    assert threading.active_count() == before
+    with pytest.raises(RuntimeError, match="closed"):
+        next(stream)
+
+
+def test_prefetch_is_bounded_and_ordered():
+    made = []
+
+    def make(number):
+        made.append(number)
+        time.sleep(0.002 * (number % 3))
+        return number
+
+    pool = Prefetch(make, workers=3, ahead=4)
+    time.sleep(0.05)
+    assert len(made) <= 4
+    assert [pool.take() for _ in range(10)] == list(range(10))
+    pool.close()
+    assert max(made) < 10 + 4
+
+
+def test_xseg_batches_do_not_depend_on_the_number_of_threads():
+    facesets = [Faceset.open(SRC), Faceset.open(DST)]
+
+    def xseg(count, workers, position=0):
+        with XSegStream(
+            facesets, 32, FaceType.FULL, 2, seed=4, workers=workers, position=position
+        ) as stream:
+            return [next(stream) for _ in range(count)]
+
+    one = xseg(6, 1)
+    assert_same(one, xseg(6, 3))
+    assert_same(one[2:], xseg(4, 2, position=4))
+    image, _ = one[0]
+    assert image.shape == (2, 32, 32, 3)
+    assert set(np.unique(np.concatenate([m for _, m in one]))) == {0, 1}
+    assert image.min() >= 0
+    assert image.max() <= 1
+
+
+def test_xseg_needs_masks(make_faces):
+    with pytest.raises(FacesetError, match="none of the 2 faces has a hand-drawn mask"):
+        XSegStream([Faceset.open(make_faces(2))], 32, FaceType.FULL, 2, seed=0)

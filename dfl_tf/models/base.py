@@ -101,6 +101,8 @@ class FaceModel(abc.ABC):
         Networks that may be new to an existing model; scopes whose slots a file may lack.
     iteration, loss_history, extra
         Kept by the trainer, saved with the model.
+    unknown_options : dict
+        Stored options of forks, saved again unchanged.
     replicas : int
         Slices of a batch whose gradients are averaged, as DFL does over devices (training.md 8).
 
@@ -133,6 +135,7 @@ class FaceModel(abc.ABC):
         self.iteration = 0
         self.loss_history: list[list[float]] = []
         self.extra: dict[str, Any] = {}
+        self.unknown_options: dict[str, Any] = {}
         self.seed = 0
         self.policy = keras.DTypePolicy(POLICIES[self.run.precision])
         self.dtype = tf.as_dtype(self.policy.variable_dtype)

@@ -36,7 +36,7 @@ def state_of(model: FaceModel) -> ModelState:
     return ModelState(
         model_class=model.model_class,
         iteration=model.iteration,
-        options=to_legacy(model.options),
+        options=to_legacy(model.options) | model.unknown_options,
         loss_history=model.loss_history,
         tensors=tensors,
         extra=model.extra,
@@ -71,6 +71,8 @@ def load(model: FaceModel, state: ModelState, reinit: Sequence[str]) -> list[str
     )
     values, fresh = _plan_networks(model, state, reset)
     _load_seed(model, state)
+    known_keys = to_legacy(model.options)
+    model.unknown_options = {k: v for k, v in state.options.items() if k not in known_keys}
     for part, arrays in values.items():
         for variable, array in zip(model.networks[part].weights, arrays, strict=True):
             variable.assign(array)

@@ -6,14 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from dfl_tf_ops.color_transfer import (
     color_transfer_idt,
-    color_transfer_lct,
     color_transfer_mix,
-    color_transfer_mkl,
-    color_transfer_rct,
     color_transfer_sot,
     draw_rotations,
 )
 
+from dfl_tf.merge.linear_colors import lct, mkl, rct
 from dfl_tf.merge.warping import Floats
 
 _ROTATIONS = 20
@@ -72,13 +70,13 @@ def recolor(mode: str, face: Floats, target: Floats, binary: Floats, draws: Colo
     if mode == "none":
         return face
     if mode == "rct":
-        return color_transfer_rct(face, target, source_mask=binary, target_mask=binary)
+        return rct(face, target, binary)
     if mode == "lct":
-        return color_transfer_lct(face, target)
+        return lct(face, target)
     if mode.endswith("-m"):
         face, target = face * binary, target * binary
     if mode in ("mkl", "mkl-m"):
-        return color_transfer_mkl(face, target)
+        return mkl(face, target)
     if mode in ("idt", "idt-m"):
         return color_transfer_idt(face, target, rotations=draws.rotations(_ROTATIONS))
     if mode == "sot-m":

@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class MergeReport:
-    """What a run did; times in seconds, those of `worker_seconds` summed over the workers."""
+    """What a run did; times in seconds, `worker_seconds` is processor time of the workers."""
 
     frames: int = 0
     merged: int = 0
@@ -113,7 +113,7 @@ def merge_frames(
     """
     start = time.perf_counter()
     loop = _Loop(tasks, run, session, identity, progress, stop or threading.Event())
-    with _single_threaded_opencv(run.workers > 1):
+    with _single_threaded_opencv():
         try:
             loop.go()
         finally:
@@ -124,11 +124,10 @@ def merge_frames(
 
 
 @contextlib.contextmanager
-def _single_threaded_opencv(wanted: bool) -> Iterator[None]:
+def _single_threaded_opencv() -> Iterator[None]:
     """Leave the cores to our own threads."""
     before = cv2.getNumThreads()
-    if wanted:
-        cv2.setNumThreads(1)
+    cv2.setNumThreads(1)
     try:
         yield
     finally:
@@ -277,24 +276,24 @@ class _Loop:
             self.progress(self._done, len(self._todo))
 
     def _cut(self, task: FrameTask) -> FrameCrops:
-        start = time.perf_counter()
+        start = time.thread_time()
         frame = read_frame(task.path)
-        read = time.perf_counter()
+        read = time.thread_time()
         cut = FrameCrops(
             frame, task.faces, task.settings, self.run.face_type, self.run.networks.size
         )
-        self._count(read=read - start, crop=time.perf_counter() - read)
+        self._count(read=read - start, crop=time.thread_time() - read)
         return cut
 
     def _merge(
         self, task: FrameTask, cut: FrameCrops, predictions: list[Prediction]
     ) -> tuple[int, int]:
-        start = time.perf_counter()
+        start = time.thread_time()
         draws = frame_draws(self.run.seed, task.index)
         merged = merge_frame(cut, predictions, self.run.networks, motion=task.motion, draws=draws)
-        composed = time.perf_counter()
+        composed = time.thread_time()
         sizes = self.run.output.write(task.path, merged)
-        self._count(compose=composed - start, write=time.perf_counter() - composed)
+        self._count(compose=composed - start, write=time.thread_time() - composed)
         return sizes
 
     def _count(self, **seconds: float) -> None:

@@ -1,0 +1,137 @@
+"""Settings of every frame: one set for all, others for single frames, or an old session's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dfl_tf.errors import OptionError
+from dfl_tf.formats.merge_session import MergeSession as LegacySession
+from dfl_tf.options import Layer, MergeOptions, resolve, specs
+
+# Housekeeping of the old configuration object, and what the model decides.
+_LEGACY_ONLY = {"type", "default_mode", "sharpen_dict", "face_type"}
+
+
+@dataclass(frozen=True)
+class FrameSettings:
+    """Where the settings of frames come from, lowest precedence first.
+
+    Attributes
+    ----------
+    session : LegacySession or None
+        Configurations of the interactive merger.
+    config : tuple of Layer
+        Files for all frames.
+    frames : mapping
+        Values for single frames, by name without suffix or by range `A:B` (counted from 1).
+    frames_origin : str
+        The file of `frames`.
+    given : tuple of Layer
+        Environment and flags.
+    """
+
+    session: LegacySession | None = None
+    config: tuple[Layer, ...] = ()
+    frames: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    frames_origin: str = ""
+    given: tuple[Layer, ...] = ()
+
+    def resolve(self, paths: Sequence[Path]) -> list[MergeOptions]:
+        """Return the settings of each frame.
+
+        Raises
+        ------
+        OptionError
+            If a value is wrong, a selector fits no frame, or the session is one of other frames.
+        """
+        stored = self._session_configs(paths)
+        own = self._frame_values(paths)
+        known: dict[str, MergeOptions] = {}
+        result = []
+        for config, values in zip(stored, own, strict=True):
+            identity = repr((config, values))
+            if identity not in known:
+                layers = [Layer(config, "the merger session", kind="stored")] if config else []
+                layers += self.config
+                layers += [Layer(values, self.frames_origin)] if values else []
+                layers += self.given
+                known[identity] = resolve(MergeOptions, layers).options
+            result.append(known[identity])
+        return result
+
+    def _session_configs(self, paths: Sequence[Path]) -> list[dict[str, Any]]:
+        """Return each frame's stored configuration; one without has that of the frame before."""
+        if self.session is None:
+            return [{} for _ in paths]
+        names = [frame.filename for frame in self.session.frames]
+        if names != [path.name for path in paths]:
+            raise OptionError(
+                f"the merger session is of {len(names)} frames "
+                f"({', '.join(names[:3])}, …), the folder holds {len(paths)} "
+                f"({', '.join(p.name for p in paths[:3])}, …); a session fits only its own frames"
+            )
+        configs = []
+        last: dict[str, Any] = {}
+        for frame in self.session.frames:
+            if frame.config is not None:
+                last = {k: v for k, v in frame.config.items() if k not in _LEGACY_ONLY}
+            configs.append(last)
+        return configs
+
+    def _frame_values(self, paths: Sequence[Path]) -> list[dict[str, Any]]:
+        by_stem = {path.stem: i for i, path in enumerate(paths)}
+        found: list[dict[str, Any]] = [{} for _ in paths]
+        faults = []
+        for selector, values in self.frames.items():
+            unknown = [key for key in values if key not in specs(MergeOptions)]
+            if unknown:
+                faults.append(f"{selector}: {', '.join(unknown)} is no option of merging")
+            chosen = _chosen(selector, by_stem, len(paths))
+            if not chosen:
+                faults.append(f"{selector}: fits no frame")
+            for index in chosen:
+                found[index].update(values)
+        if faults:
+            raise OptionError(f"{self.frames_origin}: {'; '.join(faults)}")
+        return found
+
+
+def _chosen(selector: str, by_stem: Mapping[str, int], count: int) -> range | list[int]:
+    if selector in by_stem:
+        return [by_stem[selector]]
+    match = re.fullmatch(r"(\d*):(\d*)", selector)
+    if match is None:
+        return []
+    first, last = match.groups()
+    return range(max(int(first or 1), 1) - 1, min(int(last or count), count))
+
+
+def read_frame_values(path: Path) -> dict[str, dict[str, Any]]:
+    """Read a YAML or JSON file of settings for single frames.
+
+    Names of frames are kept as text, so 00012 is the frame 00012.
+
+    Raises
+    ------
+    OptionError
+        If it is not a mapping of frames to options.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
+        raise OptionError(f"{path}: cannot be read as settings of frames: {fault}") from fault
+    if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
+        raise OptionError(
+            f"{path}: must hold frames with options, such as "
+            '"00012": {erode_mask_modifier: 5} or "1:100": {mode: seamless}'
+        )
+    return {
+        str(frame): {str(key).replace("-", "_"): value for key, value in values.items()}
+        for frame, values in content.items()
+    }

@@ -1,0 +1,115 @@
+"""One picture to choose settings by: frames, modes and mask modes side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from dfl_tf.face import FaceType
+from dfl_tf.merge.colors import frame_draws
+from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.frame import FrameCrops, merge_frame
+from dfl_tf.merge.pixels import Bytes, read_frame
+from dfl_tf.merge.plan import FrameTask
+from dfl_tf.merge.warping import crop_region
+
+_CAPTION = 16
+_GAP = 2
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def contact_sheet(
+    tasks: Sequence[FrameTask],
+    modes: Sequence[str],
+    mask_modes: Sequence[str],
+    networks: Networks,
+    face_type: FaceType,
+    *,
+    cell: int = 160,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Bytes:
+    """Merge a few frames in many ways.
+
+    Parameters
+    ----------
+    tasks : sequence of FrameTask
+        Frames with a face; each keeps its own other settings.
+    modes, mask_modes : sequence of str
+        The columns; every frame is one row a mask mode.
+    networks, face_type
+        As in `Run`. Every frame is shown to the network once.
+    cell : int
+        Width of a picture in pixels; the surroundings of the face are shown.
+    seed : int
+        Of the random color transfers.
+    progress : callable, optional
+        Called with (pictures done, pictures to do).
+
+    Returns
+    -------
+    ndarray, uint8, BGR
+        First column the frame, then one column a mode; a caption over every picture.
+    """
+    rows = []
+    total = len(tasks) * len(modes) * len(mask_modes)
+    done = 0
+    for task in tasks:
+        cut = FrameCrops(
+            read_frame(task.path), task.faces[:1], task.settings, face_type, networks.size
+        )
+        predictions = networks.predictions(np.stack(cut.network_inputs))
+        view = _view_of(cut)
+        for mask_mode in mask_modes:
+            row = [_tile(cut.frame.bytes[view], task.path.name, cell)]
+            for mode in modes:
+                merged = merge_frame(
+                    cut,
+                    predictions,
+                    networks,
+                    settings=replace(task.settings, mode=mode, mask_mode=mask_mode),
+                    motion=task.motion,
+                    draws=frame_draws(seed, task.index),
+                )
+                shown = merged.image if mode == "raw-predict" else merged.image[view]
+                row.append(_tile(shown, f"{mode} / {mask_mode}", cell))
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+            rows.append(_beside(row))
+    width = max(row.shape[1] for row in rows)
+    padded = [np.pad(r, ((0, _GAP), (0, width - r.shape[1]), (0, 0))) for r in rows]
+    return np.concatenate(padded)
+
+
+def _view_of(cut: FrameCrops) -> tuple[slice, slice]:
+    """Return the part of the frame around the face, a quarter larger than the crop."""
+    crop = cut.crops[0]
+    region = crop_region(cut.frame.shape, [(crop.matrix, crop.size)])
+    height, width = cut.frame.shape
+    more = max(region.shape) // 8
+    return (
+        slice(max(region.top - more, 0), min(region.bottom + more, height)),
+        slice(max(region.left - more, 0), min(region.right + more, width)),
+    )
+
+
+def _tile(image: Bytes, caption: str, cell: int) -> Bytes:
+    height = max(1, round(image.shape[0] * cell / image.shape[1]))
+    small = cv2.resize(image, (cell, height), interpolation=cv2.INTER_AREA)
+    tile = np.zeros((height + _CAPTION, cell, 3), np.uint8)
+    tile[_CAPTION:] = small
+    scale = 0.36
+    width = cv2.getTextSize(caption, _FONT, scale, 1)[0][0]
+    scale = min(scale, scale * (cell - 4) / max(width, 1))
+    cv2.putText(tile, caption, (2, 11), _FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    return tile
+
+
+def _beside(tiles: Sequence[Bytes]) -> Bytes:
+    height = max(tile.shape[0] for tile in tiles)
+    padded = [np.pad(t, ((0, height - t.shape[0]), (0, _GAP), (0, 0))) for t in tiles]
+    return np.concatenate(padded, axis=1)

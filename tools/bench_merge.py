@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+"""Frames a second of merging, by mode and size, and where the time goes.
+
+    python tools/bench_merge.py [--frames N] [--size 1920x1080] [--workers 1,2] [--model DIR]
+
+Frames are drawn at random with one face a third of the height. Without --model the network is a
+small NumPy function, so that everything but the network shows; with --model DIR the newest SAEHD,
+AMP or Quick96 model there is asked. Times are means over the frames, in milliseconds of processor
+time: read (decode), crop, compose, write (encode), and the network's share of the wall time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+for entry in (ROOT / "ops", ROOT):
+    if str(entry) not in sys.path:
+        sys.path.insert(0, str(entry))
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+
+from dfl_tf.face import FaceType  # noqa: E402
+from dfl_tf.face.reference_tables import REFERENCE_2D  # noqa: E402
+from dfl_tf.merge.compose import Networks  # noqa: E402
+from dfl_tf.merge.motion import NO_MOTION  # noqa: E402
+from dfl_tf.merge.output import Output  # noqa: E402
+from dfl_tf.merge.plan import FrameTask  # noqa: E402
+from dfl_tf.merge.run import Run, merge_frames  # noqa: E402
+from dfl_tf.options import MergeOptions, default  # noqa: E402
+
+CASES: dict[str, dict[str, object]] = {
+    "original": {"mode": "original"},
+    "overlay, no color": {"color_transfer_mode": "none"},
+    "overlay + rct": {},
+    "overlay + rct, erode 20 blur 60": {"erode_mask_modifier": 20, "blur_mask_modifier": 60},
+    "overlay + lct": {"color_transfer_mode": "lct"},
+    "overlay + mkl": {"color_transfer_mode": "mkl"},
+    "overlay + idt": {"color_transfer_mode": "idt"},
+    "overlay + sot-m": {"color_transfer_mode": "sot-m"},
+    "overlay + mix-m": {"color_transfer_mode": "mix-m"},
+    "hist-match": {"mode": "hist-match"},
+    "seamless": {"mode": "seamless"},
+    "seamless-hist-match": {"mode": "seamless-hist-match"},
+    "raw-rgb": {"mode": "raw-rgb"},
+    "raw-predict": {"mode": "raw-predict"},
+    "overlay, denoise 50": {"image_denoise_power": 50},
+    "overlay, color degrade 50": {"color_degrade_power": 50},
+}
+
+
+@dataclass
+class Row:
+    """One measurement."""
+
+    size: str
+    case: str
+    workers: int
+    frames_per_second: float
+    network_share: float
+    milliseconds: dict[str, float]
+
+
+def fake_networks(size: int) -> Networks:
+    y, x = np.mgrid[:size, :size] / (size - 1) - 0.5
+    mask = np.clip(1.8 - 4 * np.hypot(x, y), 0, 1).astype(np.float32)
+
+    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        masks = np.broadcast_to(mask, (len(images), size, size))
+        return images * np.float32(0.9), masks, masks
+
+    return Networks(predict, size)
+
+
+def model_networks(folder: Path) -> tuple[Networks, FaceType]:
+    from dfl_tf.formats import find_models, read_model
+    from dfl_tf.merge.predictor import networks_of
+    from dfl_tf.models.restore import restore
+
+    found = next(m for m in find_models(folder) if m.model_class != "XSeg")
+    state = read_model(folder, found.name, found.model_class)
+    model, _ = restore(state, name=found.name, training=False)
+    return networks_of(model), FaceType.from_name(model.options.face_type)
+
+
+def make_frames(folder: Path, width: int, height: int, count: int) -> list[FrameTask]:
+    """Soft random pictures with camera-like noise, and upright landmarks in the middle."""
+    rng = np.random.default_rng(0)
+    soft = rng.integers(0, 256, (9, 16, 3)).astype(np.uint8)
+    base = cv2.resize(soft, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.int16)
+    points = np.full((68, 2), 0.5)
+    points[np.r_[17:49, 54]] = REFERENCE_2D
+    points[:17] = np.stack([np.linspace(-0.1, 1.1, 17), 0.2 + np.sin(np.linspace(0, 3.14, 17))], 1)
+    tasks = []
+    for i in range(count):
+        noisy = np.clip(base + rng.integers(-3, 4, base.shape), 0, 255).astype(np.uint8)
+        path = folder / f"{i + 1:05d}.png"
+        cv2.imwrite(str(path), noisy)
+        face = points * (height / 3) + (width / 2 - height / 6 + i, height / 3)
+        tasks.append(FrameTask(i, path, (face,), NO_MOTION, default(MergeOptions)))
+    return tasks
+
+
+def measure(
+    tasks: list[FrameTask],
+    case: str,
+    workers: int,
+    networks: Networks,
+    face_type: FaceType,
+    size: str,
+) -> Row:
+    settings = default(MergeOptions, **CASES[case])
+    chosen = [FrameTask(t.index, t.path, t.faces, t.motion, settings) for t in tasks]
+    with tempfile.TemporaryDirectory() as folder:
+        output = Output(Path(folder) / "merged", Path(folder) / "mask", None)
+        output.prepare(resume=False, overwrite=False)
+        run = Run(networks, face_type, output, workers=workers)
+        merge_frames(chosen[: run.batch], run)
+        start = time.perf_counter()
+        report = merge_frames(chosen, run)
+        seconds = time.perf_counter() - start
+    return Row(
+        size,
+        case,
+        workers,
+        len(chosen) / seconds,
+        report.network_seconds / seconds,
+        {k: 1000 * v / len(chosen) for k, v in report.worker_seconds.items()},
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--size", action="append", help="WIDTHxHEIGHT, may be repeated")
+    parser.add_argument("--workers", default=f"1,{min(2, os.cpu_count() or 1)}")
+    parser.add_argument("--case", action="append", choices=list(CASES))
+    parser.add_argument("--resolution", type=int, default=256, help="of the stand-in network")
+    parser.add_argument("--model", type=Path, help="folder of model files")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    networks, face_type = fake_networks(args.resolution), FaceType.WHOLE_FACE
+    if args.model is not None:
+        networks, face_type = model_networks(args.model)
+    rows = []
+    for size in args.size or ["640x480", "1920x1080"]:
+        width, height = (int(part) for part in size.split("x"))
+        with tempfile.TemporaryDirectory() as folder:
+            tasks = make_frames(Path(folder), width, height, args.frames)
+            for case in args.case or CASES:
+                for workers in (int(n) for n in args.workers.split(",")):
+                    row = measure(tasks, case, workers, networks, face_type, size)
+                    rows.append(row)
+                    if not args.json:
+                        print(line(row, rows), flush=True)
+    if args.json:
+        print(json.dumps([vars(row) for row in rows], indent=1))
+    return 0
+
+
+def line(row: Row, rows: list[Row]) -> str:
+    stages = "  ".join(f"{name} {value:.0f}" for name, value in row.milliseconds.items())
+    first = next(r for r in rows if (r.size, r.case) == (row.size, row.case))
+    ratio = f"x{row.frames_per_second / first.frames_per_second:.2f}"
+    return (
+        f"{row.size:>9}  {row.case:32} {row.workers} workers {row.frames_per_second:6.1f} frames/s "
+        f"{ratio if row is not first else '':6} network {row.network_share:4.0%}  ms: {stages}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

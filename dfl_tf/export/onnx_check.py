@@ -110,13 +110,24 @@ def verify(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
     -------
     Verification
         Of several batch sizes and, for AMP, morph values; inputs are the same every time.
+
+    Raises
+    ------
+    ExportError
+        If the two are of different resolutions.
     """
     runner = session(path)
     names = [output.name for output in runner.get_outputs()]
+    side = runner.get_inputs()[0].shape[1]
+    if side != model.options.resolution:
+        raise ExportError(
+            f"{path.name} is for faces of {side} pixels, the model {model.name} for "
+            f"{model.options.resolution}: it was not made from this model."
+        )
     worst = dict.fromkeys(names, 0.0)
     runs = 0
     for batch, morph in zip(BATCHES, MORPHS, strict=True):
-        face = fixed_face(batch, runner.get_inputs()[0].shape[1])
+        face = fixed_face(batch, side)
         feeds = {"in_face:0": face}
         if model.model_class == "AMP":
             feeds["morph_value:0"] = np.array([morph], np.float32)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dfl_tf.data import Batch, BatchStream, Faceset
+from dfl_tf.data import Batch, BatchStream, Faceset, XSegSpec, XSegStream
 from dfl_tf.data.choose import derive_seed
 from dfl_tf.errors import UsageError
 from dfl_tf.formats.workspace import Workspace
@@ -41,19 +41,28 @@ class Feed:
     Parameters
     ----------
     streams : mapping of str to stream
-        In the order of `FaceModel.train_step`'s arguments: ``src``, ``dst``; or ``xseg``.
+        In the order of `FaceModel.train_step`'s arguments: ``src``, ``dst``; or ``faces``.
     seed : int
         What the streams were seeded from; stored with the model, so that a resumed run goes on in
         the very same sequence.
+    shown : mapping of str to stream
+        Further streams that only previews show (XSeg: faces of src and dst).
     """
 
-    def __init__(self, streams: Mapping[str, Stream], seed: int) -> None:
+    def __init__(
+        self, streams: Mapping[str, Stream], seed: int, shown: Mapping[str, Stream] | None = None
+    ) -> None:
         self.seed = seed
         self._streams = dict(streams)
+        self._shown = dict(shown or {})
 
     def __next__(self) -> tuple[Batch, ...]:
         """The next batch of every stream."""
         return tuple(next(stream) for stream in self._streams.values())
+
+    def shown(self) -> tuple[Batch, ...]:
+        """The next batches of what only previews show."""
+        return tuple(next(stream) for stream in self._shown.values())
 
     @property
     def wait_seconds(self) -> float:
@@ -67,7 +76,7 @@ class Feed:
 
     def close(self) -> None:
         """Stop the workers."""
-        for stream in self._streams.values():
+        for stream in (*self._streams.values(), *self._shown.values()):
             stream.close()
 
 
@@ -128,21 +137,48 @@ def open_feed(model: Any, facesets: Facesets, run: RunOptions, stored: Mapping[s
     """
     seed = int(model.seed)
     positions = stored.get("positions", {}) if stored.get("seed") == seed else {}
-    sides = {"src": facesets.src, "dst": facesets.dst}
-    transfer = None if facesets.pretrain else facesets.dst
+    specs = model.sample_specs()
+    names = ("src", "dst") if len(specs) == 2 else ("faces",)
     streams = {
-        name: BatchStream(
-            sides[name],
-            spec,
-            model.samples_per_step,
-            seed=derive_seed(seed, number),
-            color_faceset=transfer if name == "src" else None,
-            uniform_yaw=bool(getattr(model.effective, "uniform_yaw", False)),
-            workers=run.workers,
-            prefetch=run.prefetch,
-            position=int(positions.get(name, 0)),
-            cache_mb=run.cache_mb / 2,
+        name: _open_stream(
+            model, facesets, run, name, spec, derive_seed(seed, number), int(positions.get(name, 0))
         )
-        for number, (name, spec) in enumerate(zip(sides, model.sample_specs(), strict=True))
+        for number, (name, spec) in enumerate(zip(names, specs, strict=True))
     }
-    return Feed(streams, seed)
+    shown = {}
+    if isinstance(specs[0], XSegSpec):
+        sides = {"src": facesets.src, "dst": facesets.dst}
+        size = int(model.options.batch_size)
+        shown = {
+            name: BatchStream(
+                faceset, model.preview_spec(), size, seed=seed, workers=1, prefetch=1, cache_mb=0
+            )
+            for name, faceset in sides.items()
+        }
+    return Feed(streams, seed, shown)
+
+
+def _open_stream(
+    model: Any, facesets: Facesets, run: RunOptions, name: str, spec: Any, seed: int, position: int
+) -> Stream:
+    cache = run.cache_mb / len(model.sample_specs())
+    common: dict[str, Any] = {
+        "seed": seed,
+        "workers": run.workers,
+        "prefetch": run.prefetch,
+        "position": position,
+        "cache_mb": cache,
+    }
+    size = model.samples_per_step
+    if isinstance(spec, XSegSpec):
+        both = (facesets.src, facesets.dst)
+        return XSegStream(both, spec.resolution, spec.face_type, size, **common)
+    transfer = name == "src" and not facesets.pretrain
+    return BatchStream(
+        facesets.dst if name == "dst" else facesets.src,
+        spec,
+        size,
+        color_faceset=facesets.dst if transfer else None,
+        uniform_yaw=bool(getattr(model.effective, "uniform_yaw", False)),
+        **common,
+    )

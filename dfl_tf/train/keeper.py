@@ -8,7 +8,7 @@ workspace.md 4.3, 6, 7.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -144,10 +144,10 @@ class Keeper:
         )
         self._first = False
 
-    def backup_if_due(self, batches: Sequence[Batch] | None) -> None:
+    def backup_if_due(self, batches: Callable[[], Sequence[Batch]]) -> None:
         """Make a backup when the clock says so; asked after each save."""
         if self._clock.due(time.monotonic()):
-            self.backup(batches)
+            self.backup(batches())
 
     def backup(self, batches: Sequence[Batch] | None) -> None:
         """Copy the saved files to a numbered backup, with previews of the current sample."""
@@ -171,7 +171,7 @@ class Keeper:
     def preview(self, batches: Sequence[Batch]) -> None:
         """Write preview sheets of these batches and the loss plot. A failure is told, not fatal."""
         try:
-            pictures = self._pictures(batches)
+            pictures = self._pictures(self._another_face(batches))
             paths = write_previews(self.preview_folder, pictures)
             write_loss_plot(
                 self.preview_folder / "loss.png",
@@ -186,6 +186,13 @@ class Keeper:
         for name, picture in pictures.items():
             self.log.picture(name, self.model.iteration, picture)
         self.log.record("preview", iteration=self.model.iteration, files=[str(p) for p in paths])
+
+    def _another_face(self, batches: Sequence[Batch]) -> Sequence[Batch]:
+        """AMP shows one face only: take another one each time, but not in the history."""
+        if self.place.model_class != "AMP":
+            return batches
+        shift = -(self.model.iteration % min(4, len(batches[0][0])))
+        return [tuple(np.roll(array, shift, axis=0) for array in batch) for batch in batches]
 
     def history(self, sample: history.Sample) -> None:
         """Write pictures of the fixed sample when the iteration is one for it.

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from dfl_tf.data import XSegSpec
+from dfl_tf.formats.model_files import part_file
 from dfl_tf.options import effective
 from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.start import Prepared, build_model
@@ -114,10 +116,9 @@ def make_plan(prepared: Prepared) -> Plan:
 
 def saved_files(prepared: Prepared, model: Any) -> list[str]:
     """Names of the files that a save writes, as the legacy format has them."""
-    storage = prepared.place.storage
-    parts = [f"{storage}_{part}.npy" for part in [*model.networks, *model.optimizers]]
-    if prepared.place.model_class == "XSeg":
-        parts = [f"{part}.npy" for part in [*model.networks, *model.optimizers]]
+    place, storage = prepared.place, prepared.place.storage
+    stems = [*model.networks, *model.optimizers]
+    parts = [part_file(place.name, place.model_class, stem) for stem in stems]
     return [*parts, f"{storage}_data.dat", f"{storage}_summary.txt", f"{storage}.manifest.json"]
 
 
@@ -168,6 +169,8 @@ def _traced(model: Any, phase: Any, inputs: Sequence[Any]) -> Any:
 
 def _shapes(spec: Any) -> Sequence[tuple[int, int, int]]:
     side = spec.resolution
+    if isinstance(spec, XSegSpec):
+        return [(side, side, 3), (side, side, 1)]
     return [
         (side, side, 3 if output.kind == "image" and output.channels != "g" else 1)
         for output in spec.outputs

@@ -84,7 +84,7 @@ class Trainer:
         self.keeper = Keeper(model, place, run=run, log=log, trace=self._trace, devices=devices)
         self._watchdog = Watchdog(model.loss_names, guard_collapse=run.guard_collapse)
         self._requests = RequestFiles(place.folder, place.storage)
-        self._sample: history.Sample | None = None
+        self._sample: history.Sample = ()
         self._batches: tuple[Batch, ...] | None = None
         self._first_iteration = model.iteration
         self._mean_from = model.iteration
@@ -134,7 +134,8 @@ class Trainer:
 
         self._watchdog.check(model.iteration + 1, list(losses.values()))
         self._unsaved = True
-        self.keeper.history(self._fixed_sample(self._batches))
+        self._fix_sample(self._batches)
+        self.keeper.history(self._sample)
         model.iteration += 1
         model.loss_history.append(list(losses.values()))
         self._trace.append(list(losses.values()))
@@ -153,9 +154,9 @@ class Trainer:
         if saving or first or _every(self.run_options.preview_every, iteration):
             self._preview()
         if saving and "backup" not in asked:
-            self.keeper.backup_if_due(self._batches)
+            self.keeper.backup_if_due(self._shown)
         if "backup" in asked:
-            self.keeper.backup(self._batches)
+            self.keeper.backup(self._shown())
         if asked:
             self.keeper.wait()
             self._requests.done(asked)
@@ -252,19 +253,24 @@ class Trainer:
 
     def _preview(self) -> None:
         if not self.run_options.no_preview and self._batches is not None:
-            self.keeper.preview(self._batches)
+            self.keeper.preview(self._shown())
 
-    def _fixed_sample(self, batches: tuple[Batch, ...]) -> history.Sample:
-        """The faces of the preview history: the stored ones, or from now on those of this batch."""
-        if self._sample is None:
-            stored = self.model.extra.get("sample_for_preview")
-            if self.run_options.new_preview_sample or self.model.iteration == 0:
-                stored = None
-            self._sample = history.usable_sample(stored, batches)
-            if self._sample is None:
-                self._sample = batches
-                self.model.extra["sample_for_preview"] = history.stored_form(batches)
-        return self._sample
+    def _shown(self) -> tuple[Batch, ...]:
+        """What a preview shows: the latest training sample, and what only previews show."""
+        return (*(self._batches or ()), *self.feed.shown())
+
+    def _fix_sample(self, batches: tuple[Batch, ...]) -> None:
+        """Fix the faces of the history: the stored ones, else from now on those of this batch."""
+        if self._sample:
+            return
+        stored = self.model.extra.get("sample_for_preview")
+        if self.run_options.new_preview_sample or self.model.iteration == 0:
+            stored = None
+        drawn = (*batches, *self.feed.shown())
+        usable = history.usable_sample(stored, drawn)
+        self._sample = drawn if usable is None else usable
+        if usable is None:
+            self.model.extra["sample_for_preview"] = history.stored_form(drawn)
 
     def _report(self, losses: dict[str, float], seconds: float, waited: float) -> None:
         event = IterationEvent(

@@ -27,12 +27,13 @@ absl::Status ApplyShape(InferenceContext* c, const std::vector<std::string>& lis
     for (size_t i = 0; i < grads.size(); ++i, ++first) {
       const auto* handle = c->input_handle_shapes_and_types(first);
       if (handle == nullptr || handle->empty()) continue;
-      absl::Status merged = c->Merge(grads[i], (*handle)[0].shape, &grads[i]);
-      if (!merged.ok()) {
+      ShapeHandle merged;
+      if (!c->Merge(grads[i], (*handle)[0].shape, &merged).ok()) {
         return tensorflow::errors::InvalidArgument(
             "grad[", i, "] has shape ", c->DebugString(grads[i]), ", but ", lists[list], "[", i,
             "] has shape ", c->DebugString((*handle)[0].shape));
       }
+      grads[i] = merged;
     }
   }
   for (const std::string& name : scalars) {

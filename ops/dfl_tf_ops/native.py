@@ -24,6 +24,7 @@ _PACKAGE = Path(__file__).resolve().parent
 _FILE_NAME = "_native.so"
 _lock = threading.Lock()
 _loaded: Backend | None = None
+_opened: Any | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _load() -> Backend:
             reasons.append(misfit)
             continue
         try:
-            return Backend("native", str(path), tf.load_op_library(str(path)))
+            return Backend("native", str(path), _open(path))
         except (tf.errors.OpError, OSError) as error:
             reasons.append(f"{path} cannot be loaded: {error}")
     reason = "; ".join(reasons) or "the C++ library has not been built"
@@ -111,6 +112,16 @@ def _load() -> Backend:
         stacklevel=4,
     )
     return Backend("fallback", reason)
+
+
+def _open(path: Path) -> Any:
+    """Load the ops; a process can register them once only, from whichever copy of the library."""
+    global _opened
+    if _opened is None:
+        import tensorflow as tf
+
+        _opened = tf.load_op_library(str(path))
+    return _opened
 
 
 def _candidates(tensorflow_version: str) -> Iterator[Path]:

@@ -106,6 +106,9 @@ def adabelief_step(
 ) -> None:
     """Update `variables` and their slots `ms`, `vs` in place by one AdaBelief step.
 
+    The arithmetic is done where the slots lie; what crosses to another device is the gradient and
+    the change of the variable.
+
     Parameters
     ----------
     variables, ms, vs : sequence of tf.Variable
@@ -122,8 +125,8 @@ def adabelief_step(
     training.md 3; performance.md 4.
     """
     dtype = variables[0].dtype
-    rate, scale = tf.cast(learning_rate, dtype), tf.cast(clip_scale, dtype)
-    library = _library_for(variables, dropout)
+    rate, scale = _scalar(learning_rate, dtype), _scalar(clip_scale, dtype)
+    library = _library_for([*variables, *ms, *vs], dropout)
     if library is not None:
         library.dfl_tf_resource_apply_adabelief(
             var=[v.handle for v in variables],
@@ -132,7 +135,7 @@ def adabelief_step(
             grad=list(grads),
             learning_rate=rate,
             clip_scale=scale,
-            step=tf.cast(step, tf.int64),
+            step=_scalar(step, tf.int64),
             beta_1=beta_1,
             beta_2=beta_2,
             epsilon=epsilon,
@@ -142,14 +145,15 @@ def adabelief_step(
     b1, b2 = tf.constant(beta_1, dtype), tf.constant(beta_2, dtype)
     rest_1, rest_2 = tf.constant(1 - beta_1, dtype), tf.constant(1 - beta_2, dtype)
     for i, (var, m, v, grad) in enumerate(zip(variables, ms, vs, grads, strict=True)):
-        with tf.device(var.device):
+        with tf.device(m.device):
             g = grad * scale
             new_m = b1 * m + rest_1 * g
             new_v = b2 * v + rest_2 * tf.square(g - new_m)
             delta = -rate * new_m / (tf.sqrt(new_v) + tf.constant(epsilon, dtype))
             m.assign(new_m)
             v.assign(new_v)
-            var.assign_add(_masked(delta, dropout, i, step))
+            masked = _masked(delta, dropout, i, step)
+        var.assign_add(masked)
 
 
 def rmsprop_step(
@@ -173,8 +177,8 @@ def rmsprop_step(
     training.md 3; performance.md 4.
     """
     dtype = variables[0].dtype
-    rate, scale = tf.cast(learning_rate, dtype), tf.cast(clip_scale, dtype)
-    library = _library_for(variables, dropout)
+    rate, scale = _scalar(learning_rate, dtype), _scalar(clip_scale, dtype)
+    library = _library_for([*variables, *accs], dropout)
     if library is not None:
         library.dfl_tf_resource_apply_rmsprop(
             var=[v.handle for v in variables],
@@ -182,7 +186,7 @@ def rmsprop_step(
             grad=list(grads),
             learning_rate=rate,
             clip_scale=scale,
-            step=tf.cast(step, tf.int64),
+            step=_scalar(step, tf.int64),
             rho=rho,
             epsilon=epsilon,
             **_native_dropout(dropout, len(variables)),
@@ -190,12 +194,20 @@ def rmsprop_step(
         return
     decay, rest = tf.constant(rho, dtype), tf.constant(1 - rho, dtype)
     for i, (var, acc, grad) in enumerate(zip(variables, accs, grads, strict=True)):
-        with tf.device(var.device):
+        with tf.device(acc.device):
             g = grad * scale
             new_acc = decay * acc + rest * tf.square(g)
             delta = -rate * g / (tf.sqrt(new_acc) + tf.constant(epsilon, dtype))
             acc.assign(new_acc)
-            var.assign_add(_masked(delta, dropout, i, step))
+            masked = _masked(delta, dropout, i, step)
+        var.assign_add(masked)
+
+
+def _scalar(value: Any, dtype: tf.DType) -> tf.Tensor:
+    """Convert a number without the detour over float32 that `tf.cast` takes."""
+    if isinstance(value, int | float):
+        return tf.constant(value, dtype)
+    return tf.cast(value, dtype)
 
 
 def _masked(delta: tf.Tensor, dropout: Dropout, i: int, step: Any) -> tf.Tensor:

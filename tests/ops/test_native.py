@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from dfl_tf_ops import native
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """An empty package folder and cache instead of the real ones; the sources stay."""
+    sources = native.source_directory()
+    monkeypatch.setattr(native, "_PACKAGE", tmp_path / "package")
+    monkeypatch.setattr(native, "source_directory", lambda: sources)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("DFL_TF_NATIVE", raising=False)
+    (tmp_path / "package").mkdir()
+    native.forget()
+    yield tmp_path / "package"
+    native.forget()
+
+
+def library_file(path: Path, version: str, sources: str) -> None:
+    """Write a file that carries the marks, but is no library."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    marks = f"DFL_TF_BUILT_FOR={version};DFL_TF_BUILT_FROM={sources};"
+    path.write_bytes(b"\x7fELF" + b"\0" * 100 + marks.encode() + b"\0" * 100)
+
+
+def test_another_tensorflow_version_falls_back_with_one_warning(package):
+    library_file(package / "_native.so", "1.15.0", native.source_hash())
+    with pytest.warns(RuntimeWarning, match="built for TensorFlow 1.15.0, this is 2") as caught:
+        assert [native.library() for _ in range(3)] == [None] * 3
+    assert len(caught) == 1
+    assert native.backend().name == "fallback"
+    assert "1.15.0" in str(native.backend())
+
+
+def test_a_library_of_other_sources_is_not_loaded(package):
+    library_file(package / "_native.so", tf.__version__, "0123456789abcdef")
+    with pytest.warns(RuntimeWarning, match="built from other sources"):
+        assert native.library() is None
+
+
+def test_a_damaged_library_falls_back(package, monkeypatch):
+    monkeypatch.setattr(native, "_opened", None)
+    library_file(package / "_native.so", tf.__version__, native.source_hash())
+    with pytest.warns(RuntimeWarning, match="cannot be loaded"):
+        assert native.library() is None
+
+
+def test_no_library_names_the_way_to_build_one(package):
+    with pytest.warns(RuntimeWarning, match="has not been built.*doctor --build-ops"):
+        assert native.library() is None
+
+
+def test_off_is_silent(package, monkeypatch):
+    monkeypatch.setenv("DFL_TF_NATIVE", "off")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert native.library() is None
+    assert native.backend().reason == "DFL_TF_NATIVE=off"
+
+
+def test_require_makes_its_lack_an_error(package, monkeypatch):
+    monkeypatch.setenv("DFL_TF_NATIVE", "require")
+    with pytest.raises(native.NativeUnavailableError, match="has not been built"):
+        native.backend()
+
+
+def test_unknown_mode_is_an_error(package, monkeypatch):
+    monkeypatch.setenv("DFL_TF_NATIVE", "maybe")
+    with pytest.raises(native.NativeUnavailableError, match="none of auto, off, require"):
+        native.backend()
+
+
+def fake_compiler(path: Path, body: str) -> str:
+    path.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then echo fake 1.0; exit; fi\n{body}\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def test_a_build_lands_in_the_cache_and_is_found_there(package, tmp_path, monkeypatch):
+    built = Path(native.__file__).with_name("_native.so")
+    if not built.is_file():
+        pytest.skip("the C++ library has not been built")
+    copy = 'while [ "$1" != -o ]; do shift; done; cp "$BUILT" "$2"'
+    monkeypatch.setenv("CXX", fake_compiler(tmp_path / "cxx", copy))
+    monkeypatch.setenv("BUILT", str(built))
+    target = native.build_into_cache()
+    assert target.parent.name.startswith(f"tensorflow-{tf.__version__}-{native.source_hash()}-")
+    assert os.listdir(target.parent) == ["_native.so"]
+    assert native.backend().name == "native"
+    assert native.backend().reason == str(target)
+
+
+def test_a_failing_build_quotes_the_compiler(package, tmp_path, monkeypatch):
+    body = "echo 'global_norm.cc:3: error: no such thing' >&2; exit 1"
+    monkeypatch.setenv("CXX", fake_compiler(tmp_path / "cxx", body))
+    with pytest.raises(native.NativeUnavailableError, match=r"global_norm\.cc:3: error: no such"):
+        native.build_into_cache()
+    assert not list((tmp_path / "cache").rglob("*.so"))
+
+
+def test_no_compiler_is_said(package, monkeypatch):
+    monkeypatch.setattr(native.shutil, "which", lambda name: None)
+    with pytest.raises(native.NativeUnavailableError, match="Install g\\+\\+"):
+        native.build_into_cache()

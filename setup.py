@@ -74,7 +74,10 @@ class BuildWithSources(build_py):
 setup(
     packages=find_packages(include=["dfl_tf", "dfl_tf.*"]) + find_packages("ops"),
     package_dir={"dfl_tf_ops": "ops/dfl_tf_ops"},
-    package_data={"dfl_tf": ["py.typed"], "dfl_tf_ops": ["py.typed"]},
+    package_data={
+        "dfl_tf": ["py.typed", "demo_data/**/*", "**/*.npz", "**/*.json"],
+        "dfl_tf_ops": ["py.typed"],
+    },
     ext_modules=[
         Extension(
             "dfl_tf_ops._native",

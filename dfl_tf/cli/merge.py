@@ -16,10 +16,10 @@ from typing import Any
 import click
 
 from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
-from dfl_tf.cli.video import Progress, find_reference, make_video, summary
+from dfl_tf.cli.video import Progress, VideoSource, find_reference, make_video, summary
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.face import FaceType
-from dfl_tf.formats import find_models, read_model
+from dfl_tf.formats import find_models
 from dfl_tf.formats.merge_session import read_merge_session
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.imaging import encode_image
@@ -311,16 +311,13 @@ def open_model(request: Request, places: Places, tasks: list[FrameTask]) -> Open
                 "give --enhancer FILE.onnx, or leave --super-resolution out"
             )
         enhance = load_enhancer(request.enhancer)
-    from dfl_tf.train.devices import configure_devices
+    from dfl_tf.api import load_model
 
     run = default(RunOptions, cpu=request.cpu, devices=request.devices, threads=request.threads)
-    configure_devices(run)
-    from dfl_tf import load_model
-
-    model = load_model(places.model, name=name, model_class=model_class, run=run)
-    xseg = (
-        load_model(places.model, name="XSeg", model_class="XSeg", run=run) if needs_xseg else None
-    )
+    model = load_model(places.model, name, model_class, training=False, run=run)
+    xseg = None
+    if needs_xseg:
+        xseg = load_model(places.model, "XSeg", "XSeg", training=False, run=run)
     morphs = {task.settings.morph for task in tasks}
     if len(morphs) > 1:
         raise UsageError("morph is one value for all frames")
@@ -335,17 +332,6 @@ def open_model(request: Request, places: Places, tasks: list[FrameTask]) -> Open
         networks_of(model, morph=morphs.pop(), xseg=xseg, enhance=enhance),
         checksum,
     )
-
-
-def _load(folder: Path, name: str, model_class: str, run: RunOptions) -> Any:
-    from dfl_tf.models.restore import restore
-
-    model, messages = restore(
-        read_model(folder, name, model_class), name=name, run=run, training=False
-    )
-    for message in messages:
-        click.echo(message, err=True)
-    return model
 
 
 def _choose(request: Request, folder: Path) -> tuple[str, str]:
@@ -485,8 +471,7 @@ def _make_video(request: Request, places: Places) -> None:
     made = make_video(
         places.images,
         request.video,
-        find_reference(places.root),
-        None,
+        VideoSource(find_reference(places.root)),
         True,
         Encoding(),
         request.provenance,

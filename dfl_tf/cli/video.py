@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -128,13 +129,13 @@ def extract_command(
 
 @command.command("merge")
 @click.argument("place", type=PATH)
-@click.option("-o", "--output", type=PATH, help="Video file; default: result.mp4 in the workspace.")
+@click.option("-o", "--output", type=PATH, help="Video file; default: WORKSPACE/result.mp4.")
 @click.option(
     "--reference",
     type=PATH,
     help="Video that gives rate, time stamps and sound; default: data_dst.* there.",
 )
-@click.option("--fps", "rate", default="", metavar="RATE", help="Frame rate, over all others.")
+@click.option("--fps", "rate", default="", metavar="RATE", help="Frame rate without a reference.")
 @click.option(
     "--audio/--no-audio",
     default=True,
@@ -163,21 +164,33 @@ def merge_command(
 ) -> None:
     """Make a video of merged frames.
 
-    PLACE is a workspace (its data_dst/merged is taken) or a folder of pictures.
+    PLACE is a workspace (its data_dst/merged is taken) or a folder of pictures. A
+    --reference gives the rate, whatever --fps says.
     """
     frames, root = merged_folder(place)
     if output is None:
         output = root / "result.mp4"
+    fixed = parse_rate(rate)
     if reference is None:
         reference = find_reference(root)
+    else:
+        reference, fixed = find_video(reference), None
+    source = VideoSource(reference, fixed)
     how = Encoding(bitrate, lossless)
-    made = make_video(frames, output, reference, parse_rate(rate), audio, how, provenance)
+    made = make_video(frames, output, source, audio, how, provenance)
     click.echo(summary(made))
     if mask:
         masks = frames.with_name(frames.name + "_mask")
         target = output.with_name(f"{output.stem}_mask{output.suffix}")
-        made = make_video(masks, target, reference, parse_rate(rate), False, how, provenance)
-        click.echo(summary(made))
+        click.echo(summary(make_video(masks, target, source, False, how, provenance)))
+
+
+@dataclass(frozen=True)
+class VideoSource:
+    """Where the timing of a video and its pictures come from."""
+
+    reference: Path | None
+    rate: Fraction | None = None
 
 
 def summary(made: Encoded) -> str:
@@ -206,8 +219,7 @@ def find_reference(root: Path) -> Path | None:
 def make_video(
     frames: Path,
     output: Path,
-    reference: Path | None,
-    rate: Fraction | None,
+    source: VideoSource,
     audio: bool,
     how: Encoding,
     provenance: bool,
@@ -223,8 +235,8 @@ def make_video(
     return encode(
         frames,
         output,
-        reference=reference,
-        rate=rate,
+        reference=source.reference,
+        rate=source.rate,
         audio=audio,
         encoding=Encoding(how.bitrate, how.lossless, tags),
         progress=Progress("video"),

@@ -1,0 +1,169 @@
+"""The commands `merge` and `video merge` on a small workspace, with a network of NumPy."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from dfl_tf.cli import merge as merge_cli
+from dfl_tf.cli.main import run
+from dfl_tf.cli.video import Progress
+from dfl_tf.face import FaceType
+from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.provenance import read_provenance
+
+from .conftest import segment, swap
+
+
+@pytest.fixture(autouse=True)
+def fake_model(monkeypatch):
+    def opened(request, places, tasks):
+        networks = Networks(swap, 32, segment)
+        return merge_cli.Opened("new", "SAEHD", 5, FaceType.WHOLE_FACE, networks, "weights")
+
+    monkeypatch.setattr(merge_cli, "open_model", opened)
+
+
+def merge(workspace, *args):
+    return run(["merge", str(workspace), "--workers", "2", *args])
+
+
+def names(folder):
+    return [p.name for p in sorted(folder.iterdir())]
+
+
+def test_workspace_is_merged_into_its_folders(workspace, capsys):
+    assert merge(workspace, "--json", "--mode", "hist-match", "--erode", "4") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["merged"] == 5
+    assert report["without_face"] == 1
+    assert report["model"] == "new"
+    assert names(workspace / "data_dst" / "merged") == [f"{i:05d}.png" for i in range(1, 7)]
+    assert names(workspace / "data_dst" / "merged_mask") == [f"{i:05d}.png" for i in range(1, 7)]
+    session = json.loads((workspace / "model" / "new_SAEHD_merge_session.json").read_text())
+    assert session["settings"]["mode"] == "hist-match"
+    assert session["settings"]["erode_mask_modifier"] == 4
+    assert len(session["frames"]) == 6
+
+
+def test_a_second_run_needs_resume_or_overwrite(workspace, capsys):
+    assert merge(workspace) == 0
+    assert merge(workspace) == 2
+    assert "--resume goes on with them, --overwrite starts anew" in capsys.readouterr().err
+    assert merge(workspace, "--resume") == 0
+    assert "0 frames merged, 0 without a face, 6 were finished" in capsys.readouterr().out
+    assert merge(workspace, "--overwrite", "--frames", "2:3") == 0
+    assert len(names(workspace / "data_dst" / "merged")) == 6
+    assert merge(workspace, "--overwrite", "--resume") == 2
+
+
+def test_all_wrong_values_are_told_with_exit_code_2(workspace, capsys):
+    assert merge(workspace, "--blur", "999", "--mode", "sideways") == 2
+    said = capsys.readouterr().err
+    assert "blur_mask_modifier=999 is outside 0 … 400" in said
+    assert "sideways" in said
+    assert not (workspace / "data_dst" / "merged").exists()
+
+
+def test_single_folders_in_the_old_spelling(workspace, tmp_path, capsys):
+    old = [
+        "merge", "--input-dir", workspace / "data_dst", "--aligned-dir",
+        workspace / "data_dst" / "aligned", "--model-dir", workspace / "model", "--model", "SAEHD",
+        "--output-dir", tmp_path / "o", "--output-mask-dir", tmp_path / "m", "--cpu-only",
+    ]  # fmt: skip
+    assert run([str(word) for word in old]) == 0
+    assert len(names(tmp_path / "o")) == len(names(tmp_path / "m")) == 6
+
+
+def test_no_provenance_leaves_no_note_and_says_so(workspace, capsys):
+    assert merge(workspace, "--no-provenance") == 0
+    assert "provenance: switched off" in capsys.readouterr().err
+    first = workspace / "data_dst" / "merged" / "00001.png"
+    assert read_provenance(first) is None
+    assert merge(workspace, "--overwrite") == 0
+    assert read_provenance(first)["version"] == "iteration 5"
+
+
+def test_keep_going_ends_with_1_and_names_the_frame(workspace, capsys):
+    (workspace / "data_dst" / "00005.png").write_bytes(b"broken")
+    assert merge(workspace) == 1
+    assert "00005.png: merging this frame failed" in capsys.readouterr().err
+    assert merge(workspace, "--resume", "--keep-going") == 1
+    assert "failed: 00005.png" in capsys.readouterr().err
+    assert len(names(workspace / "data_dst" / "merged")) == 5
+
+
+def test_sheet_shows_modes_and_masks_and_writes_nothing_else(workspace, tmp_path):
+    sheet = tmp_path / "sheet.jpg"
+    args = ["--sheet", str(sheet), "--sheet-modes", "overlay,raw-predict,seamless"]
+    assert merge(workspace, *args, "--sheet-masks", "dst,XSeg-dst", "--sheet-count", "2") == 0
+    image = cv2.imread(str(sheet))
+    assert image.shape[1] == 4 * 162
+    assert image.shape[0] > 4 * 100
+    columns = [image[20:80, 162 * i : 162 * i + 160].astype(int) for i in range(3)]
+    assert np.abs(columns[0] - columns[1]).mean() > 1
+    assert read_provenance(sheet)["system"] == "new (SAEHD)"
+    assert not (workspace / "data_dst" / "merged").exists()
+
+
+def test_wrong_names_for_the_sheet(workspace, tmp_path, capsys):
+    assert merge(workspace, "--sheet", str(tmp_path / "s.jpg"), "--sheet-modes", "up") == 2
+    assert "modes are original, overlay" in capsys.readouterr().err
+
+
+def test_missing_workspace_model_and_faces_are_named(tmp_path, capsys):
+    assert run(["merge"]) == 2
+    assert "give WORKSPACE, or --frames-dir and --model-dir" in capsys.readouterr().err
+    assert run(["merge", str(tmp_path / "none")]) == 1
+    assert "none" in capsys.readouterr().err
+
+
+def test_merged_frames_become_a_video_that_says_so(workspace, capsys):
+    av = pytest.importorskip("av")
+    assert merge(workspace, "--video", str(workspace / "result.mp4")) == 0
+    assert run(["video", "merge", str(workspace), "--mask", "--fps", "24"]) == 0
+    assert "6 frames, 24 a second" in capsys.readouterr().out
+    assert names(workspace) == ["data_dst", "model", "result.mp4", "result_mask.mp4"]
+    with av.open(str(workspace / "result.mp4")) as container:
+        assert "compositeWithTrainedAlgorithmicMedia" in container.metadata["comment"]
+        assert "new (SAEHD)" in container.metadata["comment"]
+
+
+def test_video_info_extract_and_cut_on_the_command_line(workspace, tmp_path, capsys):
+    pytest.importorskip("av")
+    assert merge(workspace) == 0
+    video = str(workspace / "result.mp4")
+    assert run(["video", "merge", str(workspace), "--fps", "24", "--lossless"]) == 0
+    capsys.readouterr()
+    assert run(["video", "info", video, "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert (about["frames"], about["rate"]) == (6, "24")
+    assert run(["videoed", "extract-video", "--input-file", video, "--output-dir",
+                str(tmp_path / "f"), "--output-ext", "png"]) == 0  # fmt: skip
+    first = cv2.imread(str(tmp_path / "f" / "00001.png"))
+    assert np.array_equal(first, cv2.imread(str(workspace / "data_dst/merged/00001.png")))
+    assert run(["video", "cut", video, "--from-time", "0.1", "--to-time", "0.2"]) == 0
+    assert "result_cut.mp4" in capsys.readouterr().out
+
+
+def test_old_spelling_of_making_a_video(workspace, tmp_path):
+    pytest.importorskip("av")
+    assert merge(workspace) == 0
+    old = ["videoed", "video-from-sequence", "--input-dir", str(workspace / "data_dst/merged"),
+           "--output-file", str(tmp_path / "r.mp4"), "--fps", "25", "--include-audio"]  # fmt: skip
+    assert run(old) == 0
+    assert (tmp_path / "r.mp4").stat().st_size > 1000
+
+
+def test_progress_tells_rate_and_time_left(capsys):
+    times = iter([0.0, 11.0, 22.0])
+    progress = Progress("merge", clock=lambda: next(times))
+    progress(11, 33)
+    progress(22, 33)
+    assert capsys.readouterr().err.splitlines() == [
+        "merge 11/33 · 1.0 frames/s · 0:22 left",
+        "merge 22/33 · 1.0 frames/s · 0:11 left",
+    ]

@@ -275,13 +275,12 @@ def try_kills(base: Path, kind: str, kills: int, rng: random.Random) -> Tally:
         durable = 2
         for index in range(kills):
             command = [sys.executable, __file__, "--child", str(folder), str(durable + 1), kind]
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-            assert process.stdout is not None
-            first = process.stdout.readline()
-            time.sleep(rng.random() * 0.06)
-            process.send_signal(signal.SIGKILL)
-            numbers = [first, *process.stdout.read().split()]
-            process.wait()
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+                assert process.stdout is not None
+                first = process.stdout.readline()
+                time.sleep(rng.random() * 0.06)
+                process.send_signal(signal.SIGKILL)
+                numbers = [first, *process.stdout.read().split()]
             durable = int(numbers[-1])
             judge(tally, folder, kind, durable, f"kill {index} after generation {durable}")
             durable += 5

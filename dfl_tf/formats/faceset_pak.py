@@ -136,6 +136,11 @@ def read_pak(path: Path) -> PakFaceset:
     except OSError as error:
         raise FacesetError(f"{path}: cannot be read ({error.strerror}).") from None
     offsets = list(struct.unpack(f"<{len(stored) + 1}Q", table))
+    if size < offsets[-1]:
+        # absolute (legacy) or relative, it is an end that must be there
+        raise FacesetError(
+            f"{path}: truncated, {size} bytes are there and the images end at {offsets[-1]}."
+        )
     return PakFaceset(path, _entries(path, stored, offsets, start, size))
 
 

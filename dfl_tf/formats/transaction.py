@@ -203,6 +203,8 @@ def _compare(path: Path, entry: FileEntry) -> str | None:
 
 def _resolve_current(place: Place, current: Manifest, faults: list[str], rules: Rules) -> Resolved:
     def places(name: str) -> list[Path]:
+        if current.files[name].stale:
+            return [place.folder / name]
         # a file that did not change between two saves is also in the previous set
         return [place.folder / name, place.previous_new / name, place.previous / name]
 

@@ -1,0 +1,78 @@
+"""Interrupted, failing, damaged saves; `tools/crash_saves.py` tries every call and many kills."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import crash_saves
+import pytest
+
+from dfl_tf.formats import model_state
+
+KINDS = ("legacy", "native")
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("ERROR", logger=model_state.__name__)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder in memory if there is one: thousands of fsyncs prove nothing here but patience."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+def _clean(tally: crash_saves.Tally, tried: int) -> None:
+    assert tally.faults == []
+    assert tally.tried >= tried
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_save_that_ends_at_a_call_leaves_the_old_or_the_new_set(kind: str, place: Path) -> None:
+    tally = crash_saves.try_steps(place, kind, ("before", "half"), every=4)
+    _clean(tally, 30)
+    assert tally.old > 5
+    assert tally.new > 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_failing_call_leaves_the_old_or_the_new_set(kind: str, place: Path) -> None:
+    _clean(crash_saves.try_steps(place, kind, ("enospc",), every=5), 12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_saves_leave_a_whole_set(kind: str, place: Path) -> None:
+    _clean(crash_saves.try_kills(place, kind, 4, random.Random(3)), 4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_full_disk_and_read_only_folder_cost_nothing(kind: str, place: Path) -> None:
+    _clean(crash_saves.try_disk(place, kind), 6)
+    _clean(crash_saves.try_read_only(place, kind), 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damage_of_any_file_is_noticed_and_named(kind: str, place: Path) -> None:
+    corrupt, delete = crash_saves.try_damage(place, kind, random.Random(4), 1)
+    _clean(corrupt, 7)
+    _clean(delete, 7)
+
+
+def test_harness_notices_a_save_without_transaction(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The harness itself is tested: with renames one by one and no record it must complain."""
+    from dfl_tf.formats import transaction
+
+    monkeypatch.setattr(transaction, "_commit", lambda place, manifest: None)
+    monkeypatch.setattr(
+        transaction.os, "replace", lambda a, b: Path(a).rename(b) if Path(a).exists() else None
+    )
+    tally = crash_saves.try_steps(place, "legacy", ("before",), every=6)
+    assert tally.faults

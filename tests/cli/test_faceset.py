@@ -1,0 +1,80 @@
+"""`dfl-tf faceset …` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from dfl_tf.cli.faceset import command
+from dfl_tf.errors import FacesetError
+from tests.formats.samples import make_face, make_jpeg
+
+
+def run(*arguments: object, code: int = 0, answer: str = "") -> Result:
+    result = CliRunner().invoke(command, [str(a) for a in arguments], input=answer)
+    assert result.exit_code == code, (result.output, result.exception)
+    return result
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for index in range(3):
+        (tmp_path / f"{index}.jpg").write_bytes(make_face(index))
+    (tmp_path / "other.jpg").write_bytes(make_jpeg())
+    return tmp_path
+
+
+def test_status_counts(folder: Path) -> None:
+    shown = run("status", folder).stdout
+    assert "3 faces" in shown
+    assert "whole_face (3)" in shown
+    assert "other.jpg: not a DFL image" in shown
+    facts = json.loads(run("status", folder, "--json").stdout)
+    assert (facts["faces"], facts["with_mask"], facts["sizes"]) == (3, 3, {"48x48": 3})
+
+
+def test_pack_and_unpack(folder: Path) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shown = run("pack", folder, "--delete-originals", "--yes").stdout
+    assert "packed 3 faces, deleted 3 images, 1 skipped" in shown
+    assert sorted(path.name for path in folder.iterdir()) == ["faceset.pak", "other.jpg"]
+    assert json.loads(run("verify", folder, "--json").stdout)["faults"] == []
+    facts = json.loads(run("unpack", folder, "--json").stdout)
+    assert facts["done"] == 3
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_pack_asks_before_it_deletes_and_keep_pak_keeps_it(folder: Path) -> None:
+    run("pack", folder, "--delete-originals", answer="n\n")
+    assert len(list(folder.iterdir())) == 5
+    run("unpack", folder, "--keep-pak")
+    assert (folder / "faceset.pak").exists()
+    result = CliRunner().invoke(command, ["pack", str(folder)])
+    assert isinstance(result.exception, FacesetError)
+
+
+def test_verify_exits_1_on_damage(folder: Path) -> None:
+    data = bytearray((folder / "1.jpg").read_bytes())
+    place = data.find(b"IDAT")  # inside the stored mask
+    data[place : place + 12] = bytes(12)
+    (folder / "1.jpg").write_bytes(data)
+    assert "DAMAGED     1.jpg" in run("verify", folder, code=1).stdout
+
+
+def test_metadata_is_saved_and_restored(folder: Path) -> None:
+    assert "metadata of 3 faces" in run("save-metadata", folder).stdout
+    before = (folder / "1.jpg").read_bytes()
+    (folder / "1.jpg").write_bytes(make_jpeg(1))
+    facts = json.loads(run("restore-metadata", folder, "--json").stdout)
+    assert facts["done"] == 3
+    assert (folder / "1.jpg").read_bytes() == before
+    assert not (folder / "meta.dat").exists()
+
+
+def test_help_lists_every_command_without_loading_the_others() -> None:
+    shown = run("--help").stdout
+    for name in ("pack", "unpack", "verify", "status", "save-metadata", "restore-metadata"):
+        assert name in shown

@@ -1,0 +1,148 @@
+"""`dfl-tf model …` as a user meets it: text, JSON, exit codes."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from dfl_tf.cli.model import command, loss_lines
+from dfl_tf.errors import DflTfError, UsageError
+from dfl_tf.formats import read_model, write_model
+from tests.formats.samples import make_state
+
+
+def run(*arguments: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result
+
+
+def run_json(*arguments: object, code: int = 0) -> Any:
+    return json.loads(run(*arguments, "--json", code=code).stdout)
+
+
+def run_error(kind: type[DflTfError], *arguments: object) -> str:
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    assert isinstance(result.exception, kind), (result.output, result.exception)
+    return str(result.exception)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_model(tmp_path / "model", "my model", make_state(), summary="text")
+    return tmp_path / "model"
+
+
+def test_show_says_what_the_model_is(folder: Path) -> None:
+    shown = run("show", folder, "--name", "my model", "--class", "SAEHD").stdout
+    for text in ("SAEHD, legacy format", "iteration  7", "fork_key", "encoder", "src_dst_opt"):
+        assert text in shown
+    assert "loss 0: 0.5000 to 0.0714 over 7 entries" in shown
+    assert "█" in shown
+
+
+def test_show_as_json_compares_options_with_tensors(folder: Path) -> None:
+    facts = run_json("show", folder)
+    assert (facts["name"], facts["class"], facts["iteration"]) == ("my model", "SAEHD", 7)
+    assert facts["parts"]["encoder"]["parameters"] == 304
+    assert facts["inferred"]["e_dims"] == {"tensors": 4, "options": None, "agree": False}
+    assert len(facts["files"]) == 6
+    assert facts["loss"]["entries"] == 7
+    assert "DISAGREES with the options: e_dims" in run("show", folder).stdout
+
+
+def test_show_draws_a_plot(folder: Path, tmp_path: Path) -> None:
+    run("show", folder, "--plot", tmp_path / "loss.png")
+    assert cv2.imread(str(tmp_path / "loss.png")).shape[2] == 3
+
+
+def test_list_shows_all_models_newest_first(folder: Path) -> None:
+    write_model(folder, "b", make_state(model_class="AMP"), format="native")
+    listed = run_json("list", folder)
+    assert {(m["name"], m["model_class"], m["format"]) for m in listed} == {
+        ("my model", "SAEHD", "legacy"),
+        ("b", "AMP", "native"),
+    }
+    assert "my model" in run("list", folder).stdout
+
+
+def test_model_that_is_not_there_is_an_error(folder: Path) -> None:
+    assert "my model (SAEHD)" in run_error(
+        DflTfError, "show", folder, "--name", "x", "--class", "SAEHD"
+    )
+    assert "no such model" in run_error(DflTfError, "show", folder, "--class", "XSeg")
+    write_model(folder, "my model", make_state(model_class="AMP"))
+    assert "give --class" in run_error(UsageError, "show", folder, "--name", "my model")
+
+
+def test_diff_exits_1_and_says_what_differs(folder: Path, tmp_path: Path) -> None:
+    write_model(tmp_path / "same", "my model", make_state(), format="native")
+    assert "equal in every" in run("diff", folder, tmp_path / "same").stdout
+    write_model(tmp_path / "other", "my model", make_state(8))
+    shown = run("diff", folder, tmp_path / "other", code=1).stdout
+    assert "iteration  7 / 8" in shown
+    assert "encoder: 1 tensors differ" in shown
+    assert run_json("diff", folder, tmp_path / "other", code=1)["same"] is False
+
+
+def test_scan_exits_1_and_names_what_is_refused(folder: Path) -> None:
+    assert "5 files looked at" in run("scan", folder).stdout
+    (folder / "evil_SAEHD_encoder.npy").write_bytes(b"cos\nsystem\n.")
+    shown = run("scan", folder, code=1).stdout
+    assert "REFUSED" in shown
+    assert "os.system" in shown
+    facts = run_json("scan", folder / "evil_SAEHD_encoder.npy", code=1)
+    assert facts["files"][0]["refused"] == ["os.system"]
+
+
+@pytest.mark.parametrize("to", ["native", "legacy"])
+def test_convert_prints_and_stores_its_proof(to: str, tmp_path: Path) -> None:
+    source, target = tmp_path / "a", tmp_path / "b"
+    write_model(source, "x", make_state(), format="legacy" if to == "native" else "native")
+    shown = run("convert", source, target, "--to", to).stdout
+    assert "5 of 5 equal by SHA-256" in shown
+    assert shown.rstrip().endswith("PASSED")
+    assert json.loads((target / "x_SAEHD_conversion.json").read_text())["passed"]
+    assert read_model(target, "x", "SAEHD").iteration == 7
+
+
+def test_backup_rename_restore(folder: Path) -> None:
+    assert run_json("backup", folder)["iteration"] == 7
+    write_model(folder, "my model", make_state(9))
+    assert "is now new" in run("rename", folder, "new", "--name", "my model").stdout
+    assert read_model(folder, "new", "SAEHD").iteration == 9
+    assert "back at iteration 7" in run("restore", folder, "--yes").stdout
+    assert read_model(folder, "new", "SAEHD").iteration == 7
+    assert "Backups there: 01" in run_error(DflTfError, "restore", folder, "--from", "07", "--yes")
+
+
+def test_restore_asks_first(folder: Path) -> None:
+    run("backup", folder)
+    write_model(folder, "my model", make_state(9))
+    result = CliRunner().invoke(command, ["restore", str(folder)], input="n\n")
+    assert result.exit_code == 1
+    assert read_model(folder, "my model", "SAEHD").iteration == 9
+
+
+def test_backup_of_a_damaged_model_is_refused(folder: Path) -> None:
+    write_model(folder, "my model", make_state(9))
+    (folder / "my model_SAEHD_encoder.npy").write_bytes(b"damage")
+    assert "Nothing was backed up" in run_error(DflTfError, "backup", folder)
+
+
+def test_loss_lines_take_gaps_and_constants() -> None:
+    history = [[math.nan, 1.0], [2.0, 1.0], [math.inf, 1.0], [1.0, 1.0]]
+    lines = loss_lines(history, width=4, height=2)
+    assert lines[0] == "loss 0: 2.0000 to 1.0000 over 4 entries"
+    assert lines[1] == "   2.0000 │ █  "
+    assert lines[2] == "   1.0000 │ █ ▁"
+    assert loss_lines([]) == ["no loss history"]
+    long = np.random.default_rng(0).random((5000, 1)).tolist()
+    assert max(map(len, loss_lines(long))) <= 75

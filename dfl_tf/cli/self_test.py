@@ -81,7 +81,7 @@ def _warp() -> Comparison:
     from dfl_tf_ops.reference import warp as plain
 
     nodes = np.linspace(0, 128, 5)[None] + np.random.RandomState(2).normal(size=(5, 5))
-    pairs = zip(fast.dense_grid(nodes, 32), plain.dense_grid(nodes, 32), strict=True)
+    pairs = zip(fast.dense_grid(nodes, 128, 32), plain.dense_grid(nodes, 128, 32), strict=True)
     return Comparison("warp grid", max(_worst(a, b) for a, b in pairs), 1e-4)
 
 

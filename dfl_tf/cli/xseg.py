@@ -1,0 +1,171 @@
+"""`dfl-tf xseg`: masks on the faces of a folder or a pak."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dfl_tf.errors import UsageError
+
+FACES = click.Path(path_type=Path)
+
+
+@click.group()
+def command() -> None:
+    """Apply, remove, fetch and count face masks.
+
+    FACES is a folder of aligned faces, a folder with a faceset.pak, or a pak. Train the masks with
+    `dfl-tf train --model XSeg` on faces that were labeled in DeepFaceLab's editor.
+    """
+
+
+def _json(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+def _yes(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--yes", is_flag=True, help="Do it; without this nothing is removed.")(
+        function
+    )
+
+
+@contextlib.contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal; elsewhere nothing."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    with click.progressbar(length=1, label=what, file=sys.stderr) as bar:
+
+        def step(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield step
+
+
+def _finish(report: Any, done: str, as_json: bool) -> None:
+    for name, reason in report.skipped[:20]:
+        click.echo(f"skipped {name}: {reason}", err=True)
+    if as_json:
+        click.echo(json.dumps(vars(report), indent=1))
+        return
+    resumed = f", {report.resumed} were done before" if report.resumed else ""
+    skipped = f", {len(report.skipped)} files skipped" if report.skipped else ""
+    click.echo(f"{report.changed} of {report.faces} faces: {done}{resumed}{skipped}")
+
+
+@command.command()
+@click.argument("faces", type=FACES)
+@click.option(
+    "--model-dir",
+    "--weights",
+    "model_dir",
+    type=FACES,
+    required=True,
+    help="Folder with a trained XSeg, or with (or the file) XSeg_256.npy.",
+)
+@click.option(
+    "--face-type",
+    type=click.Choice(["h", "mf", "f", "wf", "head", "same"]),
+    help="What the model was trained on; default: as stored with it, else same.",
+)
+@click.option("--cpu", is_flag=True, help="Compute on the CPU only.")
+@_json
+def apply(faces: Path, model_dir: Path, face_type: str | None, cpu: bool, as_json: bool) -> None:
+    """Store the mask that the network makes of each face in its file.
+
+    A run that was interrupted goes on where it stopped.
+    """
+    from dfl_tf.facesets.xseg_masker import XSegMasker
+    from dfl_tf.facesets.xseg_store import open_store
+    from dfl_tf.facesets.xseg_tools import apply_masks
+    from dfl_tf.options import RunOptions
+    from dfl_tf.train.devices import configure_devices
+
+    store = open_store(faces)
+    configure_devices(RunOptions(cpu=cpu))
+    masker = XSegMasker.load(model_dir, face_type)
+    with _progress("masking") as step:
+        report = apply_masks(store, masker, step)
+    _finish(report, "mask applied", as_json)
+
+
+@command.command()
+@click.argument("faces", type=FACES)
+@_yes
+@_json
+def remove(faces: Path, yes: bool, as_json: bool) -> None:
+    """Remove the applied masks (labels stay)."""
+    from dfl_tf.facesets.xseg_store import open_store
+    from dfl_tf.facesets.xseg_tools import remove_masks
+
+    _confirm(yes, "removes the applied masks")
+    with _progress("removing") as step:
+        report = remove_masks(open_store(faces), step)
+    _finish(report, "mask removed", as_json)
+
+
+@command.command("remove-labels")
+@click.argument("faces", type=FACES)
+@_yes
+@_json
+def remove_labels_command(faces: Path, yes: bool, as_json: bool) -> None:
+    """Remove the polygons that were drawn by hand (masks stay)."""
+    from dfl_tf.facesets.xseg_store import open_store
+    from dfl_tf.facesets.xseg_tools import remove_labels
+
+    _confirm(yes, "removes the polygons that somebody drew by hand; `xseg fetch` copies them first")
+    with _progress("removing") as step:
+        report = remove_labels(open_store(faces), step)
+    _finish(report, "labels removed", as_json)
+
+
+def _confirm(yes: bool, what: str) -> None:
+    if not yes:
+        raise UsageError(f"this {what}. Add --yes to do it.")
+
+
+@command.command()
+@click.argument("faces", type=FACES)
+@click.option("--output", type=FACES, help="Default: the folder's name with _xseg.")
+@click.option("--delete-originals", is_flag=True, help="Delete what was copied (not from a pak).")
+@_json
+def fetch(faces: Path, output: Path | None, delete_originals: bool, as_json: bool) -> None:
+    """Copy the labeled faces to another folder."""
+    from dfl_tf.facesets.xseg_store import open_store
+    from dfl_tf.facesets.xseg_tools import fetch_labeled
+
+    store = open_store(faces)
+    folder = (store.path if store.path.is_dir() else store.path.parent).absolute()
+    target = output or folder.with_name(f"{folder.name}_xseg")
+    if target.absolute() == folder:
+        raise UsageError(f"--output {target}: is where the faces are")
+    with _progress("copying") as step:
+        report = fetch_labeled(store, target, delete_originals=delete_originals, step=step)
+    _finish(report, f"labeled, copied to {target}", as_json)
+
+
+@command.command()
+@click.argument("faces", type=FACES)
+@_json
+def status(faces: Path, as_json: bool) -> None:
+    """Count masks and labels."""
+    from dfl_tf.facesets.xseg_store import open_store
+    from dfl_tf.facesets.xseg_tools import count
+
+    with _progress("counting") as step:
+        counts = count(open_store(faces), step)
+    if as_json:
+        click.echo(json.dumps(counts, indent=1))
+        return
+    types = counts.pop("face_types")
+    counts["face_types"] = ", ".join(f"{name} {number}" for name, number in types.items())
+    for key, value in counts.items():
+        click.echo(f"{key:<11} {value}")

@@ -105,6 +105,8 @@ class FaceModel(abc.ABC):
         Stored options of forks, saved again unchanged.
     replicas : int
         Slices of a batch whose gradients are averaged, as DFL does over devices (training.md 8).
+    spread : callable or None
+        Does what `run_phase` does on several devices (`dfl_tf.train.distribution`).
 
     Notes
     -----
@@ -142,6 +144,7 @@ class FaceModel(abc.ABC):
         on_gpu = bool(getattr(options, "models_opt_on_gpu", True))
         self.placement = placement or Placement.choose(self.run, models_opt_on_gpu=on_gpu)
         self.replicas = 1
+        self.spread: Callable[[Phase, list[tf.Tensor]], Losses] | None = None
         self.networks: dict[str, Any] = {}
         self.optimizers: dict[str, LegacyOptimizer] = {}
         self.optimizer_variables: dict[str, tuple[Any, ...]] = {}
@@ -278,6 +281,8 @@ class FaceModel(abc.ABC):
             The losses of every sample before the update, and under the optimizer's name the
             objective of the phase.
         """
+        if self.spread is not None:
+            return self.spread(phase, inputs)
         inputs = [*inputs, *self.draws(phase, inputs[0].shape[0])]
         pieces = self.replicas * self.run.accumulate
         if pieces == 1:

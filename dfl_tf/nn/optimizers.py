@@ -152,7 +152,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
             _tf_variable(self._iterations) + 1,
             indices,
         )
-        self._iterations.assign_add(1)
+        _tf_variable(self._iterations).assign_add(1)
 
     def step(
         self,
@@ -385,4 +385,10 @@ def _slot_key(slot: str, legacy_name: str) -> str:
 
 
 def _tf_variable(variable: Any) -> Any:
-    return variable.value if isinstance(variable, keras.Variable) else variable
+    """Return the TensorFlow variable; of a mirrored one the copy of the calling replica."""
+    value = variable.value if isinstance(variable, keras.Variable) else variable
+    replica = tf.distribute.get_replica_context()
+    if replica is None or not isinstance(value, tf.distribute.DistributedValues):
+        return value
+    copies = replica.strategy.experimental_local_results(value)
+    return copies[int(tf.get_static_value(replica.replica_id_in_sync_group)) % len(copies)]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
 
 TOLERANCES = {"float32": 1e-4, "float16": 2e-3}
+# XSeg's norms amplify rounding where channels are nearly dead: TensorFlow's float32 is up to 2e-4
+# from float64 then (ONNX Runtime's is nearer).
+XSEG_TOLERANCE = 5e-4
 MAX_OPSET = 13
 MAX_IR_VERSION = 8
 BATCHES = (1, 2, 3)
@@ -165,9 +168,11 @@ def class_of(path: Path) -> str:
 
 
 def tolerance_of(path: Path) -> float:
-    """Return the tolerance of a file, by the precision of its weights."""
+    """Return the tolerance of a good file, by its class and the precision of its weights."""
     onnx = need("onnx")
     model = onnx.load_model(str(path), format="protobuf")
+    if _form_of(*_ports(model)) == "XSeg":
+        return XSEG_TOLERANCE
     half = any(t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer)
     return TOLERANCES["float16" if half else "float32"]
 

@@ -51,7 +51,7 @@ def export_xseg(
         precision="float32",
         opset=OPSET,
         with_provenance=with_provenance,
-        tolerance=(tolerance or onnx_check.TOLERANCES["float32"]) if verify else None,
+        tolerance=(tolerance or onnx_check.XSEG_TOLERANCE) if verify else None,
     )
 
 

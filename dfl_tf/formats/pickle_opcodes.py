@@ -20,7 +20,7 @@ VIEW_FROM = 4096
 _MAX_INTEGER_BYTES = 64
 _MAX_TEXT_NUMBER = 80
 
-_FLOAT_LIST = re.compile(rb"\x94\((?s:G.{8}){2,4}e")
+_FLOAT_LIST = re.compile(rb"(?s:(\x94|q.|r.{4})?\(((?:G.{8}){2,4})e)")
 _FLOAT_ROWS = {n: struct.Struct(">" + "xd" * n) for n in range(2, 5)}
 
 
@@ -152,11 +152,15 @@ def _empty_list(machine: Machine) -> None:
     if row is None:
         machine.container([])
         return
-    # a loss history is mostly this: [ memoize ( float float e, read in one step
-    count = (row.end() - row.start() - 3) // 9
-    machine.container(list(_FLOAT_ROWS[count].unpack_from(machine.view, machine.pos + 2)))
-    machine.memo.append(machine.stack[-1])
-    machine.pos = row.end()
+    # a loss history is mostly this, read in one step: [ memoize ( float float e
+    start, end = row.span(2)
+    machine.container(list(_FLOAT_ROWS[(end - start) // 9].unpack_from(machine.view, start)))
+    memoized = row.group(1)
+    if memoized == b"\x94":
+        machine.memo.append(machine.stack[-1])
+    elif memoized:
+        machine.put(int.from_bytes(memoized[1:], "little"))
+    machine.pos = end + 1
 
 
 def _empty_dict(machine: Machine) -> None:

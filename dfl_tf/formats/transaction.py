@@ -242,6 +242,9 @@ def _is_foreign(
         if entry.stale:
             continue
         if not path.is_file():
+            # the old program deletes a file before it renames its finished `.tmp`
+            path = path.with_name(name + ".tmp")
+        if not path.is_file():
             return False
         if matching.get(name) == path:
             if entry.changed:

@@ -218,6 +218,17 @@ def test_newer_training_of_the_old_program_is_taken_not_restored_away(tmp_path: 
     assert read_model(tmp_path, "x", "SAEHD").iteration == 100
 
 
+def test_save_of_the_old_program_that_died_before_its_last_rename_is_taken(tmp_path: Path) -> None:
+    write_model(tmp_path, "x", make_state(5))
+    write_model(tmp_path, "x", make_state(6))
+    old_program_saves(tmp_path, "x", 100)
+    (tmp_path / "x_SAEHD_data.dat").rename(tmp_path / "x_SAEHD_data.dat.tmp")
+    found = read_model(tmp_path, "x", "SAEHD")
+    assert found.iteration == 100
+    write_model(tmp_path, "x", make_state(101))
+    assert read_model(tmp_path, "x", "SAEHD").notes == ()
+
+
 def test_backup_copied_over_by_the_user_is_taken(tmp_path: Path) -> None:
     write_model(tmp_path, "x", make_state(5))
     backup = {p: p.read_bytes() for p in model_files(tmp_path, "x", "SAEHD")}

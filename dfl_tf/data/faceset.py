@@ -222,9 +222,13 @@ class Faceset(Sequence[FaceSample]):
 def _sample_from_file(path: Path) -> FaceSample:
     if path.suffix.lower() not in _FACE_SUFFIXES:
         raise FacesetError("not a DFL image (only JPEG files carry face metadata)")
-    metadata = read_metadata(path)
+    data = path.read_bytes()
+    metadata = read_metadata(data, what=str(path))
     if metadata is None:
         raise FacesetError("not a DFL image (no face metadata in the file)")
+    if b"\xff\xd9" not in data:
+        # The metadata are readable (decision 30), but OpenCV decodes no pixel of such a file.
+        raise FacesetError("the picture is cut off (the JPEG has no end marker)")
     return sample_from_metadata(path.name, metadata, key=str(path), read=path.read_bytes)
 
 

@@ -1,5 +1,6 @@
 import logging
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +59,16 @@ def test_a_face_of_an_unknown_type_is_skipped(make_faces):
     assert skipped[1].startswith("unknown face type 'octopus'")
 
 
+def test_a_cut_off_picture_is_named_and_skipped(make_faces):
+    folder = make_faces(2)
+    cut = folder / "00001_0.jpg"
+    cut.write_bytes(cut.read_bytes()[:-300])
+    faceset = Faceset.open(folder)
+    assert [sample.name for sample in faceset] == ["00000_0.jpg"]
+    assert faceset.skipped[0][0] == "00001_0.jpg"
+    assert "cut off" in faceset.skipped[0][1]
+
+
 def test_folders_without_faces_are_errors(tmp_path, make_faces):
     with pytest.raises(FacesetError, match=r"missing.*no such folder"):
         Faceset.open(tmp_path / "missing")
@@ -78,7 +89,7 @@ def test_large_folders_read_metadata_at_first_use(make_faces, monkeypatch):
     read = []
     monkeypatch.setattr(
         "dfl_tf.data.faceset.read_metadata",
-        lambda path: read.append(path.name) or read_metadata(path),
+        lambda data, what: read.append(Path(what).name) or read_metadata(data, what=what),
     )
     faceset = Faceset.open(folder, eager=3)
     assert len(faceset) == 4

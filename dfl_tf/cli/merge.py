@@ -78,8 +78,8 @@ class Opened:
     "--aligned-dir", type=PATH, help="Aligned faces of the frames; default: their folder's aligned."
 )
 @click.option("--model-dir", type=PATH, help="Folder of model files; default WORKSPACE/model.")
-@click.option("--output-dir", type=PATH, help="Default: merged beside the aligned faces.")
-@click.option("--output-mask-dir", type=PATH, help="Default: merged_mask beside them.")
+@click.option("--output-dir", type=PATH, help="Default: merged in the folder of frames.")
+@click.option("--output-mask-dir", type=PATH, help="Default: merged_mask there.")
 @click.option(
     "--frames",
     "wanted",
@@ -256,14 +256,21 @@ def _places(request: Request) -> Places:
         frames, model = request.frames_dir, request.model_dir
         root, aligned = frames.parent, request.aligned_dir or frames / "aligned"
     beside = aligned if aligned.is_dir() else aligned.parent
-    return Places(
+    places = Places(
         root,
         frames,
         aligned,
         model,
-        request.output_dir or beside.parent / "merged",
-        request.output_mask_dir or beside.parent / "merged_mask",
+        request.output_dir or frames / "merged",
+        request.output_mask_dir or frames / "merged_mask",
     )
+    folders = [p.resolve() for p in (places.images, places.masks, places.frames, beside)]
+    if len(set(folders[:2])) < 2 or set(folders[:2]) & set(folders[2:]):
+        raise UsageError(
+            "frames, aligned faces, merged frames and masks must be in four different folders; "
+            f"received {', '.join(str(folder) for folder in folders)}"
+        )
+    return places
 
 
 def _plan(request: Request, places: Places) -> list[FrameTask]:
@@ -376,7 +383,10 @@ def _run(
             "settings": asdict(tasks[0].settings),
         },
     )
-    session.start(resume=request.resume)
+    if request.wanted and not request.resume:
+        session.start(resume=True, redo=[task.path for task in tasks])
+    else:
+        session.start(resume=request.resume)
     run = Run(
         opened.networks,
         opened.face_type,

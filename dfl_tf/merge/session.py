@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +79,14 @@ class MergeSession:
                 content["frames"][name] = entry
         return content
 
-    def start(self, *, resume: bool) -> None:
-        """Begin a run: take over what is finished, or forget it."""
+    def start(self, *, resume: bool, redo: Iterable[Path] = ()) -> None:
+        """Begin a run: take over what is finished (but for the frames to redo), or forget it."""
         self._done = {}
         if resume:
             earlier = self.read(self.path)
             self._done = {} if earlier is None else earlier["frames"]
+        for frame in redo:
+            self._done.pop(frame.name, None)
         self.save()
 
     def finished(self, frame: Path, key: str, output: Output) -> bool:

@@ -14,7 +14,6 @@ from dfl_tf.merge.compose import Networks
 from dfl_tf.merge.frame import FrameCrops, merge_frame
 from dfl_tf.merge.pixels import Bytes, read_frame
 from dfl_tf.merge.plan import FrameTask
-from dfl_tf.merge.warping import crop_region
 
 _CAPTION = 16
 _GAP = 2
@@ -86,15 +85,14 @@ def contact_sheet(
 
 
 def _view_of(cut: FrameCrops) -> tuple[slice, slice]:
-    """Return the part of the frame around the face, a quarter larger than the crop."""
-    crop = cut.crops[0]
-    region = crop_region(cut.frame.shape, [(crop.matrix, crop.size)])
+    """Return the square around the face, twice as large as its landmarks, as far as it is there."""
+    points = cut.crops[0].landmarks
+    low, high = points.min(axis=0), points.max(axis=0)
+    center, half = (low + high) / 2, float((high - low).max())
+    left, top = np.clip(center - half, 0, None).astype(int)
+    right, bottom = np.ceil(center + half).astype(int)
     height, width = cut.frame.shape
-    more = max(region.shape) // 8
-    return (
-        slice(max(region.top - more, 0), min(region.bottom + more, height)),
-        slice(max(region.left - more, 0), min(region.right + more, width)),
-    )
+    return slice(top, min(bottom, height)), slice(left, min(right, width))
 
 
 def _tile(image: Bytes, caption: str, cell: int) -> Bytes:

@@ -56,8 +56,19 @@ def test_a_second_run_needs_resume_or_overwrite(workspace, capsys):
     assert merge(workspace, "--resume") == 0
     assert "0 frames merged, 0 without a face, 6 were finished" in capsys.readouterr().out
     assert merge(workspace, "--overwrite", "--frames", "2:3") == 0
+    assert "2 frames merged" in capsys.readouterr().out
     assert len(names(workspace / "data_dst" / "merged")) == 6
+    assert merge(workspace, "--resume") == 0
+    assert "6 were finished" in capsys.readouterr().out
     assert merge(workspace, "--overwrite", "--resume") == 2
+
+
+@pytest.mark.parametrize("folder", ["--output-dir", "--output-mask-dir"])
+def test_results_never_go_over_the_frames(workspace, capsys, folder):
+    before = names(workspace / "data_dst")
+    assert merge(workspace, folder, str(workspace / "data_dst"), "--overwrite") == 2
+    assert "four different folders" in capsys.readouterr().err
+    assert names(workspace / "data_dst") == before
 
 
 def test_all_wrong_values_are_told_with_exit_code_2(workspace, capsys):
@@ -167,3 +178,16 @@ def test_progress_tells_rate_and_time_left(capsys):
         "merge 11/33 · 1.0 frames/s · 0:22 left",
         "merge 22/33 · 1.0 frames/s · 0:11 left",
     ]
+
+
+def test_missing_networks_are_explained(workspace, capsys, monkeypatch):
+    monkeypatch.undo()
+    assert merge(workspace) == 1
+    assert "holds no face model; train one first" in capsys.readouterr().err
+    assert merge(workspace, "--model", "Quick97") == 2
+    monkeypatch.setattr(merge_cli, "_choose", lambda *_: ("new", "SAEHD"))
+    assert merge(workspace, "--mask-mode", "XSeg-dst") == 1
+    assert "holds no XSeg model (XSeg_256.npy)" in capsys.readouterr().err
+    assert merge(workspace, "--super-resolution", "10") == 2
+    assert "give --enhancer FILE.onnx" in capsys.readouterr().err
+    assert not (workspace / "data_dst" / "merged").exists()

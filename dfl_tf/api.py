@@ -57,13 +57,11 @@ def load_model(
     folder = Path(model_dir).expanduser()
     if model_class is not None and model_class not in OPTIONS:
         raise UsageError(f"there is no model class {model_class!r}; take {', '.join(OPTIONS)}")
-    if name is None or model_class is None:
-        found = [model for model in find_models(folder, model_class) if name in (None, model.name)]
-        if not found:
-            raise UsageError(
-                f"{folder}: no {model_class or 'model'} {name or ''} is there".rstrip()
-            )
-        name, model_class = found[0].name, found[0].model_class
+    found = [model for model in find_models(folder, model_class) if name in (None, model.name)]
+    if not found:
+        wanted = " ".join(part for part in (model_class or "model", name) if part)
+        raise UsageError(f"{folder}: no {wanted} is there")
+    name, model_class = found[0].name, found[0].model_class
     state = read_model(folder, name, model_class)
 
     from dfl_tf import models

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,13 @@ PATH = click.Path(path_type=Path)
 @click.option("--dst", type=PATH, help="Aligned dst faces; default WORKSPACE/data_dst/aligned.")
 @click.option("--model-dir", type=PATH, help="Folder of model files; default WORKSPACE/model.")
 @click.option("--pretrain-dir", type=PATH, help="Faces for pretraining.")
+@click.option(
+    "--pretrained-weights",
+    "--pretrained-model-dir",
+    "pretrained_model_dir",
+    type=PATH,
+    help="Folder of weights that a new Quick96 starts from.",
+)
 @click.option("--interactive", is_flag=True, help="Ask for the options, as DeepFaceLab does.")
 @click.option("--yes", is_flag=True, help="Answer confirmations with yes (headless: the rule).")
 @click.option("--plan", is_flag=True, help="Say what would be trained, and do nothing.")
@@ -56,6 +64,7 @@ def command(
     dst: Path | None,
     model_dir: Path | None,
     pretrain_dir: Path | None,
+    pretrained_model_dir: Path | None,
     interactive: bool,
     yes: bool,
     plan: bool,
@@ -78,6 +87,7 @@ def command(
 
     settle = settle_by(inputs, interactive=interactive)
     prepared = prepare(folders(), model_class, name, settle)
+    prepared = replace(prepared, pretrained=pretrained_model_dir)
     folders(*(("pretrain",) if prepared.pretrain else ("src", "dst")))
     if plan:
         from dfl_tf.train.plan import make_plan

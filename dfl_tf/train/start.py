@@ -16,7 +16,7 @@ from dfl_tf import models
 from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.formats import ModelState, find_models, read_model
 from dfl_tf.formats.model_files import prefix_of
-from dfl_tf.formats.model_legacy import read_default_options
+from dfl_tf.formats.model_legacy import read_default_options, read_part
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.models import infer
 from dfl_tf.options import OPTIONS, Layer, Machine, Resolved, RunOptions, legacy_layer, resolve
@@ -64,6 +64,8 @@ class Prepared:
         What a user should be told about the options.
     stamp : float
         Time of the model's last save when it was read; 0 if there was none.
+    pretrained : Path or None
+        Folder with ``encoder.npy`` and so on, from which a new Quick96 starts.
     """
 
     workspace: Workspace
@@ -73,6 +75,7 @@ class Prepared:
     run: RunOptions
     notes: tuple[str, ...] = ()
     stamp: float = 0.0
+    pretrained: Path | None = None
 
     @property
     def pretrain(self) -> bool:
@@ -171,7 +174,28 @@ def build_model(prepared: Prepared) -> tuple[Any, list[str]]:
         name=prepared.place.name,
         initialized=state is None,
     )
-    return model, [] if state is None else model.load_state(state)
+    if state is not None:
+        return model, model.load_state(state)
+    return model, _take_pretrained(model, prepared.pretrained)
+
+
+def _take_pretrained(model: Any, folder: Path | None) -> list[str]:
+    """Let a new Quick96 start from weights of the release (workspace.md 3)."""
+    if folder is None:
+        return []
+    if model.model_class != "Quick96":
+        return [f"--pretrained-weights is for Quick96, a new {model.model_class} starts fresh"]
+    files = {part: folder / f"{part}.npy" for part in model.networks}
+    tensors = {part: read_part(file) for part, file in files.items() if file.is_file()}
+    if not tensors:
+        raise UsageError(
+            f"--pretrained-weights {folder}: no encoder.npy or other part of it is there"
+        )
+    state = ModelState(
+        model_class=model.model_class, iteration=0, options={}, loss_history=[], tensors=tensors
+    )
+    taken = [f"{part} starts with the weights of {files[part]}" for part in tensors]
+    return taken + model.load_state(state, reinit=[p for p in files if p not in tensors])
 
 
 def make_log(run: RunOptions) -> Logger:

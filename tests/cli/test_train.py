@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dfl_tf.formats import read_model
-from dfl_tf.formats.model_legacy import read_data
+from dfl_tf.formats.model_legacy import read_data, read_part
 
 from .support.workspaces import TINY, call, files, loose, packed
 
@@ -322,3 +322,25 @@ def test_a_full_disk(workspace, capsys, monkeypatch):
     assert {name: after[name] for name in before if ".lock" not in name} == {
         name: content for name, content in before.items() if ".lock" not in name
     }
+
+
+def test_a_new_quick96_starts_from_the_weights_of_a_release(tmp_path, capsys):
+    root = packed(tmp_path)
+    command = ("train", root, "--model=Quick96", "--target-iter=1", "--no-preview")
+    code, _, err = call(capsys, *command, "--name=a")
+    assert code == 0, err
+    release = tmp_path / "release"
+    release.mkdir()
+    for part in ("encoder", "decoder_src"):
+        (root / "model" / f"a_Quick96_{part}.npy").rename(release / f"{part}.npy")
+    before = {path.stem: read_part(path) for path in release.iterdir()}
+    code, _, err = call(capsys, *command, "--name=b", f"--pretrained-weights={release}")
+    assert code == 0, err
+    assert f"encoder starts with the weights of {release / 'encoder.npy'}" in err
+    assert "inter starts with fresh weights" in err
+    after = read_model(root / "model", "b", "Quick96").tensors
+    for part, arrays in before.items():
+        for key, array in arrays.items():
+            # One step of RMSprop moves a weight by no more than 2e-4 / sqrt(0.1).
+            assert np.abs(after[part][key] - array).max() < 7e-4
+    refused(capsys, 2, *command[1:], "--name=c", f"--pretrained-weights={root}", says="encoder.npy")

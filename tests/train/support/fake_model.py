@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import numpy as np
+
 from dfl_tf.formats.model_state import ModelState
 
 PARTS = ("encoder", "inter", "decoder_src", "decoder_dst", "src_dst_opt")

@@ -16,12 +16,12 @@ from dfl_tf.face import FaceType, align_matrix, hull_mask
 from dfl_tf.merge.colors import ColorDraws, recolor
 from dfl_tf.merge.degrade import bicubic_degrade, color_degrade, denoise
 from dfl_tf.merge.masks import (
-    SMALLEST,
     combine_masks,
     mask_is_large_enough,
     resize_cubic,
     seamless_mask,
     soften_mask,
+    without_traces,
 )
 from dfl_tf.merge.motion import NO_MOTION, Motion
 from dfl_tf.merge.pixels import Frame
@@ -168,8 +168,8 @@ def merge_face(
     raw = "raw" in settings.mode
     if not raw:
         mask = soften_mask(mask, settings.erode_mask_modifier, settings.blur_mask_modifier)
-    pasted_mask = np.clip(Unwarp(crop.mask_matrix, crop.region)(mask), 0, 1)[:, :, None]
-    pasted_mask[pasted_mask < SMALLEST] = 0.0
+    pasted_mask = np.clip(Unwarp(crop.mask_matrix, crop.region)(mask), 0, 1)
+    pasted_mask = without_traces(pasted_mask)[:, :, None]
     if settings.mode == "original":
         return MergedFace(crop.pixels, pasted_mask, crop.region)
     if settings.mode == "raw-rgb":
@@ -235,6 +235,15 @@ def _paste_square(crop: FaceCrop, face: Floats) -> Floats:
     return np.clip(crop.pixels * (1 - inside) + unwarp(face) * inside, 0, 1)
 
 
+def _mixed(below: Floats, above: Floats, mask: Floats) -> Floats:
+    """Lay one picture over another: below·(1 − mask) + above·mask."""
+    # NumPy is slow at spreading one channel over three.
+    opacity = cv2.merge((mask, mask, mask))
+    image = below * (1 - opacity)
+    image += above * opacity
+    return image
+
+
 class _Blend:
     """The modes overlay, hist-match, seamless and seamless-hist-match (merge.md 4)."""
 
@@ -265,19 +274,19 @@ class _Blend:
         pasted = np.clip(Unwarp(crop.paste_matrix, crop.region)(face), 0, 1)
         if self.seamless:
             pasted = self._clone(pasted)
-        image = self.pixels * (1 - self.mask) + pasted * self.mask
+        image = _mixed(self.pixels, pasted, self.mask)
         if not self._refined:
             return self._finish(image, self.mask, crop.region)
         refined = Unwarp(crop.matrix, crop.region)(self._refine(image))
         if not (settings.image_denoise_power or settings.bicubic_degrade_power):
-            image = np.clip(self.pixels * (1 - self.mask) + refined * self.mask, 0, 1)
+            image = np.clip(_mixed(self.pixels, refined, self.mask), 0, 1)
             return self._finish(image, self.mask, crop.region)
         # From here on the whole frame changes.
         everywhere = whole_frame(crop.frame.shape)
         inside = crop.region.slices
         image, mask = self._degraded_frame(everywhere), np.zeros((*crop.frame.shape, 1), np.float32)
         mask[inside] = self.mask
-        image[inside] = image[inside] * (1 - self.mask) + refined * self.mask
+        image[inside] = _mixed(image[inside], refined, self.mask)
         return self._finish(np.clip(image, 0, 1), mask, everywhere)
 
     @property

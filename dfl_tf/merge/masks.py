@@ -22,6 +22,11 @@ def resize_cubic(image: Floats, size: int) -> Floats:
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
+def without_traces(mask: Floats) -> Floats:
+    """Set values below 1/255 to 0."""
+    return mask * (mask >= SMALLEST)
+
+
 def combine_masks(mode: str, sources: dict[str, MaskSource]) -> Floats:
     """Evaluate a mask mode such as `learned-prd*XSeg-dst`.
 
@@ -49,8 +54,7 @@ def combine_masks(mode: str, sources: dict[str, MaskSource]) -> Floats:
         mask = sources[first]().copy()
         for name in others:
             mask *= sources[name]()
-    mask[mask < SMALLEST] = 0.0
-    return mask
+    return without_traces(mask)
 
 
 def soften_mask(mask: Floats, erode: int, blur: int) -> Floats:
@@ -110,10 +114,9 @@ def mask_is_large_enough(mask: Floats) -> bool:
     ----------
     merge.md 4, guard.
     """
-    rows, columns = np.nonzero(mask.reshape(mask.shape[:2]) >= np.float32(0.1))
-    if rows.size == 0:
-        return False
-    return bool(np.ptp(rows) >= 4 and np.ptp(columns) >= 4)
+    visible = mask.reshape(mask.shape[:2]) >= np.float32(0.1)
+    spans = [np.flatnonzero(visible.any(axis=axis)) for axis in (0, 1)]
+    return all(span.size > 0 and span[-1] - span[0] >= 4 for span in spans)
 
 
 def seamless_mask(mask: Floats) -> Floats | None:

@@ -24,6 +24,7 @@ from dfl_tf.options import MergeOptions, from_mapping
 from golden_kinds.check import Check
 
 MOTION, TWO_FACES = "motion", "two_faces"
+_HOUSEKEEPING = {"default_mode", "type", "face_type", "sharpen_dict"}
 _RANDOM_MODES = {"idt", "idt-m", "sot-m", "mix-m"}
 
 
@@ -94,7 +95,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
 
 
 def _settings(config: dict[str, Any]) -> tuple[MergeOptions, FaceType]:
-    known = {k: v for k, v in config.items() if k not in ("default_mode", "type", "face_type")}
+    known = {k: v for k, v in config.items() if k not in _HOUSEKEEPING}
     settings, _ = from_mapping(MergeOptions, known, origin="golden")
     return settings, FaceType.from_name(config["face_type"])
 

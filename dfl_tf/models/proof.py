@@ -181,7 +181,7 @@ def _run(model: FaceModel, keep: Collection[str]) -> _Observation:
         morph = 0.5 if model.model_class == "AMP" else None
         outputs = dict(zip(("swap", "swap mask", "dst mask"), model.swap(face, morph), strict=True))
     losses = model.train_step(*batches)
-    outputs |= {f"{name} loss": np.asarray(value) for name, value in losses.items()}
+    outputs |= {f"loss of {name}": np.asarray(value) for name, value in losses.items()}
     stepped = _flat(model.state())
     digests = {name: _digest(array) for name, array in stepped.items()}
     return _Observation(outputs, digests, {name: stepped[name] for name in keep})

@@ -56,7 +56,7 @@ def test_equal_states_pass_with_no_difference_at_all(state: ModelState) -> None:
     assert report.passed
     assert differing(report) == []
     assert len(report.tensors) == sum(len(part) for part in state.tensors.values())
-    assert set(report.forward) == {"swap", "swap mask", "dst mask", "src loss", "dst loss"}
+    assert set(report.forward) == {"swap", "swap mask", "dst mask", "loss of src", "loss of dst"}
     assert set(report.forward.values()) == {0.0}
     assert report.step == {"weights": 0.0, "slots": 0.0}
     assert report.lines()[-1] == "proof passed"
@@ -76,7 +76,7 @@ def test_a_larger_change_shows_in_the_pictures(state: ModelState) -> None:
     changed = with_tensor(state, "decoder_dst", "out_convm/bias:0", lambda bias: bias + 1.0)
     report = prove(state, changed)
     assert report.forward["dst mask"] > 0.1
-    assert report.forward["dst loss"] > 0
+    assert report.forward["loss of dst"] > 0
     assert report.forward["swap"] == 0
     assert report.step["weights"] >= 0.9
 

@@ -128,7 +128,7 @@ class UNetPatchDiscriminator(Network):
             Conv2D(levels[i], levels[i + 1], 3, strides=stride, name=f"convs_{i}", dtype=dtype)
             for i, stride in enumerate(strides)
         ]
-        self.upconvs = []
+        self.upconvs: list[Conv2DTranspose] = []
         for i in reversed(range(len(strides))):
             number = len(self.upconvs)
             width = levels[i + 1] * (1 if number == 0 else 2)  # all but the deepest have a skip

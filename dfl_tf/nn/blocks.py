@@ -11,7 +11,7 @@ import tensorflow as tf
 from dfl_tf.nn.layers import Block, Conv2D
 from dfl_tf.nn.tensors import depth_to_space
 
-Activation = Callable[[tf.Tensor, float], tf.Tensor]
+Activation = Callable[..., tf.Tensor]  # of (tensor, slope)
 
 
 def leaky_relu(x: tf.Tensor, slope: float) -> tf.Tensor:

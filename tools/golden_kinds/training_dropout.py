@@ -78,9 +78,9 @@ def _statistics(name: str, steps: int, inputs: Golden) -> dict[str, np.ndarray |
             )
             for p in ("src", "dst")
         ]
-        before = [np.array(v) for n in model.networks.values() for v in n.weights]
+        before = [v.numpy() for n in model.networks.values() for v in n.weights]
         model.train_step(*batches)
-        after = [np.array(v) for n in model.networks.values() for v in n.weights]
+        after = [v.numpy() for n in model.networks.values() for v in n.weights]
         pieces = [(a != b).reshape(-1) for a, b in zip(after, before, strict=True)]
         moved = np.concatenate(pieces)
         changed.append(moved.mean())

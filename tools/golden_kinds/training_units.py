@@ -79,7 +79,7 @@ def _trajectory(golden: Golden, prefix: str) -> list[Check]:
         optimizer.apply(grads, variables)
         for i, variable in enumerate(variables):
             want = golden[f"{prefix}_v{i}_traj"][step]
-            note("values", _difference(np.array(variable), want, half))
+            note("values", _difference(variable.numpy(), want, half))
         for j, (key, got) in enumerate(optimizer.state_arrays(names).items()):
             want = golden[f"{prefix}_slot{j}_traj"][step]
             if key == "iters:0":

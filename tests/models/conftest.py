@@ -1,0 +1,75 @@
+"""Small models and batches for the tests of this folder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dfl_tf import models
+from dfl_tf.options import OPTIONS, RunOptions, default
+
+SMALL = {
+    "resolution": 64,
+    "ae_dims": 32,
+    "e_dims": 16,
+    "d_dims": 16,
+    "d_mask_dims": 16,
+    "gan_patch_size": 8,
+    "gan_dims": 4,
+    "batch_size": 2,
+}
+
+
+@pytest.fixture
+def make():
+    """Make a small model: make("SAEHD", precision="float64", gan_power=0.1)."""
+
+    def make(cls="SAEHD", *, seed=1, precision="float32", accumulate=1, settings=None, **options):
+        values = dict(SMALL) if cls in ("SAEHD", "AMP") else {"batch_size": 2}
+        if cls == "AMP":
+            values["inter_dims"] = 32
+        values |= options
+        run = RunOptions(seed=seed, precision=precision, accumulate=accumulate)
+        return models.create(cls, default(OPTIONS[cls], **values), run, **(settings or {}))
+
+    return make
+
+
+@pytest.fixture
+def batches():
+    """Smooth random batches for a model: batches(model, n, seed)."""
+
+    def draw(model, n=2, seed=0):
+        rng = np.random.default_rng(seed)
+        size = model.options.resolution
+
+        def image(channels):
+            coarse = rng.random((n, 8, 8, channels), dtype=np.float32)
+            return np.asarray(tf.image.resize(coarse, (size, size)))
+
+        if model.model_class == "XSeg":
+            return ((image(3), np.round(image(1))),)
+        return tuple((image(3), image(3), image(1), image(1)) for _ in range(2))
+
+    return draw
+
+
+@pytest.fixture
+def eagerly():
+    """Run steps without tracing them."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def snapshot():
+    """Copy the weights of all networks: snapshot(model)["encoder"]."""
+
+    def copy(model):
+        return {
+            part: [v.numpy() for v in network.weights] for part, network in model.networks.items()
+        }
+
+    return copy

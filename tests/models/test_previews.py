@@ -1,0 +1,134 @@
+"""Preview pictures: their names, their places, and what batches a model asks for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dfl_tf.data.spec import XSegSpec
+from dfl_tf.face import FaceType
+from dfl_tf.models.xseg.preview import overlay
+
+pytestmark = pytest.mark.usefixtures("eagerly")
+
+
+def tiles(image, rows, columns):
+    """Cut a sheet into its pictures."""
+    h, w = image.shape[0] // rows, image.shape[1] // columns
+    assert image.shape == (rows * h, columns * w, 3)
+    return [
+        [image[i * h : (i + 1) * h, j * w : (j + 1) * w] for j in range(columns)]
+        for i in range(rows)
+    ]
+
+
+def pictures_of(model, given):
+    src, dst = model.inputs((given[0][1], given[1][1]))
+    return [[np.asarray(x) for x in picture] for picture in model.wiring.view(src, dst)]
+
+
+@pytest.mark.parametrize("face_type", ["wf", "head"])
+def test_saehd_rows_show_unwarped_faces_and_their_predictions(make, batches, face_type):
+    model = make(archi="liae-ud", face_type=face_type)
+    given = batches(model, 3)
+    plain, masked = model.preview(*given)
+    assert (plain.name, masked.name) == ("SAEHD", "SAEHD masked")
+    assert plain.image.dtype == masked.image.dtype == np.float32
+    (ss, _), (dd, ddm), (sd, sdm) = pictures_of(model, given)
+    (_, s, sm, _), (_, d, dm, _) = given
+    swap_mask = sdm if face_type == "head" else ddm * sdm
+    expected = {
+        "plain": (s, ss, d, dd, sd),
+        "masked": (s * sm, ss, d * dm, dd * ddm, sd * swap_mask),
+    }
+    # two rows: as many as the batch size, though the batch holds three faces
+    for sheet, columns in zip((plain, masked), expected.values(), strict=True):
+        for i, row in enumerate(tiles(sheet.image, 2, 5)):
+            for got, column in zip(row, columns, strict=True):
+                np.testing.assert_allclose(got, column[i], atol=1e-5)
+
+
+def test_large_faces_get_sheets_of_their_own(make, batches):
+    model = make(archi="df", resolution=272, batch_size=1)
+    previews = model.preview(*batches(model, 1))
+    assert [p.name for p in previews] == [
+        "SAEHD src-src",
+        "SAEHD dst-dst",
+        "SAEHD pred",
+        "SAEHD masked src-src",
+        "SAEHD masked dst-dst",
+        "SAEHD masked pred",
+    ]
+    assert {p.image.shape for p in previews} == {(272, 544, 3)}
+
+
+def test_amp_shows_one_face_at_five_morphs(make, batches):
+    model = make("AMP")
+    given = batches(model)
+    first, plain, masked = model.preview(*given)
+    assert first.name == "AMP morph 1.0"
+    assert (plain.name, masked.name) == ("AMP morph list", "AMP morph list masked")
+    (s, d, _), (_, dd, all_src) = tiles(first.image, 2, 3)
+    np.testing.assert_array_equal(s, given[0][1][0])
+    np.testing.assert_array_equal(d, given[1][1][0])
+    (dd_again, quarter, _), (_, _, one) = tiles(plain.image, 2, 3)
+    np.testing.assert_array_equal(dd, dd_again)
+    np.testing.assert_array_equal(one, all_src)
+    face = given[1][1][:1]
+    for morph, shown in ((0.25, quarter), (1.0, one)):
+        np.testing.assert_allclose(model.swap(face, morph).image[0], shown, atol=1e-5)
+    (_, cut, _), _ = tiles(masked.image, 2, 3)
+    output = model.swap(face, 0.25)
+    np.testing.assert_allclose(cut, (output.image * output.mask * output.dst_mask)[0], atol=1e-5)
+
+
+def test_amp_morph_zero_is_dst_and_default_is_src(make, batches):
+    model = make("AMP")
+    face = batches(model)[1][1]
+    np.testing.assert_array_equal(model.swap(face, 0.0).mask, model.swap(face, 0.0).dst_mask)
+    np.testing.assert_array_equal(model.swap(face).image, model.swap(face, 1.0).image)
+
+
+def test_xseg_tints_what_lies_outside_the_mask(make, batches):
+    model = make("XSeg")
+    ((image, mask),) = batches(model, 1)
+    training, src, dst = model.preview((image, mask), (image,), (image,))
+    assert training.name == "XSeg training faces"
+    assert (src.name, dst.name) == ("XSeg src faces", "XSeg dst faces")
+    ((true, predicted, shown),) = tiles(training.image, 1, 3)
+    inside = mask[0, ..., 0] == 1
+    np.testing.assert_allclose(true[inside], image[0][inside], atol=1e-6)
+    half_green = 0.5 * image[0] + [0, 0.5, 0]
+    np.testing.assert_allclose(true[~inside], half_green[~inside], atol=1e-6)
+    np.testing.assert_allclose(shown, overlay(image, predicted[None, ..., :1])[0], atol=1e-6)
+
+
+def test_sample_specs_ask_for_what_the_step_uses(make):
+    src, dst = make(
+        archi="df", ct_mode="rct", random_hsv_power=0.1, random_src_flip=True, face_type="head"
+    ).sample_specs()
+    assert [o.kind for o in src.outputs] == ["image", "image", "mask"]
+    assert [o.warp for o in src.outputs] == [True, False, False]
+    assert [o.hsv_shift for o in src.outputs] == [0.1, 0, 0]
+    assert [o.color_transfer for o in src.outputs] == [True, True, False]
+    assert (src.ct_mode, dst.ct_mode) == ("rct", "none")
+    assert (src.random_flip, dst.random_flip) == (True, True)
+    assert not any(o.hsv_shift or o.color_transfer for o in dst.outputs)
+    assert src.face_type is FaceType.HEAD
+    src, dst = make(archi="df", pretrain=True, eyes_mouth_prio=True, ct_mode="rct").sample_specs()
+    assert [o.mask for o in src.outputs[2:]] == ["full", "eyes_mouth"]
+    assert src.random_flip
+    assert src.ct_mode == "none"
+    assert not src.outputs[0].warp
+    assert len(make("AMP").sample_specs()[0].outputs) == 4
+
+
+def test_quick96_and_xseg_specs(make):
+    src, dst = make("Quick96").sample_specs()
+    assert src == dst
+    assert (src.resolution, src.face_type, len(src.outputs)) == (96, FaceType.FULL, 3)
+    assert make("XSeg").sample_specs() == (XSegSpec(resolution=256, face_type=FaceType.WHOLE_FACE),)
+    (pretrain,) = make("XSeg", pretrain=True).sample_specs()
+    assert [(o.channels, o.warp) for o in pretrain.outputs] == [("bgr", True), ("g", True)]
+    (face,) = make("XSeg").preview_spec().outputs
+    assert (face.transform, face.border_replicate) == (False, False)

@@ -1,0 +1,201 @@
+"""What one training step moves, splits and draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dfl_tf.errors import OptionError, UsageError
+from dfl_tf.models import create
+from dfl_tf.options import SAEHDOptions, default
+
+SAEHD_COMBINATIONS = [
+    {"archi": "df", "adabelief": False, "clipgrad": True, "lr_dropout": "cpu", "gan_power": 0.2},
+    {"archi": "df-u", "blur_out_mask": True, "eyes_mouth_prio": True, "true_face_power": 0.01},
+    {"archi": "df-d", "lr_dropout": "y", "bg_style_power": 5.0, "masked_training": False},
+    {"archi": "df-t", "face_style_power": 5.0, "random_warp": False, "gan_power": 0.1},
+    {"archi": "df-uc", "pretrain": True, "true_face_power": 0.1, "gan_power": 0.1},
+    {"archi": "df-udtc", "true_face_power": 0.05, "gan_power": 0.1, "clipgrad": True},
+    {"archi": "liae", "lr_dropout": "y", "clipgrad": True, "eyes_mouth_prio": True},
+    {"archi": "liae-ud", "random_warp": False, "adabelief": False, "blur_out_mask": True},
+    {"archi": "liae-udt", "face_style_power": 1.0, "bg_style_power": 1.0, "gan_power": 0.1},
+    {"archi": "liae-c", "pretrain": True, "clipgrad": True, "lr_dropout": "y"},
+    {"archi": "liae-dt", "masked_training": False, "gan_power": 0.3, "true_face_power": 0.1},
+]
+
+
+def moved(before, after):
+    return {
+        part
+        for part in before
+        if any(not np.array_equal(a, b) for a, b in zip(before[part], after[part], strict=True))
+    }
+
+
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.parametrize("options", SAEHD_COMBINATIONS, ids=lambda o: o["archi"])
+def test_saehd_moves_the_right_networks(make, batches, snapshot, options):
+    model = make(**options)
+    before = snapshot(model)
+    for _ in range(2):
+        losses = model.train_step(*batches(model))
+    assert all(np.isfinite(loss).all() and loss.shape == (2,) for loss in losses.values())
+    still = set()
+    if not model.effective.random_warp and model.archi.flavor == "liae":
+        still = {"inter_AB"}
+    if model.options.pretrain and "code_discriminator" in model.networks:
+        still |= {"code_discriminator"}
+    assert moved(before, snapshot(model)) == set(model.networks) - still
+    assert ("GAN" in model.networks) == (
+        bool(options.get("gan_power")) and not options.get("pretrain")
+    )
+    assert ("code_discriminator" in model.networks) == (
+        bool(options.get("true_face_power")) and model.archi.flavor == "df"
+    )
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_unused_branches_are_not_computed(make, batches):
+    model = make(archi="df")
+    calls = []
+    decoder = model.networks["decoder_src"]
+    original = decoder.call
+    decoder.call = lambda z: calls.append(int(z.shape[0])) or original(z)
+    model.gradients(model.phases[0], model.inputs(*batches(model)))
+    assert calls == [2]  # src only: without styles dst does not go through it
+
+
+@pytest.mark.parametrize(
+    ("cls", "options"),
+    [
+        ("SAEHD", {"archi": "liae-ud", "clipgrad": True, "lr_dropout": "y"}),
+        ("SAEHD", {"archi": "df-ud", "adabelief": False, "gan_power": 0.1, "true_face_power": 0.1}),
+        ("AMP", {"clipgrad": True, "lr_dropout": "y", "gan_power": 0.1}),
+    ],
+)
+@pytest.mark.usefixtures("eagerly")
+def test_accumulated_small_batches_equal_a_big_one(make, batches, snapshot, cls, options):
+    big = make(cls, precision="float64", batch_size=4, **options)
+    small = make(cls, precision="float64", batch_size=2, accumulate=2, **options)
+    assert small.samples_per_step == big.samples_per_step == 4
+    given = batches(big, 4)
+    one, many = big.train_step(*given), small.train_step(*given)
+    for name in big.loss_names:
+        np.testing.assert_allclose(one[name], many[name], rtol=1e-10)
+    for part, values in snapshot(big).items():
+        for a, b in zip(values, snapshot(small)[part], strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-10, rtol=0)
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_replicas_average_where_accumulation_sums(make, batches):
+    whole, halves = (make(precision="float64", clipgrad=True) for _ in range(2))
+    halves.replicas = 2
+    given = batches(whole)
+    phase = whole.phases[0]
+    _, gradients = whole.gradients(phase, whole.inputs(*given))
+    whole.update(phase, [g / 2 for g in gradients])
+    halves.train_step(*given)
+    for part, network in whole.networks.items():
+        for a, b in zip(network.weights, halves.networks[part].weights, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-12, rtol=0)
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(make, batches):
+    model = make(accumulate=2)
+    with pytest.raises(OptionError, match="3 samples cannot be divided by 2"):
+        model.train_step(*batches(model, 3))
+
+
+def test_the_graph_computes_what_eager_code_does(make, batches):
+    graph, code = (make(archi="df-ud", precision="float64") for _ in range(2))
+    given = batches(graph)
+    graph_losses = graph.train_step(*given)
+    tf.config.run_functions_eagerly(True)
+    try:
+        code_losses = code.train_step(*given)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    for name in graph.loss_names:
+        np.testing.assert_allclose(graph_losses[name], code_losses[name], rtol=1e-12)
+    for a, b in zip(graph.phases[0].variables, code.phases[0].variables, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-12, rtol=0)
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_bfloat16_keeps_masters_losses_and_outputs_in_float32(make, batches):
+    model = make(archi="df-ud", precision="bfloat16", gan_power=0.1)
+    wide = make(archi="df-ud", gan_power=0.1)
+    given = batches(model)
+    losses, expected = model.train_step(*given), wide.train_step(*given)
+    for name in model.loss_names:
+        assert losses[name].dtype == tf.float32
+        np.testing.assert_allclose(losses[name], expected[name], rtol=2e-2)
+    assert {v.dtype for n in model.networks.values() for v in n.weights} == {"float32"}
+    image, mask = model.networks["decoder_src"](tf.zeros((1, 8, 8, 32)))
+    assert image.dtype == mask.dtype == tf.float32
+    assert model.networks["encoder"].compute_dtype == "bfloat16"
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_amp_trains_its_inters_only_on_request(make, batches, snapshot):
+    for train_inters in (False, True):
+        model = make("AMP", train_inters=train_inters)
+        before = snapshot(model)
+        model.train_step(*batches(model))
+        inters = {"inter_src", "inter_dst"} if train_inters else set()
+        assert moved(before, snapshot(model)) == {"encoder", "decoder"} | inters
+
+
+def test_amp_mixes_exactly_k_channels_and_redraws_them(make):
+    model = make("AMP", morph_factor=0.3, gan_power=0.1)
+    draws = [model.draws(phase, 5)[0].numpy() for phase in model.phases]
+    for mixing in draws:
+        assert mixing.shape == (5, 32)
+        assert (mixing.sum(axis=1) == int(32 * 0.3)).all()
+        assert len({row.tobytes() for row in mixing}) > 1
+    assert not np.array_equal(*draws)
+    np.testing.assert_array_equal(model.draws(model.phases[0], 5)[0], draws[0])
+    model.optimizers["src_dst_opt"].iterations.assign(1)
+    assert not np.array_equal(model.draws(model.phases[0], 5)[0], draws[0])
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_quick96_takes_a_batch_again_with_targets_as_inputs(make, batches):
+    model = make("Quick96")
+    seen = []
+    model.run_phase = lambda phase, inputs: (
+        seen.append([np.asarray(x) for x in inputs]) or {"src": None, "dst": None}
+    )
+    first, second = batches(model, seed=1), batches(model, seed=2)
+    assert model.draws_batch
+    model.train_step(*first)
+    model.iteration = 2
+    assert model.draws_batch
+    model.train_step(*second)
+    model.iteration = 3
+    assert not model.draws_batch
+    model.train_step()
+    np.testing.assert_array_equal(seen[2][0], second[0][1])
+    np.testing.assert_array_equal(seen[2][1], second[0][1])
+
+
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.parametrize("pretrain", [False, True])
+def test_xseg_learns_and_masks(make, batches, pretrain):
+    model = make("XSeg", pretrain=pretrain)
+    ((image, mask),) = batches(model, 1)
+    losses = model.train_step((image, mask))
+    assert set(losses) == {"loss"}
+    assert np.isfinite(losses["loss"]).all()
+    got = model.mask(image)
+    assert got.shape == (1, 256, 256, 1)
+    assert not ((got > 0) & (got < 0.1)).any()
+    with pytest.raises(UsageError, match="XSeg masks faces"):
+        model.swap(image)
+
+
+def test_wrong_resolution_patch_and_class_are_refused():
+    with pytest.raises(UsageError, match="no model class 'SAE'"):
+        create("SAE", default(SAEHDOptions))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 import click
 
 from dfl_tf.cli.from_options import Chosen, OptionCommand, OptionInputs, option_flags
-from dfl_tf.errors import UsageError
+from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.formats import ModelLock
 from dfl_tf.formats.workspace import Workspace
-from dfl_tf.options import OPTIONS, Layer, Resolved, RunOptions
+from dfl_tf.options import OPTIONS, Layer, Machine, Resolved, RunOptions
 from dfl_tf.options.prompts import ask_options
+from dfl_tf.train.cluster import cluster_of, machine_of
 from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.start import Prepared, Settle, make_log, prepare, start
 
@@ -127,12 +129,20 @@ def settle_by(inputs: OptionInputs, *, interactive: bool) -> Settle:
             cls,
             stored=stored,
             defaults=defaults,
+            machine=_machine(inputs),
             ask=None if answered is None else lambda _: answered,
             new=restart or None,
         )
         return chosen.resolved, chosen.run
 
     return settle
+
+
+def _machine(inputs: OptionInputs) -> Machine | None:
+    try:
+        return machine_of(inputs.run())
+    except OptionError:
+        return None  # told with the faults of the model's options
 
 
 def _read(prompt: str) -> str:
@@ -151,7 +161,10 @@ def train(prepared: Prepared) -> int:
     """Train what was prepared, under the model's lock; returns the exit code."""
     place = prepared.place
     facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
-    with ModelLock(place.folder, place.name, place.model_class):
+    cluster = cluster_of(prepared.run)
+    chief = cluster is None or cluster.chief  # the others write nothing
+    lock = ModelLock(place.folder, place.name, place.model_class) if chief else nullcontext()
+    with lock:
         log = make_log(prepared.run)
         try:
             return start(prepared, facesets, log).run().exit_code

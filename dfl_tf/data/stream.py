@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 import cv2
@@ -51,6 +51,7 @@ class SampleStream:
         workers: int,
         prefetch: int,
         position: int,
+        offsets: Sequence[int] | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1; received {batch_size}")
@@ -60,6 +61,7 @@ class SampleStream:
         self.failures: dict[str, str] = {}
         self.replaced = 0
         self._make_one = make
+        self._offsets = range(batch_size) if offsets is None else tuple(offsets)
         self._start = position
         self._position = position
         self._lock = threading.Lock()
@@ -97,7 +99,7 @@ class SampleStream:
 
     def _make_batch(self, number: int) -> Batch:
         first = self._start + number * self.batch_size
-        samples = [self._make_position(first + i) for i in range(self.batch_size)]
+        samples = [self._make_position(first + i) for i in self._offsets]
         return tuple(np.stack(arrays) for arrays in zip(*samples, strict=True))
 
     def _make_position(self, position: int) -> SampleArrays:
@@ -139,6 +141,9 @@ class BatchStream(SampleStream):
         Samples to skip: where an earlier run stopped.
     cache_mb : float
         Budget for aligned pictures and masks, in MiB (2**20 bytes).
+    offsets : sequence of int, optional
+        Which samples of each batch are made here, by their place in it; the other ones are another
+        process's. Default: all. Positions count whole batches.
 
     Raises
     ------
@@ -163,6 +168,7 @@ class BatchStream(SampleStream):
         prefetch: int = 3,
         position: int = 0,
         cache_mb: float = 256,
+        offsets: Sequence[int] | None = None,
     ) -> None:
         self._faceset, self._spec, self._seed = faceset, spec, seed
         self._colors = color_faceset if spec.ct_mode != "none" else None
@@ -175,7 +181,12 @@ class BatchStream(SampleStream):
         if self._colors is not None:
             self._color_order = ShuffledOrder(len(self._colors), seed, _COLOR_ORDER)
         super().__init__(
-            self._make, batch_size, workers=workers, prefetch=prefetch, position=position
+            self._make,
+            batch_size,
+            workers=workers,
+            prefetch=prefetch,
+            position=position,
+            offsets=offsets,
         )
 
     def _make(self, position: int, attempt: int) -> tuple[SampleArrays | None, str, str]:

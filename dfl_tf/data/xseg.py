@@ -214,7 +214,7 @@ class XSegStream(SampleStream):
     face_type : FaceType
     batch_size : int
     seed : int
-    workers, prefetch, position, cache_mb
+    workers, prefetch, position, cache_mb, offsets
         As for `BatchStream`.
 
     References
@@ -234,6 +234,7 @@ class XSegStream(SampleStream):
         prefetch: int = 3,
         position: int = 0,
         cache_mb: float = 256,
+        offsets: Sequence[int] | None = None,
     ) -> None:
         self.samples = segmented_samples(facesets)
         self._resolution, self._face_type, self._seed = resolution, face_type, seed
@@ -241,7 +242,12 @@ class XSegStream(SampleStream):
         self._order = ShuffledOrder(len(self.samples), seed, _ORDER)
         self._background_order = ShuffledOrder(len(self.samples), seed, _BACKGROUND_ORDER)
         super().__init__(
-            self._make, batch_size, workers=workers, prefetch=prefetch, position=position
+            self._make,
+            batch_size,
+            workers=workers,
+            prefetch=prefetch,
+            position=position,
+            offsets=offsets,
         )
 
     def _make(self, position: int, attempt: int) -> tuple[SampleArrays | None, str, str]:

@@ -191,8 +191,26 @@ class RunOptions(Options):
         group="devices",
         ask="never",
         placeholder="0,1,…",
-        details="Several make one model, each with its share of the batch.",
+        details="Several make one model, each with its share of the batch. cpu:0,cpu:1 tries that "
+        "out without GPUs.",
         flags=("--force-gpu-idxs",),
+    )
+    cluster: str = option(
+        "",
+        "Workers that train one model together, the chief first.",
+        details="Start the same command on every host, each with its --worker-index. The "
+        "environment variable TF_CONFIG says the same in another way.",
+        group="devices",
+        ask="never",
+        placeholder="HOST:PORT,…",
+    )
+    worker_index: int | None = option(
+        None,
+        "Which of the workers of --cluster this process is; 0 = the chief.",
+        details="The chief loads, saves, logs and makes previews.",
+        group="devices",
+        minimum=0,
+        ask="never",
     )
     cpu: bool = option(
         False,

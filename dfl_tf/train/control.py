@@ -68,11 +68,12 @@ class RequestFiles:
     """The files ``<model>_save.request``, ``_backup.request`` and ``_stop.request``.
 
     A script makes one (empty) in the model folder; the trainer acts after the running iteration
-    and deletes the file when it is done, so the script can wait for that.
+    and deletes the file when it is done, so the script can wait for that. A process that obeys no
+    `kinds` leaves all of them alone.
     """
 
-    def __init__(self, folder: Path, storage_name: str) -> None:
-        self._paths = {kind: folder / f"{storage_name}_{kind}.request" for kind in REQUESTS}
+    def __init__(self, folder: Path, storage_name: str, kinds: tuple[str, ...] = REQUESTS) -> None:
+        self._paths = {kind: folder / f"{storage_name}_{kind}.request" for kind in kinds}
 
     def clear(self) -> list[str]:
         """Delete files left over from before this run and return their names."""
@@ -87,5 +88,5 @@ class RequestFiles:
 
     def done(self, kinds: frozenset[str]) -> None:
         """Delete the files of these requests."""
-        for kind in kinds:
+        for kind in kinds & self._paths.keys():
             self._paths[kind].unlink(missing_ok=True)

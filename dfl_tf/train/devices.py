@@ -9,6 +9,7 @@ from typing import Any
 
 from dfl_tf.errors import UsageError
 from dfl_tf.options import Device, RunOptions
+from dfl_tf.train.cluster import cluster_of, devices_of
 
 
 def import_tensorflow() -> Any:
@@ -42,8 +43,9 @@ def configure_devices(run: RunOptions) -> None:
     Raises
     ------
     UsageError
-        If a GPU is named that is not there, or more than one.
+        If a GPU is named that is not there.
     """
+    wanted = devices_of(run)
     if run.cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     tf = import_tensorflow()
@@ -53,17 +55,21 @@ def configure_devices(run: RunOptions) -> None:
     if run.threads:
         tf.config.threading.set_intra_op_parallelism_threads(run.threads)
         tf.config.threading.set_inter_op_parallelism_threads(min(2, run.threads))
-    if run.devices and not run.cpu:
-        wanted = [part.strip() for part in run.devices.split(",") if part.strip()]
-        gpus = tf.config.list_physical_devices("GPU")
-        if len(wanted) > 1:
-            raise UsageError(f"--devices {run.devices}: a model trains on one device; name one")
-        if not wanted[0].isdigit() or int(wanted[0]) >= len(gpus):
+    gpus = tf.config.list_physical_devices("GPU")
+    if wanted.kind == "CPU" and wanted.numbers:
+        tf.config.set_visible_devices([], "GPU")
+        parts = [tf.config.LogicalDeviceConfiguration()] * wanted.logical_cpus
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(cpu, parts)
+    elif wanted.numbers:
+        if max(wanted.numbers) >= len(gpus):
             raise UsageError(
                 f"--devices {run.devices}: there is no such GPU ({len(gpus)} found). "
                 "Leave it out, or use --cpu."
             )
-        tf.config.set_visible_devices(gpus[int(wanted[0])], "GPU")
+        tf.config.set_visible_devices([gpus[number] for number in wanted.numbers], "GPU")
+    elif gpus and cluster_of(run) is not None:
+        tf.config.set_visible_devices(gpus[0], "GPU")  # a worker takes all that it sees
 
 
 def summary_devices(run: RunOptions) -> list[Device]:
@@ -75,4 +81,4 @@ def summary_devices(run: RunOptions) -> list[Device]:
         details = tf.config.experimental.get_device_details(gpu)
         memory = details.get("memory_limit", 0) / 2**30
         devices.append(Device(index, details.get("device_name", gpu.name), memory))
-    return devices[:1]
+    return devices[: devices_of(run).count]

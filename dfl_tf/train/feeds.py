@@ -7,7 +7,7 @@ data.md 3; design decision 8.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -122,7 +122,13 @@ class Facesets:
         return lines
 
 
-def open_feed(model: Any, facesets: Facesets, run: RunOptions, stored: Mapping[str, Any]) -> Feed:
+def open_feed(
+    model: Any,
+    facesets: Facesets,
+    run: RunOptions,
+    stored: Mapping[str, Any],
+    offsets: Sequence[int] | None = None,
+) -> Feed:
     """Open the streams that a model wants.
 
     Parameters
@@ -134,6 +140,8 @@ def open_feed(model: Any, facesets: Facesets, run: RunOptions, stored: Mapping[s
         Workers, prefetch, cache.
     stored : mapping
         `ModelState.run`: where an earlier run with the same seed stopped.
+    offsets : sequence of int, optional
+        Which samples of each batch this process makes; default all.
     """
     seed = int(model.seed)
     positions = stored.get("positions", {}) if stored.get("seed") == seed else {}
@@ -141,7 +149,14 @@ def open_feed(model: Any, facesets: Facesets, run: RunOptions, stored: Mapping[s
     names = ("src", "dst") if len(specs) == 2 else ("faces",)
     streams = {
         name: _open_stream(
-            model, facesets, run, name, spec, derive_seed(seed, number), int(positions.get(name, 0))
+            model,
+            facesets,
+            run,
+            name,
+            spec,
+            seed=derive_seed(seed, number),
+            position=int(positions.get(name, 0)),
+            offsets=offsets,
         )
         for number, (name, spec) in enumerate(zip(names, specs, strict=True))
     }
@@ -159,15 +174,13 @@ def open_feed(model: Any, facesets: Facesets, run: RunOptions, stored: Mapping[s
 
 
 def _open_stream(
-    model: Any, facesets: Facesets, run: RunOptions, name: str, spec: Any, seed: int, position: int
+    model: Any, facesets: Facesets, run: RunOptions, name: str, spec: Any, **where: Any
 ) -> Stream:
-    cache = run.cache_mb / len(model.sample_specs())
     common: dict[str, Any] = {
-        "seed": seed,
+        **where,
         "workers": run.workers,
         "prefetch": run.prefetch,
-        "position": position,
-        "cache_mb": cache,
+        "cache_mb": run.cache_mb / len(model.sample_specs()),
     }
     size = model.samples_per_step
     if isinstance(spec, XSegSpec):

@@ -182,6 +182,24 @@ def _progress_line(stream: IO[str]) -> tuple[Any, Any]:
     return progress, task
 
 
+class WorkerLog(ConsoleLog):
+    """The lines of a worker that is not the chief: what happens to it, without the losses."""
+
+    def __init__(self, index: int, stream: IO[str] | None = None) -> None:
+        super().__init__(stream=stream)
+        self._index = index
+
+    def iteration(self, event: IterationEvent) -> None:
+        """Nothing: the chief tells."""
+
+    def mean_line(self, event: IterationEvent, means: Sequence[float]) -> None:
+        """Nothing: the chief tells."""
+
+    def say(self, text: str) -> None:
+        """Print a message under the worker's number."""
+        print(f"worker {self._index}: {text}", file=self._stream, flush=True)
+
+
 class JsonLinesLog:
     """One JSON object a line: each iteration and each event. NaN and infinity become null.
 

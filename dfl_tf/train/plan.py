@@ -11,6 +11,7 @@ import numpy as np
 from dfl_tf.data import XSegSpec
 from dfl_tf.formats.model_files import part_file
 from dfl_tf.options import effective
+from dfl_tf.train.cluster import described
 from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.start import Prepared, build_model
 
@@ -105,7 +106,7 @@ def make_plan(prepared: Prepared) -> Plan:
         overridden={
             key: (getattr(used.options, key), reason) for key, reason in used.reasons.items()
         },
-        notes=list(prepared.notes),
+        notes=[*prepared.notes, *described(prepared.run, options.batch_size)],
         resets=resets,
         faces=faces,
         parameters=model.parameter_counts(),

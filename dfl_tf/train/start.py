@@ -7,8 +7,9 @@ workspace.md 3.1, 5, 9; options.md 1, 4, 6; design decisions 1, 2, 35.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
@@ -19,12 +20,31 @@ from dfl_tf.formats.model_files import prefix_of
 from dfl_tf.formats.model_legacy import read_default_options, read_part
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.models import infer
-from dfl_tf.options import OPTIONS, Layer, Machine, Resolved, RunOptions, legacy_layer, resolve
+from dfl_tf.options import OPTIONS, Layer, Resolved, RunOptions, legacy_layer, resolve
+from dfl_tf.train.cluster import cluster_of, described, machine_of, replicas_of
 from dfl_tf.train.devices import configure_devices, summary_devices
 from dfl_tf.train.feeds import Facesets, open_feed
 from dfl_tf.train.keeper import ModelPlace
-from dfl_tf.train.logging import ConsoleLog, JsonLinesLog, Logger, Loggers, TensorBoardLog
+from dfl_tf.train.logging import (
+    ConsoleLog,
+    JsonLinesLog,
+    Logger,
+    Loggers,
+    TensorBoardLog,
+    WorkerLog,
+)
 from dfl_tf.train.trainer import Trainer
+
+SAME_ON_ALL_WORKERS = ("precision", "accumulate", "total_variation_axes", "xla", "guard_collapse")
+FOLLOWER: dict[str, Any] = {
+    "no_save": True,
+    "no_preview": True,
+    "backup_now": False,
+    "save_every": 0.0,
+    "save_every_iters": 0,
+    "reinit": (),
+}
+"""Run options of a worker that is not the chief."""
 
 
 class Settle(Protocol):
@@ -43,7 +63,8 @@ def settled_by(layers: Sequence[Layer] = (), run: RunOptions | None = None) -> S
         cls: type, *, stored: Layer | None, defaults: Mapping[str, Any] | None
     ) -> tuple[Resolved[Any], RunOptions]:
         below = [stored] if stored else []
-        return resolve(cls, [*below, *layers], machine=Machine()), run or RunOptions()
+        machine = machine_of(run or RunOptions())
+        return resolve(cls, [*below, *layers], machine=machine), run or RunOptions()
 
     return settle
 
@@ -155,25 +176,73 @@ def stored_layer(state: ModelState, origin: str) -> Layer:
     )
 
 
-def build_model(prepared: Prepared) -> tuple[Any, list[str]]:
+def enlist(prepared: Prepared) -> tuple[Prepared, Any]:
+    """Join the devices and processes that train together, if there are several.
+
+    Returns
+    -------
+    (Prepared, Distribution or None)
+        A worker that is not the chief goes on with the chief's options and saves nothing.
+    """
+    if replicas_of(prepared.run) == 1:
+        return prepared, None
+    configure_devices(prepared.run)
+    from dfl_tf.train.distribution import distribute
+
+    distribution = distribute(prepared.run)
+    if distribution is None or distribution.cluster is None:
+        return prepared, distribution
+    facts = distribution.from_chief(
+        {
+            "model_class": prepared.place.model_class,
+            "options": asdict(prepared.resolved.options),
+            "run": {key: getattr(prepared.run, key) for key in SAME_ON_ALL_WORKERS},
+        }
+    )
+    if distribution.chief:
+        return prepared, distribution
+    if facts["model_class"] != prepared.place.model_class:
+        raise UsageError(
+            f"the chief trains {facts['model_class']}, this worker was told to train "
+            f"{prepared.place.model_class}; start the same command on every host"
+        )
+    quiet = {"autobackup_hour": 0, "write_preview_history": False}
+    options = type(prepared.resolved.options)(**{**facts["options"], **quiet})
+    run = replace(prepared.run, **facts["run"], **FOLLOWER)
+    resolved = replace(prepared.resolved, options=options)
+    return replace(prepared, resolved=resolved, run=run, state=None), distribution
+
+
+def build_model(prepared: Prepared, distribution: Any = None) -> tuple[Any, list[str]]:
     """Build the model and load its state.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    distribution : Distribution, optional
+        What `enlist` returned; by default the devices are chosen here.
 
     Returns
     -------
     (FaceModel, list of str)
         The messages say what was initialized instead of loaded.
     """
-    configure_devices(prepared.run)
-    # TensorFlow sees the chosen GPU only, so the model need not choose again.
-    run = replace(prepared.run, devices="")
     state = prepared.state
-    model = models.create(
+    create = functools.partial(
+        models.create,
         prepared.place.model_class,
         prepared.resolved.options,
-        run,
+        # TensorFlow sees the chosen GPUs only, so the model need not choose again.
+        replace(prepared.run, devices=""),
         name=prepared.place.name,
         initialized=state is None,
     )
+    if distribution is None:
+        configure_devices(prepared.run)
+        model = create()
+    else:
+        on_gpu = bool(getattr(prepared.resolved.options, "models_opt_on_gpu", True))
+        model = distribution.build(create, models_opt_on_gpu=on_gpu)
     if state is not None:
         return model, model.load_state(state)
     return model, _take_pretrained(model, prepared.pretrained)
@@ -199,7 +268,10 @@ def _take_pretrained(model: Any, folder: Path | None) -> list[str]:
 
 
 def make_log(run: RunOptions) -> Logger:
-    """The loggers that the run options ask for."""
+    """The loggers that the run options ask for; a worker that is not the chief says little."""
+    cluster = cluster_of(run)
+    if cluster is not None and not cluster.chief:
+        return Loggers([WorkerLog(cluster.index)])
     loggers: list[Logger] = [ConsoleLog(run.log_every)]
     if run.log_json:
         loggers.append(JsonLinesLog(run.log_json, run.log_every))
@@ -218,23 +290,38 @@ def start(prepared: Prepared, facesets: Facesets, log: Logger) -> Trainer:
     ModelFileError
         If another program saved the model since it was read.
     """
-    place = prepared.place
-    if _stamp(place.folder, place.name, place.model_class) != prepared.stamp:
+    place, cluster = prepared.place, cluster_of(prepared.run)
+    chief = cluster is None or cluster.chief
+    if chief and _stamp(place.folder, place.name, place.model_class) != prepared.stamp:
         raise ModelFileError(
             f"{place.storage} in {place.folder} was saved by another program just now; start again"
         )
     for note in prepared.notes:
         log.say(note)
+    for line in described(prepared.run, prepared.resolved.options.batch_size):
+        log.say(line)
+    prepared, distribution = enlist(prepared)
+    if prepared.pretrain != facesets.pretrain:  # as the chief has it
+        facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
     for line in facesets.lines():
         log.say(line)
-    model, messages = build_model(prepared)
+    model, messages = build_model(prepared, distribution)
     for message in messages:
         log.say(message)
     stored = {} if prepared.state is None else prepared.state.run
-    feed = open_feed(model, facesets, prepared.run, stored)
+    offsets = None
+    if distribution is not None:
+        for side, faceset in (("src", facesets.src), ("dst", facesets.dst)):
+            distribution.check_same(f"number of {side} faces", len(faceset))
+        stored = distribution.take_from_chief(stored)
+        offsets = distribution.offsets(model.samples_per_step)
+    feed = open_feed(model, facesets, prepared.run, stored, offsets)
     devices = summary_devices(prepared.run)
-    trainer = Trainer(model, feed, place, run=prepared.run, log=log, devices=devices)
-    log.say(trainer.keeper.summary())
+    trainer = Trainer(
+        model, feed, place, run=prepared.run, log=log, devices=devices, team=distribution
+    )
+    if chief:
+        log.say(trainer.keeper.summary())
     log.record(
         "start",
         model=place.storage,

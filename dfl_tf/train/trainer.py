@@ -17,7 +17,8 @@ import numpy as np
 from dfl_tf.errors import DflTfError
 from dfl_tf.options import Device, RunOptions
 from dfl_tf.train import history
-from dfl_tf.train.control import RequestFiles, StopSignals
+from dfl_tf.train.cluster import Team, WorkerLost
+from dfl_tf.train.control import REQUESTS, RequestFiles, StopSignals
 from dfl_tf.train.feeds import Batch, Feed
 from dfl_tf.train.keeper import Keeper, ModelPlace
 from dfl_tf.train.logging import IterationEvent, Logger
@@ -66,6 +67,8 @@ class Trainer:
     log : Logger
     devices : sequence of Device
         For the summary; empty = CPU.
+    team : Team, optional
+        The other processes that train the same model. Its chief saves and shows.
     """
 
     def __init__(
@@ -77,19 +80,23 @@ class Trainer:
         run: RunOptions,
         log: Logger,
         devices: Sequence[Device] = (),
+        team: Team | None = None,
     ) -> None:
+        self._team = team
+        chief = team is None or team.chief
         self.model, self.feed, self.run_options, self.log = model, feed, run, log
         self.timing = Timing()
         self._trace = LossTrace(model.loss_history)
         self.keeper = Keeper(model, place, run=run, log=log, trace=self._trace, devices=devices)
         self._watchdog = Watchdog(model.loss_names, guard_collapse=run.guard_collapse)
-        self._requests = RequestFiles(place.folder, place.storage)
+        self._requests = RequestFiles(place.folder, place.storage, REQUESTS if chief else ())
         self._sample: history.Sample = ()
         self._batches: tuple[Batch, ...] | None = None
         self._first_iteration = model.iteration
         self._mean_from = model.iteration
         self._mean_due = False
         self._unsaved = False
+        self._feed_state = feed.run_state()
 
     def run(self) -> TrainResult:
         """Train. Whatever ends the run, the model is saved first, unless a guard stopped it.
@@ -98,6 +105,8 @@ class Trainer:
         ------
         TrainingDiverged
             NaN, infinite or collapsing losses or weights; the last good save is kept.
+        WorkerLost
+            After saving, if another process of the team is gone.
         DflTfError
             If the model could not be saved.
         """
@@ -106,10 +115,12 @@ class Trainer:
         with StopSignals(self.log.say) as signals:
             try:
                 self._begin()
-                while (reason := self._stop_reason(signals)) is None:
+                while (reason := self._agreed_reason(signals)) is None:
                     self._iterate()
                     self._keep()
                 self._finish(reason)
+            except WorkerLost as lost:
+                raise WorkerLost(f"{lost} {self._rescue()}") from None
             finally:
                 self.keeper.wait()
                 self.feed.close()
@@ -137,6 +148,7 @@ class Trainer:
         self._fix_sample(self._batches)
         self.keeper.history(self._sample)
         model.iteration += 1
+        self._feed_state = self.feed.run_state()
         model.loss_history.append(list(losses.values()))
         self._trace.append(list(losses.values()))
         self._report(losses, seconds, waited)
@@ -161,6 +173,17 @@ class Trainer:
             self.keeper.wait()
             self._requests.done(asked)
 
+    def _agreed_reason(self, signals: StopSignals) -> str | None:
+        """Why to stop now; the processes of a team stop at the same iteration."""
+        reason = self._stop_reason(signals)
+        if self._team is None:
+            return reason
+        highest = self._team.agree(signals.received or int(reason is not None))
+        if highest > 1:  # the number of a signal
+            signals.received = signals.received or highest
+            return "interrupted"
+        return "another worker has to stop" if highest and reason is None else reason
+
     def _stop_reason(self, signals: StopSignals) -> str | None:
         target, limit = self.model.options.target_iter, self.run_options.stop_after
         if signals.received is not None:
@@ -184,6 +207,22 @@ class Trainer:
             self._batches = next(self.feed)
             self._preview()
         self._requests.done(frozenset({"stop"}))
+        if self._team is not None:
+            self._team.leave()
+
+    def _rescue(self) -> str:
+        """Save the last finished step of a team that is not whole any more; say how to go on."""
+        iteration = self.model.iteration
+        if self._team is None or not self._team.chief:
+            return "The chief saves the last finished step. Start all workers again to go on."
+        if self.run_options.no_save:
+            return f"Nothing was saved (--no-save); iteration {iteration} is lost."
+        if self._unsaved and not self._watchdog.suspicious:
+            self.keeper.save(self._feed_state)
+            self.keeper.wait()
+        saved = self.keeper.saved_iteration
+        where = "" if saved is None else f" at iteration {saved}"
+        return f"The model is saved{where}. Start all workers again to go on from there."
 
     def _result(self, signals: StopSignals, reason: str) -> TrainResult:
         timing = self.timing.summary()
@@ -222,7 +261,7 @@ class Trainer:
             self.log.say("the losses jumped up: not saved now, the last save is kept")
             return
         try:
-            self.keeper.save(self.feed.run_state())
+            self.keeper.save(self._feed_state)
         except OSError as error:
             self._tell_failed_save(error)
             return

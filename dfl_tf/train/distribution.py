@@ -1,0 +1,454 @@
+"""Training on several devices and hosts, with the arithmetic of the legacy program.
+
+Every replica sums the loss over its own samples; the gradients are averaged over the replicas, then
+clipped by their global norm, then applied once. A Keras optimizer would clip before it sums, and
+sum where we average, so the reduction is done here and nowhere else.
+
+References
+----------
+training.md 8; performance.md 8; design decision 17.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from dfl_tf.errors import OptionError, UsageError
+from dfl_tf.models.base import FaceModel, Losses, Phase
+from dfl_tf.models.placement import HOST, Placement
+from dfl_tf.train.cluster import Cluster, Devices, WorkerLost, cluster_of, devices_of, replicas_of
+
+# An all-reduce starts when this much is there, while back-propagation goes on.
+_PACK = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=32 * 2**20)
+_GONE = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+)
+
+
+def distribute(run: Any) -> Distribution | None:
+    """Return what spreads a training over the devices and hosts of the options, None for one.
+
+    To be called after `configure_devices` and before TensorFlow computes anything; on several hosts
+    it waits for all of them.
+
+    Raises
+    ------
+    UsageError
+    """
+    if replicas_of(run) == 1:
+        return None
+    return Distribution(devices_of(run), cluster_of(run))
+
+
+class Distribution:
+    """Replicas of one model on several devices, and processes on several hosts.
+
+    Parameters
+    ----------
+    devices : Devices
+        Of this process, in the order in which they take their shares of a batch.
+    cluster : Cluster, optional
+        The processes; None = this one alone.
+
+    Attributes
+    ----------
+    replicas : int
+        Over all processes.
+    chief : bool
+        Whether this process saves and shows.
+    """
+
+    def __init__(self, devices: Devices, cluster: Cluster | None = None) -> None:
+        self.cluster = cluster
+        self.workers = 1 if cluster is None else len(cluster.addresses)
+        self.index = 0 if cluster is None else cluster.index
+        self.strategy = _strategy(devices, cluster)
+        self.replicas = int(self.strategy.num_replicas_in_sync)
+        self.local = self.replicas // self.workers
+        self._offloaded = False
+        self._lost: WorkerLost | None = None
+        self._compiled: dict[Any, Any] = {}
+
+    @property
+    def chief(self) -> bool:
+        """Whether this process saves, logs and shows."""
+        return self.index == 0
+
+    # Making the model
+
+    def build(self, create: Callable[..., FaceModel], *, models_opt_on_gpu: bool) -> FaceModel:
+        """Make a model with one copy of the weights on every device.
+
+        With `models_opt_on_gpu` off, weights and slots exist once, in host memory: devices read
+        them in every step, and one update moves them.
+
+        Parameters
+        ----------
+        create : callable
+            Takes the keyword `placement`.
+        models_opt_on_gpu : bool
+        """
+        self._offloaded = not models_opt_on_gpu
+        # Replicas run where the strategy puts them: an own device would move all to one.
+        placement = Placement(compute="", variables=HOST if self._offloaded else "")
+        scope = contextlib.nullcontext() if self._offloaded else self.strategy.scope()
+        with scope:
+            model = create(placement=placement)
+        model.spread = self.run_phase
+        self._model = model
+        return model
+
+    # One phase of a step
+
+    def run_phase(self, phase: Phase, inputs: list[tf.Tensor]) -> Losses:
+        """Do one phase of a step on this process's share of a batch.
+
+        Parameters
+        ----------
+        phase : Phase
+        inputs : list of tensors
+            For each accumulated batch the samples of this process, one after the other.
+
+        Returns
+        -------
+        dict of tensor
+            Losses of every sample of the whole batch, on every process.
+
+        Raises
+        ------
+        WorkerLost
+            If another process is gone. Weights and slots are those of the last finished step.
+        """
+        if self._lost is not None:
+            raise self._lost
+        pieces = self._pieces(phase, inputs)
+        try:
+            return self._reduced(phase, pieces)
+        except _GONE as error:
+            lost = self._lost_worker(error)
+            if phase is self._model.phases[0]:
+                raise lost from None
+        # The generator has moved already: finish the step without the others, so that what is
+        # saved is a whole step; the next one raises.
+        self._lost = lost
+        return self._alone(phase, pieces)
+
+    def _pieces(self, phase: Phase, inputs: list[tf.Tensor]) -> list[Any]:
+        """Split a share into one piece for each accumulated batch, each over the local devices."""
+        samples, count = int(inputs[0].shape[0]), self._model.run.accumulate
+        if samples % (count * self.local):
+            raise OptionError(
+                f"A batch of {samples} samples cannot be divided by {count * self.local} "
+                "(accumulate x devices). Change batch_size or accumulate."
+            )
+        drawn = self._model.draws(phase, samples * self.workers)
+        own = [tf.gather(x, self.offsets(samples * self.workers)) for x in drawn]
+        tensors = [*inputs, *own]
+        parts = [tf.split(x, count * self.local) for x in tensors]
+        return [
+            [self._per_replica(part[first : first + self.local]) for part in parts]
+            for first in range(0, count * self.local, self.local)
+        ]
+
+    def offsets(self, samples: int) -> list[int]:
+        """Return which samples of a step of `samples` belong to this process, by their place."""
+        batch = samples // self._model.run.accumulate
+        share = batch // self.workers
+        return [
+            start + self.index * share + i
+            for start in range(0, samples, batch)
+            for i in range(share)
+        ]
+
+    def _per_replica(self, values: list[tf.Tensor]) -> Any:
+        def value(context: Any) -> tf.Tensor:
+            return values[context.replica_id_in_sync_group % self.local]
+
+        return self.strategy.experimental_distribute_values_from_function(value)
+
+    def _reduced(self, phase: Phase, pieces: list[Any]) -> Losses:
+        if len(pieces) == 1:
+            return self._call("step", self._whole, phase, pieces[0])
+        reported, total = self._summed(phase, pieces)
+        return self._call("finish", self._finish, phase, reported, total)
+
+    def _summed(self, phase: Phase, pieces: list[Any]) -> tuple[list[Any], Any]:
+        """Return losses of each piece and the sum of the gradients, on each replica."""
+        reported, total = [], None
+        for piece in pieces:
+            losses, gradients = self._call("gradients", self._gradients, phase, piece)
+            reported.append(losses)
+            total = (
+                gradients
+                if total is None
+                else self._call("add", self._add, phase, total, gradients)
+            )
+        return reported, total
+
+    def _alone(self, phase: Phase, pieces: list[Any]) -> Losses:
+        reported, total = self._summed(phase, pieces)
+        mean = [tf.add_n(self._local(g)) / self.local for g in total]
+        self._call("update", self._update, phase, mean)
+        return {
+            name: tf.concat([x for losses in reported for x in self._local(losses[name])], axis=0)
+            for name in reported[0]
+        }
+
+    # Graphs; the arguments that are one value a replica are not spelled out in the types
+
+    def _call(self, kind: str, function: Callable[..., Any], phase: Phase, *args: Any) -> Any:
+        key = (kind, phase.optimizer)
+        if key not in self._compiled:
+            self._compiled[key] = tf.function(
+                lambda *tensors: function(phase, *tensors), autograph=False
+            )
+        return self._compiled[key](*args)
+
+    def _replica_gradients(self, phase: Phase, inputs: Any) -> Any:
+        key = ("jit", phase.optimizer)
+        if self._model.run.xla != "on":
+            return self._model.gradients(phase, inputs)
+        if key not in self._compiled:
+            self._compiled[key] = tf.function(
+                lambda tensors: self._model.gradients(phase, tensors),
+                autograph=False,
+                jit_compile=True,
+            )
+        return self._compiled[key](inputs)
+
+    def _gradients(self, phase: Phase, piece: Any) -> Any:
+        return self.strategy.run(lambda x: self._replica_gradients(phase, x), args=(piece,))
+
+    def _add(self, phase: Phase, total: Any, more: Any) -> Any:
+        def add(total: Any, more: Any) -> Any:
+            return [a + b for a, b in zip(total, more, strict=True)]
+
+        return self.strategy.run(add, args=(total, more))
+
+    def _update(self, phase: Phase, gradients: Any) -> None:
+        if self._offloaded:
+            self._model.update(phase, gradients)
+        else:
+            self.strategy.run(lambda g: self._model.update(phase, g), args=(gradients,))
+
+    def _whole(self, phase: Phase, piece: Any) -> Any:
+        def step(inputs: Any) -> Any:
+            losses, gradients = self._replica_gradients(phase, inputs)
+            return self._replica_finish(phase, [losses], gradients)
+
+        return self._host_update(phase, *self.strategy.run(step, args=(piece,)))
+
+    def _finish(self, phase: Phase, reported: Any, total: Any) -> Any:
+        def finish(reported: Any, total: Any) -> Any:
+            return self._replica_finish(phase, reported, total)
+
+        return self._host_update(phase, *self.strategy.run(finish, args=(reported, total)))
+
+    def _replica_finish(self, phase: Phase, reported: list[Losses], gradients: Any) -> Any:
+        """Average the gradients, collect the losses of all, and move the replica's own weights."""
+        names = list(reported[0])
+        own = [losses[name] for losses in reported for name in names]
+        everyone = self.all_reduce("SUM", [self._in_its_place(x) for x in own])
+        mean = self.all_reduce("MEAN", gradients)
+        # Nothing is written unless everything has arrived: a step happens everywhere or nowhere.
+        arrived = tf.identity_n([*mean, *everyone])
+        mean, everyone = arrived[: len(mean)], arrived[len(mean) :]
+        losses = {name: tf.concat(everyone[i :: len(names)], 0) for i, name in enumerate(names)}
+        if self._offloaded:
+            return losses, mean
+        self._model.update(phase, mean)
+        return losses, []
+
+    def all_reduce(self, operation: str, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Reduce tensors of one dtype over all replicas; to be called by each of them.
+
+        Parameters
+        ----------
+        operation : str
+            ``"SUM"`` or ``"MEAN"``.
+        tensors : list of tensors
+        """
+        context = tf.distribute.get_replica_context()
+        # An argument of a graph has no device, which the strategy needs; its copy has.
+        return context.all_reduce(operation, [tf.identity(x) for x in tensors], options=_PACK)
+
+    def _in_its_place(self, own: tf.Tensor) -> tf.Tensor:
+        """Put the values of a replica into the zeros of all others: the sum is everyone's."""
+        context = tf.distribute.get_replica_context()
+        number, size = int(tf.get_static_value(context.replica_id_in_sync_group)), own.shape[0]
+        return tf.pad(own, [[number * size, (self.replicas - 1 - number) * size]])
+
+    def _host_update(self, phase: Phase, losses: Any, gradients: Any) -> Losses:
+        """Move weights in host memory, of which there is one copy."""
+        if self._offloaded:
+            self._model.update(phase, [self._local(g)[0] for g in gradients])
+        return {name: self._local(value)[0] for name, value in losses.items()}
+
+    def _local(self, value: Any) -> tuple[tf.Tensor, ...]:
+        return tuple(self.strategy.experimental_local_results(value))
+
+    # Between processes
+
+    def sum(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Add up arrays of the same shape and float dtype over the processes.
+
+        Raises
+        ------
+        WorkerLost
+        """
+        if self.cluster is None:
+            return array
+        if self._lost is not None:
+            raise self._lost
+        try:
+            total = self._call_sum(tf.constant(array))
+            return np.asarray(self._local(total)[0])
+        except _GONE as error:
+            raise self._lost_worker(error) from None
+
+    def _call_sum(self, value: tf.Tensor) -> Any:
+        key = ("sum", value.dtype, tuple(value.shape))
+        if key not in self._compiled:
+
+            def add(value: tf.Tensor) -> tf.Tensor:
+                context = tf.distribute.get_replica_context()
+                number = int(tf.get_static_value(context.replica_id_in_sync_group))
+                mine = value if number % self.local == 0 else tf.zeros_like(value)
+                return self.all_reduce("SUM", [mine])[0]
+
+            self._compiled[key] = tf.function(
+                lambda value: self.strategy.run(add, args=(value,)), autograph=False
+            )
+        return self._compiled[key](value)
+
+    def gather(self, number: float) -> list[float]:
+        """Return the number that each process gives, in their order."""
+        numbers = np.zeros(self.workers, np.float64)
+        numbers[self.index] = number
+        return [float(x) for x in self.sum(numbers)]
+
+    def agree(self, vote: int) -> int:
+        """Return the highest vote: all processes stop at the same iteration, or none does."""
+        return vote if self.cluster is None else int(max(self.gather(vote)))
+
+    def from_chief(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the chief's facts (JSON values) on every process."""
+        text = json.dumps(facts).encode()
+        size = int(self.gather(len(text))[0])
+        letters = np.zeros(size, np.float32)
+        if self.chief:
+            letters[:] = np.frombuffer(text, np.uint8)
+        found: dict[str, Any] = json.loads(self.sum(letters).astype(np.uint8).tobytes())
+        return found
+
+    def check_same(self, what: str, number: int) -> None:
+        """Refuse to train if a number is not the same on all processes.
+
+        Raises
+        ------
+        UsageError
+            On all of them.
+        """
+        numbers = [int(x) for x in self.gather(number)]
+        if len(set(numbers)) > 1:
+            each = ", ".join(f"worker {i}: {n}" for i, n in enumerate(numbers))
+            raise UsageError(
+                f"The workers do not have the same {what} ({each}). Each takes its share of one "
+                "sequence of faces: give all of them the same folders."
+            )
+
+    def take_from_chief(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Give every process the chief's weights, slots, counters and seed.
+
+        Parameters
+        ----------
+        stored : mapping
+            `ModelState.run` of the chief's model.
+
+        Returns
+        -------
+        dict
+            The chief's `stored`.
+        """
+        model = self._model
+        if self.cluster is None:
+            return dict(stored)
+        counters = {stem: int(o.iterations.numpy()) for stem, o in model.optimizers.items()}
+        facts = self.from_chief(
+            {
+                "seed": model.seed,
+                "iteration": model.iteration,
+                "counters": counters,
+                "stored": dict(stored),
+            }
+        )
+        if not self.chief:
+            model.set_seed(facts["seed"])
+            model.iteration = facts["iteration"]
+        for stem, optimizer in model.optimizers.items():
+            optimizer.iterations.assign(facts["counters"][stem])
+            for slot in optimizer.slot_names:
+                built = model.optimizer_variables[stem]
+                self._take([optimizer.slot(slot, v) for v in built])
+        for network in model.networks.values():
+            self._take(network.weights)
+        return dict(facts["stored"])
+
+    def _take(self, variables: Any) -> None:
+        arrays = [np.asarray(v) for v in variables]
+        flat = np.concatenate([a.ravel() for a in arrays])
+        flat = self.sum(flat if self.chief else np.zeros_like(flat))
+        if self.chief:
+            return
+        for variable, part in zip(
+            variables, np.split(flat, np.cumsum([a.size for a in arrays])[:-1]), strict=True
+        ):
+            variable.assign(part.reshape(variable.shape))
+
+    def leave(self) -> None:
+        """End together: nobody goes while the chief still writes."""
+        with contextlib.suppress(WorkerLost):
+            self.gather(0)
+
+    def _lost_worker(self, error: tf.errors.OpError) -> WorkerLost:
+        """Say who is gone; an error that no process caused is raised as it is."""
+        text = str(error.message)
+        if self.cluster is None or not _COLLECTIVE.search(text):
+            raise error
+        numbers = {int(n) for n in re.findall(r"task:(\d+)", text)} - {self.index}
+        gone = [f"worker {n} ({self.cluster.addresses[n]})" for n in sorted(numbers)]
+        return WorkerLost(f"{' and '.join(gone) or 'a worker'} was lost.")
+
+
+_COLLECTIVE = re.compile(r"ollective|heartbeat|oordination|RPC|onnection|remote|unhealthy|socket")
+
+
+def _strategy(devices: Devices, cluster: Cluster | None) -> tf.distribute.Strategy:
+    if cluster is None:
+        if devices.kind == "GPU":
+            return tf.distribute.MirroredStrategy([f"/GPU:{n}" for n in range(devices.count)])
+        # TensorFlow's collectives mix up two strategies of one process; a CPU needs none.
+        return tf.distribute.MirroredStrategy(
+            [f"/CPU:{n}" for n in devices.numbers],
+            cross_device_ops=tf.distribute.ReductionToOneDevice(),
+        )
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
+        task_type="worker",
+        task_id=cluster.index,
+        rpc_layer="grpc",
+    )
+    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)

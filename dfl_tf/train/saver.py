@@ -10,9 +10,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dfl_tf.formats import ModelState
 
@@ -35,9 +35,11 @@ def own_arrays(state: ModelState) -> ModelState:
     )
 
 
-def _owned(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    array = np.asarray(array)
-    return array if array.flags.owndata else array.copy()
+def _owned(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value if value.flags.owndata else value.copy()
+    # A NumPy scalar ("iters:0") stays one: the files of the legacy program hold it so.
+    return value
 
 
 class Saver:

@@ -18,6 +18,8 @@ def test_views_are_copied_and_own_arrays_are_not():
     owned = own_arrays(state)
     base[:] = -1
     np.testing.assert_array_equal(owned.tensors["encoder"]["view"], np.arange(5.0))
+    counter = owned.tensors["src_dst_opt"]["iters:0"]
+    assert type(counter) is np.int64
     weight = state.tensors["decoder_src"]["layer/weight:0"]
     assert owned.tensors["decoder_src"]["layer/weight:0"] is weight
 

@@ -67,7 +67,7 @@ class FakeModel:
             }
             for index, part in enumerate(PARTS)
         }
-        tensors["src_dst_opt"]["iters:0"] = np.asarray(self.iteration, np.int64)
+        tensors["src_dst_opt"]["iters:0"] = np.int64(self.iteration)
         return ModelState(
             model_class=self.model_class,
             iteration=self.iteration,

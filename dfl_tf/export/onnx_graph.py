@@ -214,8 +214,13 @@ class Graph:
         size = len(head) + len(_tag(_GRAPH, inside)) + inside
         if size > SIZE_LIMIT:
             raise ExportError(
-                f"{path.name} would be {size} bytes; one ONNX file can have {SIZE_LIMIT}. "
-                "Export with --precision float16, which is about half as big."
+                f"{path.name.removesuffix('.new')} would be {size} bytes; one ONNX file can have "
+                f"{SIZE_LIMIT}. "
+                + (
+                    "This model is too large for the format."
+                    if self.half
+                    else "Export with --precision float16, which is about half as big."
+                )
             )
 
         def content(write: Callable[[Any], object]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -97,8 +97,10 @@ class FaceModel(abc.ABC):
         The updates of one step, in order.
     optimizer_variables : dict
         All variables that each optimizer has slots for; a phase may move fewer.
-    optional_parts, scopes_without_slots : tuple of str
-        Networks that may be new to an existing model; scopes whose slots a file may lack.
+    optional_parts : mapping
+        Networks that may be new to an existing model, with the option that switches them on.
+    scopes_without_slots : tuple of str
+        Scopes whose slots a file may lack.
     iteration, loss_history, extra
         Kept by the trainer, saved with the model.
     unknown_options : dict
@@ -116,7 +118,7 @@ class FaceModel(abc.ABC):
 
     model_class: ClassVar[str]
     loss_names: ClassVar[tuple[str, ...]] = ("src", "dst")
-    optional_parts: ClassVar[tuple[str, ...]] = ()
+    optional_parts: ClassVar[Mapping[str, str]] = {}
     scopes_without_slots: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
@@ -365,13 +367,16 @@ class FaceModel(abc.ABC):
     def _predict(self, kind: str, function: Callable[..., Any], *args: tf.Tensor) -> Any:
         """Run networks on whole batches of any length."""
         if kind not in self._compiled:
-
-            def on_device(*tensors: tf.Tensor) -> Any:
-                with tf.device(self.placement.compute):
-                    return function(*tensors)
-
-            self._compiled[kind] = tf.function(on_device, autograph=False, reduce_retracing=True)
+            self._compiled[kind] = tf.function(
+                functools.partial(self._on_device, function),
+                autograph=False,
+                reduce_retracing=True,
+            )
         return self._compiled[kind](*args)
+
+    def _on_device(self, function: Callable[..., Any], *tensors: tf.Tensor) -> Any:
+        with tf.device(self.placement.compute):
+            return function(*tensors)
 
     def parameter_counts(self) -> dict[str, int]:
         """Return the number of weights of each network."""

@@ -114,13 +114,24 @@ def _plan_networks(
             arrays, found = _match(network.weights, state.tensors[part])
             values[part] = arrays
             faults += [f"{part}: {fault}" for fault in found]
-        elif part in model.optional_parts:
+        elif part in model.optional_parts and not _was_on(model.optional_parts[part], state):
             fresh[part] = "it has just been switched on"
         else:
             faults.append(f"{part}: the file is missing")
     if faults:
         raise ModelFileError(_complaint(model, state, faults))
     return values, fresh
+
+
+def _was_on(option: str, state: ModelState) -> bool:
+    """Whether a state was saved with a discriminator; there is no GAN while pretraining."""
+    pretrain = bool(state.options.get("pretrain")) and option == "gan_power"
+    return bool(state.options.get(option)) and not pretrain
+
+
+def fits(network: Any, tensors: Any) -> bool:
+    """Whether the tensors of a part are those of a network; both must be there."""
+    return network is not None and tensors is not None and not _match(network.weights, tensors)[1]
 
 
 def _match(variables: Sequence[Any], tensors: Any) -> tuple[list[Any], list[str]]:

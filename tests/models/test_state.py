@@ -159,6 +159,28 @@ def test_a_changed_gan_starts_over_with_its_optimizer(trained, make):
     assert same_gan.state().tensors["GAN_opt"]["iters:0"] == 1
 
 
+def test_a_discriminator_that_was_on_must_be_there(trained, make):
+    state = trained(archi="df", gan_power=0.1).state()
+    tensors = {part: v for part, v in state.tensors.items() if part != "GAN"}
+    model = make(archi="df", gan_power=0.1)
+    with pytest.raises(ModelFileError, match="GAN: the file is missing"):
+        model.load_state(replace(state, tensors=tensors))
+    messages = model.load_state(replace(state, tensors=tensors), reinit=["GAN"])
+    assert "GAN starts with fresh weights: as asked for." in messages
+
+
+def test_a_gan_that_fits_outlives_pretraining(trained, make):
+    gan = {"gan_power": 0.1, "gan_dims": 4}
+    stored = trained(archi="df", **gan).state()
+    before = replace(stored, options={**stored.options, "pretrain": True, "gan_patch_size": 9})
+    model = make(archi="df", **gan)
+    model.load_state(before)
+    for key, value in stored.tensors["GAN"].items():
+        np.testing.assert_array_equal(model.state().tensors["GAN"][key], value)
+    other = make(archi="df", gan_power=0.1, gan_dims=6)
+    assert any(m.startswith("GAN starts with fresh weights") for m in other.load_state(before))
+
+
 @pytest.mark.parametrize(
     ("archi", "inters", "kept"),
     [("df-ud", {"inter"}, "decoder_src"), ("liae-ud", {"inter_AB", "inter_B"}, "decoder")],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
@@ -37,7 +37,7 @@ class AMP(FaceModel):
     """
 
     model_class: ClassVar[str] = "AMP"
-    optional_parts: ClassVar[tuple[str, ...]] = ("GAN",)
+    optional_parts: ClassVar[Mapping[str, str]] = {"GAN": "gan_power"}
     scopes_without_slots: ClassVar[tuple[str, ...]] = ("inter_src", "inter_dst")
 
     inject_mixing: Iterator[Any] | None = None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
 
 from dfl_tf.data.spec import Batch, SampleSpec
-from dfl_tf.models import infer
+from dfl_tf.models import infer, weights
 from dfl_tf.models.base import FaceModel, Phase, Preview, SwapOutput
 from dfl_tf.models.df_liae import Archi
 from dfl_tf.models.discriminators import (
@@ -38,7 +39,10 @@ class SAEHD(FaceModel):
     """
 
     model_class: ClassVar[str] = "SAEHD"
-    optional_parts: ClassVar[tuple[str, ...]] = ("code_discriminator", "GAN")
+    optional_parts: ClassVar[Mapping[str, str]] = {
+        "code_discriminator": "true_face_power",
+        "GAN": "gan_power",
+    }
 
     def __init__(self, *args: Any, pretrain_true_face: bool = False, **kwargs: Any) -> None:
         self._pretrain_true_face = pretrain_true_face
@@ -137,11 +141,16 @@ class SAEHD(FaceModel):
         return infer.saehd(state.tensors, self.options.archi)
 
     def parts_to_reset(self, state: ModelState) -> dict[str, str]:
-        """Name the inters if pretraining has just ended, and the GAN if it was changed."""
+        """Name the inters if pretraining has just ended, and the GAN if it was changed.
+
+        Kept for compatibility: a GAN that fits is kept at the end of pretraining.
+        """
         reset = {}
         if state.options.get("pretrain") and not self.options.pretrain:
             inters = ("inter",) if self.archi.flavor == "df" else ("inter_AB", "inter_B")
             reset = dict.fromkeys(inters, "pretraining has ended")
-        elif infer.gan_changed(state.options, self.options):
+        if infer.gan_changed(state.options, self.options) and not (
+            reset and weights.fits(self.networks.get("GAN"), state.tensors.get("GAN"))
+        ):
             reset["GAN"] = "gan_patch_size or gan_dims was changed"
         return reset

@@ -25,7 +25,7 @@ _PACKAGES = (
     "scikit-image",
     "safetensors",
 )
-_OPTIONAL = ("tensorboard", "onnx", "tf2onnx", "onnxruntime", "av")
+_OPTIONAL = ("tensorboard", "onnx", "onnxruntime", "av")
 
 
 class SelfTestFailed(DflTfError):

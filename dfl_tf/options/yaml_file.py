@@ -18,8 +18,27 @@ from .schema import Options, OptionSpec, specs
 MAPPING = "tag:yaml.org,2002:map"
 
 
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 16
+
+
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which also builds a single node."""
+    """The safe loader without aliases (a few lines of them can stand for gigabytes), not deep."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Build one node of the tree."""
+        mark = self.peek_event().start_mark
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not allowed", mark)
+        if self.depth >= MAX_DEPTH:
+            raise yaml.composer.ComposerError(None, None, "nested too deeply", mark)
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
 
 
 def read_layer(path: Path) -> Layer:
@@ -31,20 +50,25 @@ def read_layer(path: Path) -> Layer:
     Raises
     ------
     OptionError
-        If the file cannot be read, is no mapping, or gives one key twice with different values.
+        If the file cannot be read, is no mapping, uses aliases, or gives one key twice with
+        different values.
     """
     try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise OptionError(
+                f"{path}: {size} bytes are no file of options (at most {MAX_BYTES} are read)"
+            )
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as fault:
         raise OptionError(f"{path}: cannot be read as options: {fault}") from fault
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         leaves = list(_leaves(loader, node, path)) if node is not None else []
-    except yaml.YAMLError as fault:
+    # PyYAML lets through what int(), float() and dates raise for absurd values.
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as fault:
         raise OptionError(f"{path}: is not valid YAML: {fault}") from fault
-    finally:
-        loader.dispose()
     values: dict[str, Any] = {}
     places: dict[str, str] = {}
     faults = []

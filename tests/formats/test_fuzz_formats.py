@@ -14,6 +14,7 @@ KINDS = (
     "safetensors",
     "manifest",
     "signed manifest",
+    "options YAML",
     "merger session",
     "meta.dat",
     "scan",

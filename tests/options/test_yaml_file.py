@@ -71,8 +71,24 @@ def test_json_and_empty_files(tmp_path: Path) -> None:
     assert dict(read_layer(write(tmp_path, "# nothing\n")).values) == {}
 
 
+BILLIONS = "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}]\n" for n in range(40))
+
+
 @pytest.mark.parametrize(
-    "text", ["- a\n- b\n", "just text\n", "a: [1\n", "!!python/object:os.x {}\n"]
+    "text",
+    [
+        "- a\n- b\n",
+        "just text\n",
+        "a: [1\n",
+        "!!python/object:os.x {}\n",
+        "a: \x00\n",
+        "a: " + "[" * 2000,
+        "a: 2024-13-45\n",
+        "a: " + "9" * 10_000 + "\n",
+        "a0: &a0 1\n" + BILLIONS,
+        "# " + "x" * 2_000_000,
+    ],
+    ids=lambda text: text[:12],
 )
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(OptionError, match=r"config\.yaml"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden_kinds import models_dfm, models_files, models_graphs, models_layers
+from golden_kinds import dfm, models_dfm, models_files, models_graphs, models_layers
 from golden_kinds.check import Check
 
 
@@ -30,7 +30,7 @@ def cases(folder: Path) -> list[str]:
     ]
     found += [f"weight_keys/{p.stem}" for p in sorted((folder / "weight_keys").glob("*.json"))]
     found += [f"legacy/{p.parent.name}" for p in sorted((folder / "legacy").glob("*/*_data.dat"))]
-    return found + models_dfm.dfm_cases(folder)
+    return found + models_dfm.dfm_cases(folder) + dfm.cases(folder)
 
 
 def run(folder: Path, case: str) -> list[Check]:
@@ -42,6 +42,8 @@ def run(folder: Path, case: str) -> list[Check]:
         return models_files.compare_legacy_folder(folder / "legacy" / name)
     if kind == "dfm":
         return models_dfm.compare_dfm(folder, name)
+    if kind in ("export", "form"):
+        return dfm.run(folder, case)
     if case == "layers":
         with np.load(folder / "layers.npz") as golden:
             return models_layers.compare_layers(dict(golden))

@@ -306,7 +306,10 @@ class FaceModel(abc.ABC):
         return {name: tf.concat([r[name] for r in reported], axis=0) for name in reported[0]}
 
     def _whole_phase(self, phase: Phase, inputs: Tensors) -> Losses:
-        losses, gradients = self.gradients(phase, inputs)
+        if self.run.xla == "on":  # the update stays outside: XLA has no kernel for the C++ one
+            losses, gradients = self._call("gradients", self.gradients, phase, list(inputs))
+        else:
+            losses, gradients = self.gradients(phase, inputs)
         self.update(phase, gradients)
         return losses
 

@@ -244,7 +244,9 @@ def build_model(prepared: Prepared, distribution: Any = None) -> tuple[Any, list
         on_gpu = bool(getattr(prepared.resolved.options, "models_opt_on_gpu", True))
         model = distribution.build(create, models_opt_on_gpu=on_gpu)
     if state is not None:
-        return model, model.load_state(state)
+        messages = model.load_state(state)
+        state.tensors.clear()  # three times the weights: not to be kept for the whole run
+        return model, messages
     return model, _take_pretrained(model, prepared.pretrained)
 
 

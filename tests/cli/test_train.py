@@ -46,6 +46,7 @@ def test_a_new_model_is_a_legacy_folder(trained):
     assert data["iter"] == 3
     assert len(data["loss_history"]) == 3
     assert list(data["options"])[:2] == ["resolution", "face_type"]
+    assert type(read_part(model / "one_SAEHD_src_dst_opt.npy")["iters:0"]) is np.int64
     assert [array.shape for array in data["sample_for_preview"][0]] == [
         (2, 64, 64, 3), (2, 64, 64, 3), (2, 64, 64, 1),
     ]  # fmt: skip

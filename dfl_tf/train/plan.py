@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,8 +38,8 @@ class Plan:
     parameters : dict
         Network → number of weights.
     memory_mib : dict
-        ``weights``, ``slots`` (exact) and ``activations`` (what back-propagation keeps for one
-        batch, counted in the traced step: an estimate).
+        See `memory`; ``activations`` is what back-propagation keeps for one batch, counted in the
+        traced step: an estimate.
     files : list of str
         What a save writes.
     """
@@ -124,20 +125,40 @@ def saved_files(prepared: Prepared, model: Any) -> list[str]:
 
 
 def memory(model: Any) -> dict[str, float]:
-    """MiB of weights, optimizer slots, and what back-propagation keeps for one batch."""
-    state = model.state()
-    sizes = {part: _bytes(arrays) for part, arrays in state.tensors.items()}
-    weights = sum(sizes[part] for part in model.networks)
-    slots = sum(sizes[part] for part in model.optimizers)
-    return {
-        "weights": weights / _MIB,
-        "slots": slots / _MIB,
-        "activations (estimate)": kept_activations(model) / _MIB,
+    """MiB of weights, slots, gradients, kept activations and prepared samples, and their sum.
+
+    Weights, slots and gradients are exact. While a save is written, a copy of weights and slots
+    lies in the host's memory as well.
+    """
+    weights = _bytes(v for network in model.networks.values() for v in network.weights)
+    slots = _bytes(v for optimizer in model.optimizers.values() for v in optimizer.variables)
+    moved = [_bytes(phase.variables) for phase in model.phases]
+    gradients = max(moved, default=0) * (2 if model.run.accumulate > 1 else 1)
+    sizes = {
+        "weights": weights,
+        "slots": slots,
+        "gradients": gradients,
+        "activations (estimate)": kept_activations(model),
+        "prepared samples": _staging(model),
+        "cache of faces (at most)": model.run.cache_mb * _MIB,
     }
+    sizes["all of these"] = sum(sizes.values())
+    sizes["copy while saving"] = weights + slots
+    return {what: size / _MIB for what, size in sizes.items()}
 
 
-def _bytes(arrays: Mapping[str, Any]) -> int:
-    return sum(np.asarray(array).nbytes for array in arrays.values())
+def _staging(model: Any) -> int:
+    """Bytes of the batches that are made ahead, and the one in use."""
+    pixels = sum(
+        side * width * channels
+        for spec in model.sample_specs()
+        for side, width, channels in sample_shapes(spec)
+    )
+    return 4 * pixels * model.samples_per_step * (model.run.prefetch + 1)
+
+
+def _bytes(variables: Iterable[Any]) -> int:
+    return sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables)
 
 
 def kept_activations(model: Any) -> int:
@@ -146,16 +167,23 @@ def kept_activations(model: Any) -> int:
     The step is traced, not run: every tensor that is made by the forward half and read by the
     backward half lives until then.
     """
+    return max(_crossing_bytes(graph) for graph in traced_phases(model))
+
+
+def traced_phases(model: Any, batch: int = 0) -> list[Any]:
+    """Trace the gradients of every phase of a step, for batches of `batch` samples (0 = the own).
+
+    Returns
+    -------
+    list of tf.Graph
+        Nothing is run.
+    """
     import tensorflow as tf
 
-    shapes = [shape for spec in model.sample_specs() for shape in _shapes(spec)]
-    batch = int(model.options.batch_size)
+    shapes = [shape for spec in model.sample_specs() for shape in sample_shapes(spec)]
+    batch = batch or int(model.options.batch_size)
     inputs = [tf.TensorSpec((batch, *shape), model.dtype) for shape in shapes]
-    largest = 0
-    for phase in model.phases:
-        graph = _traced(model, phase, inputs).graph
-        largest = max(largest, _crossing_bytes(graph))
-    return largest
+    return [_traced(model, phase, inputs).graph for phase in model.phases]
 
 
 def _traced(model: Any, phase: Any, inputs: Sequence[Any]) -> Any:
@@ -168,7 +196,8 @@ def _traced(model: Any, phase: Any, inputs: Sequence[Any]) -> Any:
     return tf.function(gradients, autograph=False).get_concrete_function(*inputs)
 
 
-def _shapes(spec: Any) -> Sequence[tuple[int, int, int]]:
+def sample_shapes(spec: Any) -> Sequence[tuple[int, int, int]]:
+    """Height, width and channels of each array of a batch that a spec asks for."""
     side = spec.resolution
     if isinstance(spec, XSegSpec):
         return [(side, side, 3), (side, side, 1)]

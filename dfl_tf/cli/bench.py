@@ -1,0 +1,237 @@
+"""`dfl-tf bench`: how fast training, samples, operations and disk are on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
+from dfl_tf.formats.atomic import write_file
+from dfl_tf.options import OPTIONS, Layer, RunOptions
+
+if TYPE_CHECKING:
+    from dfl_tf.train.start import Prepared
+
+PATH = click.Path(path_type=Path)
+Function = Callable[..., Any]
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--compare",
+    nargs=2,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="A.json B.json",
+    help="Set two reports side by side instead of measuring.",
+)
+@click.pass_context
+def command(context: click.Context, compare: tuple[Path, Path] | None) -> None:
+    """Measure training, samples, operations and disk. Nothing is trained or saved for good.
+
+    Without a workspace the faces and the small model of dfl-tf demo are measured. Close other
+    programs first: the load of the machine is part of every report.
+    """
+    if compare is not None:
+        from dfl_tf.train.bench_compare import compare as compared
+        from dfl_tf.train.bench_compare import read_report
+
+        a, b = (read_report(path) for path in compare)
+        click.echo("\n".join(compared(a, b)))
+        context.exit()
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def _report_flags(function: Function) -> Function:
+    function = click.option(
+        "--json",
+        "json_path",
+        metavar="FILE",
+        help="Write the report as JSON as well; - prints it instead of the text.",
+    )(function)
+    return function
+
+
+def _model_flags(function: Function) -> Function:
+    """What a user's own model and faces are named by."""
+    flags = (
+        click.argument("workspace", type=PATH, required=False),
+        click.option("--model", "model_class", default="SAEHD", metavar="CLASS", show_default=True),
+        click.option("--name", metavar="NAME", help="Model; default: the one saved last."),
+        click.option("--src", type=PATH, help="Aligned src faces."),
+        click.option("--dst", type=PATH, help="Aligned dst faces."),
+        click.option("--model-dir", type=PATH, help="Folder of model files."),
+    )
+    for flag in reversed(flags):
+        function = flag(function)
+    return option_flags(*OPTIONS.values(), RunOptions)(function)
+
+
+def _show(report: dict[str, Any], lines: list[str], json_path: str | None) -> None:
+    text = json.dumps(report, indent=1)
+    if json_path == "-":
+        click.echo(text)
+        return
+    click.echo("\n".join(lines))
+    if json_path:
+        write_file(Path(json_path), text.encode())
+
+
+@contextlib.contextmanager
+def _prepared(
+    workspace: Path | None,
+    model_class: str,
+    name: str | None,
+    inputs: OptionInputs,
+    **folders: Path | None,
+) -> Iterator[Prepared]:
+    """The user's model and faces, or those of the demo in a folder that goes away again."""
+    from dfl_tf.cli import demo
+    from dfl_tf.cli.train import model_class_named, settle_by
+    from dfl_tf.formats.workspace import Workspace
+    from dfl_tf.train.start import prepare
+
+    model_class = model_class_named(model_class)
+    with contextlib.ExitStack() as stack:
+        own = workspace is not None or all(folders.values())
+        if own:
+            place = Workspace.open(
+                workspace or Path(),
+                src=folders["src"],
+                dst=folders["dst"],
+                model=folders["model"],
+                need=("src", "dst"),
+            )
+        else:
+            root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dfl-tf-bench-")))
+            demo.unpack(root)
+            place = Workspace.open(root)
+            small = Layer(demo.OPTIONS, "the demo") if model_class == "SAEHD" else None
+            inputs = _below(inputs, small)
+        prepared = prepare(place, model_class, name, settle_by(inputs, interactive=False))
+        quiet = replace(prepared.run, no_save=True, no_preview=True)
+        yield replace(prepared, run=quiet)
+
+
+def _below(inputs: OptionInputs, layer: Layer | None) -> OptionInputs:
+    """What the demo's model is like, unless the command line says otherwise."""
+    if layer is None:
+        return inputs
+    given = {key: value for key, value in layer.values.items() if key not in inputs.sets}
+    return replace(inputs, given={**given, **inputs.given})
+
+
+@command.command("train", cls=OptionCommand)
+@click.option("--iterations", type=click.IntRange(min=3), default=20, show_default=True)
+@click.option("--fit", is_flag=True, help="Look for the largest batch that fits into memory.")
+@click.option(
+    "--fit-limit", type=click.FloatRange(min=64), metavar="MIB", help="Memory that may be used."
+)
+@_report_flags
+@_model_flags
+def train_command(
+    workspace: Path | None,
+    model_class: str,
+    name: str | None,
+    src: Path | None,
+    dst: Path | None,
+    model_dir: Path | None,
+    iterations: int,
+    fit: bool,
+    fit_limit: float | None,
+    json_path: str | None,
+    inputs: OptionInputs,
+) -> None:
+    """Train without saving and say where the time goes."""
+    from dfl_tf.train import bench_fit, bench_machine, bench_step
+    from dfl_tf.train.devices import configure_devices
+
+    folders = {"src": src, "dst": dst, "model": model_dir}
+    with _prepared(workspace, model_class, name, inputs, **folders) as prepared:
+        configure_devices(prepared.run)
+        since_start = bench_machine.seconds_since_start()
+        report = bench_step.bench_train(prepared, iterations=iterations, loaded_after=since_start)
+        if fit:
+            report["fit"] = list(
+                bench_fit.fit(
+                    prepared.place.model_class,
+                    prepared.resolved.options,
+                    prepared.run,
+                    limit=bench_fit.limit_mib(fit_limit),
+                )
+            )
+    _show(report, bench_step.train_lines(report), json_path)
+
+
+@command.command("samples", cls=OptionCommand)
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=5.0, show_default=True)
+@_report_flags
+@_model_flags
+def samples_command(
+    workspace: Path | None,
+    model_class: str,
+    name: str | None,
+    src: Path | None,
+    dst: Path | None,
+    model_dir: Path | None,
+    seconds: float,
+    json_path: str | None,
+    inputs: OptionInputs,
+) -> None:
+    """Draw training samples as fast as they come, with several numbers of workers."""
+    from dfl_tf.train import bench_parts
+    from dfl_tf.train.feeds import Facesets
+    from dfl_tf.train.start import build_model
+
+    folders = {"src": src, "dst": dst, "model": model_dir}
+    with _prepared(workspace, model_class, name, inputs, **folders) as prepared:
+        facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
+        model, _ = build_model(prepared)
+        report = bench_parts.bench_samples(model, facesets, seconds=seconds)
+    _show(report, bench_parts.samples_lines(report), json_path)
+
+
+@command.command("ops")
+@click.option(
+    "--parameters",
+    type=click.IntRange(min=8192),
+    default=8_000_000,
+    show_default=True,
+    help="Weights that the update is timed with.",
+)
+@_report_flags
+def ops_command(parameters: int, json_path: str | None) -> None:
+    """Time matrix products, the optimizer's update and color transfer."""
+    from dfl_tf.train import bench_parts
+    from dfl_tf.train.devices import configure_devices
+
+    configure_devices(RunOptions())
+    report = bench_parts.bench_ops(parameters=parameters)
+    _show(report, bench_parts.ops_lines(report), json_path)
+
+
+@command.command("io")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option(
+    "--parameters",
+    type=click.IntRange(min=1024),
+    default=50_000_000,
+    show_default=True,
+    help="Weights of a made-up model; its slots are twice as many.",
+)
+@_report_flags
+def io_command(folder: Path, parameters: int, json_path: str | None) -> None:
+    """Save and load a made-up model on the disk of FOLDER, in both formats."""
+    from dfl_tf.train import bench_parts
+    from dfl_tf.train.devices import import_tensorflow
+
+    import_tensorflow()
+    report = bench_parts.bench_io(bench_parts.synthetic_state(parameters), folder)
+    _show(report, bench_parts.io_lines(report), json_path)

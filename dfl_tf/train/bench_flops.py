@@ -1,0 +1,53 @@
+"""How much arithmetic a training step is: the products of its convolutions and dense layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+_CONVOLUTIONS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter")
+_PRODUCTS = ("MatMul", "BatchMatMulV2")
+
+
+def step_flops(model: Any) -> float:
+    """Count the floating-point operations of the convolutions and matrix products of a step.
+
+    The graph of each phase's gradients is traced, not run, and its operations are counted with
+    their shapes. Element-wise work, the losses' filters and the update are not counted: the share
+    of the peak that follows is what a user loses to everything that is no product.
+
+    Parameters
+    ----------
+    model : FaceModel
+
+    References
+    ----------
+    performance.md 3.2
+    """
+    from dfl_tf.train.plan import traced_phases
+
+    graphs = traced_phases(model)
+    pieces = model.replicas * model.run.accumulate
+    return pieces * sum(_operation(op) for graph in graphs for op in graph.get_operations())
+
+
+def _operation(op: Any) -> float:
+    if op.type in _PRODUCTS:
+        inner = op.inputs[0].shape
+        turned = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
+        return 2.0 * _size(op.outputs[0]) * int(inner[-2 if turned else -1])
+    if op.type not in _CONVOLUTIONS:
+        return 0.0
+    # Every pair of an output pixel and an entry of the kernel is one product and one sum; the
+    # gradients pair the same.
+    images, kernel = op.outputs[0], op.inputs[1]
+    if op.type == "Conv2DBackpropInput":
+        images = op.inputs[2]
+    elif op.type == "Conv2DBackpropFilter":
+        images, kernel = op.inputs[2], op.outputs[0]
+    count, height, width = (int(side) for side in images.shape[:3])
+    return 2.0 * count * height * width * _size(kernel)
+
+
+def _size(tensor: Any) -> int:
+    return math.prod(int(side) for side in tensor.shape)

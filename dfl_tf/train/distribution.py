@@ -12,6 +12,7 @@ training.md 8; performance.md 8; design decision 17.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -212,9 +213,7 @@ class Distribution:
     def _call(self, kind: str, function: Callable[..., Any], phase: Phase, *args: Any) -> Any:
         key = (kind, phase.optimizer)
         if key not in self._compiled:
-            self._compiled[key] = tf.function(
-                lambda *tensors: function(phase, *tensors), autograph=False
-            )
+            self._compiled[key] = tf.function(functools.partial(function, phase), autograph=False)
         return self._compiled[key](*args)
 
     def _replica_gradients(self, phase: Phase, inputs: Any) -> Any:
@@ -223,7 +222,7 @@ class Distribution:
             return self._model.gradients(phase, inputs)
         if key not in self._compiled:
             self._compiled[key] = tf.function(
-                lambda tensors: self._model.gradients(phase, tensors),
+                functools.partial(self._model.gradients, phase),
                 autograph=False,
                 jit_compile=True,
             )
@@ -329,9 +328,8 @@ class Distribution:
                 mine = value if number % self.local == 0 else tf.zeros_like(value)
                 return self.all_reduce("SUM", [mine])[0]
 
-            self._compiled[key] = tf.function(
-                lambda value: self.strategy.run(add, args=(value,)), autograph=False
-            )
+            on_all = functools.partial(self.strategy.run, add)
+            self._compiled[key] = tf.function(lambda value: on_all((value,)), autograph=False)
         return self._compiled[key](value)
 
     def gather(self, number: float) -> list[float]:

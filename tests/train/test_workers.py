@@ -1,0 +1,137 @@
+"""Two real processes over loopback: a lost worker, a restart, a signal to one of them.
+
+All three in one story, for every start of TensorFlow costs seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dfl_tf
+from dfl_tf.formats import ModelState, read_model
+
+ROOT = Path(__file__).parents[2]
+DEMO = Path(dfl_tf.__file__).parent / "demo_data"
+TINY = (
+    "--resolution=64", "--face-type=wf", "--archi=df", "--ae-dims=32", "--e-dims=16", "--d-dims=16",
+    "--d-mask-dims=16", "--batch-size=4", "--clipgrad", "--lr-dropout=y", "--seed=11",
+    "--threads=1", "--workers=1", "--no-preview", "--log-every=1", "--target-iter=100000",
+)  # fmt: skip
+LIMIT = 240.0
+
+
+def workspace(root: Path) -> Path:
+    for side in ("data_src", "data_dst"):
+        shutil.copytree(DEMO / side, root / side)
+    return root
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Run:
+    """One `dfl-tf train` with what it prints in a file."""
+
+    def __init__(self, root: Path, name: str, *arguments: str) -> None:
+        self.output = root.parent / f"{name}.txt"
+        self.losses = root.parent / f"{name}.jsonl"
+        command = [sys.executable, "-m", "dfl_tf", "train", str(root), *TINY, *arguments]
+        with self.output.open("w") as output:
+            self.process = subprocess.Popen(
+                [*command, f"--log-json={self.losses}"], cwd=ROOT, stdout=output, stderr=output
+            )
+
+    def text(self) -> str:
+        return self.output.read_text()
+
+    def iteration(self) -> int:
+        lines = self.losses.read_text().splitlines() if self.losses.exists() else []
+        return sum(json.loads(line).get("event") == "iteration" for line in lines[:-1])
+
+    def wait_for(self, iterations: int) -> None:
+        limit = time.monotonic() + LIMIT
+        while self.iteration() < iterations:
+            assert self.process.poll() is None, self.text()
+            assert time.monotonic() < limit, self.text()
+            time.sleep(0.05)
+
+    def code(self) -> int:
+        return self.process.wait(LIMIT)
+
+
+def team(root: Path, name: str) -> list[Run]:
+    """The chief and worker 1 on free ports. The worker has no log of its own."""
+    cluster = "--cluster=" + ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
+    return [Run(root, f"{name}{index}", cluster, f"--worker-index={index}") for index in range(2)]
+
+
+@pytest.fixture
+def started():
+    """Runs to end, whatever happens."""
+    runs: list[Run] = []
+    yield runs
+    for run in runs:
+        if run.process.poll() is None:
+            run.process.kill()
+            run.process.wait()
+
+
+def model(root: Path) -> ModelState:
+    return read_model(root / "model", "new", "SAEHD")
+
+
+def test_a_lost_worker_ends_the_run_whole_and_a_restart_goes_on_as_if_nothing_had_been(
+    tmp_path, started
+):
+    root = workspace(tmp_path / "team")
+    chief, worker = team(root, "first")
+    started += [chief, worker]
+    chief.wait_for(3)
+    worker.process.kill()
+    assert chief.code() == 1, chief.text()
+    assert "error: worker 1 (127.0.0.1:" in chief.text()
+    assert "Traceback" not in chief.text()
+    lost = model(root)
+    assert f"The model is saved at iteration {lost.iteration}." in chief.text()
+    assert lost.iteration == len(lost.loss_history) >= 3
+    assert lost.run["positions"] == dict.fromkeys(("src", "dst"), 4 * lost.iteration)
+    assert lost.tensors["src_dst_opt"]["iters:0"] == lost.iteration
+
+    chief, worker = team(root, "second")
+    started += [chief, worker]
+    chief.wait_for(2)
+    worker.process.send_signal(signal.SIGTERM)
+    assert (chief.code(), worker.code()) == (143, 143), chief.text() + worker.text()
+    assert "[#" not in worker.text()  # the chief tells the losses
+    assert not worker.losses.exists()
+    state = model(root)
+    assert state.iteration >= lost.iteration + 2
+
+    alone = workspace(tmp_path / "alone")
+    target = f"--target-iter={state.iteration}"
+    one = Run(alone, "alone", "--devices=cpu:0,cpu:1", target)
+    started.append(one)
+    assert one.code() == 0, one.text()
+    other = model(alone)
+    assert other.loss_history == state.loss_history
+    assert other.run == state.run
+    for part, arrays in other.tensors.items():
+        for key, array in arrays.items():
+            np.testing.assert_array_equal(array, state.tensors[part][key], f"{part} {key}")

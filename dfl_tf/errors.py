@@ -49,7 +49,7 @@ class ExportError(DflTfError):
     """An export could not be made or did not pass its verification."""
 
 
-class TrainingDiverged(DflTfError):  # noqa: N818 - the name says what happened
+class TrainingDiverged(DflTfError):
     """The loss became NaN, infinite or collapsed; the last good save was kept."""
 
     exit_code = 3

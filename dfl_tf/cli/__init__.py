@@ -1,0 +1,1 @@
+"""The commands of `dfl-tf`, one file each."""

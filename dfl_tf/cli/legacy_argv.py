@@ -25,19 +25,16 @@ NO_DEBUG = (
     "without touching the model"
 )
 
-NO_PRETRAINED = "--pretrained-model-dir is ignored: a new Quick96 starts from random weights"
-
 
 @dataclass(frozen=True)
 class Flag:
-    """What becomes of an old flag: `new` with its value, a position, a refusal, or a remark."""
+    """What becomes of an old flag: `new` with its value, a position, or a refusal."""
 
     new: str = ""
     takes: int = 1
     position: int | None = None
     refuse: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
-    ignored: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,8 +75,7 @@ VERBS: dict[tuple[str, ...], Verb] = {
             "--silent-start": DROPPED,
             "--execute-program": Flag(takes=2, refuse=NO_PROGRAMS),
             "--debug": Flag(takes=0, refuse=NO_DEBUG),
-            "--pretrained-model-dir": Flag(ignored=NO_PRETRAINED),
-            **_same("--model-dir", "--model"),
+            **_same("--model-dir", "--model", "--pretrained-model-dir"),
             **_same("--no-preview", takes=0),
             **NAME,
             **DEVICES,
@@ -219,7 +215,7 @@ def translate(argv: Sequence[str]) -> tuple[list[str], str | None]:
                 raise UsageError(verb.refuse)
             rest = words[length:]
             new = [*verb.new, *_arguments(" ".join(words[:length]), verb, rest)]
-            return _noted(new, [flag.ignored for name, flag in verb.flags.items() if name in rest])
+            return _noted(new)
     group = sorted(" ".join(key) for key in VERBS if key[0] == words[0] and len(key) == 2)
     if group and words[0] not in SHARED_VERBS:
         if words[1:] and words[1] not in ("-h", "--help"):
@@ -228,9 +224,8 @@ def translate(argv: Sequence[str]) -> tuple[list[str], str | None]:
     return words, None
 
 
-def _noted(new: list[str], remarks: Sequence[str] = ()) -> tuple[list[str], str]:
-    note = f"note: the old spelling was understood as: dfl-tf {shlex.join(new)}"
-    return new, "; ".join([note, *filter(None, remarks)])
+def _noted(new: list[str]) -> tuple[list[str], str]:
+    return new, f"note: the old spelling was understood as: dfl-tf {shlex.join(new)}"
 
 
 def _is_old(verb: Verb, words: Sequence[str]) -> bool:

@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "video": ("video", "Turn videos into frames and back."),
     "options": ("options_cmd", "Explain every option."),
     "bench": ("bench", "Measure training, samples and disk on this machine."),
-    "demo": ("demo", "Make a small workspace of drawn faces to try things on."),
+    "demo": ("demo", "Train a small built-in workspace for two minutes."),
     "doctor": ("doctor", "Check the installation, the devices and the native library."),
 }
 """Command → (module in dfl_tf.cli, one line of help)."""

@@ -1,0 +1,1 @@
+"""Work on whole facesets: masks by XSeg."""

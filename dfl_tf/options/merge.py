@@ -184,8 +184,8 @@ class MergeOptions(Options):
     super_resolution_power: int = option(
         0,
         "Add detail by the face enhancer.",
-        details="Needs FaceEnhancer.npy of your own DeepFaceLab install (--dfl-home). The dearest"
-        " step by far.",
+        details="Needs your own network as an ONNX file (--enhancer FILE), 4 times the size of its"
+        " input. The dearest step by far.",
         label="Choose super resolution power",
         group="image",
         minimum=0,

@@ -85,7 +85,7 @@ class RunOptions(Options):
     )
     preview_dir: str = option(
         "",
-        "Folder for previews; empty = none.",
+        "Folder for previews; empty = <model>_preview beside the model's files.",
         details="The pictures that DeepFaceLab shows in its window.",
         group="previews",
         ask="never",

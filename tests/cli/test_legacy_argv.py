@@ -25,7 +25,9 @@ ROWS = {
     ),
     "train --model XSeg --force-gpu-idxs 0,1": "train --model XSeg --devices 0,1",
     "train --training-data-src-dir s --ae-dims 64": "train --src s --ae-dims 64",
-    "train --model-dir m --pretrained-model-dir q": "train --model-dir m",
+    "train --training-data-src-dir a --pretrained-model-dir q": (
+        "train --src a --pretrained-model-dir q"
+    ),
     "merge --input-dir f --output-dir o --output-mask-dir k --aligned-dir a --model-dir m "
     "--model SAEHD --force-model-name n --cpu-only": (
         "merge --frames-dir f --output-dir o --output-mask-dir k --aligned-dir a --model-dir m "
@@ -114,12 +116,6 @@ def test_what_is_not_there_is_refused_by_name(old: str, message: str) -> None:
 @pytest.mark.parametrize("line", NEW)
 def test_new_lines_are_left_alone(line: str) -> None:
     assert translate(line.split()) == (line.split(), None)
-
-
-def test_the_pretrained_folder_is_remarked_on() -> None:
-    note = translate(["train", "--model-dir", "m", "--pretrained-model-dir", "q"])[1]
-    assert note is not None
-    assert note.endswith("a new Quick96 starts from random weights")
 
 
 def test_every_row_of_the_table_has_a_test() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dfl_tf.errors import UsageError
 from dfl_tf.formats import find_models, read_model
-from dfl_tf.options import OPTIONS, RunOptions, resolve
+from dfl_tf.options import OPTIONS, RunOptions
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
@@ -64,20 +64,10 @@ def load_model(
     name, model_class = found[0].name, found[0].model_class
     state = read_model(folder, name, model_class)
 
-    from dfl_tf import models
+    from dfl_tf.models.restore import restore
     from dfl_tf.train.devices import configure_devices
-    from dfl_tf.train.start import stored_layer
 
-    layer = stored_layer(state, f"{name} in {folder}")
     run = run or RunOptions()
     configure_devices(run)
-    model = models.create(
-        model_class,
-        resolve(OPTIONS[model_class], [layer]).options,
-        run,
-        name=name,
-        training=training,
-        initialized=False,
-    )
-    model.load_state(state)
+    model, _ = restore(state, name=name, run=run, training=training)
     return model

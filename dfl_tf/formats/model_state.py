@@ -128,7 +128,8 @@ def write_model(
     summary : str, optional
         Text of `summary.txt` (models.md 5.9).
     default_options : mapping, optional
-        Written to `<CLASS>_default_options.dat` if that file is not there yet.
+        Written to `<CLASS>_default_options.dat`: what the newest new model of the class began
+        with (options.md 1).
 
     Raises
     ------
@@ -145,7 +146,6 @@ def write_model(
         model_legacy.write(directory, name, state)
     if default_options is not None:
         path = directory / f"{state.model_class}_default_options.dat"
-        if not path.exists():
-            atomic.write_file(path, model_legacy.options_bytes(default_options))
+        atomic.write_file(path, model_legacy.options_bytes(default_options))
     if summary is not None:
         atomic.write_file(directory / f"{prefix}_summary.txt", summary.encode("utf-8"))

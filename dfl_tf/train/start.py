@@ -19,8 +19,8 @@ from dfl_tf.formats import ModelState, find_models, read_model
 from dfl_tf.formats.model_files import prefix_of
 from dfl_tf.formats.model_legacy import read_default_options, read_part
 from dfl_tf.formats.workspace import Workspace
-from dfl_tf.models import infer
-from dfl_tf.options import OPTIONS, Layer, Resolved, RunOptions, legacy_layer, resolve
+from dfl_tf.models.restore import stored_layer
+from dfl_tf.options import OPTIONS, Layer, Resolved, RunOptions, resolve
 from dfl_tf.train.cluster import cluster_of, described, machine_of, replicas_of
 from dfl_tf.train.devices import configure_devices, summary_devices
 from dfl_tf.train.feeds import Facesets, open_feed
@@ -33,6 +33,7 @@ from dfl_tf.train.logging import (
     TensorBoardLog,
     WorkerLog,
 )
+from dfl_tf.train.precision import precision_notes
 from dfl_tf.train.trainer import Trainer
 
 SAME_ON_ALL_WORKERS = ("precision", "accumulate", "total_variation_axes", "xla", "guard_collapse")
@@ -139,7 +140,11 @@ def prepare(workspace: Workspace, model_class: str, name: str | None, settle: Se
     state = read_model(folder, name, model_class) if exists else None
     if state is not None and state.iteration == 0 and not state.tensors:
         state = None
-    stored = None if state is None else stored_layer(state, prefix_of(name, model_class))
+    stored = (
+        None
+        if state is None
+        else stored_layer(state, f"the saved model {prefix_of(name, model_class)}")
+    )
     defaults = read_default_options(folder, model_class) or None if state is None else None
     resolved, run = settle(OPTIONS[model_class], stored=stored, defaults=defaults)
     if resolved.new:
@@ -156,24 +161,6 @@ def prepare(workspace: Workspace, model_class: str, name: str | None, settle: Se
     converted = stored.notes if stored is not None else ()
     notes = (*converted, *resolved.adjustments, *resolved.warnings)
     return Prepared(workspace, place, state, resolved, run, notes, stamp)
-
-
-def stored_layer(state: ModelState, origin: str) -> Layer:
-    """The options saved with a model, with what its tensors say where the options are silent."""
-    slots = state.tensors.get("src_dst_opt", {})
-    rmsprop = None if len(slots) < 2 else any(key.startswith("acc_") for key in slots)
-    inferred: dict[str, object] = {}
-    if state.model_class == "SAEHD":
-        inferred = infer.saehd(state.tensors, str(state.options.get("archi", "")))
-    elif state.model_class == "AMP":
-        inferred = infer.amp(state.tensors)
-    return legacy_layer(
-        OPTIONS[state.model_class],
-        state.options,
-        origin=f"the saved model {origin}",
-        rmsprop_slots=rmsprop,
-        inferred=inferred,
-    )
 
 
 def enlist(prepared: Prepared) -> tuple[Prepared, Any]:
@@ -308,7 +295,8 @@ def start(prepared: Prepared, facesets: Facesets, log: Logger) -> Trainer:
     for line in facesets.lines():
         log.say(line)
     model, messages = build_model(prepared, distribution)
-    for message in messages:
+    model.say = log.say
+    for message in (*precision_notes(prepared.run), *messages):
         log.say(message)
     stored = {} if prepared.state is None else prepared.state.run
     offsets = None

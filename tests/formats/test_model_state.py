@@ -139,11 +139,11 @@ def test_only_the_asked_parts_are_read(tmp_path: Path) -> None:
     assert list(read_model(tmp_path, "x", "SAEHD", only=["encoder"]).tensors) == ["encoder"]
 
 
-def test_summary_and_default_options_are_written_once(tmp_path: Path) -> None:
+def test_summary_and_the_latest_default_options_are_written(tmp_path: Path) -> None:
     write_model(tmp_path, "x", make_state(), summary="==", default_options={"a": np.int64(1)})
     assert (tmp_path / "x_SAEHD_summary.txt").read_bytes() == b"=="
     write_model(tmp_path, "x", make_state(), default_options={"a": 2})
-    assert read_default_options(tmp_path, "SAEHD") == {"a": 1}
+    assert read_default_options(tmp_path, "SAEHD") == {"a": 2}
     assert read_default_options(tmp_path, "AMP") == {}
 
 

@@ -164,8 +164,9 @@ def _native() -> str:
 
 def _bfloat16() -> str:
     """Whether the CPU multiplies bfloat16 itself; without it the precision is only emulated."""
-    flags = _cpu_info("flags").split()
-    native = [flag for flag in ("amx_bf16", "avx512_bf16", "avx_ne_convert") if flag in flags]
+    from dfl_tf.train.precision import cpu_bfloat16
+
+    native = cpu_bfloat16(_cpu_info("flags"))
     return f"native ({', '.join(native)})" if native else "emulated on this CPU (slow)"
 
 

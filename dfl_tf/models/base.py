@@ -16,9 +16,11 @@ import tensorflow as tf
 
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.models import weights
+from dfl_tf.models.compiling import decide, gradient_graph
+from dfl_tf.models.loss_scale import LossScale
 from dfl_tf.models.placement import Placement
 from dfl_tf.nn.initializers import initialize
-from dfl_tf.nn.optimizers import AdaBelief, LegacyOptimizer, RMSprop
+from dfl_tf.nn.optimizers import AdaBelief, LegacyOptimizer, RMSprop, own_copy
 from dfl_tf.options import RunOptions, effective
 
 if TYPE_CHECKING:
@@ -107,6 +109,12 @@ class FaceModel(abc.ABC):
         Stored options of forks, saved again unchanged.
     replicas : int
         Slices of a batch whose gradients are averaged, as DFL does over devices (training.md 8).
+    say : callable
+        Gets what a user should be told while the model is used; the trainer's log.
+    loss_scales : dict
+        Of each optimizer, in float16.
+    xla : dict
+        Optimizer → whether the gradients of its phase are compiled; known after its first step.
     spread : callable or None
         Does what `run_phase` does on several devices (`dfl_tf.train.distribution`).
 
@@ -147,6 +155,9 @@ class FaceModel(abc.ABC):
         self.placement = placement or Placement.choose(self.run, models_opt_on_gpu=on_gpu)
         self.replicas = 1
         self.spread: Callable[[Phase, list[tf.Tensor]], Losses] | None = None
+        self.say: Callable[[str], None] = lambda text: None
+        self.loss_scales: dict[str, LossScale] = {}
+        self.xla: dict[str, bool] = {}
         self.networks: dict[str, Any] = {}
         self.optimizers: dict[str, LegacyOptimizer] = {}
         self.optimizer_variables: dict[str, tuple[Any, ...]] = {}
@@ -230,6 +241,8 @@ class FaceModel(abc.ABC):
         self.optimizer_variables[stem] = self.weights_of(parts)
         optimizer.build(self.optimizer_variables[stem])
         self.optimizers[stem] = optimizer
+        if self.run.precision == "float16":
+            self.loss_scales[stem] = LossScale(own_copy)
 
     def weights_of(self, parts: Sequence[str]) -> tuple[Any, ...]:
         """Return the variables of some networks, in file order."""
@@ -287,6 +300,8 @@ class FaceModel(abc.ABC):
             return self.spread(phase, inputs)
         inputs = [*inputs, *self.draws(phase, inputs[0].shape[0])]
         pieces = self.replicas * self.run.accumulate
+        if self.run.xla != "off" and phase.optimizer not in self.xla:
+            self._settle_xla(phase, [x[: x.shape[0] // pieces] for x in inputs])
         if pieces == 1:
             return self._call("step", self._whole_phase, phase, inputs)
         if inputs[0].shape[0] % pieces:
@@ -306,7 +321,7 @@ class FaceModel(abc.ABC):
         return {name: tf.concat([r[name] for r in reported], axis=0) for name in reported[0]}
 
     def _whole_phase(self, phase: Phase, inputs: Tensors) -> Losses:
-        if self.run.xla == "on":  # the update stays outside: XLA has no kernel for the C++ one
+        if self.xla.get(phase.optimizer):  # XLA has no kernel for the C++ update
             losses, gradients = self._call("gradients", self.gradients, phase, list(inputs))
         else:
             losses, gradients = self.gradients(phase, inputs)
@@ -325,15 +340,36 @@ class FaceModel(abc.ABC):
                 tape.watch(values)
                 objective, losses = phase.objective(inputs)
                 total = tf.reduce_sum(objective)
+                scale = self.loss_scales.get(phase.optimizer)
+                if scale is not None:
+                    total = scale.scaled(total)
             gradients = tape.gradient(
                 total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO
             )
+        if scale is not None:
+            gradients = scale.unscaled(gradients)
         return {**losses, phase.optimizer: objective}, gradients
 
     def update(self, phase: Phase, gradients: Tensors) -> None:
-        """Apply the (summed or averaged) gradients of a phase."""
+        """Apply the (summed or averaged) gradients of a phase; in float16 if all are finite."""
+        optimizer, scale = self.optimizers[phase.optimizer], self.loss_scales.get(phase.optimizer)
         with tf.device(self.placement.variables):
-            self.optimizers[phase.optimizer].apply(gradients, phase.variables)
+            if scale is None:
+                optimizer.apply(gradients, phase.variables)
+            else:
+                scale.guarded(gradients, lambda: optimizer.apply(gradients, phase.variables))
+
+    def _settle_xla(self, phase: Phase, inputs: Tensors) -> None:
+        """Find out whether the gradients of a phase are compiled, on its first batch."""
+        gradients = functools.partial(self.gradients, phase)
+        plain, compiled = (gradient_graph(gradients, compiled=which) for which in (False, True))
+        self.xla[phase.optimizer], reason = decide(
+            plain, compiled, inputs, mode=self.run.xla, name=phase.optimizer
+        )
+        if reason:
+            self.say(reason)
+        taken = compiled if self.xla[phase.optimizer] else plain
+        self._compiled["gradients", phase.optimizer] = taken
 
     def _call(self, kind: str, function: Callable[..., Any], phase: Phase, *args: Any) -> Any:
         """Call a function as a graph that is traced once for each phase and shape."""
@@ -342,7 +378,6 @@ class FaceModel(abc.ABC):
             self._compiled[key] = tf.function(
                 functools.partial(function, phase),
                 autograph=False,
-                jit_compile=self.run.xla == "on" and kind == "gradients",
             )
         return self._compiled[key](*args)
 

@@ -12,7 +12,10 @@ from typing import Any, ClassVar
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
+
+from dfl_tf.nn.tensors import filter_by_matrices, wants_matrices
 
 
 class Block(keras.layers.Layer):
@@ -226,6 +229,7 @@ class BlurPool(keras.layers.Layer):
     def __init__(self, kernel_size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         row = np.array(self.ROWS[kernel_size])
+        self.row = row / row.sum()
         self.kernel = np.outer(row, row) / row.sum() ** 2
 
     def build(self, input_shape: Any = None) -> None:
@@ -236,6 +240,14 @@ class BlurPool(keras.layers.Layer):
         """Halve (n, h, w, c) in height and width, rounding up."""
         size = len(self.kernel)
         pad = ((size - 1) // 2, size // 2)
+        if wants_matrices():
+            return filter_by_matrices(x, *(self._band(side, pad[0]) for side in x.shape[1:3]))
         x = tf.pad(x, ((0, 0), pad, pad, (0, 0)))
         kernel = np.repeat(self.kernel[:, :, None, None], x.shape[-1], axis=2)
         return tf.nn.depthwise_conv2d(x, tf.constant(kernel, x.dtype), (1, 2, 2, 1), "VALID")
+
+    def _band(self, side: int, before: int) -> npt.NDArray[np.float64]:
+        """Return the (side, halved) matrix that does the same to one axis."""
+        offset = np.arange(side)[:, None] - 2 * np.arange((side + 1) // 2)[None, :] + before
+        inside = (offset >= 0) & (offset < len(self.row))
+        return np.where(inside, self.row[np.clip(offset, 0, len(self.row) - 1)], 0.0)

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from dfl_tf.nn.tensors import filter_by_matrices, wants_matrices
+
 _DSSIM_SIGMA = 1.5
 _C1 = 0.01**2
 _C2 = 0.03**2
@@ -43,6 +45,15 @@ def _dssim_row(size: int) -> npt.NDArray[np.float32]:
     coordinate = np.arange(size) - (size - 1) / 2
     row = np.exp(coordinate**2 * (-0.5 / _DSSIM_SIGMA**2))
     return (row / row.sum()).astype(np.float32)[None]
+
+
+@functools.lru_cache
+def _dssim_band(size: int, side: int) -> npt.NDArray[np.float32]:
+    """Return the (side, windows) matrix that filters one axis of `dssim`."""
+    row = _dssim_row(size)[0]
+    offset = np.arange(side)[:, None] - np.arange(side - size + 1)[None, :]
+    inside = (offset >= 0) & (offset < size)
+    return np.where(inside, row[np.clip(offset, 0, size - 1)], np.float32(0))
 
 
 @functools.lru_cache
@@ -104,7 +115,10 @@ def dssim(a: tf.Tensor, b: tf.Tensor, filter_size: int) -> tf.Tensor:
     channels = a.shape[-1]
     size = max(1, filter_size)
     moments = tf.concat((a, b, a * b, tf.square(a) + tf.square(b)), axis=-1)
-    if a.dtype == tf.float64 or size < _SEPARABLE_FROM:
+    if wants_matrices():
+        sides = moments.shape[1:3]
+        moments = filter_by_matrices(moments, *(_dssim_band(size, side) for side in sides))
+    elif a.dtype == tf.float64 or size < _SEPARABLE_FROM:
         moments = _depthwise(moments, dssim_kernel(size, a.dtype.name), "VALID")
     else:
         row = _dssim_row(size)
@@ -126,17 +140,10 @@ def gaussian_blur(x: tf.Tensor, sigma: float) -> tf.Tensor:
     ----------
     training.md 1.2
     """
-    if x.dtype == tf.float64:
+    if x.dtype == tf.float64 and not wants_matrices():
         return _depthwise(x, blur_kernel(sigma), "SAME")  # odd kernel: TensorFlow's SAME is ours
-    height, width, channels = x.shape[1:]
-    # Plain matrix products only: TensorFlow 2.21's oneDNN kernel crashes on broadcast ones.
-    lines = tf.reshape(tf.transpose(x, (0, 3, 1, 2)), (-1, width))
-    lines = tf.matmul(lines, tf.constant(_blur_band(sigma, width), x.dtype))
-    planes = tf.transpose(tf.reshape(lines, (-1, channels, height, width)), (0, 1, 3, 2))
-    lines = tf.matmul(
-        tf.reshape(planes, (-1, height)), tf.constant(_blur_band(sigma, height), x.dtype)
-    )
-    return tf.transpose(tf.reshape(lines, (-1, channels, width, height)), (0, 3, 2, 1))
+    height, width = x.shape[1:3]
+    return filter_by_matrices(x, _blur_band(sigma, height), _blur_band(sigma, width))
 
 
 def style_loss(

@@ -142,17 +142,17 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         if lost:
             raise ValueError(f"{self.name}: no gradient for {', '.join(lost)}. Leave them out.")
         indices = tuple(self._get_variable_index(v) for v in variables)
-        values = [_tf_variable(v) for v in variables]
-        slots = [[_tf_variable(self._slots[s][i]) for i in indices] for s in self.slot_names]
+        values = [own_copy(v) for v in variables]
+        slots = [[own_copy(self._slots[s][i]) for i in indices] for s in self.slot_names]
         dtype = values[0].dtype
         self.step(
             [tf.cast(g, dtype) for g in grads],
             values,
             slots,
-            _tf_variable(self._iterations) + 1,
+            own_copy(self._iterations) + 1,
             indices,
         )
-        _tf_variable(self._iterations).assign_add(1)
+        own_copy(self._iterations).assign_add(1)
 
     def step(
         self,
@@ -233,7 +233,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         """
         self._check_names(legacy_names)
         arrays: dict[str, npt.NDArray[Any] | np.int64] = {
-            "iters:0": np.int64(_tf_variable(self._iterations).numpy())
+            "iters:0": np.int64(own_copy(self._iterations).numpy())
         }
         for slot in self.slot_names:
             for name, value in zip(legacy_names, self._slots[slot], strict=True):
@@ -384,7 +384,7 @@ def _slot_key(slot: str, legacy_name: str) -> str:
     return f"{slot}_{legacy_name.replace(':', '_')}:0"
 
 
-def _tf_variable(variable: Any) -> Any:
+def own_copy(variable: Any) -> Any:
     """Return the TensorFlow variable; of a mirrored one the copy of the calling replica."""
     value = variable.value if isinstance(variable, keras.Variable) else variable
     replica = tf.distribute.get_replica_context()

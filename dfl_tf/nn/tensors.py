@@ -2,7 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
+from typing import Any
+
 import tensorflow as tf
+
+_AS_MATRICES = contextvars.ContextVar("filters_as_matrices", default=False)
+
+
+@contextlib.contextmanager
+def filters_as_matrices(wanted: bool = True) -> Iterator[None]:
+    """Context in which fixed filters are traced as matrix products only, for XLA."""
+    token = _AS_MATRICES.set(wanted)
+    try:
+        yield
+    finally:
+        _AS_MATRICES.reset(token)
+
+
+def wants_matrices() -> bool:
+    """Whether the code at hand is traced within `filters_as_matrices`."""
+    return _AS_MATRICES.get()
+
+
+def filter_by_matrices(x: tf.Tensor, rows: Any, columns: Any) -> tf.Tensor:
+    """Filter every channel of (n, h, w, c) along both axes.
+
+    Parameters
+    ----------
+    x : tensor, shape (n, h, w, c)
+    rows : array, shape (h, h')
+    columns : array, shape (w, w')
+
+    Returns
+    -------
+    tensor, shape (n, h', w', c)
+    """
+    height, width, channels = x.shape[1:]
+    # Plain matrix products only: TensorFlow 2.21's oneDNN kernel crashes on broadcast ones.
+    lines = tf.reshape(tf.transpose(x, (0, 3, 1, 2)), (-1, width))
+    lines = tf.matmul(lines, tf.constant(columns, x.dtype))
+    wide = columns.shape[1]
+    planes = tf.transpose(tf.reshape(lines, (-1, channels, height, wide)), (0, 1, 3, 2))
+    lines = tf.matmul(tf.reshape(planes, (-1, height)), tf.constant(rows, x.dtype))
+    return tf.transpose(tf.reshape(lines, (-1, channels, wide, rows.shape[1])), (0, 3, 2, 1))
 
 
 def flatten(x: tf.Tensor) -> tf.Tensor:

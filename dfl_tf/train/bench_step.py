@@ -103,15 +103,17 @@ def _halves(model: Any, batches: Any, rounds: int) -> tuple[float, float]:
     """Milliseconds of forward and backward passes, and of updates, of all phases of a step."""
     import tensorflow as tf
 
+    from dfl_tf.models.compiling import gradient_graph
+
     both = [0.0, 0.0]
     inputs = model.inputs(*batches)
     pieces = model.run.accumulate
     for phase in model.phases:
         given = [*inputs, *model.draws(phase, inputs[0].shape[0])]
         given = [x[: x.shape[0] // pieces] for x in given]
-        compiled = model.run.xla == "on"
-        gradients = tf.function(
-            functools.partial(model.gradients, phase), autograph=False, jit_compile=compiled
+        gradients = gradient_graph(
+            functools.partial(model.gradients, phase),
+            compiled=model.xla.get(phase.optimizer, False),
         )
         update = tf.function(functools.partial(model.update, phase), autograph=False)
         losses, slopes = gradients(given)
@@ -160,6 +162,7 @@ def _report(
         "options": dict(prepared.place.options),
         "precision": precision,
         "xla": model.run.xla,
+        "xla_used": dict(model.xla),
         "batch_size": model.options.batch_size,
         "accumulate": model.run.accumulate,
         "parameters": sum(model.parameter_counts().values()),

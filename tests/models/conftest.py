@@ -25,12 +25,21 @@ SMALL = {
 def make():
     """Make a small model: make("SAEHD", precision="float64", gan_power=0.1)."""
 
-    def make(cls="SAEHD", *, seed=1, precision="float32", accumulate=1, settings=None, **options):
+    def make(
+        cls="SAEHD",
+        *,
+        seed=1,
+        precision="float32",
+        accumulate=1,
+        xla="off",
+        settings=None,
+        **options,
+    ):
         values = dict(SMALL) if cls in ("SAEHD", "AMP") else {"batch_size": 2}
         if cls == "AMP":
             values["inter_dims"] = 32
         values |= options
-        run = RunOptions(seed=seed, precision=precision, accumulate=accumulate)
+        run = RunOptions(seed=seed, precision=precision, accumulate=accumulate, xla=xla)
         return models.create(cls, default(OPTIONS[cls], **values), run, **(settings or {}))
 
     return make

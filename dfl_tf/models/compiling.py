@@ -1,0 +1,82 @@
+"""Whether the gradients of a phase are compiled with XLA: tried on the running model.
+
+The update is never compiled: it is a C++ operation, which XLA does not know (performance.md 5.3).
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from dfl_tf.nn.tensors import filters_as_matrices
+
+ROUNDS = 3
+WORTH_IT = 0.97
+"""XLA is taken if it needs at most this share of the time: repeated runs differ by 3 %."""
+
+
+def gradient_graph(gradients: Callable[..., Any], *, compiled: bool) -> Any:
+    """Make a graph function of `gradients`, compiled with XLA or not.
+
+    In compiled code blurs are matrix products: XLA's depthwise convolutions on a CPU are some
+    twenty times slower than TensorFlow's (performance.md 3.6).
+    """
+
+    def traced(*args: Any) -> Any:
+        with filters_as_matrices(compiled):
+            return gradients(*args)
+
+    return tf.function(traced, autograph=False, jit_compile=compiled)
+
+
+def decide(
+    plain: Any, compiled: Any, inputs: Sequence[tf.Tensor], *, mode: str, name: str
+) -> tuple[bool, str]:
+    """Try gradients with XLA; with `mode` "auto" measure them against those without.
+
+    Gradients change nothing, so trying them costs time only.
+
+    Parameters
+    ----------
+    plain, compiled : graph functions of `gradient_graph`
+    inputs : sequence of tensors
+        One batch.
+    mode : {"auto", "on"}
+    name : str
+        Of the phase, for the message.
+
+    Returns
+    -------
+    (bool, str)
+        Whether to compile, and why; the reason is empty if that was asked for and works.
+    """
+    try:
+        _seconds(compiled, inputs)
+    except tf.errors.OpError as error:
+        reason = str(error.message).strip().splitlines()[0][:200]
+        return False, f"XLA is off for {name}: it could not compile the step ({reason})"
+    if mode == "on":
+        return True, ""
+    _seconds(plain, inputs)
+    times: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(ROUNDS):
+        for which, function in ((False, plain), (True, compiled)):
+            times[which].append(_seconds(function, inputs))
+    without, with_xla = (statistics.median(times[which]) * 1e3 for which in (False, True))
+    faster = with_xla <= WORTH_IT * without
+    return faster, (
+        f"XLA is {'on' if faster else 'off'} for {name}: {with_xla:.0f} ms of forward and backward "
+        f"pass with it, {without:.0f} ms without"
+    )
+
+
+def _seconds(function: Any, inputs: Sequence[tf.Tensor]) -> float:
+    start = time.perf_counter()
+    losses, gradients = function(list(inputs))
+    for tensor in (*losses.values(), gradients[0]):
+        tensor.numpy()
+    return time.perf_counter() - start

@@ -1,0 +1,87 @@
+"""Low precision: close to float32, loss scaling, overflow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dfl_tf.models.loss_scale import FIRST, GROWS_AFTER, LossScale
+from dfl_tf.nn.optimizers import own_copy
+
+OPTIONS = {"clipgrad": True, "lr_dropout": "y"}
+
+
+@pytest.mark.parametrize(
+    ("cls", "precision", "options"),
+    [
+        ("SAEHD", "bfloat16", {"archi": "liae-ud", "gan_power": 0.1}),
+        ("SAEHD", "float16", {"archi": "df-ud", "true_face_power": 0.1}),
+        ("AMP", "bfloat16", {}),
+    ],
+)
+@pytest.mark.usefixtures("eagerly")
+def test_some_steps_stay_close_to_float32(make, batches, cls, precision, options):
+    low = make(cls, precision=precision, **OPTIONS, **options)
+    wide = make(cls, **OPTIONS, **options)
+    for step in range(3):
+        given = batches(wide, seed=step)
+        losses, expected = low.train_step(*given), wide.train_step(*given)
+        for name in wide.loss_names:
+            assert losses[name].dtype == tf.float32
+            np.testing.assert_allclose(losses[name], expected[name], rtol=3e-2)
+    for part, network in low.networks.items():
+        for a, b in zip(network.weights, wide.networks[part].weights, strict=True):
+            assert a.dtype == "float32"
+            assert np.isfinite(a.numpy()).all()
+            # A step moves an entry by at most about the rate times ten.
+            np.testing.assert_allclose(a.numpy(), b.numpy(), atol=5e-3)
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_loss_scaling_leaves_the_gradients_as_they_are(make, batches):
+    scaled, wide = make(precision="float16"), make()
+    given = batches(wide)
+    phase = wide.phases[0]
+    _, expected = wide.gradients(phase, wide.inputs(*given))
+    _, gradients = scaled.gradients(scaled.phases[0], scaled.inputs(*given))
+    assert {g.dtype for g in gradients} == {tf.float32}
+    a, b = (np.concatenate([np.ravel(g) for g in some]) for some in (gradients, expected))
+    assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.99
+    np.testing.assert_allclose(np.linalg.norm(a), np.linalg.norm(b), rtol=0.02)
+
+
+def test_an_overflow_skips_step_and_counter_and_halves_the_scale(make, batches, snapshot):
+    model = make(precision="float16", **OPTIONS)
+    phase, optimizer = model.phases[0], model.optimizers["src_dst_opt"]
+    scale = model.loss_scales["src_dst_opt"]
+    model.train_step(*batches(model))
+    assert int(optimizer.iterations) == 1
+    before, slot = snapshot(model), optimizer.slot("ms", phase.variables[0]).numpy()
+    _, gradients = model.gradients(phase, model.inputs(*batches(model)))
+    gradients[3] = tf.where(tf.range(tf.size(gradients[3])) == 0, np.inf, 0.0)
+    gradients[3] = tf.reshape(gradients[3], phase.variables[3].shape)
+    model.update(phase, gradients)
+    assert int(optimizer.iterations) == 1
+    assert float(scale.value) == FIRST / 2
+    np.testing.assert_array_equal(optimizer.slot("ms", phase.variables[0]).numpy(), slot)
+    for part, values in snapshot(model).items():
+        for a, b in zip(values, before[part], strict=True):
+            np.testing.assert_array_equal(a, b)
+    model.train_step(*batches(model))
+    assert int(optimizer.iterations) == 2
+    assert float(scale.value) == FIRST / 2
+
+
+def test_a_scale_grows_after_many_good_steps():
+    scale = LossScale(own_copy)
+    step = tf.function(lambda x: scale.guarded([x], lambda: None), autograph=False)
+    for _ in range(GROWS_AFTER):
+        step(tf.constant(1.0))
+    assert float(scale.value) == 2 * FIRST
+    step(tf.constant(np.nan))
+    assert float(scale.value) == FIRST
+
+
+def test_float32_has_no_scale(make):
+    assert make().loss_scales == {}

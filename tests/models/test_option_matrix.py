@@ -1,4 +1,4 @@
-"""Every option value of every model, in pairs: two steps, a save, a load, another step.
+"""Every option value of every model, in pairs: a step, a save, a load, and a step of both.
 
 The cases are covering arrays: each value of an option meets each value of every other one in at
 least one case in which neither is overridden. Faces come from the demo's facesets by the way the
@@ -37,7 +37,7 @@ FACE_SWAP = {
     "ct_mode": ("none", "rct", "lct", "mkl", "idt", "sot"),
     "gan": ((0.0, 8, 16), (0.1, 8, 4), (1.0, 16, 6), (10.0, 3, 8)),
     "lr_dropout": ("n", "y", "cpu"),
-    "batch_size": (2, 1, 3),
+    "batch_size": (2, 1),
     "random_warp": (True, False),
     "clipgrad": (False, True),
     "blur_out_mask": (False, True),
@@ -45,7 +45,6 @@ FACE_SWAP = {
     "random_src_flip": (False, True),
     "random_dst_flip": (True, False),
     "models_opt_on_gpu": (True, False),
-    "resolution": (64, 96),
     "ae_dims": (32, 48),
     "e_dims": (16, 18),
     "d_dims": (16, 20),
@@ -70,7 +69,7 @@ AMP = {name: values for name, values in FACE_SWAP.items() if name != "pretrain"}
     "face_type": ("wf", "f", "head"),
     "ct_mode": ("none", "rct", "sot"),
     "gan": ((0.0, 8, 16), (0.1, 8, 4), (10.0, 3, 6)),
-    "morph_factor": (0.5, 0.1, 0.3),
+    "morph_factor": (0.5, 0.1),
     "inter_dims": (48, 32),
     "train_inters": (False, True),
 }
@@ -87,7 +86,7 @@ def overridden(case):
 
 def spelled(case):
     """The options and run options of a case as users give them."""
-    values = dict(case)
+    values = {"resolution": 64} | case
     run = RunOptions(seed=3, **{key: values.pop(key) for key in RUN if key in values})
     if "gan" in values:
         keys = ("gan_power", "gan_patch_size", "gan_dims")
@@ -117,7 +116,7 @@ def parts_of(cls, options):
     pretrain = getattr(options, "pretrain", False)
     gan = bool(getattr(options, "gan_power", 0)) and not pretrain
     if cls == "XSeg":
-        return {"XSeg_256"}, {"XSeg_256"}, {"XSeg_256_opt": 2}
+        return {"XSeg_256"}, {"XSeg_256"}, {"XSeg_256_opt": 1}
     if cls == "AMP":
         networks = {"encoder", "inter_src", "inter_dst", "decoder"}
         learning = networks if options.train_inters else {"encoder", "decoder"}
@@ -128,15 +127,15 @@ def parts_of(cls, options):
         networks = {"encoder", "inter_AB", "inter_B", "decoder"}
         warped = options.random_warp and not pretrain
         learning = networks if warped else networks - {"inter_AB"}
-    networks, learning, steps = set(networks), set(learning), {"src_dst_opt": 2}
+    networks, learning, steps = set(networks), set(learning), {"src_dst_opt": 1}
     if cls == "SAEHD" and options.archi.startswith("df") and options.true_face_power:
         networks.add("code_discriminator")
         learning |= set() if pretrain else {"code_discriminator"}
-        steps["D_code_opt"] = 0 if pretrain else 2
+        steps["D_code_opt"] = 0 if pretrain else 1
     if gan:
         networks.add("GAN")
         learning.add("GAN")
-        steps["GAN_opt"] = 2
+        steps["GAN_opt"] = 1
     return networks, learning, steps
 
 
@@ -192,8 +191,8 @@ def files_of(cls, parts, native):
     return {f"{prefix}{part}.npy" for part in parts} | {data, manifest}
 
 
-def live(cls, values, run, facesets, folder, *, all_of_them=True):
-    """Train two steps, check, save, load, and train on both."""
+def live(cls, values, run, facesets, folder):
+    """Train a step, check, save, load, and train a second step with both models."""
     options = default(OPTIONS[cls], **values)
     model = models.create(cls, options, run, name="some name")
     networks, learning, steps = parts_of(cls, options)
@@ -202,15 +201,14 @@ def live(cls, values, run, facesets, folder, *, all_of_them=True):
     feed = open_feed(model, facesets[getattr(options, "pretrain", False)], with_feed, {})
     try:
         before = snapshot(model)
-        for _ in range(2):
-            losses = model.train_step(*next(feed))
-            model.iteration += 1
-            model.loss_history.append([float(np.mean(losses[n])) for n in model.loss_names])
+        losses = model.train_step(*next(feed))
+        model.iteration += 1
+        model.loss_history.append([float(np.mean(losses[n])) for n in model.loss_names])
         for name in model.loss_names:
             assert losses[name].shape == (options.batch_size * run.accumulate,)
             assert np.isfinite(losses[name]).all(), name
         dropped = getattr(effective(options).options, "lr_dropout", "y") != "n"
-        assert_moved(before, snapshot(model), learning, all_of_them=all_of_them and not dropped)
+        assert_moved(before, snapshot(model), learning, all_of_them=not dropped)
         state = model.state()
         assert {k: int(state.tensors[k]["iters:0"]) for k in steps} == steps
         assert_slots(state, cls, networks, learning)
@@ -226,14 +224,13 @@ def live(cls, values, run, facesets, folder, *, all_of_them=True):
         assert found.loss_history == model.loss_history
         again = models.create(cls, options, dataclasses.replace(run, seed=None), initialized=False)
         assert again.load_state(found) == []
-        assert again.iteration == 2
+        assert again.iteration == 1
         same_tensors(again.state(), state)
         batches = next(feed)
-        if cls == "Quick96":  # every third step takes the batch before again
-            again.iteration = model.iteration = 3
-            model._previous = ()
-        for each in (model, again):
-            each.train_step(*batches)
+        second, other = (each.train_step(*batches) for each in (model, again))
+        for name in model.loss_names:
+            assert np.isfinite(second[name]).all(), name
+            np.testing.assert_array_equal(second[name], other[name])
         same_tensors(again.state(), model.state())
     finally:
         feed.close()
@@ -255,7 +252,7 @@ def test_the_cases_cover_every_pair(parameters, dead, cases):
             names = {name for name, _ in pair}
             excluded = ("pretrain", 1) in pair and names & WHILE_PRETRAINING
             assert excluded or pair in seen, pair
-    assert len(cases) <= 36
+    assert len(cases) <= 40
 
 
 @pytest.mark.usefixtures("eagerly")
@@ -280,14 +277,13 @@ def test_two_window_sizes_from_256_pixels(demo_faces, tmp_path):
 
 
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.parametrize(("batch_size", "accumulate"), [(1, 2), (2, 1)])
-def test_quick96(batch_size, accumulate, demo_faces, tmp_path):
-    run = RunOptions(seed=3, accumulate=accumulate)
-    live("Quick96", {"batch_size": batch_size}, run, demo_faces, tmp_path)
+def test_quick96(demo_faces, tmp_path):
+    run = RunOptions(seed=3, accumulate=2)
+    live("Quick96", {"batch_size": 1}, run, demo_faces, tmp_path)
 
 
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(("pretrain", "face_type"), [(False, "wf"), (True, "head")])
 def test_xseg(pretrain, face_type, demo_faces, tmp_path):
     values = {"pretrain": pretrain, "face_type": face_type, "batch_size": 2}
-    live("XSeg", values, RunOptions(seed=3), demo_faces, tmp_path, all_of_them=False)
+    live("XSeg", values, RunOptions(seed=3), demo_faces, tmp_path)

@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+"""Speed of a training step in several variants that take turns in one process.
+
+    python tools/bench_train.py [--archi df-ud,liae-ud] [--rounds 5] [--only plain] [--json FILE]
+
+Variants: `same order` computes as the legacy program does (src and dst apart, four output
+convolutions, two-dimensional windows, an update out of TensorFlow operations); `best` is what
+`dfl-tf train` does; `fallback` is best without the C++ update; `xla`; `bfloat16`. The first one
+exists in this tool only.
+
+For each: median processor time and wall time of a step, the ratio of processor times to
+`same order` and to `best` (above 1 = faster), the share of the peak of matrix products measured in
+the same run (best of several tries, per second of processor time), and parity: cosine and largest
+relative error of the first moments after one step from equal weights, against `best`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "ops")]
+
+import numpy as np  # noqa: E402
+
+from dfl_tf.options import RunOptions, SAEHDOptions, default  # noqa: E402
+
+VARIANTS = ("same order", "best", "fallback", "xla", "bfloat16")
+
+
+@contextlib.contextmanager
+def without_native() -> Iterator[None]:
+    """Trace with TensorFlow's operations in place of the C++ ones."""
+    from dfl_tf_ops import native
+
+    with mock.patch.dict(os.environ, {"DFL_TF_NATIVE": "off"}):
+        native.forget()
+        yield
+    native.forget()
+
+
+@contextlib.contextmanager
+def same_order() -> Iterator[None]:
+    """Trace the step in the order of operations of the legacy program."""
+    import tensorflow as tf
+
+    from dfl_tf.models import targets
+    from dfl_tf.models.df_liae import Decoder
+    from dfl_tf.models.saehd.networks import Picture, Wiring
+    from dfl_tf.nn import losses
+    from dfl_tf.nn.tensors import depth_to_space
+
+    def codes(self: Any, src: Any, dst: Any) -> Any:
+        code_src, code_dst = (self.networks["encoder"](x) for x in (src, dst))
+        if self.archi.flavor == "df":
+            src_code, dst_code = (self.networks["inter"](x) for x in (code_src, code_dst))
+            return src_code, dst_code, dst_code
+        ab_src, ab_dst = (self.networks["inter_AB"](x) for x in (code_src, code_dst))
+        b_dst = self.networks["inter_B"](code_dst)
+        pairs = ((ab_src, ab_src), (b_dst, ab_dst), (ab_dst, ab_dst))
+        return tuple(tf.concat(pair, axis=-1) for pair in pairs)
+
+    def decode(self: Any, src: Any, dst: Any) -> Any:
+        shared = self.archi.flavor == "liae"
+        names = ("decoder", "decoder") if shared else ("decoder_src", "decoder_dst")
+        sides = zip(names, (src, dst), strict=True)
+        return [Picture(*self.networks[name](x)) for name, side in sides for x in side]
+
+    def out_shuffled(self: Any, x: Any) -> Any:
+        convs = (self.out_conv, self.out_conv1, self.out_conv2, self.out_conv3)
+        return depth_to_space(tf.concat([conv(x) for conv in convs], axis=-1))
+
+    def blur(x: Any, sigma: float) -> Any:
+        return losses._depthwise(x, losses.blur_kernel(sigma), "SAME")
+
+    with (
+        mock.patch.object(Wiring, "codes", codes),
+        mock.patch.object(Wiring, "decode", decode),
+        mock.patch.object(Decoder, "_out_shuffled", out_shuffled),
+        mock.patch.object(losses, "_SEPARABLE_FROM", 10**9),
+        mock.patch.object(losses, "gaussian_blur", blur),
+        mock.patch.object(targets, "gaussian_blur", blur),
+        without_native(),
+    ):
+        yield
+
+
+CONTEXTS: dict[str, Callable[[], Any]] = {"same order": same_order, "fallback": without_native}
+RUNS = {"xla": {"xla": "on"}, "bfloat16": {"precision": "bfloat16"}}
+
+
+@dataclass
+class Row:
+    """One variant's measurements."""
+
+    variant: str
+    cosine: float
+    worst: float
+    cpu: list[float] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
+
+
+def first_moments(model: Any) -> list[np.ndarray]:
+    optimizer = model.optimizers["src_dst_opt"]
+    return [optimizer.slot("ms", v).numpy() for v in model.phases[0].variables]
+
+
+def parity(moments: list[np.ndarray], reference: list[np.ndarray]) -> tuple[float, float]:
+    """Cosine of all entries, and the largest error of a tensor relative to its maximum."""
+    a, b = (np.concatenate([m.ravel() for m in some]) for some in (moments, reference))
+    cosine = float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+    pairs = zip(moments, reference, strict=True)
+    return cosine, max(float(np.abs(x - y).max() / max(np.abs(y).max(), 1e-30)) for x, y in pairs)
+
+
+def batch(options: Any) -> tuple[Any, ...]:
+    """Smooth pictures and masks of ones and zeros, the same for all variants."""
+    import cv2
+
+    rng = np.random.default_rng(0)
+    side = options.resolution
+
+    def picture() -> np.ndarray:
+        coarse = [
+            cv2.resize(rng.random((8, 8, 3)), (side, side)) for _ in range(options.batch_size)
+        ]
+        return np.clip(np.stack(coarse), 0, 1).astype(np.float32)
+
+    def one() -> tuple[np.ndarray, ...]:
+        mask = np.zeros((options.batch_size, side, side, 1), np.float32)
+        mask[:, side // 8 : -side // 8, side // 6 : -side // 6] = 1
+        return picture(), picture(), mask, mask
+
+    return one(), one()
+
+
+def measure(archi: str, switches: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """Build all variants, then let them take turns."""
+    from dfl_tf import models
+    from dfl_tf.train.bench_flops import step_flops
+
+    dims = dict(zip(("ae_dims", "e_dims", "d_dims", "d_mask_dims"), args.dims, strict=True))
+    values = {"resolution": args.resolution, "batch_size": args.batch_size, "archi": archi}
+    options = default(SAEHDOptions, **values, **dims, **switches)
+    batches = batch(options)
+    built, rows, reference = {}, {}, None
+    for name in sorted(args.variants, key=lambda name: name != "best"):
+        model = models.create("SAEHD", options, RunOptions(seed=1, **RUNS.get(name, {})))
+        model.say = print
+        with CONTEXTS.get(name, contextlib.nullcontext)():
+            model.train_step(*batches)
+        moments = first_moments(model)
+        reference = reference or moments
+        rows[name] = Row(name, *parity(moments, reference))
+        built[name] = model
+        print(f"  {name}: traced, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
+    flops = step_flops(built["best"])
+    peaks = {"float32": [], "bfloat16": []}
+    for number in range(args.rounds):
+        for dtype, found in peaks.items():
+            found.append(cpu_peak(dtype))
+        names = list(built)
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            wall, cpu = time.perf_counter(), time.process_time()
+            for value in built[name].train_step(*batches).values():
+                value.numpy()
+            rows[name].cpu.append(time.process_time() - cpu)
+            rows[name].wall.append(time.perf_counter() - wall)
+    return {
+        "archi": archi,
+        "switches": switches,
+        "gflop": flops / 1e9,
+        "load": os.getloadavg()[0],
+        "peak_gflop_per_cpu_second": {dtype: max(found) for dtype, found in peaks.items()},
+        "rows": [vars(row) for row in rows.values()],
+    }
+
+
+def cpu_peak(dtype: str, size: int = 2048) -> float:
+    """GFLOP of a matrix product per second of processor time."""
+    import tensorflow as tf
+
+    factor = tf.cast(tf.random.stateless_uniform((size, size), (1, 2)), dtype)
+    tf.matmul(factor, factor).numpy()
+    best = float("inf")
+    for _ in range(3):
+        start = time.process_time()
+        tf.matmul(factor, factor).numpy()
+        best = min(best, time.process_time() - start)
+    return 2 * size**3 / best / 1e9
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    peaks = result["peak_gflop_per_cpu_second"]
+    switched = ", ".join(f"{k}={v}" for k, v in result["switches"].items()) or "plain"
+    medians = {row["variant"]: statistics.median(row["cpu"]) for row in result["rows"]}
+    text = [
+        f"{result['archi']} ({switched}): {result['gflop']:.0f} GFLOP a step, load "
+        f"{result['load']:.1f}; matrix peak per processor second: float32 {peaks['float32']:.0f}, "
+        f"bfloat16 {peaks['bfloat16']:.0f} GFLOP",
+        f"{'':12} {'CPU s':>8} {'wall s':>8} {'/ same':>7} {'/ best':>7} {'of peak':>8}   parity",
+    ]
+    for row in result["rows"]:
+        name, spent = row["variant"], medians[row["variant"]]
+        peak = peaks["bfloat16" if name == "bfloat16" else "float32"]
+        same = f"{medians['same order'] / spent:6.2f}x" if "same order" in medians else "      -"
+        text.append(
+            f"{name:12} {spent:8.3f} {statistics.median(row['wall']):8.3f} {same} "
+            f"{medians['best'] / spent:6.2f}x {100 * result['gflop'] / spent / peak:6.0f} %   "
+            f"cosine {row['cosine']:.6f}, worst {row['worst']:.1e}"
+        )
+    return text
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--archi", default="df-ud,liae-ud")
+    parser.add_argument("--dims", default="256,64,64,22", help="ae, e, d and d_mask dims")
+    parser.add_argument("--resolution", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--only", choices=("plain", "dropout+clip"), help="one of the two settings")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    args.dims = [int(n) for n in args.dims.split(",")]
+    args.variants = args.variants.split(",")
+    if "best" not in args.variants:
+        parser.error("best must be one of the variants")
+    from dfl_tf.train.devices import configure_devices
+
+    configure_devices(RunOptions())
+    settings = {"dropout+clip": {"lr_dropout": "y", "clipgrad": True}, "plain": {}}
+    results = []
+    for archi in args.archi.split(","):
+        for name, switches in settings.items():
+            if args.only in (None, name):
+                results.append(measure(archi, switches, args))
+                print("\n".join(lines(results[-1])), flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -262,13 +262,14 @@ class Distribution:
         own = [losses[name] for losses in reported for name in names]
         everyone = self.all_reduce("SUM", [self._in_its_place(x) for x in own])
         mean = self.all_reduce("MEAN", gradients)
-        # Nothing is written unless everything has arrived: a step happens everywhere or nowhere.
+        # Nothing is written, the counter included, unless everything has arrived.
         arrived = tf.identity_n([*mean, *everyone])
         mean, everyone = arrived[: len(mean)], arrived[len(mean) :]
         losses = {name: tf.concat(everyone[i :: len(names)], 0) for i, name in enumerate(names)}
         if self._offloaded:
             return losses, mean
-        self._model.update(phase, mean)
+        with tf.control_dependencies(arrived):
+            self._model.update(phase, mean)
         return losses, []
 
     def all_reduce(self, operation: str, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -293,7 +294,9 @@ class Distribution:
     def _host_update(self, phase: Phase, losses: Any, gradients: Any) -> Losses:
         """Move weights in host memory, of which there is one copy."""
         if self._offloaded:
-            self._model.update(phase, [self._local(g)[0] for g in gradients])
+            mean = [self._local(g)[0] for g in gradients]
+            with tf.control_dependencies(mean):
+                self._model.update(phase, mean)
         return {name: self._local(value)[0] for name, value in losses.items()}
 
     def _local(self, value: Any) -> tuple[tf.Tensor, ...]:
@@ -302,7 +305,7 @@ class Distribution:
     # Between processes
 
     def sum(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Add up arrays of the same shape and float dtype over the processes.
+        """Add up vectors of the same length and float dtype over the processes.
 
         Raises
         ------
@@ -319,17 +322,20 @@ class Distribution:
             raise self._lost_worker(error) from None
 
     def _call_sum(self, value: tf.Tensor) -> Any:
-        key = ("sum", value.dtype, tuple(value.shape))
+        key = ("sum", value.dtype)
         if key not in self._compiled:
 
             def add(value: tf.Tensor) -> tf.Tensor:
                 context = tf.distribute.get_replica_context()
                 number = int(tf.get_static_value(context.replica_id_in_sync_group))
                 mine = value if number % self.local == 0 else tf.zeros_like(value)
-                return self.all_reduce("SUM", [mine])[0]
+                return context.all_reduce("SUM", tf.identity(mine))
 
-            on_all = functools.partial(self.strategy.run, add)
-            self._compiled[key] = tf.function(lambda value: on_all((value,)), autograph=False)
+            self._compiled[key] = tf.function(
+                lambda value: self.strategy.run(add, args=(value,)),
+                autograph=False,
+                input_signature=[tf.TensorSpec((None,), value.dtype)],
+            )
         return self._compiled[key](value)
 
     def gather(self, number: float) -> list[float]:

@@ -19,6 +19,7 @@ import os
 import sys
 import time
 import traceback
+import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -77,8 +78,12 @@ def kind_of(folder: Path) -> str | None:
     named = folder.resolve().name
     if named in KINDS:
         return named
-    if any(folder.glob("saehd_*.npz")) or (folder / "meta.json").exists():
-        return "models" if (folder / "meta.json").exists() else "training"
+    if (folder / "meta.json").exists() or (folder / "legacy").is_dir():
+        return "models"
+    for path in folder.glob("*.npz"):
+        with zipfile.ZipFile(path) as archive:
+            if "meta_json.npy" in archive.namelist():
+                return "training"
     return None
 
 

@@ -125,7 +125,7 @@ def read_pak(path: Path) -> PakFaceset:
                 raise FacesetError(
                     f"{path}: truncated, its list needs {config_size} bytes, {size - 16} follow."
                 )
-            stored = loads(file.read(config_size), what=f"{path} (list of faces)")
+            stored = loads(file.read(config_size), what=f"{path} (list of faces)", points=True)
             if not isinstance(stored, list) or not all(isinstance(s, dict) for s in stored):
                 raise FacesetError(f"{path}: its list of faces is no list of dictionaries.")
             table_size = 8 * (len(stored) + 1)

@@ -64,13 +64,23 @@ class Machine:
         `(module, name) -> Token`, raises `UnsafePickleError` for what is not allowed.
     what : str
         Name of the file for messages.
+    points : bool
+        Read lists of pairs of numbers as (n, 2) float64 arrays, at once.
     """
 
-    def __init__(self, data: Any, find_global: Callable[[str, str], Token], *, what: str) -> None:
+    def __init__(
+        self,
+        data: Any,
+        find_global: Callable[[str, str], Token],
+        *,
+        what: str,
+        points: bool = False,
+    ) -> None:
         self.data = data
         self.view = memoryview(data)
         self.find_global = find_global
         self.what = what
+        self.points = points
         self.pos = 0
         self.stack: list[Any] = []
         self.marks: list[int] = []
@@ -167,6 +177,10 @@ class Machine:
         if index > len(memo):
             memo.extend([_EMPTY] * (index - len(memo) + 1))
         memo[index] = value
+
+    def forget(self, count: int) -> None:
+        """Memoize entries that cannot be referred to."""
+        self.memo.extend([_EMPTY] * count)
 
     def get(self, index: int) -> None:
         """Push a memoized value."""

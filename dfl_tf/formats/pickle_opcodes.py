@@ -11,6 +11,8 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from dfl_tf.formats.pickle_machine import Machine
 
@@ -21,6 +23,24 @@ _MAX_INTEGER_BYTES = 64
 _MAX_TEXT_NUMBER = 80
 
 _FLOAT_LIST = re.compile(rb"(?s:(\x94|q.|r.{4})?\(((?:G.{8}){2,4})e)")
+# a list of pairs of numbers: its code after "[" says how Python's (two protocols) and our lists are
+# memoized
+_POINTS = {
+    0x94: re.compile(rb"(?s:\x94\(((?:\]\x94\(G.{8}G.{8}e){2,})e)"),
+    0x72: re.compile(rb"(?s:r.{4}\(((?:\]r.{4}\(G.{8}G.{8}e){2,})e)"),
+    0x28: re.compile(rb"(?s:\(((?:\]\(G.{8}G.{8}e){2,})e)"),
+}
+_POINT = {
+    code: np.dtype(
+        {
+            "names": ["index", "x", "y"],
+            "formats": ["<u4", ">f8", ">f8"],
+            "offsets": [2, size - 18, size - 9],
+            "itemsize": size,
+        }
+    )
+    for code, size in ((0x94, 22), (0x72, 26), (0x28, 21))
+}
 _FLOAT_ROWS = {n: struct.Struct(">" + "xd" * n) for n in range(2, 5)}
 
 
@@ -147,7 +167,37 @@ def _text_line(machine: Machine) -> None:
     machine.stack.append(codecs.decode(line, "raw-unicode-escape"))
 
 
+def _points(machine: Machine) -> bool:
+    """Read a whole list of pairs of numbers, such as landmarks, as an (n, 2) array.
+
+    The pairs are no objects of their own then: a pickle that refers to one of them fails, and has
+    to be read again without this.
+    """
+    code = machine.view[machine.pos]
+    pattern = _POINTS.get(code)
+    found = None if pattern is None else pattern.match(machine.data, machine.pos)
+    if found is None:
+        return False
+    start, end = found.span(1)
+    rows = np.frombuffer(machine.data, _POINT[code], (end - start) // _POINT[code].itemsize, start)
+    first = len(machine.memo)
+    if code == 0x72:
+        indices = rows["index"]
+        outer = int.from_bytes(machine.data[machine.pos + 1 : machine.pos + 5], "little")
+        if outer != first or (indices != np.arange(first + 1, first + 1 + len(rows))).any():
+            return False
+    machine.containers_left -= len(rows)
+    machine.container(np.stack([rows["x"], rows["y"]], axis=1).astype(np.float64))
+    if code != 0x28:
+        machine.memo.append(machine.stack[-1])
+        machine.forget(len(rows))
+    machine.pos = end + 1
+    return True
+
+
 def _empty_list(machine: Machine) -> None:
+    if machine.points and _points(machine):
+        return
     row = _FLOAT_LIST.match(machine.data, machine.pos)
     if row is None:
         machine.container([])

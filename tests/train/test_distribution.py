@@ -1,6 +1,6 @@
 """Several devices are one device with the definition's arithmetic, to the last digits of float64.
 
-All figures come from one child process (`support/spread_child.py`) with five CPU devices.
+All figures come from one child process (`support/spread_child.py`) with four CPU devices.
 """
 
 from __future__ import annotations

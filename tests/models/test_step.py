@@ -71,6 +71,7 @@ def test_unused_branches_are_not_computed(make, batches):
     [
         ("SAEHD", {"archi": "liae-ud", "clipgrad": True, "lr_dropout": "y"}),
         ("SAEHD", {"archi": "df-ud", "adabelief": False, "gan_power": 0.1, "true_face_power": 0.1}),
+        ("SAEHD", {"archi": "df", "adabelief": False, "clipgrad": True, "lr_dropout": "cpu"}),
         ("AMP", {"clipgrad": True, "lr_dropout": "y", "gan_power": 0.1}),
     ],
 )

@@ -223,7 +223,9 @@ class RunOptions(Options):
     xla: str = option(
         "off",
         "Compile the step with XLA: auto, on or off.",
-        details="auto compiles where it is known to pay. On a CPU it seldom does.",
+        details="auto times a few forward and backward passes with and without it, keeps the faster"
+        " and says which. Where the step cannot be compiled, it goes on without. On a CPU it seldom"
+        " pays.",
         group="devices",
         choices=("auto", "on", "off"),
         ask="never",

@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.models.base import FaceModel, Losses, Phase
+from dfl_tf.models.compiling import gradient_graph
 from dfl_tf.models.placement import HOST, Placement
 from dfl_tf.train.cluster import Cluster, Devices, WorkerLost, cluster_of, devices_of, replicas_of
 

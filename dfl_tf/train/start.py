@@ -296,6 +296,8 @@ def start(prepared: Prepared, facesets: Facesets, log: Logger) -> Trainer:
         log.say(line)
     model, messages = build_model(prepared, distribution)
     model.say = log.say
+    if distribution is not None and prepared.run.xla == "auto":
+        log.say("--xla auto compiles nothing on several devices; --xla on would")
     for message in (*precision_notes(prepared.run), *messages):
         log.say(message)
     stored = {} if prepared.state is None else prepared.state.run

@@ -27,7 +27,7 @@ print("setuptools>=77", "wheel", sep="\n")
 for line in wanted:
     print(line.replace("tensorflow>", os.environ["FLAVOR"] + ">", 1) if line.startswith("tensorflow>") else line)
 PY
-  pip install --quiet -r "$venv/requirements.txt"
-  pip install --quiet --no-build-isolation --no-deps -e .
+  pip install -qq -r "$venv/requirements.txt"
+  pip install -qq --no-build-isolation --no-deps -e .
   printf '%s' "$want" > "$stamp"
 fi

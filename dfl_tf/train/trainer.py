@@ -88,7 +88,9 @@ class Trainer:
         self.timing = Timing()
         self._trace = LossTrace(model.loss_history)
         self.keeper = Keeper(model, place, run=run, log=log, trace=self._trace, devices=devices)
-        self._watchdog = Watchdog(model.loss_names, guard_collapse=run.guard_collapse)
+        self._watchdog = Watchdog(
+            model.loss_names, guard_collapse=run.guard_collapse, history=self._trace.array
+        )
         self._requests = RequestFiles(place.folder, place.storage, REQUESTS if chief else ())
         self._sample: history.Sample = ()
         self._batches: tuple[Batch, ...] | None = None

@@ -18,13 +18,17 @@ class Watchdog:
     NaN and infinite losses stop the run at once. A collapse is told by the running median: when
     the last `patience` iterations all lie above `factor` times the median of up to `window`
     iterations before them, the run is stopped; when a quarter of them do, saving is held back
-    (`suspicious`), so that the last save stays one from before the trouble. The median is of this
-    run only: changed options may change the loss between runs.
+    (`suspicious`), so that the last save stays one from before the trouble. A run is judged from
+    its first iteration on by the losses before it, if it begins where they ended; its first losses
+    come before any update, so where they are higher, faces or options were changed, and the median
+    is of this run only.
 
     Parameters
     ----------
     guard_collapse : bool
         False: only NaN and infinite values stop the run.
+    history : ndarray, shape (iterations, losses)
+        Of the runs before this one.
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class Watchdog:
         names: Sequence[str],
         *,
         guard_collapse: bool = True,
+        history: NDArray[np.float64] | None = None,
         factor: float = 4.0,
         patience: int = 20,
         window: int = 500,
@@ -44,6 +49,8 @@ class Watchdog:
         self._median = [math.nan] * len(self._names)
         self._above = [0] * len(self._names)
         self._seen = 0
+        before = np.empty((0, 0)) if history is None else history[-window:]
+        self._before = before[np.isfinite(before).all(axis=1)]
 
     @property
     def suspicious(self) -> bool:
@@ -68,9 +75,23 @@ class Watchdog:
                 f"iteration {iteration}: loss {', '.join(bad)} is not finite. {_ADVICE}"
             )
         if self._guard:
+            if self._seen == 0:
+                self._take_up(losses)
             for index, loss in enumerate(losses):
                 self._follow(iteration, index, loss)
         self._seen += 1
+
+    def _take_up(self, losses: Sequence[float]) -> None:
+        """Start from the losses before this run, if the first ones of it are like them."""
+        if len(self._before) < self._warm_up or self._before.shape[1] != len(losses):
+            return
+        medians = np.median(self._before, axis=0)
+        if (np.asarray(losses) > self._factor / 2 * medians).any():
+            return
+        for good, column in zip(self._good, self._before.T, strict=True):
+            good.extend(column.tolist())
+        self._median = medians.tolist()
+        self._seen = self._warm_up
 
     def _follow(self, iteration: int, index: int, loss: float) -> None:
         good = self._good[index]

@@ -53,6 +53,37 @@ def test_the_start_of_a_run_and_a_switched_off_guard_are_let_be():
     assert not off.suspicious
 
 
+def test_a_collapse_right_after_resuming_is_told_by_the_losses_before():
+    watchdog = Watchdog(("src", "dst"), history=np.tile([0.8, 0.7], (200, 1)))
+    watchdog.check(201, [0.9, 0.7])  # before the first update
+    for iteration in range(202, 207):
+        assert not watchdog.suspicious
+        watchdog.check(iteration, [4.8, 0.7])
+    assert watchdog.suspicious
+    for iteration in range(207, 221):
+        watchdog.check(iteration, [3.9, 0.7])
+    with pytest.raises(TrainingDiverged, match=r"the src loss .* \(0\.8000\)"):
+        watchdog.check(221, [3.9, 0.7])
+
+
+@pytest.mark.parametrize(
+    ("history", "first"),
+    [
+        (np.tile([0.8, 0.7], (200, 1)), [0.8, 3.0]),  # another dst
+        (np.tile([0.8, 0.7], (99, 1)), [0.8, 0.7]),  # hardly trained
+        (np.tile([0.8], (200, 1)), [0.8, 0.7]),
+        (np.tile([0.8, np.nan], (200, 1)), [0.8, 0.7]),
+        (np.zeros((0, 0)), [0.8, 0.7]),
+    ],
+)
+def test_a_run_that_does_not_go_on_where_the_last_ended_starts_anew(history, first):
+    watchdog = Watchdog(("src", "dst"), history=history)
+    watchdog.check(1, first)
+    for iteration in range(2, 100):
+        watchdog.check(iteration, [4.0, 4.0])
+    assert not watchdog.suspicious
+
+
 def test_weights_that_are_no_numbers_are_named():
     good = {"encoder": {"a:0": np.ones(3, np.float32)}, "opt": {"iters:0": np.int64(3)}}
     check_finite(good, 5)

@@ -3,10 +3,11 @@
     python tools/long_runs.py [WORKSPACE] [--base 500] [--iterations 500] [--output DIR]
 
 Without a workspace the faces of `dfl-tf demo` are taken. The base is trained first; each further
-run starts from a copy of it, the collapse from the GAN run. For each the means of the losses of every 100 iterations are printed,
-a plot is written, and the verdict: sane, when all losses are finite and the last mean is no more
-than `WORSE` times the first. The collapse has clipping off and a GAN power far too high: the guard must
-stop it (exit code 3), and the last save must open, be finite and be one from before it.
+run starts from a copy of it, the collapse from the GAN run. For each the means of the losses of
+every 100 iterations are printed, a plot is written, and the verdict: sane, when all losses are
+finite and the last mean is no more than `WORSE` times the first. The collapse has clipping off and
+a GAN power far too high: the guard must stop it (exit code 3), and the last save must open, be
+finite and be one from before it.
 
 Everything lies in the output folder, which is a scratch folder: a base that is there is used again.
 Exit code 1 if a run is not as it should be.

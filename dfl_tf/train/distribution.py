@@ -222,11 +222,8 @@ class Distribution:
         if self._model.run.xla != "on":
             return self._model.gradients(phase, inputs)
         if key not in self._compiled:
-            self._compiled[key] = tf.function(
-                functools.partial(self._model.gradients, phase),
-                autograph=False,
-                jit_compile=True,
-            )
+            gradients = functools.partial(self._model.gradients, phase)
+            self._compiled[key] = gradient_graph(gradients, compiled=True)
         return self._compiled[key](inputs)
 
     def _gradients(self, phase: Phase, piece: Any) -> Any:

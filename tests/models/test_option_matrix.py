@@ -25,7 +25,6 @@ from .support.pairwise import covered, covering
 
 DEMO = Path(dfl_tf.__file__).parent / "demo_data"
 RUN = {
-    "accumulate": (1, 2),
     "precision": ("float32", "bfloat16"),
     "model_format": ("legacy", "native"),
 }

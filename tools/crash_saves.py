@@ -130,7 +130,7 @@ def _intercept_open(wrap: Callable[..., Any]) -> None:
     def opened(*args: Any, **kwargs: Any) -> Any:
         file = real_open(*args, **kwargs)
         mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
-        return _Counted(file, wrap("write", file.write)) if mode == "wb" else file
+        return _Counted(file, wrap("write", file.write)) if mode in ("wb", "xb") else file
 
     builtins.open = opened
 
@@ -322,7 +322,7 @@ def try_read_only(base: Path, kind: str) -> Tally:
         real = builtins.open
 
         def opened(*args: Any, **kwargs: Any) -> Any:
-            return refuse() if "w" in str(args[1:2]) else real(*args, **kwargs)
+            return refuse() if set("wx") & set(str(args[1:2])) else real(*args, **kwargs)
 
         builtins.open = opened
         for name in CALLS[1:]:

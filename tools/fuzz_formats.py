@@ -332,7 +332,7 @@ def _read_scan(data: bytes, folder: Path) -> None:
     path = folder / "scanned.pak"
     path.write_bytes(data)
     result = scan.scan_file(path)
-    if result is not None and not result.accepted:
+    if not result.accepted:
         raise DflTfError("refused")
 
 

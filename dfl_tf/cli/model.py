@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dfl_tf.errors import ModelFileError, UsageError
 
+if TYPE_CHECKING:
+    from dfl_tf.formats.scan import FileAudit
+
 _CLASSES = ("SAEHD", "AMP", "Quick96", "XSeg")
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _BARS = " ▁▂▃▄▅▆▇█"
+_LONGEST = 400
 
 
 @click.group()
@@ -48,7 +53,25 @@ def _pick(directory: Path, name: str | None, model_class: str | None) -> tuple[s
 
 
 def _print(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+    click.echo(json.dumps(_jsonable(value), indent=2, allow_nan=False))
+
+
+def _jsonable(value: Any) -> Any:
+    """`value` as strict JSON knows it: NaN and infinity, which it does not know, become null."""
+    if isinstance(value, dict):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _shown(value: Any) -> str:
+    """A value from a stranger's file for the terminal: one line, no escape sequences, not long."""
+    text = str(value)
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
 
 
 # -- list, show ------------------------------------------------------------------------------------
@@ -67,7 +90,7 @@ def list_models(directory: Path, as_json: bool) -> None:
         return
     for model in found:
         when = datetime.fromtimestamp(model.modified).isoformat(" ", "seconds")
-        click.echo(f"{when}  {model.model_class:8} {model.format:7} {model.name}")
+        click.echo(f"{when}  {model.model_class:8} {model.format:7} {_shown(model.name)}")
     if not found:
         click.echo("no model is here", err=True)
 
@@ -142,14 +165,16 @@ def _show_lines(facts: dict[str, Any], history: list[list[float]]) -> list[str]:
     ]
     lines += [f"note       {note}" for note in facts["notes"]]
     lines += ["", "options"]
-    width = max((len(str(key)) for key in facts["options"]), default=0)
-    lines += [f"  {key!s:{width}}  {value}" for key, value in facts["options"].items()]
+    options = [(_shown(key), _shown(value)) for key, value in facts["options"].items()]
+    width = max((len(key) for key, _ in options), default=0)
+    lines += [f"  {key:{width}}  {value}" for key, value in options]
     wrong = [key for key, entry in facts["inferred"].items() if not entry["agree"]]
     if facts["inferred"]:
         shown = ", ".join(f"{key} {entry['tensors']}" for key, entry in facts["inferred"].items())
         lines += ["", f"the tensors say: {shown}"]
         lines += [
-            f"  DISAGREES with the options: {key} is {facts['inferred'][key]['options']} there"
+            f"  DISAGREES with the options: {key} is "
+            f"{_shown(facts['inferred'][key]['options'])} there"
             for key in wrong
         ]
     lines += ["", "parts" + " " * 22 + "tensors   parameters        MiB  dtype     sha256"]
@@ -251,7 +276,10 @@ def _diff_lines(found: dict[str, Any]) -> list[str]:
     lines = []
     if found["iteration"][0] != found["iteration"][1]:
         lines.append(f"iteration  {found['iteration'][0]} / {found['iteration'][1]}")
-    lines += [f"option     {key}: {a} / {b}" for key, (a, b) in found["options"].items()]
+    lines += [
+        f"option     {_shown(key)}: {_shown(a)} / {_shown(b)}"
+        for key, (a, b) in found["options"].items()
+    ]
     lines += [
         f"differs    {what}"
         for what, key in (("loss history", "loss_history_equal"), ("other entries", "extra_equal"))
@@ -264,7 +292,7 @@ def _diff_lines(found: dict[str, Any]) -> list[str]:
         largest = max((e.get("max", math.nan) for e in entries.values()), default=math.nan)
         lines.append(f"part       {part}: {len(entries)} tensors differ, by {largest:.3g} at most")
         named = [k for k, e in entries.items() if "max" not in e][:5]
-        lines += [f"             {key}: {entries[key]}" for key in named]
+        lines += [f"             {_shown(key)}: {entries[key]}" for key in named]
     return lines
 
 
@@ -279,27 +307,43 @@ def scan(context: click.Context, path: Path, as_json: bool) -> None:
     """
     from dfl_tf.formats.scan import scan as scan_files
 
-    results = list(scan_files(path))
+    everything = list(scan_files(path))
+    results = [result for result in everything if result.kind != "other"]
+    others = [result.path for result in everything if result.kind == "other"]
     refused = [result for result in results if not result.accepted]
     if as_json:
         _print(
             {
                 "accepted": not refused,
                 "files": [vars(r) | {"accepted": r.accepted} for r in results],
+                "not_looked_at": others,
             }
         )
     else:
-        for result in refused:
-            names = f"names {', '.join(result.refused)}" if result.refused else result.problem
-            click.echo(f"REFUSED  {result.path}  {names}")
-        kinds = {r.kind: sum(o.kind == r.kind for o in results) for r in results}
-        shown = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "nothing"
-        click.echo(f"{len(results)} files looked at ({shown}), {len(refused)} refused")
-        named = sorted({name for result in results for name in result.globals})
-        if named:
-            click.echo(f"names found: {', '.join(named)}")
+        for line in _scan_lines(results, others):
+            click.echo(line)
     if refused:
         context.exit(1)
+
+
+def _scan_lines(results: list[FileAudit], others: list[Path]) -> list[str]:
+    refused = [result for result in results if not result.accepted]
+    lines = []
+    for result in refused:
+        problem = result.problem.removeprefix(f"{result.path}: ")
+        names = f"names {', '.join(result.refused)}" if result.refused else problem
+        lines.append(f"REFUSED  {_shown(result.path)}  {_shown(names)}")
+    kinds = Counter(result.kind for result in results)
+    shown = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "nothing"
+    lines.append(f"{len(results)} files looked at ({shown}), {len(refused)} refused")
+    if others:
+        endings = Counter(path.suffix.lower() or "no ending" for path in others)
+        named = ", ".join(f"{count} {_shown(ending)}" for ending, count in endings.most_common(8))
+        lines.append(f"{len(others)} files of other kinds were not looked at ({named})")
+    found = sorted({name for result in results for name in result.globals})
+    if found:
+        lines.append(f"names found: {', '.join(found)}")
+    return lines
 
 
 # -- convert ---------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dfl_tf.errors import WorkspaceError
+from dfl_tf.formats.plain_file import open_plain
 
 Writer = Callable[[Callable[[Any], object]], object]
 """Writes a file's content by calling the function it is given with pieces of it."""
@@ -42,7 +43,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def write_durably(path: Path, content: Writer) -> tuple[int, str]:
-    """Stream content into `path` and fsync it.
+    """Stream content into `path`, a new file, and fsync it.
 
     Returns
     -------
@@ -51,7 +52,10 @@ def write_durably(path: Path, content: Writer) -> tuple[int, str]:
     """
     digest = hashlib.sha256()
     size = 0
-    with open(path, "wb") as file:
+    # What lies there is a leftover, or a link of a stranger to a file that is not to be touched.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    with open(path, "xb") as file:
 
         def write(part: Any) -> None:
             nonlocal size
@@ -82,7 +86,7 @@ def sync_folder(folder: Path) -> None:
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file in hex."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.formats import atomic
+from dfl_tf.formats.plain_file import read_plain
 from dfl_tf.formats.safe_pickle import dumps_legacy, loads
 
 SOI, EOI, SOS, APP0, APP15 = 0xD8, 0xD9, 0xDA, 0xE0, 0xEF
@@ -25,6 +26,9 @@ _STANDALONE = frozenset((0x01, *range(0xD0, 0xDA)))
 
 MAX_PAYLOAD = 65533
 """Largest APP15 payload: a length field of 16 bits that counts itself."""
+
+MAX_IMAGE_BYTES = 256 << 20
+"""An aligned face is far smaller; a larger file is refused before it is read."""
 
 MAX_MASK_BYTES = 50_000
 """An encoded XSeg mask larger than this is encoded again as JPEG (data.md 1.3)."""
@@ -196,7 +200,7 @@ def _read(source: bytes | Path, what: str) -> tuple[bytes, str]:
     if isinstance(source, bytes):
         return source, what
     try:
-        return source.read_bytes(), str(source)
+        return read_plain(source, limit=MAX_IMAGE_BYTES), str(source)
     except OSError as error:
         raise FacesetError(f"{source}: cannot be read ({error.strerror}).") from None
 

@@ -5,6 +5,7 @@ References: data.md 2.1 to 2.4.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from dfl_tf.formats.dfljpg import (
     polygons_from_stored,
     polygons_to_stored,
 )
+from dfl_tf.formats.plain_file import open_plain
 from dfl_tf.formats.safe_pickle import EnumValue, dumps_legacy, loads
 
 PAK_NAME = "faceset.pak"
@@ -98,7 +100,7 @@ class PakFaceset:
         """
         entry = self.entries[index]
         try:
-            with self.path.open("rb") as file:
+            with open_plain(self.path) as file:
                 file.seek(entry.offset)
                 data = file.read(entry.size)
         except OSError as error:
@@ -118,8 +120,8 @@ def read_pak(path: Path) -> PakFaceset:
         or unusable metadata names the face.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_plain(path) as file:
+            size = os.fstat(file.fileno()).st_size
             config_size = _config_size(file.read(16), path)
             if config_size > size - 16:
                 raise FacesetError(

@@ -14,9 +14,11 @@ from typing import Any
 
 from dfl_tf.errors import ModelFileError
 from dfl_tf.formats.faceset_pak import is_safe_name
+from dfl_tf.formats.plain_file import read_plain
 
 VERSION = 1
-_LARGEST = 256 << 20
+_LARGEST = 16 << 20
+"""JSON of many small lists takes some 20 times its size in memory; genuine ones are a few KiB."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,7 @@ def read_manifest(path: Path) -> Manifest | None:
         It is damaged or of a newer version.
     """
     try:
-        if path.stat().st_size > _LARGEST:
-            raise ModelFileError(f"{path}: too large for a manifest.")
-        data = path.read_bytes()
+        data = read_plain(path, limit=_LARGEST)
     except FileNotFoundError:
         return None
     except OSError as error:

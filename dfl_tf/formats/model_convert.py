@@ -27,6 +27,12 @@ from dfl_tf.formats.model_files import (
 from dfl_tf.formats.model_report import diff_states, state_checksums
 from dfl_tf.formats.model_state import ModelState, read_model, write_model
 
+_BELONGS = (
+    *("_history", "_autobackups", "_summary.txt"),
+    *("_model.dfm", "_merger_session.dat", "_conversion.json"),
+)
+"""What lies beside a model's own files and carries its name."""
+
 Proof = Callable[[ModelState, ModelState], dict[str, Any]]
 """A further proof on source and result, e.g. of their outputs; its "passed" decides."""
 
@@ -125,7 +131,7 @@ def rename_model(directory: Path, old: str, new: str, model_class: str) -> list[
             done = _rename_native(directory, old, new, model_class)
         else:
             done = _rename_legacy(directory, old, new, model_class)
-        for ending in ("_history", "_autobackups", "_model.dfm", "_summary.txt"):
+        for ending in _BELONGS:
             if (directory / (before + ending)).exists():
                 os.rename(directory / (before + ending), directory / (after + ending))
                 done.append(after + ending)

@@ -103,8 +103,9 @@ def part_of(file_name: str, name: str, model_class: str) -> str | None:
     part = file_name.removesuffix(".npy")
     if model_class != "XSeg":
         part = part.removeprefix(prefix + "_")
-        if f"{model_class}_" in part:  # a model whose own name contains ours
-            return None
+    rest = file_name.removeprefix(prefix + "_")
+    if any(f"{each}_" in rest for each in MODEL_CLASSES):  # of a model whose name begins with ours
+        return None
     return part if _PART.fullmatch(part) else None
 
 
@@ -164,7 +165,7 @@ def _recognize(entry: Path, model_class: str) -> tuple[str, ModelFormat, float] 
         name = "XSeg" if stem == "XSeg" else ""
     else:
         name = stem.removesuffix(f"_{model_class}") if stem.endswith(f"_{model_class}") else ""
-    if not name or name.startswith("."):
+    if not name or name.startswith(".") or not name.isprintable():
         return None
     marker = entry / "manifest.json" if kind == "native" else entry
     with contextlib.suppress(OSError):
@@ -228,8 +229,14 @@ class ModelLock:
     def __enter__(self) -> ModelLock:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            # not through a link: its target would be overwritten with our pid
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+            handle = os.open(self.path, flags, 0o644)
         except OSError as error:
+            if self.path.is_symlink():
+                raise WorkspaceError(
+                    f"{self.path}: is a link, where this program makes a lock file. Remove it."
+                ) from None
             raise WorkspaceError(
                 f"{self.path.parent}: the model folder cannot be written ({error.strerror}). "
                 "Choose a writable folder."

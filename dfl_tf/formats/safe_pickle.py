@@ -9,7 +9,6 @@ References: models.md 5.8, data.md 1.6, workspace.md 4.2.
 from __future__ import annotations
 
 import contextlib
-import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from dfl_tf.errors import DflTfError, LegacyFormatError, UnsafePickleError
 from dfl_tf.formats.pickle_machine import Machine, Record
 from dfl_tf.formats.pickle_tokens import ALLOWED, EnumValue
 from dfl_tf.formats.pickle_writer import dump_legacy, dumps_legacy
+from dfl_tf.formats.plain_file import map_plain
 
 __all__ = [
     "EnumValue",
@@ -97,12 +97,11 @@ def load_file(path: Path, *, more: Tokens | None = None) -> Any:
         Also when the file is missing, unreadable or empty.
     """
     try:
-        with path.open("rb") as file:
-            if path.stat().st_size == 0:
-                raise LegacyFormatError(f"{path}: is empty. Restore it from a backup.")
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        data = map_plain(path)
     except OSError as error:
         raise LegacyFormatError(f"{path}: cannot be read ({error.strerror}).") from None
+    if not data:
+        raise LegacyFormatError(f"{path}: is empty. Restore it from a backup.")
     return loads(data, what=str(path), more=more)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from dfl_tf.errors import ModelFileError
+from dfl_tf.formats.plain_file import map_plain
 
 _NAMES = {
     "bool": "BOOL",
@@ -36,7 +37,8 @@ _NAMES = {
     "float64": "F64",
 }
 _DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in _NAMES.items()}
-_MAX_HEADER = 100_000_000
+_MAX_HEADER = 16 << 20
+"""As JSON it takes some 20 times its size in memory; a header needs about 150 bytes a tensor."""
 
 
 def dump(tensors: Mapping[str, Any], write: Callable[[Any], object]) -> None:
@@ -94,12 +96,11 @@ def check(path: Path) -> None:
 
 def _read(path: Path, parse: Callable[[mmap.mmap], Any]) -> Any:
     try:
-        with path.open("rb") as file:
-            if path.stat().st_size < 8:
-                raise ModelFileError(f"{path}: truncated, it holds no header.")
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        data = map_plain(path)
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror}).") from None
+    if isinstance(data, bytes) or len(data) < 8:
+        raise ModelFileError(f"{path}: truncated, it holds no header.")
     with data:
         try:
             return parse(data)

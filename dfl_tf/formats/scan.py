@@ -5,7 +5,6 @@ References: data.md 1.6, models.md 5.8.
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,9 +13,10 @@ from typing import Any
 
 from dfl_tf.errors import DflTfError
 from dfl_tf.formats import safetensors_file
-from dfl_tf.formats.dfljpg import APP15, split_segments
+from dfl_tf.formats.dfljpg import APP15, MAX_IMAGE_BYTES, split_segments
 from dfl_tf.formats.manifest import read_manifest
 from dfl_tf.formats.merge_session import SESSION_TOKENS
+from dfl_tf.formats.plain_file import map_plain, read_plain
 from dfl_tf.formats.safe_pickle import PickleAudit, audit
 
 _PICKLES = (".npy", ".dat", ".pkl", ".pickle")
@@ -31,7 +31,8 @@ class FileAudit:
     ----------
     path : Path
     kind : str
-        "pickle", "pak", "face", "safetensors", "manifest".
+        "pickle", "pak", "face", "safetensors", "manifest"; "special" for what is no plain file
+        (a pipe, a device, a link to nothing); "other" for what this program never reads as data.
     globals : list of str
         What its pickles name.
     refused : list of str
@@ -61,33 +62,34 @@ class FileAudit:
 
 
 def scan(path: Path) -> Iterator[FileAudit]:
-    """Audit a file, or all files of a folder and its sub-folders; unknown kinds are passed over.
+    """Audit a file, or all files of a folder and its sub-folders.
 
-    Nothing is loaded, called or allocated by what the files say.
+    Nothing is loaded, called or allocated by what the files say. Files of kinds that this program
+    does not read come as "other": nothing is said about them.
     """
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    files = sorted(p for p in path.rglob("*") if not p.is_dir()) if path.is_dir() else [path]
     for file in files:
-        result = scan_file(file)
-        if result is not None:
-            yield result
+        yield scan_file(file)
 
 
-def scan_file(path: Path) -> FileAudit | None:
-    """Audit one file; None if it is of no kind that could hold anything."""
+def scan_file(path: Path) -> FileAudit:
+    """Audit one file."""
+    if not path.is_file():
+        return FileAudit(path, "special", problem=f"{path}: is no plain file")
     suffix = path.suffix.lower()
     name = path.name.removesuffix(".tmp").removesuffix(".new").lower()
     if name.endswith(_PICKLES):
         more = SESSION_TOKENS if "merger_session" in name else None
-        return _guarded(path, "pickle", lambda r: r.add(audit(_mapped(path), more=more)))
+        return _guarded(path, "pickle", lambda r: r.add(audit(map_plain(path), more=more)))
     if suffix == ".pak":
         return _guarded(path, "pak", _scan_pak)
     if suffix in _IMAGES:
-        return _guarded(path, "face", lambda r: _scan_jpeg(r, path.read_bytes(), ""))
+        return _guarded(path, "face", lambda r: _scan_face(r, path))
     if suffix == ".safetensors":
         return _guarded(path, "safetensors", lambda r: safetensors_file.check(path))
     if name.endswith(("manifest.json", "commit.json")):
         return _guarded(path, "manifest", lambda r: read_manifest(path))
-    return None
+    return FileAudit(path, "other")
 
 
 def _guarded(path: Path, kind: str, look: Any) -> FileAudit:
@@ -101,11 +103,8 @@ def _guarded(path: Path, kind: str, look: Any) -> FileAudit:
     return result
 
 
-def _mapped(path: Path) -> Any:
-    with path.open("rb") as file:
-        if path.stat().st_size == 0:
-            return b""
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+def _scan_face(result: FileAudit, path: Path) -> None:
+    _scan_jpeg(result, read_plain(path, limit=MAX_IMAGE_BYTES), "")
 
 
 def _scan_jpeg(result: FileAudit, data: bytes, where: str) -> None:
@@ -117,7 +116,7 @@ def _scan_jpeg(result: FileAudit, data: bytes, where: str) -> None:
 
 
 def _scan_pak(result: FileAudit) -> None:
-    data = _mapped(result.path)
+    data = map_plain(result.path)
     if len(data) < 16:
         result.problem = "truncated, not even a header is there"
         return

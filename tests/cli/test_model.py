@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,24 @@ def test_show_as_json_compares_options_with_tensors(folder: Path) -> None:
     assert "DISAGREES with the options: e_dims" in run("show", folder).stdout
 
 
+def test_values_of_strangers_do_not_reach_the_terminal_raw(tmp_path: Path) -> None:
+    options = {"evil\x1b[2J": "\x1b]0;title\x07", "long": "B" * 100_000, "two": "a\nb"}
+    write_model(tmp_path, "x", replace(make_state(), options=options))
+    shown = run("show", tmp_path).stdout
+    assert "\x1b" not in shown
+    assert r"'\x1b]0;title\x07'" in shown
+    assert r"'a\nb'" in shown
+    assert "(100000 characters)" in shown
+    assert max(map(len, shown.splitlines())) < 500
+
+
+def test_json_is_strict_where_a_loss_is_no_number(tmp_path: Path) -> None:
+    state = make_state()
+    write_model(tmp_path, "x", replace(state, loss_history=[[math.nan, math.inf]]))
+    text = run("show", tmp_path, "--json").stdout
+    assert json.loads(text, parse_constant=pytest.fail)["loss"]["last"] == [None, None]
+
+
 def test_show_draws_a_plot(folder: Path, tmp_path: Path) -> None:
     run("show", folder, "--plot", tmp_path / "loss.png")
     assert cv2.imread(str(tmp_path / "loss.png")).shape[2] == 3
@@ -93,7 +112,10 @@ def test_diff_exits_1_and_says_what_differs(folder: Path, tmp_path: Path) -> Non
 
 
 def test_scan_exits_1_and_names_what_is_refused(folder: Path) -> None:
-    assert "5 files looked at" in run("scan", folder).stdout
+    shown = run("scan", folder).stdout
+    assert "5 files looked at" in shown
+    assert "1 files of other kinds were not looked at (1 .txt)" in shown
+    assert run_json("scan", folder)["not_looked_at"] == [str(folder / "my model_SAEHD_summary.txt")]
     (folder / "evil_SAEHD_encoder.npy").write_bytes(b"cos\nsystem\n.")
     shown = run("scan", folder, code=1).stdout
     assert "REFUSED" in shown

@@ -117,7 +117,6 @@ def test_every_stated_file_exists() -> None:
 @pytest.mark.parametrize("name", sorted(n for n, (kind, _) in SAYS.items() if kind is Unsafe))
 def test_scan_refuses_what_would_run_code(name: str) -> None:
     result = scan_file(FILES / name)
-    assert result is not None
     assert not result.accepted or "dtype" in SAYS[name][1] or "objects" in SAYS[name][1]
 
 

@@ -1,0 +1,63 @@
+"""Opening files of strangers: plain files only, never a pipe, a device or an endless link.
+
+A model folder from elsewhere may hold a named pipe (reading waits forever) or a link to
+`/dev/zero` (reading never ends). Both are refused here before the first byte.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+
+def open_plain(path: Path) -> BufferedReader:
+    """Open a file for reading if it is a plain file (or a link to one).
+
+    Raises
+    ------
+    OSError
+        As `open` does, or because it is no plain file.
+    """
+    # a pipe without a writer would block in open(); O_NONBLOCK changes nothing for plain files
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_plain(path: Path, *, limit: int | None = None) -> bytes:
+    """All bytes of a plain file.
+
+    Raises
+    ------
+    OSError
+        See `open_plain`; or it holds more than `limit` bytes.
+    """
+    with open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if limit is not None and size > limit:
+            raise OSError(errno.EFBIG, f"it has {size} bytes, at most {limit} are read", str(path))
+        return file.read()
+
+
+def map_plain(path: Path) -> mmap.mmap | bytes:
+    """A plain file as memory without reading it; `b""` for an empty one.
+
+    Raises
+    ------
+    OSError
+        See `open_plain`.
+    """
+    with open_plain(path) as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return b""
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -1,0 +1,157 @@
+"""Evil model folders: pipes, devices, links and names that would harm beyond the folder."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dfl_tf.errors import DflTfError, LegacyFormatError, ModelFileError, WorkspaceError
+from dfl_tf.formats import (
+    ModelLock,
+    find_models,
+    model_convert,
+    model_files,
+    read_metadata,
+    read_model,
+    read_pak,
+    safetensors_file,
+    write_model,
+)
+from dfl_tf.formats.dfljpg import MAX_IMAGE_BYTES
+from dfl_tf.formats.manifest import read_manifest
+from dfl_tf.formats.model_legacy import read_part
+from dfl_tf.formats.scan import scan, scan_file
+from tests.formats.samples import make_state
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "x.npy": read_part,
+    "x.pak": read_pak,
+    "x.jpg": read_metadata,
+    "x.safetensors": safetensors_file.load,
+    "x.manifest.json": read_manifest,
+}
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [_pipe, _endless])
+@pytest.mark.parametrize("name", sorted(READERS))
+def test_pipe_and_endless_device_are_refused_at_once(
+    name: str, make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    make(tmp_path / name)
+    with pytest.raises(DflTfError, match="no plain file"):
+        READERS[name](tmp_path / name)
+    result = scan_file(tmp_path / name)
+    assert result.kind == "special"
+    assert not result.accepted
+
+
+def test_model_with_a_pipe_for_a_part_is_an_error(tmp_path: Path) -> None:
+    write_model(tmp_path, "x", make_state())
+    (tmp_path / "x_SAEHD.manifest.json").unlink()
+    (tmp_path / "x_SAEHD_encoder.npy").unlink()
+    os.mkfifo(tmp_path / "x_SAEHD_encoder.npy")
+    with pytest.raises(LegacyFormatError, match="no plain file"):
+        read_model(tmp_path, "x", "SAEHD")
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_save_writes_through_no_link(exists: bool, tmp_path: Path) -> None:
+    write_model(tmp_path / "model", "x", make_state(), summary="old")
+    victim = tmp_path / "victim"
+    if exists:
+        victim.write_text("precious")
+    for name in ("x_SAEHD_encoder.npy.new", "x_SAEHD_summary.txt.new", "x_SAEHD.commit.json.new"):
+        (tmp_path / "model" / name).symlink_to(victim)
+    write_model(tmp_path / "model", "x", make_state(9), summary="option_of_a_stranger")
+    assert victim.exists() == exists
+    assert not exists or victim.read_text() == "precious"
+    assert read_model(tmp_path / "model", "x", "SAEHD").iteration == 9
+    assert (tmp_path / "model" / "x_SAEHD_summary.txt").read_text() == "option_of_a_stranger"
+
+
+def test_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "x_SAEHD.lock").symlink_to(victim)
+    with pytest.raises(WorkspaceError, match=r"is a link.*Remove it"):
+        ModelLock(tmp_path, "x", "SAEHD").__enter__()
+    assert victim.read_text() == "precious"
+
+
+def test_names_that_would_write_to_the_terminal_are_no_models(tmp_path: Path) -> None:
+    write_model(tmp_path, "good", make_state())
+    for name in ("a\nb", "\x1b[31mred", "b\udcff"):
+        path = os.fsencode(tmp_path) + b"/" + os.fsencode(f"{name}_SAEHD_data.dat")
+        Path(os.fsdecode(path)).write_bytes(b"")
+    assert [model.name for model in find_models(tmp_path)] == ["good"]
+
+
+def test_files_of_a_model_whose_name_begins_with_another_are_not_mixed(tmp_path: Path) -> None:
+    """`my_AMP` of class SAEHD is `my_AMP_SAEHD_…`, beside `my` of class AMP, `my_AMP_…`."""
+    models = [("my", "AMP"), ("my_AMP", "SAEHD"), ("XSeg", "XSeg"), ("XSeg_b", "Quick96")]
+    for name, model_class in models:
+        write_model(tmp_path, name, make_state(model_class=model_class))
+    for name, model_class in models:
+        found = read_model(tmp_path, name, model_class)
+        assert list(found.tensors) == list(make_state(model_class=model_class).tensors)
+    assert not [p for p in model_files(tmp_path, "my", "AMP") if "SAEHD" in p.name]
+    model_convert.rename_model(tmp_path, "my", "other", "AMP")
+    assert read_model(tmp_path, "my_AMP", "SAEHD").notes == ()
+
+
+# -- files that are two things at once, or far larger than what they stand for --------------------
+def test_zip_archives_are_refused_and_data_after_a_pickle_is_never_read(tmp_path: Path) -> None:
+    path = tmp_path / "x_SAEHD_encoder.npy"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data.pkl", b"cos\nsystem\n.")
+    with pytest.raises(LegacyFormatError, match="not a readable pickle"):
+        read_part(path)
+    assert not scan_file(path).accepted
+    # a pickle in front of an archive: both are valid, and only the pickle is read
+    archive_bytes = path.read_bytes()
+    path.write_bytes(b"\x80\x04}." + archive_bytes)
+    assert zipfile.is_zipfile(path)
+    assert read_part(path) == {}
+    assert scan_file(path).globals == []
+
+
+def test_json_of_millions_of_lists_is_refused_by_its_size(tmp_path: Path) -> None:
+    text = b'{"a":[' + b"[]," * (6 << 20) + b"[]]}"
+    manifest = tmp_path / "x.manifest.json"
+    manifest.write_bytes(text)
+    with pytest.raises(ModelFileError, match="at most"):
+        read_manifest(manifest)
+    tensors = tmp_path / "x.safetensors"
+    tensors.write_bytes(struct.pack("<Q", len(text)) + text)
+    with pytest.raises(ModelFileError, match="declares a header"):
+        safetensors_file.load(tensors)
+
+
+def test_picture_of_gigabytes_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.jpg"
+    with path.open("wb") as file:
+        file.write(b"\xff\xd8")
+        file.truncate(MAX_IMAGE_BYTES + 1)
+    with pytest.raises(DflTfError, match="at most"):
+        read_metadata(path)
+    assert not scan_file(path).accepted
+
+
+def test_scan_tells_what_it_did_not_look_at_and_links_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "read me.txt").write_text("x")
+    (tmp_path / "gone.npy").symlink_to(tmp_path / "nowhere")
+    kinds = {result.path.name: result.kind for result in scan(tmp_path)}
+    assert kinds == {"read me.txt": "other", "gone.npy": "special"}

@@ -64,10 +64,11 @@ def load_model(
     name, model_class = found[0].name, found[0].model_class
     state = read_model(folder, name, model_class)
 
-    from dfl_tf.models.restore import restore
     from dfl_tf.train.devices import configure_devices
 
     run = run or RunOptions()
     configure_devices(run)
+    from dfl_tf.models.restore import restore  # imports TensorFlow, which reads the settings once
+
     model, _ = restore(state, name=name, run=run, training=training)
     return model

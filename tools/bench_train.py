@@ -2,6 +2,7 @@
 """Speed of a training step in several variants that take turns in one process.
 
     python tools/bench_train.py [--archi df-ud,liae-ud] [--rounds 5] [--only plain] [--json FILE]
+    python tools/bench_train.py --onednn        # TensorFlow with its oneDNN kernels and without
 
 Variants: `same order` computes as the legacy program does (src and dst apart, four output
 convolutions, two-dimensional windows, an update out of TensorFlow operations); `best` is what
@@ -12,6 +13,9 @@ For each: median processor time and wall time of a step, the ratio of processor 
 `same order` and to `best` (above 1 = faster), the share of the peak of matrix products measured in
 the same run (best of several tries, per second of processor time), and parity: cosine and largest
 relative error of the first moments after one step from equal weights, against `best`.
+
+TensorFlow decides on its oneDNN kernels once a process: `--onednn` starts processes of `best` in
+turn, with and without. dfl_tf switches them on (`TF_ENABLE_ONEDNN_OPTS`).
 """
 
 from __future__ import annotations
@@ -223,6 +227,31 @@ def lines(result: dict[str, Any]) -> list[str]:
     return text
 
 
+def with_and_without_onednn(argv: list[str]) -> int:
+    """Run this tool with variant `best` in processes that differ in oneDNN only, in turn."""
+    import subprocess
+    import tempfile
+
+    found: dict[str, dict[str, list[float]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        for setting in ("1", "0", "0", "1"):
+            command = [sys.executable, __file__, *argv, "--variants", "best", "--json", str(report)]
+            environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": setting}
+            subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+            for result in json.loads(report.read_text(encoding="utf-8")):
+                title = f"{result['archi']} {result['switches'] or 'plain'}"
+                times = found.setdefault(title, {"0": [], "1": []})
+                times[setting] += result["rows"][0]["cpu"]
+    for title, times in found.items():
+        without, with_it = (statistics.median(times[setting]) for setting in ("0", "1"))
+        print(
+            f"{title}: {with_it:.3f} CPU s a step with oneDNN, {without:.3f} without: "
+            f"{without / with_it:.2f}x"
+        )
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--archi", default="df-ud,liae-ud")
@@ -233,7 +262,10 @@ def main() -> int:
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--only", choices=("plain", "dropout+clip"), help="one of the two settings")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--onednn", action="store_true", help="with and without oneDNN, in turn")
     args = parser.parse_args()
+    if args.onednn:
+        return with_and_without_onednn([word for word in sys.argv[1:] if word != "--onednn"])
     args.dims = [int(n) for n in args.dims.split(",")]
     args.variants = args.variants.split(",")
     if "best" not in args.variants:

@@ -164,7 +164,7 @@ def _native() -> str:
 
 def _bfloat16() -> str:
     """Whether the CPU multiplies bfloat16 itself; without it the precision is only emulated."""
-    from dfl_tf.train.precision import cpu_bfloat16
+    from dfl_tf.models.cpu import cpu_bfloat16
 
     native = cpu_bfloat16(_cpu_info("flags"))
     return f"native ({', '.join(native)})" if native else "emulated on this CPU (slow)"

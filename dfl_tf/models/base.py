@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -21,6 +22,7 @@ from dfl_tf.models.loss_scale import LossScale
 from dfl_tf.models.placement import Placement
 from dfl_tf.nn.initializers import initialize
 from dfl_tf.nn.optimizers import AdaBelief, LegacyOptimizer, RMSprop, own_copy
+from dfl_tf.nn.tensors import products_in_float32
 from dfl_tf.options import RunOptions, effective
 
 if TYPE_CHECKING:
@@ -335,7 +337,7 @@ class FaceModel(abc.ABC):
         eagerly. Nothing is changed.
         """
         values = [v.value for v in phase.variables]
-        with tf.device(self.placement.compute):
+        with self._computing():
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(values)
                 objective, losses = phase.objective(inputs)
@@ -413,8 +415,15 @@ class FaceModel(abc.ABC):
         return self._compiled[kind](*args)
 
     def _on_device(self, function: Callable[..., Any], *tensors: tf.Tensor) -> Any:
-        with tf.device(self.placement.compute):
+        with self._computing():
             return function(*tensors)
+
+    @contextlib.contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Context for the networks: on their device, in products that it is good at."""
+        emulated = self.placement.emulates(self.run.precision)
+        with tf.device(self.placement.compute), products_in_float32(emulated):
+            yield
 
     def parameter_counts(self) -> dict[str, int]:
         """Return the number of weights of each network."""

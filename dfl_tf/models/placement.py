@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from dfl_tf.models.cpu import cpu_bfloat16
+
 if TYPE_CHECKING:
     from dfl_tf.options import RunOptions
 
@@ -32,6 +34,11 @@ class Placement:
     def offloaded(self) -> bool:
         """Whether weights and slots live elsewhere than where the networks run."""
         return self.compute != self.variables
+
+    def emulates(self, precision: str) -> bool:
+        """Whether the networks run on a CPU that does not multiply such numbers itself."""
+        low = precision == "float16" or (precision == "bfloat16" and not cpu_bfloat16())
+        return low and "CPU" in self.compute
 
     @classmethod
     def choose(cls, run: RunOptions, *, models_opt_on_gpu: bool) -> Placement:

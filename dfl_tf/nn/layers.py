@@ -8,6 +8,7 @@ The children of a list must be given the name ``<attribute>_<i>``.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar
 
 import keras
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dfl_tf.nn.tensors import filter_by_matrices, wants_matrices
+from dfl_tf.nn.tensors import filter_by_matrices, product, wants_matrices
 
 
 class Block(keras.layers.Layer):
@@ -86,10 +87,10 @@ class Conv2D(keras.layers.Layer):
                 padding = "SAME"  # the same numbers, and the kernel needs no padded copy
             else:
                 x = self._pad(x)
-        x = tf.nn.conv2d(
-            x, self.weight, self.strides, padding, dilations=(self.dilation, self.dilation)
+        convolve = functools.partial(
+            tf.nn.conv2d, strides=self.strides, padding=padding, dilations=self.dilation
         )
-        return tf.nn.bias_add(x, self.bias)
+        return tf.nn.bias_add(product(convolve, x, tf.convert_to_tensor(self.weight)), self.bias)
 
     def _pad(self, x: tf.Tensor) -> tf.Tensor:
         """Pad symmetrically, but without the last rows and columns that no window reads."""
@@ -131,8 +132,10 @@ class Conv2DTranspose(keras.layers.Layer):
             x.shape[2] * self.strides,
             self.kernel_shape[2],
         )
-        x = tf.nn.conv2d_transpose(x, self.weight, shape, self.strides, "SAME")
-        return tf.nn.bias_add(x, self.bias)
+        convolve = functools.partial(
+            tf.nn.conv2d_transpose, output_shape=shape, strides=self.strides, padding="SAME"
+        )
+        return tf.nn.bias_add(product(convolve, x, tf.convert_to_tensor(self.weight)), self.bias)
 
 
 class Dense(keras.layers.Layer):
@@ -155,7 +158,7 @@ class Dense(keras.layers.Layer):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Map (n, in) to (n, out)."""
-        return tf.nn.bias_add(tf.matmul(x, self.weight), self.bias)
+        return tf.nn.bias_add(product(tf.matmul, x, tf.convert_to_tensor(self.weight)), self.bias)
 
 
 class FRNorm2D(keras.layers.Layer):
@@ -244,7 +247,8 @@ class BlurPool(keras.layers.Layer):
             return filter_by_matrices(x, *(self._band(side, pad[0]) for side in x.shape[1:3]))
         x = tf.pad(x, ((0, 0), pad, pad, (0, 0)))
         kernel = np.repeat(self.kernel[:, :, None, None], x.shape[-1], axis=2)
-        return tf.nn.depthwise_conv2d(x, tf.constant(kernel, x.dtype), (1, 2, 2, 1), "VALID")
+        convolve = functools.partial(tf.nn.depthwise_conv2d, strides=(1, 2, 2, 1), padding="VALID")
+        return product(convolve, x, tf.constant(kernel, x.dtype))
 
     def _band(self, side: int, before: int) -> npt.NDArray[np.float64]:
         """Return the (side, halved) matrix that does the same to one axis."""

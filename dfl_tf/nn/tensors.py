@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
 _AS_MATRICES = contextvars.ContextVar("filters_as_matrices", default=False)
+_PRODUCTS_IN_FLOAT32 = contextvars.ContextVar("products_in_float32", default=False)
 
 
 @contextlib.contextmanager
@@ -25,6 +26,30 @@ def filters_as_matrices(wanted: bool = True) -> Iterator[None]:
 def wants_matrices() -> bool:
     """Whether the code at hand is traced within `filters_as_matrices`."""
     return _AS_MATRICES.get()
+
+
+@contextlib.contextmanager
+def products_in_float32(wanted: bool = True) -> Iterator[None]:
+    """Context in which `product` multiplies half-precision numbers in float32."""
+    token = _PRODUCTS_IN_FLOAT32.set(wanted)
+    try:
+        yield
+    finally:
+        _PRODUCTS_IN_FLOAT32.reset(token)
+
+
+def product(
+    function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], a: tf.Tensor, b: tf.Tensor
+) -> tf.Tensor:
+    """Call a convolution or matrix product ``function(a, b)``.
+
+    Within `products_in_float32` half-precision factors are widened and the sum is rounded once at
+    the end. That is what hardware for such numbers does: their products are exact in float32, in
+    which it adds them up. A CPU without it has slow kernels that do the same.
+    """
+    if a.dtype.size >= 4 or not _PRODUCTS_IN_FLOAT32.get():
+        return function(a, b)
+    return tf.cast(function(tf.cast(a, tf.float32), tf.cast(b, tf.float32)), a.dtype)
 
 
 def filter_by_matrices(x: tf.Tensor, rows: Any, columns: Any) -> tf.Tensor:

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from dfl_tf.models.cpu import cpu_bfloat16
 from dfl_tf.options import RunOptions
 
-_CPU_FLAGS = ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16")
 _CAPABILITY = {"bfloat16": (8, 0), "float16": (7, 0)}
 """The first compute capability of a GPU that has tensor cores for these numbers."""
-
-
-def cpu_bfloat16(flags: str | None = None) -> list[str]:
-    """The instruction sets of this CPU (or of the given flags) that multiply bfloat16.
-
-    Empty where there are none, or where the system does not tell.
-    """
-    text = _cpu_flags() if flags is None else flags
-    return [flag for flag in _CPU_FLAGS if flag in text.split()]
-
-
-def _cpu_flags() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith(("flags", "Features")):
-                return line.partition(":")[2]
-    return ""
 
 
 def precision_notes(run: RunOptions) -> list[str]:
@@ -48,14 +29,15 @@ def precision_notes(run: RunOptions) -> list[str]:
 def _cpu_notes(precision: str, native: Sequence[str]) -> list[str]:
     if precision == "float16":
         return [
-            "precision float16 is for GPUs: a CPU computes it slower than float32. "
-            "Take bfloat16 or float32 here."
+            "precision float16 is for GPUs: a CPU multiplies in float32 and only rounds to it, "
+            "which is slower than float32. Take float32, or bfloat16 where it is native."
         ]
     if native:
         return []
     return [
         "precision bfloat16: this CPU does not say that it multiplies bfloat16 itself (avx512_bf16 "
-        "or amx_bf16), so it is emulated and slower than float32. Take float32 here."
+        "or amx_bf16), so it is emulated: multiplied in float32 and rounded, which is slower than "
+        "float32. Take float32 here."
     ]
 
 

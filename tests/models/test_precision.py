@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dfl_tf.models import placement
 from dfl_tf.models.loss_scale import FIRST, GROWS_AFTER, LossScale
+from dfl_tf.models.placement import Placement
 from dfl_tf.nn.optimizers import own_copy
+from dfl_tf.nn.tensors import product, products_in_float32
 
 OPTIONS = {"clipgrad": True, "lr_dropout": "y"}
 
@@ -36,6 +39,45 @@ def test_some_steps_stay_close_to_float32(make, batches, cls, precision, options
             assert np.isfinite(a.numpy()).all()
             # A step moves an entry by at most about the rate times ten.
             np.testing.assert_allclose(a.numpy(), b.numpy(), atol=5e-3)
+
+
+@pytest.mark.parametrize("function", [tf.matmul, lambda a, b: tf.nn.conv2d(a, b, 1, "SAME")])
+def test_products_are_summed_in_float32_and_rounded_once(function):
+    rng = np.random.default_rng(0)
+    shapes = [(2, 300), (300, 5)] if function is tf.matmul else [(2, 6, 6, 40), (3, 3, 40, 5)]
+    a, b = (tf.cast(rng.normal(size=shape), tf.bfloat16) for shape in shapes)
+    exact = function(tf.cast(a, tf.float64), tf.cast(b, tf.float64))
+    with products_in_float32():
+        got = product(function, a, b)
+    assert got.dtype == tf.bfloat16
+    # Half a unit in the last of the eight bits, and nothing from the three hundred additions.
+    np.testing.assert_allclose(tf.cast(got, tf.float64), exact, rtol=2**-8, atol=1e-4)
+    wide = product(function, tf.cast(a, tf.float64), tf.cast(b, tf.float64))
+    np.testing.assert_array_equal(wide, exact)
+
+
+def test_only_a_cpu_without_such_numbers_emulates_them(monkeypatch):
+    for flags, emulated in (([], True), (["avx512_bf16"], False)):
+        monkeypatch.setattr(placement, "cpu_bfloat16", lambda flags=flags: flags)
+        assert Placement().emulates("bfloat16") is emulated
+        assert Placement().emulates("float16")
+        assert not Placement().emulates("float32")
+        assert not Placement("/GPU:0", "/CPU:0").emulates("bfloat16")
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_emulated_gradients_are_those_of_low_precision_kernels(make, batches, monkeypatch):
+    gradients = []
+    for emulated in (False, True):
+        monkeypatch.setattr(Placement, "emulates", lambda *_, emulated=emulated: emulated)
+        model = make(precision="bfloat16")
+        _, found = model.gradients(model.phases[0], model.inputs(*batches(model)))
+        gradients.append(np.concatenate([np.ravel(g) for g in found]))
+    wide = make()
+    _, found = wide.gradients(wide.phases[0], wide.inputs(*batches(wide)))
+    gradients.append(np.concatenate([np.ravel(g) for g in found]))
+    a, b, exact = (g / np.linalg.norm(g) for g in gradients)
+    assert 1 - a @ b < 0.5 * min(1 - a @ exact, 1 - b @ exact)
 
 
 @pytest.mark.usefixtures("eagerly")

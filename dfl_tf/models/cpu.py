@@ -1,0 +1,26 @@
+"""What the CPU at hand can do, without asking TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+_BFLOAT16 = ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16")
+
+
+def cpu_bfloat16(flags: str | None = None) -> list[str]:
+    """Return the instruction sets of this CPU (or of the given flags) that multiply bfloat16.
+
+    Empty where there are none, or where the system does not tell.
+    """
+    text = cpu_flags() if flags is None else flags
+    return [flag for flag in _BFLOAT16 if flag in text.split()]
+
+
+def cpu_flags() -> str:
+    """Return the flags of the first CPU as Linux lists them; empty on other systems."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith(("flags", "Features")):
+                return line.partition(":")[2]
+    return ""

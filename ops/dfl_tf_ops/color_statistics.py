@@ -11,6 +11,8 @@ from dfl_tf_ops.jit import njit
 FloatImage = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]
 
+_LARGEST_FACTOR = 64  # with it float32 sums are still right to some 1e-5
+
 
 def mean_and_covariance(image: FloatImage) -> tuple[Matrix, Matrix]:
     """Mean (3,) and population covariance (3, 3) of all pixels, accumulated in float64."""
@@ -23,7 +25,16 @@ def mean_and_covariance(image: FloatImage) -> tuple[Matrix, Matrix]:
 def apply_affine(
     image: FloatImage, matrix: Matrix, from_mean: Matrix, to_mean: Matrix
 ) -> FloatImage:
-    """Map each pixel x to matrix (x - from_mean) + to_mean, clipped to [0, 1]."""
+    """Map each pixel x to matrix (x - from_mean) + to_mean, clipped to [0, 1].
+
+    Notes
+    -----
+    Colors without spread in some direction (gray pictures) make a matrix of huge entries that only
+    cancel out in float64, and only if the mean is taken off first.
+    """
+    if np.abs(matrix).max() > _LARGEST_FACTOR:
+        exact = (image.reshape(-1, 3) - from_mean) @ matrix.T + to_mean
+        return np.clip(exact, 0, 1).astype(np.float32).reshape(image.shape)
     shift = to_mean - matrix @ from_mean
     out = cv2.transform(image, np.column_stack([matrix, shift]))
     return np.clip(out, 0, 1, out=out)

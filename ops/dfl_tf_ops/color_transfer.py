@@ -348,9 +348,9 @@ def _image(planes: FloatImage, like: FloatImage) -> FloatImage:
 
 
 def _bessel(image: FloatImage) -> float:
-    """Factor from population to sample covariance."""
+    """Factor from population to sample covariance; a single pixel has none of either."""
     count = image.shape[0] * image.shape[1]
-    return count / (count - 1)
+    return count / max(count - 1, 1)
 
 
 def _needed(rng: np.random.RandomState | None, what: str) -> np.random.RandomState:
@@ -361,7 +361,7 @@ def _needed(rng: np.random.RandomState | None, what: str) -> np.random.RandomSta
 
 def _check(source: FloatImage, target: FloatImage) -> None:
     for name, image in (("source", source), ("target", target)):
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.float32:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.float32 or not image.size:
             raise ValueError(
                 f"{name} must be a float32 image of shape (h, w, 3), "
                 f"got {image.dtype} of shape {image.shape}."

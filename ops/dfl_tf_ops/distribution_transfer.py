@@ -146,7 +146,10 @@ def _set_edges(low: np.float32, high: np.float32, edges: Floats) -> None:
 def _set_map(
     my_counts: Counts, their_counts: Counts, edges: Floats, base: Doubles, slope: Doubles
 ) -> None:
-    """Piecewise-linear map of a value in bin k: slope[k] (x - edges[k]) + base[k]; bin 0 to 0."""
+    """Piecewise-linear map of a value in bin k: slope[k] (x - edges[k]) + base[k]; bin 0 to 0.
+
+    Colors that differ in their last bits only have bins without width.
+    """
     my_share = my_counts.cumsum().astype(np.float32)
     their_share = their_counts.cumsum().astype(np.float32)
     my_share /= my_share[-1]
@@ -157,4 +160,5 @@ def _set_map(
     base[0], slope[0] = 0, 0
     for k in range(1, BINS):
         base[k] = f[k - 1]
-        slope[k] = (f[k] - f[k - 1]) / (np.float64(edges[k + 1]) - np.float64(edges[k]))
+        width = np.float64(edges[k + 1]) - np.float64(edges[k])
+        slope[k] = (f[k] - f[k - 1]) / width if width > 0 else 0.0

@@ -60,12 +60,19 @@ def _project(planes: Floats, direction: Floats, out: Floats) -> tuple[np.float32
 
 @njit
 def _quantize(values: Floats, low: np.float32, high: np.float32, keys: Words) -> None:
-    """Round down to 2^26 levels; rounding in float32 may reach one more, which is the last."""
+    """Round down to 2^26 levels; rounding in float32 may reach one more, which is the last.
+
+    Keys are places in tables: NaN (of a network that has collapsed) and a range so small that the
+    scale overflows must give a level, too.
+    """
     scale = np.float32(0)
     if high > low:
         scale = np.float32((_LEVELS - 1) / np.float64(high - low))
     for i in range(values.size):
-        keys[i] = np.uint32(min(np.int32((values[i] - low) * scale), np.int32(_LEVELS - 1)))
+        level = (values[i] - low) * scale
+        level = level if level > np.float32(0) else np.float32(0)
+        level = level if level < np.float32(_LEVELS) else np.float32(_LEVELS)
+        keys[i] = np.uint32(min(np.int32(level), np.int32(_LEVELS - 1)))
 
 
 @njit

@@ -164,6 +164,19 @@ class TestTransport:
         moved = sliced_transport.transport(source, target, np.array([[[0, 1, 0]]], np.float32))
         np.testing.assert_allclose(moved[1], target[1], atol=1e-6)
 
+    @pytest.mark.parametrize("odd", [np.nan, np.inf, 1e-40])
+    def test_numbers_without_a_rank_move_pixels_but_break_nothing(self, odd):
+        """The keys of the sort are places in tables: a wrong one would write anywhere."""
+        source, target = np.zeros((2, 3, 500), np.float32)
+        source[:, ::3] = odd
+        target[:, ::7] = 1e-40
+        directions = fast._unit(np.random.RandomState(0).normal(size=(2, 5, 3)))
+        for a, b in ((source, target), (target, source)):
+            moved = sliced_transport.transport(a, b, directions)
+            assert moved.shape == (3, 500)
+            if odd == 1e-40:
+                np.testing.assert_allclose(moved, 0, atol=1e-30)
+
 
 class TestBilateral:
     @pytest.mark.parametrize("shape", [(25, 31, 3), (64, 50, 3), (40, 129, 3)])
@@ -195,6 +208,34 @@ class TestEdges:
         for source, target in ((self.flat, image(1, (30, 30, 3))), (self.flat, self.flat)):
             out = fast.color_transfer(mode, source, target, rng=np.random.RandomState(0))
             assert np.all(np.isfinite(out))
+
+    @pytest.mark.parametrize("mode", fast.MODES)
+    def test_colors_that_differ_in_their_last_bit_give_finite_colors(self, mode):
+        source = self.flat.copy()
+        source[::2] = np.nextafter(np.float32(0.25), np.float32(1))
+        out = fast.color_transfer(mode, source, source[::-1].copy(), rng=np.random.RandomState(0))
+        assert np.all(np.isfinite(out))
+
+    @pytest.mark.parametrize("mode", ["lct", "mkl"])
+    def test_a_gray_picture_stays_gray_and_takes_the_spread(self, mode):
+        """Faces of black and white footage: two of three directions have no spread at all."""
+        source, target = (
+            np.repeat(image(seed, scale=scale)[:, :, :1], 3, axis=2)
+            for seed, scale in ((1, 0.8), (2, 0.4))
+        )
+        np.testing.assert_allclose(fast.color_transfer(mode, source, source), source, atol=1e-5)
+        out = fast.color_transfer(mode, source, target)
+        assert np.ptp(out, axis=2).max() <= 1e-5
+        expected = (source - source.mean()) * (target.std() / source.std()) + target.mean()
+        np.testing.assert_allclose(out, np.clip(expected, 0, 1), atol=1e-3)
+
+    @pytest.mark.parametrize("mode", fast.MODES)
+    def test_a_single_pixel_gives_a_finite_color(self, mode):
+        out = fast.color_transfer(
+            mode, self.flat[:1, :1], image(1)[:1, :1], rng=np.random.RandomState(0)
+        )
+        assert out.shape == (1, 1, 3)
+        assert np.all(np.isfinite(out))
 
     def test_rct_of_one_color_takes_the_mean(self):
         target = image(1)
@@ -235,6 +276,7 @@ class TestEdges:
             (lambda a: fast.color_transfer("idt", a, a), "Give rotations or an rng"),
             (lambda a: fast.color_transfer("rct", a.astype(float), a), "source must be a float32"),
             (lambda a: fast.color_transfer("mkl", a, a[..., 0]), "target must be a float32"),
+            (lambda a: fast.color_transfer("idt", a[:0], a), "source must be a float32"),
             (lambda a: FAST.sot(a, a[1:], np.ones((1, 1, 3))), "images of one shape"),
             (lambda a: FAST.sot(a, a, np.ones((1, 3))), r"shape \(steps, batch, 3\)"),
             (lambda a: FAST.idt(a, a, np.eye(3)), r"shape \(steps, 3, 3\)"),

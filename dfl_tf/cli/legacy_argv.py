@@ -113,7 +113,8 @@ VERBS: dict[tuple[str, ...], Verb] = {
         {"--input-dir": FIRST, **_same("--model-dir")},
         required=("--input-dir", "--model-dir"),
     ),
-    ("xseg", "remove"): Verb(("xseg", "remove"), {"--input-dir": FIRST}),
+    # what the old program removed after one press of Enter; apply brings masks back
+    ("xseg", "remove"): Verb(("xseg", "remove"), {"--input-dir": FIRST}, always=("--yes",)),
     ("xseg", "fetch"): Verb(("xseg", "fetch"), {"--input-dir": FIRST}),
     ("xseg", "remove_labels"): Verb(
         ("xseg", "remove-labels"), {"--input-dir": FIRST}, required=("--input-dir",)
@@ -207,6 +208,8 @@ def translate(argv: Sequence[str]) -> tuple[list[str], str | None]:
     if not words:
         return words, None
     if words[0] == "util":
+        if _asks_for_help(words[1:]):
+            return _noted(["faceset", "--help"])
         return _noted(_util(words[1:]))
     for length in (2, 1):
         verb = VERBS.get(tuple(words[:length]))
@@ -214,6 +217,8 @@ def translate(argv: Sequence[str]) -> tuple[list[str], str | None]:
             if verb.refuse:
                 raise UsageError(verb.refuse)
             rest = words[length:]
+            if _asks_for_help(rest):
+                return _noted([*verb.new, "--help"])
             new = [*verb.new, *_arguments(" ".join(words[:length]), verb, rest)]
             return _noted(new)
     group = sorted(" ".join(key) for key in VERBS if key[0] == words[0] and len(key) == 2)
@@ -222,6 +227,10 @@ def translate(argv: Sequence[str]) -> tuple[list[str], str | None]:
             raise UsageError(f'"{" ".join(words[:2])}" is no command; there are {", ".join(group)}')
         raise UsageError(f"{words[0]} needs a command: {', '.join(group)}")
     return words, None
+
+
+def _asks_for_help(words: Sequence[str]) -> bool:
+    return any(word in ("-h", "--help") for word in words)
 
 
 def _noted(new: list[str]) -> tuple[list[str], str]:

@@ -40,7 +40,7 @@ ROWS = {
     "util --input-dir i --save-faceset-metadata": "faceset save-metadata i",
     "util --input-dir i --restore-faceset-metadata": "faceset restore-metadata i",
     "xseg apply --input-dir i --model-dir m": "xseg apply i --model-dir m",
-    "xseg remove --input-dir i": "xseg remove i",
+    "xseg remove --input-dir i": "xseg remove i --yes",
     "xseg remove_labels --input-dir i": "xseg remove-labels i",
     "xseg fetch --input-dir i": "xseg fetch i",
     "videoed extract-video --input-file v.* --output-dir o --output-ext png --fps 0": (
@@ -56,6 +56,12 @@ ROWS = {
     "videoed video-from-sequence --input-dir i --output-file o.mp4": (
         "video merge i --output o.mp4 --no-audio"
     ),
+}
+HELP = {
+    "util -h": "faceset --help",
+    "exportdfm --help": "export dfm --help",
+    "videoed extract-video -h": "video extract --help",
+    "xseg remove_labels -h": "xseg remove-labels --help",
 }
 REFUSED = {
     "extract --input-dir i --output-dir o": "extract is not there",
@@ -97,7 +103,7 @@ NEW = [
 ]
 
 
-@pytest.mark.parametrize(("old", "new"), ROWS.items())
+@pytest.mark.parametrize(("old", "new"), (ROWS | HELP).items())
 def test_old_lines_are_translated(old: str, new: str) -> None:
     words = ["" if word == "''" else word for word in new.split()]
     translated, note = translate(old.split())

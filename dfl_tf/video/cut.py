@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dfl_tf.errors import OptionError, WorkspaceError
+from dfl_tf.errors import OptionError
+from dfl_tf.video.encode import telling_faults, writing_video
 from dfl_tf.video.info import frame_rate, read_info, refuse_deep_color
 from dfl_tf.video.pyav import open_video, require_av
+from dfl_tf.video.sound import layout_of
+
+# See `encode`; the base of an AVI, one frame, is too coarse for the order of decoding.
+_CLOCK = Fraction(1, 90000)
 
 
 def parse_time(text: str) -> Fraction:
@@ -70,20 +74,11 @@ def cut(
         )
     if bitrate <= 0:
         raise OptionError(f"bitrate={bitrate} must be positive")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    beside = output.with_name(f"{output.stem}.new{output.suffix}")
-    try:
-        with contextlib.ExitStack() as stack:
-            source = stack.enter_context(open_video(video))
+    with writing_video(av, output, video) as beside, contextlib.ExitStack() as stack:
+        source = stack.enter_context(open_video(video))
+        with telling_faults(av, output):
             container = stack.enter_context(av.open(str(beside), "w"))
             frames = _Part(source, container, low, high, audio_track, bitrate).write()
-    except (ValueError, av.error.FFmpegError) as fault:
-        beside.unlink(missing_ok=True)
-        raise WorkspaceError(f"{output}: cutting failed ({fault})") from fault
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    os.replace(beside, output)
     return frames
 
 
@@ -98,6 +93,8 @@ class _Part:
         bitrate: float,
     ):
         self._source, self._container = source, container
+        # Also what they say about how the picture was made.
+        container.metadata.update(source.metadata)
         self._low, self._high = low, high
         self._video = source.streams.video[0]
         self._video.thread_type = "AUTO"
@@ -108,16 +105,18 @@ class _Part:
         self._out_video.height = context.height + context.height % 2
         self._out_video.pix_fmt = "yuv420p"
         self._out_video.codec_context.bit_rate = int(bitrate * 1e6)
-        self._out_video.codec_context.time_base = self._video.time_base
+        self._out_video.codec_context.time_base = _CLOCK
         for name in ("colorspace", "color_primaries", "color_trc", "color_range"):
             setattr(self._out_video.codec_context, name, getattr(context, name))
+        if self._video.sample_aspect_ratio:
+            self._out_video.codec_context.sample_aspect_ratio = self._video.sample_aspect_ratio
         tracks = source.streams.audio
         self._audio = tracks[audio_track] if audio_track < len(tracks) else None
         self._out_audio = None
         if self._audio is not None:
             rate = self._audio.codec_context.sample_rate
             self._out_audio = container.add_stream("aac", rate=rate)
-            self._out_audio.codec_context.layout = self._audio.codec_context.layout
+            self._out_audio.codec_context.layout = layout_of(self._audio)
 
     def write(self) -> int:
         streams = [s for s in (self._video, self._audio) if s is not None]
@@ -150,8 +149,8 @@ class _Part:
         picture = frame.reformat(
             width=self._out_video.width, height=self._out_video.height, format="yuv420p"
         )
-        picture.pts = round((time - self._low) / self._video.time_base)
-        picture.time_base = self._video.time_base
+        picture.pts = round((time - self._low) / _CLOCK)
+        picture.time_base = _CLOCK
         picture.pict_type = 0
         self._container.mux(self._out_video.encode(picture))
 

@@ -11,12 +11,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dfl_tf.errors import OptionError, WorkspaceError
+from dfl_tf.errors import OptionError, UsageError, WorkspaceError
+from dfl_tf.formats.atomic import naming_the_fault, remove_quietly
 from dfl_tf.imaging import read_image
 from dfl_tf.video.color import BT601, BT709, from_bgr, matrix_of
 from dfl_tf.video.extract import read_times
 from dfl_tf.video.info import read_info
 from dfl_tf.video.pyav import open_video, require_av
+from dfl_tf.video.sound import Sound
 
 log = logging.getLogger(__name__)
 
@@ -94,62 +96,110 @@ def encode(
     if encoding.bitrate <= 0 or (rate is not None and rate <= 0):
         raise OptionError(f"bitrate={encoding.bitrate}, rate={rate}: both must be positive")
     pictures = _pictures(frames)
-    used_rate, times = _timing(frames, pictures, reference, rate)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    beside = output.with_name(f"{output.stem}.new{output.suffix}")
-    try:
-        with contextlib.ExitStack() as stack:
-            container = _create(av, beside, stack, output)
-            container.metadata.update(encoding.tags or {})
-            first = read_image(pictures[0])
-            video = _add_video(container, first.shape, used_rate, encoding)
-            sound = None
-            if audio and reference is not None:
-                source = stack.enter_context(open_video(reference))
-                sound = _Sound.of(source, container, float(times[-1] + 1 / used_rate))
-            for done, (path, time) in enumerate(zip(pictures, times, strict=True), start=1):
+    timing = _timing(frames, pictures, reference, rate)
+    seconds = timing.times[-1] + 1 / timing.rate
+    with writing_video(av, output, reference) as beside, contextlib.ExitStack() as stack:
+        container = _create(av, beside, stack, output)
+        container.metadata.update(encoding.tags or {})
+        first = read_image(pictures[0])
+        video = _add_video(container, first.shape, timing.rate, encoding)
+        sound = None
+        if reference is not None:
+            source = stack.enter_context(open_video(reference))
+            _keep_pixel_aspect(video, source, first.shape)
+            if audio:
+                sound = Sound.of(av, source, container, timing.start, seconds)
+        with telling_faults(av, output):
+            for done, (path, time) in enumerate(zip(pictures, timing.times, strict=True), start=1):
                 container.mux(_encode_picture(av, video, path, first.shape, time))
+                if sound is not None:
+                    sound.copy(time)
                 if progress is not None:
                     progress(done, len(pictures))
             container.mux(video.encode(None))
             if sound is not None:
-                sound.copy()
-    except av.error.FFmpegError as fault:
-        beside.unlink(missing_ok=True)
-        raise WorkspaceError(f"{output}: encoding failed ({fault.strerror})") from fault
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    os.replace(beside, output)
-    return Encoded(output, len(pictures), used_rate, sound is not None)
+                sound.copy(None)
+    return Encoded(output, len(pictures), timing.rate, sound is not None)
+
+
+@contextlib.contextmanager
+def writing_video(av: Any, output: Path, source: Path | None) -> Iterator[Path]:
+    """Give the path to write to; it takes the place of `output` when all went well.
+
+    Raises
+    ------
+    UsageError
+        If the output would replace its own source.
+    WorkspaceError
+        If writing fails; nothing is left of the attempt.
+    """
+    if source is not None and output.exists() and output.samefile(source):
+        raise UsageError(f"{output}: would replace the video it is made from; choose another -o")
+    with naming_the_fault(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+    beside = output.with_name(f"{output.stem}.new{output.suffix}")
+    try:
+        with telling_faults(av, output):
+            yield beside
+        with naming_the_fault(output):
+            os.replace(beside, output)
+    finally:
+        remove_quietly(beside)
+
+
+@contextlib.contextmanager
+def telling_faults(av: Any, output: Path) -> Iterator[None]:
+    """Turn faults of FFmpeg into one that names the video that was to be written."""
+    try:
+        yield
+    except (ValueError, av.error.FFmpegError) as fault:
+        reason = getattr(fault, "strerror", None) or fault
+        raise WorkspaceError(f"{output}: encoding failed ({reason})") from fault
+
+
+def _keep_pixel_aspect(stream: Any, source: Any, shape: tuple[int, ...]) -> None:
+    """Show the pictures stretched as those of the reference, if they are of its size."""
+    video = source.streams.video[0]
+    same_size = (video.codec_context.height, video.codec_context.width) == shape[:2]
+    if same_size and video.sample_aspect_ratio:
+        stream.codec_context.sample_aspect_ratio = video.sample_aspect_ratio
 
 
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise WorkspaceError(f"{folder}: there is no such folder; merged frames are expected there")
-    found = sorted((p for p in folder.iterdir() if p.suffix.lower() in FRAME_SUFFIXES), key=str)
+    pictures = (p for p in folder.iterdir() if p.suffix.lower() in FRAME_SUFFIXES and p.is_file())
+    found = sorted(pictures, key=str)
     if not found:
         raise WorkspaceError(f"{folder}: holds no pictures to make a video of")
     return found
 
 
+@dataclass(frozen=True)
+class _Timing:
+    """Frames a second, the time of every picture (the first at 0), and when the first one was."""
+
+    rate: Fraction
+    times: list[Fraction]
+    start: Fraction = Fraction(0)
+
+
 def _timing(
     folder: Path, pictures: Sequence[Path], reference: Path | None, rate: Fraction | None
-) -> tuple[Fraction, list[Fraction]]:
-    """Return the rate and the time of every picture, the first one at 0."""
+) -> _Timing:
     if rate is not None:
-        return rate, [i / rate for i in range(len(pictures))]
+        return _Timing(rate, [i / rate for i in range(len(pictures))])
     known = read_times(folder) or read_times(folder.parent)
     if known is not None and all(path.stem in known[1] for path in pictures):
         stamps = [known[1][path.stem] for path in pictures]
-        return known[0], [stamp - stamps[0] for stamp in stamps]
+        return _Timing(known[0], [stamp - stamps[0] for stamp in stamps], stamps[0])
     if reference is None:
         rate = Fraction(25)
         log.warning("no reference video and no rate given: %s frames a second", rate)
     else:
         info = read_info(reference)
         if info.frames == len(pictures):
-            return info.rate, list(info.times)
+            return _Timing(info.rate, list(info.times))
         rate = info.rate
         log.warning(
             "%s has %d frames, there are %d pictures: its rate %s is used from the first one on",
@@ -158,7 +208,7 @@ def _timing(
             len(pictures),
             rate,
         )
-    return rate, [i / rate for i in range(len(pictures))]
+    return _Timing(rate, [i / rate for i in range(len(pictures))])
 
 
 def _create(av: Any, path: Path, stack: contextlib.ExitStack, output: Path) -> Any:
@@ -202,40 +252,3 @@ def _encode_picture(
     frame = from_bgr(av, image, stream.pix_fmt)
     frame.pts, frame.time_base = round(time / _CLOCK), _CLOCK
     return list(stream.encode(frame))
-
-
-class _Sound:
-    """The first audio stream of a video, copied packet by packet."""
-
-    def __init__(self, source: Any, stream: Any, output: Any, container: Any, seconds: float):
-        self._source, self._stream, self._seconds = source, stream, seconds
-        self._output, self._container = output, container
-
-    @classmethod
-    def of(cls, source: Any, container: Any, seconds: float) -> _Sound | None:
-        """Prepare the copy; None (with a note) if there is no sound."""
-        if not source.streams.audio:
-            log.info("%s has no sound", source.name)
-            return None
-        stream = source.streams.audio[0]
-        output = container.add_stream_from_template(stream)
-        return cls(source, stream, output, container, seconds)
-
-    def copy(self) -> None:
-        """Copy all packets up to the end of the picture, on the picture's clock."""
-        video = self._source.streams.video[0]
-        start = (video.start_time or 0) * video.time_base
-        for packet in self._packets():
-            time = packet.pts * packet.time_base - start
-            if time >= self._seconds:
-                break
-            shift = round(start / packet.time_base)
-            packet.pts -= shift
-            packet.dts -= shift
-            packet.stream = self._output
-            self._container.mux(packet)
-
-    def _packets(self) -> Iterator[Any]:
-        for packet in self._source.demux(self._stream):
-            if packet.pts is not None and packet.dts is not None:
-                yield packet

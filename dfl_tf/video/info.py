@@ -39,6 +39,8 @@ class VideoInfo:
         Depth of one color component.
     hdr : str
         Name of the HDR transfer function, or "".
+    pixel_aspect : Fraction
+        Width of a pixel by its height; 1 unless the picture is stretched for showing.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class VideoInfo:
     pixel_format: str
     bits: int
     hdr: str
+    pixel_aspect: Fraction
     audio: tuple[AudioInfo, ...]
 
     @property
@@ -69,7 +72,9 @@ def read_info(path: Path) -> VideoInfo:
     """Describe a video without decoding it."""
     with open_video(path) as container:
         video = container.streams.video[0]
-        stamps = sorted(p.pts for p in container.demux(video) if p.pts is not None)
+        # An edit list may hide packets, which are decoded but never shown.
+        shown = (p for p in container.demux(video) if p.pts is not None and not p.is_discard)
+        stamps = sorted(p.pts for p in shown)
         if not stamps:
             raise WorkspaceError(f"{path}: holds no frames")
         unit, rate = video.time_base, frame_rate(video)
@@ -86,6 +91,7 @@ def read_info(path: Path) -> VideoInfo:
             pixel_format=context.pix_fmt or "",
             bits=max((c.bits for c in context.format.components), default=8),
             hdr=_HDR_TRANSFERS.get(int(context.color_trc or 0), ""),
+            pixel_aspect=Fraction(video.sample_aspect_ratio or 1),
             audio=tuple(
                 AudioInfo(a.codec_context.name, a.codec_context.sample_rate, a.channels)
                 for a in container.streams.audio

@@ -35,30 +35,44 @@ def save(path, image):
 
 
 def make_video(
-    path, *, times=None, pixel_format="yuv420p", audio=True, rotation=0, codec="libx264"
+    path,
+    *,
+    times=None,
+    pixel_format="yuv420p",
+    audio=True,
+    rotation=0,
+    codec="libx264",
+    sound_codec="aac",
+    seconds=None,
+    pixel_aspect=None,
 ):
     """Write a video of numbered frames and a sine tone."""
+    clock = 1 / RATE if codec == "mpeg4" else Fraction(1, 30000)
     with av.open(str(path), "w") as container:
         video = container.add_stream(codec, rate=RATE)
         video.width, video.height, video.pix_fmt = SIZE[1], SIZE[0], pixel_format
-        video.codec_context.time_base = Fraction(1, 30000)
+        video.codec_context.time_base = clock
         if rotation:
             video.set_display_rotation(rotation)
-        sound = container.add_stream("aac", rate=44100) if audio else None
+        if pixel_aspect:
+            video.codec_context.sample_aspect_ratio = pixel_aspect
+        sound = container.add_stream(sound_codec, rate=44100) if audio else None
         for i in range(FRAMES):
             frame = av.VideoFrame.from_ndarray(picture(i), format="bgr24")
             frame = frame.reformat(format=pixel_format)
             time = i / RATE if times is None else times[i]
-            frame.pts, frame.time_base = round(time * 30000), Fraction(1, 30000)
+            frame.pts, frame.time_base = round(time / clock), clock
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         if sound is not None:
-            wave = np.sin(np.arange(int(44100 * FRAMES / RATE)) * 2 * np.pi * 440 / 44100)
+            length = FRAMES / RATE if seconds is None else seconds
+            wave = np.sin(np.arange(int(44100 * length)) * 2 * np.pi * 440 / 44100)
             block = av.AudioFrame.from_ndarray(
                 (wave * 20000).astype(np.int16)[None], format="s16", layout="mono"
             )
             block.sample_rate, block.pts = 44100, 0
-            resampler = av.AudioResampler(format="fltp", layout="mono", rate=44100, frame_size=1024)
+            form = "s16" if sound_codec.startswith("pcm") else "fltp"
+            resampler = av.AudioResampler(format=form, layout="mono", rate=44100, frame_size=1024)
             for part in [*resampler.resample(block), *resampler.resample(None)]:
                 container.mux(sound.encode(part))
             container.mux(sound.encode(None))
@@ -229,3 +243,99 @@ def test_missing_pyav_names_the_extra(video, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UsageError, match=r"pip install dfl-tf\[video\]"):
         read_info(video)
+
+
+def in_file_order(path) -> list[tuple[str, float]]:
+    with av.open(str(path)) as container:
+        found = [p for p in container.demux() if p.pts is not None and p.size]
+        return [
+            (p.stream.type, float(p.pts * p.time_base)) for p in sorted(found, key=lambda p: p.pos)
+        ]
+
+
+def test_sound_lies_beside_the_picture_in_the_file(tmp_path):
+    # Longer than the ten seconds within which FFmpeg sorts by itself.
+    source = make_video(tmp_path / "long.mp4", seconds=20)
+    for i in range(160):
+        save(tmp_path / "frames" / f"{i:03d}.png", np.full((16, 16, 3), i, np.uint8))
+    encode(tmp_path / "frames", tmp_path / "r.mp4", reference=source, rate=Fraction(8))
+    last = {"video": 0.0, "audio": 0.0}
+    for kind, time in in_file_order(tmp_path / "r.mp4"):
+        last[kind] = time
+        assert abs(last["video"] - last["audio"]) < 8
+
+
+def test_sound_of_a_part_begins_with_its_first_frame(video, tmp_path):
+    extract(video, tmp_path / "frames")
+    for i in range(1, 13):
+        (tmp_path / "frames" / f"{i:05d}.png").unlink()
+    made = encode(tmp_path / "frames", tmp_path / "r.mp4", reference=video)
+    assert read_info(made.path).frames == 12
+    found, whole = packets(made.path), packets(video)
+    first = whole.index(found[0])
+    assert first * 1024 / 44100 == pytest.approx(float(12 / RATE), abs=0.05)
+    assert found == whole[first : first + len(found)]
+
+
+def test_sound_that_the_container_does_not_take_becomes_aac(tmp_path):
+    source = make_video(tmp_path / "old.avi", codec="mpeg4", sound_codec="pcm_s16le")
+    extract(source, tmp_path / "frames")
+    made = encode(tmp_path / "frames", tmp_path / "r.mp4", reference=source)
+    info = read_info(made.path)
+    assert [a.codec for a in info.audio] == ["aac"]
+    assert loudness(made.path) == pytest.approx(loudness(source), rel=0.1)
+    assert cut(source, tmp_path / "c.mp4", start=Fraction(6) / RATE, end=Fraction(18) / RATE) == 12
+
+
+def loudness(path) -> float:
+    with av.open(str(path)) as container:
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=44100)
+        frames = [f for frame in container.decode(audio=0) for f in resampler.resample(frame)]
+    return float(np.concatenate([f.to_ndarray()[0] for f in frames]).std())
+
+
+def test_frames_hidden_by_an_edit_list_are_not_counted(video, tmp_path):
+    with av.open(str(video)) as source, av.open(str(tmp_path / "t.mp4"), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.dts is not None:
+                shift = round(10 / RATE / packet.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = copy
+                target.mux(packet)
+    done = extract(tmp_path / "t.mp4", tmp_path / "frames")
+    assert done.frames == read_info(tmp_path / "t.mp4").frames == FRAMES - 10
+    first = read_image(tmp_path / "frames" / "00001.png").astype(int)
+    assert np.abs(first - picture(10)).mean() < 4
+
+
+def test_stretched_pixels_and_notes_are_kept(tmp_path):
+    source = make_video(tmp_path / "pal.mp4", audio=False, pixel_aspect=Fraction(16, 15))
+    extract(source, tmp_path / "frames")
+    encode(tmp_path / "frames", tmp_path / "r.mp4", reference=source)
+    assert read_info(tmp_path / "r.mp4").pixel_aspect == Fraction(16, 15)
+    how = Encoding(tags={"comment": "AI-composited"})
+    encode(tmp_path / "frames", tmp_path / "n.mp4", rate=RATE, encoding=how)
+    cut(tmp_path / "n.mp4", tmp_path / "c.mp4", end=Fraction(1, 4))
+    with av.open(str(tmp_path / "c.mp4")) as container:
+        assert container.metadata["comment"] == "AI-composited"
+
+
+def test_a_video_never_replaces_its_source(video, tmp_path):
+    save(tmp_path / "frames" / "1.png", picture(0))
+    before = video.read_bytes()
+    with pytest.raises(UsageError, match="would replace the video it is made from"):
+        encode(tmp_path / "frames", video, reference=video)
+    with pytest.raises(UsageError, match="would replace the video it is made from"):
+        cut(video, video, end=Fraction(1, 4))
+    assert video.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["r.txt", "r.webm", "file/r.mp4"])
+def test_videos_that_cannot_be_written_are_named(video, tmp_path, name):
+    save(tmp_path / "frames" / "1.png", picture(0))
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(WorkspaceError, match=rf"{name}: "):
+        encode(tmp_path / "frames", tmp_path / name, reference=video)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "frames"]

@@ -25,6 +25,9 @@ _HULL_PARTS: tuple[tuple[int, ...], ...] = (
 _EYES = (range(36, 42), range(42, 48))
 _INNER_LIPS = (range(60, 68),)
 
+# OpenCV walks through every row between a point and the picture: damaged files must not stop it.
+FARTHEST = 1 << 20
+
 
 def expand_eyebrows(landmarks: npt.ArrayLike, amount: float = 1.0) -> IntPoints:
     """Move the eyebrows away from the eyes, so that the hull reaches up the forehead.
@@ -44,7 +47,7 @@ def expand_eyebrows(landmarks: npt.ArrayLike, amount: float = 1.0) -> IntPoints:
     ----------
     data.md 7.4.
     """
-    p = np.asarray(landmarks).astype(np.int64)
+    p = _whole_pixels(landmarks)
     middle_left, middle_right = (p[36] + p[0]) // 2, (p[16] + p[45]) // 2
     quarter_left, quarter_right = (p[36] + middle_left) // 2, (p[45] + middle_right) // 2
     base_left = np.array([quarter_left, p[36], p[37], p[38], p[39]])
@@ -110,6 +113,10 @@ def eyes_mouth_mask(shape: Sequence[int], landmarks: npt.ArrayLike, face: Mask) 
     return mask
 
 
+def _whole_pixels(landmarks: npt.ArrayLike) -> IntPoints:
+    return np.clip(landmarks, -FARTHEST, FARTHEST).astype(np.int64)
+
+
 # Where a patch belongs in the picture (rows, columns), and the patch.
 _Patch = tuple[slice, slice, Mask]
 
@@ -128,7 +135,7 @@ def _soft_hulls(shape: Sequence[int], landmarks: npt.ArrayLike, parts: Sequence[
     both kernels is zero, and a patch edge that is no picture edge has only zeros to mirror.
     """
     height, width = shape[0], shape[1]
-    points = np.asarray(landmarks).astype(np.int32)
+    points = _whole_pixels(landmarks).astype(np.int32)
     grow = max(1, height // 32)  # legacy leaves h < 32 undefined
     blur = height // 16
     blur = max(1, blur + 1 - blur % 2)

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.face.masks import FARTHEST
+
 EXCLUDE = 0
 INCLUDE = 1
 
@@ -45,5 +47,6 @@ def polygon_mask(
     mask = np.zeros((shape[0], shape[1]), dtype=np.uint8)
     for kind, points in ordered_polygons(polygons):
         if len(points):
-            cv2.fillPoly(mask, [points.astype(np.int32)], 1 if kind == INCLUDE else 0)
+            whole = np.clip(points, -FARTHEST, FARTHEST).astype(np.int32)
+            cv2.fillPoly(mask, [whole], 1 if kind == INCLUDE else 0)
     return mask.astype(np.float32)[:, :, None]

@@ -119,3 +119,17 @@ def test_yaw_bins_keep_the_ends():
     assert bins[127] == [1]
     assert list(bins) == sorted(bins)
     assert sum(len(members) for members in bins.values()) == 4
+
+
+@pytest.mark.parametrize("far", [1e7, 1e11, 1e30])
+def test_points_absurdly_far_away_cut_the_picture_and_take_no_time(far):
+    """OpenCV counts rows in 32 bits, one by one: such a file held a whole training up."""
+    triangle = np.array([(0, 0), (far, 0), (0, far)])
+    assert polygon_mask((16, 16), [(1, triangle)]).all()
+    landmarks = face(128)
+    landmarks[8, 1] = far
+    assert hull_mask((128, 128), landmarks)[-1, 60:68].all()
+    for direction in (far, -far):
+        everywhere = face(128) * direction
+        assert hull_mask((128, 128), everywhere).shape == (128, 128, 1)
+        assert not eyes_mask((128, 128), everywhere).any()

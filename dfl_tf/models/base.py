@@ -22,7 +22,7 @@ from dfl_tf.models.loss_scale import LossScale
 from dfl_tf.models.placement import Placement
 from dfl_tf.nn.initializers import initialize
 from dfl_tf.nn.optimizers import AdaBelief, LegacyOptimizer, RMSprop, own_copy
-from dfl_tf.nn.tensors import products_in_float32
+from dfl_tf.nn.tensors import products_in_float32, recomputing
 from dfl_tf.options import RunOptions, effective
 
 if TYPE_CHECKING:
@@ -337,7 +337,7 @@ class FaceModel(abc.ABC):
         eagerly. Nothing is changed.
         """
         values = [v.value for v in phase.variables]
-        with self._computing():
+        with self._computing(), recomputing(self.run.recompute):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(values)
                 objective, losses = phase.objective(inputs)

@@ -16,11 +16,22 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dfl_tf.nn.tensors import filter_by_matrices, product, wants_matrices
+from dfl_tf.nn.tensors import filter_by_matrices, product, wants_matrices, wants_recomputing
 
 
 class Block(keras.layers.Layer):
-    """A layer made of layers: building it builds its children under its name, in order."""
+    """A layer made of layers: building it builds its children under its name, in order.
+
+    Within `recomputing` the back-propagation keeps the input of a block and computes what lies
+    inside it a second time; of blocks within blocks, the innermost do.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the layers."""
+        call = super().__call__
+        if wants_recomputing() and not any(isinstance(x, Block) for x in self._layers):
+            return tf.recompute_grad(call)(*args, **kwargs)
+        return call(*args, **kwargs)
 
     def build(self, input_shape: Any = None) -> None:
         """Make the variables of all children."""

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 _AS_MATRICES = contextvars.ContextVar("filters_as_matrices", default=False)
+_RECOMPUTING = contextvars.ContextVar("recomputing", default=False)
 _PRODUCTS_IN_FLOAT32 = contextvars.ContextVar("products_in_float32", default=False)
 
 
@@ -26,6 +27,21 @@ def filters_as_matrices(wanted: bool = True) -> Iterator[None]:
 def wants_matrices() -> bool:
     """Whether the code at hand is traced within `filters_as_matrices`."""
     return _AS_MATRICES.get()
+
+
+@contextlib.contextmanager
+def recomputing(wanted: bool = True) -> Iterator[None]:
+    """Context in which gradients are traced that keep less and compute more."""
+    token = _RECOMPUTING.set(wanted)
+    try:
+        yield
+    finally:
+        _RECOMPUTING.reset(token)
+
+
+def wants_recomputing() -> bool:
+    """Whether the code at hand is traced within `recomputing`."""
+    return _RECOMPUTING.get()
 
 
 @contextlib.contextmanager

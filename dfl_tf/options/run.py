@@ -176,6 +176,14 @@ class RunOptions(Options):
         minimum=1,
         ask="never",
     )
+    recompute: bool = option(
+        False,
+        "Keep fewer activations and compute them again in the backward pass.",
+        details="For models or batches that do not fit into memory otherwise: the same numbers in"
+        " less memory and more time; --plan and dfl-tf bench train say how much.",
+        group="numbers",
+        ask="never",
+    )
     total_variation_axes: str = option(
         "hw",
         "Axes of the total variation in the GAN loss of SAEHD.",

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from dfl_tf.data import XSegSpec
-from dfl_tf.formats.model_files import part_file
+from dfl_tf.formats.model_files import detect_format, part_file
 from dfl_tf.options import effective
 from dfl_tf.train.cluster import described
 from dfl_tf.train.feeds import Facesets
+from dfl_tf.train.keeper import ModelPlace
 from dfl_tf.train.start import Prepared, build_model
 
 _MIB = 2**20
@@ -41,7 +42,7 @@ class Plan:
         See `memory`; ``activations`` is what back-propagation keeps for one batch, counted in the
         traced step: an estimate.
     files : list of str
-        What a save writes.
+        What the run writes, beginning with the files of a save.
     """
 
     model: str
@@ -81,11 +82,12 @@ class Plan:
         lines += [f"  {part:<{width}}  {count:>12,}" for part, count in self.parameters.items()]
         lines.append(f"  {'all':<{width}}  {sum(self.parameters.values()):>12,}")
         lines += ["", "memory (MiB)"]
+        width = max(width, *map(len, self.memory_mib))
         lines += [f"  {what:<{width}}  {size:>12,.1f}" for what, size in self.memory_mib.items()]
         if self.notes:
             lines += ["", "notes", *(f"  {note}" for note in self.notes)]
         lines += ["", "reset", *(f"  {text}" for text in self.resets or ["nothing"])]
-        lines += ["", "files of a save", *(f"  {name}" for name in self.files)]
+        lines += ["", "files that are written", *(f"  {name}" for name in self.files)]
         return "\n".join(lines)
 
 
@@ -117,11 +119,40 @@ def make_plan(prepared: Prepared) -> Plan:
 
 
 def saved_files(prepared: Prepared, model: Any) -> list[str]:
-    """Names of the files that a save writes, as the legacy format has them."""
-    place, storage = prepared.place, prepared.place.storage
-    stems = [*model.networks, *model.optimizers]
+    """What the run writes: the files of a save, in the model's format, then previews and logs."""
+    place, storage, run = prepared.place, prepared.place.storage, prepared.run
+    if run.no_save:
+        files = []
+    else:
+        files = _set_of_files(place, [*model.networks, *model.optimizers])
+        if place.first:
+            files.append(f"{place.model_class}_default_options.dat")
+    if not run.no_preview:
+        files.append(f"{run.preview_dir or storage + '_preview'}/")
+    if prepared.resolved.options.write_preview_history:
+        files.append(f"{storage}_history/")
+    if run.backup_now or run.backup_every or prepared.resolved.options.autobackup_hour:
+        files.append(f"{storage}_autobackups/")
+    return [*files, *(path for path in (run.log_json, run.tensorboard) if path)]
+
+
+def _set_of_files(place: ModelPlace, stems: Sequence[str]) -> list[str]:
+    """The files of one save; the set before them is kept beside, in a hidden folder."""
+    storage, form = place.storage, place.format
+    if form == "same":
+        form = detect_format(place.folder, place.name, place.model_class) or "legacy"
+    if form == "native":
+        inside = [f"{stem}.safetensors" for stem in [*stems, "loss_history"]]
+        names = [f"{storage}.dfl/{name}" for name in [*inside, "manifest.json"]]
+        return [*names, f"{storage}_summary.txt"]
     parts = [part_file(place.name, place.model_class, stem) for stem in stems]
-    return [*parts, f"{storage}_data.dat", f"{storage}_summary.txt", f"{storage}.manifest.json"]
+    return [
+        *parts,
+        f"{storage}_data.dat",
+        f"{storage}_summary.txt",
+        f"{storage}.manifest.json",
+        f".{storage}.previous/",
+    ]
 
 
 def memory(model: Any) -> dict[str, float]:
@@ -208,7 +239,11 @@ def sample_shapes(spec: Any) -> Sequence[tuple[int, int, int]]:
 
 
 def _crossing_bytes(graph: Any) -> int:
-    backward = {op.name for op in graph.get_operations() if "gradient_tape" in op.name}
+    backward: set[str] = set()
+    for op in graph.get_operations():  # in the order of their making: inputs come first
+        # What is computed again (`--recompute`) waits for a gradient, and is no forward half.
+        if "gradient_tape" in op.name or any(x.op.name in backward for x in op.inputs):
+            backward.add(op.name)
     total = 0
     for op in graph.get_operations():
         if op.name in backward or op.type in ("Const", "ReadVariableOp", "Placeholder"):

@@ -32,6 +32,7 @@ def make():
         precision="float32",
         accumulate=1,
         xla="off",
+        recompute=False,
         settings=None,
         **options,
     ):
@@ -39,7 +40,9 @@ def make():
         if cls == "AMP":
             values["inter_dims"] = 32
         values |= options
-        run = RunOptions(seed=seed, precision=precision, accumulate=accumulate, xla=xla)
+        run = RunOptions(
+            seed=seed, precision=precision, accumulate=accumulate, xla=xla, recompute=recompute
+        )
         return models.create(cls, default(OPTIONS[cls], **values), run, **(settings or {}))
 
     return make

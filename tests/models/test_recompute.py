@@ -1,0 +1,47 @@
+"""Recomputed activations: the same gradients, fewer numbers kept."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dfl_tf.models.compiling import gradient_graph
+from dfl_tf.train.plan import kept_activations
+
+
+@pytest.mark.parametrize(
+    ("cls", "options"),
+    [
+        ("SAEHD", {"archi": "df-ut", "gan_power": 0.1}),
+        ("SAEHD", {"archi": "liae-d", "random_warp": False}),
+        ("AMP", {}),
+    ],
+)
+def test_recomputed_gradients_are_the_same_and_keep_less(make, batches, cls, options):
+    models = [make(cls, precision="float64", recompute=which, **options) for which in (False, True)]
+    given = batches(models[0])
+    for number in range(len(models[0].phases)):
+        found = []
+        for model in models:
+            phase = model.phases[number]
+            inputs = model.inputs(*given)
+            inputs += [tf.ones_like(x) for x in model.draws(phase, 2)]
+            graph = gradient_graph(functools.partial(model.gradients, phase), compiled=False)
+            losses, gradients = graph(inputs)
+            found.append([*losses.values(), *gradients])
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
+    kept, recomputed = (kept_activations(model) for model in models)
+    assert recomputed < 0.8 * kept
+
+
+def test_a_step_with_recomputed_activations_moves_the_weights_alike(make, batches, snapshot):
+    plain, frugal = (make(recompute=which, clipgrad=True) for which in (False, True))
+    for model in (plain, frugal):
+        model.train_step(*batches(model))
+    for part, values in snapshot(plain).items():
+        for a, b in zip(values, snapshot(frugal)[part], strict=True):
+            np.testing.assert_allclose(a, b, atol=2e-6)

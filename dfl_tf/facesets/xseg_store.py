@@ -7,9 +7,9 @@ when all is done.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-import tempfile
-from collections.abc import Iterator
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.formats import FaceMetadata, read_metadata, read_pak, write_metadata, write_pak
 from dfl_tf.formats.atomic import naming_the_fault
-from dfl_tf.formats.dfljpg import embed_metadata
+from dfl_tf.formats.dfljpg import embed_metadata, strip_metadata
 from dfl_tf.formats.faceset_pak import PAK_NAME
 
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
@@ -50,15 +50,15 @@ class FaceStore:
         """Give a face another mask (encoded) or other polygons."""
         raise NotImplementedError
 
+    def take_up(self, index: int, mask: bytes) -> bool:
+        """Use what an interrupted run made of a face; False if that must be made again."""
+        raise NotImplementedError
+
     def finish(self) -> None:
         """Write what is not written yet."""
 
     def __len__(self) -> int:
         return len(self.names)
-
-    def __iter__(self) -> Iterator[tuple[int, FaceMetadata, bytes]]:
-        for index in range(len(self)):
-            yield (index, *self.face(index))
 
 
 def open_store(path: Path) -> FaceStore:
@@ -111,8 +111,13 @@ class FolderStore(FaceStore):
     def face(self, index: int) -> tuple[FaceMetadata, bytes]:
         """Metadata and JPEG bytes of one face."""
         path = self.path / self.names[index]
-        data = path.read_bytes()
-        metadata = read_metadata(data, what=str(path))
+        try:
+            data = path.read_bytes()
+            metadata = read_metadata(data, what=str(path))
+        except OSError as error:
+            raise FacesetError(f"{path}: cannot be read ({error.strerror})") from None
+        except DflTfError as error:
+            raise FacesetError(str(error)) from None
         if metadata is None:
             raise FacesetError(f"{path}: lost its face metadata meanwhile")
         return metadata, data
@@ -121,6 +126,10 @@ class FolderStore(FaceStore):
         """Rewrite the file with the change, whole or not at all."""
         metadata, _ = self.face(index)
         write_metadata(self.path / self.names[index], _changed(metadata, mask, polygons))
+
+    def take_up(self, index: int, mask: bytes) -> bool:
+        """Say whether the face has the mask still: somebody may have removed it meanwhile."""
+        return self.face(index)[0].xseg_mask_bytes == mask
 
 
 class PakStore(FaceStore):
@@ -138,7 +147,10 @@ class PakStore(FaceStore):
     def face(self, index: int) -> tuple[FaceMetadata, bytes]:
         """Metadata (the pak's; source landmarks from the JPEG) and JPEG bytes of one face."""
         listed, data = self._pak[index].metadata, self._pak.jpeg(index)
-        own = read_metadata(data, what=self.names[index])
+        try:
+            own = read_metadata(data, what=self.names[index])
+        except DflTfError:
+            own = None  # the list is what counts; a damaged picture shows when it is decoded
         if own is not None:
             listed = replace(
                 own,
@@ -158,25 +170,34 @@ class PakStore(FaceStore):
             old_polygons if polygons is KEPT else polygons,
         )
 
+    def take_up(self, index: int, mask: bytes) -> bool:
+        """Remember the mask: the pak is only written at the end."""
+        self.change(index, mask=mask)
+        return True
+
     def finish(self) -> None:
-        """Rewrite the pak, in its list and in the JPEGs."""
+        """Rewrite the pak, in its list and in the JPEGs; what has no change stays bit by bit."""
         if not self._changes:
             return
-        faces = []
-        # Through files, for a large pak does not fit into memory.
-        with (
-            naming_the_fault(self.path),
-            tempfile.TemporaryDirectory(dir=self.path.parent, prefix=".xseg") as folder,
-        ):
-            for index, entry in enumerate(self._pak.entries):
-                metadata, data = self.face(index)
-                if index in self._changes:
-                    metadata = _changed(metadata, *self._changes[index])
-                    data = embed_metadata(data, metadata, what=self.names[index])
-                file = Path(folder, f"{index}.jpg")
-                file.write_bytes(data)
-                faces.append((entry.filename, entry.person_name, metadata, file))
-            write_pak(self.path, faces)
+        faces: list[tuple[str, str | None, FaceMetadata, Path | bytes]] = []
+        # Through files, for a large pak does not fit into memory. The name is always the same, so
+        # that a killed run leaves nothing that the next one does not clear away.
+        folder = self.path.with_name(".xseg_apply.tmp")
+        with naming_the_fault(self.path):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            try:
+                for index, entry in enumerate(self._pak.entries):
+                    metadata, data = entry.metadata, self._pak.jpeg(index)
+                    if index in self._changes:
+                        metadata = _changed(self.face(index)[0], *self._changes[index])
+                        data = embed_metadata(data, metadata, what=self.names[index])
+                    file = folder / f"{index}.jpg"
+                    file.write_bytes(data)
+                    faces.append((entry.filename, entry.person_name, metadata, file))
+                write_pak(self.path, faces)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
         self._changes.clear()
 
 
@@ -184,42 +205,78 @@ class Journal:
     """What an interrupted run had finished, so that the next one need not do it again.
 
     A text file beside the faces, one JSON line a face; the first line names the work (which
-    weights), and a journal of other work is not used. Deleted when all is done.
+    weights), and a journal of other work is not used. Each line names the picture as well: another
+    one may have come under the name meanwhile. Deleted when all is done.
     """
 
     def __init__(self, store: FaceStore, work: str) -> None:
         folder = store.path if store.path.is_dir() else store.path.parent
         self.path = folder / "xseg_apply.journal"
-        self.done: dict[str, bytes] = {}
+        self._done: dict[str, tuple[str, bytes]] = {}
         self._work = work
         with naming_the_fault(self.path):
-            if not self._read():
+            whole = self._read()
+            if whole < 0:
                 self.path.write_text(json.dumps({"work": work}) + "\n", encoding="utf-8")
+            else:
+                # What a killed run wrote last may be half a line.
+                with self.path.open("r+b") as file:
+                    file.truncate(whole)
             self._stream = self.path.open("a", encoding="utf-8")
 
-    def _read(self) -> bool:
+    def _read(self) -> int:
+        """Read what is done; return the length of the usable part, -1 if there is none."""
         try:
-            lines = self.path.read_text(encoding="utf-8").split("\n")
+            lines = self.path.read_bytes().split(b"\n")
             if json.loads(lines[0]).get("work") != self._work:
-                return False
-        except (OSError, ValueError):
-            return False
-        for line in lines[1:-1]:  # the last one may be cut
+                return -1
+        except (OSError, ValueError, AttributeError):
+            return -1
+        length = len(lines[0]) + 1
+        for line in lines[1:-1]:
             try:
                 entry = json.loads(line)
-                self.done[entry["name"]] = base64.b64decode(entry["mask"])
-            except (ValueError, KeyError):
+                done = entry["picture"], base64.b64decode(entry["mask"])
+                self._done[entry["name"]] = done
+            except (ValueError, KeyError, TypeError):
                 break
-        return True
+            length += len(line) + 1
+        return length
 
-    def add(self, name: str, mask: bytes) -> None:
+    def mask_of(self, name: str, jpeg: bytes) -> bytes | None:
+        """Return the mask that was made of this picture under this name."""
+        picture, mask = self._done.get(name, ("", b""))
+        return mask if picture and picture == _picture(jpeg) else None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._done
+
+    def add(self, name: str, jpeg: bytes, mask: bytes) -> None:
         """Note a face as done."""
-        entry = {"name": name, "mask": base64.b64encode(mask).decode()}
-        self._stream.write(json.dumps(entry) + "\n")
-        self._stream.flush()
+        coded = base64.b64encode(mask).decode()
+        with naming_the_fault(self.path):
+            entry = {"name": name, "picture": _picture(jpeg), "mask": coded}
+            self._stream.write(json.dumps(entry) + "\n")
+            self._stream.flush()
 
     def close(self, *, finished: bool) -> None:
         """Close the file; delete it when nothing is left to do."""
-        self._stream.close()
-        if finished:
-            self.path.unlink(missing_ok=True)
+        with naming_the_fault(self.path):
+            self._stream.close()
+            if finished:
+                self.path.unlink(missing_ok=True)
+
+
+def _picture(jpeg: bytes) -> str:
+    """Name a picture by its content, whatever metadata it carries."""
+    return hashlib.sha256(strip_metadata(jpeg)).hexdigest()[:32]
+
+
+def same_picture(path: Path, jpeg: bytes) -> bool:
+    """Whether `path` is free or holds this picture, with whatever metadata."""
+    try:
+        return _picture(path.read_bytes()) == _picture(jpeg)
+    except FileNotFoundError:
+        return True
+    except (DflTfError, OSError):
+        return False

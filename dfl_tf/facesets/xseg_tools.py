@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.facesets.xseg_masker import XSegMasker, crop
-from dfl_tf.facesets.xseg_store import FaceStore, Journal
-from dfl_tf.formats.atomic import write_file
+from dfl_tf.facesets.xseg_store import FaceStore, Journal, same_picture
+from dfl_tf.formats.atomic import naming_the_fault, write_file
 from dfl_tf.formats.dfljpg import embed_metadata
 
 Step = Callable[[int, int], None]
@@ -52,8 +54,8 @@ def apply_masks(store: FaceStore, masker: XSegMasker, step: Step = lambda *_: No
     journal = Journal(store, masker.work)
     finished = False
     try:
-        report.resumed = _take_up(store, journal)
-        todo = [index for index, name in enumerate(store.names) if name not in journal.done]
+        todo = [index for index in range(len(store)) if not _taken_up(store, journal, index)]
+        report.resumed = len(store) - len(todo)
         for start in range(0, len(todo), _BATCH):
             _apply_batch(store, masker, journal, todo[start : start + _BATCH], report)
             step(report.resumed + min(start + _BATCH, len(todo)), len(store))
@@ -64,14 +66,16 @@ def apply_masks(store: FaceStore, masker: XSegMasker, step: Step = lambda *_: No
     return report
 
 
-def _take_up(store: FaceStore, journal: Journal) -> int:
-    resumed = 0
-    for index, name in enumerate(store.names):
-        if name in journal.done:
-            resumed += 1
-            if not store.path.is_dir():  # a pak is written at the end
-                store.change(index, mask=journal.done[name])
-    return resumed
+def _taken_up(store: FaceStore, journal: Journal, index: int) -> bool:
+    """Use what an interrupted run made of a face; False if there is nothing usable."""
+    name = store.names[index]
+    if name not in journal:
+        return False
+    try:
+        mask = journal.mask_of(name, store.face(index)[1])
+        return mask is not None and store.take_up(index, mask)
+    except FacesetError:
+        return False  # it is named when its turn comes
 
 
 def _apply_batch(
@@ -81,13 +85,14 @@ def _apply_batch(
     indices: Iterable[int],
     report: XSegReport,
 ) -> None:
-    crops = {}
+    crops, pictures = {}, {}
     for index in indices:
         name = store.names[index]
         try:
             metadata, jpeg = store.face(index)
             crops[index] = crop(metadata, jpeg, masker.face_type, name)
-        except (DflTfError, OSError, ValueError) as error:
+            pictures[index] = jpeg
+        except (DflTfError, ValueError, cv2.error) as error:
             report.skipped.append((name, str(error)))
     if not crops:
         return
@@ -97,7 +102,7 @@ def _apply_batch(
         except FacesetError as error:
             report.skipped.append((store.names[index], str(error)))
             continue
-        journal.add(store.names[index], mask)
+        journal.add(store.names[index], pictures[index], mask)
         report.changed += 1
 
 
@@ -113,10 +118,13 @@ def remove_labels(store: FaceStore, step: Step = lambda *_: None) -> XSegReport:
 
 def _remove(store: FaceStore, step: Step, has: Callable[..., bool], **change: object) -> XSegReport:
     report = XSegReport(faces=len(store), skipped=list(store.skipped))
-    for index, metadata, _ in store:
-        if has(metadata):
-            store.change(index, **change)  # type: ignore[arg-type]
-            report.changed += 1
+    for index, name in enumerate(store.names):
+        try:
+            if has(store.face(index)[0]):
+                store.change(index, **change)  # type: ignore[arg-type]
+                report.changed += 1
+        except FacesetError as error:
+            report.skipped.append((name, str(error)))
         step(index + 1, len(store))
     store.finish()
     return report
@@ -128,35 +136,72 @@ def fetch_labeled(
     """Copy the faces with polygons to another folder.
 
     Originals are deleted, if asked for, only after all copies were written; never out of a pak.
+
+    Raises
+    ------
+    FacesetError
+        Other pictures lie in the target under the same names (of another person, say): they are
+        named, nothing is copied.
     """
     report = XSegReport(faces=len(store), skipped=list(store.skipped))
-    copied = []
-    for index, metadata, jpeg in store:
-        if metadata.seg_ie_polys:
-            name = Path(store.names[index])
-            (target / name.parent).mkdir(parents=True, exist_ok=True)
-            # In a pak the list, not the JPEG, is what counts.
-            data = jpeg if store.path.is_dir() else embed_metadata(jpeg, metadata, what=str(name))
-            write_file(target / name, data)
-            copied.append(store.path / name)
-        step(index + 1, len(store))
+    labeled = _labeled(store, report, step)
+    taken = [
+        str(target / store.names[index])
+        for index in labeled
+        if not same_picture(target / store.names[index], store.face(index)[1])
+    ]
+    if taken:
+        raise FacesetError(
+            f"{target}: {len(taken)} other pictures have the names of faces to copy: "
+            f"{', '.join(taken[:5])}. Nothing was copied; choose another --output."
+        )
+    for index in labeled:
+        metadata, jpeg = store.face(index)
+        path = target / store.names[index]
+        with naming_the_fault(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        # In a pak the list, not the JPEG, is what counts.
+        data = jpeg if store.path.is_dir() else embed_metadata(jpeg, metadata, what=path.name)
+        write_file(path, data)
     if delete_originals and store.path.is_dir():
-        for path in copied:
-            path.unlink()
-    report.changed = len(copied)
+        for index in labeled:
+            path = store.path / store.names[index]
+            with naming_the_fault(path):
+                path.unlink()
+    report.changed = len(labeled)
     return report
+
+
+def _labeled(store: FaceStore, report: XSegReport, step: Step) -> list[int]:
+    """Return the faces with polygons; those that cannot be read are noted."""
+    labeled = []
+    for index, name in enumerate(store.names):
+        try:
+            if store.face(index)[0].seg_ie_polys:
+                labeled.append(index)
+        except FacesetError as error:
+            report.skipped.append((name, str(error)))
+        step(index + 1, len(store))
+    return labeled
 
 
 def count(store: FaceStore, step: Step = lambda *_: None) -> dict[str, Any]:
     """How many faces have masks, polygons, both or neither; face types; skipped files."""
     kinds: Counter[str] = Counter(masks=0, labels=0, both=0, neither=0)
     types: Counter[str] = Counter()
-    for index, metadata, _ in store:
+    skipped = len(store.skipped)
+    for index in range(len(store)):
+        step(index + 1, len(store))
+        try:
+            metadata, _ = store.face(index)
+        except FacesetError:
+            skipped += 1
+            continue
         masked, labeled = metadata.xseg_mask_bytes is not None, bool(metadata.seg_ie_polys)
         kinds["masks"] += masked
         kinds["labels"] += labeled
         kinds["both"] += masked and labeled
         kinds["neither"] += not masked and not labeled
         types[metadata.face_type] += 1
-        step(index + 1, len(store))
-    return {"faces": len(store), **kinds, "face_types": dict(types), "skipped": len(store.skipped)}
+    faces = sum(types.values())
+    return {"faces": faces, **kinds, "face_types": dict(types), "skipped": skipped}

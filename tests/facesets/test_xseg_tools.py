@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from dfl_tf.face import FaceType
 from dfl_tf.facesets import xseg_tools
 from dfl_tf.facesets.xseg_masker import XSegMasker, crop, stored_mask
 from dfl_tf.facesets.xseg_store import open_store
-from dfl_tf.formats import read_metadata, read_pak
+from dfl_tf.formats import read_metadata, read_pak, write_metadata, write_pak
 
 DEMO = Path(dfl_tf.__file__).parent / "demo_data" / "data_src" / "aligned"
 
@@ -154,3 +155,116 @@ def test_wrong_places_are_named(tmp_path):
         open_store(tmp_path)
     with pytest.raises(UsageError, match="model_generic_xseg"):
         XSegMasker.load(tmp_path)
+
+
+def interrupted(path: Path, after: int) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        xseg_tools.apply_masks(open_store(path), masker(FakeXSeg(fails_after=after)))
+
+
+def test_masks_that_were_removed_after_an_interruption_are_made_again(folder):
+    interrupted(folder, 8)
+    xseg_tools.remove_masks(open_store(folder))
+    report = xseg_tools.apply_masks(open_store(folder), masker())
+    assert (report.resumed, report.changed) == (0, 20)
+    assert xseg_tools.count(open_store(folder))["masks"] == 20
+
+
+@pytest.mark.parametrize("place", ["folder", "pak"])
+def test_other_pictures_under_the_same_names_get_masks_of_their_own(place, request):
+    path = request.getfixturevalue(place)
+    interrupted(path, 16)
+    faces = read_pak(DEMO / "faceset.pak")
+    order = [faces[i] for i in range(len(faces))]
+    swapped = [
+        (order[i].filename, None, order[-1 - i].metadata, faces.jpeg(len(faces) - 1 - i))
+        for i in range(len(faces))
+    ]
+    if place == "pak":
+        write_pak(path, swapped)
+    else:
+        for name, _, _, data in swapped[:20]:
+            (path / name).write_bytes(data)
+    model = FakeXSeg()
+    report = xseg_tools.apply_masks(open_store(path), masker(model))
+    assert report.resumed == 0
+    assert model.seen == report.changed == report.faces
+
+
+def test_a_journal_that_ends_in_half_a_line_is_continued_behind_the_last_whole_one(folder):
+    interrupted(folder, 8)
+    journal = folder / "xseg_apply.journal"
+    journal.write_bytes(journal.read_bytes()[:-40])
+    interrupted(folder, 8)
+    report = xseg_tools.apply_masks(open_store(folder), masker())
+    assert (report.resumed, report.changed) == (15, 5)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]\n", "junk", '{"work": "weights 1"}\n[1]\n{"name": "x"}\n']
+)
+def test_a_damaged_journal_is_no_obstacle(folder, text):
+    (folder / "xseg_apply.journal").write_text(text)
+    assert xseg_tools.apply_masks(open_store(folder), masker()).changed == 20
+    assert not (folder / "xseg_apply.journal").exists()
+
+
+def test_a_damaged_picture_in_a_pak_is_named_and_stays_as_it_is(pak):
+    faces = read_pak(pak)
+    jpegs = [faces.jpeg(index) for index in range(len(faces))]
+    jpegs[3] = jpegs[3][:700]
+    listed = [
+        (entry.filename, entry.person_name, entry.metadata, jpeg)
+        for entry, jpeg in zip(faces.entries, jpegs, strict=True)
+    ]
+    write_pak(pak, listed)
+    report = xseg_tools.apply_masks(open_store(pak), masker())
+    assert report.changed == len(faces) - 1
+    assert [name for name, _ in report.skipped] == [faces[3].filename]
+    assert read_pak(pak).jpeg(3) == jpegs[3]
+    assert sorted(path.name for path in pak.parent.iterdir()) == ["faceset.pak"]
+
+
+def test_what_a_killed_run_left_beside_a_pak_is_cleared_away(pak):
+    left = pak.with_name(".xseg_apply.tmp")
+    left.mkdir()
+    (left / "0.jpg").write_bytes(b"half")
+    xseg_tools.apply_masks(open_store(pak), masker())
+    assert sorted(path.name for path in pak.parent.iterdir()) == ["faceset.pak"]
+
+
+def test_metadata_that_leave_no_room_for_a_mask_are_named_and_the_file_stays(folder):
+    path = sorted(folder.glob("*.jpg"))[0]
+    metadata = read_metadata(path)
+    points = np.random.RandomState(0).rand(7500, 2) * 255
+    # 60000 bytes of polygons: they fit, but not with any mask
+    write_metadata(path, replace(metadata, xseg_mask_bytes=None, seg_ie_polys=[(1, points)]))
+    before = path.read_bytes()
+    report = xseg_tools.apply_masks(open_store(folder), masker())
+    assert report.changed == 19
+    assert report.skipped[0][0] == path.name
+    assert "mask does not fit" in report.skipped[0][1]
+    assert path.read_bytes() == before
+
+
+def test_fetch_overwrites_no_other_picture(folder, tmp_path):
+    target = tmp_path / "fetched"
+    target.mkdir()
+    name = sorted(p.name for p in folder.glob("*.jpg") if read_metadata(p).seg_ie_polys)[0]
+    other = read_pak(DEMO / "faceset.pak").jpeg(60)
+    (target / name).write_bytes(other)
+    with pytest.raises(FacesetError, match=r"1 other pictures.*Nothing was copied"):
+        xseg_tools.fetch_labeled(open_store(folder), target, delete_originals=True)
+    assert [p.name for p in target.iterdir()] == [name]
+    assert (target / name).read_bytes() == other
+    assert len(list(folder.glob("*.jpg"))) == 20
+
+
+def test_a_face_that_vanishes_meanwhile_is_named(folder):
+    store = open_store(folder)
+    (folder / store.names[2]).unlink()
+    report = xseg_tools.apply_masks(store, masker())
+    assert report.changed == 19
+    assert report.skipped[0][0] == store.names[2]
+    assert xseg_tools.count(store)["skipped"] == 1
+    assert xseg_tools.remove_masks(store).changed == 19

@@ -42,12 +42,17 @@ def make_backup(
     if fresh.exists():
         shutil.rmtree(fresh)
     fresh.mkdir(parents=True)
-    for source in files:
-        target = fresh / source.relative_to(model_folder)
-        target.parent.mkdir(exist_ok=True)
-        shutil.copy2(source, target)
-    for name, content in extra.items():
-        write_file(fresh / name, content)
+    try:
+        for source in files:
+            target = fresh / source.relative_to(model_folder)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy2(source, target)
+        for name, content in extra.items():
+            write_file(fresh / name, content)
+    except BaseException:
+        # What a full disk took in is given back: the next save needs it.
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     rotate(folder)
     newest = folder / "01"
     fresh.rename(newest)

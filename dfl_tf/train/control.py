@@ -7,6 +7,7 @@ workspace.md 5 and 9; design decisions 3 and 27.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -17,13 +18,18 @@ from types import FrameType
 from typing import Any
 
 REQUESTS = ("save", "backup", "stop")
+# SIGHUP: the terminal or the connection to it is gone. It is absent on Windows.
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 class StopSignals:
-    """While entered, SIGINT and SIGTERM ask for a stop after the running iteration.
+    """While entered, SIGINT, SIGTERM and SIGHUP ask for a stop after the running iteration.
 
-    A second SIGINT ends the process at once, without saving, with exit code 130. Outside the main
-    thread (where Python allows no handlers) nothing is installed.
+    A second SIGINT ends the process at once, without saving, with exit code 130. A SIGHUP that is
+    ignored (nohup) stays ignored. Outside the main thread (where Python allows no handlers) nothing
+    is installed.
 
     Attributes
     ----------
@@ -38,8 +44,9 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._old[number] = signal.signal(number, self._handle)
+            for number in SIGNALS:
+                if number in SIGNALS[:2] or signal.getsignal(number) != signal.SIG_IGN:
+                    self._old[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -49,19 +56,24 @@ class StopSignals:
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal number: 130 for SIGINT, 143 for SIGTERM."""
+        """128 + the signal number: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
         return 128 + (self.received or 0)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None and number == signal.SIGINT:
             # Not SystemExit: that would wait for threads and for the save that the user gave up on.
-            sys.stderr.write("\nstopped at once, without saving\n")
-            sys.stderr.flush()
+            with contextlib.suppress(OSError):
+                sys.stderr.write("\nstopped at once, without saving\n")
+                sys.stderr.flush()
             os._exit(130)
         if self.received is None:
             self.received = number
             name = signal.Signals(number).name
-            self._say(f"{name}: finishing this iteration, then saving (Ctrl-C now: stop unsaved)")
+            # Whatever happens to the message, the iteration that was interrupted goes on.
+            with contextlib.suppress(Exception):
+                self._say(
+                    f"{name}: finishing this iteration, then saving (Ctrl-C now: stop unsaved)"
+                )
 
 
 class RequestFiles:

@@ -8,7 +8,7 @@ workspace.md 4.3, 6, 7.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -144,25 +144,33 @@ class Keeper:
         )
         self._first = False
 
-    def backup_if_due(self, batches: Callable[[], Sequence[Batch]]) -> None:
-        """Make a backup when the clock says so; asked after each save."""
-        if self._clock.due(time.monotonic()):
-            self.backup(batches())
+    def backup_is_due(self) -> bool:
+        """Whether the clock wants a backup; to be asked once after each save."""
+        return self._clock.due(time.monotonic())
 
-    def backup(self, batches: Sequence[Batch] | None) -> None:
-        """Copy the saved files to a numbered backup, with previews of the current sample."""
-        self.wait()
+    def backup(self, batches: Sequence[Batch] | None) -> bool:
+        """Copy the saved files to a numbered backup, with previews of the current sample.
+
+        The caller has waited for the save that was being written. A failure is told, not fatal;
+        returns whether all went well.
+        """
         place = self.place
         files = model_files(place.folder, place.name, place.model_class)
         if not files:
             self.log.say("nothing is saved yet: no backup made")
-            return
+            return True
         pictures = self._pictures(batches) if batches is not None else {}
         extra = {f"preview_{name}.jpg": jpeg_bytes(image) for name, image in pictures.items()}
         backups = place.folder / f"{place.storage}_autobackups"
-        folder = make_backup(backups, place.folder, files, extra)
+        try:
+            folder = make_backup(backups, place.folder, files, extra)
+        except (DflTfError, OSError) as error:
+            self.log.say(f"warning: no backup was made, the older ones are untouched: {error}")
+            self.log.record("backup_failed", iteration=self.model.iteration, error=str(error))
+            return False
         self.log.say(f"backup made: {folder}")
         self.log.record("backup", iteration=self.model.iteration, folder=str(folder))
+        return True
 
     def _pictures(self, batches: Sequence[Batch]) -> dict[str, NDArray[np.uint8]]:
         previews = self.model.preview(*batches)

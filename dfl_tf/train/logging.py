@@ -7,11 +7,13 @@ workspace.md 5.1.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -104,7 +106,8 @@ class ConsoleLog:
     every : int
         Iterations between lines; 0 = each one on a terminal, every 50th elsewhere.
     stream : text stream or None
-        None: stderr.
+        None: stderr. Once it can not be written any more (the terminal is closed, `tee` is gone),
+        what is said goes nowhere, and the training goes on.
     """
 
     def __init__(self, every: int = 0, stream: IO[str] | None = None) -> None:
@@ -122,7 +125,7 @@ class ConsoleLog:
             self._show(event, line)
         elif not self._live and event.iteration % self._every == 0 and not self._told(event):
             left = "" if event.eta_seconds is None else f" {duration(event.eta_seconds)} left"
-            print(line + left, file=self._stream, flush=True)
+            self._print(line + left)
 
     def mean_line(self, event: IterationEvent, means: Sequence[float]) -> None:
         """Print the mean losses since the last save, as the legacy program does."""
@@ -134,10 +137,27 @@ class ConsoleLog:
 
     def say(self, text: str) -> None:
         """Print a message above the progress line."""
-        if self._progress is not None:
+        if self._progress is None:
+            self._print(text)
+            return
+        try:
             self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        else:
+        except OSError:
+            self._silence()
+
+    def _print(self, text: str) -> None:
+        try:
             print(text, file=self._stream, flush=True)
+        except OSError:
+            self._silence()
+
+    def _silence(self) -> None:
+        """Point a dead stream to nowhere: whoever else writes there must not fail either."""
+        self._progress, self._live = None, False
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
 
     def record(self, kind: str, **fields: Any) -> None:
         """Nothing: events for machines go to the JSON lines."""
@@ -148,7 +168,8 @@ class ConsoleLog:
     def close(self) -> None:
         """Leave the last progress line standing and end it."""
         if self._progress is not None:
-            self._progress.stop()
+            with contextlib.suppress(OSError):
+                self._progress.stop()
             self._progress = None
 
     def _show(self, event: IterationEvent, line: str) -> None:
@@ -197,7 +218,7 @@ class WorkerLog(ConsoleLog):
 
     def say(self, text: str) -> None:
         """Print a message under the worker's number."""
-        print(f"worker {self._index}: {text}", file=self._stream, flush=True)
+        self._print(f"worker {self._index}: {text}")
 
 
 class JsonLinesLog:
@@ -219,6 +240,7 @@ class JsonLinesLog:
     def __init__(self, path: Path | str, every: int = 0) -> None:
         self._every = every or 1
         self._own = str(path) != "-"
+        self.name = f"--log-json {path}"
         try:
             self._stream = open(path, "a", encoding="utf-8") if self._own else sys.stdout  # noqa: SIM115
         except OSError as error:
@@ -322,37 +344,46 @@ class TensorBoardLog:
 
 
 class Loggers:
-    """Several loggers that are spoken to as one."""
+    """Several loggers that are spoken to as one.
+
+    A log that can not be written any more (full disk, closed pipe or terminal) is left out from
+    then on, and the others are told: no training ends because of its log.
+    """
 
     def __init__(self, loggers: Sequence[Logger]) -> None:
-        self._loggers = tuple(loggers)
+        self._loggers = list(loggers)
 
     def iteration(self, event: IterationEvent) -> None:
         """Tell all."""
-        for logger in self._loggers:
-            logger.iteration(event)
+        self._tell(lambda logger: logger.iteration(event))
 
     def mean_line(self, event: IterationEvent, means: Sequence[float]) -> None:
         """Tell all."""
-        for logger in self._loggers:
-            logger.mean_line(event, means)
+        self._tell(lambda logger: logger.mean_line(event, means))
 
     def say(self, text: str) -> None:
         """Tell all."""
-        for logger in self._loggers:
-            logger.say(text)
+        self._tell(lambda logger: logger.say(text))
 
     def record(self, kind: str, **fields: Any) -> None:
         """Tell all."""
-        for logger in self._loggers:
-            logger.record(kind, **fields)
+        self._tell(lambda logger: logger.record(kind, **fields))
 
     def picture(self, name: str, iteration: int, image: NDArray[np.uint8]) -> None:
         """Tell all."""
-        for logger in self._loggers:
-            logger.picture(name, iteration, image)
+        self._tell(lambda logger: logger.picture(name, iteration, image))
 
     def close(self) -> None:
         """Close all."""
-        for logger in self._loggers:
-            logger.close()
+        self._tell(lambda logger: logger.close())
+
+    def _tell(self, how: Callable[[Logger], None]) -> None:
+        for logger in tuple(self._loggers):
+            try:
+                how(logger)
+            except OSError as error:
+                self._loggers.remove(logger)
+                with contextlib.suppress(OSError, ValueError):
+                    logger.close()
+                what = getattr(logger, "name", type(logger).__name__)
+                self.say(f"warning: {what} cannot be written any more ({error.strerror}): left out")

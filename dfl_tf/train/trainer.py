@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dfl_tf.errors import DflTfError
+from dfl_tf.errors import DflTfError, TrainingDiverged, WorkspaceError
 from dfl_tf.options import Device, RunOptions
 from dfl_tf.train import history
 from dfl_tf.train.cluster import Team, WorkerLost
@@ -23,6 +23,7 @@ from dfl_tf.train.feeds import Batch, Feed
 from dfl_tf.train.keeper import Keeper, ModelPlace
 from dfl_tf.train.logging import IterationEvent, Logger
 from dfl_tf.train.loss_graph import LossTrace
+from dfl_tf.train.memory import advice, out_of_memory
 from dfl_tf.train.timing import Timing, TimingSummary
 from dfl_tf.train.watchdog import Watchdog
 
@@ -123,6 +124,13 @@ class Trainer:
                 self._finish(reason)
             except WorkerLost as lost:
                 raise WorkerLost(f"{lost} {self._rescue()}") from None
+            except TrainingDiverged:
+                raise
+            except Exception as fault:
+                self._save_what_is_done()
+                if out_of_memory(fault):
+                    raise advice(self.model.options.batch_size) from fault
+                raise
             finally:
                 self.keeper.wait()
                 self.feed.close()
@@ -131,8 +139,8 @@ class Trainer:
     def _begin(self) -> None:
         for name in self._requests.clear():
             self.log.say(f"{name} was left over from before this run: deleted")
-        if self.run_options.backup_now:
-            self.keeper.backup(None)
+        if self.run_options.backup_now and not self.keeper.backup(None):
+            raise WorkspaceError("--backup-now: the backup was not made, so nothing was trained")
 
     def _iterate(self) -> None:
         """One training iteration: draw, step, judge, count."""
@@ -167,13 +175,10 @@ class Trainer:
         first = iteration == self._first_iteration + 1
         if saving or first or _every(self.run_options.preview_every, iteration):
             self._preview()
-        if saving and "backup" not in asked:
-            self.keeper.backup_if_due(self._shown)
-        if "backup" in asked:
+        backing_up = "backup" in asked or (saving and self.keeper.backup_is_due())
+        if (asked or backing_up) and self._save_is_whole() and backing_up:
             self.keeper.backup(self._shown())
-        if asked:
-            self.keeper.wait()
-            self._requests.done(asked)
+        self._requests.done(asked)
 
     def _agreed_reason(self, signals: StopSignals) -> str | None:
         """Why to stop now; the processes of a team stop at the same iteration."""
@@ -191,7 +196,9 @@ class Trainer:
         if signals.received is not None:
             return "interrupted"
         if target and self.model.iteration >= target:
-            return "target iteration reached"
+            if self.model.iteration > self._first_iteration:
+                return "target iteration reached"
+            return f"target_iter {target} was reached before (a higher --target-iter goes on)"
         if limit and time.monotonic() - self._started >= limit:
             return f"{limit:g} seconds are over"
         if "stop" in self._requests.pending():
@@ -226,10 +233,26 @@ class Trainer:
         where = "" if saved is None else f" at iteration {saved}"
         return f"The model is saved{where}. Start all workers again to go on from there."
 
+    def _save_what_is_done(self) -> None:
+        """Save the finished iterations before a fault ends the run; the fault is told after it."""
+        if not self._unsaved:
+            return
+        try:
+            self._save()
+            self.keeper.wait()
+        except (DflTfError, OSError) as error:
+            self.log.say(f"error: not saved: {error}")
+        else:
+            if not self._unsaved:
+                self.log.say(f"the model is saved at iteration {self.keeper.saved_iteration}")
+
     def _result(self, signals: StopSignals, reason: str) -> TrainResult:
         timing = self.timing.summary()
         code = signals.exit_code if signals.received is not None else 0
-        self.log.say(f"iteration {self.model.iteration}: {reason}; {timing.text()}")
+        if self._batches is not None and self.model.iteration > self._first_iteration:
+            self.log.say(f"iteration {self.model.iteration}: {reason}; {timing.text()}")
+        else:
+            self.log.say(f"iteration {self.model.iteration}: {reason}; nothing was trained")
         self.log.record(
             "end",
             reason=reason,
@@ -264,7 +287,9 @@ class Trainer:
             return
         try:
             self.keeper.save(self._feed_state)
-        except OSError as error:
+        except TrainingDiverged:
+            raise
+        except (DflTfError, OSError) as error:  # also what made the save before fail
             self._tell_failed_save(error)
             return
         self._unsaved = False
@@ -272,12 +297,17 @@ class Trainer:
 
     def _notice_failed_save(self) -> None:
         """A save that failed in the background: fatal for the first of a run, else tried again."""
-        if not self.keeper.save_failed:
-            return
+        if self.keeper.save_failed:
+            self._save_is_whole()
+
+    def _save_is_whole(self) -> bool:
+        """Wait for the save that is being written; a failure is told."""
         try:
             self.keeper.wait()
         except (DflTfError, OSError) as error:
             self._tell_failed_save(error)
+            return False
+        return True
 
     def _tell_failed_save(self, error: Exception) -> None:
         if self.keeper.saved_iteration is None:

@@ -4,7 +4,10 @@ import importlib.util
 import io
 import json
 import math
+import subprocess
+import sys
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +17,13 @@ from dfl_tf.train.logging import (
     ConsoleLog,
     IterationEvent,
     JsonLinesLog,
+    Loggers,
     TensorBoardLog,
     duration,
     loss_line,
 )
 
+ROOT = Path(__file__).parents[2]
 NOON = datetime(2024, 5, 1, 12, 3, 4)
 
 
@@ -113,3 +118,50 @@ def test_tensorboard(tmp_path):
     log.picture("SAEHD", 1, np.zeros((8, 8, 3), np.uint8))
     log.close()
     assert list(tmp_path.iterdir())
+
+
+class _Dead(io.StringIO):
+    """A stream whose reader is gone."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_a_console_that_is_gone_does_not_end_the_training():
+    console = ConsoleLog(1, _Dead())
+    console.say("hello")
+    console.iteration(event(1))
+    console.close()
+
+
+def test_stderr_whose_reader_is_gone_is_pointed_to_nowhere(tmp_path):
+    program = (
+        "import sys\n"
+        "from dfl_tf.train.logging import ConsoleLog, Loggers\n"
+        "log = Loggers([ConsoleLog(1)])\n"
+        "sys.stdin.read()\n"  # until the reader of stderr is gone
+        "for _ in range(3): log.say('x')\n"
+        "print('after', file=sys.stderr, flush=True)\n"
+        "sys.exit(7)\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    )
+    child.stderr.close()
+    child.stdin.close()
+    assert child.wait() == 7
+
+
+def test_a_log_on_a_full_disk_is_left_out_and_the_others_are_told():
+    full = JsonLinesLog("/dev/full")
+    lines = []
+    console = ConsoleLog(1, io.StringIO())
+    console.say = lines.append
+    log = Loggers([full, console])
+    log.iteration(event(1))
+    log.iteration(event(2))
+    log.close()
+    assert lines == [
+        "warning: --log-json /dev/full cannot be written any more (No space left on device): "
+        "left out"
+    ]

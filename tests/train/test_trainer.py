@@ -3,13 +3,16 @@ from __future__ import annotations
 import math
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
 
-from dfl_tf.errors import TrainingDiverged, WorkspaceError
+from dfl_tf.errors import FacesetError, TrainingDiverged, WorkspaceError
 from dfl_tf.formats import read_model
+from dfl_tf.train import backup
 from dfl_tf.train import keeper as keeper_module
+from dfl_tf.train.memory import OutOfMemory
 
 from .support.fake_model import FakeModel, check_whole, options
 from .support.runs import ListLog, trainer
@@ -272,3 +275,112 @@ def test_streams_are_closed_whatever_happens(tmp_path):
     with pytest.raises(TrainingDiverged):
         run.run()
     assert all(stream.closed for stream in run.feed._streams.values())
+
+
+class _Broken(FakeModel):
+    """A model whose fourth step fails."""
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def train_step(self, *batches):
+        if self.iteration == 3:
+            raise self.fault
+        return super().train_step(*batches)
+
+
+class ResourceExhaustedError(Exception):
+    """What TensorFlow raises when a device has no memory left; told by its name."""
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised", "says"),
+    [
+        (FacesetError("32 faces in a row cannot be read"), FacesetError, "32 faces"),
+        (RuntimeError("a bug"), RuntimeError, "a bug"),
+        (MemoryError(), OutOfMemory, r"lower --batch-size \(now 2\)"),
+        (ResourceExhaustedError("OOM when allocating"), OutOfMemory, "--plan"),
+    ],
+)
+def test_whatever_ends_a_run_the_finished_iterations_are_saved(tmp_path, fault, raised, says):
+    log = ListLog()
+    with pytest.raises(raised, match=says):
+        trainer(tmp_path, _Broken(fault), log=log).run()
+    assert saved(tmp_path).iteration == 3
+    assert "the model is saved at iteration 3" in log.lines
+
+
+def test_a_fault_is_told_even_if_nothing_can_be_saved(tmp_path, monkeypatch):
+    full_disk_from(monkeypatch, 2)
+    log = ListLog()
+    with pytest.raises(FacesetError, match="gone"):
+        trainer(tmp_path, _Broken(FacesetError("gone")), log=log).run()
+    assert any("not saved: model: cannot be written" in line for line in log.lines)
+    assert saved(tmp_path).iteration == 1
+
+
+def test_a_save_that_failed_while_the_next_or_a_backup_waited_for_it_is_not_the_end(
+    tmp_path, monkeypatch
+):
+    real, calls = keeper_module.write_model, []
+
+    def slow_and_full(*args, **settings):
+        calls.append(1)
+        if len(calls) in (2, 4):
+            time.sleep(0.2)
+            raise WorkspaceError("model: cannot be written. The disk is full: free some space.")
+        return real(*args, **settings)
+
+    monkeypatch.setattr(keeper_module, "write_model", slow_and_full)
+    log = ListLog()
+    run = {"save_every_iters": 1, "no_preview": True, "backup_every": 1e-9}
+    trainer(tmp_path, FakeModel(options(target_iter=8)), log=log, **run).run()
+    assert log.kinds().count("save_failed") == 2
+    assert saved(tmp_path).iteration == 8
+
+
+def test_a_backup_that_fails_is_told_and_training_goes_on(tmp_path, monkeypatch):
+    trainer(tmp_path, FakeModel(options(target_iter=3))).run()
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(backup.shutil, "copy2", full)
+    model = FakeModel(options(target_iter=6))
+    model.load_state(saved(tmp_path))
+    log = ListLog()
+    run = {"save_every_iters": 1, "backup_every": 1e-9}
+    trainer(tmp_path, model, first=False, log=log, **run).run()
+    assert saved(tmp_path).iteration == 6
+    assert any(line.startswith("warning: no backup was made") for line in log.lines)
+    assert not list((tmp_path / "new_SAEHD_autobackups").iterdir())  # the copy is taken away
+    with pytest.raises(WorkspaceError, match="nothing was trained"):
+        trainer(tmp_path, model, first=False, backup_now=True).run()
+
+
+def test_a_closed_terminal_is_a_reason_to_save_but_not_under_nohup(tmp_path):
+    class HungUp(FakeModel):
+        def train_step(self, *batches):
+            if self.iteration == 2:
+                os.kill(os.getpid(), signal.SIGHUP)
+            return super().train_step(*batches)
+
+    result = trainer(tmp_path, HungUp(options(target_iter=5))).run()
+    assert (result.exit_code, result.iteration) == (129, 3)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert trainer(tmp_path, HungUp(options(target_iter=5))).run().iteration == 5
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_target_that_was_reached_before_says_how_to_go_on(tmp_path):
+    trainer(tmp_path, FakeModel(options(target_iter=3))).run()
+    model = FakeModel(options(target_iter=3))
+    model.load_state(saved(tmp_path))
+    log = ListLog()
+    trainer(tmp_path, model, first=False, log=log).run()
+    assert "--target-iter" in log.lines[-1]
+    assert "nothing was trained" in log.lines[-1]

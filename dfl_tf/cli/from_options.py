@@ -108,9 +108,6 @@ class OptionInputs:
 
         Prints the effective options as JSON and leaves if --print-options was given.
         """
-        layers = [stored] if stored else []
-        if defaults and self.use_last_defaults and not stored:
-            layers.append(Layer(defaults, f"{cls.NAME}_default_options.dat", kind="defaults"))
         now = self.layers()
         faults: list[str] = []
         run = RunOptions()
@@ -118,7 +115,7 @@ class OptionInputs:
             run = resolve(RunOptions, self._own(RunOptions, now), strict=self.strict).options
         except OptionFaults as fault:
             faults += fault.faults
-        layers += self._without_foreign(cls, now, faults)
+        layers = self._saved(cls, stored, defaults) + self._without_foreign(cls, now, faults)
         try:
             if ask and not faults:
                 layers.append(ask(layers))
@@ -136,9 +133,26 @@ class OptionInputs:
         if faults:
             raise OptionFaults(faults)
         if self.print_options:
+            for note in (*resolved.adjustments, *resolved.warnings):
+                click.echo(note, err=True)
             click.echo(json.dumps(effective_dict(resolved.options), indent=1))
             raise click.exceptions.Exit(0)
         return Chosen(resolved, run)
+
+    def below(
+        self, cls: type[Options], stored: Layer | None, defaults: Mapping[str, Any] | None
+    ) -> list[Layer]:
+        """What the dialogue proposes from: all that is known before it, lowest first."""
+        return [*self._saved(cls, stored, defaults), *self._own(cls, self.layers())]
+
+    def _saved(
+        self, cls: type[Options], stored: Layer | None, defaults: Mapping[str, Any] | None
+    ) -> list[Layer]:
+        if stored:
+            return [stored]
+        if not (defaults and self.use_last_defaults):
+            return []
+        return [Layer(defaults, f"{cls.NAME}_default_options.dat", kind="defaults")]
 
     def _environment(self, environ: Mapping[str, str]) -> Layer:
         """The environment without what is meant for other commands."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -81,6 +82,7 @@ def run(argv: Sequence[str]) -> int:
         if note:
             click.echo(note, err=True)
         result = command.main(args=new, prog_name="dfl-tf", standalone_mode=False)
+        sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except DflTfError as fault:
         click.echo(f"error: {fault}", err=True)
@@ -97,6 +99,14 @@ def run(argv: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return 130
+    except BrokenPipeError:
+        # The reader of the output has seen enough (`| head`); Python must not fail at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as fault:
+        place = f"{fault.filename}: " if fault.filename else ""
+        click.echo(f"error: {place}{fault.strerror or fault}", err=True)
+        return 1
 
 
 def main() -> NoReturn:

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from dfl_tf.cli.choose_model import ask_name
 from dfl_tf.cli.from_options import Chosen, OptionCommand, OptionInputs, option_flags
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.formats import ModelLock
@@ -20,6 +21,7 @@ from dfl_tf.options import OPTIONS, Layer, Machine, Resolved, RunOptions
 from dfl_tf.options.prompts import ask_options
 from dfl_tf.train.cluster import cluster_of, machine_of
 from dfl_tf.train.feeds import Facesets
+from dfl_tf.train.memory import advice, out_of_memory
 from dfl_tf.train.start import Prepared, Settle, make_log, prepare, start
 
 PATH = click.Path(path_type=Path)
@@ -53,7 +55,7 @@ PATH = click.Path(path_type=Path)
     type=PATH,
     help="Folder of weights that a new Quick96 starts from.",
 )
-@click.option("--interactive", is_flag=True, help="Ask for the options, as DeepFaceLab does.")
+@click.option("--interactive", is_flag=True, help="Ask for model and options, as DeepFaceLab does.")
 @click.option("--yes", is_flag=True, help="Answer confirmations with yes (headless: the rule).")
 @click.option("--plan", is_flag=True, help="Say what would be trained, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="With --plan: print JSON.")
@@ -88,7 +90,10 @@ def command(
         return Workspace.open(workspace or Path(), **given, need=need)
 
     settle = settle_by(inputs, interactive=interactive)
-    prepared = prepare(folders(), model_class, name, settle)
+    place = folders()
+    if interactive and name is None:
+        name = ask_name(place.model, model_class, read=_read, say=_say)
+    prepared = prepare(place, model_class, name, settle)
     prepared = replace(prepared, pretrained=pretrained_model_dir)
     folders(*(("pretrain",) if prepared.pretrain else ("src", "dst")))
     if plan:
@@ -114,24 +119,16 @@ def settle_by(inputs: OptionInputs, *, interactive: bool) -> Settle:
     def settle(
         cls: type, *, stored: Layer | None, defaults: Mapping[str, Any] | None
     ) -> tuple[Resolved[Any], RunOptions]:
-        restart = False
-
-        def ask(layers: list[Layer]) -> Layer:
-            nonlocal restart
-            answers = ask_options(cls, layers, read=_read, say=_say)
-            restart = answers.restart
-            return answers.layer
-
-        answered: Layer | None = None
-        if interactive:
-            answered = ask([layer for layer in (stored, *inputs.layers()) if layer is not None])
-        chosen: Chosen[Any] = inputs.resolve(
-            cls,
-            stored=stored,
-            defaults=defaults,
-            machine=_machine(inputs),
-            ask=None if answered is None else lambda _: answered,
-            new=restart or None,
+        machine = _machine(inputs)
+        known: dict[str, Any] = {"stored": stored, "defaults": defaults, "machine": machine}
+        if not interactive:
+            chosen: Chosen[Any] = inputs.resolve(cls, **known)
+            return chosen.resolved, chosen.run
+        answers = ask_options(
+            cls, inputs.below(cls, stored, defaults), read=_read, say=_say, machine=machine
+        )
+        chosen = inputs.resolve(
+            cls, **known, ask=lambda _: answers.layer, new=answers.restart or None
         )
         return chosen.resolved, chosen.run
 
@@ -168,5 +165,9 @@ def train(prepared: Prepared) -> int:
         log = make_log(prepared.run)
         try:
             return start(prepared, facesets, log).run().exit_code
+        except Exception as fault:
+            if out_of_memory(fault):  # while the model was built
+                raise advice(prepared.resolved.options.batch_size) from fault
+            raise
         finally:
             log.close()

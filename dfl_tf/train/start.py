@@ -21,6 +21,7 @@ from dfl_tf.formats.model_legacy import read_default_options, read_part
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.models.restore import stored_layer
 from dfl_tf.options import OPTIONS, Layer, Resolved, RunOptions, resolve
+from dfl_tf.options.schema import did_you_mean
 from dfl_tf.train.cluster import cluster_of, described, machine_of, replicas_of
 from dfl_tf.train.devices import configure_devices, summary_devices
 from dfl_tf.train.feeds import Facesets, open_feed
@@ -135,7 +136,7 @@ def prepare(workspace: Workspace, model_class: str, name: str | None, settle: Se
         known = ", ".join(OPTIONS)
         raise UsageError(f"there is no model class {model_class!r}; known are {known}")
     folder = workspace.model
-    name, exists = choose_name(folder, model_class, name)
+    asked, (name, exists) = name, choose_name(folder, model_class, name)
     stamp = _stamp(folder, name, model_class)
     state = read_model(folder, name, model_class) if exists else None
     if state is not None and state.iteration == 0 and not state.tensors:
@@ -158,9 +159,19 @@ def prepare(workspace: Workspace, model_class: str, name: str | None, settle: Se
         options=resolved.legacy(),
         first=state is None,
     )
-    converted = stored.notes if stored is not None else ()
-    notes = (*converted, *resolved.adjustments, *resolved.warnings)
+    notes = (*resolved.adjustments, *resolved.warnings)  # with the notes of conversions
+    if asked is not None and not exists:
+        notes = (*_new_name(folder, model_class, name), *notes)
     return Prepared(workspace, place, state, resolved, run, notes, stamp)
+
+
+def _new_name(folder: Path, model_class: str, name: str) -> list[str]:
+    """Say that a name begins a new model, where it may be another one mistyped."""
+    others = [entry.name for entry in find_models(folder, model_class)]
+    if not others:
+        return []
+    hint = did_you_mean(name, others) or f"; there are {', '.join(others[:8])}"
+    return [f"no {model_class} model is called {name} yet, a new one begins{hint}"]
 
 
 def enlist(prepared: Prepared) -> tuple[Prepared, Any]:

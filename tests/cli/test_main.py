@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
-import time
 
 import click
 import pytest
@@ -16,17 +15,16 @@ from dfl_tf.cli.main import COMMANDS, run
 from dfl_tf.errors import FacesetError, TrainingDiverged
 
 PROBE = """
-import sys, time
-start = time.perf_counter()
+import sys
+before = len(sys.modules)
 from dfl_tf.cli.main import run
 code = run({argv!r})
-seconds = time.perf_counter() - start
 heavy = sorted(m for m in ("tensorflow", "keras", "numpy", "numba", "cv2") if m in sys.modules)
-print("PROBE", code, round(seconds, 3), heavy)
+print("PROBE", code, len(sys.modules) - before, heavy)
 """
 
 
-def probe(*argv: str) -> tuple[int, float, str, str]:
+def probe(*argv: str) -> tuple[int, int, str, str]:
     done = subprocess.run(
         [sys.executable, "-c", PROBE.format(argv=list(argv))],
         capture_output=True,
@@ -34,16 +32,16 @@ def probe(*argv: str) -> tuple[int, float, str, str]:
         check=True,
     )
     text, _, last = done.stdout.rpartition("PROBE ")
-    code, seconds, heavy = last.split(" ", 2)
-    return int(code), float(seconds), heavy.strip(), text
+    code, imported, heavy = last.split(" ", 2)
+    return int(code), int(imported), heavy.strip(), text
 
 
-def test_help_is_quick_and_imports_nothing_heavy() -> None:
-    results = [probe("--help") for _ in range(3)]
-    code, _, heavy, text = results[0]
+def test_help_imports_next_to_nothing_and_so_is_quick() -> None:
+    # Not timed: a busy machine must not fail it. About 60 modules take a fifth of a second.
+    code, imported, heavy, text = probe("--help")
     assert code == 0
     assert heavy == "[]"
-    assert min(seconds for _, seconds, _, _ in results) < 0.5
+    assert imported < 100
     for name in COMMANDS:
         assert f"  {name} " in text
 
@@ -56,12 +54,10 @@ def test_option_help_imports_no_tensorflow() -> None:
 
 
 def test_module_and_version() -> None:
-    start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "dfl_tf", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == f"dfl-tf, version {__version__}"
-    assert time.perf_counter() - start < 5
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -101,6 +97,8 @@ def test_wrong_usage_leaves_with_2(
     [
         (FacesetError("no faces"), 1, "error: no faces"),
         (TrainingDiverged("NaN"), 3, "error: NaN"),
+        (OSError(28, "No space left on device", "a.jpg"), 1, "error: a.jpg: No space left"),
+        (OSError("strange"), 1, "error: strange"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (click.exceptions.Exit(130), 130, ""),
     ],
@@ -147,3 +145,16 @@ def test_old_spelling_is_said_once_on_stderr(
     assert shown.err == (
         "note: the old spelling was understood as: dfl-tf export dfm 'a b' --class AMP\n"
     )
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "dfl_tf", "options", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    child.stdout.read(10)
+    child.stdout.close()
+    assert child.communicate()[1] == b""
+    assert child.returncode in (0, 1)

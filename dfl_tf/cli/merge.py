@@ -20,6 +20,7 @@ from dfl_tf.cli.video import Progress, VideoSource, find_reference, make_video, 
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.formats import find_models
+from dfl_tf.formats.atomic import sha256_of
 from dfl_tf.formats.merge_session import read_merge_session
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.imaging import encode_image
@@ -369,7 +370,12 @@ def _run(
     else:
         click.echo("provenance: switched off, pictures do not say how they were made", err=True)
     output = Output(places.images, places.masks, packet)
-    output.prepare(resume=request.resume, overwrite=request.overwrite, keep=bool(request.wanted))
+    output.prepare(
+        resume=request.resume,
+        overwrite=request.overwrite,
+        keep=bool(request.wanted),
+        frames=[task.path for task in tasks],
+    )
     session = MergeSession(
         places.model / f"{opened.name}_{opened.model_class}_merge_session.json",
         {
@@ -380,6 +386,7 @@ def _run(
             "frames_dir": str(places.frames),
             "output_dir": str(places.images),
             "seed": request.seed,
+            "provenance": request.provenance,
             "settings": asdict(tasks[0].settings),
         },
     )
@@ -402,7 +409,7 @@ def _run(
             opened.face_type.legacy,
             request.seed,
             request.batch,
-            str(request.enhancer or ""),
+            "" if request.enhancer is None else sha256_of(request.enhancer),
             None if packet is None else packet.decode(),
         ]
     )
@@ -497,6 +504,7 @@ def _tell(request: Request, places: Places, opened: Opened, report: MergeReport)
             "iteration": opened.iteration,
             "output": str(places.images),
             "masks": str(places.masks),
+            "provenance": request.provenance,
             "video": None if request.video is None else str(request.video),
         }
         click.echo(json.dumps(about | asdict(report), indent=1))

@@ -12,6 +12,9 @@ from dfl_tf.merge.warping import Floats
 # Values below one 8-bit step are noise of the networks and of cubic sampling.
 SMALLEST = np.float32(1.0 / 255.0)
 
+# From this side of an ellipse on, our way is quicker than OpenCV's.
+_LARGE = 48
+
 MaskSource = Callable[[], Floats]
 
 
@@ -83,7 +86,7 @@ def soften_mask(mask: Floats, erode: int, blur: int) -> Floats:
     merge.md 3, step 7.
     """
     if erode != 0:
-        mask = _erode(mask, erode) if erode > 0 else _dilate(mask, -erode)
+        mask = _ellipse_filter(mask, abs(erode), np.minimum if erode > 0 else np.maximum)
     clear = blur // 2
     if clear > 0:
         mask = mask.copy()
@@ -97,14 +100,36 @@ def soften_mask(mask: Floats, erode: int, blur: int) -> Floats:
     return np.clip(mask, 0, 1)
 
 
-def _erode(mask: Floats, side: int) -> Floats:
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return cv2.erode(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+def _ellipse_filter(mask: Floats, side: int, extreme: np.ufunc) -> Floats:
+    """Take the smallest (erode) or largest (dilate) value under an ellipse; zero outside.
 
-
-def _dilate(mask: Floats, side: int) -> Floats:
+    OpenCV looks at every pixel of the ellipse. A large one is quicker row by row, from narrow to
+    wide: each row is the extreme of two windows of a narrower one.
+    """
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return cv2.dilate(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    if side < _LARGE:
+        morphology = cv2.erode if extreme is np.minimum else cv2.dilate
+        return morphology(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    anchor = side // 2
+    height, width = mask.shape
+    border = cv2.copyMakeBorder(mask, side, side, side, side, cv2.BORDER_CONSTANT, value=0)
+    # windows[y, x]: the extreme of border[y, x : x + span], for the columns up to `count`
+    windows, spare, span, count = border, np.empty_like(border), 1, border.shape[1]
+    found = None
+    for row in np.argsort(kernel.sum(axis=1), kind="stable"):
+        wanted = int(kernel[row].sum())
+        while span < wanted:
+            step = min(span, wanted - span)
+            count -= step
+            extreme(windows[:, :count], windows[:, step : step + count], out=spare[:, :count])
+            windows, spare = spare, windows
+            span += step
+        top = side + int(row) - anchor
+        left = side + int(np.flatnonzero(kernel[row])[0]) - anchor
+        part = windows[top : top + height, left : left + width]
+        found = part.copy() if found is None else extreme(found, part, out=found)
+    assert found is not None
+    return found
 
 
 def mask_is_large_enough(mask: Floats) -> bool:

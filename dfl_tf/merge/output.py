@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
 from dfl_tf.errors import UsageError, WorkspaceError
-from dfl_tf.formats.atomic import write_file
+from dfl_tf.formats.atomic import naming_the_fault, write_file
 from dfl_tf.merge.frame import MergedFrame
 from dfl_tf.merge.pixels import Bytes
-from dfl_tf.merge.provenance import embed
+from dfl_tf.merge.provenance import embed, read_provenance
+
+log = logging.getLogger(__name__)
 
 _PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 # Small and quick for camera pictures: half the time of OpenCV's default at the same size.
@@ -45,7 +49,14 @@ class Output:
         """Return the files of a frame: picture and mask."""
         return self.images / f"{frame.stem}.png", self.masks / f"{frame.stem}.png"
 
-    def prepare(self, *, resume: bool, overwrite: bool, keep: bool = False) -> None:
+    def prepare(
+        self,
+        *,
+        resume: bool,
+        overwrite: bool,
+        keep: bool = False,
+        frames: Collection[Path] = (),
+    ) -> None:
         """Make the folders; refuse to mix a new run with older pictures.
 
         Parameters
@@ -53,9 +64,12 @@ class Output:
         resume : bool
             Pictures of an earlier run may be there and stay.
         overwrite : bool
-            Pictures that are there are removed first.
+            Merged pictures that are there are removed first; others stay, with a warning.
         keep : bool
             With `overwrite`: replace frame by frame instead of emptying the folders.
+        frames : collection of Path
+            The frames of the run. What has the name of one, or bears a note that it was merged,
+            is a merged picture.
 
         Raises
         ------
@@ -66,8 +80,10 @@ class Output:
         ----------
         merge.md 5.
         """
+        names = {f"{frame.stem}.png" for frame in frames}
         for folder in (self.images, self.masks):
-            folder.mkdir(parents=True, exist_ok=True)
+            with naming_the_fault(folder):
+                folder.mkdir(parents=True, exist_ok=True)
             for torn in folder.glob("*.png.new"):
                 torn.unlink(missing_ok=True)
             present = [p for p in folder.iterdir() if p.suffix.lower() in _PICTURE_SUFFIXES]
@@ -78,8 +94,19 @@ class Output:
                     f"{folder} holds {len(present)} pictures already: --resume goes on with them, "
                     "--overwrite starts anew"
                 )
-            if not keep:
-                for path in present:
+            if keep:
+                continue
+            foreign = {p for p in present if p.name not in names and not _is_merged(p)}
+            if foreign:
+                log.warning(
+                    "%s: %d pictures that are no merged frames stay there (%s); a video of this "
+                    "folder would show them",
+                    folder,
+                    len(foreign),
+                    ", ".join(sorted(p.name for p in foreign)[:3]),
+                )
+            for path in set(present) - foreign:
+                with naming_the_fault(path):
                     path.unlink()
 
     def write(self, frame: Path, merged: MergedFrame) -> tuple[int, int]:
@@ -97,3 +124,7 @@ class Output:
             raise WorkspaceError(f"{path}: the picture could not be encoded as PNG")
         data = encoded.tobytes()
         return data if self.packet is None else embed(data, self.packet)
+
+
+def _is_merged(path: Path) -> bool:
+    return path.suffix.lower() == ".png" and read_provenance(path) is not None

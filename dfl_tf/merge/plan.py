@@ -61,7 +61,8 @@ def list_frames(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise WorkspaceError(f"{folder}: there is no such folder; frames are expected there")
-    frames = sorted((p for p in folder.iterdir() if p.suffix.lower() in FRAME_SUFFIXES), key=str)
+    pictures = (p for p in folder.iterdir() if p.suffix.lower() in FRAME_SUFFIXES and p.is_file())
+    frames = sorted(pictures, key=str)
     if not frames:
         kinds = " ".join(sorted(FRAME_SUFFIXES))
         raise WorkspaceError(f"{folder}: holds no frames ({kinds}); extract the video first")

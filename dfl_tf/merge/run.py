@@ -171,7 +171,7 @@ class _Loop:
         limit = self.run.workers + 2 * self.run.batch
         waiting = deque(self._chunks)
         cutting: deque[tuple[list[FrameTask], list[Future[FrameCrops] | None]]] = deque()
-        merging: deque[tuple[FrameTask, Future[tuple[int, int]]]] = deque()
+        merging: deque[tuple[FrameTask, Future[None]]] = deque()
         with ThreadPoolExecutor(self.run.workers, thread_name_prefix="merge") as pool:
             try:
                 while (waiting or cutting) and not self.stop.is_set():
@@ -201,7 +201,7 @@ class _Loop:
         pool: ThreadPoolExecutor,
         chunk: list[FrameTask],
         futures: list[Future[FrameCrops] | None],
-    ) -> list[tuple[FrameTask, Future[tuple[int, int]]]]:
+    ) -> list[tuple[FrameTask, Future[None]]]:
         """Predict all faces of a group and hand its frames over for composing."""
         size = self.run.networks.size
         empty = np.zeros((size, size, 3), np.float32)
@@ -238,14 +238,12 @@ class _Loop:
             self._fail(task, fault)
             return None
 
-    def _collect(self, task: FrameTask, future: Future[tuple[int, int]]) -> None:
+    def _collect(self, task: FrameTask, future: Future[None]) -> None:
         try:
-            sizes = future.result()
+            future.result()
         except Exception as fault:
             self._fail(task, fault)
             return
-        if self.session is not None:
-            self.session.note(task.path, self._keys[task.path], sizes)
         if not task.faces:
             self.report.without_face += 1
         else:
@@ -285,16 +283,15 @@ class _Loop:
         self._count(read=read - start, crop=time.thread_time() - read)
         return cut
 
-    def _merge(
-        self, task: FrameTask, cut: FrameCrops, predictions: list[Prediction]
-    ) -> tuple[int, int]:
+    def _merge(self, task: FrameTask, cut: FrameCrops, predictions: list[Prediction]) -> None:
         start = time.thread_time()
         draws = frame_draws(self.run.seed, task.index)
         merged = merge_frame(cut, predictions, self.run.networks, motion=task.motion, draws=draws)
         composed = time.thread_time()
         sizes = self.run.output.write(task.path, merged)
+        if self.session is not None:
+            self.session.note(task.path, self._keys[task.path], sizes)
         self._count(compose=composed - start, write=time.thread_time() - composed)
-        return sizes
 
     def _count(self, **seconds: float) -> None:
         with self._lock:

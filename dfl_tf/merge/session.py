@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from dfl_tf.errors import WorkspaceError
-from dfl_tf.formats.atomic import write_file
+from dfl_tf.formats.atomic import naming_the_fault, write_file
 from dfl_tf.merge.output import Output
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class MergeSession:
     def __init__(self, path: Path, about: dict[str, Any]):
         self.path, self.about = path, about
         self._done: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
 
     @property
     def journal(self) -> Path:
@@ -101,11 +103,13 @@ class MergeSession:
         return sizes == entry.get("sizes")
 
     def note(self, frame: Path, key: str, sizes: tuple[int, int]) -> None:
-        """Remember a finished frame."""
+        """Remember a finished frame; called by the workers, as soon as its files are there."""
         entry = {"key": key, "sizes": list(sizes)}
-        self._done[frame.name] = entry
-        with self.journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([frame.name, entry]) + "\n")
+        line = json.dumps([frame.name, entry]) + "\n"
+        with self._lock, naming_the_fault(self.journal):
+            self._done[frame.name] = entry
+            with self.journal.open("a", encoding="utf-8") as file:
+                file.write(line)
 
     def save(self) -> None:
         """Write the whole session and drop the journal."""

@@ -163,7 +163,8 @@ class MergeOptions(Options):
     sharpen_mode: str = option(
         "none",
         "Filter that blurs or sharpens the face.",
-        details="Works on the predicted face before it is pasted. gaussian is smoother than box.",
+        details="Works on the merged face before it is pasted again. gaussian is smoother than "
+        "box.",
         label="Choose sharpen mode",
         group="image",
         choices=SHARPEN_MODES,
@@ -173,7 +174,8 @@ class MergeOptions(Options):
     blursharpen_amount: int = option(
         0,
         "Strength of sharpen_mode; negative values blur.",
-        details="Without effect while sharpen_mode is none.",
+        details="A factor: start with small values. Positive values have no effect while "
+        "sharpen_mode is none; negative ones blur in every mode.",
         label="Choose blur/sharpen amount",
         group="image",
         minimum=-100,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dfl_tf.merge.masks import (
+    _ellipse_filter,
     combine_masks,
     mask_is_large_enough,
     seamless_mask,
@@ -37,6 +38,18 @@ def test_softening_equals_the_padded_way(erode, blur):
     mask[40:80, 60:] = 0
     wanted = padded_reference(mask, 32, erode, blur)
     assert np.abs(soften_mask(mask, erode, blur) - wanted).max() <= 1e-6
+
+
+@pytest.mark.parametrize("side", [1, 2, 9, 48, 49, 100, 131, 400])
+@pytest.mark.parametrize("extreme", [np.minimum, np.maximum])
+def test_large_ellipses_equal_those_of_opencv(side, extreme):
+    mask = np.random.default_rng(2).random((61, 50)).astype(np.float32)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    operation = cv2.MORPH_ERODE if extreme is np.minimum else cv2.MORPH_DILATE
+    wanted = cv2.morphologyEx(
+        mask, operation, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    assert np.array_equal(_ellipse_filter(mask, side, extreme), wanted)
 
 
 def test_products_and_sums_of_masks():

@@ -28,7 +28,7 @@ from dfl_tf.merge.run import Run, merge_frames
 from dfl_tf.merge.session import MergeSession
 from dfl_tf.options import MergeOptions, default
 
-from .conftest import add_face, swap
+from .conftest import add_face, segment, swap
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKET = Provenance("new", "SAEHD", 7).packet()
@@ -190,6 +190,25 @@ def test_killed_run_goes_on_bit_equal_without_redoing_frames(workspace):
     assert not journal.exists()
 
 
+def test_finished_frames_are_noted_while_an_earlier_one_is_in_work(workspace):
+    session = session_of(workspace)
+    session.start(resume=False)
+    waited = []
+
+    def slow_at_first(image):
+        if not waited:
+            waited.append(False)
+            deadline = time.monotonic() + 20
+            while not session.journal.exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            waited[0] = session.journal.exists()
+        return segment(image)
+
+    run = run_of(workspace, networks=Networks(swap, 32, slow_at_first))
+    merge_frames(tasks_of(workspace, mask_mode="XSeg-dst"), run, session=session)
+    assert waited == [True]
+
+
 def test_torn_line_of_the_journal_is_ignored(workspace):
     session = session_of(workspace)
     session.start(resume=False)
@@ -205,6 +224,34 @@ def test_other_files_are_no_sessions(workspace, text):
     path.write_text(text)
     with pytest.raises(WorkspaceError, match="--overwrite starts anew"):
         session_of(workspace).start(resume=True)
+
+
+def test_a_folder_with_the_name_of_a_picture_is_no_frame(workspace):
+    (workspace / "data_dst" / "more.png").mkdir()
+    assert [p.name for p in list_frames(workspace / "data_dst")][-1] == "00006.png"
+
+
+def test_overwrite_removes_merged_frames_only(workspace, caplog):
+    merge_frames(tasks_of(workspace), run_of(workspace))
+    frames = list_frames(workspace / "data_dst")
+    output = Output(workspace / "merged", workspace / "merged_mask", PACKET)
+    (workspace / "merged" / "00006.png").rename(workspace / "merged" / "of a longer run.png")
+    output.prepare(resume=False, overwrite=True, frames=frames)
+    assert not contents(workspace / "merged")
+    assert not contents(workspace / "merged_mask")
+    merge_frames(tasks_of(workspace), run_of(workspace))
+    cv2.imwrite(str(workspace / "merged_mask" / "holiday.jpg"), np.zeros((8, 8), np.uint8))
+    output.prepare(resume=False, overwrite=True, frames=frames)
+    assert "1 pictures that are no merged frames stay there (holiday.jpg)" in caplog.text
+    assert not contents(workspace / "merged")
+    assert list(contents(workspace / "merged_mask")) == ["holiday.jpg"]
+
+
+def test_output_that_cannot_be_a_folder_is_named(workspace):
+    (workspace / "file").write_bytes(b"")
+    output = Output(workspace / "file" / "merged", workspace / "m", None)
+    with pytest.raises(WorkspaceError, match=r"file/merged: cannot be written"):
+        output.prepare(resume=False, overwrite=False)
 
 
 def test_failing_frame_is_named(workspace):
@@ -246,7 +293,7 @@ def test_full_folder_is_not_touched_without_overwrite(workspace):
     output.prepare(resume=True, overwrite=False)
     output.prepare(resume=False, overwrite=True, keep=True)
     assert (workspace / "m" / "old.png").exists()
-    output.prepare(resume=False, overwrite=True)
+    output.prepare(resume=False, overwrite=True, frames=[Path("old.jpg")])
     assert not (workspace / "m" / "old.png").exists()
 
 

@@ -4,4 +4,6 @@
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 bash "$here/tools/setup_venv.sh"
-exec "$here/${DFL_TF_VENV:-.venv}/bin/dfl-tf" demo "$@"
+venv="${DFL_TF_VENV:-.venv}"
+case "$venv" in /*) ;; *) venv="$here/$venv" ;; esac
+exec "$venv/bin/dfl-tf" demo "$@"

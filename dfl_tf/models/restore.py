@@ -69,5 +69,5 @@ def restore(
         training=training,
         initialized=False,
     )
-    messages = [*layer.notes, *resolved.adjustments, *resolved.warnings]
+    messages = [*resolved.adjustments, *resolved.warnings]  # with the notes of the layer
     return model, messages + model.load_state(state)

@@ -15,6 +15,7 @@ from dfl_tf.errors import OptionError
 
 from . import schema
 from .foreign import MVE_KEYS, RENAMED
+from .merge import MergeOptions
 from .schema import Machine, Options, OptionSpec, Value, specs
 from .training import TrainingOptions, batch_for_devices
 
@@ -190,13 +191,21 @@ class _Resolver(Generic[T]):
             self.unknown[key] = value
             self.warnings.append(f"unknown option {key} is kept (from {layer.place(key)})")
         else:
-            known = [*self.table, *self.elsewhere]
-            hint = RENAMED.get(key) or schema.did_you_mean(key, known)
-            if not hint and key in MVE_KEYS:
-                hint = "; it is an option of the MVE fork; --allow-unknown keeps such keys"
             self.faults.append(
-                f"{key} is not an option of {self.cls.NAME}{hint} (from {layer.place(key)})"
+                f"{key} is not an option of {self.cls.NAME}{self._hint(key)} "
+                f"(from {layer.place(key)})"
             )
+
+    def _hint(self, key: str) -> str:
+        """What may have been meant by a key that is not ours."""
+        if key in RENAMED:
+            return RENAMED[key]
+        if key in MVE_KEYS:
+            return "; it is an option of the MVE fork; --allow-unknown keeps such keys"
+        if key in specs(MergeOptions):
+            return "; it is an option of dfl-tf merge"
+        near = schema.did_you_mean(key, [*self.table, *self.elsewhere])
+        return near or '; "dfl-tf options" lists all'
 
     def _keep_stored(self, layer: Layer, spec: OptionSpec, value: Value) -> None:
         fault = schema.range_fault(spec, value)

@@ -367,3 +367,15 @@ def test_every_option_is_explained_and_its_default_is_valid(cls: type) -> None:
         if spec.key in cls.QUESTIONS:
             assert spec.label, spec.key
     assert resolve(cls, [now(**{key: s.default for key, s in specs(cls).items()})]).options == cls()
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("ae_dim", 'did you mean "ae_dims"'), ("lr", "MVE fork"), ("erode_mask_modifier", "merge"),
+        ("foo", '"dfl-tf options" lists all'), ("random_flip", "random_src_flip"),
+    ],
+)  # fmt: skip
+def test_a_key_that_is_no_option_gets_the_hint_that_helps(key: str, hint: str) -> None:
+    with pytest.raises(OptionError, match=hint):
+        resolve(SAEHDOptions, [Layer({key: 1}, "x.yaml")])

@@ -10,6 +10,8 @@ What is tried, for both formats:
 * `errors`: the k-th of those calls raises "disk full" or "I/O error" instead;
 * `disk`: the process may write only so many bytes (RLIMIT_FSIZE);
 * `read-only`: the folder may not be written;
+* `backup`, `restore`: the same ends at every call while a backup is made or brought back: the
+  model and every numbered backup stay whole;
 * `corrupt`: one byte of each file of the set is changed; `delete`: one file is removed.
 
 After each, the set is read. It must be exactly generation n or n+1, as whole as it was written,
@@ -41,10 +43,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dfl_tf.errors import DflTfError
-from dfl_tf.formats import ModelState, read_model, write_model
+from dfl_tf.formats import ModelState, model_convert, model_files, read_model, write_model
+from dfl_tf.train.backup import make_backup
 
 NAME, CLASS = "crash_test", "SAEHD"
-CALLS = ("write", "fsync", "replace", "link", "unlink", "mkdir", "rmdir")
+BACKUPS = "crash_test_SAEHD_autobackups"
+CALLS = ("write", "fsync", "replace", "rename", "link", "unlink", "mkdir", "rmdir")
 
 
 @dataclass
@@ -98,6 +102,19 @@ def is_whole(state: ModelState) -> bool:
 def save(folder: Path, number: int, kind: str) -> None:
     """Save generation `number`."""
     write_model(folder, NAME, generation(number), format=kind, summary=f"generation {number}")
+
+
+Action = Callable[[Path, int, str], object]
+
+
+def back_up(folder: Path, number: int, kind: str) -> None:
+    """Make the next numbered backup."""
+    make_backup(folder / BACKUPS, folder, model_files(folder, NAME, CLASS), {})
+
+
+def bring_back(folder: Path, number: int, kind: str) -> None:
+    """Restore the newest backup."""
+    model_convert.restore_backup(folder, NAME, CLASS, folder / BACKUPS / "01")
 
 
 # -- the child -----------------------------------------------------------------------------------
@@ -156,7 +173,9 @@ class _Counted:
         return getattr(self._file, name)
 
 
-def child_steps(folder: Path, number: int, kind: str, at: int, mode: str) -> int:
+def child_steps(
+    folder: Path, number: int, kind: str, at: int, mode: str, action: Action = save
+) -> int:
     """Save one generation with something happening at call `at`."""
 
     def act(name: str, real: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -174,8 +193,8 @@ def child_steps(folder: Path, number: int, kind: str, at: int, mode: str) -> int
 
     intercept(at, act)
     try:
-        save(folder, number, kind)
-    except DflTfError:
+        action(folder, number, kind)
+    except (DflTfError, OSError):
         return 98
     return 0
 
@@ -227,25 +246,27 @@ def judge(
 
 
 @contextlib.contextmanager
-def prepared(base: Path, kind: str, generations: int = 2) -> Iterator[Path]:
-    """A fresh folder with generations 1 … n saved."""
+def prepared(base: Path, kind: str, *, backups: int = 0) -> Iterator[Path]:
+    """A fresh folder with generations 1 and 2 saved, and backups of the first ones."""
     folder = Path(tempfile.mkdtemp(dir=base))
-    for number in range(1, generations + 1):
+    for number in (1, 2):
         save(folder, number, kind)
+        if number <= backups:
+            back_up(folder, number, kind)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def calls_of_a_save(base: Path, kind: str) -> int:
-    """How many of the watched calls one save makes."""
-    with prepared(base, kind) as folder:
+def calls_of(base: Path, kind: str, action: Action = save, backups: int = 0) -> int:
+    """How many of the watched calls a save (or a backup, or bringing one back) makes."""
+    with prepared(base, kind, backups=backups) as folder:
         read, write = os.pipe()
 
         def work() -> int:
             count = intercept(-1, lambda *_: None)
-            save(folder, 3, kind)
+            action(folder, 3, kind)
             os.write(write, str(count[0]).encode())
             return 0
 
@@ -258,13 +279,61 @@ def calls_of_a_save(base: Path, kind: str) -> int:
 def try_steps(base: Path, kind: str, modes: tuple[str, ...], every: int = 1) -> Tally:
     """End (or fail) the process at every call of a save."""
     tally = Tally()
-    for at in range(1, calls_of_a_save(base, kind) + 1, every):
+    for at in range(1, calls_of(base, kind) + 1, every):
         for mode in modes:
             with prepared(base, kind) as folder:
                 code = fork(lambda f=folder, a=at, m=mode: child_steps(f, 3, kind, a, m))
                 if code not in (0, 98, 99):
                     tally.faults.append(f"call {at} {mode}: exit code {code}")
                 judge(tally, folder, kind, 2, f"call {at} {mode}")
+    return tally
+
+
+def try_backups(base: Path, kind: str, every: int = 1) -> Tally:
+    """End the process at every call while a second backup is made (of generation 2)."""
+    tally = Tally()
+    for at in range(1, calls_of(base, kind, back_up, 1) + 1, every):
+        for mode in ("before", "after", "enospc"):
+            what = f"call {at} {mode}"
+            with prepared(base, kind, backups=1) as folder:
+                fork(lambda f=folder, a=at, m=mode: child_steps(f, 2, kind, a, m, back_up))
+                kept = _backups_there(tally, folder, what)
+                tally.old += kept == {1}
+                tally.new += kept == {1, 2}
+                tally.tried += 1
+                state = read_model(folder, NAME, CLASS)
+                if kept not in ({1}, {1, 2}) or state.notes or not is_whole(state):
+                    tally.faults.append(f"{what}: backups {kept}, model {state.notes}")
+                back_up(folder, 2, kind)
+                if not {1, 2} <= _backups_there(tally, folder, what):
+                    tally.faults.append(f"{what}: the next backup was not clean")
+    return tally
+
+
+def _backups_there(tally: Tally, folder: Path, what: str) -> set[int]:
+    """The generations of the numbered backups; each must be whole."""
+    found = set()
+    for backup in model_convert.backups(folder, NAME, CLASS):
+        state = read_model(backup, NAME, CLASS)
+        found.add(state.iteration)
+        if state.notes or not is_whole(state):
+            tally.faults.append(f"{what}: backup {backup.name} is not whole")
+    return found
+
+
+def try_restores(base: Path, kind: str, every: int = 1) -> Tally:
+    """End the process at every call while generation 1 takes the place of generation 2."""
+    tally = Tally()
+    for at in range(1, calls_of(base, kind, bring_back, 1) + 1, every):
+        for mode in ("before", "after", "half", "enospc"):
+            what = f"call {at} {mode}"
+            with prepared(base, kind, backups=1) as folder:
+                fork(lambda f=folder, a=at, m=mode: child_steps(f, 1, kind, a, m, bring_back))
+                # old is generation 1 here, which is the newer set
+                judge(tally, folder, kind, 1, what)
+                if _backups_there(tally, folder, what) != {1}:
+                    tally.faults.append(f"{what}: the backup was lost")
+    tally.old, tally.new = tally.new, tally.old
     return tally
 
 
@@ -407,6 +476,8 @@ def run_all(
         modes = ("before", "after", "half")
         rows[f"{kind} ended at a call"] = try_steps(base, kind, modes, every)
         rows[f"{kind} failing call"] = try_steps(base, kind, ("enospc", "eio"), every)
+        rows[f"{kind} backup"] = try_backups(base, kind, every)
+        rows[f"{kind} restore"] = try_restores(base, kind, every)
         rows[f"{kind} SIGKILL"] = try_kills(base, kind, kills, rng)
         rows[f"{kind} disk full"] = try_disk(base, kind)
         rows[f"{kind} read-only"] = try_read_only(base, kind)

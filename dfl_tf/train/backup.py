@@ -7,11 +7,12 @@ workspace.md 6.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from dfl_tf.formats.atomic import write_file
+from dfl_tf.formats.atomic import sync_folder, write_file
 
 KEPT = 24
 
@@ -47,6 +48,7 @@ def make_backup(
             target = fresh / source.relative_to(model_folder)
             target.parent.mkdir(exist_ok=True)
             shutil.copy2(source, target)
+        _make_durable(target)
         for name, content in extra.items():
             write_file(fresh / name, content)
     except BaseException:
@@ -56,7 +58,14 @@ def make_backup(
     rotate(folder)
     newest = folder / "01"
     fresh.rename(newest)
+    sync_folder(folder)
     return newest
+
+
+def _make_durable(path: Path) -> None:
+    """Have the copy on the disk before an older one is deleted for it."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def rotate(folder: Path) -> None:

@@ -47,6 +47,19 @@ def test_failing_call_leaves_the_old_or_the_new_set(kind: str, place: Path) -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_interrupted_backup_and_restore_leave_model_and_backups_whole(
+    kind: str, place: Path
+) -> None:
+    made = crash_saves.try_backups(place, kind, every=4)
+    _clean(made, 12)
+    assert made.old > 3
+    restored = crash_saves.try_restores(place, kind, every=9)
+    _clean(restored, 16)
+    assert restored.old > 2
+    assert restored.new > 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_killed_saves_leave_a_whole_set(kind: str, place: Path) -> None:
     _clean(crash_saves.try_kills(place, kind, 4, random.Random(3)), 4)
 

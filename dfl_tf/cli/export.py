@@ -139,7 +139,8 @@ def check(
 ) -> None:
     """Check a DFM or XSeg file as live programs need it; exit 1 if it has faults.
 
-    With --model-dir its outputs are compared with those of the model as well.
+    With --model-dir its outputs are compared with those of the model as well, and the weights of
+    a file of this program bit for bit.
     """
     from dfl_tf.export import onnx_check
 
@@ -179,6 +180,8 @@ def _export(
 
     need_all()
     name, model_class = name_and_class
+    if output is not None and not output.absolute().parent.is_dir():
+        raise ModelFileError(f"{output}: there is no folder {output.parent}. Make it first.")
     with watch_memory() as peak:
         model = _load(folder, name, model_class)
         if model_class == "XSeg":
@@ -194,12 +197,19 @@ def _compare(
 ) -> tuple[dict[str, float], list[str]]:
     """Return the differences of a file from a model, and its faults."""
     from dfl_tf.export import onnx_check
+    from dfl_tf.export.dfm import dfm_graph
+    from dfl_tf.export.xseg import xseg_graph
 
     name, model_class = _pick(folder, name, model_class or onnx_check.class_of(file), xseg=True)
     model = _load(folder, name, model_class)
     allowed = tolerance or onnx_check.tolerance_of(file)
     verification = onnx_check.verify(file, model, tolerance=allowed)
-    return verification.differences, verification.faults()
+    if model_class == "XSeg":
+        graph = xseg_graph(model)
+    else:
+        graph = dfm_graph(model, half=onnx_check.is_half(file))
+    faults = verification.faults() + onnx_check.weight_faults(file, graph)
+    return verification.differences, faults
 
 
 def _pick(

@@ -67,14 +67,8 @@ def export_dfm(
         If a package of the extra ``[export]`` is missing, the file would be too large, or it does
         not pass the checks.
     """
-    builders: dict[str, Callable[[Graph, FaceModel], None]] = {"SAEHD": _saehd, "AMP": _amp}
-    if model.model_class not in builders:
-        known = ", ".join(builders)
-        raise UsageError(f"{model.model_class} has no DFM export. It exists for: {known}.")
-    graph = Graph(tensors_of(model), half=precision == "float16")
-    builders[model.model_class](graph, model)
     return save(
-        graph,
+        dfm_graph(model, half=precision == "float16"),
         model,
         path,
         precision=precision,
@@ -82,6 +76,23 @@ def export_dfm(
         with_provenance=with_provenance,
         tolerance=(tolerance or onnx_check.TOLERANCES[precision]) if verify else None,
     )
+
+
+def dfm_graph(model: FaceModel, *, half: bool) -> Graph:
+    """Describe what the DFM file of a model holds; no weight is fetched yet.
+
+    Raises
+    ------
+    UsageError
+        If the class has no DFM form.
+    """
+    builders: dict[str, Callable[[Graph, FaceModel], None]] = {"SAEHD": _saehd, "AMP": _amp}
+    if model.model_class not in builders:
+        known = ", ".join(builders)
+        raise UsageError(f"{model.model_class} has no DFM export. It exists for: {known}.")
+    graph = Graph(tensors_of(model), half=half)
+    builders[model.model_class](graph, model)
+    return graph
 
 
 def save(
@@ -109,7 +120,7 @@ def save(
         verification = None
         with watch_memory() as verified:
             if tolerance is not None:
-                verification = onnx_check.check(beside, model, tolerance=tolerance)
+                verification = onnx_check.check(beside, model, graph, tolerance=tolerance)
         with naming_the_fault(path):
             os.replace(beside, path)
             sync_folder(path.parent)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.errors import ExportError
-from dfl_tf.export.onnx_graph import SIZE_LIMIT, need
+from dfl_tf.export.onnx_graph import SIZE_LIMIT, Graph, need
 from dfl_tf.export.report import Verification
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ MAX_OPSET = 13
 MAX_IR_VERSION = 8
 BATCHES = (1, 2, 3)
 MORPHS = (0.0, 0.65, 1.0)
+_NAMED = 5
 
 # Programs take inputs by name and outputs by position; -1 is the model's own side.
 Ports = dict[str, tuple[int | str, ...]]
@@ -43,8 +44,8 @@ FORMS: dict[str, tuple[Ports, Ports]] = {
 }
 
 
-def check(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
-    """Lint a file and compare it with its model.
+def check(path: Path, model: FaceModel, graph: Graph, *, tolerance: float) -> Verification:
+    """Lint a file, compare its weights with its graph's, and what it computes with its model.
 
     Raises
     ------
@@ -52,7 +53,7 @@ def check(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
         With all faults, or with the differences above the tolerance.
     """
     name = path.name.removesuffix(".new")
-    faults = lint(path, model.model_class)
+    faults = lint(path, model.model_class) or weight_faults(path, graph)
     if faults:
         raise ExportError(f"{name} is not kept: {' '.join(faults)}")
     verification = verify(path, model, tolerance=tolerance)
@@ -97,6 +98,33 @@ def lint(path: Path, model_class: str | None = None) -> list[str]:
     faults += _lint_ports(onnx, "input", inputs, wanted_inputs)
     faults += _lint_ports(onnx, "output", outputs, wanted_outputs)
     return faults + _lint_sizes({**_sides(inputs), **_sides(outputs)})
+
+
+def weight_faults(path: Path, graph: Graph) -> list[str]:
+    """Say which weights of a file of ours are not, bit for bit, those of the graph of its model.
+
+    What a file computes shows a changed weight only if it matters to the pictures that are tried.
+
+    Parameters
+    ----------
+    path : Path
+        A file that passed `lint`. One of another program names its weights otherwise; about them
+        nothing is said.
+    graph : Graph
+        Of the model, with the precision of the file.
+    """
+    stored = need("onnx").load_model(str(path), format="protobuf").graph.initializer
+    raw = {tensor.name: tensor.raw_data for tensor in stored}
+    if not raw.keys() & graph.weights.keys():
+        return []
+    faults = [
+        f"The weight {name} {'differs from the model' if name in raw else 'is missing'}."
+        for name in graph.weights
+        if graph.numbers(name) != memoryview(raw.get(name, b""))
+    ]
+    foreign = [f"The weight {name} is not of this model." for name in raw.keys() - graph.weights]
+    more = len(faults + foreign) - _NAMED
+    return (faults + foreign)[:_NAMED] + ([f"So are {more} more."] if more > 0 else [])
 
 
 def verify(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
@@ -169,12 +197,16 @@ def class_of(path: Path) -> str:
 
 def tolerance_of(path: Path) -> float:
     """Return the tolerance of a good file, by its class and the precision of its weights."""
-    onnx = need("onnx")
-    model = onnx.load_model(str(path), format="protobuf")
-    if _form_of(*_ports(model)) == "XSeg":
+    if class_of(path) == "XSeg":
         return XSEG_TOLERANCE
-    half = any(t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer)
-    return TOLERANCES["float16" if half else "float32"]
+    return TOLERANCES["float16" if is_half(path) else "float32"]
+
+
+def is_half(path: Path) -> bool:
+    """Whether a good file holds float16 weights."""
+    onnx = need("onnx")
+    weights = onnx.load_model(str(path), format="protobuf").graph.initializer
+    return any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in weights)
 
 
 def expected_outputs(

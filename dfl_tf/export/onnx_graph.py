@@ -227,7 +227,7 @@ class Graph:
             write(head + _tag(_GRAPH, inside) + graph)
             for name, frame in frames.items():
                 write(frame)
-                write(self._numbers(name))
+                write(self.numbers(name))
 
         with naming_the_fault(path):
             write_durably(path, content)
@@ -255,7 +255,14 @@ class Graph:
         inner = proto.SerializeToString() + _tag(_RAW_DATA, weight.nbytes)
         return _tag(_INITIALIZER, len(inner) + weight.nbytes) + inner
 
-    def _numbers(self, name: str) -> memoryview:
+    def numbers(self, name: str) -> memoryview:
+        """Return the bytes of a weight as the file holds them.
+
+        Raises
+        ------
+        ExportError
+            If it does not fit float16.
+        """
         weight = self.weights[name]
         array = weight.fetch()
         if weight.dtype == np.float16 and np.abs(array).max(initial=0) > np.finfo(np.float16).max:

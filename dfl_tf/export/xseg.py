@@ -40,12 +40,8 @@ def export_xseg(
 
     The parameters and errors are those of `dfm.export_dfm`; float32 only.
     """
-    if model.model_class != "XSeg":
-        raise UsageError(f"{model.model_class} is no XSeg model. Use: dfl-tf export dfm.")
-    graph = Graph(tensors_of(model))
-    _network(graph)
     return save(
-        graph,
+        xseg_graph(model),
         model,
         path,
         precision="float32",
@@ -53,6 +49,21 @@ def export_xseg(
         with_provenance=with_provenance,
         tolerance=(tolerance or onnx_check.XSEG_TOLERANCE) if verify else None,
     )
+
+
+def xseg_graph(model: FaceModel) -> Graph:
+    """Describe what the file of an XSeg model holds; no weight is fetched yet.
+
+    Raises
+    ------
+    UsageError
+        If it is a model of another class.
+    """
+    if model.model_class != "XSeg":
+        raise UsageError(f"{model.model_class} is no XSeg model. Use: dfl-tf export dfm.")
+    graph = Graph(tensors_of(model))
+    _network(graph)
+    return graph
 
 
 def _network(graph: Graph) -> None:

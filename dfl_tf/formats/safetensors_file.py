@@ -112,7 +112,8 @@ def _read(path: Path, parse: Callable[[mmap.mmap], Any]) -> Any:
 def _parse(data: mmap.mmap) -> dict[str, Any]:
     tensors: dict[str, Any] = {}
     for key, dtype, shape, begin, end in _entries(data):
-        raw = bytearray(data[begin:end])
+        with memoryview(data) as view:  # slicing the map itself would copy twice
+            raw = bytearray(view[begin:end])
         if dtype.kind == "b" and raw.strip(b"\0\1"):
             raise ValueError(f"{key}: a bool array holds other values than 0 and 1")
         array = np.frombuffer(raw, dtype).reshape(shape)

@@ -86,7 +86,9 @@ def test_check_with_and_without_the_model(
     assert run(["export", "check", str(path)]) == 0
     command = ["export", "check", str(path), "--model-dir", str(folder), "--tolerance", "1e-6"]
     assert run(command) == 1
-    assert "differs from the model by" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "differs from the model by" in printed
+    assert "fault: The weight encoder/" in printed
 
 
 def test_check_names_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,6 +109,15 @@ def test_a_model_that_is_not_there(folder: Path, capsys: pytest.CaptureFixture[s
     assert "bob (AMP)" in error
     assert run(["export", "xseg", str(folder)]) == 1
     assert "error: " in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_told_before_the_model_is_loaded(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = tmp_path / "nowhere" / "a.dfm"
+    assert run(["export", "dfm", str(folder), "--name", "ann", "-o", str(wanted)]) == 1
+    error = capsys.readouterr().err
+    assert f"{wanted}: there is no folder {wanted.parent}. Make it first." in error
 
 
 def test_the_missing_extra_is_told(

@@ -3,8 +3,9 @@
 
     python tools/compare_golden.py DIR [--json] [--only GLOB] [--jobs N] [--summary]
 
-DIR is a folder of one kind (`models`, `training`, `data`, `merge`: told by the files in it, not by
-its name) or a folder of such folders. Nothing about the cases is known beforehand. Exit code 0:
+DIR is a folder of one kind (`models`, `training`, `data`, `merge`, `options`, `workspace`: told by
+the files in it, not by its name) or a folder that holds such folders at any depth. Nothing about
+the cases is known beforehand. Arrays that no case looked at are listed at the end. Exit code 0:
 every check within its tolerance; 1: a miss, a case that could not be run, or no case at all;
 2: wrong usage.
 """
@@ -15,12 +16,14 @@ import argparse
 import fnmatch
 import importlib
 import json
+import math
 import os
 import sys
 import time
 import traceback
-import zipfile
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,9 +33,15 @@ for entry in (ROOT / "tools", ROOT / "ops", ROOT):
     if str(entry) not in sys.path:
         sys.path.insert(0, str(entry))
 
+from golden_kinds.arrays import array_names, take_read  # noqa: E402
 from golden_kinds.check import Check  # noqa: E402
+from golden_kinds.folders import golden_folders  # noqa: E402
 
-KINDS = ("models", "training", "data", "merge")
+Job = tuple[str, str, str]  # kind, folder, case
+UNKNOWN = "(unknown kind)"
+UNLISTED = "(list of cases)"
+# Kept by the goldens' makers for information, not for comparison (their READMEs).
+INFORMATION = ("legacy_*", "*_sot_dirs_raw")
 
 
 @dataclass
@@ -45,6 +54,7 @@ class CaseResult:
     seconds: float = 0.0
     checks: list[Check] = field(default_factory=list)
     failure: str = ""
+    read: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -64,29 +74,6 @@ class CaseResult:
         return max(self.checks, key=share, default=None)
 
 
-def kind_of(folder: Path) -> str | None:
-    """Tell the kind of a golden folder by the files in it."""
-    if (folder / "weight_keys").is_dir() or (folder / "layers.npz").exists():
-        return "models"
-    if (folder / "inputs64.npz").exists() or any(folder.glob("unit_optimizers.npz")):
-        return "training"
-    data_files = ("sample_processor.json", "warp.json", "landmark_tables.json", "geometry.npz")
-    if any((folder / name).exists() for name in data_files):
-        return "data"
-    if (folder / "inputs.npz").exists() and any(folder.glob("frame_*.png")):
-        return "merge"
-    named = folder.resolve().name
-    if named in KINDS:
-        return named
-    if (folder / "meta.json").exists() or (folder / "legacy").is_dir():
-        return "models"
-    for path in folder.glob("*.npz"):
-        with zipfile.ZipFile(path) as archive:
-            if "meta_json.npy" in archive.namelist():
-                return "training"
-    return None
-
-
 def _limit_threads() -> None:
     # The goldens were made with one thread; two processes also share two cores better so.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
@@ -99,8 +86,13 @@ def run_case(kind: str, folder: str, case: str) -> CaseResult:
     _limit_threads()
     result = CaseResult(kind, folder, case)
     start = time.perf_counter()
+    take_read()
     try:
+        if kind == UNKNOWN:
+            raise ValueError("files of no golden kind that is known")
         module = importlib.import_module(f"golden_kinds.{kind}")
+        if case == UNLISTED:
+            module.cases(Path(folder))
         result.checks = list(module.run(Path(folder), case))
         if not result.checks:
             result.failure = "nothing was compared"
@@ -108,29 +100,67 @@ def run_case(kind: str, folder: str, case: str) -> CaseResult:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}:{last.lineno}"
         result.failure = f"{type(error).__name__}: {error} ({where})"
+    result.read = take_read()
     result.seconds = time.perf_counter() - start
     return result
 
 
-def find_cases(folder: Path, only: str | None) -> list[tuple[str, str, str]]:
-    """All (kind, folder, case) of a folder or of the golden folders right inside it."""
-    kind = kind_of(folder)
-    folders = (
-        [(folder, kind)]
-        if kind
-        else [(d, kind_of(d)) for d in sorted(folder.iterdir()) if d.is_dir()]
-    )
+def find_cases(folder: Path, only: str | None) -> list[Job]:
+    """All (kind, folder, case) of the golden folders in a folder, at any depth."""
+    found: list[Job] = []
+    for place, kind in golden_folders(folder):
+        names = [UNKNOWN]
+        if kind is not None:
+            try:
+                names = importlib.import_module(f"golden_kinds.{kind}").cases(place)
+            except Exception:
+                names = [UNLISTED]  # its run says what is wrong
+        found += [
+            (kind or UNKNOWN, str(place), name)
+            for name in names
+            if only is None or fnmatch.fnmatchcase(name, only)
+        ]
+    return found
+
+
+def run_all(wanted: list[Job], jobs: int) -> Iterator[CaseResult]:
+    """Run cases in processes; one that dies fails its case and no other."""
+    if jobs <= 1 or len(wanted) <= 1:
+        yield from (run_case(*job) for job in wanted)
+        return
+    died = False
+    left = list(wanted)
+    while left:
+        # After a death nobody knows whose it was: one process, one case at a time.
+        many = 1 if died else jobs
+        with ProcessPoolExecutor(many, mp_context=get_context("spawn")) as pool:
+            futures: list[Future[CaseResult]]
+            futures = [pool.submit(run_case, *job) for job in (left[:1] if died else left)]
+            try:
+                for future in futures:
+                    yield future.result()
+                    left.pop(0)
+                died = False
+            except BrokenProcessPool:
+                if died:
+                    yield CaseResult(*left.pop(0), failure="the process that ran it died")
+                    died = False
+                else:
+                    died = True
+
+
+def unread_arrays(results: list[CaseResult]) -> list[str]:
+    """Arrays in the folders of the results that no case looked at."""
+    read = {(str(Path(file).resolve()), name) for r in results for file, name in r.read}
     found = []
-    for place, its_kind in folders:
-        if its_kind is None:
-            continue
-        try:
-            names = importlib.import_module(f"golden_kinds.{its_kind}").cases(place)
-        except ImportError:
-            names = [f"(no comparer of the kind {its_kind})"]
-        for case in names:
-            if only is None or fnmatch.fnmatch(case, only):
-                found.append((its_kind, str(place), case))
+    for folder in sorted({r.folder for r in results if r.kind != UNKNOWN}):
+        for path in sorted(Path(folder).rglob("*.npz")):
+            found += [
+                f"{path}: {name}"
+                for name in array_names(path)
+                if (str(path.resolve()), name) not in read
+                and not any(fnmatch.fnmatchcase(name, pattern) for pattern in INFORMATION)
+            ]
     return found
 
 
@@ -153,7 +183,12 @@ def show(result: CaseResult) -> str:
     return f"{verdict}  {result.kind}/{result.case:<44} {detail}  ({result.seconds:.1f} s)"
 
 
-def as_json(results: list[CaseResult]) -> str:
+def _number(value: float) -> float | str:
+    """JSON has no NaN and no infinity: they become text."""
+    return value if math.isfinite(value) else str(float(value))
+
+
+def as_json(results: list[CaseResult], unread: list[str]) -> str:
     rows = [
         {
             "kind": r.kind,
@@ -162,13 +197,12 @@ def as_json(results: list[CaseResult]) -> str:
             "passed": r.passed,
             "seconds": round(r.seconds, 2),
             "failure": r.failure or None,
-            "checks": [vars(c) | {"passed": c.passed} for c in r.checks],
+            "checks": [vars(c) | {"error": _number(c.error), "passed": c.passed} for c in r.checks],
         }
         for r in results
     ]
-    return json.dumps(
-        {"passed": bool(rows) and all(r["passed"] for r in rows), "cases": rows}, indent=1
-    )
+    passed = bool(rows) and all(r["passed"] for r in rows)
+    return json.dumps({"passed": passed, "cases": rows, "arrays_not_read": unread}, indent=1)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -186,25 +220,20 @@ def main(argv: list[str] | None = None) -> int:
     _limit_threads()
     wanted = find_cases(args.directory, args.only)
     results: list[CaseResult] = []
-
-    def note(result: CaseResult) -> None:
+    for result in run_all(wanted, args.jobs):
         results.append(result)
         if not args.json and (not args.summary or not result.passed):
             print(show(result), flush=True)
-
-    if args.jobs > 1 and len(wanted) > 1:
-        with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-            for future in [pool.submit(run_case, *job) for job in wanted]:
-                note(future.result())
-    else:
-        for job in wanted:
-            note(run_case(*job))
+    unread = unread_arrays(results) if args.only is None else []
     missed = [r for r in results if not r.passed]
     if args.json:
-        print(as_json(results))
-    elif not results:
-        print(f"no golden case found in {args.directory}", file=sys.stderr)
-    else:
+        print(as_json(results, unread))
+    if not results:
+        matching = f" that matches {args.only}" if args.only else ""
+        print(f"no golden case{matching} found in {args.directory}", file=sys.stderr)
+    elif not args.json:
+        for array in unread:
+            print(f"not compared: {array}")
         checks = sum(len(r.checks) for r in results)
         passed = len(results) - len(missed)
         print(f"{args.directory}: {passed} of {len(results)} cases pass ({checks} checks)")

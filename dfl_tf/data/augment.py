@@ -122,7 +122,7 @@ def draw_warp(
     cell_index = int(warp_rng.randint(3))
     cell = width // (2, 4, 8)[cell_index]
     side = width // cell - 1
-    noise = _truncated_normal(warp_rng, 2 * side * side).reshape(2, side, side)
+    noise = truncated_normal(warp_rng, 2 * side * side).reshape(2, side, side)
     return WarpParameters(
         width=width,
         resolution=resolution,
@@ -154,7 +154,7 @@ def draw_sample_warp(
     )
 
 
-def _truncated_normal(rng: np.random.RandomState, count: int) -> Image:
+def truncated_normal(rng: np.random.RandomState, count: int) -> Image:
     """Draw `count` normals within 2.5 and divide by 2.5, consuming draws as one by one."""
     accepted = rng.normal(size=count)
     accepted = accepted[np.abs(accepted) <= _NOISE_LIMIT]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +15,72 @@ import numpy.typing as npt
 
 from golden_kinds.check import Check
 
+# (file, array) of everything that was looked at since `take_read`.
+_READ: set[tuple[str, str]] = set()
+
+
+class Arrays(Mapping[str, npt.NDArray[Any]]):
+    """The arrays of one npz file; remembers which of them anybody looked at."""
+
+    def __init__(self, path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        self.path, self._arrays = path, arrays
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        if name not in self._arrays:
+            raise KeyError(f"{name} is not in {self.path.name}")
+        _READ.add((str(self.path), name))
+        return self._arrays[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._arrays
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self._arrays else default
+
+
+def take_read() -> list[tuple[str, str]]:
+    """(file, array) of what was looked at since the last call."""
+    found = sorted(_READ)
+    _READ.clear()
+    return found
+
 
 @functools.cache
-def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+def load_arrays(path: Path) -> Arrays:
     """All arrays of an npz file; none if there is no such file."""
     if not path.exists():
-        return {}
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+        return Arrays(path, {})
+    try:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+            return Arrays(path, {name: file[name] for name in file.files})
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
+
+
+def array_names(path: Path) -> list[str]:
+    """Names of the arrays of an npz file, none of a damaged one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except (OSError, zipfile.BadZipFile):
+        return []
 
 
 @functools.cache
 def load_json(path: Path) -> Any:
     """Content of a json file; None if there is no such file."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path.name} is not JSON: {error}") from error
 
 
 def worst(actual: npt.ArrayLike, expected: npt.ArrayLike) -> float:

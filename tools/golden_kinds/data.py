@@ -15,6 +15,7 @@ from golden_kinds.check import Check
 Cases = Callable[[Path], list[str]]
 Run = Callable[[Path, str], list[Check]]
 
+_UNLISTED = "(list of cases)"
 _GROUPS: dict[str, tuple[Cases, Run]] = {
     "file": (data_files.face_files, data_files.run_face_file),
     "jpeg_edge": (data_files.edge_files, data_files.run_edge_file),
@@ -36,10 +37,18 @@ _GROUPS: dict[str, tuple[Cases, Run]] = {
 
 def cases(folder: Path) -> list[str]:
     """Names of all cases of the folder: `group:case`."""
-    return [f"{group}:{case}" for group, (find, _) in _GROUPS.items() for case in find(folder)]
+    found = []
+    for group, (find, _) in _GROUPS.items():
+        try:
+            found += [f"{group}:{case}" for case in find(folder)]
+        except Exception:
+            found.append(f"{group}:{_UNLISTED}")  # its run says what is wrong
+    return found
 
 
 def run(folder: Path, case: str) -> list[Check]:
     """Run one case."""
     group, name = case.split(":", 1)
+    if name == _UNLISTED:
+        raise ValueError(f"{_GROUPS[group][0](folder)} cannot be listed")
     return _GROUPS[group][1](folder, name)

@@ -14,7 +14,7 @@ from dfl_tf.data.choose import Bag
 from dfl_tf.data.xseg import load_segmented, make_xseg_sample, segmented_samples
 from dfl_tf.face import FaceType
 from dfl_tf.imaging import filters as image_filters
-from golden_kinds.arrays import load_arrays, load_json, mean, near, same
+from golden_kinds.arrays import Arrays, load_arrays, load_json, mean, near, same
 from golden_kinds.check import Check
 from golden_kinds.data_samples import open_faceset
 
@@ -54,16 +54,16 @@ def run_pair(folder: Path, case: str) -> list[Check]:
         for name, function in compute.items()
         if f"{case}_{name}" in arrays
     ]
-    for name, expected in arrays.items():
+    for name in arrays:
         if name.startswith(f"{case}_hist_"):
             threshold = float(name.rsplit("_", 1)[1])
             matched = colors.hist_match(source * 255, target * 255, threshold)
-            checks.append(near(name, matched, expected, _CLOSE))
+            checks.append(near(name, matched, arrays[name], _CLOSE))
     return checks + list(_random_transfers(case, arrays, source, target))
 
 
 def _random_transfers(
-    case: str, arrays: dict[str, np.ndarray], source: np.ndarray, target: np.ndarray
+    case: str, arrays: Arrays, source: np.ndarray, target: np.ndarray
 ) -> Iterator[Check]:
     directions = arrays.get(f"{case}_sot_dirs")
     if directions is None:
@@ -165,7 +165,7 @@ def run_filter(folder: Path, case: str) -> list[Check]:
     return [*checks, near("draws", rng.values, draws, 0)]
 
 
-def _run_circles(arrays: dict[str, np.ndarray], shape: tuple[int, ...]) -> list[Check]:
+def _run_circles(arrays: Arrays, shape: tuple[int, ...]) -> list[Check]:
     rng = np.random.RandomState(_CIRCLE_SEED)
     checks = []
     # The arrays follow each other in one stream of draws.

@@ -24,8 +24,8 @@ from dfl_tf.face import (
     umeyama,
     yaw_bins,
 )
-from dfl_tf.face.reference_tables import MIRROR_PAIRS, REFERENCE_2D, REFERENCE_3D
-from golden_kinds.arrays import load_arrays, load_json, near, same
+from dfl_tf.face.reference_tables import ALIGN_INDICES, MIRROR_PAIRS, REFERENCE_2D, REFERENCE_3D
+from golden_kinds.arrays import Arrays, load_arrays, load_json, near, same
 from golden_kinds.check import Check
 from golden_kinds.data_samples import open_faceset
 
@@ -53,10 +53,17 @@ def run_tables(folder: Path, _case: str) -> list[Check]:
         table = stored[name]
         return np.array(table["data"] if isinstance(table, dict) else table)
 
+    ours = {
+        "landmarks_2D_new": (REFERENCE_2D, slice(None)),
+        # Points 17 to 67, of which the alignment uses ours.
+        "landmarks_2D_51": (REFERENCE_2D, ALIGN_INDICES - 17),
+        "landmarks_3D_68": (REFERENCE_3D, slice(None)),
+        "mirror_index_pairs": (MIRROR_PAIRS, slice(None)),
+    }
     checks = [
-        near("2D reference", REFERENCE_2D, rows("landmarks_2D_new").astype(np.float32), 0),
-        near("3D reference", REFERENCE_3D, rows("landmarks_3D_68").astype(np.float32), 0),
-        near("mirror pairs", MIRROR_PAIRS, rows("mirror_index_pairs"), 0),
+        near(name, table, rows(name)[indices].astype(table.dtype), 0)
+        for name, (table, indices) in ours.items()
+        if name in stored
     ]
     for name, facts in stored.get("face_types", {}).items():
         face_type = FaceType.from_name(name)
@@ -89,9 +96,10 @@ def run_face(folder: Path, case: str) -> list[Check]:
     arrays = load_arrays(folder / "geometry.npz")
     landmarks = arrays[f"lm_{case}"]
     checks = []
-    for name, expected in arrays.items():
+    for name in arrays:
         match = _MATRIX.fullmatch(name)
         if match and match[2] == case:
+            expected = arrays[name]
             points = landmarks.astype(np.float64) if match[1] == "mat64" else landmarks
             scale = float(match[5] or 1)
             actual = align_matrix(points, int(match[4]), _TYPES[match[3]], scale)
@@ -125,22 +133,23 @@ def run_masks(folder: Path, case: str) -> list[Check]:
     landmarks = arrays[f"lm_{case}"]
     escaped = re.escape(case)
     checks = []
-    for name, expected in arrays.items():
+    for name in arrays:
         if match := re.fullmatch(rf"hull_{escaped}_(\d+)_([\d.]+)", name):
             size = int(match[1])
             mask = hull_mask((size, size), landmarks * (size / 256), float(match[2]))
-            checks.append(near(name, mask, expected, 0))
+            checks.append(near(name, mask, arrays[name], 0))
         elif match := re.fullmatch(rf"(eye|mouth)_{escaped}_(\d+)", name):
             size = int(match[2])
             draw = eyes_mask if match[1] == "eye" else mouth_mask
             mask = draw((size, size), landmarks * (size / 256))
-            checks.append(near(name, mask, expected, 1e-5))
+            checks.append(near(name, mask, arrays[name], 1e-5))
         elif match := re.fullmatch(rf"brows_{escaped}_([\d.]+)", name):
-            checks.append(near(name, expand_eyebrows(landmarks, float(match[1])), expected, 0))
+            expanded = expand_eyebrows(landmarks, float(match[1]))
+            checks.append(near(name, expanded, arrays[name], 0))
     return checks + _stored_masks(folder, case, arrays)
 
 
-def _stored_masks(folder: Path, case: str, arrays: dict[str, np.ndarray]) -> list[Check]:
+def _stored_masks(folder: Path, case: str, arrays: Arrays) -> list[Check]:
     """Compare the masks inside of the face file of that name, where the folder has it."""
     found = sorted((folder / "workspace").glob(f"*/aligned/{case}.jpg"))
     wanted = [what for what in ("xseg", "polymask") if f"{what}_{case}" in arrays]

@@ -11,15 +11,23 @@ import cv2
 import numpy as np
 
 from dfl_tf.data import FaceSample, Faceset, OutputSpec, SampleSpec, make_sample
-from dfl_tf.data.augment import WarpParameters, apply_warp, draw_sample_warp, draw_warp
+from dfl_tf.data.augment import (
+    WarpParameters,
+    apply_warp,
+    draw_sample_warp,
+    draw_warp,
+    truncated_normal,
+)
 from dfl_tf.data.choose import Bag, TwoLevelBag
 from dfl_tf.face import FaceType
-from golden_kinds.arrays import load_arrays, load_json, mean, near, same
+from golden_kinds.arrays import Arrays, load_arrays, load_json, mean, near, same
 from golden_kinds.check import Check
 
 _MAP_TOLERANCE, _IMAGE_TOLERANCE = 1e-4, 1e-5
 # A transfer with random directions of its own (decision 6) agrees only on the whole.
 _RANDOM_COLOR_TOLERANCE = 5e-3
+_NORMALS, _NORMALS_AFTER = "random_normal_10x10", "random_normal_after_uniform"
+_NORMALS_SEED = 1000
 _KINDS = {2: "image", 3: "mask", 4: "landmarks", 5: "pitch_yaw", 6: "pitch_yaw_sigmoid"}
 _CHANNELS = {1: "bgr", 2: "g", 3: "ggg"}
 _MASKS = {0: "none", 1: "full", 2: "eyes", 3: "eyes_mouth"}
@@ -58,10 +66,25 @@ def _case(folder: Path, file: str, key: str, value: str) -> dict[str, Any]:
 
 
 def warps(folder: Path) -> list[str]:
-    return [case["tag"] for case in load_json(folder / "warp.json") or []]
+    cases = [case["tag"] for case in load_json(folder / "warp.json") or []]
+    return cases + [_NORMALS] * (_NORMALS in load_arrays(folder / "warp.npz"))
+
+
+def _run_normals(folder: Path) -> list[Check]:
+    """Draw the displacements of the README's seed, and what comes after them."""
+    arrays = load_arrays(folder / "warp.npz")
+    wanted, rng = arrays[_NORMALS], np.random.RandomState(_NORMALS_SEED)
+    drawn = truncated_normal(rng, wanted.size).reshape(wanted.shape)
+    checks = [near("draws", drawn, wanted, 0)]
+    if _NORMALS_AFTER in arrays:
+        after = arrays[_NORMALS_AFTER]
+        checks.append(near("next uniform", rng.random_sample(after.shape), after, 0))
+    return checks
 
 
 def run_warp(folder: Path, case: str) -> list[Check]:
+    if case == _NORMALS:
+        return _run_normals(folder)
     stored = _case(folder, "warp.json", "tag", case)
     arrays = load_arrays(folder / "warp.npz")
     ranges = {k: stored[k] for k in stored if k.endswith("_range")}
@@ -97,9 +120,7 @@ def run_warp(folder: Path, case: str) -> list[Check]:
     return checks + list(_warped(folder, case, warp, arrays))
 
 
-def _warped(
-    folder: Path, case: str, warp: WarpParameters, arrays: dict[str, np.ndarray]
-) -> Iterator[Check]:
+def _warped(folder: Path, case: str, warp: WarpParameters, arrays: Arrays) -> Iterator[Check]:
     maps = warp.maps()
     outputs = {
         "img_warp_only": (maps, False, False, True, cv2.INTER_CUBIC),
@@ -125,7 +146,7 @@ def _warped(
         yield near(name, actual, expected, _IMAGE_TOLERANCE)
 
 
-def _input(folder: Path, case: str, arrays: dict[str, np.ndarray], what: str) -> np.ndarray:
+def _input(folder: Path, case: str, arrays: Arrays, what: str) -> np.ndarray:
     stored = arrays.get(f"{case}_in_{what}")
     if stored is not None:
         return stored
@@ -192,9 +213,7 @@ def _spec(options: dict[str, Any], request: dict[str, Any]) -> SampleSpec:
     )
 
 
-def _first_warp(
-    case: str, spec: SampleSpec, seed: int, arrays: dict[str, np.ndarray]
-) -> list[Check]:
+def _first_warp(case: str, spec: SampleSpec, seed: int, arrays: Arrays) -> list[Check]:
     warp = draw_sample_warp(spec, np.random.RandomState(seed), np.random.RandomState(seed))
     checks = []
     if f"{case}_rmat" in arrays:

@@ -7,6 +7,7 @@ mean error of a palette case is held to 1.2e-3 (the README's 2e-3 is a judgment)
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ from dfl_tf.merge.frame import FrameCrops, merge_frame
 from dfl_tf.merge.motion import Motion, motion_vectors
 from dfl_tf.merge.pixels import Frame, read_frame
 from dfl_tf.options import MergeOptions, from_mapping
+from golden_kinds.arrays import Arrays, load_arrays
 from golden_kinds.check import Check
+from golden_kinds.texts import known_settings
 
+COMMON = Path(__file__).resolve().parents[2] / "tests/golden/merge"
 MOTION, TWO_FACES = "motion", "two_faces"
-_HOUSEKEEPING = {"default_mode", "type", "face_type", "sharpen_dict"}
+_CLONED, _FLIPPED = 2e-3, 5e-4
 _RANDOM_MODES = {"idt", "idt-m", "sot-m", "mix-m"}
 
 
@@ -41,7 +45,7 @@ class LegacyDraws(ColorDraws):
 class FakeNetworks:
     """The fake networks of the README; remembers what it was asked."""
 
-    def __init__(self, inputs: dict[str, np.ndarray], size: int):
+    def __init__(self, inputs: Mapping[str, np.ndarray], size: int):
         self.prediction = tuple(
             inputs[f"pred_{what}_{size}"] for what in ("bgr", "mask", "dst_mask")
         )
@@ -89,21 +93,26 @@ def _json_dict(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path) as arrays:
-        return dict(arrays)
+def _inputs(folder: Path) -> Arrays:
+    """README: all folders have the same inputs, so a folder may leave them out."""
+    path = folder / "inputs.npz"
+    return load_arrays(path if path.exists() else COMMON / "inputs.npz")
+
+
+def _frame(folder: Path, name: str) -> Frame:
+    path = folder / f"frame_{name}.png"
+    return read_frame(path if path.exists() else COMMON / path.name)
 
 
 def _settings(config: dict[str, Any]) -> tuple[MergeOptions, FaceType]:
-    known = {k: v for k, v in config.items() if k not in _HOUSEKEEPING}
-    settings, _ = from_mapping(MergeOptions, known, origin="golden")
+    settings, _ = from_mapping(MergeOptions, known_settings(config), origin="golden")
     return settings, FaceType.from_name(config["face_type"])
 
 
 def _run_face(folder: Path, case: str) -> list[Check]:
     about = _json_dict(folder / f"{case}.json")
-    expected, inputs = _load(folder / f"{case}.npz"), _load(folder / "inputs.npz")
-    frame = read_frame(folder / f"frame_{about['frame']}.png")
+    expected, inputs = load_arrays(folder / f"{case}.npz"), _inputs(folder)
+    frame = _frame(folder, about["frame"])
     landmarks = inputs[f"landmarks_{about['frame']}"]
     settings, face_type = _settings(about["config"])
     fake = FakeNetworks(inputs, about["predictor_size"])
@@ -149,32 +158,50 @@ def _in_frame(frame: Frame, merged: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _image_checks(
-    image: np.ndarray, expected: dict[str, np.ndarray], settings: MergeOptions
+    image: np.ndarray, expected: Mapping[str, np.ndarray], settings: MergeOptions
 ) -> list[Check]:
     wanted = expected["out_img"]
     difference = _difference(image, wanted)
     worst, mean = float(difference.max()), float(difference.mean())
-    if settings.color_degrade_power:
-        return [Check("out_img mean", mean, 1.2e-3, "palette")]
     blended = settings.mode in ("overlay", "hist-match", "seamless", "seamless-hist-match")
-    if blended and settings.color_transfer_mode in _RANDOM_MODES:
-        inside = expected["out_mask"][:, :, 0] > 0
+    palette = blended and settings.color_degrade_power != 0
+    inside = expected["out_mask"][:, :, 0] > 0
+    if blended and settings.color_transfer_mode in _RANDOM_MODES and inside.any():
         limit = 0.03 if settings.color_transfer_mode.startswith("idt") else 0.01
         found = [Check("out_img mean in mask", float(difference[inside].mean()), limit, "random")]
-        if (~inside).any():
+        if not palette and (~inside).any():
             found.append(Check("out_img outside", float(difference[~inside].max()), 1e-5))
         return found
+    if palette:
+        # A clone that is cut otherwise has another palette.
+        limit = 2e-3 if "seamless" in settings.mode else 1.2e-3
+        return [Check("out_img mean", mean, limit, "palette")]
     if "seamless" in settings.mode:
         plain = settings.mode == "seamless" and settings.color_transfer_mode == "none"
-        return [Check("out_img", worst, 4 / 255 if plain else 2e-3, "clone")]
+        if plain or worst <= _CLONED:
+            return [Check("out_img", worst, 4 / 255 if plain else _CLONED, "clone")]
+        # OpenCV's clone cuts to 8 bits what its float32 transforms give, so a pixel whose value is
+        # a whole level may be one lower on another processor (14 of 221,184 entries of m08 on an
+        # AMD EPYC; others with OPENCV_CPU_DISABLE=AVX2). Such are allowed, but only a few.
+        flipped = float((difference > _CLONED).mean())
+        return [
+            Check("out_img flipped", flipped, _FLIPPED, "share of levels cut otherwise"),
+            Check("out_img", worst, 4 / 255 * _gain(settings), "clone"),
+        ]
     return [Check("out_img", worst, 1e-5)]
 
 
+def _gain(settings: MergeOptions) -> float:
+    """By how much sharpening may multiply a difference."""
+    sharpens = settings.sharpen_mode != "none" and settings.blursharpen_amount > 0
+    return 1.0 + settings.blursharpen_amount if sharpens else 1.0
+
+
 def _run_two_faces(folder: Path) -> list[Check]:
-    expected, inputs = _load(folder / "two_faces.npz"), _load(folder / "inputs.npz")
+    expected, inputs = load_arrays(folder / "two_faces.npz"), _inputs(folder)
     settings, face_type = _settings({"face_type": "f", "blur_mask_modifier": 12})
     faces = [expected["landmarks_0"], expected["landmarks_1"]]
-    cut = FrameCrops(read_frame(folder / "frame_two.png"), faces, settings, face_type, 64)
+    cut = FrameCrops(_frame(folder, "two"), faces, settings, face_type, 64)
     networks = FakeNetworks(inputs, 64).networks
     predictions = networks.predictions(np.stack(cut.network_inputs))
     merged = merge_frame(cut, predictions, networks, draws=LegacyDraws(None))
@@ -183,7 +210,7 @@ def _run_two_faces(folder: Path) -> list[Check]:
 
 
 def _run_motion(folder: Path) -> list[Check]:
-    (landmarks,) = _load(folder / "motion_landmarks.npz").values()
+    (landmarks,) = load_arrays(folder / "motion_landmarks.npz").values()
     wanted = json.loads((folder / "motion_expected.json").read_text())
     found = motion_vectors([[points] for points in landmarks])
     if len(found) != len(wanted):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import numpy as np
-
-from golden_kinds import dfm, models_dfm, models_files, models_graphs, models_layers
+from golden_kinds import dfm, models_files, models_graphs, models_layers, texts
+from golden_kinds.arrays import load_arrays, load_json
 from golden_kinds.check import Check
 
 
@@ -29,8 +27,10 @@ def cases(folder: Path) -> list[str]:
         if p.exists()
     ]
     found += [f"weight_keys/{p.stem}" for p in sorted((folder / "weight_keys").glob("*.json"))]
-    found += [f"legacy/{p.parent.name}" for p in sorted((folder / "legacy").glob("*/*_data.dat"))]
-    return found + models_dfm.dfm_cases(folder) + dfm.cases(folder)
+    found += [f"legacy/{p.name}" for p in _first_of_each(folder / "legacy")]
+    found += [f"defaults/{p.relative_to(folder)}" for p in _defaults(folder)]
+    found += [f"summary/{p.name}" for p in sorted((folder / "legacy").glob("*_summary.txt"))]
+    return found + dfm.cases(folder)
 
 
 def run(folder: Path, case: str) -> list[Check]:
@@ -40,27 +40,35 @@ def run(folder: Path, case: str) -> list[Check]:
         return models_files.compare_weight_keys(folder / "weight_keys" / f"{name}.json")
     if kind == "legacy":
         return models_files.compare_legacy_folder(folder / "legacy" / name)
-    if kind == "dfm":
-        return models_dfm.compare_dfm(folder, name)
-    if kind in ("export", "form"):
+    if kind == "defaults":
+        return texts.compare_defaults(folder / name)
+    if kind == "summary":
+        return texts.compare_lone_summary(folder / "legacy" / name)
+    if kind in ("export", "dfm"):
         return dfm.run(folder, case)
     if case == "layers":
-        with np.load(folder / "layers.npz") as golden:
-            return models_layers.compare_layers(dict(golden))
+        return models_layers.compare_layers(load_arrays(folder / "layers.npz"))
     if case == "unet_archi_table":
-        return models_layers.compare_patch_table(_json(folder / f"{case}.json"))
+        return models_layers.compare_patch_table(load_json(folder / f"{case}.json"))
     if case == "weight_rule_check":
-        return models_graphs.compare_weight_rule(_json(folder / f"{case}.json"))
+        return models_graphs.compare_weight_rule(load_json(folder / f"{case}.json"))
     if case == "pickle_globals":
-        return models_files.compare_pickle_globals(_json(folder / f"{case}.json"))
-    with np.load(folder / f"{case}.npz") as golden:
-        return models_graphs.compare_graph(dict(golden), _meta(folder)[case])
+        return models_files.compare_pickle_globals(load_json(folder / f"{case}.json"))
+    meta = _meta(folder).get(case)
+    if meta is None:
+        raise ValueError(f"meta.json has no entry for {case}.npz")
+    return models_graphs.compare_graph(load_arrays(folder / f"{case}.npz"), meta)
 
 
-def _json(path: Path) -> dict:
-    return json.loads(path.read_text())
+def _first_of_each(legacy: Path) -> list[Path]:
+    """The folders that hold a model."""
+    return sorted({path.parent for path in legacy.glob("*/*_data.dat")})
+
+
+def _defaults(folder: Path) -> list[Path]:
+    patterns = ("legacy/*_default_options*.dat", "legacy/*/*_default_options*.dat")
+    return sorted(path for pattern in patterns for path in folder.glob(pattern))
 
 
 def _meta(folder: Path) -> dict[str, dict]:
-    path = folder / "meta.json"
-    return _json(path) if path.exists() else {}
+    return load_json(folder / "meta.json") or {}

@@ -37,7 +37,7 @@ def compare_layers(golden: Arrays) -> list[Check]:
     """Every case of layers.npz by its name, which says what it is."""
     checks = []
     for name in dict.fromkeys(key.split("/")[0] for key in golden):
-        arrays = {k.split("/")[1]: v for k, v in golden.items() if k.startswith(f"{name}/")}
+        arrays = {k.split("/")[1]: golden[k] for k in golden if k.startswith(f"{name}/")}
         got, tolerance = _run(name, arrays)
         error = _difference(got, arrays["y"])
         checks.append(Check(name, error, tolerance))

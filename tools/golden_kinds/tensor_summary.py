@@ -47,17 +47,20 @@ class Rows:
     def __init__(
         self, golden: Mapping[str, np.ndarray], prefix: str, tensors: Mapping[str, np.ndarray]
     ) -> None:
-        suffix = "" if f"{prefix}_smp" in golden else None
-        if suffix is None:
-            raise KeyError(f"{prefix}_smp")
+        self.has_samples = f"{prefix}_smp" in golden
+        self.has_stat = f"{prefix}_stat" in golden
         self.names = list(tensors)
         marker = "pred/" if prefix == "pred" else ""
-        self.want = np.atleast_2d(golden[f"{prefix}_smp"]).astype(np.float64)
-        self.want_stat = np.atleast_2d(golden[f"{prefix}_stat"])
         self.got = np.array([sample(marker + k, v) for k, v in tensors.items()])
         self.got_stat = np.array([stat(v) for v in tensors.values()])
+        # A file may have only one of the two: the other is then not compared.
+        self.want, self.want_stat = self.got, self.got_stat
+        if self.has_samples:
+            self.want = np.atleast_2d(golden[f"{prefix}_smp"]).astype(np.float64)
+        if self.has_stat:
+            self.want_stat = np.atleast_2d(golden[f"{prefix}_stat"])
         self.sizes = np.array([np.size(v) for v in tensors.values()])
-        if self.got.shape != self.want.shape:
+        if self.got.shape != self.want.shape or self.got_stat.shape != self.want_stat.shape:
             raise ValueError(f"{prefix}: {self.got.shape} rows and samples, not {self.want.shape}")
 
     @property

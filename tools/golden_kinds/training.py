@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from golden_kinds import training_units
+from golden_kinds.arrays import load_arrays
 from golden_kinds.check import Check
 
 # The README of the format: inputs of the same folder, else these.
@@ -21,8 +22,7 @@ def cases(folder: Path) -> list[str]:
 
 def run(folder: Path, case: str) -> list[Check]:
     """Run one file by what is in it."""
-    with np.load(folder / f"{case}.npz") as golden:
-        data = dict(golden)
+    data = load_arrays(folder / f"{case}.npz")
     inputs = _inputs(folder)
     if "meta_json" in data:
         from golden_kinds.training_runs import compare_run
@@ -33,5 +33,5 @@ def run(folder: Path, case: str) -> list[Check]:
 
 def _inputs(folder: Path) -> dict[str, np.ndarray]:
     path = folder / "inputs64.npz"
-    with np.load(path if path.exists() else COMMON_INPUTS) as stored:
-        return {key: np.float32(stored[key]) / np.float32(255) for key in stored.files}
+    stored = load_arrays(path if path.exists() else COMMON_INPUTS)
+    return {key: np.float32(stored[key]) / np.float32(255) for key in stored}

@@ -19,6 +19,7 @@ from dfl_tf.options import RunOptions
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 PARTS = GOLDEN / "models" / "legacy_parts"
+EXPORT = GOLDEN / "models" / "export"
 
 pytestmark = pytest.mark.golden
 
@@ -40,7 +41,7 @@ def genuine() -> Any:
 def test_outputs_equal_the_legacy_export(genuine: Any, precision: Any, tmp_path: Path) -> None:
     export_dfm(genuine, tmp_path / "tiny.dfm", precision=precision)
     runner = session(tmp_path / "tiny.dfm")
-    with np.load(GOLDEN / "models" / "export" / "tiny_SAEHD_outputs.npz") as golden:
+    with np.load(EXPORT / "tiny_SAEHD_outputs.npz") as golden:
         got = runner.run(None, {"in_face:0": golden["in_face"]})
         for port, array in zip(runner.get_outputs(), got, strict=True):
             expected = golden[f"{precision}/{port.name.removesuffix(':0')}"]
@@ -50,7 +51,7 @@ def test_outputs_equal_the_legacy_export(genuine: Any, precision: Any, tmp_path:
 
 @pytest.mark.parametrize("file", ["tiny_SAEHD_model", "tiny_SAEHD_model_fp16", "mini_AMP_model"])
 def test_form_equals_the_legacy_export(genuine: Any, make: Any, file: str, tmp_path: Path) -> None:
-    golden = json.loads((GOLDEN / "models" / "export" / "dfm_forms.json").read_text())[f"{file}.dfm"]
+    golden = json.loads((EXPORT / "dfm_forms.json").read_text())[f"{file}.dfm"]
     model = make("AMP") if "AMP" in file else genuine
     precision: Any = "float16" if "fp16" in file else "float32"
     export_dfm(model, tmp_path / "a.dfm", precision=precision, verify=False)

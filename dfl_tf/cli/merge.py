@@ -20,7 +20,7 @@ from dfl_tf.cli.video import Progress, VideoSource, find_reference, make_video, 
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.formats import find_models
-from dfl_tf.formats.atomic import sha256_of
+from dfl_tf.formats.atomic import naming_the_fault, sha256_of, write_file
 from dfl_tf.formats.merge_session import read_merge_session
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.imaging import encode_image
@@ -36,13 +36,14 @@ from dfl_tf.merge.session import MergeSession
 from dfl_tf.merge.settings import FrameSettings, read_frame_values
 from dfl_tf.merge.sheet import contact_sheet
 from dfl_tf.options import MergeOptions, RunOptions, default
-from dfl_tf.options.merge import MASK_MODES
+from dfl_tf.options.merge import MASK_MODES, MODES
 from dfl_tf.video.encode import Encoding
 
 log = logging.getLogger(__name__)
 
 PATH = click.Path(path_type=Path)
 MODEL_CLASSES = ("SAEHD", "AMP", "Quick96")
+SHEET_SUFFIXES = (".jpg", ".jpeg", ".png")
 SHEET_MODES = "overlay,hist-match,seamless,seamless-hist-match"
 SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
 
@@ -181,11 +182,13 @@ def command(inputs: OptionInputs, **given: Any) -> int:
     request = Request(inputs=inputs, **given)
     if request.resume and request.overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
+    if request.sheet is not None:
+        _check_sheet(request, request.sheet)
     places = _places(request)
     tasks = _plan(request, places)
     opened = open_model(request, places, tasks)
     if request.sheet is not None:
-        _draw_sheet(request, opened, tasks)
+        _draw_sheet(request, request.sheet, opened, tasks)
         return 0
     report, code = _run(request, places, opened, tasks)
     if code == 0 and request.video is not None:
@@ -449,17 +452,19 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _draw_sheet(request: Request, opened: Opened, tasks: list[FrameTask]) -> None:
-    from dfl_tf.options.merge import MODES
-
-    assert request.sheet is not None
+def _check_sheet(request: Request, path: Path) -> None:
     modes, masks = _names(request.sheet_modes), _names(request.sheet_masks)
+    if path.suffix.lower() not in SHEET_SUFFIXES:
+        raise UsageError(f"--sheet {path}: give a file name with {', '.join(SHEET_SUFFIXES)}")
     wrong = [m for m in modes if m not in MODES] + [m for m in masks if m not in MASK_MODES]
     if wrong or not modes or not masks:
         raise UsageError(
             f"--sheet-modes/--sheet-masks: {', '.join(wrong) or 'nothing given'}; modes are "
             f"{', '.join(MODES)}, mask modes {', '.join(MASK_MODES)}"
         )
+
+
+def _draw_sheet(request: Request, path: Path, opened: Opened, tasks: list[FrameTask]) -> None:
     with_face = [task for task in tasks if task.faces]
     if not with_face:
         raise WorkspaceError("none of the chosen frames has a face")
@@ -467,20 +472,23 @@ def _draw_sheet(request: Request, opened: Opened, tasks: list[FrameTask]) -> Non
     chosen = [with_face[(2 * i + 1) * len(with_face) // (2 * count)] for i in range(count)]
     sheet = contact_sheet(
         chosen,
-        modes,
-        masks,
+        _names(request.sheet_modes),
+        _names(request.sheet_masks),
         opened.networks,
         opened.face_type,
         seed=request.seed,
         progress=Progress("sheet"),
     )
-    data = encode_image(sheet, request.sheet.suffix, quality=85)
-    if request.provenance and request.sheet.suffix.lower() in (".png", ".jpg", ".jpeg"):
+    data = encode_image(sheet, path.suffix, quality=85)
+    if request.provenance:
         note = Provenance(opened.name, opened.model_class, opened.iteration)
         data = embed(data, note.packet())
-    request.sheet.parent.mkdir(parents=True, exist_ok=True)
-    request.sheet.write_bytes(data)
-    click.echo(str(request.sheet))
+    else:
+        click.echo("provenance: switched off, the sheet does not say how it was made", err=True)
+    with naming_the_fault(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, data)
+    click.echo(str(path))
 
 
 def _make_video(request: Request, places: Places) -> None:

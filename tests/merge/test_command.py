@@ -123,6 +123,11 @@ def test_sheet_shows_modes_and_masks_and_writes_nothing_else(workspace, tmp_path
 def test_wrong_names_for_the_sheet(workspace, tmp_path, capsys):
     assert merge(workspace, "--sheet", str(tmp_path / "s.jpg"), "--sheet-modes", "up") == 2
     assert "modes are original, overlay" in capsys.readouterr().err
+    assert merge(workspace, "--sheet", str(tmp_path / "s.gif")) == 2
+    assert "give a file name with .jpg, .jpeg, .png" in capsys.readouterr().err
+    (tmp_path / "file").write_bytes(b"")
+    assert merge(workspace, "--sheet", str(tmp_path / "file" / "s.jpg")) == 1
+    assert "s.jpg: cannot be written" in capsys.readouterr().err
 
 
 def test_missing_workspace_model_and_faces_are_named(tmp_path, capsys):

@@ -154,6 +154,7 @@ def manifest_seeds() -> list[bytes]:
     entry = manifest.FileEntry
     files = {"new_SAEHD_encoder.npy": entry(10, "ab" * 32, 5), "x.npy": entry(0, "0" * 64)}
     values = {"a": [1], "t": (1, b"x"), "n": float("nan"), "k": {1: "$"}, "w": np.ones(3), "$": 0}
+    values["e"] = safe_pickle.EnumValue("facelib.FaceType", "FaceType", 4)
     payload = {"options": json_tree.encode(values, {})}
     made = manifest.Manifest("SAEHD", "new", "native", 5, files, {"seed": 1}, payload)
     return [made.to_bytes()]

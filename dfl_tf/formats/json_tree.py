@@ -60,7 +60,7 @@ def decode(value: Any, arrays: Mapping[str, Any], *, what: str) -> Any:
     """
     try:
         return _decode(value, arrays, 0)
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise ModelFileError(f"{what}: damaged ({str(error)[:120]}).") from None
 
 

@@ -41,6 +41,8 @@ def read(directory: Path, name: str, model_class: str, only: Collection[str] | N
     if manifest.model_class != model_class:
         raise ModelFileError(f"{what}: is of class {manifest.model_class}, not {model_class}.")
     files = {f.removesuffix(_SUFFIX): path for f, path in resolved.files.items()}
+    if _HISTORY not in files:
+        raise ModelFileError(f"{what}: damaged, it names no {_HISTORY}{_SUFFIX}.")
     history = _unpack_history(safetensors_file.load(files.pop(_HISTORY)), what)
     arrays = safetensors_file.load(files.pop(_EXTRA)) if _EXTRA in files else {}
     wanted = [part for part in sorted(files, key=part_key) if only is None or part in only]
@@ -102,11 +104,13 @@ def _pack_history(history: list[list[float]]) -> dict[str, Any]:
 
 def _unpack_history(packed: dict[str, Any], what: str) -> list[list[float]]:
     try:
-        lengths, values = packed["lengths"], packed["values"].astype(np.float64).tolist()
-        widths = lengths.astype(np.int64).tolist()
+        lengths, numbers = packed["lengths"], packed["values"]
+        if np.ndim(lengths) != 1 or np.ndim(numbers) != 1 or lengths.dtype.kind not in "iu":
+            raise ValueError("no lists of lengths and values")
+        widths, values = lengths.tolist(), numbers.astype(np.float64).tolist()
         if sum(widths) != len(values) or any(n < 0 for n in widths):
             raise ValueError("lengths do not add up")
-    except (KeyError, ValueError, AttributeError) as error:
+    except (KeyError, ValueError) as error:
         raise ModelFileError(f"{what}: damaged loss history ({error}).") from None
     rows, position = [], 0
     for width in widths:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from dfl_tf.errors import DflTfError, LegacyFormatError, ModelFileError, WorkspaceError
@@ -22,8 +26,9 @@ from dfl_tf.formats import (
     safetensors_file,
     write_model,
 )
+from dfl_tf.formats.atomic import write_durably
 from dfl_tf.formats.dfljpg import MAX_IMAGE_BYTES
-from dfl_tf.formats.manifest import read_manifest
+from dfl_tf.formats.manifest import FileEntry, read_manifest
 from dfl_tf.formats.model_legacy import read_part
 from dfl_tf.formats.scan import scan, scan_file
 from tests.formats.samples import make_state
@@ -110,6 +115,63 @@ def test_files_of_a_model_whose_name_begins_with_another_are_not_mixed(tmp_path:
     assert not [p for p in model_files(tmp_path, "my", "AMP") if "SAEHD" in p.name]
     model_convert.rename_model(tmp_path, "my", "other", "AMP")
     assert read_model(tmp_path, "my_AMP", "SAEHD").notes == ()
+
+
+# -- native models whose checksums are right and whose content is not ------------------------------
+def _signed(folder: Path, *, options: object = None, history: dict[str, Any] | None = None) -> None:
+    """Save a native model, then change it as somebody would who can make checksums."""
+    write_model(folder, "x", make_state(), format="native")
+    place = folder / "x_SAEHD.dfl"
+    found = read_manifest(place / "manifest.json")
+    assert found is not None
+    files, payload = dict(found.files), dict(found.payload)
+    if options is not None:
+        payload["options"] = options
+    if history == {}:
+        del files["loss_history.safetensors"]
+    elif history is not None:
+        path = place / "loss_history.safetensors"
+        size, digest = write_durably(path, lambda write: safetensors_file.dump(history, write))
+        files[path.name] = FileEntry(size, digest)
+    changed = replace(found, files=files, payload=payload)
+    (place / "manifest.json").write_bytes(changed.to_bytes())
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        {},
+        {"lengths": np.array([1, 2])},
+        {"lengths": np.int64(3), "values": np.arange(3.0)},
+        {"lengths": np.array([[1, 2]]), "values": np.arange(3.0)},
+        {"lengths": np.array([1]), "values": np.float64(3)},
+        {"lengths": np.array([np.nan]), "values": np.arange(3.0)},
+        {"lengths": np.array([4, -1]), "values": np.arange(3.0)},
+    ],
+)
+def test_signed_history_of_a_wrong_form_is_an_error(
+    history: dict[str, Any], tmp_path: Path
+) -> None:
+    _signed(tmp_path, history=history)
+    with pytest.raises(ModelFileError, match="damaged"):
+        read_model(tmp_path, "x", "SAEHD")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [1],
+        {"a": {"$enum": ["module", "name", math.inf]}},
+        {"a": {"$array": "999"}},
+        {"a": {"$text": ["<U99999999", [1], "AAAA"]}},
+        {"a": {"$dict": [[[1], 2]]}},
+        {"a": {"$bytes": "é"}},
+    ],
+)
+def test_signed_options_of_a_wrong_form_are_an_error(options: object, tmp_path: Path) -> None:
+    _signed(tmp_path, options=options)
+    with pytest.raises(ModelFileError, match="damaged"):
+        read_model(tmp_path, "x", "SAEHD")
 
 
 # -- files that are two things at once, or far larger than what they stand for --------------------

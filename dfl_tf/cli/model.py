@@ -20,6 +20,7 @@ _CLASSES = ("SAEHD", "AMP", "Quick96", "XSeg")
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _BARS = " ▁▂▃▄▅▆▇█"
 _LONGEST = 400
+_MOST_LOSSES = 8
 
 
 @click.group()
@@ -197,7 +198,7 @@ def loss_lines(history: list[list[float]], width: int = 64, height: int = 6) -> 
     if not history:
         return ["no loss history"]
     lines: list[str] = []
-    for index in range(len(history[-1])):
+    for index in range(min(max(map(len, history)), _MOST_LOSSES)):
         values = [row[index] if index < len(row) else math.nan for row in history]
         columns = _columns(values, min(width, len(values)))
         finite = [c for c in columns if math.isfinite(c) and c > 0]
@@ -480,9 +481,24 @@ def restore(
     """Bring a backup back; what was there is kept as the previous set."""
     from dfl_tf.formats import model_convert
 
-    name, model_class = _pick(directory, name, model_class)
+    try:
+        name, model_class = _pick(directory, name, model_class)
+    except ModelFileError:
+        # the model itself may be gone: that is when its backups are needed most
+        gone = [
+            known
+            for known in model_convert.backed_up(directory)
+            if name in (None, known[0]) and model_class in (None, known[1])
+        ]
+        if len(gone) != 1:
+            named = ", ".join(f"{known} ({kind})" for known, kind in gone) or "none"
+            raise ModelFileError(
+                f"{directory}: there is no such model. Models with backups: {named}. Name one by "
+                "--name and --class."
+            ) from None
+        name, model_class = gone[0]
     there = model_convert.backups(directory, name, model_class)
-    chosen = next((p for p in there if source is None or p.name == source), None)
+    chosen = next((p for p in there if source is None or p.name == source.zfill(2)), None)
     if chosen is None and source is not None and Path(source).is_dir():
         chosen = Path(source)
     if chosen is None:

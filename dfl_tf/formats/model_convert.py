@@ -16,6 +16,7 @@ from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.formats import atomic, model_legacy, model_native
 from dfl_tf.formats.manifest import Manifest, read_manifest
 from dfl_tf.formats.model_files import (
+    MODEL_CLASSES,
     ModelFormat,
     ModelLock,
     detect_format,
@@ -201,6 +202,19 @@ def backups(directory: Path, name: str, model_class: str) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(p for p in folder.iterdir() if p.is_dir() and p.name.isdigit())
+
+
+def backed_up(directory: Path) -> list[tuple[str, str]]:
+    """Name and class of the models that have backups in a folder, also where the model is gone."""
+    found = []
+    for folder in sorted(directory.glob("*_autobackups")):
+        prefix = folder.name.removesuffix("_autobackups")
+        for each in MODEL_CLASSES:
+            name = "XSeg" if prefix == each == "XSeg" else prefix.removesuffix(f"_{each}")
+            whole = prefix == name == "XSeg" or prefix == f"{name}_{each}"
+            if whole and name and name.isprintable() and backups(directory, name, each):
+                found.append((name, each))
+    return found
 
 
 def restore_backup(

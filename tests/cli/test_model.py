@@ -145,6 +145,19 @@ def test_backup_rename_restore(folder: Path) -> None:
     assert "Backups there: 01" in run_error(DflTfError, "restore", folder, "--from", "07", "--yes")
 
 
+def test_restore_of_a_model_that_is_gone(folder: Path) -> None:
+    write_model(folder, "a_b", make_state(3, model_class="AMP"))
+    for name in ("my model", "a_b"):
+        run("backup", folder, "--name", name)
+    for path in [p for p in folder.iterdir() if p.is_file()]:
+        path.unlink()
+    message = run_error(DflTfError, "restore", folder, "--yes")
+    assert "a_b (AMP), my model (SAEHD). Name one" in message
+    assert "back at iteration 3" in run("restore", folder, "--name", "a_b", "--yes").stdout
+    run("restore", folder, "--class", "SAEHD", "--from", "1", "--yes")
+    assert read_model(folder, "my model", "SAEHD").iteration == 7
+
+
 def test_restore_asks_first(folder: Path) -> None:
     run("backup", folder)
     write_model(folder, "my model", make_state(9))
@@ -166,5 +179,7 @@ def test_loss_lines_take_gaps_and_constants() -> None:
     assert lines[1] == "   2.0000 │ █  "
     assert lines[2] == "   1.0000 │ █ ▁"
     assert loss_lines([]) == ["no loss history"]
+    assert loss_lines([[1.0], []], height=1)[0] == "loss 0: 1.0000 to 1.0000 over 2 entries"
+    assert len(loss_lines([[1.0] * 1000])) < 100
     long = np.random.default_rng(0).random((5000, 1)).tolist()
     assert max(map(len, loss_lines(long))) <= 75

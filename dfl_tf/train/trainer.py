@@ -146,7 +146,8 @@ class Trainer:
         """One training iteration: draw, step, judge, count."""
         model = self.model
         started, waited = time.perf_counter(), self.feed.wait_seconds
-        self._batches = next(self.feed)
+        draws = getattr(model, "draws_batch", True)  # Quick96 takes some batches twice
+        self._batches = next(self.feed) if draws else model.previous
         values = model.train_step(*self._batches)
         losses = {name: float(np.mean(values[name])) for name in model.loss_names}
         seconds = time.perf_counter() - started
@@ -208,6 +209,7 @@ class Trainer:
     def _finish(self, reason: str) -> None:
         """The last save, the last preview."""
         if self._unsaved:
+            self._save_is_whole()  # one that failed is told, and not in the way of the last one
             self._save()
             self.keeper.wait()
             self._preview()
@@ -238,6 +240,7 @@ class Trainer:
         if not self._unsaved:
             return
         try:
+            self._save_is_whole()
             self._save()
             self.keeper.wait()
         except (DflTfError, OSError) as error:
@@ -296,7 +299,7 @@ class Trainer:
         self._mean_due = True
 
     def _notice_failed_save(self) -> None:
-        """A save that failed in the background: fatal for the first of a run, else tried again."""
+        """A save failed in the background: fatal for the first of a model, else tried again."""
         if self.keeper.save_failed:
             self._save_is_whole()
 
@@ -310,13 +313,16 @@ class Trainer:
         return True
 
     def _tell_failed_save(self, error: Exception) -> None:
-        if self.keeper.saved_iteration is None:
+        saved = self.keeper.saved_iteration
+        if saved is None and self._first_iteration == 0:
+            self._unsaved = False  # not to be tried again: nothing can be saved here
             raise error
         self._unsaved = True
         self._next_save = min(self._next_save, time.monotonic() + RETRY_SECONDS)
         self.log.say(
-            f"error: not saved: {error} The save of iteration {self.keeper.saved_iteration} is "
-            f"whole; training goes on and tries again in {RETRY_SECONDS:.0f} s."
+            f"error: not saved: {error} The save of iteration "
+            f"{self._first_iteration if saved is None else saved} is whole; training goes on and "
+            f"tries again in {RETRY_SECONDS:.0f} s."
         )
         self.log.record("save_failed", error=str(error))
 

@@ -4,6 +4,7 @@ import math
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from dfl_tf.errors import FacesetError, TrainingDiverged, WorkspaceError
 from dfl_tf.formats import read_model
 from dfl_tf.train import backup
 from dfl_tf.train import keeper as keeper_module
+from dfl_tf.train import trainer as trainer_module
 from dfl_tf.train.memory import OutOfMemory
 
 from .support.fake_model import FakeModel, check_whole, options
@@ -68,10 +70,20 @@ def test_periodic_saves_and_the_mean_line_after_each(tmp_path):
     np.testing.assert_allclose(log.means[1][1], expected)
 
 
-def test_saving_by_time(tmp_path):
+def test_saving_by_time(tmp_path, monkeypatch):
+    clock = SimpleNamespace(now=0.0, perf_counter=time.perf_counter)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(trainer_module, "time", clock)
+
+    class Ticking(FakeModel):
+        def train_step(self, *batches):
+            clock.now += 4
+            return super().train_step(*batches)
+
     log = ListLog()
-    trainer(tmp_path, log=log, save_every=0.2 / 60, stop_after=1.0).run()
-    assert 4 <= log.kinds().count("save") <= 8
+    trainer(tmp_path, Ticking(), log=log, save_every=0.25, stop_after=60).run()
+    saves = [fields["iteration"] for kind, fields in log.events if kind == "save"]
+    assert saves == [1, 4, 8, 12, 15]  # at once, after 15, 30, 45 seconds or more, at the end
 
 
 def test_n_plus_m_iterations_equal_n_stop_resume_m(tmp_path):
@@ -210,6 +222,19 @@ def test_a_full_disk_later_is_told_and_training_goes_on(tmp_path, monkeypatch):
     assert saved(tmp_path).iteration == 20
 
 
+def test_a_full_disk_at_the_first_save_of_a_resumed_run_is_told_and_training_goes_on(
+    tmp_path, monkeypatch
+):
+    trainer(tmp_path, FakeModel(options(target_iter=3))).run()
+    model = FakeModel(options(target_iter=20))
+    model.load_state(saved(tmp_path))
+    full_disk_from(monkeypatch, 1, 1)
+    log = ListLog()
+    trainer(tmp_path, model, first=False, log=log, save_every_iters=8).run()
+    assert any("The save of iteration 3 is whole" in line for line in log.lines)
+    assert saved(tmp_path).iteration == 20
+
+
 def test_a_full_disk_at_the_end_is_an_error_and_the_last_save_is_whole(tmp_path, monkeypatch):
     full_disk_from(monkeypatch, 2)
     with pytest.raises(WorkspaceError, match="disk is full"):
@@ -338,6 +363,24 @@ def test_a_save_that_failed_while_the_next_or_a_backup_waited_for_it_is_not_the_
     trainer(tmp_path, FakeModel(options(target_iter=8)), log=log, **run).run()
     assert log.kinds().count("save_failed") == 2
     assert saved(tmp_path).iteration == 8
+
+
+def test_the_last_save_is_made_though_the_one_before_it_is_failing(tmp_path, monkeypatch):
+    real, calls = keeper_module.write_model, []
+
+    def slow_and_full(*args, **settings):
+        calls.append(1)
+        if len(calls) == 3:
+            time.sleep(0.3)
+            raise WorkspaceError("model: cannot be written. The disk is full: free some space.")
+        return real(*args, **settings)
+
+    monkeypatch.setattr(keeper_module, "write_model", slow_and_full)
+    log = ListLog()
+    run = {"save_every_iters": 2, "no_preview": True}
+    trainer(tmp_path, FakeModel(options(target_iter=5)), log=log, **run).run()
+    assert log.kinds().count("save_failed") == 1
+    assert saved(tmp_path).iteration == 5
 
 
 def test_a_backup_that_fails_is_told_and_training_goes_on(tmp_path, monkeypatch):

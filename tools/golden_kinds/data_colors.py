@@ -16,7 +16,7 @@ from dfl_tf.face import FaceType
 from dfl_tf.imaging import filters as image_filters
 from golden_kinds.arrays import Arrays, load_arrays, load_json, mean, near, same
 from golden_kinds.check import Check
-from golden_kinds.data_samples import open_faceset
+from golden_kinds.data_samples import open_faceset, workspace_of
 
 _CLOSE, _SOT, _SOT_TIED = 1e-4, 5e-4, 5e-3
 _SOT_MEAN, _SOT_MEAN_TIED, _MIX_MEAN = 2e-4, 5e-3, 1e-2
@@ -189,7 +189,7 @@ def run_batch(folder: Path, case: str) -> list[Check]:
         c for c in load_json(folder / "filters_xseg.json") if str(c.get("xseg_batch")) == case
     )
     arrays = load_arrays(folder / "filters_xseg.npz")
-    facesets = [open_faceset(folder / "workspace" / side / "aligned") for side in _SIDES]
+    facesets = [open_faceset(workspace_of(folder) / side / "aligned") for side in _SIDES]
     pool = [sample for faceset in facesets for sample in faceset]
     usable = segmented_samples(facesets)
     checks = [same("candidates", [pool.index(s) for s in usable], stored["seg_idxs"])]

@@ -27,7 +27,7 @@ from dfl_tf.face import (
 from dfl_tf.face.reference_tables import ALIGN_INDICES, MIRROR_PAIRS, REFERENCE_2D, REFERENCE_3D
 from golden_kinds.arrays import Arrays, load_arrays, load_json, near, same
 from golden_kinds.check import Check
-from golden_kinds.data_samples import open_faceset
+from golden_kinds.data_samples import open_faceset, workspace_of
 
 _TYPES = {
     "h": FaceType.HALF,
@@ -151,7 +151,7 @@ def run_masks(folder: Path, case: str) -> list[Check]:
 
 def _stored_masks(folder: Path, case: str, arrays: Arrays) -> list[Check]:
     """Compare the masks inside of the face file of that name, where the folder has it."""
-    found = sorted((folder / "workspace").glob(f"*/aligned/{case}.jpg"))
+    found = sorted(workspace_of(folder).glob(f"*/aligned/{case}.jpg"))
     wanted = [what for what in ("xseg", "polymask") if f"{what}_{case}" in arrays]
     if not wanted:
         return []
@@ -176,7 +176,7 @@ def pose_sets(folder: Path) -> list[str]:
 
 def run_poses(folder: Path, case: str) -> list[Check]:
     stored = load_json(folder / "pitch_yaw_roll.json")
-    faceset = open_faceset(folder / "workspace" / case / "aligned")
+    faceset = open_faceset(workspace_of(folder) / case / "aligned")
     poses = {sample.name: sample.pitch_yaw_roll() for sample in faceset}
     checks = [near(name, poses[name], pose, 1e-4) for name, pose in stored[case].items()]
     expected = stored.get(f"{case}_yaw_bins")

@@ -26,6 +26,7 @@ from golden_kinds.check import Check
 _MAP_TOLERANCE, _IMAGE_TOLERANCE = 1e-4, 1e-5
 # A transfer with random directions of its own (decision 6) agrees only on the whole.
 _RANDOM_COLOR_TOLERANCE = 5e-3
+COMMON_WORKSPACE = Path(__file__).resolve().parents[2] / "tests/golden/data/workspace"
 _NORMALS, _NORMALS_AFTER = "random_normal_10x10", "random_normal_after_uniform"
 _NORMALS_SEED = 1000
 _KINDS = {2: "image", 3: "mask", 4: "landmarks", 5: "pitch_yaw", 6: "pitch_yaw_sigmoid"}
@@ -38,8 +39,21 @@ def open_faceset(path: Path) -> Faceset:
     return Faceset.open(path)
 
 
-def find_sample(path: Path) -> FaceSample:
-    return next(s for s in open_faceset(path.parent) if s.name == path.name)
+def workspace_of(folder: Path) -> Path:
+    """The faces of a folder; for one case alone in a folder, the committed ones of that name."""
+    own = folder / "workspace"
+    return own if own.is_dir() else COMMON_WORKSPACE
+
+
+def find_sample(folder: Path, file: str) -> FaceSample:
+    """The face `file`, a path that begins with `workspace/`."""
+    path = folder / file
+    if file.startswith("workspace/"):
+        path = workspace_of(folder) / file.removeprefix("workspace/")
+    for sample in open_faceset(path.parent):
+        if sample.name == path.name:
+            return sample
+    raise FileNotFoundError(f"{path} is not there, or no face")
 
 
 def index_hosts(folder: Path) -> list[str]:
@@ -150,10 +164,10 @@ def _input(folder: Path, case: str, arrays: Arrays, what: str) -> np.ndarray:
     stored = arrays.get(f"{case}_in_{what}")
     if stored is not None:
         return stored
-    aligned = folder / "workspace" / "data_src" / "aligned"
+    aligned = "workspace/data_src/aligned"
     if what == "img":
-        return find_sample(aligned / "src_astro_0.jpg").image()
-    mask = find_sample(aligned / "src_00000_0.jpg").xseg_mask()
+        return find_sample(folder, f"{aligned}/src_astro_0.jpg").image()
+    mask = find_sample(folder, f"{aligned}/src_00000_0.jpg").xseg_mask()
     assert mask is not None
     return mask
 
@@ -165,8 +179,8 @@ def samples(folder: Path) -> list[str]:
 def run_sample(folder: Path, case: str) -> list[Check]:
     stored = _case(folder, "sample_processor.json", "name", case)
     arrays = load_arrays(folder / "sample_processor.npz")
-    sample = find_sample(folder / stored["file"])
-    color_source = find_sample(folder / stored["ct_file"]) if stored.get("ct_file") else None
+    sample = find_sample(folder, stored["file"])
+    color_source = find_sample(folder, stored["ct_file"]) if stored.get("ct_file") else None
     seed = stored["sample_rnd_seed"]
     rng = np.random.RandomState(stored["np_random_seed"])
     checks = [same("seed", int(rng.randint(0x80000000, dtype=np.int64)), seed)]

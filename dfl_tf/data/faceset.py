@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.data.face_index import FaceFacts, FaceIndex, Stamp
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import FaceType, estimate_pitch_yaw_roll, ordered_polygons
 from dfl_tf.face.polygons import Polygon
@@ -23,6 +25,7 @@ from dfl_tf.imaging import decode_image, to_bgr, to_float
 
 _PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
 _FACE_SUFFIXES = {".jpg", ".jpeg"}
+_SILENTLY_READ = 4000
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +91,8 @@ class Faceset(Sequence[FaceSample]):
 
     The metadata of a folder of up to `eager` pictures is read when it is opened. In a larger one
     each picture is only asked whether it carries any, and its metadata is read at first use: a
-    face whose metadata turns out to be damaged then raises `DflTfError` from its index.
+    face whose metadata turns out to be damaged then raises `DflTfError` from its index. What
+    `facts` learns of a larger one is remembered between runs (`FaceIndex`).
 
     Attributes
     ----------
@@ -107,10 +111,12 @@ class Faceset(Sequence[FaceSample]):
         path: Path,
         samples: Sequence[FaceSample | Path],
         skipped: Sequence[tuple[str, str]] = (),
+        index: FaceIndex | None = None,
     ) -> None:
         self.path = path
         self.skipped = list(skipped)
         self._samples = list(samples)
+        self._index = index
 
     @classmethod
     def open(cls, path: str | Path, *, eager: int = 4000) -> Faceset:
@@ -125,53 +131,63 @@ class Faceset(Sequence[FaceSample]):
         """
         place = Path(path)
         if place.is_file():
-            return cls._from_pak(place)
+            return cls._from_pak(place, eager)
         if not place.is_dir():
             raise FacesetError(
                 f"{place}: there is no such folder; aligned faces are expected there"
             )
         if (place / PAK_NAME).is_file():
-            return cls._from_pak(place / PAK_NAME)
+            return cls._from_pak(place / PAK_NAME, eager)
         return cls._from_folder(place, eager)
 
     @classmethod
     def _from_folder(cls, folder: Path, eager: int) -> Faceset:
         with os.scandir(folder) as entries:
-            paths = sorted(
-                entry.path
+            found = sorted(
+                (entry.path, entry)
                 for entry in entries
                 if os.path.splitext(entry.name)[1].lower() in _PICTURE_SUFFIXES
             )
+        index = None if len(found) <= eager else FaceIndex(folder, _stamps(e for _, e in found))
         samples: list[FaceSample | Path] = []
         skipped: list[tuple[str, str]] = []
-        for path in map(Path, paths):
+        for path in (Path(path) for path, _ in found):
+            known = index.get(path.name) if index else None
             try:
-                samples.append(
-                    _sample_from_file(path) if len(paths) <= eager else _probed_file(path)
-                )
+                if known is not None and known.reason:
+                    skipped.append((path.name, known.reason))
+                elif known is not None:
+                    samples.append(path)
+                else:
+                    samples.append(_sample_from_file(path) if index is None else _probed(path))
             except (DflTfError, OSError) as error:
                 skipped.append((path.name, str(error)))
-        return cls(folder, samples, skipped)._checked()
+        return cls(folder, samples, skipped, index)._checked()
 
     @classmethod
-    def _from_pak(cls, path: Path) -> Faceset:
+    def _from_pak(cls, path: Path, eager: int) -> Faceset:
         pak = read_pak(path)
         samples: list[FaceSample] = []
         skipped: list[tuple[str, str]] = []
-        for index, entry in enumerate(pak.entries):
+        for number, entry in enumerate(pak.entries):
             try:
                 sample = sample_from_metadata(
                     entry.filename,
                     entry.metadata,
-                    key=f"{path}#{index}",
-                    read=partial(pak.jpeg, index),
+                    key=f"{path}#{number}",
+                    read=partial(pak.jpeg, number),
                     person_name=entry.person_name,
                 )
             except FacesetError as error:
                 skipped.append((entry.filename, str(error)))
             else:
                 samples.append(sample)
-        return cls(path, samples, skipped)._checked()
+        index = None
+        if len(samples) > eager:
+            stat = path.stat()
+            stamp = stat.st_size, stat.st_mtime_ns
+            index = FaceIndex(path, {str(place): stamp for place in range(len(samples))})
+        return cls(path, samples, skipped, index)._checked()
 
     def _checked(self) -> Faceset:
         for name, reason in self.skipped[:5]:
@@ -202,21 +218,60 @@ class Faceset(Sequence[FaceSample]):
             sample = self._samples[index] = _sample_from_file(sample)
         return sample
 
-    def usable(self) -> Iterator[tuple[int, FaceSample]]:
-        """Yield the index and sample of each face; damaged ones are named, counted, left out."""
+    def facts(self) -> Iterator[tuple[int, FaceFacts]]:
+        """Yield index and facts of each face; damaged ones are named, counted, left out.
+
+        The samples themselves are not kept: memory stays bounded.
+        """
+        remembered = self._index
+        if remembered is not None and len(remembered) < len(self) - _SILENTLY_READ:
+            _log.warning("%s: a first look at %d faces, it is remembered", self.path, len(self))
+        packed = self.path.is_file()
         for index in range(len(self)):
-            try:
-                sample = self[index]
-            except (DflTfError, OSError) as error:
-                name = self.name(index)
-                _log.warning("skipped %s: %s", name, error)
-                self.skipped.append((name, str(error)))
-            else:
-                yield index, sample
+            key = str(index) if packed else self.name(index)  # names in a pak may be double
+            facts = None if remembered is None else remembered.get(key)
+            if facts is None:
+                facts = self._learn(index, key)
+            if not facts.reason:
+                yield index, facts
+        if remembered is not None:
+            remembered.save()
+
+    def _learn(self, index: int, key: str) -> FaceFacts:
+        """Read a face and say what choosing needs to know of it."""
+        sample, name = self._samples[index], self.name(index)
+        try:
+            if isinstance(sample, Path):
+                sample = _sample_from_file(sample)
+        except (DflTfError, OSError) as error:
+            facts = FaceFacts(reason=str(error))
+            _log.warning("skipped %s: %s", name, error)
+            self.skipped.append((name, str(error)))
+            if isinstance(error, OSError):
+                return facts  # the disk's fault, perhaps for now only: not remembered
+        else:
+            facts = FaceFacts(
+                yaw=sample.pitch_yaw_roll()[1],
+                polygons=any(len(points) for _, points in sample.polygons),
+                masked=sample.xseg_bytes is not None,
+            )
+        if self._index is not None:
+            self._index.put(key, facts)
+        return facts
 
     def name(self, index: int) -> str:
         """Return the file name of a face without reading the file."""
         return self._samples[index].name
+
+
+def _stamps(entries: Iterable[os.DirEntry[str]]) -> dict[str, Stamp]:
+    """Return size and time of change by name; what is gone meanwhile has none."""
+    stamps = {}
+    for entry in entries:
+        with contextlib.suppress(OSError):
+            stat = entry.stat()
+            stamps[entry.name] = stat.st_size, stat.st_mtime_ns
+    return stamps
 
 
 def _sample_from_file(path: Path) -> FaceSample:
@@ -232,7 +287,7 @@ def _sample_from_file(path: Path) -> FaceSample:
     return sample_from_metadata(path.name, metadata, key=str(path), read=path.read_bytes)
 
 
-def _probed_file(path: Path) -> Path:
+def _probed(path: Path) -> Path:
     """Return the path if the file is a JPEG with a metadata segment; nothing is decoded."""
     if path.suffix.lower() in _FACE_SUFFIXES:
         with path.open("rb") as file:

@@ -221,7 +221,7 @@ class BatchStream(SampleStream):
 
 
 def _yaw_bins(faceset: Faceset) -> dict[int, list[int]]:
-    usable = [(index, sample.pitch_yaw_roll()[1]) for index, sample in faceset.usable()]
+    usable = [(index, facts.yaw) for index, facts in faceset.facts()]
     if not usable:
         raise FacesetError(f"{faceset.path}: none of the {len(faceset)} faces can be read")
     bins = yaw_bins([yaw for _, yaw in usable])

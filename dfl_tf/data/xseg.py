@@ -43,15 +43,15 @@ def segmented_samples(facesets: Sequence[Faceset]) -> list[FaceSample]:
     ----------
     data.md 6.3.
     """
-    pool = [sample for faceset in facesets for _, sample in faceset.usable()]
-    drawn = [s for s in pool if any(len(points) for _, points in s.polygons)]
-    usable = drawn or [s for s in pool if s.xseg_bytes is not None]
+    pool = [(faceset, *known) for faceset in facesets for known in faceset.facts()]
+    drawn = [(faceset, index) for faceset, index, facts in pool if facts.polygons]
+    usable = drawn or [(faceset, index) for faceset, index, facts in pool if facts.masked]
     if not usable:
         raise FacesetError(
             f"none of the {len(pool)} faces has a hand-drawn mask or an applied XSeg mask; "
             "draw some in the mask editor, or fetch them into this workspace"
         )
-    return usable
+    return [faceset[index] for faceset, index in usable]
 
 
 def load_segmented(sample: FaceSample, resolution: int, face_type: FaceType) -> tuple[Array, Array]:

@@ -98,7 +98,7 @@ def test_large_folders_read_metadata_at_first_use(make_faces, monkeypatch):
     assert read == ["00001_0.jpg"]
     with pytest.raises(DflTfError, match="00002_0"):
         faceset[2]
-    assert [index for index, _ in faceset.usable()] == [0, 1, 3]
+    assert [index for index, _ in faceset.facts()] == [0, 1, 3]
     assert [name for name, _ in faceset.skipped] == ["00002_0.jpg"]
 
 

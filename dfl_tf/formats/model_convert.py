@@ -107,7 +107,7 @@ def rename_model(directory: Path, old: str, new: str, model_class: str) -> list[
     """Give a model another name: its files, and the folders of its history and backups.
 
     Only this class is touched. The new names are complete before the first old one goes, so an
-    interruption leaves one whole model at least.
+    interruption leaves one whole model at least; the same call again then goes on from there.
 
     Returns
     -------
@@ -122,7 +122,8 @@ def rename_model(directory: Path, old: str, new: str, model_class: str) -> list[
     if model_class == "XSeg":
         raise UsageError("an XSeg model has no name of its own.")
     before, after = prefix_of(old, model_class), prefix_of(new, model_class)
-    if detect_format(directory, new, model_class) is not None:
+    taken = detect_format(directory, new, model_class) is not None
+    if taken and not _was_interrupted(directory, before, after, new):
         raise UsageError(f"{directory}: there is a model {after} already.")
     kind = detect_format(directory, old, model_class)
     if kind is None:
@@ -188,7 +189,18 @@ def _renamed_manifest(path: Path, before: str, after: str, name: str) -> Manifes
     return replace(manifest, name=name, files=files)
 
 
+def _was_interrupted(directory: Path, before: str, after: str, name: str) -> bool:
+    """Whether what has the new name is the beginning of this very renaming of a legacy set."""
+    try:
+        begun = read_manifest(directory / f"{after}.manifest.json")
+        wanted = _renamed_manifest(directory / f"{before}.manifest.json", before, after, name)
+    except ModelFileError:
+        return False
+    return begun is not None and begun == wanted
+
+
 def _link_or_copy(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
     try:
         os.link(source, target)
     except OSError:

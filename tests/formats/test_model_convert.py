@@ -79,6 +79,33 @@ def test_rename_moves_one_model_with_its_folders(kind: str, tmp_path: Path) -> N
         model_convert.rename_model(tmp_path, "old_two", "new_name", "SAEHD")
 
 
+def test_interrupted_renaming_goes_on_when_it_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_model(tmp_path, "old", make_state(8))
+    link, done = model_convert._link_or_copy, []
+
+    def interrupted(source: Path, target: Path) -> None:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(target)
+        link(source, target)
+
+    monkeypatch.setattr(model_convert, "_link_or_copy", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model_convert.rename_model(tmp_path, "old", "new", "SAEHD")
+    assert read_model(tmp_path, "old", "SAEHD").iteration == 8
+    monkeypatch.setattr(model_convert, "_link_or_copy", link)
+    write_model(tmp_path, "third", make_state(9))
+    with pytest.raises(UsageError, match="already"):  # another model may not take its place
+        model_convert.rename_model(tmp_path, "third", "new", "SAEHD")
+    model_convert.rename_model(tmp_path, "old", "new", "SAEHD")
+    assert {m.name for m in find_models(tmp_path)} == {"new", "third"}
+    found = read_model(tmp_path, "new", "SAEHD")
+    assert diff_states(found, make_state(8))["same"]
+    assert found.notes == ()
+
+
 def test_restoring_a_backup_keeps_what_was_there(tmp_path: Path) -> None:
     write_model(tmp_path, "x", make_state(7))
     backup = tmp_path / "x_SAEHD_autobackups" / "01"

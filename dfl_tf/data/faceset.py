@@ -21,6 +21,7 @@ from dfl_tf.face import FaceType, estimate_pitch_yaw_roll, ordered_polygons
 from dfl_tf.face.polygons import Polygon
 from dfl_tf.formats.dfljpg import APP15, FaceMetadata, decode_mask, read_metadata
 from dfl_tf.formats.faceset_pak import PAK_NAME, read_pak
+from dfl_tf.formats.plain_file import open_plain, read_plain
 from dfl_tf.imaging import decode_image, to_bgr, to_float
 
 _PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
@@ -277,7 +278,7 @@ def _stamps(entries: Iterable[os.DirEntry[str]]) -> dict[str, Stamp]:
 def _sample_from_file(path: Path) -> FaceSample:
     if path.suffix.lower() not in _FACE_SUFFIXES:
         raise FacesetError("not a DFL image (only JPEG files carry face metadata)")
-    data = path.read_bytes()
+    data = read_plain(path)
     metadata = read_metadata(data, what=str(path))
     if metadata is None:
         raise FacesetError("not a DFL image (no face metadata in the file)")
@@ -290,7 +291,7 @@ def _sample_from_file(path: Path) -> FaceSample:
 def _probed(path: Path) -> Path:
     """Return the path if the file is a JPEG with a metadata segment; nothing is decoded."""
     if path.suffix.lower() in _FACE_SUFFIXES:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             head = file.read(2)
             while head == b"\xff\xd8":
                 marker = file.read(4)

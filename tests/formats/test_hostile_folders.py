@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dfl_tf.data.faceset import Faceset
 from dfl_tf.errors import DflTfError, LegacyFormatError, ModelFileError, WorkspaceError
 from dfl_tf.formats import (
     ModelLock,
@@ -31,7 +32,7 @@ from dfl_tf.formats.dfljpg import MAX_IMAGE_BYTES
 from dfl_tf.formats.manifest import FileEntry, read_manifest
 from dfl_tf.formats.model_legacy import read_part
 from dfl_tf.formats.scan import scan, scan_file
-from tests.formats.samples import make_state
+from tests.formats.samples import make_face, make_state
 
 READERS: dict[str, Callable[[Path], object]] = {
     "x.npy": read_part,
@@ -70,6 +71,13 @@ def test_model_with_a_pipe_for_a_part_is_an_error(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x_SAEHD_encoder.npy")
     with pytest.raises(LegacyFormatError, match="no plain file"):
         read_model(tmp_path, "x", "SAEHD")
+
+
+def test_folder_of_faces_with_a_pipe_in_it_opens(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(make_face())
+    os.mkfifo(tmp_path / "b.jpg")
+    faces = Faceset.open(tmp_path)
+    assert [faces.name(index) for index in range(len(faces))] == ["a.jpg"]
 
 
 @pytest.mark.parametrize("exists", [True, False])

@@ -17,5 +17,7 @@ def test_golden_folder_holds_cases():
 @pytest.mark.golden
 @pytest.mark.parametrize("case", merge.cases(FOLDER))
 def test_merge_matches_golden(case):
-    missed = [c for c in merge.run(FOLDER, case) if not c.passed]
+    checks = merge.run(FOLDER, case)
+    assert checks
+    missed = [c for c in checks if not c.passed]
     assert not missed

@@ -17,5 +17,7 @@ def test_golden_folder_holds_every_kind_of_network():
 @pytest.mark.golden
 @pytest.mark.parametrize("case", models.cases(FOLDER))
 def test_graph_matches_golden(case):
-    missed = [c for c in models.run(FOLDER, case) if not c.passed]
+    checks = models.run(FOLDER, case)
+    assert checks
+    missed = [c for c in checks if not c.passed]
     assert not missed

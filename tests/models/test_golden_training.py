@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from golden_kinds import training
 
+TERMS = (
+    "adabelief",
+    "bg_style_power",
+    "blur_out_mask",
+    "clipgrad",
+    "eyes_mouth_prio",
+    "face_style_power",
+    "gan_power",
+    "masked_training",
+    "pretrain",
+    "random_warp",
+    "true_face_power",
+)
 FOLDER = Path(__file__).resolve().parents[1] / "golden" / "training"
 
 
@@ -23,5 +38,18 @@ def test_golden_folder_holds_a_double_run_of_each_class():
 @pytest.mark.golden
 @pytest.mark.parametrize("case", training.cases(FOLDER))
 def test_run_matches_golden(case):
-    missed = [c for c in training.run(FOLDER, case) if not c.passed]
+    checks = training.run(FOLDER, case)
+    assert checks
+    missed = [c for c in checks if not c.passed]
     assert not missed
+
+
+def test_golden_folder_holds_every_term_of_the_loss():
+    """Decision 33: each option that adds a term or changes the step is on in some double run."""
+    found = set()
+    for path in FOLDER.glob("saehd_*.f64.npz"):
+        with np.load(path) as golden:
+            options = json.loads(str(golden["meta_json"]))["options"]
+        found |= {(key, bool(options[key])) for key in TERMS}
+        found.add(("resolution", options["resolution"] >= 256))
+    assert found == {(key, on) for key in (*TERMS, "resolution") for on in (False, True)}

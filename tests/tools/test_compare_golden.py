@@ -175,3 +175,22 @@ def test_a_process_that_dies_fails_its_case_and_no_other(monkeypatch):
     assert [r.case for r in results] == ["one", "deadly", "two", "three"]
     assert [r.passed for r in results] == [True, False, True, True]
     assert "died" in results[1].failure
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("name", ["options", "workspace", "formats"])
+def test_committed_dialogues_and_workspace_files_pass(name, capsys):
+    assert run(GOLDEN / name, "--summary") == 0
+    assert "not compared" not in capsys.readouterr().out
+
+
+@pytest.mark.golden
+def test_a_training_file_with_few_arrays_runs_and_a_strange_one_in_it_is_a_miss(tmp_path):
+    from golden_kinds import training
+
+    with np.load(GOLDEN / "training" / "saehd_df_adabelief.f64.npz") as golden:
+        kept = {key: golden[key] for key in ("meta_json", "loss_src", "gradG_stat", "names_o")}
+    np.savez(tmp_path / "few.npz", **kept, strange=np.zeros(1))
+    checks = training.run(tmp_path, "few")
+    assert [c.name for c in checks if not c.passed] == ["strange is not compared"]
+    assert {"names_o", "gradG_stat", "loss_src[1]"} <= {c.name for c in checks}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import click
 from dfl_tf.errors import UsageError
 
 FACES = click.Path(path_type=Path)
+SECONDS_BETWEEN_LINES = 15.0
 
 
 @click.group()
@@ -37,9 +39,17 @@ def _yes(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal; elsewhere nothing."""
+    """A bar on a terminal; elsewhere a line now and then, for the logs of long runs."""
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        said = time.monotonic()
+
+        def line(done: int, total: int) -> None:
+            nonlocal said
+            if done < total and time.monotonic() - said >= SECONDS_BETWEEN_LINES:
+                said = time.monotonic()
+                click.echo(f"{what}: {done} of {total} faces", err=True)
+
+        yield line
         return
     with click.progressbar(length=1, label=what, file=sys.stderr) as bar:
 

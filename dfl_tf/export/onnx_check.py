@@ -113,16 +113,17 @@ def weight_faults(path: Path, graph: Graph) -> list[str]:
     graph : Graph
         Of the model, with the precision of the file.
     """
-    stored = need("onnx").load_model(str(path), format="protobuf").graph.initializer
-    raw = {tensor.name: tensor.raw_data for tensor in stored}
-    if not raw.keys() & graph.weights.keys():
+    model = need("onnx").load_model(str(path), format="protobuf")
+    # their numbers are copied out one at a time
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    if not stored.keys() & graph.weights.keys():
         return []
     faults = [
-        f"The weight {name} {'differs from the model' if name in raw else 'is missing'}."
+        f"The weight {name} {'differs from the model' if name in stored else 'is missing'}."
         for name in graph.weights
-        if graph.numbers(name) != memoryview(raw.get(name, b""))
+        if name not in stored or graph.numbers(name) != memoryview(stored[name].raw_data)
     ]
-    foreign = [f"The weight {name} is not of this model." for name in raw.keys() - graph.weights]
+    foreign = [f"The weight {name} is not of this model." for name in stored.keys() - graph.weights]
     more = len(faults + foreign) - _NAMED
     return (faults + foreign)[:_NAMED] + ([f"So are {more} more."] if more > 0 else [])
 

@@ -145,6 +145,8 @@ def open_feed(
     """
     seed = int(model.seed)
     positions = stored.get("positions", {}) if stored.get("seed") == seed else {}
+    again = bool(positions) and getattr(model, "wants_previous", False)
+    back = model.samples_per_step if again else 0
     specs = model.sample_specs()
     names = ("src", "dst") if len(specs) == 2 else ("faces",)
     streams = {
@@ -155,7 +157,7 @@ def open_feed(
             name,
             spec,
             seed=derive_seed(seed, number),
-            position=int(positions.get(name, 0)),
+            position=max(0, int(positions.get(name, 0)) - back),
             offsets=offsets,
         )
         for number, (name, spec) in enumerate(zip(names, specs, strict=True))
@@ -170,7 +172,10 @@ def open_feed(
             )
             for name, faceset in sides.items()
         }
-    return Feed(streams, seed, shown)
+    feed = Feed(streams, seed, shown)
+    if again:
+        model.previous = next(feed)
+    return feed
 
 
 def _open_stream(

@@ -254,17 +254,17 @@ def _take_pretrained(model: Any, folder: Path | None) -> list[str]:
         return []
     if model.model_class != "Quick96":
         return [f"--pretrained-weights is for Quick96, a new {model.model_class} starts fresh"]
-    files = {part: folder / f"{part}.npy" for part in model.networks}
+    files = {part: folder / f"{part}.npy" for part in (*model.networks, *model.optimizers)}
     tensors = {part: read_part(file) for part, file in files.items() if file.is_file()}
-    if not tensors:
+    if not tensors.keys() & model.networks.keys():
         raise UsageError(
             f"--pretrained-weights {folder}: no encoder.npy or other part of it is there"
         )
     state = ModelState(
         model_class=model.model_class, iteration=0, options={}, loss_history=[], tensors=tensors
     )
-    taken = [f"{part} starts with the weights of {files[part]}" for part in tensors]
-    return taken + model.load_state(state, reinit=[p for p in files if p not in tensors])
+    taken = [f"{part} starts with the content of {files[part]}" for part in tensors]
+    return taken + model.load_state(state, reinit=[p for p in model.networks if p not in tensors])
 
 
 def make_log(run: RunOptions) -> Logger:

@@ -52,10 +52,21 @@ def test_a_new_model_is_a_legacy_folder(trained):
     ]  # fmt: skip
 
 
-def test_n_plus_m_iterations_equal_n_stop_resume_m_bit_for_bit(tmp_path):
+@pytest.mark.parametrize(
+    ("model_class", "options", "stop"),
+    [
+        ("SAEHD", (*TINY, "--lr-dropout=y", "--ct-mode=rct"), 2),
+        # Its iteration 3 trains on the batches of iteration 2 once more.
+        ("Quick96", (), 3),
+    ],
+)
+def test_n_plus_m_iterations_equal_n_stop_resume_m_bit_for_bit(
+    tmp_path, model_class, options, stop
+):
     root = packed(tmp_path)
     common = [sys.executable, "-m", "dfl_tf", "train", str(root), "--threads=1", "--no-preview"]
-    new = [*common, *TINY, "--seed=7", "--lr-dropout=y", "--ct-mode=rct"]
+    common.append(f"--model={model_class}")
+    new = [*common, *options, "--seed=7"]
 
     def train(*arguments: str) -> subprocess.Popen:
         return subprocess.Popen(
@@ -65,14 +76,14 @@ def test_n_plus_m_iterations_equal_n_stop_resume_m_bit_for_bit(tmp_path):
     for batch in (
         (
             [*new, f"--model-dir={tmp_path / 'a'}", "--target-iter=5"],
-            [*new, f"--model-dir={tmp_path / 'b'}", "--target-iter=2"],
+            [*new, f"--model-dir={tmp_path / 'b'}", f"--target-iter={stop}"],
         ),
         ([*common, f"--model-dir={tmp_path / 'b'}", "--target-iter=5"],),
     ):
         for child in [train(*arguments) for arguments in batch]:
             assert child.wait() == 0, child.communicate()[1]
             child.communicate()
-    one, two = (read_model(tmp_path / name, "new", "SAEHD") for name in ("a", "b"))
+    one, two = (read_model(tmp_path / name, "new", model_class) for name in ("a", "b"))
     assert one.iteration == two.iteration == 5
     assert one.run == two.run
     assert one.loss_history == two.loss_history
@@ -332,14 +343,20 @@ def test_a_new_quick96_starts_from_the_weights_of_a_release(tmp_path, capsys):
     assert code == 0, err
     release = tmp_path / "release"
     release.mkdir()
-    for part in ("encoder", "decoder_src"):
+    for part in ("encoder", "decoder_src", "src_dst_opt"):
         (root / "model" / f"a_Quick96_{part}.npy").rename(release / f"{part}.npy")
     before = {path.stem: read_part(path) for path in release.iterdir()}
     code, _, err = call(capsys, *command, "--name=b", f"--pretrained-weights={release}")
     assert code == 0, err
-    assert f"encoder starts with the weights of {release / 'encoder.npy'}" in err
+    assert f"encoder starts with the content of {release / 'encoder.npy'}" in err
     assert "inter starts with fresh weights" in err
     after = read_model(root / "model", "b", "Quick96").tensors
+    # The slots of the release, too; where weights start fresh, their slots start empty.
+    assert after["src_dst_opt"]["iters:0"] == before["src_dst_opt"]["iters:0"] + 1
+    key = "acc_encoder/down1/downs_0/conv1/weight_0:0"
+    slots = before.pop("src_dst_opt")[key]
+    assert np.all(after["src_dst_opt"][key] >= 0.9 * slots * (1 - 1e-6))
+    assert slots.max() > 0
     for part, arrays in before.items():
         for key, array in arrays.items():
             # One step of RMSprop moves a weight by no more than 2e-4 / sqrt(0.1).

@@ -32,13 +32,19 @@ class Quick96(FaceModel):
     Kept for compatibility: every third iteration takes the previous batch again, with its targets
     as network inputs (training.md 6). `draws_batch` says when a new batch is not needed.
 
+    Attributes
+    ----------
+    previous : tuple of Batch
+        The batches that were drawn last; a resumed run hands them in (`wants_previous`), so that it
+        goes on as if it had never been stopped.
+
     References
     ----------
     models.md 2.8, training.md 6
     """
 
     model_class: ClassVar[str] = "Quick96"
-    _previous: tuple[Batch, ...] = ()
+    previous: tuple[Batch, ...] = ()
 
     def _build_networks(self) -> None:
         self.networks = networks.build(
@@ -72,7 +78,12 @@ class Quick96(FaceModel):
     @property
     def draws_batch(self) -> bool:
         """Whether the next `train_step` uses the batches that it is given."""
-        return not (self._previous and self.iteration % _REUSE_EVERY == 0)
+        return not (self.previous and self.iteration % _REUSE_EVERY == 0)
+
+    @property
+    def wants_previous(self) -> bool:
+        """Whether the next `train_step` would take the batches of a run that was stopped here."""
+        return not self.previous and self.iteration > 0 and self.iteration % _REUSE_EVERY == 0
 
     def train_step(self, *batches: Batch) -> Losses:
         """Move the weights once; see `FaceModel.train_step`.
@@ -80,9 +91,9 @@ class Quick96(FaceModel):
         When `draws_batch` is false, the batches may be left out.
         """
         if self.draws_batch:
-            self._previous = batches
+            self.previous = batches
         else:
-            batches = tuple((batch[1], *batch[1:]) for batch in self._previous)
+            batches = tuple((batch[1], *batch[1:]) for batch in self.previous)
         return super().train_step(*batches)
 
     def sample_specs(self) -> tuple[SampleSpec, ...]:

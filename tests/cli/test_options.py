@@ -121,7 +121,7 @@ def test_all_faults_of_model_and_run_come_at_once(
         "(from environment variable DFL_TF_OPT_CT_MODE)",
         'seed="x" is not a whole number (from flag --seed)',
         "inter_dims is not an option of SAEHD, but of AMP (from flag --inter-dims)",
-        "foo is not an option of SAEHD (from --set)",
+        'foo is not an option of SAEHD; "dfl-tf options" lists all (from --set)',
     ):
         assert part in text
 

@@ -180,6 +180,15 @@ def test_quick96_takes_a_batch_again_with_targets_as_inputs(make, batches):
     model.train_step()
     np.testing.assert_array_equal(seen[2][0], second[0][1])
     np.testing.assert_array_equal(seen[2][1], second[0][1])
+    resumed = make("Quick96")
+    wanted = {}
+    for resumed.iteration in (0, 2, 3):
+        wanted[resumed.iteration] = resumed.wants_previous
+    assert wanted == {0: False, 2: False, 3: True}
+    resumed.previous = second
+    resumed.train_step()
+    for one, other in zip(seen[2], seen[3], strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.usefixtures("eagerly")

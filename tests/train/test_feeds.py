@@ -1,0 +1,59 @@
+"""Which batches a run gets, also one that goes on where another was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+import dfl_tf
+from dfl_tf.data import Faceset, OutputSpec, SampleSpec
+from dfl_tf.face import FaceType
+from dfl_tf.options import RunOptions
+from dfl_tf.train.feeds import Facesets, open_feed
+
+DEMO = Path(dfl_tf.__file__).parent / "demo_data"
+SPEC = SampleSpec(
+    resolution=32, face_type=FaceType.FULL, outputs=(OutputSpec(warp=True), OutputSpec())
+)
+
+
+def model(*, wants_previous: bool) -> SimpleNamespace:
+    """What a feed asks of a Quick96."""
+    return SimpleNamespace(
+        seed=3,
+        sample_specs=lambda: (SPEC, SPEC),
+        samples_per_step=2,
+        effective=SimpleNamespace(),
+        wants_previous=wants_previous,
+        previous=(),
+    )
+
+
+def same(a, b) -> bool:
+    pairs = [(x, y) for p, q in zip(a, b, strict=True) for x, y in zip(p, q, strict=True)]
+    return all(np.array_equal(x, y) for x, y in pairs)
+
+
+def test_a_resumed_run_has_the_batch_before_where_it_is_taken_again():
+    sides = [Faceset.open(DEMO / side / "aligned") for side in ("data_src", "data_dst")]
+    facesets = Facesets(*sides)
+    feed = open_feed(model(wants_previous=False), facesets, RunOptions(), {})
+    drawn = [next(feed) for _ in range(3)]
+    stored = feed.run_state()
+    drawn.append(next(feed))
+    feed.close()
+    assert stored["positions"] == {"src": 6, "dst": 6}
+
+    for again in (True, False):
+        resumed = model(wants_previous=again)
+        feed = open_feed(resumed, facesets, RunOptions(), stored)
+        assert feed.run_state() == stored
+        assert same(next(feed), drawn[3])
+        assert same(resumed.previous, drawn[2]) if again else resumed.previous == ()
+        feed.close()
+    # Of a model of the legacy program nobody knows what it had drawn.
+    legacy = model(wants_previous=True)
+    open_feed(legacy, facesets, RunOptions(), {}).close()
+    assert legacy.previous == ()

@@ -185,7 +185,7 @@ def test_quick96_takes_a_batch_again_with_targets_as_inputs(make, batches):
     for resumed.iteration in (0, 2, 3):
         wanted[resumed.iteration] = resumed.wants_previous
     assert wanted == {0: False, 2: False, 3: True}
-    resumed.previous = second
+    resumed.previous, resumed.run_phase = second, model.run_phase
     resumed.train_step()
     for one, other in zip(seen[2], seen[3], strict=True):
         np.testing.assert_array_equal(one, other)

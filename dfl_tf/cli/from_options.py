@@ -65,10 +65,15 @@ class OptionInputs:
     allow_unknown: bool = False
     use_last_defaults: bool = False
     print_options: bool = False
+    places: frozenset[str] = frozenset()
+    """Keys of the config file that are parameters of the command itself, and taken already."""
 
     def layers(self, environ: Mapping[str, str] | None = None) -> list[Layer]:
         """Layers of values given now, lowest first: config file, environment, --set, flags."""
-        found = [read_layer(self.config)] if self.config else []
+        found = []
+        if self.config:
+            layer = read_layer(self.config)
+            found.append(_only(layer, [key for key in layer.values if key not in self.places]))
         found.append(self._environment(os.environ if environ is None else environ))
         found.append(Layer(self.sets, "--set"))
         flags = {key: f"flag {_spec(self.classes, key).flag}" for key in self.given}
@@ -226,7 +231,9 @@ class OptionCommand(click.Command):
 def option_flags(*classes: type[Options]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command the flags of some classes of options, and `inputs: OptionInputs`.
 
-    Adds --config, --set, --strict, --allow-unknown, --use-last-defaults and --print-options.
+    Adds --config, --set, --strict, --allow-unknown, --use-last-defaults and --print-options. The
+    config file may also hold the command's own parameters by the names of their flags
+    (`workspace`, `model`, `name` …); the command line wins.
     Use with `@click.command(cls=OptionCommand)` for a help with headings.
     """
 
@@ -243,6 +250,30 @@ def option_flags(*classes: type[Options]) -> Callable[[Callable[..., Any]], Call
     return decorate
 
 
+def _own_parameters(config: Path | None, values: dict[str, Any]) -> frozenset[str]:
+    """Fill parameters that were not given from the config file; returns the keys that it had."""
+    context = click.get_current_context()
+    layer = Layer({}, "") if config is None else read_layer(config)
+    taken = set()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name not in values:  # the schema's, or a control
+            continue
+        spellings = {text.lstrip("-").replace("-", "_") for text in (name, *parameter.opts)}
+        for key in spellings & layer.values.keys():
+            taken.add(key)
+            if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+                continue
+            value = layer.values[key]
+            if not isinstance(value, str | int | float):
+                raise UsageError(f"{layer.place(key)}: {key} must be one value, not {value!r}")
+            try:
+                values[name] = parameter.type_cast_value(context, value)
+            except click.BadParameter as fault:
+                raise UsageError(f"{layer.place(key)}: {key}: {fault.message}") from None
+    return frozenset(taken)
+
+
 def _collect(classes: tuple[type[Options], ...], values: dict[str, Any]) -> OptionInputs:
     """Take the schema's parameters out of `values`."""
     given = {}
@@ -251,7 +282,9 @@ def _collect(classes: tuple[type[Options], ...], values: dict[str, Any]) -> Opti
         if value is not None:
             given[name.removeprefix(PREFIX)] = value
     controls = {name: values.pop(f"control_{name}") for name in CONTROLS}
-    return OptionInputs(classes, given=given, sets=_read_sets(controls.pop("set")), **controls)
+    places = _own_parameters(controls["config"], values)
+    sets = _read_sets(controls.pop("set"))
+    return OptionInputs(classes, given=given, sets=sets, places=places, **controls)
 
 
 def _read_sets(texts: Sequence[str]) -> dict[str, str]:

@@ -97,6 +97,52 @@ def test_precedence_of_file_environment_set_and_flag(
     assert chosen.run.save_every == 5.0
 
 
+def own_parameters(*argv: str) -> tuple[Any, Any]:
+    """Run a command with parameters of its own, as `train` has them."""
+    found = {}
+
+    @click.command(cls=OptionCommand)
+    @click.argument("workspace", required=False, type=click.Path(path_type=Path))
+    @click.option("--model", "model_class", default="SAEHD")
+    @click.option("--model-dir", type=click.Path(path_type=Path))
+    @click.option("--count", type=int)
+    @option_flags(SAEHDOptions, RunOptions)
+    def train(inputs: OptionInputs, **own: Any) -> None:
+        found["all"] = own, inputs.resolve(SAEHDOptions)
+
+    train.main(args=list(argv), standalone_mode=False)
+    return found["all"]
+
+
+def test_a_config_file_may_hold_all_of_a_command_and_flags_win(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("workspace: ws\nmodel: AMP\npaths:\n  model-dir: m\ncount: 3\nae_dims: 64\n")
+    own, chosen = own_parameters("--config", str(file), "--model", "XSeg")
+    assert own == {
+        "workspace": Path("ws"), "model_class": "XSeg", "model_dir": Path("m"), "count": 3
+    }  # fmt: skip
+    assert chosen.options.ae_dims == 64
+    own, _ = own_parameters("other", "--config", str(file))
+    assert (own["workspace"], own["model_class"]) == (Path("other"), "AMP")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("count: many", r"run\.yaml, line 1: count: 'many' is not a valid integer"),
+        ("workspace: [a, b]", r"line 1: workspace must be one value, not \['a', 'b'\]"),
+        ("wrkspace: a", "wrkspace is not an option"),
+    ],
+)
+def test_faults_of_a_commands_own_parameters_in_a_file(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    with pytest.raises((UsageError, OptionError), match=told):
+        own_parameters("--config", str(file))
+
+
 def test_last_defaults_are_used_on_request_for_new_models_only() -> None:
     last = {"clipgrad": True}
     stored = Layer(to_legacy(default(SAEHDOptions)), "data.dat", kind="stored")

@@ -55,6 +55,11 @@ PATH = click.Path(path_type=Path)
     type=PATH,
     help="Folder of weights that a new Quick96 starts from.",
 )
+@click.option(
+    "--restart",
+    is_flag=True,
+    help="XSeg: begin again at iteration 0 with fresh weights, after a backup.",
+)
 @click.option("--interactive", is_flag=True, help="Ask for model and options, as DeepFaceLab does.")
 @click.option("--yes", is_flag=True, help="Answer confirmations with yes (headless: the rule).")
 @click.option("--plan", is_flag=True, help="Say what would be trained, and do nothing.")
@@ -69,6 +74,7 @@ def command(
     model_dir: Path | None,
     pretrain_dir: Path | None,
     pretrained_model_dir: Path | None,
+    restart: bool,
     interactive: bool,
     yes: bool,
     plan: bool,
@@ -80,7 +86,7 @@ def command(
     WORKSPACE holds data_src/aligned, data_dst/aligned and model; each can be given by its own flag
     instead. SIGINT, SIGTERM and a closed terminal (SIGHUP) finish the iteration, save and leave
     with 130, 143 or 129; a second Ctrl-C leaves at once. A running training obeys the files
-    <model>_save.request, _backup.request and _stop.request in the model folder.
+    <model>_save.request, _backup.request, _preview.request and _stop.request in the model folder.
     """
     model_class = model_class_named(model_class)
     if workspace is None and (src is None or dst is None or model_dir is None):
@@ -90,12 +96,18 @@ def command(
         given = {"src": src, "dst": dst, "model": model_dir, "pretrain": pretrain_dir}
         return Workspace.open(workspace or Path(), **given, need=need)
 
-    settle = settle_by(inputs, interactive=interactive)
+    if restart and model_class != "XSeg":
+        raise UsageError(
+            "--restart is for XSeg; begin another model with --name, or a part of one with --reinit"
+        )
+    settle = settle_by(inputs, interactive=interactive, restart=restart)
     place = folders()
     if interactive and name is None:
         name = ask_name(place.model, model_class, read=_read, say=_say)
     prepared = prepare(place, model_class, name, settle)
     prepared = replace(prepared, pretrained=pretrained_model_dir)
+    if prepared.state is None and prepared.stamp:  # it begins again: what was there is kept
+        prepared = replace(prepared, run=replace(prepared.run, backup_now=True))
     folders(*(("pretrain",) if prepared.pretrain else ("src", "dst")))
     if plan:
         from dfl_tf.train.plan import make_plan
@@ -114,8 +126,11 @@ def model_class_named(text: str) -> str:
     return by_lower[text.lower()]
 
 
-def settle_by(inputs: OptionInputs, *, interactive: bool) -> Settle:
-    """Settle options by the command line, its files and, if wanted, the dialogue."""
+def settle_by(inputs: OptionInputs, *, interactive: bool, restart: bool = False) -> Settle:
+    """Settle options by the command line, its files and, if wanted, the dialogue.
+
+    With `restart` a stored model counts as new.
+    """
 
     def settle(
         cls: type, *, stored: Layer | None, defaults: Mapping[str, Any] | None
@@ -123,13 +138,13 @@ def settle_by(inputs: OptionInputs, *, interactive: bool) -> Settle:
         machine = _machine(inputs)
         known: dict[str, Any] = {"stored": stored, "defaults": defaults, "machine": machine}
         if not interactive:
-            chosen: Chosen[Any] = inputs.resolve(cls, **known)
+            chosen: Chosen[Any] = inputs.resolve(cls, **known, new=restart or None)
             return chosen.resolved, chosen.run
         answers = ask_options(
             cls, inputs.below(cls, stored, defaults), read=_read, say=_say, machine=machine
         )
         chosen = inputs.resolve(
-            cls, **known, ask=lambda _: answers.layer, new=answers.restart or None
+            cls, **known, ask=lambda _: answers.layer, new=restart or answers.restart or None
         )
         return chosen.resolved, chosen.run
 

@@ -182,6 +182,11 @@ class FaceModel(abc.ABC):
         for number, optimizer in enumerate(self.optimizers.values()):
             optimizer.seed = (self.seed + number) % 2**31
 
+    def take_seed(self, state: ModelState) -> None:
+        """Take up the seed of the run that is continued, so that it goes on as if never stopped."""
+        if self.run.seed is None and "seed" in state.run:
+            self.set_seed(int(state.run["seed"]))
+
     # What a model class says about itself
 
     @abc.abstractmethod

@@ -70,7 +70,7 @@ def load(model: FaceModel, state: ModelState, reinit: Sequence[str]) -> list[str
         model.options, "pretrain", False
     )
     values, fresh = _plan_networks(model, state, reset)
-    _load_seed(model, state)
+    model.take_seed(state)
     known_keys = to_legacy(model.options)
     model.unknown_options = {k: v for k, v in state.options.items() if k not in known_keys}
     for part, arrays in values.items():
@@ -86,12 +86,6 @@ def load(model: FaceModel, state: ModelState, reinit: Sequence[str]) -> list[str
         model.extra.pop("sample_for_preview", None)
         messages.append("Pretraining has ended: iteration 0, empty loss history.")
     return messages
-
-
-def _load_seed(model: FaceModel, state: ModelState) -> None:
-    """Take up the seed of the run that is continued, so that it goes on as if never stopped."""
-    if model.run.seed is None and "seed" in state.run:
-        model.set_seed(int(state.run["seed"]))
 
 
 def _plan_networks(

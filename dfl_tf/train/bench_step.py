@@ -13,9 +13,9 @@ from typing import Any, Literal
 from dfl_tf.formats import write_model
 from dfl_tf.train import bench_machine as machine
 from dfl_tf.train.bench_flops import step_flops
-from dfl_tf.train.feeds import Facesets, open_feed
+from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.saver import own_arrays
-from dfl_tf.train.start import Prepared, build_model
+from dfl_tf.train.start import Prepared, create_model, feed_and_fill
 
 Report = dict[str, Any]
 
@@ -48,8 +48,8 @@ def bench_train(
     with timed(start, "faces"):
         facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
     with timed(start, "model"):
-        model, _ = build_model(prepared)
-    feed = open_feed(model, facesets, prepared.run, {})
+        model = create_model(prepared)
+        feed, _ = feed_and_fill(model, prepared, facesets, None)
     try:
         with timed(start, "first batch"):
             batches = next(feed)

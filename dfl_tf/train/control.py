@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-REQUESTS = ("save", "backup", "stop")
+REQUESTS = ("save", "backup", "preview", "stop")
 # SIGHUP: the terminal or the connection to it is gone. It is absent on Windows.
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -77,7 +77,7 @@ class StopSignals:
 
 
 class RequestFiles:
-    """The files ``<model>_save.request``, ``_backup.request`` and ``_stop.request``.
+    """The files ``<model>_save.request``, ``_backup…``, ``_preview…`` and ``_stop.request``.
 
     A script makes one (empty) in the model folder; the trainer acts after the running iteration
     and deletes the file when it is done, so the script can wait for that. A process that obeys no

@@ -24,7 +24,7 @@ from dfl_tf.options import OPTIONS, Layer, Resolved, RunOptions, resolve
 from dfl_tf.options.schema import did_you_mean
 from dfl_tf.train.cluster import cluster_of, described, machine_of, replicas_of
 from dfl_tf.train.devices import configure_devices, summary_devices
-from dfl_tf.train.feeds import Facesets, open_feed
+from dfl_tf.train.feeds import Facesets, Feed, open_feed
 from dfl_tf.train.keeper import ModelPlace
 from dfl_tf.train.logging import (
     ConsoleLog,
@@ -211,21 +211,21 @@ def enlist(prepared: Prepared) -> tuple[Prepared, Any]:
     return replace(prepared, resolved=resolved, run=run, state=None), distribution
 
 
-def build_model(prepared: Prepared, distribution: Any = None) -> tuple[Any, list[str]]:
-    """Build the model and load its state.
+def build_model(prepared: Prepared) -> tuple[Any, list[str]]:
+    """Build the model and load its state; see `create_model` and `fill_model`."""
+    model = create_model(prepared)
+    return model, fill_model(model, prepared)
+
+
+def create_model(prepared: Prepared, distribution: Any = None) -> Any:
+    """Build the model; the weights of one that is resumed are still zero.
 
     Parameters
     ----------
     prepared : Prepared
     distribution : Distribution, optional
         What `enlist` returned; by default the devices are chosen here.
-
-    Returns
-    -------
-    (FaceModel, list of str)
-        The messages say what was initialized instead of loaded.
     """
-    state = prepared.state
     create = functools.partial(
         models.create,
         prepared.place.model_class,
@@ -233,19 +233,23 @@ def build_model(prepared: Prepared, distribution: Any = None) -> tuple[Any, list
         # TensorFlow sees the chosen GPUs only, so the model need not choose again.
         replace(prepared.run, devices=""),
         name=prepared.place.name,
-        initialized=state is None,
+        initialized=prepared.state is None,
     )
     if distribution is None:
         configure_devices(prepared.run)
-        model = create()
-    else:
-        on_gpu = bool(getattr(prepared.resolved.options, "models_opt_on_gpu", True))
-        model = distribution.build(create, models_opt_on_gpu=on_gpu)
-    if state is not None:
-        messages = model.load_state(state)
-        state.tensors.clear()  # three times the weights: not to be kept for the whole run
-        return model, messages
-    return model, _take_pretrained(model, prepared.pretrained)
+        return create()
+    on_gpu = bool(getattr(prepared.resolved.options, "models_opt_on_gpu", True))
+    return distribution.build(create, models_opt_on_gpu=on_gpu)
+
+
+def fill_model(model: Any, prepared: Prepared) -> list[str]:
+    """Load the state of a model that is resumed; says what was initialized instead of loaded."""
+    state = prepared.state
+    if state is None:
+        return _take_pretrained(model, prepared.pretrained)
+    messages: list[str] = model.load_state(state)
+    state.tensors.clear()  # three times the weights: not to be kept for the whole run
+    return messages
 
 
 def _take_pretrained(model: Any, folder: Path | None) -> list[str]:
@@ -257,9 +261,8 @@ def _take_pretrained(model: Any, folder: Path | None) -> list[str]:
     files = {part: folder / f"{part}.npy" for part in (*model.networks, *model.optimizers)}
     tensors = {part: read_part(file) for part, file in files.items() if file.is_file()}
     if not tensors.keys() & model.networks.keys():
-        raise UsageError(
-            f"--pretrained-weights {folder}: no encoder.npy or other part of it is there"
-        )
+        # Scripts of the old program name its folder always, whether it came with one or not.
+        return [f"warning: no encoder.npy or other part lies in {folder}: Quick96 starts fresh"]
     state = ModelState(
         model_class=model.model_class, iteration=0, options={}, loss_history=[], tensors=tensors
     )
@@ -305,20 +308,13 @@ def start(prepared: Prepared, facesets: Facesets, log: Logger) -> Trainer:
         facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
     for line in facesets.lines():
         log.say(line)
-    model, messages = build_model(prepared, distribution)
+    model = create_model(prepared, distribution)
     model.say = log.say
+    feed, messages = feed_and_fill(model, prepared, facesets, distribution)
     if distribution is not None and prepared.run.xla == "auto":
         log.say("--xla auto compiles nothing on several devices; --xla on would")
     for message in (*precision_notes(prepared.run), *messages):
         log.say(message)
-    stored = {} if prepared.state is None else prepared.state.run
-    offsets = None
-    if distribution is not None:
-        for side, faceset in (("src", facesets.src), ("dst", facesets.dst)):
-            distribution.check_same(f"number of {side} faces", len(faceset))
-        stored = distribution.take_from_chief(stored)
-        offsets = distribution.offsets(model.samples_per_step)
-    feed = open_feed(model, facesets, prepared.run, stored, offsets)
     devices = summary_devices(prepared.run)
     trainer = Trainer(
         model, feed, place, run=prepared.run, log=log, devices=devices, team=distribution
@@ -335,3 +331,26 @@ def start(prepared: Prepared, facesets: Facesets, log: Logger) -> Trainer:
         options=dict(place.options),
     )
     return trainer
+
+
+def feed_and_fill(
+    model: Any, prepared: Prepared, facesets: Facesets, distribution: Any
+) -> tuple[Feed, list[str]]:
+    """Open the streams and load the weights; returns what `fill_model` says as well."""
+    stored = {} if prepared.state is None else prepared.state.run
+    if distribution is None:
+        if prepared.state is not None:
+            model.take_seed(prepared.state)  # the streams are drawn by it
+        # The first samples are made while the weights are loaded.
+        feed = open_feed(model, facesets, prepared.run, stored)
+        try:
+            return feed, fill_model(model, prepared)
+        except BaseException:
+            feed.close()
+            raise
+    messages = fill_model(model, prepared)
+    for side, faceset in (("src", facesets.src), ("dst", facesets.dst)):
+        distribution.check_same(f"number of {side} faces", len(faceset))
+    stored = distribution.take_from_chief(stored)
+    offsets = distribution.offsets(model.samples_per_step)
+    return open_feed(model, facesets, prepared.run, stored, offsets), messages

@@ -168,13 +168,14 @@ class Trainer:
         """After an iteration: saves, backups and previews that are due or asked for."""
         self._notice_failed_save()
         iteration, asked = self.model.iteration, self._requests.pending() - {"stop"}
-        saving = iteration == 1 or bool(asked) or self._save_is_due()
+        saving = iteration == 1 or bool(asked - {"preview"}) or self._save_is_due()
         if saving:
             self._save()
             if iteration == 1:
                 self.keeper.wait()  # the first save of a new model proves that saving works
         first = iteration == self._first_iteration + 1
-        if saving or first or _every(self.run_options.preview_every, iteration):
+        due = first or _every(self.run_options.preview_every, iteration)
+        if saving or due or "preview" in asked:
             self._preview()
         backing_up = "backup" in asked or (saving and self.keeper.backup_is_due())
         if (asked or backing_up) and self._save_is_whole() and backing_up:

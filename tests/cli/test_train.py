@@ -350,4 +350,35 @@ def test_a_new_quick96_starts_from_the_weights_of_a_release(tmp_path, capsys):
         for key, array in arrays.items():
             # One step of RMSprop moves a weight by no more than 2e-4 / sqrt(0.1).
             assert np.abs(after[part][key] - array).max() < 7e-4
-    refused(capsys, 2, *command[1:], "--name=c", f"--pretrained-weights={root}", says="encoder.npy")
+    # Old scripts name the folder whether it is there or not.
+    code, _, err = call(capsys, *command, "--name=c", f"--pretrained-model-dir={root}")
+    assert code == 0
+    assert f"no encoder.npy or other part lies in {root}: Quick96 starts fresh" in err
+
+
+def test_an_xseg_model_restarts_after_a_backup_and_may_change_its_face_type(
+    tmp_path, capsys, monkeypatch
+):
+    from dfl_tf.cli import train as command
+    from dfl_tf.formats import ModelState, write_model
+
+    root = packed(tmp_path)
+    state = ModelState(
+        model_class="XSeg",
+        iteration=5,
+        options={"face_type": "wf", "pretrain": False, "batch_size": 4},
+        loss_history=[[1.0]] * 5,
+        tensors={"XSeg_256": {"conv01/conv/weight:0": np.zeros((3, 3, 3, 32), np.float32)}},
+    )
+    write_model(root / "model", "XSeg", state)
+    prepared = []
+    monkeypatch.setattr(command, "train", lambda given: prepared.append(given) or 0)
+    change = ("train", root, "--model=XSeg", "--face-type=head")
+    refused(capsys, 2, *change[1:], says="face_type")
+    assert call(capsys, *change, "--restart")[0] == 0
+    (given,) = prepared
+    assert (given.state, given.resolved.options.face_type) == (None, "head")
+    assert given.run.backup_now
+    assert call(capsys, "train", root, "--model=XSeg")[0] == 0
+    assert not prepared[1].run.backup_now
+    refused(capsys, 2, root, "--restart", says="--restart is for XSeg")

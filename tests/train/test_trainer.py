@@ -122,7 +122,7 @@ def test_a_signal_finishes_the_iteration_and_saves(tmp_path, number, code):
 def test_request_files_are_obeyed_within_an_iteration_and_deleted(tmp_path):
     class Scripted(FakeModel):
         def train_step(self, *batches):
-            ask = {4: "save", 7: "backup", 9: "stop"}.get(self.iteration + 1)
+            ask = {4: "save", 6: "preview", 7: "backup", 9: "stop"}.get(self.iteration + 1)
             if ask:
                 (tmp_path / f"new_SAEHD_{ask}.request").touch()
             return super().train_step(*batches)
@@ -134,6 +134,8 @@ def test_request_files_are_obeyed_within_an_iteration_and_deleted(tmp_path):
     assert "new_SAEHD_stop.request was left over" in log.lines[0]
     assert not list(tmp_path.glob("*.request"))
     assert [f["iteration"] for kind, f in log.events if kind == "save"] == [1, 4, 7, 9]
+    shown = [f["iteration"] for kind, f in log.events if kind == "preview"]
+    assert shown == [1, 4, 6, 7, 9]
     backup = tmp_path / "new_SAEHD_autobackups" / "01"
     assert read_model(backup, "new", "SAEHD").iteration == 7
     assert (backup / "preview_SAEHD masked.jpg").exists()

@@ -117,6 +117,8 @@ class FaceModel(abc.ABC):
         Of each optimizer, in float16.
     xla : dict
         Optimizer → whether the gradients of its phase are compiled; known after its first step.
+    previous : tuple of Batch
+        The batches of the last step, where a model takes them twice (`repeats_batch`).
     spread : callable or None
         Does what `run_phase` does on several devices (`dfl_tf.train.distribution`).
 
@@ -150,6 +152,7 @@ class FaceModel(abc.ABC):
         self.loss_history: list[list[float]] = []
         self.extra: dict[str, Any] = {}
         self.unknown_options: dict[str, Any] = {}
+        self.previous: tuple[Batch, ...] = ()
         self.seed = 0
         self.policy = keras.DTypePolicy(POLICIES[self.run.precision])
         self.dtype = tf.as_dtype(self.policy.variable_dtype)
@@ -208,6 +211,10 @@ class FaceModel(abc.ABC):
     @abc.abstractmethod
     def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
         """Compute `swap` as tensors of the model's precision; can be traced."""
+
+    def repeats_batch(self, iteration: int) -> bool:
+        """Return whether the step after `iteration` takes the batches of the one before again."""
+        return False
 
     def options_from(self, state: ModelState) -> dict[str, object]:
         """Return what the tensors of a state say about the architecture options."""

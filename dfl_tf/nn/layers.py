@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dfl_tf.nn.tensors import filter_by_matrices, product, wants_matrices, wants_recomputing
+from dfl_tf.nn.tensors import filter_by_matrices, filters_as_matrices, product, recomputing
 
 
 class Block(keras.layers.Layer):
@@ -29,7 +29,7 @@ class Block(keras.layers.Layer):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layers."""
         call = super().__call__
-        if wants_recomputing() and not any(isinstance(x, Block) for x in self._layers):
+        if recomputing.on and not any(isinstance(x, Block) for x in self._layers):
             return tf.recompute_grad(call)(*args, **kwargs)
         return call(*args, **kwargs)
 
@@ -254,7 +254,7 @@ class BlurPool(keras.layers.Layer):
         """Halve (n, h, w, c) in height and width, rounding up."""
         size = len(self.kernel)
         pad = ((size - 1) // 2, size // 2)
-        if wants_matrices():
+        if filters_as_matrices.on:
             return filter_by_matrices(x, *(self._band(side, pad[0]) for side in x.shape[1:3]))
         x = tf.pad(x, ((0, 0), pad, pad, (0, 0)))
         kernel = np.repeat(self.kernel[:, :, None, None], x.shape[-1], axis=2)

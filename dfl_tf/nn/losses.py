@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dfl_tf.nn.tensors import filter_by_matrices, wants_matrices
+from dfl_tf.nn.tensors import filter_by_matrices, filters_as_matrices
 
 _DSSIM_SIGMA = 1.5
 _C1 = 0.01**2
@@ -115,7 +115,7 @@ def dssim(a: tf.Tensor, b: tf.Tensor, filter_size: int) -> tf.Tensor:
     channels = a.shape[-1]
     size = max(1, filter_size)
     moments = tf.concat((a, b, a * b, tf.square(a) + tf.square(b)), axis=-1)
-    if wants_matrices():
+    if filters_as_matrices.on:
         sides = moments.shape[1:3]
         moments = filter_by_matrices(moments, *(_dssim_band(size, side) for side in sides))
     elif a.dtype == tf.float64 or size < _SEPARABLE_FROM:
@@ -140,7 +140,7 @@ def gaussian_blur(x: tf.Tensor, sigma: float) -> tf.Tensor:
     ----------
     training.md 1.2
     """
-    if x.dtype == tf.float64 and not wants_matrices():
+    if x.dtype == tf.float64 and not filters_as_matrices.on:
         return _depthwise(x, blur_kernel(sigma), "SAME")  # odd kernel: TensorFlow's SAME is ours
     height, width = x.shape[1:3]
     return filter_by_matrices(x, _blur_band(sigma, height), _blur_band(sigma, width))

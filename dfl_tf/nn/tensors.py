@@ -9,49 +9,42 @@ from typing import Any
 
 import tensorflow as tf
 
-_AS_MATRICES = contextvars.ContextVar("filters_as_matrices", default=False)
-_RECOMPUTING = contextvars.ContextVar("recomputing", default=False)
-_PRODUCTS_IN_FLOAT32 = contextvars.ContextVar("products_in_float32", default=False)
+
+class TraceSwitch:
+    """A choice of how code is traced; as a context manager it is made for the code within.
+
+    Attributes
+    ----------
+    on : bool
+        What is chosen for the code at hand; off by default.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._chosen = contextvars.ContextVar(name, default=False)
+
+    @contextlib.contextmanager
+    def __call__(self, wanted: bool = True) -> Iterator[None]:
+        """Choose for the code within."""
+        token = self._chosen.set(wanted)
+        try:
+            yield
+        finally:
+            self._chosen.reset(token)
+
+    @property
+    def on(self) -> bool:
+        """Whether it is chosen here."""
+        return self._chosen.get()
 
 
-@contextlib.contextmanager
-def filters_as_matrices(wanted: bool = True) -> Iterator[None]:
-    """Context in which fixed filters are traced as matrix products only, for XLA."""
-    token = _AS_MATRICES.set(wanted)
-    try:
-        yield
-    finally:
-        _AS_MATRICES.reset(token)
+filters_as_matrices = TraceSwitch("filters_as_matrices")
+"""Fixed filters are matrix products only, for XLA."""
 
+recomputing = TraceSwitch("recomputing")
+"""Gradients keep the inputs of blocks only and compute what lies inside a second time."""
 
-def wants_matrices() -> bool:
-    """Whether the code at hand is traced within `filters_as_matrices`."""
-    return _AS_MATRICES.get()
-
-
-@contextlib.contextmanager
-def recomputing(wanted: bool = True) -> Iterator[None]:
-    """Context in which gradients are traced that keep less and compute more."""
-    token = _RECOMPUTING.set(wanted)
-    try:
-        yield
-    finally:
-        _RECOMPUTING.reset(token)
-
-
-def wants_recomputing() -> bool:
-    """Whether the code at hand is traced within `recomputing`."""
-    return _RECOMPUTING.get()
-
-
-@contextlib.contextmanager
-def products_in_float32(wanted: bool = True) -> Iterator[None]:
-    """Context in which `product` multiplies half-precision numbers in float32."""
-    token = _PRODUCTS_IN_FLOAT32.set(wanted)
-    try:
-        yield
-    finally:
-        _PRODUCTS_IN_FLOAT32.reset(token)
+products_in_float32 = TraceSwitch("products_in_float32")
+"""`product` multiplies half-precision numbers in float32."""
 
 
 def product(
@@ -63,7 +56,7 @@ def product(
     the end. That is what hardware for such numbers does: their products are exact in float32, in
     which it adds them up. A CPU without it has slow kernels that do the same.
     """
-    if a.dtype.size >= 4 or not _PRODUCTS_IN_FLOAT32.get():
+    if a.dtype.size >= 4 or not products_in_float32.on:
         return function(a, b)
     return tf.cast(function(tf.cast(a, tf.float32), tf.cast(b, tf.float32)), a.dtype)
 

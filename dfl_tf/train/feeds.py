@@ -128,13 +128,15 @@ def open_feed(
     run: RunOptions,
     stored: Mapping[str, Any],
     offsets: Sequence[int] | None = None,
+    *,
+    iteration: int = 0,
 ) -> Feed:
     """Open the streams that a model wants.
 
     Parameters
     ----------
     model : FaceModel
-        Loaded; its `seed` seeds the streams.
+        Its `seed` seeds the streams; its weights are not asked for.
     facesets : Facesets
     run : RunOptions
         Workers, prefetch, cache.
@@ -142,10 +144,13 @@ def open_feed(
         `ModelState.run`: where an earlier run with the same seed stopped.
     offsets : sequence of int, optional
         Which samples of each batch this process makes; default all.
+    iteration : int
+        Finished iterations of the model. If the next step takes the batches of the one before
+        again, they are made once more and handed to the model.
     """
     seed = int(model.seed)
     positions = stored.get("positions", {}) if stored.get("seed") == seed else {}
-    again = bool(positions) and getattr(model, "wants_previous", False)
+    again = bool(positions) and model.repeats_batch(iteration)
     back = model.samples_per_step if again else 0
     specs = model.sample_specs()
     names = ("src", "dst") if len(specs) == 2 else ("faces",)

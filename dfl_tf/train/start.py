@@ -342,7 +342,8 @@ def feed_and_fill(
         if prepared.state is not None:
             model.take_seed(prepared.state)  # the streams are drawn by it
         # The first samples are made while the weights are loaded.
-        feed = open_feed(model, facesets, prepared.run, stored)
+        iteration = 0 if prepared.state is None else prepared.state.iteration
+        feed = open_feed(model, facesets, prepared.run, stored, iteration=iteration)
         try:
             return feed, fill_model(model, prepared)
         except BaseException:
@@ -353,4 +354,5 @@ def feed_and_fill(
         distribution.check_same(f"number of {side} faces", len(faceset))
     stored = distribution.take_from_chief(stored)
     offsets = distribution.offsets(model.samples_per_step)
-    return open_feed(model, facesets, prepared.run, stored, offsets), messages
+    where: dict[str, Any] = {"offsets": offsets, "iteration": model.iteration}
+    return open_feed(model, facesets, prepared.run, stored, **where), messages

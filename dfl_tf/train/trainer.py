@@ -146,8 +146,8 @@ class Trainer:
         """One training iteration: draw, step, judge, count."""
         model = self.model
         started, waited = time.perf_counter(), self.feed.wait_seconds
-        draws = getattr(model, "draws_batch", True)  # Quick96 takes some batches twice
-        self._batches = next(self.feed) if draws else model.previous
+        again = model.previous and model.repeats_batch(model.iteration)
+        self._batches = model.previous if again else next(self.feed)
         values = model.train_step(*self._batches)
         losses = {name: float(np.mean(values[name])) for name in model.loss_names}
         seconds = time.perf_counter() - started

@@ -19,14 +19,14 @@ SPEC = SampleSpec(
 )
 
 
-def model(*, wants_previous: bool) -> SimpleNamespace:
+def model(*, repeats: bool) -> SimpleNamespace:
     """What a feed asks of a Quick96."""
     return SimpleNamespace(
         seed=3,
         sample_specs=lambda: (SPEC, SPEC),
         samples_per_step=2,
         effective=SimpleNamespace(),
-        wants_previous=wants_previous,
+        repeats_batch=lambda iteration: repeats and iteration == 3,
         previous=(),
     )
 
@@ -39,7 +39,7 @@ def same(a, b) -> bool:
 def test_a_resumed_run_has_the_batch_before_where_it_is_taken_again():
     sides = [Faceset.open(DEMO / side / "aligned") for side in ("data_src", "data_dst")]
     facesets = Facesets(*sides)
-    feed = open_feed(model(wants_previous=False), facesets, RunOptions(), {})
+    feed = open_feed(model(repeats=False), facesets, RunOptions(), {})
     drawn = [next(feed) for _ in range(3)]
     stored = feed.run_state()
     drawn.append(next(feed))
@@ -47,13 +47,13 @@ def test_a_resumed_run_has_the_batch_before_where_it_is_taken_again():
     assert stored["positions"] == {"src": 6, "dst": 6}
 
     for again in (True, False):
-        resumed = model(wants_previous=again)
-        feed = open_feed(resumed, facesets, RunOptions(), stored)
+        resumed = model(repeats=again)
+        feed = open_feed(resumed, facesets, RunOptions(), stored, iteration=3)
         assert feed.run_state() == stored
         assert same(next(feed), drawn[3])
         assert same(resumed.previous, drawn[2]) if again else resumed.previous == ()
         feed.close()
     # Of a model of the legacy program nobody knows what it had drawn.
-    legacy = model(wants_previous=True)
-    open_feed(legacy, facesets, RunOptions(), {}).close()
+    legacy = model(repeats=True)
+    open_feed(legacy, facesets, RunOptions(), {}, iteration=3).close()
     assert legacy.previous == ()

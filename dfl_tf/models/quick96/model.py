@@ -30,13 +30,8 @@ class Quick96(FaceModel):
     Notes
     -----
     Kept for compatibility: every third iteration takes the previous batch again, with its targets
-    as network inputs (training.md 6). `draws_batch` says when a new batch is not needed.
-
-    Attributes
-    ----------
-    previous : tuple of Batch
-        The batches that were drawn last; a resumed run hands them in (`wants_previous`), so that it
-        goes on as if it had never been stopped.
+    as network inputs (training.md 6). A resumed run hands in those that were `previous`, so that it
+    goes on as if it had never been stopped.
 
     References
     ----------
@@ -44,7 +39,6 @@ class Quick96(FaceModel):
     """
 
     model_class: ClassVar[str] = "Quick96"
-    previous: tuple[Batch, ...] = ()
 
     def _build_networks(self) -> None:
         self.networks = networks.build(
@@ -75,25 +69,19 @@ class Quick96(FaceModel):
         }
         return losses["src"] + losses["dst"], losses
 
-    @property
-    def draws_batch(self) -> bool:
-        """Whether the next `train_step` uses the batches that it is given."""
-        return not (self.previous and self.iteration % _REUSE_EVERY == 0)
-
-    @property
-    def wants_previous(self) -> bool:
-        """Whether the next `train_step` would take the batches of a run that was stopped here."""
-        return not self.previous and self.iteration > 0 and self.iteration % _REUSE_EVERY == 0
+    def repeats_batch(self, iteration: int) -> bool:
+        """Return whether the step after `iteration` takes the batches of the one before again."""
+        return iteration > 0 and iteration % _REUSE_EVERY == 0
 
     def train_step(self, *batches: Batch) -> Losses:
         """Move the weights once; see `FaceModel.train_step`.
 
-        When `draws_batch` is false, the batches may be left out.
+        The batches may be left out where those of the step before are taken again.
         """
-        if self.draws_batch:
-            self.previous = batches
-        else:
+        if self.previous and self.repeats_batch(self.iteration):
             batches = tuple((batch[1], *batch[1:]) for batch in self.previous)
+        else:
+            self.previous = batches
         return super().train_step(*batches)
 
     def sample_specs(self) -> tuple[SampleSpec, ...]:

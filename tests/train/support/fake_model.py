@@ -31,6 +31,7 @@ class FakeModel:
 
     model_class = "SAEHD"
     loss_names = ("src", "dst")
+    previous = ()
 
     def __init__(self, options: FakeOptions | None = None, *, size: int = 64) -> None:
         self.options = options or FakeOptions()

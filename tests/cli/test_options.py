@@ -131,7 +131,7 @@ def test_a_config_file_may_hold_all_of_a_command_and_flags_win(tmp_path: Path) -
     [
         ("count: many", r"run\.yaml, line 1: count: 'many' is not a valid integer"),
         ("workspace: [a, b]", r"line 1: workspace must be one value, not \['a', 'b'\]"),
-        ("wrkspace: a", "wrkspace is not an option"),
+        ("places: a", "places is not an option"),
     ],
 )
 def test_faults_of_a_commands_own_parameters_in_a_file(

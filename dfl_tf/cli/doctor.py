@@ -167,7 +167,9 @@ def _bfloat16() -> str:
     from dfl_tf.models.cpu import cpu_bfloat16
 
     native = cpu_bfloat16(_cpu_info("flags"))
-    return f"native ({', '.join(native)})" if native else "emulated on this CPU (no faster than float32)"
+    if native:
+        return f"native ({', '.join(native)})"
+    return "emulated on this CPU (no faster than float32)"
 
 
 def _numba_cache() -> str:

@@ -18,8 +18,10 @@ import tensorflow as tf
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.models import weights
 from dfl_tf.models.compiling import decide, gradient_graph
+from dfl_tf.models.cpu import slow_filter_gradients
 from dfl_tf.models.loss_scale import LossScale
 from dfl_tf.models.placement import Placement
+from dfl_tf.nn.convolution import filter_gradients_by_products
 from dfl_tf.nn.initializers import initialize
 from dfl_tf.nn.optimizers import AdaBelief, LegacyOptimizer, RMSprop, own_copy
 from dfl_tf.nn.tensors import products_in_float32, recomputing
@@ -433,8 +435,11 @@ class FaceModel(abc.ABC):
     @contextlib.contextmanager
     def _computing(self) -> Iterator[None]:
         """Context for the networks: on their device, in products that it is good at."""
-        emulated = self.placement.emulates(self.run.precision)
-        with tf.device(self.placement.compute), products_in_float32(emulated):
+        with (
+            tf.device(self.placement.compute),
+            products_in_float32(self.placement.emulates(self.run.precision)),
+            filter_gradients_by_products(self.placement.on_cpu and slow_filter_gradients()),
+        ):
             yield
 
     def parameter_counts(self) -> dict[str, int]:

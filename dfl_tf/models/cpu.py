@@ -17,6 +17,15 @@ def cpu_bfloat16(flags: str | None = None) -> list[str]:
     return [flag for flag in _BFLOAT16 if flag in text.split()]
 
 
+def slow_filter_gradients(flags: str | None = None) -> bool:
+    """Whether the gradients of convolution kernels are slow here (`nn.convolution`).
+
+    They are on x86 CPUs without AVX-512.
+    """
+    found = (cpu_flags() if flags is None else flags).split()
+    return "avx2" in found and "avx512f" not in found
+
+
 def cpu_flags() -> str:
     """Return the flags of the first CPU as Linux lists them; empty on other systems."""
     with contextlib.suppress(OSError):

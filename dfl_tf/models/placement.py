@@ -35,10 +35,15 @@ class Placement:
         """Whether weights and slots live elsewhere than where the networks run."""
         return self.compute != self.variables
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the networks run on a CPU."""
+        return "CPU" in self.compute
+
     def emulates(self, precision: str) -> bool:
         """Whether the networks run on a CPU that does not multiply such numbers itself."""
         low = precision == "float16" or (precision == "bfloat16" and not cpu_bfloat16())
-        return low and "CPU" in self.compute
+        return low and self.on_cpu
 
     @classmethod
     def choose(cls, run: RunOptions, *, models_opt_on_gpu: bool) -> Placement:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from dfl_tf.nn.convolution import convolve_same
 from dfl_tf.nn.tensors import filter_by_matrices, filters_as_matrices, product, recomputing
 
 
@@ -92,15 +93,14 @@ class Conv2D(keras.layers.Layer):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Convolve (n, h, w, in) to (n, h', w', out)."""
-        padding = "VALID"
+        convolve: Any = functools.partial(
+            tf.nn.conv2d, strides=self.strides, padding="VALID", dilations=self.dilation
+        )
         if self.padding == "SAME":
-            if self.strides == 1 and self.kernel_shape[0] % 2 == 1:
-                padding = "SAME"  # the same numbers, and the kernel needs no padded copy
+            if self.strides == self.dilation == 1 and self.kernel_shape[0] % 2 == 1:
+                convolve = convolve_same  # the same numbers, and the kernel needs no padded copy
             else:
                 x = self._pad(x)
-        convolve = functools.partial(
-            tf.nn.conv2d, strides=self.strides, padding=padding, dilations=self.dilation
-        )
         return tf.nn.bias_add(product(convolve, x, tf.convert_to_tensor(self.weight)), self.bias)
 
     def _pad(self, x: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,66 @@
+"""The convolution whose kernel gradient is made of matrix products."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dfl_tf.models.cpu import slow_filter_gradients
+from dfl_tf.nn.convolution import convolve_same, filter_gradients_by_products
+from dfl_tf.nn.tensors import filters_as_matrices
+
+
+def values(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def gradients(x, kernel, slope):
+    with tf.GradientTape() as tape:
+        tape.watch((x, kernel))
+        y = convolve_same(x, kernel)
+        total = tf.reduce_sum(y * slope)
+    return [y, *tape.gradient(total, (x, kernel))]
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+@pytest.mark.parametrize("channels", [(32, 40), (40, 32), (32, 12)])
+def test_gradients_are_those_of_the_convolution(size, channels):
+    x, kernel = values(2, 7, 9, channels[0]), values(size, size, *channels, seed=1)
+    slope = values(2, 7, 9, channels[1], seed=2)
+    exact = gradients(*(tf.constant(a) for a in (x, kernel, slope)))
+    with filter_gradients_by_products():
+        found = gradients(*(tf.constant(a, tf.float32) for a in (x, kernel, slope)))
+    for a, b in zip(found, exact, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-6 * np.abs(b).max())
+
+
+@pytest.mark.parametrize(
+    ("products", "xla", "dtype", "channels"),
+    [
+        (True, False, "float32", 32), (False, False, "float32", 32), (True, True, "float32", 32),
+        (True, False, "float64", 32), (True, False, "float32", 3),
+    ],
+)  # fmt: skip
+def test_products_only_where_they_gain(products, xla, dtype, channels):
+    with filter_gradients_by_products(products), filters_as_matrices(xla):
+        graph = tf.function(gradients, autograph=False).get_concrete_function(
+            *(
+                tf.TensorSpec(shape, dtype)
+                for shape in ((2, 8, 8, channels), (3, 3, channels, 32), (2, 8, 8, 32))
+            )
+        )
+    kinds = [op.type for op in graph.graph.get_operations()]
+    if (products, xla, dtype, channels) == (True, False, "float32", 32):
+        assert kinds.count("MatMul") == 9
+        assert "Conv2DBackpropFilter" not in kinds
+    else:
+        assert "MatMul" not in kinds
+        assert "Conv2DBackpropFilter" in kinds
+
+
+def test_cpus_with_avx512_have_fast_kernels():
+    assert slow_filter_gradients("fpu avx avx2 fma")
+    assert not slow_filter_gradients("fpu avx2 avx512f avx512_bf16")
+    assert not slow_filter_gradients("asimd bf16")
+    assert not slow_filter_gradients("")

@@ -92,7 +92,7 @@ def same_order() -> Iterator[None]:
         mock.patch.object(Wiring, "codes", codes),
         mock.patch.object(Wiring, "decode", decode),
         mock.patch.object(Decoder, "_out_shuffled", out_shuffled),
-        mock.patch.object(base, "slow_filter_gradients", lambda: False),
+        mock.patch.object(base, "slow_filter_gradients", return_value=False),
         mock.patch.object(losses, "_SEPARABLE_FROM", 10**9),
         mock.patch.object(losses, "gaussian_blur", blur),
         mock.patch.object(targets, "gaussian_blur", blur),

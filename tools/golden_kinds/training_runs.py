@@ -222,7 +222,12 @@ def _check_names(golden: Golden, recording: dict[str, Any]) -> list[Check]:
 
 
 def _losses(golden: Golden, recording: dict[str, Any]) -> Iterator[tuple[str, int, float]]:
-    """(name, step, relative error) of every loss; at the start weights step is 1."""
+    """(name, step, relative error) of every loss; at the start weights step is 1.
+
+    The discriminators' losses are taken after the generator's update of their step, so their drift
+    is that of the step after it: in `saehd_trueface_gan` the legacy program's own float32 run is
+    7.6e-5 away from its float64 twin in step 2, twice the gate of that step.
+    """
     for key in golden:
         if key.startswith("loss0_"):
             yield key, 1, _relative(recording[key], golden[key])
@@ -230,7 +235,8 @@ def _losses(golden: Golden, recording: dict[str, Any]) -> Iterator[tuple[str, in
             for step, (got, row) in enumerate(zip(recording[key], golden[key], strict=True), 1):
                 if np.ndim(row) == 0:
                     got = np.mean(got)
-                yield f"{key}[{step}]", step, _relative(got, row)
+                late = step > 1 and key in ("loss_Dcode", "loss_GAN")
+                yield f"{key}[{step}]", step + late, _relative(got, row)
 
 
 def _relative(got: Any, want: Any) -> float:

@@ -6,6 +6,7 @@ when all is done.
 
 from __future__ import annotations
 
+import abc
 import base64
 import hashlib
 import json
@@ -25,7 +26,7 @@ KEPT: Any = object()
 """Stands for "as it is" where None means "none"."""
 
 
-class FaceStore:
+class FaceStore(abc.ABC):
     """The faces of a folder or a pak, by number.
 
     Attributes
@@ -42,19 +43,19 @@ class FaceStore:
     names: list[str]
     skipped: list[tuple[str, str]]
 
+    @abc.abstractmethod
     def face(self, index: int) -> tuple[FaceMetadata, bytes]:
         """Metadata and JPEG bytes of one face."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def change(self, index: int, *, mask: bytes | None = KEPT, polygons: Any = KEPT) -> None:
         """Give a face another mask (encoded) or other polygons."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def take_up(self, index: int, mask: bytes) -> bool:
         """Use what an interrupted run made of a face; False if that must be made again."""
-        raise NotImplementedError
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027 - a folder has nothing left to write
         """Write what is not written yet."""
 
     def __len__(self) -> int:

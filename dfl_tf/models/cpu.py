@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from pathlib import Path
 
 _BFLOAT16 = ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16")
@@ -26,6 +27,7 @@ def slow_filter_gradients(flags: str | None = None) -> bool:
     return "avx2" in found and "avx512f" not in found
 
 
+@functools.cache
 def cpu_flags() -> str:
     """Return the flags of the first CPU as Linux lists them; empty on other systems."""
     with contextlib.suppress(OSError):

@@ -14,6 +14,7 @@ _DIGIT = 13
 _BUCKETS = 1 << _DIGIT
 MAX_PIXELS = 1 << (32 - _DIGIT)
 _LEVELS = 1 << 2 * _DIGIT
+_LANES = 16
 
 
 def transport(source: Floats, target: Floats, directions: Floats) -> Floats:
@@ -22,8 +23,9 @@ def transport(source: Floats, target: Floats, directions: Floats) -> Floats:
     In a step every pixel moves, along each direction, by the difference of its own projection and
     the target's projection of the same rank, averaged over the batch.
 
-    Ranks are found by a two-pass radix sort on the projections rounded to 2^26 levels of their
-    range (no coarser than float32 there), equal ones in the order of the pixels.
+    The pixels are ranked by a two-pass radix sort on their projections rounded to 2^26 levels of
+    the range (no coarser than float32 there), equal ones in the order of the pixels. Of the target
+    only the values are needed: NumPy's sort has vector instructions for that.
 
     Parameters
     ----------
@@ -39,23 +41,38 @@ def transport(source: Floats, target: Floats, directions: Floats) -> Floats:
     ----------
     data.md 6.1 (sot), performance.md 7.1.
     """
-    new = source.copy()
-    _transport(new, np.ascontiguousarray(target), directions)
+    new, target = source.copy(), np.ascontiguousarray(target)
+    wanted = np.empty((directions.shape[1], target.shape[1]), np.float32)
+    for batch in directions:
+        for direction, row in zip(batch, wanted, strict=True):
+            _project(target, direction, row)
+        wanted.sort(axis=1)
+        _step(new, wanted, batch)
     return new
 
 
 @njit
-def _project(planes: Floats, direction: Floats, out: Floats) -> tuple[np.float32, np.float32]:
-    """Project all pixels; return the range of the result."""
+def _project(planes: Floats, direction: Floats, out: Floats) -> None:
     d0, d1, d2 = direction[0], direction[1], direction[2]
     p0, p1, p2 = planes[0], planes[1], planes[2]
     for i in range(out.size):
         out[i] = (p0[i] * d0 + p1[i] * d1) + p2[i] * d2
-    low, high = out[0], out[0]
-    for i in range(out.size):
-        low = min(low, out[i])
-        high = max(high, out[i])
-    return low, high
+
+
+@njit
+def _range(values: Floats) -> tuple[np.float32, np.float32]:
+    """Smallest and largest value, in lanes: one after the other each would wait for the last."""
+    lows, highs = np.full(_LANES, values[0]), np.full(_LANES, values[0])
+    whole = values.size - values.size % _LANES
+    for i in range(0, whole, _LANES):
+        for j in range(_LANES):
+            value = values[i + j]
+            lows[j] = value if value < lows[j] else lows[j]
+            highs[j] = value if value > highs[j] else highs[j]
+    for i in range(whole, values.size):
+        lows[0] = min(lows[0], values[i])
+        highs[0] = max(highs[0], values[i])
+    return lows.min(), highs.max()
 
 
 @njit
@@ -76,63 +93,49 @@ def _quantize(values: Floats, low: np.float32, high: np.float32, keys: Words) ->
 
 
 @njit
-def _transport(new: Floats, target: Floats, directions: Floats) -> None:
+def _step(new: Floats, wanted: Floats, directions: Floats) -> None:
+    """Move `new` by the mean over the directions; `wanted` is the target's, sorted, for each."""
     n = new.shape[1]
-    steps, batch = directions.shape[:2]
-    mine, theirs = np.empty(n, np.float32), np.empty(n, np.float32)
-    my_keys, their_keys = np.empty(n, np.uint32), np.empty(n, np.uint32)
-    packed, half_sorted = np.empty(n, np.uint32), np.empty(n, np.uint32)
-    wanted, shift = np.empty(n, np.float32), np.empty(n, np.float32)
-    advection = np.empty((3, n), np.float32)
-    counts = np.empty((4, _BUCKETS), np.int32)
-    index_mask = np.uint32((1 << (32 - _DIGIT)) - 1)
-    low_mask = np.uint32(_BUCKETS - 1)
-    digit = np.uint32(_DIGIT)
-    index_bits = np.uint32(32 - _DIGIT)
-    for step in range(steps):
-        advection[:] = 0
-        for k in range(batch):
-            direction = directions[step, k]
-            low, high = _project(new, direction, mine)
-            _quantize(mine, low, high, my_keys)
-            low, high = _project(target, direction, theirs)
-            _quantize(theirs, low, high, their_keys)
-            counts[:] = 0
-            for i in range(n):
-                a, b = my_keys[i], their_keys[i]
-                counts[0, a & low_mask] += 1
-                counts[1, a >> digit] += 1
-                counts[2, b & low_mask] += 1
-                counts[3, b >> digit] += 1
-            for c in range(4):
-                place = 0
-                for j in range(_BUCKETS):
-                    count = counts[c, j]
-                    counts[c, j] = place
-                    place += count
-            for i in range(n):
-                a, b = my_keys[i], their_keys[i]
-                at = counts[0, a & low_mask]
-                counts[0, a & low_mask] = at + 1
-                packed[at] = ((a >> digit) << index_bits) | np.uint32(i)
-                at = counts[2, b & low_mask]
-                counts[2, b & low_mask] = at + 1
-                half_sorted[at] = ((b >> digit) << index_bits) | np.uint32(i)
-            for i in range(n):
-                b = half_sorted[i]
-                at = counts[3, b >> index_bits]
-                counts[3, b >> index_bits] = at + 1
-                wanted[at] = theirs[b & index_mask]
-            for i in range(n):
-                a = packed[i]
-                at = counts[1, a >> index_bits]
-                counts[1, a >> index_bits] = at + 1
-                pixel = a & index_mask
-                shift[pixel] = wanted[at] - mine[pixel]
-            for c in range(3):
-                factor = direction[c]
-                for i in range(n):
-                    advection[c, i] += shift[i] * factor
+    batch = directions.shape[0]
+    mine, shift = np.empty(n, np.float32), np.empty(n, np.float32)
+    keys, half_sorted = np.empty(n, np.uint32), np.empty(n, np.uint32)
+    advection = np.zeros((3, n), np.float32)
+    low_counts, high_counts = np.empty(_BUCKETS, np.int32), np.empty(_BUCKETS, np.int32)
+    digit, index_bits = np.uint32(_DIGIT), np.uint32(32 - _DIGIT)
+    low_mask, index_mask = np.uint32(_BUCKETS - 1), np.uint32(MAX_PIXELS - 1)
+    for k in range(batch):
+        direction = directions[k]
+        _project(new, direction, mine)
+        low, high = _range(mine)
+        _quantize(mine, low, high, keys)
+        low_counts[:] = 0
+        high_counts[:] = 0
+        for i in range(n):
+            low_counts[keys[i] & low_mask] += 1
+            high_counts[keys[i] >> digit] += 1
+        low_place = high_place = 0
+        for j in range(_BUCKETS):
+            count = low_counts[j]
+            low_counts[j] = low_place
+            low_place += count
+            count = high_counts[j]
+            high_counts[j] = high_place
+            high_place += count
+        for i in range(n):
+            key = keys[i]
+            at = low_counts[key & low_mask]
+            low_counts[key & low_mask] = at + 1
+            half_sorted[at] = ((key >> digit) << index_bits) | np.uint32(i)
+        for i in range(n):
+            key = half_sorted[i]
+            at = high_counts[key >> index_bits]
+            high_counts[key >> index_bits] = at + 1
+            pixel = key & index_mask
+            shift[pixel] = wanted[k, at] - mine[pixel]
         for c in range(3):
+            factor = direction[c]
             for i in range(n):
-                new[c, i] += advection[c, i] / np.float32(batch)
+                advection[c, i] += shift[i] * factor
+    for c in range(3):
+        for i in range(n):
+            new[c, i] += advection[c, i] / np.float32(batch)

@@ -11,8 +11,9 @@ exists in this tool only.
 
 For each: median processor time and wall time of a step, the ratio of processor times to
 `same order` and to `best` (above 1 = faster), the share of the peak of matrix products measured in
-the same run (best of several tries, per second of processor time), and parity: cosine and largest
-relative error of the first moments after one step from equal weights, against `best`.
+the same run (the best of several tries), once for each second of processor time and once for each
+second of wall time with all threads, and parity: cosine and largest relative error of the first
+moments after one step from equal weights, against `best`.
 
 TensorFlow decides on its oneDNN kernels once a process: `--onednn` starts processes of `best` in
 turn, with and without. dfl_tf switches them on (`TF_ENABLE_ONEDNN_OPTS`).
@@ -40,6 +41,7 @@ import numpy as np  # noqa: E402
 
 from dfl_tf.options import RunOptions, SAEHDOptions, default  # noqa: E402
 
+_SIDE = 2048  # of the matrices whose product is the peak
 VARIANTS = ("same order", "best", "fallback", "xla", "bfloat16")
 
 
@@ -154,6 +156,7 @@ def measure(archi: str, switches: dict[str, Any], args: argparse.Namespace) -> d
     """Build all variants, then let them take turns."""
     from dfl_tf import models
     from dfl_tf.train.bench_flops import step_flops
+    from dfl_tf.train.bench_machine import gemm_peak
 
     dims = dict(zip(("ae_dims", "e_dims", "d_dims", "d_mask_dims"), args.dims, strict=True))
     values = {"resolution": args.resolution, "batch_size": args.batch_size, "archi": archi}
@@ -171,10 +174,12 @@ def measure(archi: str, switches: dict[str, Any], args: argparse.Namespace) -> d
         built[name] = model
         print(f"  {name}: traced, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
     flops = step_flops(built["best"])
-    peaks = {"float32": [], "bfloat16": []}
+    peaks = dict.fromkeys(("float32", "bfloat16"), 0.0)
+    wall_peaks = dict(peaks)
     for number in range(args.rounds):
-        for dtype, found in peaks.items():
-            found.append(cpu_peak(dtype))
+        for dtype in peaks:
+            peaks[dtype] = max(peaks[dtype], cpu_peak(dtype))
+            wall_peaks[dtype] = max(wall_peaks[dtype], gemm_peak(dtype, size=_SIDE, seconds=0.3))
         names = list(built)
         for name in names[number % len(names) :] + names[: number % len(names)]:
             wall, cpu = time.perf_counter(), time.process_time()
@@ -187,12 +192,13 @@ def measure(archi: str, switches: dict[str, Any], args: argparse.Namespace) -> d
         "switches": switches,
         "gflop": flops / 1e9,
         "load": os.getloadavg()[0],
-        "peak_gflop_per_cpu_second": {dtype: max(found) for dtype, found in peaks.items()},
+        "peak_gflop_per_cpu_second": peaks,
+        "peak_gflop_per_wall_second": wall_peaks,
         "rows": [vars(row) for row in rows.values()],
     }
 
 
-def cpu_peak(dtype: str, size: int = 2048) -> float:
+def cpu_peak(dtype: str, size: int = _SIDE) -> float:
     """GFLOP of a matrix product per second of processor time."""
     import tensorflow as tf
 
@@ -207,22 +213,27 @@ def cpu_peak(dtype: str, size: int = 2048) -> float:
 
 
 def lines(result: dict[str, Any]) -> list[str]:
-    peaks = result["peak_gflop_per_cpu_second"]
+    peaks, wall_peaks = (result[f"peak_gflop_per_{kind}_second"] for kind in ("cpu", "wall"))
     switched = ", ".join(f"{k}={v}" for k, v in result["switches"].items()) or "plain"
     medians = {row["variant"]: statistics.median(row["cpu"]) for row in result["rows"]}
     text = [
         f"{result['archi']} ({switched}): {result['gflop']:.0f} GFLOP a step, load "
-        f"{result['load']:.1f}; matrix peak per processor second: float32 {peaks['float32']:.0f}, "
-        f"bfloat16 {peaks['bfloat16']:.0f} GFLOP",
-        f"{'':12} {'CPU s':>8} {'wall s':>8} {'/ same':>7} {'/ best':>7} {'of peak':>8}   parity",
+        f"{result['load']:.1f}; peak of matrix products, GFLOP for a second of processor / wall: "
+        + ", ".join(f"{dtype} {peaks[dtype]:.0f} / {wall_peaks[dtype]:.0f}" for dtype in peaks),
+        f"{'':12} {'CPU s':>8} {'wall s':>8} {'/ same':>7} {'/ best':>7} {'of peak':>14}   parity",
     ]
     for row in result["rows"]:
         name, spent = row["variant"], medians[row["variant"]]
-        peak = peaks["bfloat16" if name == "bfloat16" else "float32"]
+        wall = statistics.median(row["wall"])
+        dtype = "bfloat16" if name == "bfloat16" else "float32"
+        share, wall_share = (
+            100 * result["gflop"] / seconds / peak[dtype]
+            for seconds, peak in ((spent, peaks), (wall, wall_peaks))
+        )
         same = f"{medians['same order'] / spent:6.2f}x" if "same order" in medians else "      -"
         text.append(
-            f"{name:12} {spent:8.3f} {statistics.median(row['wall']):8.3f} {same} "
-            f"{medians['best'] / spent:6.2f}x {100 * result['gflop'] / spent / peak:6.0f} %   "
+            f"{name:12} {spent:8.3f} {wall:8.3f} {same} "
+            f"{medians['best'] / spent:6.2f}x {share:5.0f} / {wall_share:3.0f} %   "
             f"cosine {row['cosine']:.6f}, worst {row['worst']:.1e}"
         )
     return text

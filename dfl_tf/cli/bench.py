@@ -50,12 +50,14 @@ def command(context: click.Context, compare: tuple[Path, Path] | None) -> None:
 
 
 def _report_flags(function: Function) -> Function:
-    function = click.option(
-        "--json",
-        "json_path",
-        metavar="FILE",
-        help="Write the report as JSON as well; - prints it instead of the text.",
-    )(function)
+    flags = (
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        click.option(
+            "--report", type=PATH, metavar="FILE", help="Write the JSON to this file too."
+        ),
+    )
+    for flag in reversed(flags):
+        function = flag(function)
     return function
 
 
@@ -74,14 +76,11 @@ def _model_flags(function: Function) -> Function:
     return option_flags(*OPTIONS.values(), RunOptions)(function)
 
 
-def _show(report: dict[str, Any], lines: list[str], json_path: str | None) -> None:
-    text = json.dumps(report, indent=1)
-    if json_path == "-":
-        click.echo(text)
-        return
-    click.echo("\n".join(lines))
-    if json_path:
-        write_file(Path(json_path), text.encode())
+def _show(found: dict[str, Any], lines: list[str], as_json: bool, report: Path | None) -> None:
+    text = json.dumps(found, indent=1)
+    click.echo(text if as_json else "\n".join(lines))
+    if report is not None:
+        write_file(report, text.encode())
 
 
 @contextlib.contextmanager
@@ -146,7 +145,8 @@ def train_command(
     iterations: int,
     fit: bool,
     fit_limit: float | None,
-    json_path: str | None,
+    as_json: bool,
+    report: Path | None,
     inputs: OptionInputs,
 ) -> None:
     """Train without saving and say where the time goes."""
@@ -157,9 +157,9 @@ def train_command(
     with _prepared(workspace, model_class, name, inputs, **folders) as prepared:
         configure_devices(prepared.run)
         since_start = bench_machine.seconds_since_start()
-        report = bench_step.bench_train(prepared, iterations=iterations, loaded_after=since_start)
+        found = bench_step.bench_train(prepared, iterations=iterations, loaded_after=since_start)
         if fit:
-            report["fit"] = list(
+            found["fit"] = list(
                 bench_fit.fit(
                     prepared.place.model_class,
                     prepared.resolved.options,
@@ -167,7 +167,7 @@ def train_command(
                     limit=bench_fit.limit_mib(fit_limit),
                 )
             )
-    _show(report, bench_step.train_lines(report), json_path)
+    _show(found, bench_step.train_lines(found), as_json, report)
 
 
 @command.command("samples", cls=OptionCommand)
@@ -182,7 +182,8 @@ def samples_command(
     dst: Path | None,
     model_dir: Path | None,
     seconds: float,
-    json_path: str | None,
+    as_json: bool,
+    report: Path | None,
     inputs: OptionInputs,
 ) -> None:
     """Draw training samples as fast as they come, with several numbers of workers."""
@@ -194,8 +195,8 @@ def samples_command(
     with _prepared(workspace, model_class, name, inputs, **folders) as prepared:
         facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
         model, _ = build_model(prepared)
-        report = bench_parts.bench_samples(model, facesets, seconds=seconds)
-    _show(report, bench_parts.samples_lines(report), json_path)
+        found = bench_parts.bench_samples(model, facesets, seconds=seconds)
+    _show(found, bench_parts.samples_lines(found), as_json, report)
 
 
 @command.command("ops")
@@ -207,14 +208,14 @@ def samples_command(
     help="Weights that the update is timed with.",
 )
 @_report_flags
-def ops_command(parameters: int, json_path: str | None) -> None:
+def ops_command(parameters: int, as_json: bool, report: Path | None) -> None:
     """Time matrix products, the optimizer's update and color transfer."""
     from dfl_tf.train import bench_parts
     from dfl_tf.train.devices import configure_devices
 
     configure_devices(RunOptions())
-    report = bench_parts.bench_ops(parameters=parameters)
-    _show(report, bench_parts.ops_lines(report), json_path)
+    found = bench_parts.bench_ops(parameters=parameters)
+    _show(found, bench_parts.ops_lines(found), as_json, report)
 
 
 @command.command("io")
@@ -227,11 +228,11 @@ def ops_command(parameters: int, json_path: str | None) -> None:
     help="Weights of a made-up model; its slots are twice as many.",
 )
 @_report_flags
-def io_command(folder: Path, parameters: int, json_path: str | None) -> None:
+def io_command(folder: Path, parameters: int, as_json: bool, report: Path | None) -> None:
     """Save and load a made-up model on the disk of FOLDER, in both formats."""
     from dfl_tf.train import bench_parts
     from dfl_tf.train.devices import import_tensorflow
 
     import_tensorflow()
-    report = bench_parts.bench_io(bench_parts.synthetic_state(parameters), folder)
-    _show(report, bench_parts.io_lines(report), json_path)
+    found = bench_parts.bench_io(bench_parts.synthetic_state(parameters), folder)
+    _show(found, bench_parts.io_lines(found), as_json, report)

@@ -25,7 +25,7 @@ def test_help_without_a_subcommand() -> None:
 
 def test_a_training_of_the_demo_is_measured(tmp_path) -> None:
     path = tmp_path / "train.json"
-    output = run("train", "--iterations=3", f"--json={path}", *SMALL)
+    output = run("train", "--iterations=3", f"--report={path}", *SMALL)
     report = json.loads(path.read_text(encoding="utf-8"))
     assert report["options"]["ae_dims"] == 32
     assert report["batch_size"] == 2
@@ -41,6 +41,6 @@ def test_a_training_of_the_demo_is_measured(tmp_path) -> None:
 
 
 def test_samples_are_measured() -> None:
-    report = json.loads(run("samples", "--seconds=0.1", "--json=-", *SMALL))
+    report = json.loads(run("samples", "--seconds=0.1", "--json", *SMALL))
     assert [row["workers"] for row in report["workers"]][:2] == [1, 2]
     assert all(row["images_per_second"] > 0 for row in report["workers"])

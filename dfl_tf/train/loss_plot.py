@@ -157,10 +157,11 @@ def loss_plot(
 def _draw_cloud(axes: _Axes, values: NDArray[np.float64], color: tuple[int, ...]) -> None:
     """What lies behind the median, pale: the losses, or the range of each column of many."""
     pale = tuple(int(255 - (255 - channel) * 0.35) for channel in color)
-    if len(values) <= axes.width:
+    if len(values) < 4 * axes.width:
+        # Ranges of columns with one value or two would be dots and stripes.
         _draw_line(axes, values[:, 0], pale, thickness=1)
         return
-    columns = min(axes.width, len(values))
+    columns = axes.width
     highest, lowest = column_ranges(values, columns)
     for column in np.flatnonzero(np.isfinite(highest[:, 0])):
         x = axes.x((column + 0.5) * axes.count / columns)

@@ -1,6 +1,7 @@
 // The whole library as one translation unit: TensorFlow's headers cost 15 s each time they are
 // read.
 
+#include "dropout_mask.cc"
 #include "global_norm.cc"
 #include "resource_apply.cc"
 #include "resource_apply_adabelief.cc"

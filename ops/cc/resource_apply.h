@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "cpu_dispatch.h"
 #include "dropout_mask.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/resource_mgr.h"

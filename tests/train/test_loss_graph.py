@@ -79,3 +79,13 @@ def test_loss_plot_draws_a_falling_line(tmp_path):
     left, right = np.flatnonzero(blue[:, 60]).mean(), np.flatnonzero(blue[:, 800]).mean()
     assert right > left + 200
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("count", [400, 1000, 3000, 20000])
+def test_loss_plot_shows_the_losses_of_all_iterations(count):
+    """Neighboring losses that lie apart fill the space between them, however many they are."""
+    history = np.where(np.arange(count) % 2, 1.0, 2.0)[:, None]
+    plot = loss_plot(history, ("loss",))[41:434, 71:939].astype(int)
+    pale = plot[..., 0] - plot[..., 2] > 10
+    assert pale.any(axis=0).mean() > 0.98
+    assert np.median(pale.sum(axis=0)) > 40

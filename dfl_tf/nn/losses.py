@@ -112,7 +112,6 @@ def dssim(a: tf.Tensor, b: tf.Tensor, filter_size: int) -> tf.Tensor:
     given = a.dtype
     if given != tf.float64:
         a, b = tf.cast(a, tf.float32), tf.cast(b, tf.float32)
-    channels = a.shape[-1]
     size = max(1, filter_size)
     moments = tf.concat((a, b, a * b, tf.square(a) + tf.square(b)), axis=-1)
     if filters_as_matrices.on:
@@ -123,9 +122,7 @@ def dssim(a: tf.Tensor, b: tf.Tensor, filter_size: int) -> tf.Tensor:
     else:
         row = _dssim_row(size)
         moments = _depthwise(_depthwise(moments, row.T, "VALID"), row, "VALID")
-    mean_a, mean_b, product, squares = (
-        moments[..., i * channels : (i + 1) * channels] for i in range(4)
-    )
+    mean_a, mean_b, product, squares = tf.split(moments, 4, axis=-1)
     num0, den0 = 2.0 * mean_a * mean_b, tf.square(mean_a) + tf.square(mean_b)
     luminance = (num0 + _C1) / (den0 + _C1)
     structure = (2.0 * product - num0 + _C2) / (squares - den0 + _C2)

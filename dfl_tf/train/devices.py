@@ -49,6 +49,7 @@ def configure_devices(run: RunOptions) -> None:
     if run.cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     tf = import_tensorflow()
+    _keep_order_of_sums()
     # Grappler's remapper can not rewrite these training graphs: it gives up on each of them, with
     # an error message that looks as if something had gone wrong.
     tf.config.optimizer.set_experimental_options({"remapping": False})
@@ -70,6 +71,21 @@ def configure_devices(run: RunOptions) -> None:
         tf.config.set_visible_devices([gpus[number] for number in wanted.numbers], "GPU")
     elif gpus and cluster_of(run) is not None:
         tf.config.set_visible_devices(gpus[0], "GPU")  # a worker takes all that it sees
+
+
+def _keep_order_of_sums() -> None:
+    """Switch off Grappler's memory pass: it adds gradients in the order in which they get ready.
+
+    Where three and more meet, equal runs would differ in the last bits. The public setter of
+    Grappler's options knows all of its passes but this one.
+    """
+    from tensorflow.core.protobuf import config_pb2
+    from tensorflow.python.eager import context
+
+    config = config_pb2.ConfigProto()
+    rewrites = config.graph_options.rewrite_options
+    rewrites.memory_optimization = rewrites.NO_MEM_OPT
+    context.context()._config = config
 
 
 def summary_devices(run: RunOptions) -> list[Device]:

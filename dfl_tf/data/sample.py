@@ -37,6 +37,8 @@ _rng = _Generators()
 # Keeps the draws of a random color transfer apart from those of the warp.
 _COLOR_STREAM = 0xC01012
 
+_ONE_SAMPLE = 2**32  # bytes; no sample comes near it
+
 
 def make_sample(
     sample: FaceSample,
@@ -91,7 +93,8 @@ class _Builder:
     ) -> None:
         self.sample, self.spec, self.seed = sample, spec, seed
         self.color_source = color_source if spec.ct_mode != "none" else None
-        self.cache = cache
+        # Outputs share what they have in common, with a cache for the whole run or without.
+        self.cache = ArrayCache(_ONE_SAMPLE) if cache is None else cache
         self._decoded: Array | None = None
         self._full: Array | None = None
         self._warps: dict[tuple[int, int], WarpParameters] = {}
@@ -191,12 +194,9 @@ class _Builder:
             self._decoded = self.sample.image()
         return self._decoded
 
-    def _cached(self, *key: object) -> Array | None:
-        return None if self.cache is None else self.cache.get(key)
-
     def _aligned_image(self, replicate: bool) -> Array:
         key = (self.sample.key, self.spec.resolution, self.spec.face_type, "image", replicate)
-        image = self._cached(*key)
+        image = self.cache.get(key)
         if image is None:
             image = align(
                 self._decode(),
@@ -206,13 +206,12 @@ class _Builder:
                 interpolation=cv2.INTER_CUBIC,
                 replicate=replicate,
             )
-            if self.cache is not None:
-                self.cache.put(key, image)
+            self.cache.put(key, image)
         return image
 
     def _aligned_mask(self, kind: MaskKind) -> Array:
         key = (self.sample.key, self.spec.resolution, self.spec.face_type, kind)
-        mask = self._cached(*key)
+        mask = self.cache.get(key)
         if mask is None:
             drawn = draw_mask(self.sample, kind, full=self._full)
             if kind == "full":
@@ -225,8 +224,7 @@ class _Builder:
                 interpolation=cv2.INTER_LINEAR,
                 replicate=False,
             )
-            if self.cache is not None:
-                self.cache.put(key, mask)
+            self.cache.put(key, mask)
         return mask
 
     def _recolor(self, image: Array, replicate: bool) -> Array:
@@ -246,11 +244,10 @@ class _Builder:
         """Resize the color source as it is: neither re-cropped nor masked (kept)."""
         assert self.color_source is not None
         key = (self.color_source.key, self.spec.resolution, "color")
-        image = self._cached(*key)
+        image = self.cache.get(key)
         if image is None:
             image = resize_to(self.color_source.image(), self.spec.resolution, cv2.INTER_LINEAR)
-            if self.cache is not None:
-                self.cache.put(key, image)
+            self.cache.put(key, image)
         return image
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dfl_tf.errors import ModelFileError, UsageError
+from dfl_tf.options import OPTIONS
 
 if TYPE_CHECKING:
     from dfl_tf.export.report import ExportReport
     from dfl_tf.models.base import FaceModel
 
-_CLASSES = ("SAEHD", "AMP", "Quick96", "XSeg")
+_CLASSES = tuple(OPTIONS)
 _PARTS = (
     *("encoder", "inter", "inter_AB", "inter_B", "inter_src", "inter_dst"),
     *("decoder", "decoder_src", "decoder_dst", "XSeg_256"),

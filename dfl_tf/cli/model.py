@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dfl_tf.errors import ModelFileError, UsageError
+from dfl_tf.options import OPTIONS
 
 if TYPE_CHECKING:
     from dfl_tf.formats.scan import FileAudit
 
-_CLASSES = ("SAEHD", "AMP", "Quick96", "XSeg")
+_CLASSES = tuple(OPTIONS)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _BARS = " ▁▂▃▄▅▆▇█"
 _LONGEST = 400

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 from dfl_tf.errors import UsageError, WorkspaceError
+from dfl_tf.options import OPTIONS
 
 ModelFormat = Literal["legacy", "native"]
 
-MODEL_CLASSES = ("SAEHD", "AMP", "Quick96", "XSeg")
+MODEL_CLASSES = tuple(OPTIONS)
 
 PART_ORDER = (
     "encoder",

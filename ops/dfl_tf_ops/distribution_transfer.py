@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf_ops.jit import njit
+from dfl_tf_ops.value_range import value_range
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -52,20 +53,6 @@ def _rotate(planes: Floats, row: Floats, out: Floats) -> None:
 
 
 @njit
-def _extend(values: Floats, lows: Floats, highs: Floats) -> None:
-    """Range of the values, in eight lanes so that it vectorizes."""
-    whole = values.size // 8 * 8
-    for i in range(0, whole, 8):
-        for lane in range(8):
-            x = values[i + lane]
-            lows[lane] = x if x < lows[lane] else lows[lane]
-            highs[lane] = x if x > highs[lane] else highs[lane]
-    for i in range(whole, values.size):
-        lows[0] = min(lows[0], values[i])
-        highs[0] = max(highs[0], values[i])
-
-
-@njit
 def _find_bins(values: Floats, low: np.float32, high: np.float32, bins: Bytes) -> None:
     """Bin as `numpy.histogram` does: by the edges, the last bin closed."""
     width = (high - low) / np.float32(BINS)
@@ -104,16 +91,14 @@ def _transfer(new: Floats, target: Floats, rotations: Floats, inverses: Floats) 
     shift = np.empty((3, n), np.float32)
     edges = np.empty(BINS + 1, np.float32)
     my_counts, their_counts = np.empty(BINS, np.int64), np.empty(BINS, np.int64)
-    lows, highs = np.empty(8, np.float32), np.empty(8, np.float32)
     base, slope = np.empty(BINS, np.float64), np.empty(BINS, np.float64)
     for step in range(steps):
         for axis in range(3):
             _rotate(new, rotations[step, axis], mine)
             _rotate(target, rotations[step, axis], theirs)
-            lows[:], highs[:] = mine[0], mine[0]
-            _extend(mine, lows, highs)
-            _extend(theirs, lows, highs)
-            low, high = lows.min(), highs.max()
+            low, high = value_range(mine)
+            their_low, their_high = value_range(theirs)
+            low, high = min(low, their_low), max(high, their_high)
             if low == high:
                 low, high = low - np.float32(0.5), high + np.float32(0.5)
             _set_edges(low, high, edges)

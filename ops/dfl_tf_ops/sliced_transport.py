@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf_ops.jit import njit
+from dfl_tf_ops.value_range import value_range
 
 Floats = npt.NDArray[np.float32]
 Words = npt.NDArray[np.uint32]
@@ -14,7 +15,6 @@ _DIGIT = 13
 _BUCKETS = 1 << _DIGIT
 MAX_PIXELS = 1 << (32 - _DIGIT)
 _LEVELS = 1 << 2 * _DIGIT
-_LANES = 16
 
 
 def transport(source: Floats, target: Floats, directions: Floats) -> Floats:
@@ -60,22 +60,6 @@ def _project(planes: Floats, direction: Floats, out: Floats) -> None:
 
 
 @njit
-def _range(values: Floats) -> tuple[np.float32, np.float32]:
-    """Smallest and largest value, in lanes: one after the other each would wait for the last."""
-    lows, highs = np.full(_LANES, values[0]), np.full(_LANES, values[0])
-    whole = values.size - values.size % _LANES
-    for i in range(0, whole, _LANES):
-        for j in range(_LANES):
-            value = values[i + j]
-            lows[j] = value if value < lows[j] else lows[j]
-            highs[j] = value if value > highs[j] else highs[j]
-    for i in range(whole, values.size):
-        lows[0] = min(lows[0], values[i])
-        highs[0] = max(highs[0], values[i])
-    return lows.min(), highs.max()
-
-
-@njit
 def _quantize(values: Floats, low: np.float32, high: np.float32, keys: Words) -> None:
     """Round down to 2^26 levels; rounding in float32 may reach one more, which is the last.
 
@@ -106,7 +90,7 @@ def _step(new: Floats, wanted: Floats, directions: Floats) -> None:
     for k in range(batch):
         direction = directions[k]
         _project(new, direction, mine)
-        low, high = _range(mine)
+        low, high = value_range(mine)
         _quantize(mine, low, high, keys)
         low_counts[:] = 0
         high_counts[:] = 0

@@ -9,6 +9,7 @@ import pytest
 from dfl_tf_ops import bilateral, sliced_transport
 from dfl_tf_ops import color_transfer as fast
 from dfl_tf_ops.reference import color_transfer as reference
+from dfl_tf_ops.value_range import value_range
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "data" / "color_transfer.npz"
 
@@ -286,3 +287,12 @@ class TestEdges:
     def test_errors_say_what_is_allowed(self, call, message):
         with pytest.raises(ValueError, match=message):
             call(image(1))
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 50])
+def test_value_range_passes_over_nan(count):
+    values = np.random.default_rng(count).normal(size=count).astype(np.float32)
+    assert value_range(values) == (values.min(), values.max())
+    mixed = np.concatenate([[np.float32(np.nan)], values, [np.float32(np.nan)]]).astype(np.float32)
+    assert value_range(mixed) == (values.min(), values.max())
+    assert value_range(np.full(count, np.nan, np.float32)) == (np.inf, -np.inf)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import time
 
 import numpy as np
 import pytest
@@ -61,17 +60,3 @@ def test_damage_is_refused_as_without_it() -> None:
     for cut in (100, len(data) // 2, len(data) - 2):
         with pytest.raises(LegacyFormatError):
             loads(data[:cut], what="test", points=True)
-
-
-def test_thousands_of_faces_are_read_several_times_faster() -> None:
-    data = dumps_legacy(faces(1500))
-
-    def seconds(points: bool) -> float:
-        best = float("inf")
-        for _ in range(2):
-            start = time.process_time()
-            loads(data, what="test", points=points)
-            best = min(best, time.process_time() - start)
-        return best
-
-    assert seconds(points=True) * 2 < seconds(points=False)

@@ -1,8 +1,8 @@
 """Speed of the accelerated operations against their straight forms, all in one run.
 
 Optimizer steps: wall time, and the ratio of CPU times of the process, which matters less when the
-machine is busy. Color transfer: CPU time of one thread, OpenCV with one thread. The forms of a row
-take turns; medians. Beside each ratio stands how far the results are apart.
+machine is busy. Color transfer and sample warp: CPU time of one thread, OpenCV with one thread. The
+forms of a row take turns; medians. Beside each ratio stands how far the results are apart.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import cv2
 import numpy as np
 from dfl_tf_ops import color_transfer as fast
 from dfl_tf_ops.bilateral import bilateral_filter
+from dfl_tf_ops.cubic_warp import warp
 from dfl_tf_ops.reference import color_transfer as reference
+from dfl_tf_ops.warp import dense_grid
 
 PARAMETERS, TENSORS = 28_900_000, 33
 
@@ -97,6 +99,43 @@ def color_rows(size: int, rounds: int) -> Iterator[Row]:
             lambda: reference.mkl(source, target),
             lambda: fast.color_transfer_mkl(source, target),
         ),
+    }
+    for name, (slow, quick) in pairs.items():
+        error = np.abs(slow() - quick())
+        times = medians([slow, quick], rounds, time.thread_time)
+        yield Row(f"{name} {size}", *times, f"max {error.max():.1e} mean {error.mean():.1e}")
+
+
+def warp_rows(size: int, rounds: int) -> Iterator[Row]:
+    """The sample warp as the legacy program makes it, by OpenCV's passes, and by our kernels."""
+    image, cell = colored(1, size), size // 4
+    nodes = np.tile(np.linspace(0, size, 5), (5, 1))
+    nodes[1:-1, 1:-1] += 0.24 * cell * np.random.RandomState(5).uniform(-1, 1, (3, 3))
+    matrix = cv2.getRotationMatrix2D((size // 2, size // 2), 7.0, 1.03)
+    inside = slice(cell // 2, cell // 2 + size)
+
+    def legacy_maps() -> np.ndarray:
+        shape = (size + cell, size + cell)
+        dense = [cv2.resize(positions, shape) for positions in (nodes, nodes.T.copy())]
+        return np.stack([d[inside, inside].astype(np.float32) for d in dense])
+
+    def passes() -> np.ndarray:
+        moved = cv2.remap(image, *maps, cv2.INTER_CUBIC)
+        border = cv2.BORDER_REPLICATE
+        moved = cv2.warpAffine(
+            moved, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=border
+        )
+        return np.ascontiguousarray(np.clip(moved, 0, 1)[:, ::-1])
+
+    def one_call() -> np.ndarray:
+        return warp(
+            image, maps=maps, matrix=matrix, size=size, replicate=True, flip=True, clip=True
+        )
+
+    maps = dense_grid(nodes, size, cell)
+    pairs: dict[str, tuple[Callable[[], np.ndarray], Callable[[], np.ndarray]]] = {
+        "warp maps": (legacy_maps, lambda: np.stack(dense_grid(nodes, size, cell))),
+        "warp": (passes, one_call),
     }
     for name, (slow, quick) in pairs.items():
         error = np.abs(slow() - quick())
@@ -225,18 +264,18 @@ def reference_norm(tensors: list) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--only", choices=["optimizer", "color"])
+    parser.add_argument("--only", choices=["optimizer", "color", "warp"])
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     print(f"load {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores, medians of {arguments.rounds}")
     print(f"{'':44} {'slow ms':>9} {'fast ms':>9} {'ratio':>8}   parity")
-    if arguments.only != "color":
+    if arguments.only in (None, "optimizer"):
         for row in optimizer_rows(arguments.rounds):
             print(row, flush=True)
         print(norm_row(arguments.rounds), flush=True)
-    if arguments.only != "optimizer":
+    for kind, rows in (("color", color_rows), ("warp", warp_rows)):
         for size in (128, 256):
-            for row in color_rows(size, arguments.rounds):
+            for row in rows(size, arguments.rounds) if arguments.only in (None, kind) else ():
                 print(row, flush=True)
     print(f"load {os.getloadavg()[0]:.2f} at the end")
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Time the making of training samples against the straight way of the data specification.
 
-    python tools/bench_samples.py [--faces FOLDER] [--seconds S] [--quick]
+    python tools/bench_samples.py [--faces FOLDER] [--seconds S] [--quick] [--modes none,sot]
 
 Prints, for each picture size, resolution and color transfer mode, the CPU time of a sample made
 the straight way (`straight_sample.py`), on first sight of a face and from the cache, with the
@@ -133,7 +133,11 @@ def main() -> None:
     parser.add_argument("--faces", type=Path, default=DEFAULT_FACES, help="folder of aligned faces")
     parser.add_argument("--seconds", type=float, default=1.5, help="for each line")
     parser.add_argument("--quick", action="store_true", help="128 px from 256 px only")
+    parser.add_argument("--modes", default=",".join(MODES), help="default: all, by commas")
     options = parser.parse_args()
+    modes = options.modes.split(",")
+    if unknown := set(modes) - set(MODES):
+        parser.error(f"--modes: {', '.join(sorted(unknown))} is not one of {', '.join(MODES)}")
     cv2.setNumThreads(1)
     faces = list(Faceset.open(options.faces))[:12]
     load = os.getloadavg()[0]
@@ -142,7 +146,7 @@ def main() -> None:
     for picture in (256,) if options.quick else (256, 512):
         scaled = [resized(face, picture) for face in faces]
         for resolution in (128,) if options.quick else (128, 256, 512):
-            for mode in MODES:
+            for mode in modes:
                 spec = saehd_spec(resolution, mode)
                 straight, first, cached, *ratios = measure(scaled, spec, options.seconds)
                 print(

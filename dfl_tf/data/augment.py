@@ -173,6 +173,7 @@ def apply_warp(
     flip: bool,
     replicate: bool,
     interpolation: int,
+    clip: bool = False,
 ) -> Image:
     """Warp a picture by drawn parameters.
 
@@ -189,11 +190,13 @@ def apply_warp(
         Whether the picture continues beyond its border in the transform; else 0.
     interpolation : int
         OpenCV flag.
+    clip : bool
+        Whether the result is limited to [0, 1]; cubic interpolation overshoots.
 
     Returns
     -------
     ndarray, shape (r, r, c), float32
-        May overshoot [0, 1] with cubic interpolation. Can be the input itself or a view of it.
+        Can be the input itself or a view of it.
 
     Notes
     -----
@@ -205,24 +208,41 @@ def apply_warp(
     data.md 5.
     """
     size, width = parameters.resolution, parameters.width
+    flip = flip and parameters.flip
+    moved = maps is not None or transform
+    matrix = parameters.matrix if transform else None
+    if moved and width == size and interpolation == cv2.INTER_CUBIC and image.shape[2] == 3:
+        # numba loads slowly; pictures that do not move need none of it.
+        from dfl_tf_ops.cubic_warp import warp
+
+        return warp(
+            image,
+            maps=maps,
+            matrix=matrix,
+            size=size,
+            replicate=replicate,
+            flip=flip,
+            clip=clip,
+        )
+    rescale = width != size and moved
     result = image
-    rescale = width != size and (maps is not None or transform)
     if rescale:
         result = cv2.resize(result, (width, width), interpolation=interpolation)
     if maps is not None:
         result = cv2.remap(result, maps[0], maps[1], interpolation, borderMode=cv2.BORDER_CONSTANT)
-    if transform:
+    if matrix is not None:
         border = cv2.BORDER_REPLICATE if replicate else cv2.BORDER_CONSTANT
         result = cv2.warpAffine(
-            result, parameters.matrix, (width, width), flags=interpolation, borderMode=border
+            result, matrix, (width, width), flags=interpolation, borderMode=border
         )
     # Cells of odd width give maps of one pixel more (resolutions that are no multiple of 16).
     result = result[:width, :width]
     if rescale:
         result = cv2.resize(result, (size, size), interpolation=interpolation)
-    if flip and parameters.flip:
+    if flip:
         result = cv2.flip(result, 1)
-    return result if result.ndim == 3 else result[:, :, None]
+    result = result if result.ndim == 3 else result[:, :, None]
+    return np.clip(result, 0, 1) if clip else result
 
 
 def draw_hsv_shift(rng: np.random.RandomState, amount: float) -> tuple[int, float, float]:

@@ -131,8 +131,8 @@ class _Builder:
             flip=True,
             replicate=output.border_replicate,
             interpolation=cv2.INTER_CUBIC,
+            clip=True,
         )
-        image = np.clip(image, 0, 1)
         if output.channels == "bgr":
             return image
         gray = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)[:, :, None]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf_ops.jit import njit
+from dfl_tf_ops.jit import njit_fused
 
 FloatPlanes = npt.NDArray[np.float32]
 Float = np.float32
@@ -83,7 +83,7 @@ def _exponential(largest: float) -> npt.NDArray[np.float64]:
     return scaled / largest ** np.arange(count)
 
 
-@njit
+@njit_fused
 def _range_weight(
     b: Float, g: Float, r: Float, cb: Float, cg: Float, cr: Float, powers: FivePowers
 ) -> Float:
@@ -93,7 +93,7 @@ def _range_weight(
     return (((c4 * d + c3) * d + c2) * d + c1) * d + c0
 
 
-@njit
+@njit_fused
 def _filter(
     wide_b: FloatPlanes,
     wide_g: FloatPlanes,

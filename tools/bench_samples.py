@@ -12,6 +12,7 @@ time of one core, except for the threads.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import statistics
 import sys
@@ -105,8 +106,11 @@ def measure(faces: list[FaceSample], spec: SampleSpec, seconds: float) -> tuple[
     return straight, first, cached, first_ratio, cached_ratio
 
 
-def measure_threads(faces: list[FaceSample], spec: SampleSpec, batches: int) -> tuple[float, float]:
-    """Batches of 4 a second, wall time, with one and with two threads; the best of four."""
+def measure_scaling(faces: list[FaceSample], spec: SampleSpec, batches: int) -> tuple[float, ...]:
+    """Batches of 4 a second with one thread, what a second one gains, what a second process gains.
+
+    Processes share nothing but the machine: they show how much of the second core there is.
+    """
 
     def make(number: int) -> list[tuple[np.ndarray, ...]]:
         return [
@@ -114,18 +118,37 @@ def measure_threads(faces: list[FaceSample], spec: SampleSpec, batches: int) -> 
             for i in range(4)
         ]
 
-    best = [0.0, 0.0]
-    for _ in range(4):
-        for place, workers in enumerate((1, 2)):
-            pool = Prefetch(make, workers=workers, ahead=4)
-            for _ in range(4):
-                pool.take()
-            begin = time.perf_counter()
-            for _ in range(batches):
-                pool.take()
-            best[place] = max(best[place], batches / (time.perf_counter() - begin))
-            pool.close()
-    return best[0], best[1]
+    def by_threads(workers: int) -> float:
+        pool = Prefetch(make, workers=workers, ahead=4)
+        for _ in range(4):
+            pool.take()
+        begin = time.perf_counter()
+        for _ in range(batches):
+            pool.take()
+        rate = batches / (time.perf_counter() - begin)
+        pool.close()
+        return rate
+
+    def by_processes(workers: int) -> float:
+        context = multiprocessing.get_context("fork")
+        started = [context.Process(target=work) for _ in range(workers)]
+        begin = time.perf_counter()
+        for process in started:
+            process.start()
+        for process in started:
+            process.join()
+        return workers * batches / (time.perf_counter() - begin)
+
+    def work() -> None:
+        for number in range(batches):
+            make(number)
+
+    work()
+    rounds = []
+    for _ in range(5):
+        one, two = by_threads(1), by_threads(2)
+        rounds.append((one, two / one, by_processes(2) / by_processes(1)))
+    return tuple(statistics.median(column) for column in zip(*rounds, strict=True))
 
 
 def main() -> None:
@@ -155,8 +178,11 @@ def main() -> None:
                     f" {1000 / cached:8.0f}",
                     flush=True,
                 )
-        one, two = measure_threads(scaled, saehd_spec(128, "none"), 60)
-        print(f"{picture:4}   128  threads: 1 {one:.0f}, 2 {two:.0f} batches/s, {two / one:.2f}x")
+        one, threads, processes = measure_scaling(scaled, saehd_spec(128, "none"), 60)
+        print(
+            f"{picture:4}   128  {one:.0f} batches/s with one thread; two threads {threads:.2f}x, "
+            f"two processes {processes:.2f}x"
+        )
     print(f"load at the end {os.getloadavg()[0]:.1f}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -51,7 +52,7 @@ class WarpParameters:
     noise_x: Image
     noise_y: Image
 
-    @property
+    @cached_property
     def matrix(self) -> npt.NDArray[np.float64]:
         """Affine matrix of the rotation about the center, the scale and the shift."""
         w = self.width

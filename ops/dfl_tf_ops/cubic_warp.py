@@ -25,6 +25,8 @@ Matrix = npt.NDArray[np.float64]
 _RIM = 4  # pixels around a picture, so that no neighborhood needs a check
 _SLACK = 4  # a row of four pixels is read as 16 values, the last four of them unused
 _CUBIC = -0.75  # OpenCV's parameter of Keys' kernel
+_NO_MAP = np.empty((0, 0), dtype=np.float32)
+_NO_MATRIX = np.empty((0, 0), dtype=np.float32)
 # Factors of t^3, t^2, t and 1 in the weights of the four neighbors, t from 0 at the second one to
 # 1 at the third.
 _KEYS = (
@@ -94,27 +96,23 @@ def warp(
     data.md 5; R. Keys, "Cubic convolution interpolation for digital image processing", 1981.
     """
     _check(image, maps, matrix, size)
-    height, width = image.shape[:2]
-    flat = _scratch.take(0, height, width)
-    _lay_out(np.ascontiguousarray(image), flat)
+    map_x, map_y = (_NO_MAP, _NO_MAP) if maps is None else maps
+    # OpenCV's positions to the bit: it computes them in float32.
+    inverse = _NO_MATRIX if matrix is None else cv2.invertAffineTransform(matrix).astype(np.float32)
+    first = _scratch.take(0, *image.shape[:2])
+    second = _scratch.take(1, *map_x.shape)
     result = np.empty(3 * size * size + 1, dtype=np.float32)
-    if maps is not None:
-        map_x, map_y = (np.ascontiguousarray(positions) for positions in maps)
-        _fill_rim(flat, height, width, False)
-        source = (flat, height, width)
-        if matrix is None:
-            _by_maps(*source, map_x, map_y, size, size, result, 0, 3 * size, flip, clip)
-        else:
-            height, width = map_x.shape
-            flat = _scratch.take(1, height, width)
-            stride = 3 * (width + 2 * _RIM)
-            first = _RIM * (stride + 3)
-            _by_maps(*source, map_x, map_y, height, width, flat, first, stride, False, False)
-    if matrix is not None:
-        _fill_rim(flat, height, width, replicate)
-        # OpenCV's positions to the bit: it computes them in float32.
-        inverse = np.asarray(cv2.invertAffineTransform(matrix)).astype(np.float32)
-        _by_matrix(flat, height, width, inverse, size, result, flip, clip)
+    # One call: each one waits for the interpreter's lock anew.
+    _warp(
+        np.ascontiguousarray(image),
+        np.ascontiguousarray(map_x),
+        np.ascontiguousarray(map_y),
+        inverse,
+        (first, second),
+        result,
+        size,
+        (replicate, flip, clip),
+    )
     return result[:-1].reshape(size, size, 3)
 
 
@@ -359,3 +357,35 @@ def _by_matrix(
             x[j] = column * inverse[0, 0] + from_x
             y[j] = column * inverse[1, 0] + from_y
         _put_row(flat, height, width, x, y, room, result, 3 * i * size, flip, clip)
+
+
+@njit
+def _warp(
+    image: Float32Array,
+    map_x: Float32Array,
+    map_y: Float32Array,
+    inverse: Float32Array,
+    scratch: tuple[Float32Array, Float32Array],
+    result: Float32Array,
+    size: int,
+    ways: tuple[bool, bool, bool],
+) -> None:
+    """Warp into `result` (flat); empty maps and an empty inverse are none."""
+    replicate, flip, clip = ways
+    flat, moved = scratch
+    height, width, _ = image.shape
+    _lay_out(image, flat)
+    _fill_rim(flat, height, width, replicate and map_x.size == 0)
+    if map_x.size == 0:
+        _by_matrix(flat, height, width, inverse, size, result, flip, clip)
+    elif inverse.size == 0:
+        _by_maps(flat, height, width, map_x, map_y, size, size, result, 0, 3 * size, flip, clip)
+    else:
+        rows, columns = map_x.shape
+        stride = 3 * (columns + 2 * _RIM)
+        first = _RIM * (stride + 3)
+        _by_maps(
+            flat, height, width, map_x, map_y, rows, columns, moved, first, stride, False, False
+        )
+        _fill_rim(moved, rows, columns, replicate)
+        _by_matrix(moved, rows, columns, inverse, size, result, flip, clip)

@@ -5,7 +5,8 @@
     python tools/bench_train.py --onednn        # TensorFlow with its oneDNN kernels and without
 
 Variants: `same order` computes as the legacy program does (src and dst apart, four output
-convolutions, two-dimensional windows, an update out of TensorFlow operations); `best` is what
+convolutions, slopes apart from their convolution, two-dimensional windows, an update out of
+TensorFlow operations); `best` is what
 `dfl-tf train` does; `fallback` is best without the C++ update; `xla`; `bfloat16`. The first one
 exists in this tool only.
 
@@ -61,7 +62,7 @@ def same_order() -> Iterator[None]:
     """Trace the step in the order of operations of the legacy program."""
     import tensorflow as tf
 
-    from dfl_tf.models import base, targets
+    from dfl_tf.models import base, df_liae, targets
     from dfl_tf.models.df_liae import Decoder
     from dfl_tf.models.saehd.networks import Picture, Wiring
     from dfl_tf.nn import losses
@@ -90,7 +91,11 @@ def same_order() -> Iterator[None]:
     def blur(x: Any, sigma: float) -> Any:
         return losses._depthwise(x, losses.blur_kernel(sigma), "SAME")
 
+    def leaky_relu(x: Any, slope: float) -> Any:
+        return tf.nn.leaky_relu(x, slope)
+
     with (
+        mock.patch.object(df_liae, "leaky_relu", leaky_relu),
         mock.patch.object(Wiring, "codes", codes),
         mock.patch.object(Wiring, "decode", decode),
         mock.patch.object(Decoder, "_out_shuffled", out_shuffled),

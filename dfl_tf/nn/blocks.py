@@ -15,8 +15,22 @@ Activation = Callable[..., tf.Tensor]  # of (tensor, slope)
 
 
 def leaky_relu(x: tf.Tensor, slope: float) -> tf.Tensor:
-    """``x`` where positive, ``slope * x`` elsewhere."""
-    return tf.nn.leaky_relu(x, slope)
+    """``x`` where positive, ``slope * x`` elsewhere, slope above 0.
+
+    Its gradient asks for the sign only, which the result has as well: so `x` need not be kept, and
+    the convolution that made it may apply the slope itself.
+    """
+
+    @tf.custom_gradient
+    def activate(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        result = tf.nn.leaky_relu(x, slope)
+
+        def gradient(towards: tf.Tensor) -> tf.Tensor:
+            return tf.raw_ops.LeakyReluGrad(gradients=towards, features=result, alpha=slope)
+
+        return result, gradient
+
+    return activate(x)
 
 
 def x_cos_x(x: tf.Tensor, slope: float) -> tf.Tensor:

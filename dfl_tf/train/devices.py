@@ -50,9 +50,6 @@ def configure_devices(run: RunOptions) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     tf = import_tensorflow()
     _keep_order_of_sums()
-    # Grappler's remapper can not rewrite these training graphs: it gives up on each of them, with
-    # an error message that looks as if something had gone wrong.
-    tf.config.optimizer.set_experimental_options({"remapping": False})
     if run.threads:
         tf.config.threading.set_intra_op_parallelism_threads(run.threads)
         tf.config.threading.set_inter_op_parallelism_threads(min(2, run.threads))

@@ -13,11 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 
-from dfl_tf_ops.jit import njit, njit_fused
+from dfl_tf_ops.jit import intrinsic, ir, njit, njit_fused, types
 
 Float32Array = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]

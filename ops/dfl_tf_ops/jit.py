@@ -1,4 +1,9 @@
-"""The numba settings: compiled at first use, kept on disk, run without the interpreter lock."""
+"""The one door to numba, and its settings: compiled at first use, kept on disk, without the GIL.
+
+All kernels import numba through this module. Sample threads import kernels when they first need
+them; a thread that imported a part of numba while another is within `import numba` would find it
+half made, whereas it waits for this module.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,11 @@ from typing import Any, TypeVar
 
 import llvmlite.binding as llvm
 import numba
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+__all__ = ["intrinsic", "ir", "njit", "njit_fused", "types"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

@@ -91,8 +91,9 @@ def same_order() -> Iterator[None]:
     def blur(x: Any, sigma: float) -> Any:
         return losses._depthwise(x, losses.blur_kernel(sigma), "SAME")
 
-    def leaky_relu(x: Any, slope: float) -> Any:
-        return tf.nn.leaky_relu(x, slope)
+    def leaky_relu(x: Any, slope: float, *, shuffled: bool = False) -> Any:
+        result = tf.nn.leaky_relu(x, slope)
+        return depth_to_space(result) if shuffled else result
 
     with (
         mock.patch.object(df_liae, "leaky_relu", leaky_relu),

@@ -9,33 +9,37 @@ from typing import Any
 import tensorflow as tf
 
 from dfl_tf.nn.layers import Block, Conv2D
-from dfl_tf.nn.tensors import depth_to_space
+from dfl_tf.nn.tensors import depth_to_space, space_to_depth
 
-Activation = Callable[..., tf.Tensor]  # of (tensor, slope)
+Activation = Callable[..., tf.Tensor]  # of (tensor, slope, shuffled=False)
 
 
-def leaky_relu(x: tf.Tensor, slope: float) -> tf.Tensor:
-    """``x`` where positive, ``slope * x`` elsewhere, slope above 0.
+def leaky_relu(x: tf.Tensor, slope: float, *, shuffled: bool = False) -> tf.Tensor:
+    """``x`` where positive, ``slope * x`` elsewhere, slope above 0; then `depth_to_space` on wish.
 
-    Its gradient asks for the sign only, which the result has as well: so `x` need not be kept, and
-    the convolution that made it may apply the slope itself.
+    Its gradient asks for the sign only, which the result has as well: so neither `x` nor the
+    result before the shuffle need be kept, and the convolution that made `x` may apply the slope.
     """
 
     @tf.custom_gradient
     def activate(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         result = tf.nn.leaky_relu(x, slope)
+        if shuffled:
+            result = depth_to_space(result)
 
         def gradient(towards: tf.Tensor) -> tf.Tensor:
-            return tf.raw_ops.LeakyReluGrad(gradients=towards, features=result, alpha=slope)
+            towards = tf.raw_ops.LeakyReluGrad(gradients=towards, features=result, alpha=slope)
+            return space_to_depth(towards) if shuffled else towards
 
         return result, gradient
 
     return activate(x)
 
 
-def x_cos_x(x: tf.Tensor, slope: float) -> tf.Tensor:
+def x_cos_x(x: tf.Tensor, slope: float, *, shuffled: bool = False) -> tf.Tensor:
     """``x cos(x)``, the activation of the letter "c"; `slope` plays no part (models.md 1.6)."""
-    return x * tf.cos(x)
+    result = x * tf.cos(x)
+    return depth_to_space(result) if shuffled else result
 
 
 class Downscale(Block):
@@ -67,7 +71,7 @@ class Upscale(Block):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Map (n, h, w, in) to (n, 2h, 2w, out)."""
-        return depth_to_space(self.activation(self.conv1(x)))
+        return self.activation(self.conv1(x), shuffled=True)
 
 
 class Residual(Block):

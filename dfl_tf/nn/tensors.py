@@ -120,6 +120,11 @@ def depth_to_space(x: tf.Tensor) -> tf.Tensor:
     return tf.nn.depth_to_space(x, 2)
 
 
+def space_to_depth(x: tf.Tensor) -> tf.Tensor:
+    """Undo `depth_to_space`."""
+    return tf.nn.space_to_depth(x, 2)
+
+
 def pixel_norm(x: tf.Tensor) -> tf.Tensor:
     """Scale each flat code to unit mean square: ``x / sqrt(mean(x^2) + 1e-6)`` over the last axis.
 

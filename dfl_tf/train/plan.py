@@ -244,11 +244,18 @@ def _crossing_bytes(graph: Any) -> int:
         # What is computed again (`--recompute`) waits for a gradient, and is no forward half.
         if "gradient_tape" in op.name or any(x.op.name in backward for x in op.inputs):
             backward.add(op.name)
-    total = 0
+    kept = {}
     for op in graph.get_operations():
-        if op.name in backward or op.type in ("Const", "ReadVariableOp", "Placeholder"):
-            continue
-        for tensor in op.outputs:
+        for tensor in op.outputs if op.name not in backward else ():
             if tensor.dtype.size and any(user.name in backward for user in tensor.consumers()):
-                total += (tensor.shape.num_elements() or 0) * tensor.dtype.size
-    return total
+                origin = _origin(tensor)
+                if origin.op.type not in ("Const", "ReadVariableOp", "Placeholder"):
+                    kept[origin.name] = (origin.shape.num_elements() or 0) * origin.dtype.size
+    return sum(kept.values())
+
+
+def _origin(tensor: Any) -> Any:
+    """Return the tensor whose memory this one shares."""
+    while tensor.op.type in ("Identity", "IdentityN", "Reshape"):
+        tensor = tensor.op.inputs[tensor.value_index]
+    return tensor

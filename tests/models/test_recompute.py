@@ -35,7 +35,7 @@ def test_recomputed_gradients_are_the_same_and_keep_less(make, batches, cls, opt
         for a, b in zip(*found, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
     kept, recomputed = (kept_activations(model) for model in models)
-    assert recomputed < 0.8 * kept
+    assert recomputed < 0.9 * kept
 
 
 def test_a_step_with_recomputed_activations_moves_the_weights_alike(make, batches, snapshot):

@@ -5,8 +5,8 @@
 
 Prints, for each picture size, resolution and color transfer mode, the CPU time of a sample made
 the straight way (`straight_sample.py`), on first sight of a face and from the cache, with the
-medians of the ratios of neighboring measurements; then how two threads scale. All figures are CPU
-time of one core, except for the threads.
+medians of the ratios of neighboring measurements; then how two threads scale, and two processes
+for comparison. All figures are CPU time of one core, except for these.
 """
 
 from __future__ import annotations

@@ -6,9 +6,8 @@
 
 Variants: `same order` computes as the legacy program does (src and dst apart, four output
 convolutions, slopes apart from their convolution, two-dimensional windows, an update out of
-TensorFlow operations); `best` is what
-`dfl-tf train` does; `fallback` is best without the C++ update; `xla`; `bfloat16`. The first one
-exists in this tool only.
+TensorFlow operations); `best` is what `dfl-tf train` does; `fallback` is best without the C++
+update; `xla`; `bfloat16`. The first one exists in this tool only.
 
 For each: median processor time and wall time of a step, the ratio of processor times to
 `same order` and to `best` (above 1 = faster), the share of the peak of matrix products measured in

@@ -21,9 +21,12 @@ __all__ = ["intrinsic", "ir", "njit", "njit_fused", "types"]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+
 def njit(function: _Function) -> _Function:
     """Compile a kernel on plain arrays. No fastmath: results are those of the written formula."""
-    return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return numba.njit(**_OPTIONS)(function)
 
 
 def njit_fused(function: _Function) -> _Function:
@@ -32,8 +35,7 @@ def njit_fused(function: _Function) -> _Function:
     For kernels whose time is arithmetic: CPUs do both in one instruction. The last bits then
     depend on whether the CPU has it.
     """
-    options = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-    return numba.njit(**options)(function)
+    return numba.njit(fastmath={"contract"}, **_OPTIONS)(function)
 
 
 def _use_whole_vectors() -> None:

@@ -19,7 +19,7 @@ def test_importing_the_package_imports_no_tensorflow():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.filterwarnings("ignore:optimizer steps run on plain:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:optimizer steps and convolutions run on plain:RuntimeWarning")
 def test_a_model_is_loaded_used_and_written(tmp_path):
     from dfl_tf import models
     from dfl_tf.formats import write_model

@@ -1,8 +1,9 @@
 """Speed of the accelerated operations against their straight forms, all in one run.
 
-Optimizer steps: wall time, and the ratio of CPU times of the process, which matters less when the
-machine is busy. Color transfer and sample warp: CPU time of one thread, OpenCV with one thread. The
-forms of a row take turns; medians. Beside each ratio stands how far the results are apart.
+Optimizer steps and convolutions: wall time, and the ratio of CPU times of the process, which
+matters less when the machine is busy; convolutions with the largest error of both forms. Color
+transfer and sample warp: CPU time of one thread, OpenCV with one thread. The forms of a row take
+turns; medians. Beside each ratio stands how far the results are apart.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +25,8 @@ from dfl_tf_ops.reference import color_transfer as reference
 from dfl_tf_ops.warp import dense_grid
 
 PARAMETERS, TENSORS = 28_900_000, 33
+CONVOLUTIONS = ((4, 8, 256, 2048), (4, 16, 512, 512), (4, 32, 256, 512), (4, 64, 128, 128))
+"""(pictures, side, channels in, channels out): of the decoder of df-ud 128/256/64/64."""
 
 
 @dataclass
@@ -255,6 +259,64 @@ def norm_row(rounds: int) -> Row:
     return Row("global norm: TF ops / fused", times[0][0], times[1][0], parity)
 
 
+def plain_convolution(x: Any, kernel: Any, slope: Any) -> list[Callable[[], Any]]:
+    """Result and both gradients by TensorFlow's operations."""
+    import tensorflow as tf
+
+    same = {"strides": (1, 1, 1, 1), "padding": "SAME"}
+    sizes = (tf.shape(x), tf.shape(kernel))
+    return [
+        lambda: tf.raw_ops.Conv2D(input=x, filter=kernel, **same),
+        lambda: tf.raw_ops.Conv2DBackpropInput(
+            input_sizes=sizes[0], filter=kernel, out_backprop=slope, **same
+        ),
+        lambda: tf.raw_ops.Conv2DBackpropFilter(
+            input=x, filter_sizes=sizes[1], out_backprop=slope, **same
+        ),
+    ]
+
+
+def minimal_convolution(x: Any, kernel: Any, slope: Any) -> list[Callable[[], Any]]:
+    """The same by the C++ operations."""
+    from dfl_tf_ops import native
+
+    ops = native.library()
+    return [
+        lambda: ops.dfl_tf_winograd_conv2d(x=x, kernel=kernel),
+        lambda: ops.dfl_tf_winograd_conv2d(x=slope, kernel=kernel, towards_input=True),
+        lambda: ops.dfl_tf_winograd_filter_gradient(x=x, slope=slope),
+    ]
+
+
+def convolution_rows(rounds: int) -> Iterator[Row]:
+    """3x3 convolutions of decoders: TensorFlow's, and ours with fewer products."""
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as dfl_tf does
+    os.environ["DFL_TF_NATIVE"] = "require"
+    import tensorflow as tf
+    from dfl_tf_ops import native
+
+    native.forget()
+    for dtype in filter(native.has_winograd, ("float32", "bfloat16")):
+        for n, side, inputs, outputs in CONVOLUTIONS:
+            rng = np.random.default_rng(0)
+            shapes = ((n, side, side, inputs), (3, 3, inputs, outputs), (n, side, side, outputs))
+            factors = [tf.cast(rng.standard_normal(s, np.float32), dtype) for s in shapes]
+            exact = [
+                f().numpy() for f in plain_convolution(*(tf.cast(t, "float64") for t in factors))
+            ]
+            names = ("result", "towards input", "towards kernel")
+            pairs = zip(plain_convolution(*factors), minimal_convolution(*factors), strict=True)
+            for name, pair, truth in zip(names, pairs, exact, strict=True):
+                (slow, slow_cpu), (quick, quick_cpu) = wall_and_cpu(list(pair), rounds)
+                errors = [
+                    np.abs(tf.cast(f(), "float64").numpy() - truth).max() / np.abs(truth).max()
+                    for f in pair
+                ]
+                parity = f"off by {errors[0]:.0e}, {errors[1]:.0e}"
+                title = f"{dtype} {n}x{side}x{side} {inputs}-{outputs} {name}"
+                yield Row(title, slow, quick, f"{parity}; CPU time {slow_cpu / quick_cpu:.2f}x")
+
+
 def reference_norm(tensors: list) -> float:
     from dfl_tf_ops.reference import optimizers
 
@@ -264,7 +326,7 @@ def reference_norm(tensors: list) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--only", choices=["optimizer", "color", "warp"])
+    parser.add_argument("--only", choices=["optimizer", "convolution", "color", "warp"])
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     print(f"load {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores, medians of {arguments.rounds}")
@@ -273,6 +335,10 @@ def main() -> None:
         for row in optimizer_rows(arguments.rounds):
             print(row, flush=True)
         print(norm_row(arguments.rounds), flush=True)
+    for row in (
+        convolution_rows(arguments.rounds) if arguments.only in (None, "convolution") else ()
+    ):
+        print(row, flush=True)
     for kind, rows in (("color", color_rows), ("warp", warp_rows)):
         for size in (128, 256):
             for row in rows(size, arguments.rounds) if arguments.only in (None, kind) else ():

@@ -21,7 +21,7 @@ from dfl_tf.models.compiling import decide, gradient_graph
 from dfl_tf.models.cpu import slow_filter_gradients
 from dfl_tf.models.loss_scale import LossScale
 from dfl_tf.models.placement import Placement
-from dfl_tf.nn.convolution import filter_gradients_by_products
+from dfl_tf.nn.convolution import filter_gradients_by_products, minimal_products
 from dfl_tf.nn.initializers import initialize
 from dfl_tf.nn.optimizers import AdaBelief, LegacyOptimizer, RMSprop, own_copy
 from dfl_tf.nn.tensors import products_in_float32, recomputing
@@ -439,6 +439,7 @@ class FaceModel(abc.ABC):
             tf.device(self.placement.compute),
             products_in_float32(self.placement.emulates(self.run.precision)),
             filter_gradients_by_products(self.placement.on_cpu and slow_filter_gradients()),
+            minimal_products(self.placement.on_cpu),
         ):
             yield
 

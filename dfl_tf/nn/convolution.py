@@ -1,18 +1,27 @@
-"""A convolution with a gradient of its own, for CPUs whose kernels for it are slow."""
+"""The convolutions with stride 1, in the form that is the fastest where they run."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import tensorflow as tf
+from dfl_tf_ops.convolution import convolve_3x3
+from dfl_tf_ops.native import has_winograd
 
 from dfl_tf.nn.tensors import TraceSwitch, filters_as_matrices
 
 filter_gradients_by_products = TraceSwitch("filter_gradients_by_products")
 """Gradients of kernels are matrix products."""
 
+minimal_products = TraceSwitch("minimal_products")
+"""3x3 convolutions are done with fewer products (`dfl_tf_ops.convolution`)."""
+
 _WIDE = 32
 """Products of fewer channels than this gain nothing."""
+
+_WIDE_ENOUGH_FOR_TRANSFORMS = 64
+_PIXELS_ENOUGH = 16
+"""With fewer, the transforms cost more than the products that they save (`tools/bench_ops.py`)."""
 
 
 def convolve_same(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -33,11 +42,16 @@ def convolve_same(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     product on CPUs without AVX-512 (`tools/bench_train.py`). Within `filter_gradients_by_products`
     that gradient is one product for each tap: the image, moved by the tap, times the gradient of
     the result.
+
+    `minimal_products` comes first where it applies: 3x3, enough channels, a CPU that has them.
     """
-    suits = x.dtype == tf.float32 and min(kernel.shape[2:]) >= _WIDE
-    for_xla = filters_as_matrices.on  # it has kernels of its own
-    if suits and filter_gradients_by_products.on and not for_xla:
-        return _with_products(x, kernel)
+    if not filters_as_matrices.on:  # XLA has kernels of its own
+        width, pixels = min(kernel.shape[2:]), x.shape[1] * x.shape[2]
+        pays = width >= _WIDE_ENOUGH_FOR_TRANSFORMS and pixels >= _PIXELS_ENOUGH
+        if minimal_products.on and kernel.shape[0] == 3 and pays and has_winograd(x.dtype.name):
+            return convolve_3x3(x, kernel)
+        if filter_gradients_by_products.on and width >= _WIDE and x.dtype == tf.float32:
+            return _with_products(x, kernel)
     return tf.nn.conv2d(x, kernel, 1, "SAME")
 
 

@@ -6,6 +6,7 @@
 #include "resource_apply.cc"
 #include "resource_apply_adabelief.cc"
 #include "resource_apply_rmsprop.cc"
+#include "winograd.cc"
 
 // The loader reads these texts from the file before it loads the library (native.py).
 extern "C" __attribute__((used, visibility("default"))) const char dfl_tf_built_for[] =

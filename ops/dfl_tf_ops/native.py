@@ -8,6 +8,8 @@ error).
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import hashlib
 import os
 import re
@@ -29,7 +31,7 @@ _opened: Any | None = None
 
 @dataclass(frozen=True)
 class Backend:
-    """Which implementation of the optimizer steps is in use, and why.
+    """Which implementation of optimizer steps and convolutions is in use, and why.
 
     Parameters
     ----------
@@ -77,6 +79,21 @@ def backend() -> Backend:
         return _loaded
 
 
+def has_winograd(dtype: str) -> bool:
+    """Whether the library is in use and its convolutions are the fastest for `dtype` on this CPU.
+
+    float32 takes AVX2 with FMA; bfloat16 takes AVX-512 with its products of bfloat16, but no AMX,
+    which is faster in TensorFlow's own convolutions.
+    """
+    named = dtype in ("float32", "bfloat16") and library() is not None
+    return named and _asks(backend().reason, f"dfl_tf_winograd_{dtype}")
+
+
+@functools.cache
+def _asks(path: str, question: str) -> bool:
+    return bool(getattr(ctypes.CDLL(path), question)())
+
+
 def forget() -> None:
     """Let the next call look for the library again (after a build; in tests)."""
     global _loaded
@@ -105,7 +122,7 @@ def _load() -> Backend:
     if mode == "require":
         raise NativeUnavailableError(f"{reason} (DFL_TF_NATIVE=require).")
     warnings.warn(
-        "optimizer steps run on plain TensorFlow ops, about 4 times slower than the C++ library: "
+        "optimizer steps and convolutions run on plain TensorFlow ops, slower than in C++: "
         f"{reason}. Build it with `dfl-tf doctor --build-ops`, or silence this by "
         "DFL_TF_NATIVE=off.",
         RuntimeWarning,

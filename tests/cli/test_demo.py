@@ -6,7 +6,9 @@ from dfl_tf.formats import read_model
 
 from .support.workspaces import DEMO, call
 
-pytestmark = pytest.mark.filterwarnings("ignore:optimizer steps run on plain:RuntimeWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:optimizer steps and convolutions run on plain:RuntimeWarning"
+)
 
 
 def test_the_demo_trains_shows_and_resumes(tmp_path, capsys):

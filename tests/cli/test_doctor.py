@@ -10,7 +10,9 @@ from dfl_tf.cli import self_test
 
 from .support.workspaces import call
 
-pytestmark = pytest.mark.filterwarnings("ignore:optimizer steps run on plain:RuntimeWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:optimizer steps and convolutions run on plain:RuntimeWarning"
+)
 
 
 def test_it_tells_versions_devices_and_backends(capsys):

@@ -15,7 +15,9 @@ from dfl_tf.formats.model_legacy import read_data, read_part
 from .support.workspaces import TINY, call, files, loose, packed
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.filterwarnings("ignore:optimizer steps run on plain:RuntimeWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:optimizer steps and convolutions run on plain:RuntimeWarning"
+)
 
 
 @pytest.fixture(scope="module")

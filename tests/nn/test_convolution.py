@@ -1,4 +1,4 @@
-"""The convolution whose kernel gradient is made of matrix products."""
+"""Which of the forms of a convolution is taken, and that they agree."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import pytest
 import tensorflow as tf
 
 from dfl_tf.models.cpu import slow_filter_gradients
-from dfl_tf.nn.convolution import convolve_same, filter_gradients_by_products
+from dfl_tf.nn.convolution import (
+    convolve_same,
+    filter_gradients_by_products,
+    minimal_products,
+)
 from dfl_tf.nn.tensors import filters_as_matrices
 
 
@@ -57,6 +61,62 @@ def test_products_only_where_they_gain(products, xla, dtype, channels):
     else:
         assert "MatMul" not in kinds
         assert "Conv2DBackpropFilter" in kinds
+
+
+def graph_of(dtype, side, kernel, inputs, outputs):
+    graph = tf.function(gradients, autograph=False).get_concrete_function(
+        *(
+            tf.TensorSpec(shape, dtype)
+            for shape in (
+                (2, side, side, inputs), (kernel, kernel, inputs, outputs), (2, side, side, outputs)
+            )
+        )
+    )  # fmt: skip
+    return [op.type for op in graph.graph.get_operations()]
+
+
+FEWER = ["DflTf>WinogradConv2D", "DflTf>WinogradConv2D", "DflTf>WinogradFilterGradient"]
+
+
+@pytest.mark.native
+def test_fewer_products_come_first():
+    with minimal_products(), filter_gradients_by_products():
+        kinds = graph_of("float32", 4, 3, 64, 80)
+        assert sorted(k for k in kinds if "Conv" in k or "Winograd" in k) == FEWER
+        assert "MatMul" not in kinds
+
+
+@pytest.mark.native
+@pytest.mark.parametrize(
+    ("dtype", "side", "kernel", "inputs", "outputs"),
+    [
+        ("float64", 8, 3, 64, 64), ("float16", 8, 3, 64, 64), ("float32", 3, 3, 64, 64),
+        ("float32", 8, 5, 64, 64), ("float32", 8, 1, 64, 64), ("float32", 8, 3, 63, 64),
+        ("float32", 8, 3, 64, 63),
+    ],
+)  # fmt: skip
+def test_fewer_products_only_where_they_gain(dtype, side, kernel, inputs, outputs):
+    with minimal_products():
+        kinds = graph_of(dtype, side, kernel, inputs, outputs)
+    assert "Conv2D" in kinds
+    assert not set(FEWER) & set(kinds)
+
+
+def test_fewer_products_not_for_xla_nor_without_being_asked_for():
+    shapes = ("float32", 8, 3, 64, 64)
+    with minimal_products(), filters_as_matrices():
+        assert not set(FEWER) & set(graph_of(*shapes))
+    assert not set(FEWER) & set(graph_of(*shapes))
+
+
+def test_fewer_products_give_the_same_result_and_gradients():
+    x, kernel = values(2, 7, 9, 64), values(3, 3, 64, 70, seed=1)
+    slope = values(2, 7, 9, 70, seed=2)
+    exact = gradients(*(tf.constant(a) for a in (x, kernel, slope)))
+    with minimal_products():
+        found = gradients(*(tf.constant(a, tf.float32) for a in (x, kernel, slope)))
+    for a, b in zip(found, exact, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-6 * np.abs(b).max())
 
 
 def test_cpus_with_avx512_have_fast_kernels():

@@ -10,6 +10,7 @@ import tensorflow as tf
 from dfl_tf.errors import UsageError
 from dfl_tf.models import create
 from dfl_tf.models.cpu import cpu_bfloat16
+from dfl_tf.nn.convolution import convolve_same, minimal_products
 from dfl_tf.options import RunOptions, SAEHDOptions, default
 from dfl_tf.train import bench_fit, bench_flops, bench_parts
 from dfl_tf.train.bench_compare import compare, read_report
@@ -43,6 +44,22 @@ def test_operations_of_products_and_convolutions_are_counted():
     convolution = 2 * 3 * 4 * 5 * (3 * 3 * 2 * 5)
     product = 2 * 3 * 100 * 7
     assert sum(counted) == 3 * convolution + 3 * product
+
+
+def test_convolutions_with_fewer_products_count_as_convolutions():
+    def graph(x, kernel):
+        with tf.GradientTape() as tape:
+            tape.watch((kernel, x))
+            y = convolve_same(x, kernel)
+        return tape.gradient(y, (x, kernel))
+
+    specs = [tf.TensorSpec(s) for s in ((3, 9, 11, 64), (3, 3, 64, 80))]
+    counted = []
+    for fewer in (False, True):
+        with minimal_products(fewer):
+            traced = tf.function(graph, autograph=False).get_concrete_function(*specs).graph
+        counted.append([bench_flops._operation(op) for op in traced.get_operations()])
+    assert sum(counted[0]) == sum(counted[1]) == 3 * 2 * 3 * 9 * 11 * 9 * 64 * 80
 
 
 def test_a_step_is_three_times_its_forward_pass_and_grows_with_the_batch():

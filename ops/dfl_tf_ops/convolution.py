@@ -1,0 +1,58 @@
+"""The face of the C++ convolution, whose fallback is TensorFlow's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from dfl_tf_ops import native
+
+
+def convolve_3x3(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Convolve by a 3x3 kernel with stride 1 and SAME padding.
+
+    Where the C++ library has it (`native.has_winograd`), result and gradients are computed in
+    Winograd's minimal form F(2x2, 3x3): 16 products where the plain sum takes 36, and transforms of
+    additions and halves. In float32 the numbers are those of `tf.nn.conv2d` but for rounding, which
+    is no worse, and the same on every CPU and for every number of threads. In bfloat16 transformed
+    numbers are rounded where the plain sum rounds its inputs only: the error is about 2.5 times as
+    large.
+
+    Parameters
+    ----------
+    x : float32 or bfloat16 tensor, shape (n, h, w, in)
+        On a CPU. Other types are left to TensorFlow.
+    kernel : tensor of the same type, shape (3, 3, in, out)
+
+    Returns
+    -------
+    tensor of the same type, shape (n, h, w, out)
+
+    Raises
+    ------
+    tf.errors.InvalidArgumentError
+        If the shapes do not fit.
+
+    References
+    ----------
+    Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016;
+    `reference.convolution.winograd` is the NumPy twin.
+    """
+    if not native.has_winograd(x.dtype.name):
+        return tf.nn.conv2d(x, kernel, 1, "SAME")
+    return _winograd(x, kernel)
+
+
+@tf.custom_gradient
+def _winograd(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Any]:
+    ops = native.library()
+    assert ops is not None
+
+    def gradient(slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return (
+            ops.dfl_tf_winograd_conv2d(x=slope, kernel=kernel, towards_input=True),
+            ops.dfl_tf_winograd_filter_gradient(x=x, slope=slope),
+        )
+
+    return ops.dfl_tf_winograd_conv2d(x=x, kernel=kernel), gradient

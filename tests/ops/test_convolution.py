@@ -1,0 +1,202 @@
+"""The convolution with fewer products, held against the definition."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from dfl_tf_ops import native
+from dfl_tf_ops.convolution import convolve_3x3
+from dfl_tf_ops.reference import convolution as reference
+
+from .conftest import LEFT_OUT
+
+# Odd sides, channels around the widths of vectors (8, 16), groups (32) and panels (16, 32), more
+# tiles than a block takes.
+SHAPES = [
+    (1, 1, 1, 3, 5),
+    (2, 4, 4, 16, 32),
+    (1, 3, 9, 17, 31),
+    (2, 7, 5, 40, 33),
+    (3, 2, 6, 65, 100),
+    (4, 36, 34, 48, 20),
+]
+native_only = pytest.mark.skipif(LEFT_OUT, reason="DFL_TF_NATIVE=off")
+
+
+def arrays(n, h, w, inputs, outputs):
+    rng = np.random.default_rng(n * h + inputs)
+    shapes = ((n, h, w, inputs), (3, 3, inputs, outputs), (n, h, w, outputs))
+    return [rng.standard_normal(shape) for shape in shapes]
+
+
+def exact(x, kernel, slope):
+    return [reference.convolve(x, kernel), *reference.convolve_gradients(x, kernel, slope)]
+
+
+def by_ops(x, kernel, slope, level="best"):
+    ops = native.library()
+    return [
+        ops.dfl_tf_winograd_conv2d(x=x, kernel=kernel, level=level),
+        ops.dfl_tf_winograd_conv2d(x=slope, kernel=kernel, towards_input=True, level=level),
+        ops.dfl_tf_winograd_filter_gradient(x=x, slope=slope, level=level),
+    ]
+
+
+def close(found, expected, tolerance):
+    for a, b in zip(found, expected, strict=True):
+        a = tf.cast(a, tf.float64).numpy()
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max())
+
+
+@pytest.fixture
+def library(monkeypatch):
+    monkeypatch.setenv("DFL_TF_NATIVE", "require")
+    native.forget()
+    yield native.library()
+    native.forget()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_minimal_form_is_the_definition(shape):
+    x, kernel, slope = arrays(*shape)
+    plain = reference.convolve(x, kernel)
+    np.testing.assert_allclose(reference.winograd(x, kernel), plain, rtol=0, atol=1e-12)
+    # and the definition is what TensorFlow computes
+    x, kernel = tf.constant(x), tf.constant(kernel)
+    with tf.GradientTape() as tape:
+        tape.watch((x, kernel))
+        y = tf.nn.conv2d(x, kernel, 1, "SAME")
+    np.testing.assert_allclose(y, plain, rtol=0, atol=1e-12)
+    found = tape.gradient(y, (x, kernel), tf.constant(slope))
+    close(found, reference.convolve_gradients(x.numpy(), kernel.numpy(), slope), 1e-13)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_result_and_gradients(backend, shape):
+    values = arrays(*shape)
+    x, kernel, slope = (tf.constant(a, tf.float32) for a in values)
+    with tf.GradientTape() as tape:
+        tape.watch((x, kernel))
+        y = convolve_3x3(x, kernel)
+    close([y, *tape.gradient(y, (x, kernel), slope)], exact(*values), 2e-6)
+
+
+@native_only
+@pytest.mark.parametrize("shape", SHAPES)
+def test_all_instruction_sets_give_the_same_bits(library, shape):
+    x, kernel, slope = (tf.constant(a, tf.float32) for a in arrays(*shape))
+    for best, avx2 in zip(by_ops(x, kernel, slope), by_ops(x, kernel, slope, "avx2"), strict=True):
+        np.testing.assert_array_equal(best, avx2)
+    close(by_ops(x, kernel, slope, "avx2"), exact(*arrays(*shape)), 2e-6)
+
+
+@native_only
+@pytest.mark.parametrize("level", ["best", "avx2"])
+def test_kernel_gradient_of_many_tiles(library, level):
+    """More tiles than are transformed at a time: their sums are added up."""
+    x, kernel, slope = arrays(3, 94, 95, 130, 70)
+    assert 3 * 47 * 48 * 64 * (130 + 70) > 2 * 2**25  # so it takes three rounds
+    found = library.dfl_tf_winograd_filter_gradient(
+        x=tf.constant(x, tf.float32), slope=tf.constant(slope, tf.float32), level=level
+    )
+    close([found], [reference.convolve_gradients(x, kernel, slope)[1]], 2e-6)
+
+
+@native_only
+@pytest.mark.skipif(
+    not LEFT_OUT and not native.has_winograd("bfloat16"), reason="CPU without fast bfloat16"
+)
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 50, 50, 70, 48)])
+def test_bfloat16(library, shape):
+    x, kernel, slope = (tf.cast(a, tf.bfloat16) for a in arrays(*shape))
+    found = by_ops(x, kernel, slope)
+    assert all(a.dtype == tf.bfloat16 for a in found)
+    expected = exact(*(tf.cast(a, tf.float64).numpy() for a in (x, kernel, slope)))
+    for a, b in zip(found, expected, strict=True):
+        error = tf.cast(a, tf.float64).numpy() - b
+        # numbers of eight bits: half a unit is 2e-3 of a number, the largest one is several times
+        # the mean one, and two roundings of factors and one of the result add up
+        assert np.sqrt(np.mean(error**2)) < 7e-3 * np.sqrt(np.mean(b**2))
+        assert np.abs(error).max() < 1.2e-2 * np.abs(b).max()
+
+
+@native_only
+def test_results_do_not_depend_on_threads(tmp_path):
+    code = """
+import sys
+import numpy as np, tensorflow as tf
+from dfl_tf_ops import native
+tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
+rng = np.random.default_rng(0)
+x, k, s = (tf.constant(rng.standard_normal(shape), tf.float32)
+           for shape in ((2, 33, 40, 70), (3, 3, 70, 90), (2, 33, 40, 90)))
+ops = native.library()
+np.savez(sys.argv[2], ops.dfl_tf_winograd_conv2d(x=x, kernel=k),
+         ops.dfl_tf_winograd_conv2d(x=s, kernel=k, towards_input=True),
+         ops.dfl_tf_winograd_filter_gradient(x=x, slope=s))
+"""
+    found = []
+    for threads in ("1", "3"):
+        path = tmp_path / f"{threads}.npz"
+        environment = {**os.environ, "DFL_TF_NATIVE": "require"}
+        subprocess.run(
+            [sys.executable, "-c", code, threads, str(path)], env=environment, check=True
+        )
+        with np.load(path) as arrays:
+            found.append([arrays[name] for name in arrays.files])
+    assert len(found[0]) == 3
+    for one, three in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, three)
+
+
+@native_only
+def test_shapes_that_do_not_fit_are_named(library):
+    x, kernel = tf.zeros((1, 4, 4, 8)), tf.zeros((3, 3, 9, 8))
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"\[1,4,4,8\] does not fit a kernel.*\[3,3,9,8\]"
+    ):
+        library.dfl_tf_winograd_conv2d(x=x, kernel=kernel)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"does not fit a kernel"):
+        library.dfl_tf_winograd_conv2d(x=x, kernel=tf.zeros((5, 5, 8, 8)))
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"\[1,4,4,8\] does not fit a slope.*\[1,4,5,8\]"
+    ):
+        library.dfl_tf_winograd_filter_gradient(x=x, slope=tf.zeros((1, 4, 5, 8)))
+
+
+@native_only
+def test_nothing_in_nothing_out(library):
+    empty = tf.zeros((0, 4, 4, 8))
+    assert library.dfl_tf_winograd_conv2d(x=empty, kernel=tf.ones((3, 3, 8, 5))).shape == (
+        0, 4, 4, 5,
+    )  # fmt: skip
+    gradient = library.dfl_tf_winograd_filter_gradient(x=empty, slope=tf.zeros((0, 4, 4, 5)))
+    np.testing.assert_array_equal(gradient, np.zeros((3, 3, 8, 5), np.float32))
+
+
+@native_only
+def test_shapes_are_known_when_a_graph_is_made(library):
+    @tf.function(autograph=False)
+    def gradients(x, kernel):
+        with tf.GradientTape() as tape:
+            tape.watch((x, kernel))
+            y = convolve_3x3(x, kernel)
+        return y, *tape.gradient(y, (x, kernel))
+
+    specs = (tf.TensorSpec((None, 6, 7, 8)), tf.TensorSpec((3, 3, 8, 4)))
+    shapes = [t.shape.as_list() for t in gradients.get_concrete_function(*specs).outputs]
+    assert shapes == [[None, 6, 7, 4], [None, 6, 7, 8], [3, 3, 8, 4]]
+
+
+def test_only_where_the_library_is(monkeypatch):
+    monkeypatch.setenv("DFL_TF_NATIVE", "off")
+    native.forget()
+    assert not native.has_winograd("float32")
+    native.forget()
+    assert not native.has_winograd("float64")

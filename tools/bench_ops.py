@@ -278,13 +278,16 @@ def plain_convolution(x: Any, kernel: Any, slope: Any) -> list[Callable[[], Any]
 
 def minimal_convolution(x: Any, kernel: Any, slope: Any) -> list[Callable[[], Any]]:
     """The same by the C++ operations."""
+    import tensorflow as tf
     from dfl_tf_ops import native
 
-    ops = native.library()
+    ops, no_bias = native.library(), tf.zeros(0, x.dtype)
     return [
-        lambda: ops.dfl_tf_winograd_conv2d(x=x, kernel=kernel),
-        lambda: ops.dfl_tf_winograd_conv2d(x=slope, kernel=kernel, towards_input=True),
-        lambda: ops.dfl_tf_winograd_filter_gradient(x=x, slope=slope),
+        lambda: ops.dfl_tf_winograd_conv2d(x=x, kernel=kernel, bias=no_bias),
+        lambda: ops.dfl_tf_winograd_conv2d(
+            x=slope, kernel=kernel, bias=no_bias, towards_input=True
+        ),
+        lambda: ops.dfl_tf_winograd_filter_gradient(x=x, slope=slope).gradient,
     ]
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import tensorflow as tf
 
 from dfl_tf.errors import OptionError
 from dfl_tf.nn.blocks import Activation, Downscale, Residual, Upscale, leaky_relu, x_cos_x
+from dfl_tf.nn.convolution import convolve_same
 from dfl_tf.nn.layers import Block, Conv2D, Dense, Network
 from dfl_tf.nn.tensors import depth_to_space, flatten, pixel_norm, product, unflatten
 
@@ -300,6 +300,5 @@ class Decoder(Network):
         kernels = [tf.cast(conv.weight, dtype) for conv in convs]
         kernels[0] = tf.pad(kernels[0], ((1, 1), (1, 1), (0, 0), (0, 0)))
         biases = [tf.cast(conv.bias, dtype) for conv in convs]
-        convolve = partial(tf.nn.conv2d, strides=1, padding="SAME")
-        x = product(convolve, tf.cast(x, dtype), tf.concat(kernels, axis=-1))
-        return depth_to_space(tf.nn.bias_add(x, tf.concat(biases, axis=0)))
+        weights = tf.concat(kernels, axis=-1), tf.concat(biases, axis=0)
+        return depth_to_space(product(convolve_same, tf.cast(x, dtype), *weights))

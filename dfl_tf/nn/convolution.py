@@ -8,7 +8,7 @@ import tensorflow as tf
 from dfl_tf_ops.convolution import convolve_3x3
 from dfl_tf_ops.native import has_winograd
 
-from dfl_tf.nn.tensors import TraceSwitch, filters_as_matrices
+from dfl_tf.nn.tensors import TraceSwitch, add_bias, filters_as_matrices
 
 filter_gradients_by_products = TraceSwitch("filter_gradients_by_products")
 """Gradients of kernels are matrix products."""
@@ -24,13 +24,14 @@ _PIXELS_ENOUGH = 16
 """With fewer, the transforms cost more than the products that they save (`tools/bench_ops.py`)."""
 
 
-def convolve_same(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Convolve with stride 1 and TensorFlow's SAME padding, by an odd kernel.
+def convolve_same(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Convolve with stride 1 and TensorFlow's SAME padding, by an odd kernel, and add a bias.
 
     Parameters
     ----------
     x : tensor, shape (n, h, w, in)
     kernel : tensor, shape (k, k, in, out)
+    bias : tensor, shape (out)
 
     Returns
     -------
@@ -49,10 +50,10 @@ def convolve_same(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         width, pixels = min(kernel.shape[2:]), x.shape[1] * x.shape[2]
         pays = width >= _WIDE_ENOUGH_FOR_TRANSFORMS and pixels >= _PIXELS_ENOUGH
         if minimal_products.on and kernel.shape[0] == 3 and pays and has_winograd(x.dtype.name):
-            return convolve_3x3(x, kernel)
+            return convolve_3x3(x, kernel, bias)
         if filter_gradients_by_products.on and width >= _WIDE and x.dtype == tf.float32:
-            return _with_products(x, kernel)
-    return tf.nn.conv2d(x, kernel, 1, "SAME")
+            return add_bias(_with_products(x, kernel), bias)
+    return add_bias(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
 
 
 @tf.custom_gradient

@@ -17,7 +17,13 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from dfl_tf.nn.convolution import convolve_same
-from dfl_tf.nn.tensors import filter_by_matrices, filters_as_matrices, product, recomputing
+from dfl_tf.nn.tensors import (
+    add_bias,
+    filter_by_matrices,
+    filters_as_matrices,
+    product,
+    recomputing,
+)
 
 
 class Block(keras.layers.Layer):
@@ -93,15 +99,18 @@ class Conv2D(keras.layers.Layer):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Convolve (n, h, w, in) to (n, h', w', out)."""
-        convolve: Any = functools.partial(
-            tf.nn.conv2d, strides=self.strides, padding="VALID", dilations=self.dilation
-        )
+        weights = tf.convert_to_tensor(self.weight), tf.convert_to_tensor(self.bias)
         if self.padding == "SAME":
             if self.strides == self.dilation == 1 and self.kernel_shape[0] % 2 == 1:
-                convolve = convolve_same  # the same numbers, and the kernel needs no padded copy
-            else:
-                x = self._pad(x)
-        return tf.nn.bias_add(product(convolve, x, tf.convert_to_tensor(self.weight)), self.bias)
+                # the same numbers, and the kernel needs no padded copy
+                return product(convolve_same, x, *weights)
+            x = self._pad(x)
+        return product(self._convolve, x, *weights)
+
+    def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        return add_bias(
+            tf.nn.conv2d(x, kernel, self.strides, "VALID", dilations=self.dilation), bias
+        )
 
     def _pad(self, x: tf.Tensor) -> tf.Tensor:
         """Pad symmetrically, but without the last rows and columns that no window reads."""
@@ -143,10 +152,13 @@ class Conv2DTranspose(keras.layers.Layer):
             x.shape[2] * self.strides,
             self.kernel_shape[2],
         )
-        convolve = functools.partial(
-            tf.nn.conv2d_transpose, output_shape=shape, strides=self.strides, padding="SAME"
+
+        def convolve(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+            return add_bias(tf.nn.conv2d_transpose(x, kernel, shape, self.strides, "SAME"), bias)
+
+        return product(
+            convolve, x, tf.convert_to_tensor(self.weight), tf.convert_to_tensor(self.bias)
         )
-        return tf.nn.bias_add(product(convolve, x, tf.convert_to_tensor(self.weight)), self.bias)
 
 
 class Dense(keras.layers.Layer):
@@ -169,7 +181,13 @@ class Dense(keras.layers.Layer):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Map (n, in) to (n, out)."""
-        return tf.nn.bias_add(product(tf.matmul, x, tf.convert_to_tensor(self.weight)), self.bias)
+
+        def multiply(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+            return add_bias(tf.matmul(x, weight), bias)
+
+        return product(
+            multiply, x, tf.convert_to_tensor(self.weight), tf.convert_to_tensor(self.bias)
+        )
 
 
 class FRNorm2D(keras.layers.Layer):

@@ -47,18 +47,34 @@ products_in_float32 = TraceSwitch("products_in_float32")
 """`product` multiplies half-precision numbers in float32."""
 
 
-def product(
-    function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], a: tf.Tensor, b: tf.Tensor
-) -> tf.Tensor:
-    """Call a convolution or matrix product ``function(a, b)``.
+def product(function: Callable[..., tf.Tensor], *tensors: tf.Tensor) -> tf.Tensor:
+    """Call a convolution or matrix product ``function(*tensors)``, with its bias if it has one.
 
-    Within `products_in_float32` half-precision factors are widened and the sum is rounded once at
+    Within `products_in_float32` half-precision numbers are widened and the sum is rounded once at
     the end. That is what hardware for such numbers does: their products are exact in float32, in
     which it adds them up. A CPU without it has slow kernels that do the same.
     """
-    if a.dtype.size >= 4 or not products_in_float32.on:
-        return function(a, b)
-    return tf.cast(function(tf.cast(a, tf.float32), tf.cast(b, tf.float32)), a.dtype)
+    dtype = tensors[0].dtype
+    if dtype.size >= 4 or not products_in_float32.on:
+        return function(*tensors)
+    return tf.cast(function(*(tf.cast(t, tf.float32) for t in tensors)), dtype)
+
+
+def add_bias(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Add `bias` (c) to all pixels of `x` (..., c); the gradient is summed in float32 at least.
+
+    TensorFlow 2.21 on a CPU adds up a bfloat16 gradient in bfloat16, where 256 + 1 is 256.
+    """
+    return tf.nn.bias_add(x, bias) if x.dtype.size >= 4 else _add_short_bias(x, bias)
+
+
+@tf.custom_gradient
+def _add_short_bias(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Any]:
+    def gradient(slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        total = tf.raw_ops.BiasAddGrad(out_backprop=tf.cast(slope, tf.float32))
+        return slope, tf.cast(total, bias.dtype)
+
+    return tf.nn.bias_add(x, bias), gradient
 
 
 def filter_by_matrices(x: tf.Tensor, rows: Any, columns: Any) -> tf.Tensor:

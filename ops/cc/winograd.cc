@@ -79,12 +79,12 @@ struct Kernels {
   int lanes, depth;
   void (*transform_kernel)(const Kernel<T>&, int64_t panel, float* factors);
   void (*convolve_tiles)(const Image<T>& from, const Image<T>& to, T* result,
-                         const float* kernel_factors, int64_t first, int64_t count, const T* zeros,
-                         float* scratch);
+                         const float* kernel_factors, const T* bias, int64_t first, int64_t count,
+                         const T* zeros, float* scratch);
   void (*transform_input)(const Image<T>&, int64_t first, int64_t count, int64_t begin, int64_t end,
                           const T* zeros, float* factors);
   void (*transform_slope)(const Image<T>&, int64_t panel, int64_t first, int64_t count,
-                          const T* zeros, float* factors);
+                          const T* zeros, float* factors, float* sums);
   void (*add_filter_gradient)(const float* left, const float* right, int64_t groups, int64_t group,
                               int64_t panel, int64_t steps, bool add, int64_t inputs,
                               int64_t outputs, float* gradient);
@@ -249,6 +249,7 @@ REGISTER_OP("DflTf>WinogradConv2D")
     .Attr("level: {'best', 'avx2'} = 'best'")
     .Input("x: T")
     .Input("kernel: T")
+    .Input("bias: T")
     .Output("y: T")
     .SetShapeFn([](tensorflow::shape_inference::InferenceContext* c) {
       tensorflow::shape_inference::ShapeHandle x, kernel, y;
@@ -261,9 +262,9 @@ REGISTER_OP("DflTf>WinogradConv2D")
       return absl::OkStatus();
     })
     .Doc(R"doc(
-Convolution of x (n, h, w, in) by kernel (3, 3, in, out) with stride 1 and SAME padding. With
-`towards_input`, x is the gradient towards a result and y the gradient towards its input.
-`level` limits the instruction set.
+Convolution of x (n, h, w, in) by kernel (3, 3, in, out) with stride 1 and SAME padding, plus the
+bias (out), which may be empty. With `towards_input`, x is the gradient towards a result and y the
+gradient towards its input. `level` limits the instruction set.
 )doc");
 
 template <typename T>
@@ -276,7 +277,7 @@ class WinogradConv2DOp : public tensorflow::OpKernel {
 
   void Compute(tensorflow::OpKernelContext* ctx) override {
     using winograd::Groups;
-    const tensorflow::Tensor &x = ctx->input(0), &weights = ctx->input(1);
+    const tensorflow::Tensor &x = ctx->input(0), &weights = ctx->input(1), &bias = ctx->input(2);
     OP_REQUIRES(ctx,
                 x.dims() == 4 && weights.dims() == 4 && weights.dim_size(0) == 3 &&
                     weights.dim_size(1) == 3 &&
@@ -284,6 +285,9 @@ class WinogradConv2DOp : public tensorflow::OpKernel {
                 winograd::Misfit(x, "kernel", weights));
     const winograd::Kernel<T> kernel = {weights.flat<T>().data(), weights.dim_size(2),
                                         weights.dim_size(3), towards_input_};
+    OP_REQUIRES(ctx, bias.NumElements() == 0 || bias.NumElements() == kernel.outputs(),
+                tensorflow::errors::InvalidArgument("a bias of shape ", bias.shape().DebugString(),
+                                                    " for ", kernel.outputs(), " channels"));
     tensorflow::TensorShape shape = x.shape();
     shape.set_dim(3, kernel.outputs());
     tensorflow::Tensor* y;
@@ -306,10 +310,11 @@ class WinogradConv2DOp : public tensorflow::OpKernel {
     const int64_t most = std::max<int64_t>(kBlock / (64 * steps), kFewest);
     const int64_t size = Groups(tiles, Groups(tiles, most * threads) * threads);
     const std::vector<T> zeros(kernel.inputs(), T(0));
+    const T* shift = bias.NumElements() > 0 ? bias.flat<T>().data() : nullptr;
     RunJobs(ctx, Groups(tiles, size), 2 * size * steps * panels * panel, [&](int64_t number) {
       const int64_t first = number * size, count = std::min(size, tiles - first);
       const auto scratch = winograd::Allocate(16 * count * (steps + panel));
-      k.convolve_tiles(from, to, y->flat<T>().data(), right, first, count, zeros.data(),
+      k.convolve_tiles(from, to, y->flat<T>().data(), right, shift, first, count, zeros.data(),
                        scratch.get());
     });
   }
@@ -327,17 +332,19 @@ REGISTER_OP("DflTf>WinogradFilterGradient")
     .Input("x: T")
     .Input("slope: T")
     .Output("gradient: T")
+    .Output("bias_gradient: T")
     .SetShapeFn([](tensorflow::shape_inference::InferenceContext* c) {
       tensorflow::shape_inference::ShapeHandle x, slope;
       TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 4, &x));
       TF_RETURN_IF_ERROR(c->WithRank(c->input(1), 4, &slope));
       c->set_output(0,
                     c->MakeShape({c->MakeDim(3), c->MakeDim(3), c->Dim(x, 3), c->Dim(slope, 3)}));
+      c->set_output(1, c->Vector(c->Dim(slope, 3)));
       return absl::OkStatus();
     })
     .Doc(R"doc(
-Gradient of the kernel (3, 3, in, out) of DflTf>WinogradConv2D from its input x (n, h, w, in) and
-the gradient `slope` (n, h, w, out) towards its result.
+Gradients of the kernel (3, 3, in, out) and the bias (out) of DflTf>WinogradConv2D from its input x
+(n, h, w, in) and the gradient `slope` (n, h, w, out) towards its result.
 )doc");
 
 template <typename T>
@@ -354,13 +361,14 @@ class WinogradFilterGradientOp : public tensorflow::OpKernel {
     for (int axis = 0; fits && axis < 3; ++axis) fits = x.dim_size(axis) == slope.dim_size(axis);
     OP_REQUIRES(ctx, fits, winograd::Misfit(x, "slope", slope));
     const int64_t inputs = x.dim_size(3), outputs = slope.dim_size(3);
-    tensorflow::Tensor *gradient, sums;
+    tensorflow::Tensor *gradient, *bias_gradient, sums;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, {3, 3, inputs, outputs}, &gradient));
-    if (gradient->NumElements() == 0) return;
+    OP_REQUIRES_OK(ctx, ctx->allocate_output(1, {outputs}, &bias_gradient));
     const winograd::Image<T> from(x), to(slope);
     const int64_t tiles = from.tiles();
-    if (tiles == 0) {
+    if (tiles == 0 || gradient->NumElements() == 0) {
       std::fill_n(gradient->flat<T>().data(), gradient->NumElements(), T(0));
+      std::fill_n(bias_gradient->flat<T>().data(), outputs, T(0));
       return;
     }
     if constexpr (std::is_same_v<T, float>) {
@@ -383,12 +391,13 @@ class WinogradFilterGradientOp : public tensorflow::OpKernel {
     float* right = right_factors.flat<float>().data();
     float* result = sums.flat<float>().data();
     const std::vector<T> zeros(std::max(inputs, outputs), T(0));
+    std::vector<float> slope_sums(panels * panel);
     for (int64_t first = 0; first < tiles; first += most * k.depth) {
       const int64_t count = std::min(most * k.depth, tiles - first);
       const int64_t steps = Groups(count, k.depth);
       RunJobs(ctx, panels, 16 * panel * count, [&](int64_t number) {
         k.transform_slope(to, number, first, count, zeros.data(),
-                          right + number * 16 * steps * panel);
+                          right + number * 16 * steps * panel, &slope_sums[number * panel]);
       });
       RunJobs(ctx, Groups(steps, kShare), 16 * groups * k.lanes * kShare, [&](int64_t number) {
         const int64_t begin = number * kShare, end = std::min(begin + kShare, steps);
@@ -400,6 +409,8 @@ class WinogradFilterGradientOp : public tensorflow::OpKernel {
                               first > 0, inputs, outputs, result);
       });
     }
+    std::transform(slope_sums.begin(), slope_sums.begin() + outputs,
+                   bias_gradient->flat<T>().data(), [](float x) { return static_cast<T>(x); });
     if constexpr (!std::is_same_v<T, float>) {
       T* rounded = gradient->flat<T>().data();
       const int64_t share = inputs * outputs;

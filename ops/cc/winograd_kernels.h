@@ -108,10 +108,8 @@ DFL_TF_TARGET void TransformInputAcross(const Image<Number>& image, int64_t firs
 }
 
 // The points A y A' of 2x2 pixels of a slope.
-DFL_TF_TARGET DFL_TF_INLINE void TransformPixels(const Number* const* pixels, int64_t channel,
-                                                 int64_t left, Vec* points) {
-  Vec s[4], rows[8];
-  for (int p = 0; p < 4; ++p) s[p] = LoadFirst(pixels[p] + channel, left);
+DFL_TF_TARGET DFL_TF_INLINE void TransformPixels(const Vec* s, Vec* points) {
+  Vec rows[8];
   for (int j = 0; j < 2; ++j) {
     rows[j] = s[j];
     rows[2 + j] = s[j] + s[2 + j];
@@ -128,10 +126,12 @@ DFL_TF_TARGET DFL_TF_INLINE void TransformPixels(const Number* const* pixels, in
   }
 }
 
-// Right factors of one panel of a slope's tiles, to be summed over tiles.
+// Right factors of one panel of a slope's tiles, to be summed over tiles; adds the slope itself to
+// the panel's `sums`.
 DFL_TF_TARGET void TransformSlope(const Image<Number>& image, int64_t panel, int64_t first,
-                                  int64_t count, const Number* zeros, float* factors) {
+                                  int64_t count, const Number* zeros, float* factors, float* sums) {
   const int64_t steps = Groups(count, kDepth);
+  float chain[kPanel] = {};
   for (int64_t step = 0; step < steps; ++step) {
     const Number* pixels[kDepth][4];
     for (int part = 0; part < kDepth; ++part) {
@@ -145,14 +145,26 @@ DFL_TF_TARGET void TransformSlope(const Image<Number>& image, int64_t panel, int
     for (int half = 0; half < 2; ++half) {
       const int64_t channel = panel * kPanel + half * kLanes;
       Vec points[kDepth][16];
+      float* sum = chain + half * kLanes;
       for (int part = 0; part < kDepth; ++part) {
-        TransformPixels(pixels[part], channel, image.channels - channel, points[part]);
+        Vec s[4];
+        for (int p = 0; p < 4; ++p) {
+          s[p] = LoadFirst(pixels[part][p] + channel, image.channels - channel);
+        }
+        Store(sum, Load(sum) + ((s[0] + s[1]) + (s[2] + s[3])));
+        TransformPixels(s, points[part]);
       }
       float* to = factors + step * kPanel + half * kLanes;
       for (int f = 0; f < 16; ++f) {
         Vec parts[kDepth];
         for (int part = 0; part < kDepth; ++part) parts[part] = points[part][f];
         Store(to + f * steps * kPanel, Pack(parts));
+      }
+    }
+    if ((step + 1) % kChain == 0 || step + 1 == steps) {
+      for (int n = 0; n < kPanel; ++n) {
+        sums[n] += chain[n];
+        chain[n] = 0;
       }
     }
   }
@@ -283,10 +295,10 @@ DFL_TF_TARGET DFL_TF_INLINE void StoreFirst(Number* p, int64_t count, Vec values
   }
 }
 
-// All of the convolution for `count` tiles from `first` on.
+// All of the convolution for `count` tiles from `first` on; `bias` may be missing.
 DFL_TF_TARGET void ConvolveTiles(const Image<Number>& from, const Image<Number>& to, Number* result,
-                                 const float* kernel_factors, int64_t first, int64_t count,
-                                 const Number* zeros, float* scratch) {
+                                 const float* kernel_factors, const Number* bias, int64_t first,
+                                 int64_t count, const Number* zeros, float* scratch) {
   const int64_t groups = Groups(from.channels, kGroup);
   float* left = scratch;
   float* products = scratch + 16 * groups * count * kLanes;
@@ -306,12 +318,14 @@ DFL_TF_TARGET void ConvolveTiles(const Image<Number>& from, const Image<Number>&
       const Tile tile = to.tile(first + t);
       for (int half = 0; half < 2; ++half) {
         const int64_t channel = panel * kPanel + half * kLanes;
+        const int64_t left_over = to.channels - channel;
+        const Vec shift = bias == nullptr ? Vec{} : LoadFirst(bias + channel, left_over);
         Vec pixels[4];
         PixelsOfPoints(products + t * kPanel + half * kLanes, count * kPanel, pixels);
         for (int p = 0; p < 4; ++p) {
           const int64_t y = 2 * tile.row + p / 2, x = 2 * tile.column + p % 2;
           if (!to.has(y, x)) continue;
-          StoreFirst(result + to.offset(tile, y, x) + channel, to.channels - channel, pixels[p]);
+          StoreFirst(result + to.offset(tile, y, x) + channel, left_over, pixels[p] + shift);
         }
       }
     }

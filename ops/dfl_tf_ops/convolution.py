@@ -9,8 +9,8 @@ import tensorflow as tf
 from dfl_tf_ops import native
 
 
-def convolve_3x3(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Convolve by a 3x3 kernel with stride 1 and SAME padding.
+def convolve_3x3(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Convolve by a 3x3 kernel with stride 1 and SAME padding, and add a bias.
 
     Where the C++ library has it (`native.has_winograd`), result and gradients are computed in
     Winograd's minimal form F(2x2, 3x3): 16 products where the plain sum takes 36, and transforms of
@@ -24,6 +24,7 @@ def convolve_3x3(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     x : float32 or bfloat16 tensor, shape (n, h, w, in)
         On a CPU. Other types are left to TensorFlow.
     kernel : tensor of the same type, shape (3, 3, in, out)
+    bias : tensor of the same type, shape (out)
 
     Returns
     -------
@@ -40,19 +41,21 @@ def convolve_3x3(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     `reference.convolution.winograd` is the NumPy twin.
     """
     if not native.has_winograd(x.dtype.name):
-        return tf.nn.conv2d(x, kernel, 1, "SAME")
-    return _winograd(x, kernel)
+        return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
+    return _winograd(x, kernel, bias)
 
 
 @tf.custom_gradient
-def _winograd(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Any]:
+def _winograd(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Any]:
     ops = native.library()
     assert ops is not None
 
-    def gradient(slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return (
-            ops.dfl_tf_winograd_conv2d(x=slope, kernel=kernel, towards_input=True),
-            ops.dfl_tf_winograd_filter_gradient(x=x, slope=slope),
+    def gradient(slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        no_bias = tf.zeros((0,), x.dtype)
+        towards_x = ops.dfl_tf_winograd_conv2d(
+            x=slope, kernel=kernel, bias=no_bias, towards_input=True
         )
+        towards_weights = ops.dfl_tf_winograd_filter_gradient(x=x, slope=slope)
+        return towards_x, towards_weights.gradient, towards_weights.bias_gradient
 
-    return ops.dfl_tf_winograd_conv2d(x=x, kernel=kernel), gradient
+    return ops.dfl_tf_winograd_conv2d(x=x, kernel=kernel, bias=bias), gradient

@@ -9,7 +9,9 @@ import tensorflow as tf
 
 from dfl_tf.nn import layers
 from dfl_tf.nn.blocks import Downscale, Residual, Upscale, leaky_relu
+from dfl_tf.nn.convolution import minimal_products
 from dfl_tf.nn.initializers import initial_value, initialize
+from dfl_tf.nn.tensors import products_in_float32
 
 
 def padded_convolution(x, kernel, stride, dilation):
@@ -91,6 +93,31 @@ def test_mixed_precision_computes_in_half_and_keeps_variables_wide():
     norm.weight.assign([1.0, 1.0])
     large = tf.constant(np.full((1, 2, 2, 2), 300.0), tf.float16)
     np.testing.assert_allclose(norm(large), np.ones((1, 2, 2, 2)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["Conv2D", "strided", "wide", "Conv2DTranspose", "Dense"])
+@pytest.mark.parametrize("widened", [False, True])
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_gradients_of_biases_are_added_up_in_float32(kind, widened, precision):
+    """In bfloat16 256 + 1 is 256, so the sum of 1200 ones would be 256."""
+    policy = keras.DTypePolicy(precision)
+    layer = {
+        "Conv2D": lambda: layers.Conv2D(3, 5, 3, dtype=policy),
+        "strided": lambda: layers.Conv2D(3, 5, 3, strides=2, dtype=policy),
+        "wide": lambda: layers.Conv2D(64, 64, 3, dtype=policy),
+        "Conv2DTranspose": lambda: layers.Conv2DTranspose(3, 5, 3, strides=2, dtype=policy),
+        "Dense": lambda: layers.Dense(3, 5, dtype=policy),
+    }[kind]()
+    layer.build()
+    shape = (1200, 3) if kind == "Dense" else (3, 20, 20, 64 if kind == "wide" else 3)
+    with products_in_float32(widened), minimal_products(), tf.GradientTape() as tape:
+        y = layer(tf.zeros(shape))
+        total = tf.reduce_sum(tf.cast(y, tf.float32))
+    assert y.dtype == policy.compute_dtype
+    count = tf.size(y) // y.shape[-1]
+    rounded = float(tf.cast(tf.cast(count, tf.float32), policy.compute_dtype))
+    gradient = tf.cast(tape.gradient(total, layer.bias), tf.float32)
+    np.testing.assert_array_equal(gradient, np.full(y.shape[-1], rounded))
 
 
 def test_initial_values():

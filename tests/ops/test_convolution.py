@@ -30,20 +30,24 @@ native_only = pytest.mark.skipif(LEFT_OUT, reason="DFL_TF_NATIVE=off")
 
 def arrays(n, h, w, inputs, outputs):
     rng = np.random.default_rng(n * h + inputs)
-    shapes = ((n, h, w, inputs), (3, 3, inputs, outputs), (n, h, w, outputs))
+    shapes = ((n, h, w, inputs), (3, 3, inputs, outputs), (outputs,), (n, h, w, outputs))
     return [rng.standard_normal(shape) for shape in shapes]
 
 
-def exact(x, kernel, slope):
-    return [reference.convolve(x, kernel), *reference.convolve_gradients(x, kernel, slope)]
+def exact(x, kernel, bias, slope):
+    gradients = reference.convolve_gradients(x, kernel, slope)
+    return [reference.convolve(x, kernel) + bias, *gradients, slope.sum((0, 1, 2))]
 
 
-def by_ops(x, kernel, slope, level="best"):
+def by_ops(x, kernel, bias, slope, level="best"):
     ops = native.library()
+    towards_input = ops.dfl_tf_winograd_conv2d(
+        x=slope, kernel=kernel, bias=bias[:0], towards_input=True, level=level
+    )
     return [
-        ops.dfl_tf_winograd_conv2d(x=x, kernel=kernel, level=level),
-        ops.dfl_tf_winograd_conv2d(x=slope, kernel=kernel, towards_input=True, level=level),
-        ops.dfl_tf_winograd_filter_gradient(x=x, slope=slope, level=level),
+        ops.dfl_tf_winograd_conv2d(x=x, kernel=kernel, bias=bias, level=level),
+        towards_input,
+        *ops.dfl_tf_winograd_filter_gradient(x=x, slope=slope, level=level),
     ]
 
 
@@ -64,7 +68,7 @@ def library(monkeypatch):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_minimal_form_is_the_definition(shape):
-    x, kernel, slope = arrays(*shape)
+    x, kernel, _, slope = arrays(*shape)
     plain = reference.convolve(x, kernel)
     np.testing.assert_allclose(reference.winograd(x, kernel), plain, rtol=0, atol=1e-12)
     # and the definition is what TensorFlow computes
@@ -80,32 +84,32 @@ def test_minimal_form_is_the_definition(shape):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_result_and_gradients(backend, shape):
     values = arrays(*shape)
-    x, kernel, slope = (tf.constant(a, tf.float32) for a in values)
+    x, kernel, bias, slope = (tf.constant(a, tf.float32) for a in values)
     with tf.GradientTape() as tape:
-        tape.watch((x, kernel))
-        y = convolve_3x3(x, kernel)
-    close([y, *tape.gradient(y, (x, kernel), slope)], exact(*values), 2e-6)
+        tape.watch((x, kernel, bias))
+        y = convolve_3x3(x, kernel, bias)
+    close([y, *tape.gradient(y, (x, kernel, bias), slope)], exact(*values), 2e-6)
 
 
 @native_only
 @pytest.mark.parametrize("shape", SHAPES)
 def test_all_instruction_sets_give_the_same_bits(library, shape):
-    x, kernel, slope = (tf.constant(a, tf.float32) for a in arrays(*shape))
-    for best, avx2 in zip(by_ops(x, kernel, slope), by_ops(x, kernel, slope, "avx2"), strict=True):
+    values = [tf.constant(a, tf.float32) for a in arrays(*shape)]
+    for best, avx2 in zip(by_ops(*values), by_ops(*values, "avx2"), strict=True):
         np.testing.assert_array_equal(best, avx2)
-    close(by_ops(x, kernel, slope, "avx2"), exact(*arrays(*shape)), 2e-6)
+    close(by_ops(*values, "avx2"), exact(*arrays(*shape)), 2e-6)
 
 
 @native_only
 @pytest.mark.parametrize("level", ["best", "avx2"])
 def test_kernel_gradient_of_many_tiles(library, level):
     """More tiles than are transformed at a time: their sums are added up."""
-    x, kernel, slope = arrays(3, 94, 95, 130, 70)
+    x, kernel, _, slope = arrays(3, 94, 95, 130, 70)
     assert 3 * 47 * 48 * 64 * (130 + 70) > 2 * 2**25  # so it takes three rounds
     found = library.dfl_tf_winograd_filter_gradient(
         x=tf.constant(x, tf.float32), slope=tf.constant(slope, tf.float32), level=level
     )
-    close([found], [reference.convolve_gradients(x, kernel, slope)[1]], 2e-6)
+    close(found, [reference.convolve_gradients(x, kernel, slope)[1], slope.sum((0, 1, 2))], 2e-6)
 
 
 @native_only
@@ -114,10 +118,10 @@ def test_kernel_gradient_of_many_tiles(library, level):
 )
 @pytest.mark.parametrize("shape", [*SHAPES, (2, 50, 50, 70, 48)])
 def test_bfloat16(library, shape):
-    x, kernel, slope = (tf.cast(a, tf.bfloat16) for a in arrays(*shape))
-    found = by_ops(x, kernel, slope)
+    values = [tf.cast(a, tf.bfloat16) for a in arrays(*shape)]
+    found = by_ops(*values)
     assert all(a.dtype == tf.bfloat16 for a in found)
-    expected = exact(*(tf.cast(a, tf.float64).numpy() for a in (x, kernel, slope)))
+    expected = exact(*(tf.cast(a, tf.float64).numpy() for a in values))
     for a, b in zip(found, expected, strict=True):
         error = tf.cast(a, tf.float64).numpy() - b
         # numbers of eight bits: half a unit is 2e-3 of a number, the largest one is several times
@@ -134,12 +138,12 @@ import numpy as np, tensorflow as tf
 from dfl_tf_ops import native
 tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
 rng = np.random.default_rng(0)
-x, k, s = (tf.constant(rng.standard_normal(shape), tf.float32)
-           for shape in ((2, 33, 40, 70), (3, 3, 70, 90), (2, 33, 40, 90)))
+x, k, b, s = (tf.constant(rng.standard_normal(shape), tf.float32)
+              for shape in ((2, 33, 40, 70), (3, 3, 70, 90), (90,), (2, 33, 40, 90)))
 ops = native.library()
-np.savez(sys.argv[2], ops.dfl_tf_winograd_conv2d(x=x, kernel=k),
-         ops.dfl_tf_winograd_conv2d(x=s, kernel=k, towards_input=True),
-         ops.dfl_tf_winograd_filter_gradient(x=x, slope=s))
+np.savez(sys.argv[2], ops.dfl_tf_winograd_conv2d(x=x, kernel=k, bias=b),
+         ops.dfl_tf_winograd_conv2d(x=s, kernel=k, bias=b[:0], towards_input=True),
+         *ops.dfl_tf_winograd_filter_gradient(x=x, slope=s))
 """
     found = []
     for threads in ("1", "3"):
@@ -150,20 +154,23 @@ np.savez(sys.argv[2], ops.dfl_tf_winograd_conv2d(x=x, kernel=k),
         )
         with np.load(path) as arrays:
             found.append([arrays[name] for name in arrays.files])
-    assert len(found[0]) == 3
+    assert len(found[0]) == 4
     for one, three in zip(*found, strict=True):
         np.testing.assert_array_equal(one, three)
 
 
 @native_only
 def test_shapes_that_do_not_fit_are_named(library):
-    x, kernel = tf.zeros((1, 4, 4, 8)), tf.zeros((3, 3, 9, 8))
+    x, kernel, none = tf.zeros((1, 4, 4, 8)), tf.zeros((3, 3, 9, 8)), tf.zeros(0)
+    convolve = library.dfl_tf_winograd_conv2d
     with pytest.raises(
         tf.errors.InvalidArgumentError, match=r"\[1,4,4,8\] does not fit a kernel.*\[3,3,9,8\]"
     ):
-        library.dfl_tf_winograd_conv2d(x=x, kernel=kernel)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"does not fit a kernel"):
-        library.dfl_tf_winograd_conv2d(x=x, kernel=tf.zeros((5, 5, 8, 8)))
+        convolve(x=x, kernel=kernel, bias=none)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="does not fit a kernel"):
+        convolve(x=x, kernel=tf.zeros((5, 5, 8, 8)), bias=none)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"shape \[7\] for 6 channels"):
+        convolve(x=x, kernel=tf.zeros((3, 3, 8, 6)), bias=tf.zeros(7))
     with pytest.raises(
         tf.errors.InvalidArgumentError, match=r"\[1,4,4,8\] does not fit a slope.*\[1,4,5,8\]"
     ):
@@ -172,26 +179,26 @@ def test_shapes_that_do_not_fit_are_named(library):
 
 @native_only
 def test_nothing_in_nothing_out(library):
-    empty = tf.zeros((0, 4, 4, 8))
-    assert library.dfl_tf_winograd_conv2d(x=empty, kernel=tf.ones((3, 3, 8, 5))).shape == (
-        0, 4, 4, 5,
-    )  # fmt: skip
-    gradient = library.dfl_tf_winograd_filter_gradient(x=empty, slope=tf.zeros((0, 4, 4, 5)))
-    np.testing.assert_array_equal(gradient, np.zeros((3, 3, 8, 5), np.float32))
+    empty, kernel = tf.zeros((0, 4, 4, 8)), tf.ones((3, 3, 8, 5))
+    y = library.dfl_tf_winograd_conv2d(x=empty, kernel=kernel, bias=tf.ones(5))
+    assert y.shape == (0, 4, 4, 5)
+    slopes = library.dfl_tf_winograd_filter_gradient(x=empty, slope=y)
+    np.testing.assert_array_equal(slopes.gradient, np.zeros((3, 3, 8, 5), np.float32))
+    np.testing.assert_array_equal(slopes.bias_gradient, np.zeros(5, np.float32))
 
 
 @native_only
 def test_shapes_are_known_when_a_graph_is_made(library):
     @tf.function(autograph=False)
-    def gradients(x, kernel):
+    def gradients(x, kernel, bias):
         with tf.GradientTape() as tape:
-            tape.watch((x, kernel))
-            y = convolve_3x3(x, kernel)
-        return y, *tape.gradient(y, (x, kernel))
+            tape.watch((x, kernel, bias))
+            y = convolve_3x3(x, kernel, bias)
+        return y, *tape.gradient(y, (x, kernel, bias))
 
-    specs = (tf.TensorSpec((None, 6, 7, 8)), tf.TensorSpec((3, 3, 8, 4)))
+    specs = [tf.TensorSpec(s) for s in ((None, 6, 7, 8), (3, 3, 8, 4), (4,))]
     shapes = [t.shape.as_list() for t in gradients.get_concrete_function(*specs).outputs]
-    assert shapes == [[None, 6, 7, 4], [None, 6, 7, 8], [3, 3, 8, 4]]
+    assert shapes == [[None, 6, 7, 4], [None, 6, 7, 8], [3, 3, 8, 4], [4]]
 
 
 def test_only_where_the_library_is(monkeypatch):

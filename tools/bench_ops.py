@@ -281,7 +281,8 @@ def minimal_convolution(x: Any, kernel: Any, slope: Any) -> list[Callable[[], An
     import tensorflow as tf
     from dfl_tf_ops import native
 
-    ops, no_bias = native.library(), tf.zeros(0, x.dtype)
+    ops, no_bias = native.library(), tf.zeros(0)
+    kernel = tf.cast(kernel, tf.float32)
     return [
         lambda: ops.dfl_tf_winograd_conv2d(x=x, kernel=kernel, bias=no_bias),
         lambda: ops.dfl_tf_winograd_conv2d(

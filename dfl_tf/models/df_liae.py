@@ -11,7 +11,7 @@ from dfl_tf.errors import OptionError
 from dfl_tf.nn.blocks import Activation, Downscale, Residual, Upscale, leaky_relu, x_cos_x
 from dfl_tf.nn.convolution import convolve_same
 from dfl_tf.nn.layers import Block, Conv2D, Dense, Network
-from dfl_tf.nn.tensors import depth_to_space, flatten, pixel_norm, product, unflatten
+from dfl_tf.nn.tensors import depth_to_space, flatten, pixel_norm, unflatten
 
 
 @dataclass(frozen=True)
@@ -296,9 +296,10 @@ class Decoder(Network):
         (performance.md 3.4).
         """
         convs = (self.out_conv, self.out_conv1, self.out_conv2, self.out_conv3)
-        dtype = self.compute_dtype
-        kernels = [tf.cast(conv.weight, dtype) for conv in convs]
+        kernels = [tf.convert_to_tensor(conv.weight) for conv in convs]
         kernels[0] = tf.pad(kernels[0], ((1, 1), (1, 1), (0, 0), (0, 0)))
-        biases = [tf.cast(conv.bias, dtype) for conv in convs]
-        weights = tf.concat(kernels, axis=-1), tf.concat(biases, axis=0)
-        return depth_to_space(product(convolve_same, tf.cast(x, dtype), *weights))
+        biases = [tf.convert_to_tensor(conv.bias) for conv in convs]
+        x = tf.cast(x, self.compute_dtype)
+        return depth_to_space(
+            convolve_same(x, tf.concat(kernels, axis=-1), tf.concat(biases, axis=0))
+        )

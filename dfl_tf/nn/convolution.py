@@ -8,7 +8,7 @@ import tensorflow as tf
 from dfl_tf_ops.convolution import convolve_3x3
 from dfl_tf_ops.native import has_winograd
 
-from dfl_tf.nn.tensors import TraceSwitch, add_bias, filters_as_matrices
+from dfl_tf.nn.tensors import TraceSwitch, add_bias, filters_as_matrices, product
 
 filter_gradients_by_products = TraceSwitch("filter_gradients_by_products")
 """Gradients of kernels are matrix products."""
@@ -31,29 +31,41 @@ def convolve_same(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor
     ----------
     x : tensor, shape (n, h, w, in)
     kernel : tensor, shape (k, k, in, out)
+        Of its variable's type: where that is wider than `x`, it is rounded here.
     bias : tensor, shape (out)
 
     Returns
     -------
-    tensor, shape (n, h, w, out)
+    tensor of the type of `x`, shape (n, h, w, out)
 
     Notes
     -----
+    `minimal_products` comes first where it applies: 3x3, enough channels, a CPU that has them.
+
     oneDNN's float32 kernels for the gradient of a filter reach about half of the speed of a matrix
     product on CPUs without AVX-512 (`tools/bench_train.py`). Within `filter_gradients_by_products`
     that gradient is one product for each tap: the image, moved by the tap, times the gradient of
     the result.
-
-    `minimal_products` comes first where it applies: 3x3, enough channels, a CPU that has them.
     """
-    if not filters_as_matrices.on:  # XLA has kernels of its own
-        width, pixels = min(kernel.shape[2:]), x.shape[1] * x.shape[2]
-        pays = width >= _WIDE_ENOUGH_FOR_TRANSFORMS and pixels >= _PIXELS_ENOUGH
-        if minimal_products.on and kernel.shape[0] == 3 and pays and has_winograd(x.dtype.name):
-            return convolve_3x3(x, kernel, bias)
-        if filter_gradients_by_products.on and width >= _WIDE and x.dtype == tf.float32:
-            return add_bias(_with_products(x, kernel), bias)
+    if _takes_fewer_products(x, kernel):
+        return convolve_3x3(x, kernel, bias)
+    return product(_convolve, x, tf.cast(kernel, x.dtype), tf.cast(bias, x.dtype))
+
+
+def _convolve(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    if _takes_fewer_products(x, kernel):  # now that `product` has widened them
+        return convolve_3x3(x, kernel, bias)
+    by_products = filter_gradients_by_products.on and not filters_as_matrices.on
+    if by_products and min(kernel.shape[2:]) >= _WIDE and x.dtype == tf.float32:
+        return add_bias(_with_products(x, kernel), bias)
     return add_bias(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
+
+
+def _takes_fewer_products(x: tf.Tensor, kernel: tf.Tensor) -> bool:
+    wanted = minimal_products.on and not filters_as_matrices.on  # XLA has kernels of its own
+    pixels, width = x.shape[1] * x.shape[2], min(kernel.shape[2:])
+    pays = width >= _WIDE_ENOUGH_FOR_TRANSFORMS and pixels >= _PIXELS_ENOUGH
+    return wanted and kernel.shape[0] == 3 and pays and has_winograd(x.dtype.name)
 
 
 @tf.custom_gradient

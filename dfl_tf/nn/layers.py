@@ -93,8 +93,9 @@ class Conv2D(keras.layers.Layer):
 
     def build(self, input_shape: Any = None) -> None:
         """Make `weight` (k, k, in, out) and `bias` (out)."""
-        self.weight = self.add_weight(shape=self.kernel_shape, initializer="zeros", name="weight")
-        self.bias = self.add_weight(shape=self.kernel_shape[-1:], initializer="zeros", name="bias")
+        for name, shape in (("weight", self.kernel_shape), ("bias", self.kernel_shape[-1:])):
+            variable = self.add_weight(shape=shape, initializer="zeros", name=name, autocast=False)
+            setattr(self, name, variable)
         self.built = True
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
@@ -103,9 +104,9 @@ class Conv2D(keras.layers.Layer):
         if self.padding == "SAME":
             if self.strides == self.dilation == 1 and self.kernel_shape[0] % 2 == 1:
                 # the same numbers, and the kernel needs no padded copy
-                return product(convolve_same, x, *weights)
+                return convolve_same(x, *weights)
             x = self._pad(x)
-        return product(self._convolve, x, *weights)
+        return product(self._convolve, x, *(tf.cast(w, x.dtype) for w in weights))
 
     def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         return add_bias(

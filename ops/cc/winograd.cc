@@ -62,9 +62,8 @@ struct Image {
 };
 
 // Weights (3, 3, in, out), seen from the side of the result if `towards_input`.
-template <typename T>
 struct Kernel {
-  const T* data;
+  const float* data;
   int64_t in, out;
   bool towards_input;
   int64_t inputs() const { return towards_input ? out : in; }
@@ -77,10 +76,10 @@ DFL_TF_INLINE int64_t Groups(int64_t count, int64_t size) { return (count + size
 template <typename T>
 struct Kernels {
   int lanes, depth;
-  void (*transform_kernel)(const Kernel<T>&, int64_t panel, float* factors);
+  void (*transform_kernel)(const Kernel&, int64_t panel, float* factors);
   void (*convolve_tiles)(const Image<T>& from, const Image<T>& to, T* result,
-                         const float* kernel_factors, const T* bias, int64_t first, int64_t count,
-                         const T* zeros, float* scratch);
+                         const float* kernel_factors, const float* bias, int64_t first,
+                         int64_t count, const T* zeros, float* scratch);
   void (*transform_input)(const Image<T>&, int64_t first, int64_t count, int64_t begin, int64_t end,
                           const T* zeros, float* factors);
   void (*transform_slope)(const Image<T>&, int64_t panel, int64_t first, int64_t count,
@@ -248,8 +247,8 @@ REGISTER_OP("DflTf>WinogradConv2D")
     .Attr("towards_input: bool = false")
     .Attr("level: {'best', 'avx2'} = 'best'")
     .Input("x: T")
-    .Input("kernel: T")
-    .Input("bias: T")
+    .Input("kernel: float")
+    .Input("bias: float")
     .Output("y: T")
     .SetShapeFn([](tensorflow::shape_inference::InferenceContext* c) {
       tensorflow::shape_inference::ShapeHandle x, kernel, y;
@@ -283,8 +282,8 @@ class WinogradConv2DOp : public tensorflow::OpKernel {
                     weights.dim_size(1) == 3 &&
                     x.dim_size(3) == weights.dim_size(towards_input_ ? 3 : 2),
                 winograd::Misfit(x, "kernel", weights));
-    const winograd::Kernel<T> kernel = {weights.flat<T>().data(), weights.dim_size(2),
-                                        weights.dim_size(3), towards_input_};
+    const winograd::Kernel kernel = {weights.flat<float>().data(), weights.dim_size(2),
+                                     weights.dim_size(3), towards_input_};
     OP_REQUIRES(ctx, bias.NumElements() == 0 || bias.NumElements() == kernel.outputs(),
                 tensorflow::errors::InvalidArgument("a bias of shape ", bias.shape().DebugString(),
                                                     " for ", kernel.outputs(), " channels"));
@@ -310,12 +309,13 @@ class WinogradConv2DOp : public tensorflow::OpKernel {
     const int64_t most = std::max<int64_t>(kBlock / (64 * steps), kFewest);
     const int64_t size = Groups(tiles, Groups(tiles, most * threads) * threads);
     const std::vector<T> zeros(kernel.inputs(), T(0));
-    const T* shift = bias.NumElements() > 0 ? bias.flat<T>().data() : nullptr;
+    std::vector<float> shift(panels * panel);
+    std::copy_n(bias.flat<float>().data(), bias.NumElements(), shift.begin());
     RunJobs(ctx, Groups(tiles, size), 2 * size * steps * panels * panel, [&](int64_t number) {
       const int64_t first = number * size, count = std::min(size, tiles - first);
       const auto scratch = winograd::Allocate(16 * count * (steps + panel));
-      k.convolve_tiles(from, to, y->flat<T>().data(), right, shift, first, count, zeros.data(),
-                       scratch.get());
+      k.convolve_tiles(from, to, y->flat<T>().data(), right, shift.data(), first, count,
+                       zeros.data(), scratch.get());
     });
   }
 
@@ -331,8 +331,8 @@ REGISTER_OP("DflTf>WinogradFilterGradient")
     .Attr("level: {'best', 'avx2'} = 'best'")
     .Input("x: T")
     .Input("slope: T")
-    .Output("gradient: T")
-    .Output("bias_gradient: T")
+    .Output("gradient: float")
+    .Output("bias_gradient: float")
     .SetShapeFn([](tensorflow::shape_inference::InferenceContext* c) {
       tensorflow::shape_inference::ShapeHandle x, slope;
       TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 4, &x));
@@ -361,20 +361,15 @@ class WinogradFilterGradientOp : public tensorflow::OpKernel {
     for (int axis = 0; fits && axis < 3; ++axis) fits = x.dim_size(axis) == slope.dim_size(axis);
     OP_REQUIRES(ctx, fits, winograd::Misfit(x, "slope", slope));
     const int64_t inputs = x.dim_size(3), outputs = slope.dim_size(3);
-    tensorflow::Tensor *gradient, *bias_gradient, sums;
+    tensorflow::Tensor *gradient, *bias_gradient;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, {3, 3, inputs, outputs}, &gradient));
     OP_REQUIRES_OK(ctx, ctx->allocate_output(1, {outputs}, &bias_gradient));
     const winograd::Image<T> from(x), to(slope);
     const int64_t tiles = from.tiles();
     if (tiles == 0 || gradient->NumElements() == 0) {
-      std::fill_n(gradient->flat<T>().data(), gradient->NumElements(), T(0));
-      std::fill_n(bias_gradient->flat<T>().data(), outputs, T(0));
+      std::fill_n(gradient->flat<float>().data(), gradient->NumElements(), 0.0f);
+      std::fill_n(bias_gradient->flat<float>().data(), outputs, 0.0f);
       return;
-    }
-    if constexpr (std::is_same_v<T, float>) {
-      sums = *gradient;
-    } else {
-      OP_REQUIRES_OK(ctx, ctx->allocate_temp(tensorflow::DT_FLOAT, gradient->shape(), &sums));
     }
 
     const winograd::Kernels<T>& k = *kernels_;
@@ -389,7 +384,7 @@ class WinogradFilterGradientOp : public tensorflow::OpKernel {
                                            &right_factors));
     float* left = left_factors.flat<float>().data();
     float* right = right_factors.flat<float>().data();
-    float* result = sums.flat<float>().data();
+    float* result = gradient->flat<float>().data();
     const std::vector<T> zeros(std::max(inputs, outputs), T(0));
     std::vector<float> slope_sums(panels * panel);
     for (int64_t first = 0; first < tiles; first += most * k.depth) {
@@ -409,16 +404,7 @@ class WinogradFilterGradientOp : public tensorflow::OpKernel {
                               first > 0, inputs, outputs, result);
       });
     }
-    std::transform(slope_sums.begin(), slope_sums.begin() + outputs,
-                   bias_gradient->flat<T>().data(), [](float x) { return static_cast<T>(x); });
-    if constexpr (!std::is_same_v<T, float>) {
-      T* rounded = gradient->flat<T>().data();
-      const int64_t share = inputs * outputs;
-      RunJobs(ctx, 9, share, [&](int64_t number) {
-        std::transform(result + number * share, result + (number + 1) * share,
-                       rounded + number * share, [](float x) { return static_cast<T>(x); });
-      });
-    }
+    std::copy_n(slope_sums.begin(), outputs, bias_gradient->flat<float>().data());
   }
 
  private:

@@ -190,31 +190,30 @@ DFL_TF_TARGET DFL_TF_INLINE void TransformTaps(const float* taps, int64_t stride
   }
 }
 
-// Copies the taps of a group of input and a panel of output channels as floats, taps[9][kGroup]
-// [kPanel].
-DFL_TF_TARGET DFL_TF_INLINE void CollectTaps(const Kernel<Number>& kernel, int64_t base,
-                                             int64_t panel, float* taps) {
+// Copies the taps of a group of input and a panel of output channels, taps[9][kGroup][kPanel].
+DFL_TF_TARGET DFL_TF_INLINE void CollectTaps(const Kernel& kernel, int64_t base, int64_t panel,
+                                             float* taps) {
   const int64_t inputs = kernel.inputs(), outputs = kernel.outputs(), channel = panel * kPanel;
   const int64_t deep = std::min<int64_t>(kGroup, inputs - base);
   const int64_t wide = std::min<int64_t>(kPanel, outputs - channel);
   if (deep < kGroup || wide < kPanel) std::fill_n(taps, 9 * kGroup * kPanel, 0.0f);
   for (int tap = 0; tap < 9; ++tap, taps += kGroup * kPanel) {
     if (kernel.towards_input) {  // the kernel turned by half a turn, its channels exchanged
-      const Number* from = kernel.data + ((8 - tap) * outputs + channel) * inputs + base;
+      const float* from = kernel.data + ((8 - tap) * outputs + channel) * inputs + base;
       for (int64_t n = 0; n < wide; ++n, from += inputs) {
-        for (int64_t k = 0; k < deep; ++k) taps[k * kPanel + n] = static_cast<float>(from[k]);
+        for (int64_t k = 0; k < deep; ++k) taps[k * kPanel + n] = from[k];
       }
     } else {
-      const Number* from = kernel.data + (tap * inputs + base) * outputs + channel;
+      const float* from = kernel.data + (tap * inputs + base) * outputs + channel;
       for (int64_t k = 0; k < deep; ++k, from += outputs) {
-        for (int64_t n = 0; n < wide; ++n) taps[k * kPanel + n] = static_cast<float>(from[n]);
+        for (int64_t n = 0; n < wide; ++n) taps[k * kPanel + n] = from[n];
       }
     }
   }
 }
 
 // Right factors of one panel of a kernel.
-DFL_TF_TARGET void TransformKernel(const Kernel<Number>& kernel, int64_t panel, float* factors) {
+DFL_TF_TARGET void TransformKernel(const Kernel& kernel, int64_t panel, float* factors) {
   const int64_t steps = Groups(kernel.inputs(), kGroup) * kLanes;
   alignas(64) float taps[9 * kGroup * kPanel];
   for (int64_t base = 0; base < kernel.inputs(); base += kGroup) {
@@ -295,9 +294,9 @@ DFL_TF_TARGET DFL_TF_INLINE void StoreFirst(Number* p, int64_t count, Vec values
   }
 }
 
-// All of the convolution for `count` tiles from `first` on; `bias` may be missing.
+// All of the convolution for `count` tiles from `first` on.
 DFL_TF_TARGET void ConvolveTiles(const Image<Number>& from, const Image<Number>& to, Number* result,
-                                 const float* kernel_factors, const Number* bias, int64_t first,
+                                 const float* kernel_factors, const float* bias, int64_t first,
                                  int64_t count, const Number* zeros, float* scratch) {
   const int64_t groups = Groups(from.channels, kGroup);
   float* left = scratch;
@@ -319,7 +318,7 @@ DFL_TF_TARGET void ConvolveTiles(const Image<Number>& from, const Image<Number>&
       for (int half = 0; half < 2; ++half) {
         const int64_t channel = panel * kPanel + half * kLanes;
         const int64_t left_over = to.channels - channel;
-        const Vec shift = bias == nullptr ? Vec{} : LoadFirst(bias + channel, left_over);
+        const Vec shift = Load(bias + channel);
         Vec pixels[4];
         PixelsOfPoints(products + t * kPanel + half * kLanes, count * kPanel, pixels);
         for (int p = 0; p < 4; ++p) {

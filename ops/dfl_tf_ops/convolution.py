@@ -16,19 +16,19 @@ def convolve_3x3(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     Winograd's minimal form F(2x2, 3x3): 16 products where the plain sum takes 36, and transforms of
     additions and halves. In float32 the numbers are those of `tf.nn.conv2d` but for rounding, which
     is no worse, and the same on every CPU and for every number of threads. In bfloat16 transformed
-    numbers are rounded where the plain sum rounds its inputs only: the error is about 2.5 times as
-    large.
+    numbers are rounded, and the result, where the plain sum rounds its result only.
 
     Parameters
     ----------
     x : float32 or bfloat16 tensor, shape (n, h, w, in)
         On a CPU. Other types are left to TensorFlow.
-    kernel : tensor of the same type, shape (3, 3, in, out)
-    bias : tensor of the same type, shape (out)
+    kernel : float32 tensor, shape (3, 3, in, out)
+        Rounded to bfloat16 for such an `x`; its gradient is not.
+    bias : float32 tensor, shape (out)
 
     Returns
     -------
-    tensor of the same type, shape (n, h, w, out)
+    tensor of the type of `x`, shape (n, h, w, out)
 
     Raises
     ------
@@ -41,6 +41,7 @@ def convolve_3x3(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     `reference.convolution.winograd` is the NumPy twin.
     """
     if not native.has_winograd(x.dtype.name):
+        kernel, bias = (tf.cast(t, x.dtype) for t in (kernel, bias))
         return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
     return _winograd(x, kernel, bias)
 
@@ -51,7 +52,7 @@ def _winograd(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tens
     assert ops is not None
 
     def gradient(slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        no_bias = tf.zeros((0,), x.dtype)
+        no_bias = tf.zeros((0,))
         towards_x = ops.dfl_tf_winograd_conv2d(
             x=slope, kernel=kernel, bias=no_bias, towards_input=True
         )

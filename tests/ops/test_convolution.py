@@ -118,10 +118,10 @@ def test_kernel_gradient_of_many_tiles(library, level):
 )
 @pytest.mark.parametrize("shape", [*SHAPES, (2, 50, 50, 70, 48)])
 def test_bfloat16(library, shape):
-    values = [tf.cast(a, tf.bfloat16) for a in arrays(*shape)]
-    found = by_ops(*values)
-    assert all(a.dtype == tf.bfloat16 for a in found)
-    expected = exact(*(tf.cast(a, tf.float64).numpy() for a in values))
+    x, kernel, bias, slope = (tf.cast(tf.cast(a, tf.bfloat16), tf.float32) for a in arrays(*shape))
+    expected = exact(*(tf.cast(a, tf.float64).numpy() for a in (x, kernel, bias, slope)))
+    found = by_ops(tf.cast(x, tf.bfloat16), kernel, bias, tf.cast(slope, tf.bfloat16))
+    assert [a.dtype for a in found] == [tf.bfloat16, tf.bfloat16, tf.float32, tf.float32]
     for a, b in zip(found, expected, strict=True):
         error = tf.cast(a, tf.float64).numpy() - b
         # numbers of eight bits: half a unit is 2e-3 of a number, the largest one is several times

@@ -31,6 +31,7 @@ def comparisons() -> Iterator[Comparison]:
         for keep in (1.0, 0.3):
             yield _optimizer(optimizer, keep)
     yield _norm()
+    yield from _convolutions()
 
 
 def _worst(a: object, b: object) -> float:
@@ -126,3 +127,26 @@ def _norm() -> Comparison:
     arrays = [rng.normal(size=shape).astype(np.float32) for shape in ((40, 50), (7,), (3, 3, 8))]
     norm = float(fast.global_norm([tf.constant(array) for array in arrays]))
     return Comparison("global norm", abs(norm - plain.global_norm(arrays)), 1e-3)
+
+
+def _convolutions() -> Iterator[Comparison]:
+    import tensorflow as tf
+    from dfl_tf_ops import convolution as fast
+    from dfl_tf_ops.reference import convolution as plain
+
+    rng = np.random.RandomState(5)
+    shapes = ((2, 9, 7, 48), (3, 3, 48, 40), (40,), (2, 9, 7, 40))
+    x, kernel, bias, slope = (rng.normal(size=shape) for shape in shapes)
+    exact = (
+        plain.convolve(x, kernel) + bias,
+        *plain.convolve_gradients(x, kernel, slope),
+        slope.sum(axis=(0, 1, 2)),
+    )
+    tensors = [tf.constant(array, tf.float32) for array in (x, kernel, bias)]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        y = fast.convolve_3x3(*tensors)
+    found = (y, *tape.gradient(y, tensors, tf.constant(slope, tf.float32)))
+    names = ("", ", gradient of the input", ", gradient of the kernel", ", gradient of the bias")
+    for name, a, b in zip(names, found, exact, strict=True):
+        yield Comparison(f"convolution{name}", _worst(a, b) / float(np.abs(b).max()), 2e-6)

@@ -1,1 +1,1 @@
-"""The accelerated operations of dfl_tf: color transfer, sample warps, fused optimizer steps."""
+"""The accelerated operations of dfl_tf: color transfer, warps, convolutions, optimizer steps."""

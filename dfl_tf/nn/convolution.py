@@ -8,13 +8,23 @@ import tensorflow as tf
 from dfl_tf_ops.convolution import convolve_3x3
 from dfl_tf_ops.native import has_winograd
 
-from dfl_tf.nn.tensors import TraceSwitch, add_bias, filters_as_matrices, product
+from dfl_tf.nn.tensors import (
+    TraceSwitch,
+    add_bias,
+    filters_as_matrices,
+    product,
+    space_to_depth,
+    working_dtype,
+)
 
 filter_gradients_by_products = TraceSwitch("filter_gradients_by_products")
 """Gradients of kernels are matrix products."""
 
 minimal_products = TraceSwitch("minimal_products")
 """3x3 convolutions are done with fewer products (`dfl_tf_ops.convolution`)."""
+
+as_defined = TraceSwitch("as_defined")
+"""Convolutions are not done with fewer products after all, so that products can be counted."""
 
 _WIDE = 32
 """Products of fewer channels than this gain nothing."""
@@ -61,8 +71,39 @@ def _convolve(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     return add_bias(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
 
 
-def _takes_fewer_products(x: tf.Tensor, kernel: tf.Tensor) -> bool:
-    wanted = minimal_products.on and not filters_as_matrices.on  # XLA has kernels of its own
+def convolve_halving(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor | None:
+    """Convolve with stride 2 by a 5x5 kernel and two zeros on each side, if fewer products do it.
+
+    Each quarter of the pixels (those at even or odd rows and columns) becomes channels of its own,
+    of which the convolution is a 3x3 one with stride 1, whose kernel has a sixth row and column of
+    zeros. So the kernel grows from 25 to 36 entries, of whose products `convolve_same` saves more
+    than half.
+
+    Parameters
+    ----------
+    x : tensor, shape (n, h, w, in)
+    kernel : tensor, shape (5, 5, in, out)
+    bias : tensor, shape (out)
+
+    Returns
+    -------
+    tensor, shape (n, h / 2, w / 2, out), or None where that gains nothing
+    """
+    size, _, channels, outputs = kernel.shape
+    height, width = x.shape[1:3]
+    quarters = tf.TensorSpec((None, height // 2, width // 2, 4 * channels), working_dtype(x))
+    by_nines = tf.TensorSpec((3, 3, 4 * channels, outputs))
+    fits = size == 5 and height % 2 == width % 2 == 0
+    if not fits or not _takes_fewer_products(quarters, by_nines):
+        return None
+    kernel = tf.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
+    kernel = tf.transpose(tf.reshape(kernel, (3, 2, 3, 2, channels, outputs)), (0, 2, 1, 3, 4, 5))
+    return convolve_same(space_to_depth(x), tf.reshape(kernel, by_nines.shape), bias)
+
+
+def _takes_fewer_products(x: tf.Tensor | tf.TensorSpec, kernel: tf.Tensor | tf.TensorSpec) -> bool:
+    # XLA has kernels of its own.
+    wanted = minimal_products.on and not (filters_as_matrices.on or as_defined.on)
     pixels, width = x.shape[1] * x.shape[2], min(kernel.shape[2:])
     pays = width >= _WIDE_ENOUGH_FOR_TRANSFORMS and pixels >= _PIXELS_ENOUGH
     return wanted and kernel.shape[0] == 3 and pays and has_winograd(x.dtype.name)

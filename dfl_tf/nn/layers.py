@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dfl_tf.nn.convolution import convolve_same
+from dfl_tf.nn.convolution import convolve_halving, convolve_same
 from dfl_tf.nn.tensors import (
     add_bias,
     filter_by_matrices,
@@ -105,6 +105,10 @@ class Conv2D(keras.layers.Layer):
             if self.strides == self.dilation == 1 and self.kernel_shape[0] % 2 == 1:
                 # the same numbers, and the kernel needs no padded copy
                 return convolve_same(x, *weights)
+            if (self.strides, self.dilation) == (2, 1):
+                halved = convolve_halving(x, *weights)
+                if halved is not None:
+                    return halved
             x = self._pad(x)
         return product(self._convolve, x, *(tf.cast(w, x.dtype) for w in weights))
 

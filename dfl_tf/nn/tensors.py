@@ -54,10 +54,15 @@ def product(function: Callable[..., tf.Tensor], *tensors: tf.Tensor) -> tf.Tenso
     the end. That is what hardware for such numbers does: their products are exact in float32, in
     which it adds them up. A CPU without it has slow kernels that do the same.
     """
-    dtype = tensors[0].dtype
-    if dtype.size >= 4 or not products_in_float32.on:
+    dtype, working = tensors[0].dtype, working_dtype(tensors[0])
+    if working == dtype:
         return function(*tensors)
-    return tf.cast(function(*(tf.cast(t, tf.float32) for t in tensors)), dtype)
+    return tf.cast(function(*(tf.cast(t, working) for t in tensors)), dtype)
+
+
+def working_dtype(x: tf.Tensor) -> tf.DType:
+    """Return the type in which `product` multiplies: that of `x`, or float32."""
+    return tf.float32 if x.dtype.size < 4 and products_in_float32.on else x.dtype
 
 
 def add_bias(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-_CONVOLUTIONS = ("Conv2D", "Conv2DBackpropInput", "DflTf>WinogradConv2D")
-_KERNEL_GRADIENTS = ("Conv2DBackpropFilter", "DflTf>WinogradFilterGradient")
+_CONVOLUTIONS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter")
 _PRODUCTS = ("MatMul", "BatchMatMulV2")
 
 
 def step_flops(model: Any) -> float:
     """Count the floating-point operations of the convolutions and matrix products of a step.
 
-    Convolutions count as what they are by definition, even where they are done with fewer products
-    (`dfl_tf_ops.convolution`): so the count tells two ways of doing the same work apart, and a step
-    can be faster than the peak.
+    Convolutions count as what they are by definition, even where they are done with fewer products:
+    so the count tells two ways of doing the same work apart, and a step can pass the peak.
 
     The graph of each phase's gradients is traced, not run, and its operations are counted with
     their shapes. Element-wise work, the losses' filters and the update are not counted: the share
@@ -29,9 +27,11 @@ def step_flops(model: Any) -> float:
     ----------
     performance.md 3.2
     """
+    from dfl_tf.nn.convolution import as_defined
     from dfl_tf.train.plan import traced_phases
 
-    graphs = traced_phases(model)
+    with as_defined():
+        graphs = traced_phases(model)
     pieces = model.replicas * model.run.accumulate
     return pieces * sum(_operation(op) for graph in graphs for op in graph.get_operations())
 
@@ -41,16 +41,15 @@ def _operation(op: Any) -> float:
         inner = op.inputs[0].shape
         turned = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
         return 2.0 * _size(op.outputs[0]) * int(inner[-2 if turned else -1])
+    if op.type not in _CONVOLUTIONS:
+        return 0.0
     # Every pair of an output pixel and an entry of the kernel is one product and one sum; the
     # gradients pair the same.
-    if op.type in _CONVOLUTIONS:
-        images, kernel = op.outputs[0], op.inputs[1]
-        if op.type == "Conv2DBackpropInput":
-            images = op.inputs[2]
-    elif op.type in _KERNEL_GRADIENTS:
-        images, kernel = op.inputs[-1], op.outputs[0]
-    else:
-        return 0.0
+    images, kernel = op.outputs[0], op.inputs[1]
+    if op.type == "Conv2DBackpropInput":
+        images = op.inputs[2]
+    elif op.type == "Conv2DBackpropFilter":
+        images, kernel = op.inputs[2], op.outputs[0]
     count, height, width = (int(side) for side in images.shape[:3])
     return 2.0 * count * height * width * _size(kernel)
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from dfl_tf.models.cpu import slow_filter_gradients
+from dfl_tf.nn import layers
 from dfl_tf.nn.convolution import (
+    convolve_halving,
     convolve_same,
     filter_gradients_by_products,
     minimal_products,
 )
-from dfl_tf.nn.tensors import filters_as_matrices
+from dfl_tf.nn.tensors import filters_as_matrices, products_in_float32
 
 
 def values(*shape, seed=0):
@@ -117,6 +120,46 @@ def test_fewer_products_give_the_same_result_and_gradients():
         found = gradients(*(tf.constant(a, tf.float32) for a in (x, kernel, slope)))
     for a, b in zip(found, exact, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6 * np.abs(b).max())
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("widened", [False, True])
+def test_halving_as_a_convolution_of_quarters(widened):
+    """The layer's 5x5 convolution with stride 2, plain in float64, and with few products."""
+    found = []
+    slope = values(2, 5, 6, 70, seed=2)
+    for dtype, fewer in (("float64", False), ("float32", True)):
+        precision = "mixed_bfloat16" if widened and fewer else dtype
+        layer = layers.Conv2D(16, 70, 5, strides=2, dtype=keras.DTypePolicy(precision))
+        layer.build()
+        layer.weight.assign(np.round(values(5, 5, 16, 70) * 16) / 16)  # exact in bfloat16
+        layer.bias.assign(np.round(values(70, seed=3) * 16) / 16)
+        x = tf.constant(np.round(values(2, 10, 12, 16, seed=1) * 16) / 16, dtype)
+        graph = tf.function(lambda layer, x: layer(x), autograph=False)
+        with minimal_products(fewer), products_in_float32(widened), tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            total = tf.reduce_sum(tf.cast(y, dtype) * slope)
+            kinds = [op.type for op in graph.get_concrete_function(layer, x).graph.get_operations()]
+        assert ("DflTf>WinogradConv2D" in kinds) == fewer
+        assert ("Conv2D" in kinds) != fewer
+        found.append([y, *tape.gradient(total, (x, layer.weight, layer.bias))])
+    for exact, few in zip(*found, strict=True):
+        a, b = (tf.cast(t, tf.float64).numpy() for t in (few, exact))
+        np.testing.assert_allclose(a, b, atol=(5e-3 if widened else 2e-6) * np.abs(b).max())
+
+
+@pytest.mark.parametrize(
+    ("height", "kernel", "inputs", "dtype"),
+    [(9, 5, 16, "float32"), (10, 3, 16, "float32"), (10, 5, 15, "float32"), (6, 5, 16, "float32"),
+     (10, 5, 16, "float64")],
+)  # fmt: skip
+def test_halving_in_the_plain_way_where_quarters_gain_nothing(height, kernel, inputs, dtype):
+    x, weight = (
+        tf.zeros(s, dtype) for s in ((1, height, height, inputs), (kernel, kernel, inputs, 70))
+    )
+    with minimal_products():
+        assert convolve_halving(x, weight, tf.zeros(70, dtype)) is None
 
 
 def test_cpus_with_avx512_have_fast_kernels():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -10,11 +11,11 @@ import tensorflow as tf
 from dfl_tf.errors import UsageError
 from dfl_tf.models import create
 from dfl_tf.models.cpu import cpu_bfloat16
-from dfl_tf.nn.convolution import convolve_same, minimal_products
+from dfl_tf.nn import convolution
 from dfl_tf.options import RunOptions, SAEHDOptions, default
 from dfl_tf.train import bench_fit, bench_flops, bench_parts
 from dfl_tf.train.bench_compare import compare, read_report
-from dfl_tf.train.plan import memory
+from dfl_tf.train.plan import memory, traced_phases
 from dfl_tf.train.precision import _cpu_notes, _gpu_notes, precision_notes
 
 OPTIONS = default(
@@ -46,20 +47,16 @@ def test_operations_of_products_and_convolutions_are_counted():
     assert sum(counted) == 3 * convolution + 3 * product
 
 
-def test_convolutions_with_fewer_products_count_as_convolutions():
-    def graph(x, kernel):
-        with tf.GradientTape() as tape:
-            tape.watch((kernel, x))
-            y = convolve_same(x, kernel, tf.ones(80))
-        return tape.gradient(y, (x, kernel))
-
-    specs = [tf.TensorSpec(s) for s in ((3, 9, 11, 64), (3, 3, 64, 80))]
-    counted = []
-    for fewer in (False, True):
-        with minimal_products(fewer):
-            traced = tf.function(graph, autograph=False).get_concrete_function(*specs).graph
-        counted.append([bench_flops._operation(op) for op in traced.get_operations()])
-    assert sum(counted[0]) == sum(counted[1]) == 3 * 2 * 3 * 9 * 11 * 9 * 64 * 80
+@pytest.mark.native
+def test_arithmetic_is_that_of_the_definition(monkeypatch):
+    """Products that are saved count as well, those with zeros do not."""
+    options = dataclasses.replace(OPTIONS, e_dims=32, d_dims=32)
+    model = create("SAEHD", options, initialized=False)
+    with_fewer = bench_flops.step_flops(model)
+    kinds = {op.type for graph in traced_phases(model) for op in graph.get_operations()}
+    assert "DflTf>WinogradFilterGradient" in kinds
+    monkeypatch.setattr(convolution, "has_winograd", lambda dtype: False)
+    assert bench_flops.step_flops(create("SAEHD", options, initialized=False)) == with_fewer
 
 
 def test_a_step_is_three_times_its_forward_pass_and_grows_with_the_batch():

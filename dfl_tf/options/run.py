@@ -160,7 +160,7 @@ class RunOptions(Options):
     precision: str = option(
         "float32",
         "Numbers the networks compute with.",
-        details="bfloat16 is about twice as fast on CPUs and GPUs that have it; weights, slots "
+        details="bfloat16 is faster on CPUs and GPUs that have it (docs/precision.md); weights, slots "
         "and losses stay float32. float16 is for GPUs without bfloat16, float64 for "
         "proofs. Models are stored as float32.",
         group="numbers",

@@ -160,8 +160,8 @@ class RunOptions(Options):
     precision: str = option(
         "float32",
         "Numbers the networks compute with.",
-        details="bfloat16 is faster on CPUs and GPUs that have it (docs/precision.md); weights, slots "
-        "and losses stay float32. float16 is for GPUs without bfloat16, float64 for "
+        details="bfloat16 is faster on CPUs and GPUs that have it (docs/precision.md); weights, "
+        "slots and losses stay float32. float16 is for GPUs without bfloat16, float64 for "
         "proofs. Models are stored as float32.",
         group="numbers",
         choices=("float32", "bfloat16", "float16", "float64"),

@@ -23,11 +23,14 @@ def saved_at(folder: Path) -> int:
     return manifest.stat().st_mtime_ns if manifest.exists() else 0
 
 
-def start(folder: Path) -> subprocess.Popen:
-    """A trainer that has made its first save of this run."""
+def start(folder: Path, seconds: float = 0.0) -> subprocess.Popen:
+    """A trainer that has made its first save of this run; its iterations take `seconds`."""
     before = saved_at(folder)
     child = subprocess.Popen(
-        [sys.executable, *FAKE, str(folder)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [sys.executable, *FAKE, str(folder), str(seconds)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     limit = time.monotonic() + 60
     while saved_at(folder) == before:
@@ -58,14 +61,28 @@ def test_stopped_by_a_signal_it_saves_and_resumes_there(tmp_path, number, code):
 
 
 def test_a_second_sigint_ends_at_once(tmp_path):
-    child = start(tmp_path)
-    child.send_signal(signal.SIGSTOP)  # both arrive before the handler runs again
-    child.send_signal(signal.SIGINT)
-    child.send_signal(signal.SIGCONT)
-    time.sleep(0.001)
-    child.send_signal(signal.SIGINT)
-    assert child.wait(timeout=60) == 130
-    child.communicate()
+    with start(tmp_path, seconds=3) as child:
+        time.sleep(1)  # it is well within an iteration
+        child.send_signal(signal.SIGINT)
+        while "finishing this iteration" not in (line := child.stderr.readline()):
+            assert line, "ended before the second signal"
+        child.send_signal(signal.SIGINT)
+        output = child.communicate(timeout=60)[1]
+    assert child.returncode == 130, output
+    assert "stopped at once" in output
+    check_whole(read_model(tmp_path, "new", "SAEHD"))
+
+
+def test_a_second_sigint_while_the_first_is_answered(tmp_path):
+    with start(tmp_path, seconds=3) as child:
+        time.sleep(1)
+        child.send_signal(signal.SIGSTOP)  # both arrive before the handler runs again
+        child.send_signal(signal.SIGINT)
+        child.send_signal(signal.SIGCONT)
+        time.sleep(0.001)
+        child.send_signal(signal.SIGINT)
+        output = child.communicate(timeout=60)[1]
+    assert child.returncode == 130, output
     check_whole(read_model(tmp_path, "new", "SAEHD"))
 
 

@@ -1,13 +1,15 @@
 """A trainer of the fake model in a process of its own, which saves after every iteration.
 
-    python -m tests.train.support.saving_child MODEL_DIR
+    python -m tests.train.support.saving_child MODEL_DIR [SECONDS]
 
-It resumes what it finds. Killed at any moment it must leave a whole model.
+It resumes what it finds; an iteration takes SECONDS. Killed at any moment it must leave a whole
+model.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 from dfl_tf.formats import find_models, read_model
@@ -17,8 +19,17 @@ from .fake_model import FakeModel
 from .runs import trainer
 
 
-def main(folder: Path) -> int:
-    model = FakeModel(size=100_000)
+class SlowModel(FakeModel):
+    seconds = 0.0
+
+    def train_step(self, *batches):
+        time.sleep(self.seconds)
+        return super().train_step(*batches)
+
+
+def main(folder: Path, seconds: float) -> int:
+    model = SlowModel(size=100_000)
+    model.seconds = seconds
     found = find_models(folder, "SAEHD")
     position = 0
     if found:
@@ -39,4 +50,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), float((*sys.argv, 0.0)[2])))

@@ -25,8 +25,11 @@ from dfl_tf_ops.reference import color_transfer as reference
 from dfl_tf_ops.warp import dense_grid
 
 PARAMETERS, TENSORS = 28_900_000, 33
-CONVOLUTIONS = ((4, 8, 256, 2048), (4, 16, 512, 512), (4, 32, 256, 512), (4, 64, 128, 128))
-"""(pictures, side, channels in, channels out): of the decoder of df-ud 128/256/64/64."""
+CONVOLUTIONS = (
+    (8, 4, 256, 1024), (4, 8, 256, 2048), (4, 16, 512, 512), (4, 32, 256, 512), (4, 64, 128, 128),
+    (4, 64, 64, 64), (4, 64, 44, 44),
+)  # fmt: skip
+"""(pictures, side, channels in, channels out): of df-ud 128/256/64/64, then two narrow ones."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The convolutions with stride 1, in the form that is the fastest where they run."""
+"""Convolutions in the form that is the fastest where they run."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def convolve_halving(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Ten
     tensor, shape (n, h / 2, w / 2, out), or None where that gains nothing
     """
     size, _, channels, outputs = kernel.shape
-    height, width = x.shape[1:3]
+    height, width = (side or 0 for side in x.shape[1:3])
     quarters = tf.TensorSpec((None, height // 2, width // 2, 4 * channels), working_dtype(x))
     by_nines = tf.TensorSpec((3, 3, 4 * channels, outputs))
     fits = size == 5 and height % 2 == width % 2 == 0
@@ -104,7 +104,7 @@ def convolve_halving(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Ten
 def _takes_fewer_products(x: tf.Tensor | tf.TensorSpec, kernel: tf.Tensor | tf.TensorSpec) -> bool:
     # XLA has kernels of its own.
     wanted = minimal_products.on and not (filters_as_matrices.on or as_defined.on)
-    pixels, width = x.shape[1] * x.shape[2], min(kernel.shape[2:])
+    pixels, width = (x.shape[1] or 0) * (x.shape[2] or 0), min(kernel.shape[2:])
     pays = width >= _WIDE_ENOUGH_FOR_TRANSFORMS and pixels >= _PIXELS_ENOUGH
     return wanted and kernel.shape[0] == 3 and pays and has_winograd(x.dtype.name)
 

@@ -105,6 +105,18 @@ def test_fewer_products_only_where_they_gain(dtype, side, kernel, inputs, output
     assert not set(FEWER) & set(kinds)
 
 
+def test_pictures_of_unknown_size_are_convolved_in_the_plain_way():
+    @tf.function(autograph=False)
+    def convolve(x, kernel, bias):
+        assert convolve_halving(x, tf.zeros((5, 5, 64, 64)), bias) is None
+        return convolve_same(x, kernel, bias)
+
+    specs = [tf.TensorSpec(s) for s in ((None, None, None, 64), (3, 3, 64, 64), (64,))]
+    with minimal_products():
+        graph = convolve.get_concrete_function(*specs).graph
+    assert "Conv2D" in [op.type for op in graph.get_operations()]
+
+
 def test_fewer_products_not_for_xla_nor_without_being_asked_for():
     shapes = ("float32", 8, 3, 64, 64)
     with minimal_products(), filters_as_matrices():

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
@@ -21,8 +20,6 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "training"
 CLASSES = {"AdaBelief": AdaBelief, "RMSprop": RMSprop}
 NAMES = ["net/v0:0", "net/v1:0"]
-# Only who asks for it tests without the C++ library; else its lack is a failure.
-LEFT_OUT = os.environ.get("DFL_TF_NATIVE") == "off"
 
 
 @pytest.fixture(params=["fallback", pytest.param("native", marks=pytest.mark.native)])
@@ -31,8 +28,6 @@ def backend(request, monkeypatch):
     monkeypatch.setenv("DFL_TF_NATIVE", "off" if request.param == "fallback" else "require")
     native.forget()
     if request.param == "native":
-        if LEFT_OUT:
-            pytest.skip("DFL_TF_NATIVE=off")
         assert native.backend().name == "native"
     yield request.param
     native.forget()
@@ -440,8 +435,6 @@ class TestPlacement:
         """That process had one thread, this one has one for each core."""
         from dfl_tf_ops import optimizer_step
 
-        if LEFT_OUT:
-            pytest.skip("DFL_TF_NATIVE=off")
         assert offload_report["backend"] == "native"
         values = [
             tf.constant(np.random.RandomState(2).normal(size=n).astype("f"))

@@ -1,11 +1,6 @@
 from __future__ import annotations
 
-import os
-
 import pytest
-
-# Only who asks for it tests without the C++ library; else its lack is a failure.
-LEFT_OUT = os.environ.get("DFL_TF_NATIVE") == "off"
 
 
 @pytest.fixture(params=["fallback", pytest.param("native", marks=pytest.mark.native)])
@@ -16,8 +11,6 @@ def backend(request, monkeypatch):
     monkeypatch.setenv("DFL_TF_NATIVE", "off" if request.param == "fallback" else "require")
     native.forget()
     if request.param == "native":
-        if LEFT_OUT:
-            pytest.skip("DFL_TF_NATIVE=off")
         assert native.backend().name == "native"
     yield request.param
     native.forget()

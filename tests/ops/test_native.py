@@ -9,8 +9,6 @@ import pytest
 import tensorflow as tf
 from dfl_tf_ops import native
 
-from .conftest import LEFT_OUT
-
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
@@ -86,10 +84,9 @@ def fake_compiler(path: Path, body: str) -> str:
     return str(path)
 
 
+@pytest.mark.native
 def test_a_build_lands_in_the_cache_and_is_found_there(package, tmp_path, monkeypatch):
     built = Path(native.__file__).with_name("_native.so")
-    if LEFT_OUT:
-        pytest.skip("DFL_TF_NATIVE=off")
     copy = 'while [ "$1" != -o ]; do shift; done; cp "$BUILT" "$2"'
     monkeypatch.setenv("CXX", fake_compiler(tmp_path / "cxx", copy))
     monkeypatch.setenv("BUILT", str(built))

@@ -8,8 +8,6 @@ import tensorflow as tf
 from dfl_tf_ops import native, optimizer_step
 from dfl_tf_ops.reference import optimizers as reference
 
-from .conftest import LEFT_OUT
-
 # Around the edges of a tile (1024) and of a job (65536).
 SHAPES = [(1,), (5, 7), (1023,), (1024,), (1025,), (3, 3, 64, 115), (65537,)]
 SEED = 0xDEADBEEF
@@ -156,8 +154,6 @@ class TestNative:
 
     @pytest.fixture(autouse=True)
     def library(self):
-        if LEFT_OUT:
-            pytest.skip("DFL_TF_NATIVE=off")
         native.forget()
         ops = native.library()
         assert ops is not None

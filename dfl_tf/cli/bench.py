@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
-from dfl_tf.formats.atomic import write_file
+from dfl_tf.disk.durable import write_file
 from dfl_tf.options import OPTIONS, Layer, RunOptions
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dfl_tf.formats.atomic import write_file
+from dfl_tf.disk.durable import write_file
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.options import Layer, RunOptions
 

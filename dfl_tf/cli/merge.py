@@ -17,10 +17,10 @@ import click
 
 from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
 from dfl_tf.cli.video import Progress, VideoSource, find_reference, make_video, summary
+from dfl_tf.disk.durable import naming_the_fault, sha256_of, write_file
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.formats import find_models
-from dfl_tf.formats.atomic import naming_the_fault, sha256_of, write_file
 from dfl_tf.formats.merge_session import read_merge_session
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.imaging import encode_image

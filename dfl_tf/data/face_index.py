@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from dfl_tf.disk.durable import write_file
 from dfl_tf.errors import DflTfError
-from dfl_tf.formats.atomic import write_file
 
 _log = logging.getLogger(__name__)
 

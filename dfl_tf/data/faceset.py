@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.data.face_index import FaceFacts, FaceIndex, Stamp
+from dfl_tf.disk.plain_file import open_plain, read_plain
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import FaceType, estimate_pitch_yaw_roll, ordered_polygons
 from dfl_tf.face.polygons import Polygon
 from dfl_tf.formats.dfljpg import APP15, FaceMetadata, decode_mask, read_metadata
 from dfl_tf.formats.faceset_pak import PAK_NAME, read_pak
-from dfl_tf.formats.plain_file import open_plain, read_plain
 from dfl_tf.imaging import decode_image, to_bgr, to_float
 
 _PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from dfl_tf.disk.durable import naming_the_fault, remove_quietly, sync_folder
 from dfl_tf.errors import UsageError
 from dfl_tf.export import onnx_check
 from dfl_tf.export.onnx_graph import Graph, Tensors, Value
 from dfl_tf.export.onnx_networks import FaceNetworks, dense
 from dfl_tf.export.report import ExportReport, provenance, watch_memory
-from dfl_tf.formats.atomic import naming_the_fault, remove_quietly, sync_folder
 from dfl_tf.models.df_liae import Archi
 from dfl_tf.models.weights import legacy_key
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.disk.durable import naming_the_fault, write_durably
 from dfl_tf.errors import ExportError
-from dfl_tf.formats.atomic import naming_the_fault, write_durably
 
 Array = npt.NDArray[Any]
 # Part (file stem) to legacy key to anything with a shape that NumPy can read.

@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dfl_tf.disk.durable import naming_the_fault
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.formats import FaceMetadata, read_metadata, read_pak, write_metadata, write_pak
-from dfl_tf.formats.atomic import naming_the_fault
 from dfl_tf.formats.dfljpg import embed_metadata, strip_metadata
 from dfl_tf.formats.faceset_pak import PAK_NAME
 

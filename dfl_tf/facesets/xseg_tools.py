@@ -15,10 +15,10 @@ from typing import Any
 
 import cv2
 
+from dfl_tf.disk.durable import naming_the_fault, write_file
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.facesets.xseg_masker import XSegMasker, crop
 from dfl_tf.facesets.xseg_store import FaceStore, Journal, same_picture
-from dfl_tf.formats.atomic import naming_the_fault, write_file
 from dfl_tf.formats.dfljpg import embed_metadata
 
 Step = Callable[[int, int], None]

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.disk import durable
+from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import DflTfError, FacesetError
-from dfl_tf.formats import atomic
-from dfl_tf.formats.plain_file import read_plain
 from dfl_tf.formats.safe_pickle import dumps_legacy, loads
 
 SOI, EOI, SOS, APP0, APP15 = 0xD8, 0xD9, 0xDA, 0xE0, 0xEF
@@ -476,7 +476,7 @@ def write_metadata(path: Path, metadata: FaceMetadata) -> None:
         It cannot be written; the file is untouched.
     """
     data, name = _read(path, "")
-    atomic.write_file(path, embed_metadata(data, metadata, what=name))
+    durable.write_file(path, embed_metadata(data, metadata, what=name))
 
 
 def _payload(metadata: FaceMetadata, what: str) -> bytes:

@@ -13,8 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError, FacesetError
-from dfl_tf.formats import atomic
 from dfl_tf.formats.dfljpg import FaceMetadata, read_metadata
 from dfl_tf.formats.faceset_pak import PAK_NAME, read_pak, write_pak
 from dfl_tf.formats.metadata_file import FolderReport, Progress, face_files
@@ -231,9 +231,9 @@ def unpack_folder(folder: Path, *, progress: Progress | None = None) -> FolderRe
         )
     report = FolderReport()
     for index, path in enumerate(targets):
-        with atomic.naming_the_fault(path.parent):
+        with durable.naming_the_fault(path.parent):
             path.parent.mkdir(exist_ok=True)
-        atomic.write_file(path, faceset.jpeg(index))
+        durable.write_file(path, faceset.jpeg(index))
         report.done.append(str(path.relative_to(root)))
         if progress is not None:
             progress(index + 1, len(targets))

@@ -15,8 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from dfl_tf.disk import durable
+from dfl_tf.disk.plain_file import open_plain
 from dfl_tf.errors import FacesetError
-from dfl_tf.formats import atomic
 from dfl_tf.formats.dfljpg import (
     FaceMetadata,
     encode_mask,
@@ -26,7 +27,6 @@ from dfl_tf.formats.dfljpg import (
     polygons_from_stored,
     polygons_to_stored,
 )
-from dfl_tf.formats.plain_file import open_plain
 from dfl_tf.formats.safe_pickle import EnumValue, dumps_legacy, loads
 
 PAK_NAME = "faceset.pak"
@@ -286,14 +286,14 @@ def write_pak(
             write(data)
 
     beside = path.with_name(path.name + ".new")
-    atomic.check_space(path.parent, offsets[-1])
+    durable.check_space(path.parent, offsets[-1])
     try:
-        with atomic.naming_the_fault(path):
-            atomic.write_durably(beside, content)
+        with durable.naming_the_fault(path):
+            durable.write_durably(beside, content)
             beside.replace(path)
-            atomic.sync_folder(path.parent)
+            durable.sync_folder(path.parent)
     finally:
-        atomic.remove_quietly(beside)
+        durable.remove_quietly(beside)
     return len(listed)
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import ModelFileError
 from dfl_tf.formats.faceset_pak import is_safe_name
-from dfl_tf.formats.plain_file import read_plain
 
 VERSION = 1
 _LARGEST = 16 << 20

@@ -13,8 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError, FacesetError
-from dfl_tf.formats import atomic
 from dfl_tf.formats.dfljpg import (
     FaceMetadata,
     embed_metadata,
@@ -87,7 +87,7 @@ def save_metadata(folder: Path, *, progress: Progress | None = None) -> FolderRe
             progress(number, len(files))
     if not stored:
         raise FacesetError(f"{folder}: no face with metadata is here; nothing was saved.")
-    atomic.write_file(folder / META_NAME, dumps_legacy(stored, protocol=4))
+    durable.write_file(folder / META_NAME, dumps_legacy(stored, protocol=4))
     return report
 
 
@@ -143,7 +143,7 @@ def restore_metadata(folder: Path, *, progress: Progress | None = None) -> Folde
         if progress is not None:
             progress(number, len(files))
     if not failed:
-        atomic.remove_quietly(meta)
+        durable.remove_quietly(meta)
     return report
 
 
@@ -162,4 +162,4 @@ def _restore(path: Path, metadata: FaceMetadata) -> None:
         if not done:
             raise FacesetError(f"{path}: cannot be encoded again.")
         data = encoded.tobytes()
-    atomic.write_file(path, embed_metadata(data, metadata, what=str(path)))
+    durable.write_file(path, embed_metadata(data, metadata, what=str(path)))

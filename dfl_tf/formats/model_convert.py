@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dfl_tf.disk import durable
 from dfl_tf.errors import ModelFileError, UsageError
-from dfl_tf.formats import atomic, model_legacy, model_native
+from dfl_tf.formats import model_legacy, model_native
 from dfl_tf.formats.manifest import Manifest, read_manifest
 from dfl_tf.formats.model_files import (
     MODEL_CLASSES,
@@ -99,7 +100,7 @@ def convert(
         found["proof"] = proof(state, result)
         found["passed"] = found["passed"] and bool(found["proof"].get("passed"))
     encoded = json.dumps(found, indent=1, default=str).encode()
-    atomic.write_file(target / f"{prefix}_conversion.json", encoded)
+    durable.write_file(target / f"{prefix}_conversion.json", encoded)
     return found
 
 
@@ -128,7 +129,7 @@ def rename_model(directory: Path, old: str, new: str, model_class: str) -> list[
     kind = detect_format(directory, old, model_class)
     if kind is None:
         read_model(directory, old, model_class)  # says what is there instead
-    with ModelLock(directory, old, model_class), atomic.naming_the_fault(directory):
+    with ModelLock(directory, old, model_class), durable.naming_the_fault(directory):
         if kind == "native":
             done = _rename_native(directory, old, new, model_class)
         else:
@@ -137,7 +138,7 @@ def rename_model(directory: Path, old: str, new: str, model_class: str) -> list[
             if (directory / (before + ending)).exists():
                 os.rename(directory / (before + ending), directory / (after + ending))
                 done.append(after + ending)
-        atomic.sync_folder(directory)
+        durable.sync_folder(directory)
     return done
 
 
@@ -147,7 +148,7 @@ def _rename_native(directory: Path, old: str, new: str, model_class: str) -> lis
     os.rename(native_folder(directory, old, model_class), folder)
     manifest = read_manifest(folder / "manifest.json")
     if manifest is not None:
-        atomic.write_file(folder / "manifest.json", replace(manifest, name=new).to_bytes())
+        durable.write_file(folder / "manifest.json", replace(manifest, name=new).to_bytes())
     return [folder.name]
 
 
@@ -166,10 +167,10 @@ def _rename_legacy(directory: Path, old: str, new: str, model_class: str) -> lis
     renamed = {path: directory / (after + path.name.removeprefix(before)) for path in files}
     manifest = _renamed_manifest(manifest_path, before, after, new)
     if manifest is not None:
-        atomic.write_file(directory / f"{after}.manifest.json", manifest.to_bytes())
+        durable.write_file(directory / f"{after}.manifest.json", manifest.to_bytes())
     for path, target in renamed.items():  # data.dat comes last
         _link_or_copy(path, target)
-    atomic.sync_folder(directory)
+    durable.sync_folder(directory)
     for path in [manifest_path, *reversed(files)]:
         path.unlink(missing_ok=True)
     previous = directory / f".{before}.previous"
@@ -205,7 +206,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         data = source.read_bytes()
-        atomic.write_file(target, data)
+        durable.write_file(target, data)
 
 
 def backups(directory: Path, name: str, model_class: str) -> list[Path]:

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError, LegacyFormatError
-from dfl_tf.formats import atomic, transaction
+from dfl_tf.formats import transaction
 from dfl_tf.formats.manifest import FileEntry, Manifest
 from dfl_tf.formats.model_files import part_file, part_key, part_of, prefix_of
 from dfl_tf.formats.model_state import ModelState
@@ -195,7 +196,7 @@ def loads(file_name: str, path: Path) -> bool:
 def write(directory: Path, name: str, state: ModelState) -> None:
     """Write a legacy set with its sidecar (see `model_state.write_model`)."""
     place = _place(directory, name, state.model_class)
-    contents: dict[str, atomic.Writer] = {}
+    contents: dict[str, durable.Writer] = {}
     size = 0
     for part, tensors in state.tensors.items():
         contents[part_file(name, state.model_class, part)] = partial(dump_legacy, dict(tensors))
@@ -256,14 +257,14 @@ def _adopt(directory: Path, name: str, model_class: str) -> Manifest | None:
     entries = {}
     for file, path in files.items():
         status = os.stat(path)
-        known = manifest.files.get(file) or FileEntry(status.st_size, atomic.sha256_of(path))
+        known = manifest.files.get(file) or FileEntry(status.st_size, durable.sha256_of(path))
         entries[file] = replace(known, mtime_ns=status.st_mtime_ns)
     return replace(manifest, files=entries)
 
 
 def recover(directory: Path, name: str, model_class: str) -> None:
     """Finish or clear away an interrupted save (done by itself before the next save)."""
-    with atomic.naming_the_fault(directory):
+    with durable.naming_the_fault(directory):
         transaction.recover(_place(directory, name, model_class))
 
 

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from dfl_tf.disk import durable
 from dfl_tf.errors import ModelFileError
-from dfl_tf.formats import atomic, json_tree, safetensors_file, transaction
+from dfl_tf.formats import json_tree, safetensors_file, transaction
 from dfl_tf.formats.manifest import FileEntry, Manifest
 from dfl_tf.formats.model_files import native_folder, part_key
 from dfl_tf.formats.model_legacy import plain
@@ -74,7 +75,7 @@ def write(directory: Path, name: str, state: ModelState) -> None:
         "extra": json_tree.encode(dict(state.extra), arrays),
     }
     groups = {**state.tensors, _HISTORY: _pack_history(state.loss_history), _EXTRA: arrays}
-    contents: dict[str, atomic.Writer] = {
+    contents: dict[str, durable.Writer] = {
         part + _SUFFIX: partial(safetensors_file.dump, dict(tensors))
         for part, tensors in groups.items()
     }
@@ -136,7 +137,7 @@ def _adopt(folder: Path) -> Manifest | None:
 def recover(directory: Path, name: str, model_class: str) -> None:
     """Finish or clear away an interrupted save (done by itself before the next save)."""
     folder = native_folder(directory, name, model_class)
-    with atomic.naming_the_fault(folder):
+    with durable.naming_the_fault(folder):
         transaction.recover(_place(folder))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dfl_tf.formats import atomic
+from dfl_tf.disk import durable
 from dfl_tf.formats.model_files import detect_format, model_files
 from dfl_tf.formats.model_state import ModelState, read_model
 
@@ -67,7 +67,7 @@ def report(directory: Path, name: str, model_class: str) -> tuple[ModelState, di
     """
     state = read_model(directory, name, model_class)
     files = [
-        {"name": path.name, "bytes": path.stat().st_size, "sha256": atomic.sha256_of(path)}
+        {"name": path.name, "bytes": path.stat().st_size, "sha256": durable.sha256_of(path)}
         for path in model_files(directory, name, model_class)
     ]
     history = state.loss_history

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError, ModelFileError
-from dfl_tf.formats import atomic
 from dfl_tf.formats.model_files import ModelFormat, detect_format, find_models, prefix_of
 
 _log = logging.getLogger(__name__)
@@ -146,6 +146,6 @@ def write_model(
         model_legacy.write(directory, name, state)
     if default_options is not None:
         path = directory / f"{state.model_class}_default_options.dat"
-        atomic.write_file(path, model_legacy.options_bytes(default_options))
+        durable.write_file(path, model_legacy.options_bytes(default_options))
     if summary is not None:
-        atomic.write_file(directory / f"{prefix}_summary.txt", summary.encode("utf-8"))
+        durable.write_file(directory / f"{prefix}_summary.txt", summary.encode("utf-8"))

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dfl_tf.disk.plain_file import map_plain
 from dfl_tf.errors import DflTfError, LegacyFormatError, UnsafePickleError
 from dfl_tf.formats.pickle_machine import Machine, Record
 from dfl_tf.formats.pickle_tokens import ALLOWED, EnumValue
 from dfl_tf.formats.pickle_writer import dump_legacy, dumps_legacy
-from dfl_tf.formats.plain_file import map_plain
 
 __all__ = [
     "EnumValue",

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from dfl_tf.disk.plain_file import map_plain
 from dfl_tf.errors import ModelFileError
-from dfl_tf.formats.plain_file import map_plain
 
 _NAMES = {
     "bool": "BOOL",

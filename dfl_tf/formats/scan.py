@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dfl_tf.disk.plain_file import map_plain, read_plain
 from dfl_tf.errors import DflTfError
 from dfl_tf.formats import safetensors_file
 from dfl_tf.formats.dfljpg import APP15, MAX_IMAGE_BYTES, split_segments
 from dfl_tf.formats.manifest import read_manifest
 from dfl_tf.formats.merge_session import SESSION_TOKENS
-from dfl_tf.formats.plain_file import map_plain, read_plain
 from dfl_tf.formats.safe_pickle import PickleAudit, audit
 
 _PICKLES = (".npy", ".dat", ".pkl", ".pickle")

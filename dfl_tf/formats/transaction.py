@@ -43,8 +43,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from dfl_tf.disk import durable
 from dfl_tf.errors import ModelFileError, WorkspaceError
-from dfl_tf.formats import atomic
 from dfl_tf.formats.manifest import FileEntry, Manifest, read_manifest
 
 NEW = ".new"
@@ -192,7 +192,7 @@ def _compare(path: Path, entry: FileEntry) -> str | None:
         size = path.stat().st_size
         if size != entry.size:
             return f"has {size} bytes instead of {entry.size}"
-        if atomic.sha256_of(path) != entry.sha256:
+        if durable.sha256_of(path) != entry.sha256:
             return "does not match its checksum"
     except FileNotFoundError:
         return MISSING
@@ -285,7 +285,7 @@ def _inside(folder: Path) -> Callable[[str], list[Path]]:
 # -- saving --------------------------------------------------------------------------------------
 def write_set(
     place: Place,
-    contents: Mapping[str, atomic.Writer],
+    contents: Mapping[str, durable.Writer],
     describe: Callable[[dict[str, FileEntry]], Manifest],
     *,
     size: int,
@@ -308,13 +308,13 @@ def write_set(
     WorkspaceError
         It cannot be written; the old set is unchanged.
     """
-    with atomic.naming_the_fault(place.folder):
+    with durable.naming_the_fault(place.folder):
         place.folder.mkdir(parents=True, exist_ok=True)
-    atomic.check_space(place.folder, size)
-    with atomic.naming_the_fault(place.manifest):
+    durable.check_space(place.folder, size)
+    with durable.naming_the_fault(place.manifest):
         recover(place)
     try:
-        with atomic.naming_the_fault(place.folder):
+        with durable.naming_the_fault(place.folder):
             written = _stage(place, contents)
             old = _keep(place, adopt)
             manifest = describe(_with_history(place, written, old))
@@ -335,11 +335,11 @@ def write_set(
     return manifest
 
 
-def _stage(place: Place, contents: Mapping[str, atomic.Writer]) -> dict[str, FileEntry]:
+def _stage(place: Place, contents: Mapping[str, durable.Writer]) -> dict[str, FileEntry]:
     written = {}
     for name, content in contents.items():
         path = place.folder / (name + NEW)
-        size, digest = atomic.write_durably(path, content)
+        size, digest = durable.write_durably(path, content)
         written[name] = FileEntry(size, digest, path.stat().st_mtime_ns)
     return written
 
@@ -376,8 +376,8 @@ def _keep(place: Place, adopt: Callable[[], Manifest | None]) -> Manifest | None
         if (place.folder / name).is_file():
             _link(place.folder / name, place.previous_new / name)
     record, text = place.previous_new / "manifest.json", current.to_bytes()
-    atomic.write_durably(record, lambda write: write(text))
-    atomic.sync_folder(place.previous_new)
+    durable.write_durably(record, lambda write: write(text))
+    durable.sync_folder(place.previous_new)
     return current
 
 
@@ -405,11 +405,11 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _commit(place: Place, manifest: Manifest) -> None:
-    atomic.sync_folder(place.folder)
+    durable.sync_folder(place.folder)
     beside = place.commit.with_name(place.commit.name + NEW)
-    atomic.write_durably(beside, lambda write: write(manifest.to_bytes()))
+    durable.write_durably(beside, lambda write: write(manifest.to_bytes()))
     os.replace(beside, place.commit)
-    atomic.sync_folder(place.commit.parent)
+    durable.sync_folder(place.commit.parent)
 
 
 def _finish(place: Place, manifest: Manifest) -> None:
@@ -424,13 +424,13 @@ def _finish(place: Place, manifest: Manifest) -> None:
             place.damaged.mkdir(exist_ok=True)
             os.replace(place.folder / name, place.damaged / name)
         os.replace(new, place.folder / name)
-    atomic.sync_folder(place.folder)
+    durable.sync_folder(place.folder)
     if keeps and (place.previous_new / "manifest.json").exists():
         shutil.rmtree(place.previous, ignore_errors=True)
         os.replace(place.previous_new, place.previous)
-        atomic.sync_folder(place.previous.parent)
+        durable.sync_folder(place.previous.parent)
     os.replace(place.commit, place.manifest)
-    atomic.sync_folder(place.manifest.parent)
+    durable.sync_folder(place.manifest.parent)
 
 
 def recover(place: Place) -> None:
@@ -461,12 +461,12 @@ def _set_aside(place: Place) -> None:
         shutil.rmtree(place.previous, ignore_errors=True)
         os.replace(place.previous_new, place.previous)
     os.replace(place.commit, place.damaged / place.commit.name)
-    atomic.sync_folder(place.folder)
+    durable.sync_folder(place.folder)
 
 
 def discard(place: Place) -> None:
     """Remove the leftovers of a save that was never committed."""
     for path in place.folder.glob(f"*{NEW}"):
         if path.is_file() and place.owns(path.name.removesuffix(NEW)):
-            atomic.remove_quietly(path)
+            durable.remove_quietly(path)
     shutil.rmtree(place.previous_new, ignore_errors=True)

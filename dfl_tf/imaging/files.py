@@ -137,7 +137,6 @@ def write_image(path: str | os.PathLike[str], image: StoredImage, *, quality: in
     """
     target = Path(path)
     data = encode_image(image, target.suffix, quality=quality)
-    # formats.atomic is a higher room; a picture needs no more than this.
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         beside.write_bytes(data)

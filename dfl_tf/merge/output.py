@@ -9,8 +9,8 @@ from pathlib import Path
 
 import cv2
 
+from dfl_tf.disk.durable import naming_the_fault, write_file
 from dfl_tf.errors import UsageError, WorkspaceError
-from dfl_tf.formats.atomic import naming_the_fault, write_file
 from dfl_tf.merge.frame import MergedFrame
 from dfl_tf.merge.pixels import Bytes
 from dfl_tf.merge.provenance import embed, read_provenance

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from dfl_tf.disk.durable import naming_the_fault, write_file
 from dfl_tf.errors import WorkspaceError
-from dfl_tf.formats.atomic import naming_the_fault, write_file
 from dfl_tf.merge.output import Output
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from dfl_tf.formats.atomic import sync_folder, write_file
+from dfl_tf.disk.durable import sync_folder, write_file
 
 KEPT = 24
 

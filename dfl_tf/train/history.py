@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dfl_tf.formats.atomic import write_file
+from dfl_tf.disk.durable import write_file
 from dfl_tf.train.previews import jpeg_bytes
 
 Sample = tuple[tuple[NDArray[np.float32], ...], ...]

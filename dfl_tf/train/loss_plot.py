@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dfl_tf.formats.atomic import write_file
+from dfl_tf.disk.durable import write_file
 from dfl_tf.train.loss_graph import column_ranges
 
 _WIDTH, _HEIGHT = 960, 480

@@ -11,8 +11,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from dfl_tf.disk.durable import naming_the_fault, remove_quietly
 from dfl_tf.errors import OptionError, UsageError, WorkspaceError
-from dfl_tf.formats.atomic import naming_the_fault, remove_quietly
 from dfl_tf.imaging import read_image
 from dfl_tf.video.color import BT601, BT709, from_bgr, matrix_of
 from dfl_tf.video.extract import read_times

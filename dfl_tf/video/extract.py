@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from dfl_tf.disk.durable import write_file
 from dfl_tf.errors import OptionError, UsageError
-from dfl_tf.formats.atomic import write_file
 from dfl_tf.imaging import write_image
 from dfl_tf.video.color import Bytes, to_bgr
 from dfl_tf.video.info import VideoInfo, read_info, refuse_deep_color

@@ -311,13 +311,13 @@ def test_a_model_in_use_is_not_trained_twice(workspace, capsys):
 
 
 def test_a_full_disk(workspace, capsys, monkeypatch):
-    from dfl_tf.formats import atomic
+    from dfl_tf.disk import durable
 
     def full(*args, **settings):
         raise OSError(28, "No space left on device")
 
     before = files(workspace / "model")
-    monkeypatch.setattr(atomic.os, "fsync", full)
+    monkeypatch.setattr(durable.os, "fsync", full)
     refused(capsys, 1, workspace, "--target-iter=4", "--no-preview", says="disk is full")
     monkeypatch.undo()
     assert read_model(workspace / "model", "one", "SAEHD").iteration == 3

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from dfl_tf.data.faceset import Faceset
+from dfl_tf.disk.durable import write_durably
 from dfl_tf.errors import DflTfError, LegacyFormatError, ModelFileError, WorkspaceError
 from dfl_tf.formats import (
     ModelLock,
@@ -27,7 +28,6 @@ from dfl_tf.formats import (
     safetensors_file,
     write_model,
 )
-from dfl_tf.formats.atomic import write_durably
 from dfl_tf.formats.dfljpg import MAX_IMAGE_BYTES
 from dfl_tf.formats.manifest import FileEntry, read_manifest
 from dfl_tf.formats.model_legacy import read_part

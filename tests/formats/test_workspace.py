@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dfl_tf.disk import durable
 from dfl_tf.errors import LegacyFormatError, ModelFileError, UnsafePickleError, WorkspaceError
-from dfl_tf.formats import atomic, json_tree, scan, write_model
+from dfl_tf.formats import json_tree, scan, write_model
 from dfl_tf.formats.manifest import FileEntry, Manifest, parse_manifest
 from dfl_tf.formats.merge_session import read_merge_session
 from dfl_tf.formats.model_report import same_value
@@ -82,18 +83,18 @@ def test_write_file_leaves_the_old_one_when_it_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "x"
-    atomic.write_file(path, b"old")
+    durable.write_file(path, b"old")
 
     def full(*args: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(WorkspaceError, match="The disk is full"):
-        atomic.write_file(path, b"new")
+        durable.write_file(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
     with pytest.raises(WorkspaceError, match="does not exist"):
-        atomic.write_file(tmp_path / "no" / "x", b"")
+        durable.write_file(tmp_path / "no" / "x", b"")
 
 
 plain = st.recursive(

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dfl_tf.disk.plain_file import open_plain
 from dfl_tf.errors import WorkspaceError
-from dfl_tf.formats.plain_file import open_plain
 
 Writer = Callable[[Callable[[Any], object]], object]
 """Writes a file's content by calling the function it is given with pieces of it."""

@@ -1,0 +1,457 @@
+"""The one reader of JSON and the one of YAML: any bytes give a tree that fits, or one clear error.
+
+How to use it. Say what the tree must hold (`disk.tree_schema`), then read:
+
+    content = read_json(path, kind="a merge session", schema=SESSION, advice="--overwrite …")
+    content = read_json(path, kind=…, missing_ok=True)        # None if there is no such file
+    entry = parse_json(line, what=f"{path}, line 7", kind=…)   # bytes or text that you have
+    values = read_yaml(path, kind="settings of frames", texts=True, error=OptionError)
+    check_tree(tree, FACTS, what=…, kind=…)                     # a tree of another origin
+
+What is guaranteed of the result: the file was a plain file (no pipe, device, folder) of at most
+`limit` bytes, UTF-8 (a byte order mark is allowed); brackets are at most `MAX_DEPTH` deep, so that
+any recursive code can walk it; numbers are finite and have at most `MAX_DIGITS` characters, so
+that `float()` of an integer works; no key stands twice in one object; the schema holds. YAML has
+in addition at most `MAX_NODES` values after its aliases are expanded, no alias inside of what it
+names, and no tags but those of plain values; dates stay text.
+
+Anything else raises `error` (a `DflTfError` class, by default `WorkspaceError`) with a message
+that names file, key, what was found and what belongs there, followed by `advice`. Strings may hold
+lone surrogates (file names that are not UTF-8) and control characters: they are escaped where
+they are shown. Text that is used as a path is free of NUL if the schema is `Text`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dfl_tf.disk.plain_file import read_plain
+from dfl_tf.disk.tree_schema import ANYTHING, Schema, faults_of, joined
+from dfl_tf.errors import DflTfError, WorkspaceError
+
+MAX_BYTES = 64 << 20
+MAX_YAML_BYTES = 1 << 20
+MAX_DEPTH = 64
+MAX_DIGITS = 64
+MAX_NODES = 100_000
+
+_CHUNK = 16 << 20
+_SAME_DIGIT = bytes.maketrans(b"123456789E", b"000000000e")
+# of the digits before the point, after it and in the exponent, one run must be as long as this
+_SUSPICIOUS = (b"0" * (MAX_DIGITS // 3 - 1), b"e000", b"e+000")
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Whose tree it is, for the message."""
+
+    what: str
+    kind: str
+    error: type[DflTfError]
+    advice: str
+
+    def fault(self, reason: object) -> DflTfError:
+        text = f"{self.what}: cannot be read as {self.kind}: {str(reason).rstrip('.')[:600]}."
+        return self.error(f"{text} {self.advice}".rstrip())
+
+    def checked(self, tree: Any, schema: Schema) -> Any:
+        faults = faults_of(tree, schema)
+        if faults:
+            raise self.fault(joined(faults))
+        return tree
+
+
+def read_json(
+    path: Path,
+    *,
+    kind: str,
+    schema: Schema = ANYTHING,
+    error: type[DflTfError] = WorkspaceError,
+    limit: int = MAX_BYTES,
+    advice: str = "",
+    missing_ok: bool = False,
+) -> Any:
+    """Read a JSON file; see the module's text for what is guaranteed.
+
+    Parameters
+    ----------
+    path : Path
+    kind : str
+        What it is for people, with its article: "a merge session".
+    schema : Schema
+        What the tree must hold.
+    error : type
+        Class of the error that is raised.
+    limit : int
+        Bytes; a larger file is refused before it is read.
+    advice : str
+        What to do about a file that cannot be read: a whole sentence, the end of the message.
+    missing_ok : bool
+        Return None if there is no such file.
+
+    Raises
+    ------
+    DflTfError
+        Of the class `error`.
+    """
+    origin = _Origin(str(path), kind, error, advice)
+    data = _bytes_of(path, origin, limit, missing_ok)
+    return None if data is None else _parsed_json(data, origin, schema)
+
+
+def parse_json(
+    data: bytes | str,
+    *,
+    what: str,
+    kind: str,
+    schema: Schema = ANYTHING,
+    error: type[DflTfError] = WorkspaceError,
+    advice: str = "",
+) -> Any:
+    """Parse JSON that was read already (a line, a header); like `read_json`, `what` names it.
+
+    Raises
+    ------
+    DflTfError
+        Of the class `error`.
+    """
+    return _parsed_json(data, _Origin(what, kind, error, advice), schema)
+
+
+def check_tree(
+    tree: Any,
+    schema: Schema,
+    *,
+    what: str,
+    kind: str,
+    error: type[DflTfError] = WorkspaceError,
+    advice: str = "",
+) -> Any:
+    """Return a tree of another origin (an unpickled one, a part of a parsed one) if it fits.
+
+    Raises
+    ------
+    DflTfError
+        Of the class `error`.
+    """
+    return _Origin(what, kind, error, advice).checked(tree, schema)
+
+
+def read_yaml(
+    path: Path,
+    *,
+    kind: str,
+    schema: Schema = ANYTHING,
+    error: type[DflTfError] = WorkspaceError,
+    limit: int = MAX_YAML_BYTES,
+    advice: str = "",
+    texts: bool = False,
+) -> Any:
+    """Read a YAML (or JSON) file, one document; like `read_json`. An empty file gives None.
+
+    With `texts`, every value stays the text that is written: 00012 and 1:100 are no numbers.
+
+    Raises
+    ------
+    DflTfError
+        Of the class `error`.
+    """
+    origin = _Origin(str(path), kind, error, advice)
+    node = read_yaml_nodes(path, kind=kind, error=error, limit=limit, advice=advice)
+    if node is None:
+        return None
+    try:
+        return origin.checked(yaml_value(node, texts=texts), schema)
+    except ValueError as fault:
+        raise origin.fault(fault) from None
+
+
+def read_yaml_nodes(
+    path: Path,
+    *,
+    kind: str,
+    error: type[DflTfError] = WorkspaceError,
+    limit: int = MAX_YAML_BYTES,
+    advice: str = "",
+) -> yaml.Node | None:
+    """Read a YAML file as nodes, which know their lines; `yaml_value` makes values of them.
+
+    Raises
+    ------
+    DflTfError
+        Of the class `error`.
+    """
+    origin = _Origin(str(path), kind, error, advice)
+    data = _bytes_of(path, origin, limit, missing_ok=False)
+    assert data is not None
+    try:
+        # with a fault in the text the parser of libyaml stops as the one in Python does, but
+        # takes a twentieth of the time
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        return _composed(yaml.parse(_text(data), Loader=loader))
+    except yaml.YAMLError as fault:
+        raise origin.fault(_yaml_reason(fault)) from None
+    except (ValueError, RecursionError, MemoryError) as fault:
+        raise origin.fault(str(fault) or type(fault).__name__) from None
+
+
+def yaml_value(node: yaml.Node, *, texts: bool = False) -> Any:
+    """Plain Python value of a node: None, bool, int, float, str, list, dict (keys are text).
+
+    Raises
+    ------
+    ValueError
+        A tag of other than plain values, a number that is not finite or has too many digits, a
+        key that is no single value or stands twice.
+    """
+    if isinstance(node, yaml.SequenceNode):
+        return [yaml_value(item, texts=texts) for item in node.value]
+    if isinstance(node, yaml.MappingNode):
+        made: dict[str, Any] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise ValueError(f"line {line}: a key must be text")
+            if key.value in made:
+                raise ValueError(f"line {line}: {key.value[:60]} is given twice")
+            made[key.value] = yaml_value(value, texts=texts)
+        return made
+    assert isinstance(node, yaml.ScalarNode)
+    return node.value if texts else _scalar(node)
+
+
+# -- JSON ------------------------------------------------------------------------------------------
+def _bytes_of(path: Path, origin: _Origin, limit: int, missing_ok: bool) -> bytes | None:
+    try:
+        return read_plain(path, limit=limit)
+    except FileNotFoundError as fault:
+        if missing_ok:
+            return None
+        raise origin.fault(f"{fault.strerror}") from None
+    except OSError as fault:
+        raise origin.fault(fault.strerror or fault) from None
+    except ValueError as fault:  # a NUL in the path
+        raise origin.fault(fault) from None
+    except MemoryError:
+        raise origin.fault("it does not fit into memory") from None
+
+
+def _text(data: bytes | str) -> str:
+    if isinstance(data, str):
+        return data
+    try:
+        # names that are not UTF-8 are lone surrogates in Python, and were written as such
+        return data.decode("utf-8", "surrogatepass").removeprefix("\ufeff")
+    except UnicodeDecodeError as fault:
+        raise ValueError(f"byte {fault.start} is not UTF-8 text; save it as UTF-8") from None
+
+
+def _parsed_json(data: bytes | str, origin: _Origin, schema: Schema) -> Any:
+    try:
+        text = _text(data)
+        # a function call for every number of a large file takes longer than all the rest
+        look = _suspicious(text)
+        tree = json.JSONDecoder(
+            object_pairs_hook=_unique,
+            parse_constant=_no_number,
+            parse_int=_integer if look else None,
+            parse_float=_finite if look else None,
+        ).decode(text)
+        _check_depth(tree)
+    except json.JSONDecodeError as fault:
+        reason = "it is empty" if not text.strip() else f"line {fault.lineno}: {fault.msg}"
+        raise origin.fault(reason) from None
+    except RecursionError:
+        raise origin.fault(f"it is nested more than {MAX_DEPTH} deep") from None
+    except MemoryError:
+        raise origin.fault("it does not fit into memory") from None
+    except ValueError as fault:
+        raise origin.fault(fault) from None
+    return origin.checked(tree, schema)
+
+
+def _suspicious(text: str) -> bool:
+    """Whether any number may be infinite or long, seen without parsing."""
+    for start in range(0, len(text), _CHUNK):
+        part = text[start : start + _CHUNK + MAX_DIGITS].encode("utf-8", "surrogatepass")
+        folded = part.translate(_SAME_DIGIT)
+        if any(sign in folded for sign in _SUSPICIOUS):
+            return True
+    return False
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"{twice[:60]} is given twice")
+    return made
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no finite number")
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits; at most {MAX_DIGITS} are read")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits; at most {MAX_DIGITS} are read")
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is no finite number")
+    return value
+
+
+def _check_depth(tree: Any) -> None:
+    level, depth = [tree] if type(tree) in (list, dict) else [], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+        level = [
+            item
+            for node in level
+            for item in (node.values() if type(node) is dict else node)
+            if type(item) in (list, dict)
+        ]
+
+
+# -- YAML ------------------------------------------------------------------------------------------
+_PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
+_TEXT = {f"tag:yaml.org,2002:{name}" for name in ("timestamp", "value", "merge")}
+_RESOLVER = yaml.SafeLoader("")
+
+
+@dataclass
+class _Open:
+    """A list or mapping whose end has not come yet."""
+
+    node: yaml.CollectionNode
+    anchor: str | None
+    items: list[yaml.Node]
+    height: int = 1
+    start: int = 0
+
+
+class _Composer:
+    """Events to nodes; sizes are counted as if every alias was written out."""
+
+    def __init__(self) -> None:
+        self.root: yaml.Node | None = None
+        self.open: list[_Open] = []
+        # size and height of each finished anchor; None while its value is still open
+        self.anchors: dict[str, tuple[yaml.Node, int, int] | None] = {}
+        self.count = 0
+
+    def add(self, node: yaml.Node, size: int, height: int, line: int) -> None:
+        self.count += size
+        if self.count > MAX_NODES:
+            raise ValueError(f"line {line}: it holds more than {MAX_NODES} values with its aliases")
+        if len(self.open) + height > MAX_DEPTH:
+            raise ValueError(f"line {line}: it is nested more than {MAX_DEPTH} deep")
+        if self.open:
+            self.open[-1].items.append(node)
+            self.open[-1].height = max(self.open[-1].height, height + 1)
+        else:
+            self.root = node
+
+    def alias(self, name: str, line: int) -> None:
+        known = self.anchors.get(name)
+        if known is None:
+            inside = "stands inside of what it names" if name in self.anchors else "is not defined"
+            raise ValueError(f"line {line}: the alias *{name[:60]} {inside}")
+        self.add(*known, line)
+
+    def begin(self, event: Any, node: yaml.CollectionNode, line: int) -> None:
+        start = self.count
+        self.add(node, 1, 1, line)
+        self.open.append(_Open(node, event.anchor, [], start=start))
+        if event.anchor is not None:
+            self.anchors[event.anchor] = None
+
+    def end(self) -> None:
+        done = self.open.pop()
+        if isinstance(done.node, yaml.MappingNode):
+            done.node.value = list(zip(done.items[::2], done.items[1::2], strict=True))
+        else:
+            done.node.value = done.items
+        if done.anchor is not None:
+            self.anchors[done.anchor] = done.node, self.count - done.start, done.height
+        if self.open:
+            self.open[-1].height = max(self.open[-1].height, done.height + 1)
+
+
+def _composed(events: Iterator[Any]) -> yaml.Node | None:
+    """The tree of one document."""
+    composer = _Composer()
+    documents = 0
+    for event in events:
+        line = event.start_mark.line + 1
+        marks = event.start_mark, event.end_mark
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise ValueError(f"line {line}: a second document; there must be one")
+        elif isinstance(event, yaml.AliasEvent):
+            composer.alias(event.anchor or "", line)
+        elif isinstance(event, yaml.ScalarEvent):
+            tag = event.tag
+            if tag is None or tag == "!":
+                tag = _RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit)
+            scalar = yaml.ScalarNode(tag, event.value, *marks)
+            composer.add(scalar, 1, 0, line)
+            if event.anchor is not None:
+                composer.anchors[event.anchor] = scalar, 1, 0
+        elif isinstance(event, yaml.SequenceStartEvent):
+            _refuse_tag(event, "seq", line)
+            composer.begin(event, yaml.SequenceNode(event.tag or "", [], *marks), line)
+        elif isinstance(event, yaml.MappingStartEvent):
+            _refuse_tag(event, "map", line)
+            composer.begin(event, yaml.MappingNode(event.tag or "", [], *marks), line)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            composer.end()
+    return composer.root
+
+
+def _refuse_tag(event: Any, name: str, line: int) -> None:
+    if event.tag not in (None, "!", f"tag:yaml.org,2002:{name}"):
+        raise ValueError(f"line {line}: the tag {event.tag[:60]} is not known")
+
+
+def _scalar(node: yaml.ScalarNode) -> Any:
+    line = node.start_mark.line + 1
+    if node.tag in _TEXT or node.tag == "tag:yaml.org,2002:str":
+        return node.value
+    if node.tag not in _PLAIN:
+        raise ValueError(f"line {line}: the tag {node.tag[:60]} is not known")
+    if len(node.value) > MAX_DIGITS:
+        raise ValueError(
+            f"line {line}: a number of {len(node.value)} digits; at most {MAX_DIGITS} are read"
+        )
+    try:
+        value = _RESOLVER.construct_object(yaml.ScalarNode(node.tag, node.value))
+    except (ValueError, KeyError, IndexError, OverflowError, yaml.YAMLError):
+        kind = node.tag.rpartition(":")[2]
+        raise ValueError(f"line {line}: {node.value!r} is no {kind}") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"line {line}: {node.value} is no finite number")
+    return value
+
+
+def _yaml_reason(fault: yaml.YAMLError) -> str:
+    mark = getattr(fault, "problem_mark", None)
+    problem = getattr(fault, "problem", None) or str(fault)
+    return problem if mark is None else f"line {mark.line + 1}: {problem}"

@@ -1,13 +1,45 @@
-"""What holds for all tests."""
+"""What holds for all tests: the machine, the terminal and the user they run under are no matter."""
 
 from __future__ import annotations
 
 import os
+import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 
+OWN = ("DFL_TF_OPT_", "TF_CONFIG", "CUDA_VISIBLE_DEVICES", "LC_", "LANG", "XDG_")
+"""Variables of the user that would change what is tested, by how their names begin."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give tests and their child processes the same surroundings everywhere.
+
+    Signals have their ordinary meaning (`nohup` ignores SIGHUP, a job in the background of a
+    script SIGINT, and children inherit that), the locale is C.UTF-8, the time zone UTC, and the
+    home folder an empty one that can be written.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            interrupt = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if interrupt else signal.SIG_DFL)
+    for name in [name for name in os.environ if name.startswith(OWN)]:
+        del os.environ[name]
+    for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        os.environ.pop(name, None)
+    home = tempfile.TemporaryDirectory(prefix="dfl-tf-test-home-")
+    config.add_cleanup(home.cleanup)
+    os.environ |= {
+        "HOME": home.name,
+        "XDG_CACHE_HOME": str(Path(home.name) / ".cache"),
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "TERM": "dumb",
+    }
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave tests of the C++ library out where it is; else its lack is a failure."""
+    """Leave tests of the C++ library out where it is off; else its lack is a failure."""
     if item.get_closest_marker("native") and os.environ.get("DFL_TF_NATIVE") == "off":
         pytest.skip("DFL_TF_NATIVE=off")

@@ -128,12 +128,12 @@ def test_any_plain_value_is_read_from_python_and_from_ours(value: object, protoc
 
 def test_long_loss_history_is_read_and_written_fast() -> None:
     history = np.random.default_rng(0).random((100_000, 2)).tolist()
-    start = time.perf_counter()
+    start = time.process_time()
     written = safe_pickle.dumps_legacy({"loss_history": history})
     assert safe_pickle.loads(written, what="x")["loss_history"] == history
     from_python = pickle.dumps({"loss_history": history}, 4)
     assert safe_pickle.loads(from_python, what="x")["loss_history"] == history
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
 
 
 def test_audit_lists_every_global_and_judges_it() -> None:

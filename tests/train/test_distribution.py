@@ -25,7 +25,6 @@ def found() -> dict[str, Any]:
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": "tools", "TF_CPP_MIN_LOG_LEVEL": "2"},
         capture_output=True,
         text=True,
-        timeout=500,
         check=False,
     )
     assert child.returncode == 0, child.stderr[-3000:]

@@ -32,10 +32,8 @@ def start(folder: Path, seconds: float = 0.0) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
     )
-    limit = time.monotonic() + 60
     while saved_at(folder) == before:
         assert child.poll() is None, child.communicate()[1]
-        assert time.monotonic() < limit
         time.sleep(0.01)
     return child
 
@@ -45,7 +43,7 @@ def test_stopped_by_a_signal_it_saves_and_resumes_there(tmp_path, number, code):
     child = start(tmp_path)
     time.sleep(0.2)
     child.send_signal(number)
-    output = child.communicate(timeout=60)[1]
+    output = child.communicate()[1]
     assert child.returncode == code, output
     state = read_model(tmp_path, "new", "SAEHD")
     check_whole(state)
@@ -53,7 +51,7 @@ def test_stopped_by_a_signal_it_saves_and_resumes_there(tmp_path, number, code):
     again = start(tmp_path)
     time.sleep(0.5)
     again.send_signal(number)
-    again.communicate(timeout=60)
+    again.communicate()
     resumed = read_model(tmp_path, "new", "SAEHD")
     check_whole(resumed)
     assert resumed.iteration > state.iteration
@@ -67,7 +65,7 @@ def test_a_second_sigint_ends_at_once(tmp_path):
         while "finishing this iteration" not in (line := child.stderr.readline()):
             assert line, "ended before the second signal"
         child.send_signal(signal.SIGINT)
-        output = child.communicate(timeout=60)[1]
+        output = child.communicate()[1]
     assert child.returncode == 130, output
     assert "stopped at once" in output
     check_whole(read_model(tmp_path, "new", "SAEHD"))
@@ -81,7 +79,7 @@ def test_a_second_sigint_while_the_first_is_answered(tmp_path):
         child.send_signal(signal.SIGCONT)
         time.sleep(0.001)
         child.send_signal(signal.SIGINT)
-        output = child.communicate(timeout=60)[1]
+        output = child.communicate()[1]
     assert child.returncode == 130, output
     check_whole(read_model(tmp_path, "new", "SAEHD"))
 

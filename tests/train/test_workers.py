@@ -27,7 +27,6 @@ TINY = (
     "--d-mask-dims=16", "--batch-size=4", "--clipgrad", "--lr-dropout=y", "--seed=11",
     "--threads=1", "--workers=1", "--no-preview", "--log-every=1", "--target-iter=100000",
 )  # fmt: skip
-LIMIT = 240.0
 
 
 def workspace(root: Path) -> Path:
@@ -66,14 +65,12 @@ class Run:
         return sum(json.loads(line).get("event") == "iteration" for line in lines[:-1])
 
     def wait_for(self, iterations: int) -> None:
-        limit = time.monotonic() + LIMIT
         while self.iteration() < iterations:
             assert self.process.poll() is None, self.text()
-            assert time.monotonic() < limit, self.text()
             time.sleep(0.05)
 
     def code(self) -> int:
-        return self.process.wait(LIMIT)
+        return self.process.wait()
 
 
 def team(root: Path, name: str) -> list[Run]:

@@ -7,11 +7,13 @@ import importlib.metadata
 import json
 import os
 import platform
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import click
+from dfl_tf_ops import process
 
 from dfl_tf.errors import DflTfError
 
@@ -81,13 +83,14 @@ def gather() -> dict[str, Any]:
         "dfl_tf": dfl_tf.__version__,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "cpu": {"name": _cpu_name(), "cores": os.cpu_count(), "memory_gib": _memory_gib()},
+        "cpu": {"name": _cpu_name(), "cores": os.cpu_count()},
+        "process": _process(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "extras": {name: _version(name) for name in _OPTIONAL},
         "devices": _devices(),
         "native_ops": _native(),
         "bfloat16": _bfloat16(),
-        "numba_cache": _numba_cache(),
+        "kernel_cache": _kernel_cache(),
     }
 
 
@@ -131,12 +134,6 @@ def _cpu_name() -> str:
     return _cpu_info("model name") or platform.processor() or platform.machine()
 
 
-def _memory_gib() -> float | None:
-    with contextlib.suppress(ValueError, OSError, AttributeError):
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    return None
-
-
 def _devices() -> list[str]:
     from dfl_tf.train.devices import import_tensorflow
 
@@ -172,11 +169,23 @@ def _bfloat16() -> str:
     return "emulated on this CPU (no faster than float32)"
 
 
-def _numba_cache() -> str:
-    folder = os.environ.get("NUMBA_CACHE_DIR")
-    if folder:
-        return folder
-    import dfl_tf_ops
+def _kernel_cache() -> str:
+    from dfl_tf_ops.jit import cache_folder
 
-    beside = Path(dfl_tf_ops.__file__).parent
-    return "beside the package" if os.access(beside, os.W_OK) else "in the user's cache folder"
+    return cache_folder() or "none can be written: kernels are compiled in memory at each start"
+
+
+def _process() -> dict[str, Any]:
+    """What this process may use, which can be less than what the machine has."""
+    limit = process.memory_limit()
+    available = process.available_memory()
+    cache = process.user_cache()
+    return {
+        "cores": process.cores(),
+        "memory_gib": None if limit is None else round(limit / 2**30, 1),
+        "available_gib": None if available is None else round(available / 2**30, 1),
+        "open_files": process.open_files(),
+        "cache": None if cache is None else str(cache),
+        "temporary": process.temporary_folder(),
+        "encoding": process.terminal_encoding(sys.stdout),
+    }

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from dfl_tf.disk.terminal import cursor_stream
 from dfl_tf.errors import FacesetError
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -44,7 +45,7 @@ def _progress(label: str, quiet: bool) -> Iterator[Any]:
     if quiet or not sys.stderr.isatty():
         yield None
         return
-    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+    with click.progressbar(length=1, label=label, file=cursor_stream(sys.stderr)) as bar:
 
         def step(done: int, total: int) -> None:
             bar.length = total

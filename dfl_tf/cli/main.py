@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import click
+from dfl_tf_ops.process import allow_open_files
 
 from dfl_tf import __version__
+from dfl_tf.disk.terminal import safe_output
 from dfl_tf.errors import DflTfError
 
 from .legacy_argv import translate
@@ -77,6 +79,12 @@ def command() -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line and return the exit code (decision 27)."""
+    allow_open_files()
+    with safe_output():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str]) -> int:
     try:
         new, note = translate(list(argv))
         if note:
@@ -111,6 +119,7 @@ def run(argv: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """Entry point of the console script and of `python -m dfl_tf`."""
+    safe_output().__enter__()  # to the very end: the interpreter prints the last traceback
     sys.exit(run(sys.argv[1:]))
 
 

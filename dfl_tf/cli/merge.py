@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from dfl_tf_ops.process import cores
 
 from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
 from dfl_tf.cli.video import Progress, VideoSource, find_reference, make_video, summary
@@ -402,7 +402,7 @@ def _run(
         opened.face_type,
         output,
         request.seed,
-        request.workers or os.cpu_count() or 1,
+        request.workers or cores(),
         request.batch,
         request.keep_going,
     )

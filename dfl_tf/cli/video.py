@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from dfl_tf.disk.terminal import cursor_stream
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.merge.provenance import read_provenance, video_tags
 from dfl_tf.video.cut import cut, parse_time
@@ -302,4 +303,7 @@ class Progress:
         left = int((total - done) / speed)
         line = f"{self._what} {done}/{total} · {speed:.1f} frames/s"
         line += f" · {left // 60}:{left % 60:02d} left"
-        click.echo(f"\r{line}  " if self._live else line, err=True, nl=last or not self._live)
+        if self._live:
+            click.echo(f"\r{line}  ", file=cursor_stream(sys.stderr), nl=last)
+        else:
+            click.echo(line, err=True)

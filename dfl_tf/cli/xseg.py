@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from dfl_tf.disk.terminal import cursor_stream
 from dfl_tf.errors import UsageError
 
 FACES = click.Path(path_type=Path)
@@ -51,7 +52,7 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
         yield line
         return
-    with click.progressbar(length=1, label=what, file=sys.stderr) as bar:
+    with click.progressbar(length=1, label=what, file=cursor_stream(sys.stderr)) as bar:
 
         def step(done: int, total: int) -> None:
             bar.length = total

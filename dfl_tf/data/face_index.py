@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from dfl_tf_ops.process import user_cache
+
 from dfl_tf.disk.durable import write_file
 from dfl_tf.errors import DflTfError
 
@@ -92,6 +94,8 @@ class FaceIndex:
         rows = [[name, *self._stamps[name], *facts] for name, facts in self._facts.items()]
         content = json.dumps(rows, separators=(",", ":")).encode()
         head = f"{_VERSION} {hashlib.sha256(content).hexdigest()}\n".encode()
+        if self._file is None:
+            return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             write_file(self._file, head + content)
@@ -101,13 +105,15 @@ class FaceIndex:
         self._new = 0
 
 
-def _cache_file(path: Path) -> Path:
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+def _cache_file(path: Path) -> Path | None:
+    root = user_cache()
     key = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
-    return root / "dfl_tf" / "facesets" / f"{key}.json"
+    return None if root is None else root / "facesets" / f"{key}.json"
 
 
-def _read(file: Path) -> dict[str, tuple[Stamp, FaceFacts]]:
+def _read(file: Path | None) -> dict[str, tuple[Stamp, FaceFacts]]:
+    if file is None:
+        return {}
     try:
         head, _, content = file.read_bytes().partition(b"\n")
         if head != f"{_VERSION} {hashlib.sha256(content).hexdigest()}".encode():

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from dfl_tf_ops.process import cores
 
 Item = TypeVar("Item")
 
 
 def auto_workers() -> int:
     """Return the number of sample threads that leaves the other half of the cores to the step."""
-    return max(1, min(8, (os.cpu_count() or 2) // 2))
+    return max(1, min(8, cores() // 2))
 
 
 class Prefetch(Generic[Item]):

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dfl_tf.disk.text import printable
+
 from . import schema
 
 SHOWN_IN_PRETRAIN: dict[str, Any] = {
@@ -51,16 +53,19 @@ def summary_text(
     Returns
     -------
     str
-        Lines joined by a newline, none at the end.
+        Lines joined by a newline, none at the end; safe for a terminal.
 
     References: workspace.md 8, models.md 5.9.
     """
-    shown = {key: schema.plain(value) for key, value in options.items()}
+    shown: dict[str, Any] = {key: schema.plain(value) for key, value in options.items()}
     if shown.get("pretrain") and "archi" in shown:
         shown |= {key: value for key, value in SHOWN_IN_PRETRAIN.items() if key in shown}
+    # Options and names come out of files: as escapes they can neither break the frame nor act.
+    shown = {printable(key): printable(value) for key, value in shown.items()}
+    full_name = printable(full_name)
     names = [*shown] or [""]
     width_name = max(17, *(len(name) for name in names), 0) + 1
-    texts = [full_name, str(iteration), *map(str, shown.values())]
+    texts = [full_name, str(iteration), *shown.values()]
     width_value = max(len(text) for text in [*texts, *(device.name for device in devices)]) + 1
     total = width_name + width_value + 2
 

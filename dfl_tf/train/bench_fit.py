@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
+from dfl_tf_ops.process import available_memory
+
 from dfl_tf.train import bench_machine as machine
 
 SHARE = 0.9
@@ -30,8 +32,8 @@ def limit_mib(given: float | None) -> float:
     """The limit to try under: `given`, else most of what is available now, else 4 GiB."""
     if given:
         return given
-    available = machine.available_mib()
-    return SHARE * available if available else 4096.0
+    available = available_memory()
+    return 4096.0 if available is None else SHARE * available / _MIB
 
 
 def fit(

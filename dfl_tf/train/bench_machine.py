@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dfl_tf_ops.process import cores
+
 _MIB = 2**20
 
 
@@ -74,15 +76,6 @@ def resident_mib(pid: int | None = None) -> float | None:
     return None
 
 
-def available_mib() -> float | None:
-    """Memory that can be had without swapping, in MiB; None where the system does not tell."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable"):
-                return int(line.split()[1]) / 1024
-    return None
-
-
 def seconds_since_start() -> float | None:
     """How long this process exists, from the system's books; None where it does not tell."""
     with contextlib.suppress(OSError, ValueError, IndexError):
@@ -110,7 +103,7 @@ def facts() -> dict[str, Any]:
         backend = f"missing ({error})"
     return {
         "system": platform.platform(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "load": round(load(), 2),
         "tensorflow": tf.__version__,
         "native_ops": backend,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dfl_tf_ops.process import cores
 
 from dfl_tf.formats import ModelState, read_model, write_model
 from dfl_tf.train import bench_machine as machine
@@ -35,9 +36,9 @@ def bench_samples(model: Any, facesets: Any, *, seconds: float) -> Report:
     """
     from dfl_tf.train.feeds import open_feed
 
-    cores = os.cpu_count() or 1
+    available = cores()
     rows = []
-    for workers in sorted({1, 2, max(1, cores // 2), min(8, cores)}):
+    for workers in sorted({1, 2, max(1, available // 2), min(8, available)}):
         feed = open_feed(model, facesets, replace(model.run, workers=workers, prefetch=2), {})
         try:
             start, images = time.perf_counter(), 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from typing import Any
+
+from dfl_tf_ops.process import cores, scratch_file
 
 from dfl_tf.errors import UsageError
 from dfl_tf.options import Device, RunOptions
@@ -22,7 +23,7 @@ def import_tensorflow() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as hidden:
+    with scratch_file() as hidden:
         os.dup2(hidden.fileno(), 2)
         try:
             import tensorflow as tf
@@ -50,9 +51,10 @@ def configure_devices(run: RunOptions) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     tf = import_tensorflow()
     _keep_order_of_sums()
-    if run.threads:
-        tf.config.threading.set_intra_op_parallelism_threads(run.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(min(2, run.threads))
+    threads = run.threads or _threads_of_quota()
+    if threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(min(2, threads))
     gpus = tf.config.list_physical_devices("GPU")
     if wanted.kind == "CPU" and wanted.numbers:
         tf.config.set_visible_devices([], "GPU")
@@ -68,6 +70,19 @@ def configure_devices(run: RunOptions) -> None:
         tf.config.set_visible_devices([gpus[number] for number in wanted.numbers], "GPU")
     elif gpus and cluster_of(run) is not None:
         tf.config.set_visible_devices(gpus[0], "GPU")  # a worker takes all that it sees
+
+
+def _threads_of_quota() -> int:
+    """Threads for the share of the processor that a container has; 0: TensorFlow counts itself.
+
+    It knows the cores that the process may run on, but no quota, and would start a thread for
+    each core of a large machine to share two.
+    """
+    try:
+        visible = len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):
+        return 0
+    return cores() if cores() < visible else 0
 
 
 def _keep_order_of_sums() -> None:

@@ -22,6 +22,8 @@ from typing import IO, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dfl_tf.disk.terminal import cursor_stream
+from dfl_tf.disk.text import printable
 from dfl_tf.errors import UsageError, WorkspaceError
 
 
@@ -141,7 +143,9 @@ class ConsoleLog:
             self._print(text)
             return
         try:
-            self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._progress.console.print(
+                printable(text, lines=True), markup=False, highlight=False, soft_wrap=True
+            )
         except OSError:
             self._silence()
 
@@ -195,7 +199,7 @@ def _progress_line(stream: IO[str]) -> tuple[Any, Any]:
         TextColumn("{task.fields[line]}", markup=False),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[left]} {task.fields[waits]}", markup=False),
-        console=Console(file=stream),
+        console=Console(file=cursor_stream(stream)),
         refresh_per_second=4,
     )
     task = progress.add_task("", total=None, line="", left="", waits="")

@@ -1,5 +1,8 @@
 """The one door to numba, and its settings: compiled at first use, kept on disk, without the GIL.
 
+Where nothing can be kept on disk (a read-only installation and no home, a full disk), kernels
+are compiled in memory at each start, and that is said once.
+
 All kernels import numba through this module. Sample threads import kernels when they first need
 them; a thread that imported a part of numba while another is within `import numba` would find it
 half made, whereas it waits for this module.
@@ -7,6 +10,9 @@ half made, whereas it waits for this module.
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,19 +20,23 @@ import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
 from numba.core import types
+from numba.core.caching import FunctionCache, NullCache
+from numba.core.dispatcher import Dispatcher
 from numba.extending import intrinsic
 
-__all__ = ["intrinsic", "ir", "njit", "njit_fused", "types"]
+__all__ = ["cache_folder", "intrinsic", "ir", "njit", "njit_fused", "types"]
+
+_log = logging.getLogger(__name__)
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 def njit(function: _Function) -> _Function:
     """Compile a kernel on plain arrays. No fastmath: results are those of the written formula."""
-    return numba.njit(**_OPTIONS)(function)
+    return _kept(numba.njit(**_OPTIONS)(function))
 
 
 def njit_fused(function: _Function) -> _Function:
@@ -35,7 +45,80 @@ def njit_fused(function: _Function) -> _Function:
     For kernels whose time is arithmetic: CPUs do both in one instruction. The last bits then
     depend on whether the CPU has it.
     """
-    return numba.njit(fastmath={"contract"}, **_OPTIONS)(function)
+    return _kept(numba.njit(fastmath={"contract"}, **_OPTIONS)(function))
+
+
+def cache_folder() -> str | None:
+    """Compile a kernel and return the folder that keeps it; None if it is in memory only."""
+    kernel = njit(_identity)
+    kernel(0)
+    folder: str | None = kernel.stats.cache_path  # type: ignore[attr-defined]
+    return folder
+
+
+def _identity(value: int) -> int:
+    return value
+
+
+def _kept(kernel: Any) -> Any:
+    if isinstance(kernel, Dispatcher):  # a plain function under NUMBA_DISABLE_JIT
+        kernel._cache = _KernelCache(kernel.py_func)  # type: ignore[attr-defined]
+    return kernel
+
+
+class _KernelCache(NullCache):
+    """Numba's cache of one function, looked for at its first use, that never stops a kernel.
+
+    Numba's `cache=True` looks for a folder where the function is defined, so that the import
+    fails where there is none; and a full disk or a torn file of the cache would end the program
+    for the sake of some seconds.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    @functools.cached_property
+    def _disk(self) -> Any:
+        try:
+            return FunctionCache(self._function)
+        except (RuntimeError, OSError) as fault:
+            _say_once(fault)
+            return NullCache()
+
+    @property
+    def cache_path(self) -> str | None:
+        folder: str | None = self._disk.cache_path
+        return folder
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return self._disk.load_overload(sig, target_context)
+        except Exception as fault:
+            # Whatever a torn or foreign file makes of unpickling it: the kernel is compiled.
+            _log.info("a compiled kernel is made again: %r", fault)
+            with contextlib.suppress(OSError):
+                self._disk.flush()
+            return None
+
+    def save_overload(self, sig: Any, cres: Any) -> None:
+        try:
+            self._disk.save_overload(sig, cres)
+        except Exception as fault:
+            _say_once(fault)
+            self._disk = NullCache()
+
+
+_told: list[BaseException] = []
+
+
+def _say_once(fault: BaseException) -> None:
+    if not _told:
+        _told.append(fault)
+        _log.warning(
+            "compiled kernels cannot be kept on disk, so they are compiled in memory at each start "
+            "(some seconds). NUMBA_CACHE_DIR names a folder for them. (%s)",
+            fault,
+        )
 
 
 def _use_whole_vectors() -> None:

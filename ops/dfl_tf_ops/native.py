@@ -8,6 +8,7 @@ error).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -21,6 +22,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from dfl_tf_ops.process import user_cache
 
 _PACKAGE = Path(__file__).resolve().parent
 _FILE_NAME = "_native.so"
@@ -146,8 +149,12 @@ def _candidates(tensorflow_version: str) -> Iterator[Path]:
     beside = _PACKAGE / _FILE_NAME
     if beside.is_file():
         yield beside
-    built = _cache_root().glob(f"{_cache_prefix(tensorflow_version)}-*/{_FILE_NAME}")
-    yield from sorted(built, key=lambda path: path.stat().st_mtime, reverse=True)
+    root = user_cache()
+    if root is None:
+        return
+    built = root.glob(f"{_cache_prefix(tensorflow_version)}-*/{_FILE_NAME}")
+    with contextlib.suppress(OSError):  # a folder that this user may not read
+        yield from sorted(built, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def _misfit(path: Path, tensorflow_version: str) -> str:
@@ -211,10 +218,6 @@ def find_compiler() -> str | None:
     return None
 
 
-def _cache_root() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dfl_tf"
-
-
 def _cache_prefix(tensorflow_version: str) -> str:
     return f"tensorflow-{tensorflow_version}-{source_hash()}"
 
@@ -223,7 +226,10 @@ def _cache_path(tensorflow_version: str, compiler: str) -> Path:
     """Where the library belongs: keyed by TensorFlow version, source hash and compiler."""
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
     key = hashlib.sha256(f"{compiler}\n{version.stdout}".encode()).hexdigest()[:8]
-    return _cache_root() / f"{_cache_prefix(tensorflow_version)}-{key}" / _FILE_NAME
+    root = user_cache()
+    if root is None:
+        raise NativeUnavailableError("there is no home folder. Set HOME or XDG_CACHE_HOME.")
+    return root / f"{_cache_prefix(tensorflow_version)}-{key}" / _FILE_NAME
 
 
 def build_into_cache(*, extra_flags: Sequence[str] = ()) -> Path:
@@ -248,7 +254,12 @@ def build_into_cache(*, extra_flags: Sequence[str] = ()) -> Path:
     if not main_file.is_file():
         raise NativeUnavailableError(f"no C++ sources in {main_file.parent}. Reinstall dfl-tf.")
     target = _cache_path(tf.__version__, compiler)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise NativeUnavailableError(
+            f"{target.parent} cannot be written ({fault.strerror}). Set HOME or XDG_CACHE_HOME."
+        ) from fault
     unfinished = target.with_suffix(f".{os.getpid()}.tmp")
     command = [compiler, "-shared", "-fPIC", *tf.sysconfig.get_compile_flags()]
     command += [*compile_flags(tf.__version__), *extra_flags, str(main_file), "-o", str(unfinished)]

@@ -268,7 +268,10 @@ def _own_parameters(config: Path | None, values: dict[str, Any]) -> frozenset[st
             if not isinstance(value, str | int | float):
                 raise UsageError(f"{layer.place(key)}: {key} must be one value, not {value!r}")
             try:
-                values[name] = parameter.type_cast_value(context, value)
+                # as on the command line: a folder may be named 10
+                text = layer.texts[key]
+                given = (text,) if parameter.multiple else text
+                values[name] = parameter.type_cast_value(context, given)
             except click.BadParameter as fault:
                 raise UsageError(f"{layer.place(key)}: {key}: {fault.message}") from None
     return frozenset(taken)

@@ -17,11 +17,16 @@ from typing import NamedTuple
 from dfl_tf_ops.process import user_cache
 
 from dfl_tf.disk.durable import write_file
-from dfl_tf.errors import DflTfError
+from dfl_tf.disk.guarded import MAX_BYTES, parse_json
+from dfl_tf.disk.plain_file import read_plain
+from dfl_tf.disk.tree_schema import Array, Boolean, Integer, Number, Row, Text
+from dfl_tf.errors import DflTfError, WorkspaceError
 
 _log = logging.getLogger(__name__)
 
 _VERSION = 1  # of the file, and of how yaw is estimated
+_ROWS = Array(Row(Text(), Integer(0), Integer(), Number(), Boolean(), Boolean(), Text()))
+"""Name, stamp and facts of each face."""
 
 Stamp = tuple[int, int]
 """Size in bytes and time of the last change in nanoseconds: another one means another content."""
@@ -115,10 +120,21 @@ def _read(file: Path | None) -> dict[str, tuple[Stamp, FaceFacts]]:
     if file is None:
         return {}
     try:
-        head, _, content = file.read_bytes().partition(b"\n")
-        if head != f"{_VERSION} {hashlib.sha256(content).hexdigest()}".encode():
-            return {}
-        rows = json.loads(content)
-    except (OSError, ValueError):
+        data = read_plain(file, limit=MAX_BYTES)
+    except FileNotFoundError:
         return {}
+    except OSError as error:
+        return _made_again(f"{file}: {error.strerror or error}")
+    head, _, content = data.partition(b"\n")
+    if head != f"{_VERSION} {hashlib.sha256(content).hexdigest()}".encode():
+        return _made_again(f"{file}: it is damaged, or of another version")
+    try:
+        rows = parse_json(content, what=str(file), kind="an index of faces", schema=_ROWS)
+    except WorkspaceError as error:
+        return _made_again(str(error))
     return {name: ((size, time), FaceFacts(*facts)) for name, size, time, *facts in rows}
+
+
+def _made_again(reason: str) -> dict[str, tuple[Stamp, FaceFacts]]:
+    _log.info("the index of faces is made again (%s)", reason)
+    return {}

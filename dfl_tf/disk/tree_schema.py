@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -62,19 +63,26 @@ ANYTHING = Anything()
 
 @dataclass(frozen=True)
 class Text:
-    """A string without NUL, of the `choices` if there are any."""
+    """A string without NUL: one of the `choices`, or wholly of the regular expression `pattern`.
+
+    `form` says the pattern in words.
+    """
 
     choices: tuple[str, ...] = ()
     longest: int = 1 << 16
+    pattern: str = ""
+    form: str = "text"
 
     def check(self, value: Any, place: Place, faults: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not str:
-            faults.append(_wrong(value, place, "text"))
+            faults.append(_wrong(value, place, self.form))
         elif self.choices and value not in self.choices:
             faults.append(_wrong(value, place, f"one of {', '.join(self.choices)}"))
         elif len(value) > self.longest:
             faults.append(f"{_path(place)} has {len(value)} characters; at most {self.longest}")
+        elif self.pattern and re.fullmatch(self.pattern, value, re.ASCII) is None:
+            faults.append(_wrong(value, place, self.form))
         elif "\0" in value:
             faults.append(f"{_path(place)} holds a NUL character")
 

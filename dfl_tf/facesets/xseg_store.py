@@ -10,18 +10,27 @@ import abc
 import base64
 import hashlib
 import json
+import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dfl_tf.disk.durable import naming_the_fault
-from dfl_tf.errors import DflTfError, FacesetError
+from dfl_tf.disk.guarded import parse_json
+from dfl_tf.disk.plain_file import read_plain
+from dfl_tf.disk.tree_schema import Record, Text
+from dfl_tf.errors import DflTfError, FacesetError, WorkspaceError
 from dfl_tf.formats import FaceMetadata, read_metadata, read_pak, write_metadata, write_pak
 from dfl_tf.formats.dfljpg import embed_metadata, strip_metadata
 from dfl_tf.formats.faceset_pak import PAK_NAME
 
+_log = logging.getLogger(__name__)
+
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
+_WORK = Record({"work": Text()})
+_FACE = Record({"name": Text(), "picture": Text(), "mask": Text(longest=1 << 28)})
+_LARGEST = 2 << 30
 KEPT: Any = object()
 """Stands for "as it is" where None means "none"."""
 
@@ -228,26 +237,33 @@ class Journal:
     def _read(self) -> int:
         """Read what is done; return the length of the usable part, -1 if there is none."""
         try:
-            lines = self.path.read_bytes().split(b"\n")
-            if json.loads(lines[0]).get("work") != self._work:
-                return -1
-        except (OSError, ValueError, AttributeError):
+            lines = read_plain(self.path, limit=_LARGEST).split(b"\n")
+        except FileNotFoundError:
             return -1
-        length = len(lines[0]) + 1
-        for line in lines[1:-1]:
-            try:
-                entry = json.loads(line)
-                done = entry["picture"], base64.b64decode(entry["mask"])
-                self._done[entry["name"]] = done
-            except (ValueError, KeyError, TypeError):
-                break
-            length += len(line) + 1
-        return length
+        length = 0
+        try:
+            # the last piece is empty, or what a killed run left of its last line
+            for number, line in enumerate(lines[:-1], start=1):
+                what = f"{self.path}, line {number}"
+                schema = _FACE if length else _WORK
+                entry = parse_json(line, what=what, kind="finished work", schema=schema)
+                if length:
+                    self._done[entry["name"]] = entry["picture"], _mask_bytes(entry["mask"])
+                elif entry["work"] != self._work:
+                    _log.info("%s: is of other weights; all faces are done again", self.path)
+                    return -1
+                length += len(line) + 1
+        except WorkspaceError as fault:
+            _log.warning("%s The faces from there on are done again.", fault)
+        else:
+            if lines[-1]:
+                _log.warning("%s: its last line is cut off and not used", self.path)
+        return length or -1
 
     def mask_of(self, name: str, jpeg: bytes) -> bytes | None:
         """Return the mask that was made of this picture under this name."""
         picture, mask = self._done.get(name, ("", b""))
-        return mask if picture and picture == _picture(jpeg) else None
+        return mask if mask and picture == _picture(jpeg) else None
 
     def __contains__(self, name: str) -> bool:
         return name in self._done
@@ -266,6 +282,14 @@ class Journal:
             self._stream.close()
             if finished:
                 self.path.unlink(missing_ok=True)
+
+
+def _mask_bytes(text: str) -> bytes:
+    """The mask of a line; an unusable one is no mask, and is made again."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
 
 
 def _picture(jpeg: bytes) -> str:

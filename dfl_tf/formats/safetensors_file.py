@@ -14,12 +14,15 @@ import math
 import mmap
 import struct
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dfl_tf.disk.guarded import parse_json
 from dfl_tf.disk.plain_file import map_plain
+from dfl_tf.disk.tree_schema import Array, Integer, Record, Row, Table, Text
 from dfl_tf.errors import ModelFileError
 
 _NAMES = {
@@ -37,6 +40,14 @@ _NAMES = {
     "float64": "F64",
 }
 _DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in _NAMES.items()}
+_TENSOR = Record(
+    {
+        "dtype": Text(tuple(_DTYPES)),
+        "shape": Array(Integer(0, 2**48), longest=16),
+        "data_offsets": Row(Integer(0), Integer(0)),
+    }
+)
+_HEADER = Record({}, {"__metadata__": Table(Text())}, others=_TENSOR)
 _MAX_HEADER = 16 << 20
 """As JSON it takes some 20 times its size in memory; a header needs about 150 bytes a tensor."""
 
@@ -81,7 +92,7 @@ def load(path: Path) -> dict[str, Any]:
         Damaged or truncated: sizes, offsets and shapes are checked against the file before
         anything is copied.
     """
-    return _read(path, _parse)
+    return _read(path, partial(_parse, what=str(path)))
 
 
 def check(path: Path) -> None:
@@ -91,7 +102,7 @@ def check(path: Path) -> None:
     ------
     ModelFileError
     """
-    _read(path, _entries)
+    _read(path, partial(_entries, what=str(path)))
 
 
 def _read(path: Path, parse: Callable[[mmap.mmap], Any]) -> Any:
@@ -109,9 +120,9 @@ def _read(path: Path, parse: Callable[[mmap.mmap], Any]) -> Any:
             raise ModelFileError(f"{path}: damaged safetensors file ({reason}).") from None
 
 
-def _parse(data: mmap.mmap) -> dict[str, Any]:
+def _parse(data: mmap.mmap, *, what: str) -> dict[str, Any]:
     tensors: dict[str, Any] = {}
-    for key, dtype, shape, begin, end in _entries(data):
+    for key, dtype, shape, begin, end in _entries(data, what=what):
         with memoryview(data) as view:  # slicing the map itself would copy twice
             raw = bytearray(view[begin:end])
         if dtype.kind == "b" and raw.strip(b"\0\1"):
@@ -121,24 +132,24 @@ def _parse(data: mmap.mmap) -> dict[str, Any]:
     return tensors
 
 
-def _entries(data: mmap.mmap) -> list[tuple[str, np.dtype[Any], list[int], int, int]]:
+def _entries(data: mmap.mmap, *, what: str) -> list[tuple[str, np.dtype[Any], list[int], int, int]]:
     """Key, dtype, shape and absolute place of each tensor, all checked against the file."""
     (length,) = struct.unpack("<Q", data[:8])
     if length > min(_MAX_HEADER, len(data) - 8):
         raise ValueError(f"declares a header of {length} bytes, {len(data) - 8} follow")
-    header = json.loads(data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_unique)
-    if not isinstance(header, dict):
-        raise ValueError("its header is no JSON object")
+    header: dict[str, Any] = parse_json(
+        data[8 : 8 + length],
+        what=what,
+        kind="a safetensors file",
+        schema=_HEADER,
+        error=ModelFileError,
+    )
     header.pop("__metadata__", None)
     start = 8 + length
     position = 0
     entries = []
     for key, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         dtype, shape = _DTYPES[entry["dtype"]], entry["shape"]
-        if not isinstance(shape, list) or len(shape) > 16:
-            raise ValueError(f"{key}: no shape")
-        if any(type(n) is not int or not 0 <= n <= 2**48 for n in shape):
-            raise ValueError(f"{key}: shape {shape} is impossible")
         begin, end = entry["data_offsets"]
         needed = math.prod(shape) * dtype.itemsize
         if begin != position or end - begin != needed or start + end > len(data):
@@ -148,10 +159,3 @@ def _entries(data: mmap.mmap) -> list[tuple[str, np.dtype[Any], list[int], int, 
     if start + position != len(data):
         raise ValueError(f"{len(data) - start - position} bytes belong to no tensor")
     return entries
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a name stands twice in the header")
-    return made

@@ -10,12 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from dfl_tf.disk.durable import naming_the_fault, write_file
+from dfl_tf.disk.guarded import MAX_BYTES, parse_json, read_json
+from dfl_tf.disk.plain_file import read_plain
+from dfl_tf.disk.tree_schema import ANYTHING, Integer, Record, Row, Table, Text
 from dfl_tf.errors import WorkspaceError
 from dfl_tf.merge.output import Output
 
 log = logging.getLogger(__name__)
 
 FORMAT, VERSION = "dfl_tf merge session", 1
+
+_ADVICE = "--overwrite starts over."
+_FRAME = Record({"key": Text(), "sizes": Row(Integer(0), Integer(0))}, others=ANYTHING)
+_SESSION = Record(
+    {"format": Text((FORMAT,)), "version": Integer(0), "frames": Table(_FRAME)}, others=ANYTHING
+)
+_LINE = Row(Text(), _FRAME)
 
 
 class MergeSession:
@@ -55,30 +65,17 @@ class MergeSession:
         WorkspaceError
             If the file is no session that this version reads.
         """
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        content: dict[str, Any] | None = read_json(
+            path, kind="a merge session", schema=_SESSION, advice=_ADVICE, missing_ok=True
+        )
+        if content is None:
             return None
-        except (OSError, ValueError) as fault:
+        if content["version"] != VERSION:
             raise WorkspaceError(
-                f"{path}: not a readable merge session ({fault}); --overwrite starts anew"
-            ) from fault
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise WorkspaceError(f"{path}: not a merge session; --overwrite starts anew")
-        if content.get("version") != VERSION or not isinstance(content.get("frames"), dict):
-            raise WorkspaceError(
-                f"{path}: version {content.get('version')!r} of the session is unknown "
-                f"(this program reads {VERSION}); --overwrite starts anew"
+                f"{path}: version {content['version']} of the session is unknown "
+                f"(this program reads {VERSION}). {_ADVICE}"
             )
-        journal = path.with_name(path.name + ".journal")
-        if journal.exists():
-            for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
-                try:
-                    name, entry = json.loads(line)
-                except ValueError:
-                    log.info("%s: an unfinished line is ignored", journal)
-                    continue
-                content["frames"][name] = entry
+        content["frames"].update(_read_journal(path.with_name(path.name + ".journal")))
         return content
 
     def start(self, *, resume: bool, redo: Iterable[Path] = ()) -> None:
@@ -118,3 +115,30 @@ class MergeSession:
         text = json.dumps(content, indent=1, ensure_ascii=False)
         write_file(self.path, text.encode())
         self.journal.unlink(missing_ok=True)
+
+
+def _read_journal(path: Path) -> dict[str, dict[str, Any]]:
+    """Read the frames that were finished since the session was written whole."""
+    kind = "the journal of a merge session"
+    try:
+        lines = read_plain(path, limit=MAX_BYTES).split(b"\n")
+    except FileNotFoundError:
+        return {}
+    except OSError as fault:
+        reason = fault.strerror or fault
+        raise WorkspaceError(f"{path}: cannot be read as {kind}: {reason}. {_ADVICE}") from None
+    frames = {}
+    for number, line in enumerate(lines, start=1):
+        # what a killed run, or a power cut, left of its last line
+        if number == len(lines) and _unfinished(line.rstrip(b"\0")):
+            log.info("%s: line %d is unfinished; its frame is merged again", path, number)
+            continue
+        if line:
+            what = f"{path}, line {number}"
+            name, entry = parse_json(line, what=what, kind=kind, schema=_LINE, advice=_ADVICE)
+            frames[name] = entry
+    return frames
+
+
+def _unfinished(line: bytes) -> bool:
+    return line[:2] in (b"[", b'["') and not line.endswith(b"]")

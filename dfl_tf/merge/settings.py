@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from dfl_tf.disk.guarded import read_yaml
+from dfl_tf.disk.tree_schema import Table, Text
 from dfl_tf.errors import OptionError
 from dfl_tf.formats.merge_session import MergeSession as LegacySession
 from dfl_tf.options import Layer, MergeOptions, resolve, specs
 
 # Housekeeping of the old configuration object, and what the model decides.
 _LEGACY_ONLY = {"type", "default_mode", "sharpen_dict", "face_type"}
+
+_FRAMES = Table(Table(Text()))
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class FrameSettings:
 def _chosen(selector: str, by_stem: Mapping[str, int], count: int) -> range | list[int]:
     if selector in by_stem:
         return [by_stem[selector]]
-    match = re.fullmatch(r"(\d*):(\d*)", selector)
+    match = re.fullmatch(r"(\d{0,9}):(\d{0,9})", selector)
     if match is None:
         return []
     first, last = match.groups()
@@ -122,16 +124,16 @@ def read_frame_values(path: Path) -> dict[str, dict[str, Any]]:
     OptionError
         If it is not a mapping of frames to options.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
-        raise OptionError(f"{path}: cannot be read as settings of frames: {fault}") from fault
-    if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
-        raise OptionError(
-            f"{path}: must hold frames with options, such as "
-            '"00012": {erode_mask_modifier: 5} or "1:100": {mode: seamless}'
-        )
+    content = read_yaml(
+        path,
+        kind="settings of frames",
+        schema=_FRAMES,
+        error=OptionError,
+        texts=True,
+        advice='It holds frames with options, such as "00012": {erode_mask_modifier: 5} or '
+        '"1:100": {mode: seamless}.',
+    )
     return {
-        str(frame): {str(key).replace("-", "_"): value for key, value in values.items()}
+        frame: {key.replace("-", "_"): value for key, value in values.items()}
         for frame, values in content.items()
     }

@@ -34,7 +34,8 @@ class Layer:
     `<Class>_default_options.dat`, "now" from flag, YAML or environment (out of range is an error),
     "answers" of the dialogue (clipped already), "trusted" from code (never checked for range).
     `order` is the order of the keys in the file where conversions have added others;
-    `places` names the place of a key more exactly than `origin` ("config.yaml, line 14").
+    `places` names the place of a key more exactly than `origin` ("config.yaml, line 14");
+    `texts` is how a value is written where that is more than the value (010, 2020-01-01).
     """
 
     values: Mapping[str, Any]
@@ -43,6 +44,7 @@ class Layer:
     places: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     def place(self, key: str) -> str:
         """Where the value of `key` was written."""
@@ -170,6 +172,8 @@ class _Resolver(Generic[T]):
             return
         if layer.kind == "defaults" and key in self.cls.OWN_DEFAULT:
             return
+        if spec.kind is str and not spec.choices and isinstance(value, int | float):
+            value = layer.texts.get(key, value)  # a folder may be named 010
         try:
             parsed = schema.parse(spec, value)
         except ValueError as fault:

@@ -9,92 +9,61 @@ from typing import Any
 
 import yaml
 
+from dfl_tf.disk.guarded import read_yaml_nodes, yaml_value
 from dfl_tf.errors import OptionError
 
 from . import schema
 from .resolve import Layer
 from .schema import Options, OptionSpec, specs
 
-MAPPING = "tag:yaml.org,2002:map"
-
-
-MAX_BYTES = 1 << 20
-MAX_DEPTH = 16
-
-
-class _Loader(yaml.SafeLoader):
-    """The safe loader without aliases (a few lines of them can stand for gigabytes), not deep."""
-
-    depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Build one node of the tree."""
-        mark = self.peek_event().start_mark
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not allowed", mark)
-        if self.depth >= MAX_DEPTH:
-            raise yaml.composer.ComposerError(None, None, "nested too deeply", mark)
-        self.depth += 1
-        try:
-            return super().compose_node(parent, index)
-        finally:
-            self.depth -= 1
-
 
 def read_layer(path: Path) -> Layer:
     """Read a YAML or JSON file, flat or nested, as a layer of values given now.
 
     Group names are ignored, leaf keys count (the MVE fork nests its options). `places` holds
-    file and line of every key.
+    file and line of every key, `texts` what is written for each single value.
 
     Raises
     ------
     OptionError
-        If the file cannot be read, is no mapping, uses aliases, or gives one key twice with
-        different values.
+        If the file cannot be read within the limits of `disk.guarded`, is no mapping, or gives
+        one key twice with different values.
     """
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise OptionError(
-                f"{path}: {size} bytes are no file of options (at most {MAX_BYTES} are read)"
-            )
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise OptionError(f"{path}: cannot be read as options: {fault}") from fault
-    try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        leaves = list(_leaves(loader, node, path)) if node is not None else []
-    # PyYAML lets through what int(), float() and dates raise for absurd values.
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as fault:
-        raise OptionError(f"{path}: is not valid YAML: {fault}") from fault
+    node = read_yaml_nodes(path, kind="options", error=OptionError)
     values: dict[str, Any] = {}
     places: dict[str, str] = {}
+    texts: dict[str, str] = {}
     faults = []
-    for key, value, line in leaves:
-        place = f"{path.name}, line {line}"
+    for key, leaf in _leaves(node, path) if node is not None else ():
+        place = f"{path.name}, line {leaf.start_mark.line + 1}"
+        try:
+            value = yaml_value(leaf)
+        except ValueError as fault:
+            faults.append(f"{path.name}: {key}: {fault}")
+            continue
         if key in values and values[key] != value:
             faults.append(f"{key} is given twice: {places[key]} and {place}")
         values[key], places[key] = value, place
+        if isinstance(leaf, yaml.ScalarNode):
+            texts[key] = leaf.value
     if faults:
         raise OptionError("; ".join(faults))
-    return Layer(values, str(path.name), places=places)
+    return Layer(values, str(path.name), places=places, texts=texts)
 
 
-def _leaves(loader: _Loader, node: yaml.Node, path: Path) -> Iterator[tuple[str, Any, int]]:
-    if not isinstance(node, yaml.MappingNode) or node.tag != MAPPING:
-        line = node.start_mark.line + 1
+def _leaves(node: yaml.Node, path: Path) -> Iterator[tuple[str, yaml.Node]]:
+    line = node.start_mark.line + 1
+    if not isinstance(node, yaml.MappingNode):
         raise OptionError(
             f"{path.name}, line {line}: must hold keys with values, such as ae_dims: 256"
         )
-    for key_node, value_node in node.value:
-        key = str(loader.construct_object(key_node, deep=True)).replace("-", "_")
-        if isinstance(value_node, yaml.MappingNode):
-            yield from _leaves(loader, value_node, path)
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise OptionError(f"{path.name}, line {line}: a key must be text")
+        if isinstance(value, yaml.MappingNode):
+            yield from _leaves(value, path)
         else:
-            value = loader.construct_object(value_node, deep=True)
-            yield key, value, key_node.start_mark.line + 1
+            yield key.value.replace("-", "_"), value
 
 
 def dump(options: Options, *, explain: bool = True) -> str:

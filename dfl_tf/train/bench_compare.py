@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dfl_tf.disk.guarded import read_json
+from dfl_tf.disk.tree_schema import ANYTHING, Record, Text
 from dfl_tf.errors import UsageError
+
+_REPORT = Record({"kind": Text()}, others=ANYTHING)
 
 _MATTERS = ("kind", "model", "batch_size", "accumulate", "parameters", "numbers", "resolution")
 _SAME = (*_MATTERS, "precision", "xla", "machine.cores", "machine.tensorflow", "machine.native_ops")
@@ -20,12 +23,13 @@ def read_report(path: Path) -> dict[str, Any]:
     ------
     UsageError
     """
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: is no benchmark report ({error}).") from None
-    if not isinstance(report, dict) or "kind" not in report:
-        raise UsageError(f"{path}: is no benchmark report; take what dfl-tf bench --json wrote.")
+    report: dict[str, Any] = read_json(
+        path,
+        kind="a benchmark report",
+        schema=_REPORT,
+        error=UsageError,
+        advice="Take what dfl-tf bench --json wrote.",
+    )
     return report
 
 

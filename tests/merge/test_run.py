@@ -219,7 +219,7 @@ def test_torn_line_of_the_journal_is_ignored(workspace):
 def test_other_files_are_no_sessions(workspace, text):
     path = session_of(workspace).path
     path.write_text(text)
-    with pytest.raises(WorkspaceError, match="--overwrite starts anew"):
+    with pytest.raises(WorkspaceError, match="--overwrite starts over"):
         session_of(workspace).start(resume=True)
 
 

@@ -83,7 +83,8 @@ BILLIONS = "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}]\n" for n in range(40))
         "!!python/object:os.x {}\n",
         "a: \x00\n",
         "a: " + "[" * 2000,
-        "a: 2024-13-45\n",
+        "a: .nan\n",
+        'a: "\\0"\n',
         "a: " + "9" * 10_000 + "\n",
         "a0: &a0 1\n" + BILLIONS,
         "# " + "x" * 2_000_000,
@@ -93,6 +94,14 @@ BILLIONS = "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}]\n" for n in range(40))
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(OptionError, match=r"config\.yaml"):
         read_layer(write(tmp_path, text))
+
+
+def test_numbers_and_dates_stay_text_where_text_belongs(tmp_path: Path) -> None:
+    layer = read_layer(write(tmp_path, "pretraining_data_dir: 010\nworkspace: 2024-01-02\nn: 8\n"))
+    assert dict(layer.values) == {"pretraining_data_dir": 8, "workspace": "2024-01-02", "n": 8}
+    assert layer.texts["pretraining_data_dir"] == "010"
+    path = write(tmp_path, "cluster: 010\n")
+    assert resolve(RunOptions, [read_layer(path)]).options.cluster == "010"
 
 
 def test_a_key_with_two_values_is_refused(tmp_path: Path) -> None:

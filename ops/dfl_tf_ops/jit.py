@@ -114,10 +114,11 @@ _told: list[BaseException] = []
 def _say_once(fault: BaseException) -> None:
     if not _told:
         _told.append(fault)
+        reason = "neither the installation nor the home of the user can be written"
         _log.warning(
-            "compiled kernels cannot be kept on disk, so they are compiled in memory at each start "
-            "(some seconds). NUMBA_CACHE_DIR names a folder for them. (%s)",
-            fault,
+            "compiled kernels cannot be kept on disk (%s): they are compiled in memory at each "
+            "start, which takes some seconds. NUMBA_CACHE_DIR can name a folder for them.",
+            fault if isinstance(fault, OSError) else reason,
         )
 
 

@@ -52,6 +52,11 @@ def printable(value: object, *, lines: bool = False) -> str:
     return "".join(map(_escaped_but_layout if lines else _escaped, text))
 
 
+def drawable(value: object) -> str:
+    """`printable` text in ASCII, for images: OpenCV crashes on what UTF-8 cannot encode."""
+    return printable(value).encode("ascii", "backslashreplace").decode("ascii")
+
+
 def _escaped_but_layout(character: str) -> str:
     return character if character in _LAYOUT else _escaped(character)
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.disk.text import drawable
 from dfl_tf.imaging.files import to_bgr, to_uint8
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -85,8 +86,8 @@ def _scaled(picture: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.uint8]
 
 
 def _write(strip: npt.NDArray[np.uint8], text: str) -> None:
-    """Write a caption into a strip of the canvas; what OpenCV cannot draw becomes '?'."""
-    plain = text.encode("ascii", "replace").decode("ascii")
+    """Write a caption into a strip of the canvas, as far as it fits."""
+    plain = drawable(text)
     while plain and cv2.getTextSize(plain, _FONT, 0.45, 1)[0][0] > strip.shape[1]:
         plain = plain[:-1]
     cv2.putText(strip, plain, (0, 13), _FONT, 0.45, (230, 230, 230), 1, cv2.LINE_AA)

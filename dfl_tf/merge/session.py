@@ -112,8 +112,8 @@ class MergeSession:
         """Write the whole session and drop the journal."""
         content = {"format": FORMAT, "version": VERSION, **self.about}
         content["frames"] = dict(sorted(self._done.items()))
-        text = json.dumps(content, indent=1, ensure_ascii=False)
-        write_file(self.path, text.encode())
+        # As ASCII: a frame's name need not be UTF-8, and its escapes are read back to the byte.
+        write_file(self.path, json.dumps(content, indent=1).encode())
         self.journal.unlink(missing_ok=True)
 
 

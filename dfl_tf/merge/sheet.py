@@ -8,6 +8,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from dfl_tf.disk.text import drawable
 from dfl_tf.face import FaceType
 from dfl_tf.merge.colors import frame_draws
 from dfl_tf.merge.compose import Networks
@@ -96,6 +97,7 @@ def _view_of(cut: FrameCrops) -> tuple[slice, slice]:
 
 
 def _tile(image: Bytes, caption: str, cell: int) -> Bytes:
+    caption = drawable(caption)
     height = max(1, round(image.shape[0] * cell / image.shape[1]))
     small = cv2.resize(image, (cell, height), interpolation=cv2.INTER_AREA)
     tile = np.zeros((height + _CAPTION, cell, 3), np.uint8)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfl_tf.disk.durable import write_file
+from dfl_tf.disk.text import drawable
 from dfl_tf.train.loss_graph import column_ranges
 
 _WIDTH, _HEIGHT = 960, 480
@@ -90,7 +91,7 @@ class _Axes:
         return _TOP + int((1 - min(1.0, max(0.0, share))) * self.height)
 
     def text(self, text: str, at: tuple[int, int], size: float = 0.42) -> None:
-        cv2.putText(self.canvas, text, at, _FONT, size, _INK, 1, cv2.LINE_AA)
+        cv2.putText(self.canvas, drawable(text), at, _FONT, size, _INK, 1, cv2.LINE_AA)
 
     def draw(self, start: int, title: str) -> None:
         right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dfl_tf.disk.durable import write_file
+from dfl_tf.disk.durable import make_folder_for, write_file
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.options import Layer, RunOptions
 
@@ -66,7 +66,7 @@ def unpack(output: Path) -> None:
     for name in ("data_src/aligned/faceset.pak", "data_dst/aligned/faceset.pak", "CREDITS.txt"):
         target = output / name
         if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder_for(target)
             write_file(target, data.joinpath(name).read_bytes())
 
 

@@ -88,9 +88,8 @@ def pack(
         if check.faults:
             raise FacesetError(f"{folder}: the pak has faults, nothing is deleted: {check.faults}")
         if yes or click.confirm(f"Delete {len(originals)} packed images?", err=True):
-            for path in originals:
-                path.unlink()
-                deleted += 1
+            faceset_files.remove_packed(folder, originals)
+            deleted = len(originals)
     text = f"packed {len(report.done)} faces" + (f", deleted {deleted} images" if deleted else "")
     _finish(report, as_json, text, {"deleted": deleted})
 
@@ -104,10 +103,7 @@ def unpack(folder: Path, keep_pak: bool, as_json: bool) -> None:
     from dfl_tf.formats import faceset_files
 
     with _progress("unpacking", as_json) as step:
-        report = faceset_files.unpack_folder(folder, progress=step)
-    pak = faceset_files.pak_of(folder)
-    if pak is not None and not keep_pak:
-        pak.unlink()
+        report = faceset_files.unpack_folder(folder, keep_pak=keep_pak, progress=step)
     _finish(report, as_json, f"unpacked {len(report.done)} faces")
 
 

@@ -17,7 +17,7 @@ from dfl_tf_ops.process import cores
 
 from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
 from dfl_tf.cli.video import Progress, VideoSource, find_reference, make_video, summary
-from dfl_tf.disk.durable import naming_the_fault, sha256_of, write_file
+from dfl_tf.disk.durable import make_folder_for, sha256_of, write_file
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.formats import find_models
@@ -485,8 +485,7 @@ def _draw_sheet(request: Request, path: Path, opened: Opened, tasks: list[FrameT
         data = embed(data, note.packet())
     else:
         click.echo("provenance: switched off, the sheet does not say how it was made", err=True)
-    with naming_the_fault(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder_for(path)
     write_file(path, data)
     click.echo(str(path))
 

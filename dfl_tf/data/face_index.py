@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from dfl_tf_ops.process import user_cache
 
-from dfl_tf.disk.durable import write_file
+from dfl_tf.disk.durable import make_folder_for, write_file
 from dfl_tf.disk.guarded import MAX_BYTES, parse_json
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.tree_schema import Array, Boolean, Integer, Number, Row, Text
@@ -102,7 +102,7 @@ class FaceIndex:
         if self._file is None:
             return
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder_for(self._file)
             write_file(self._file, head + content)
         except (DflTfError, OSError) as error:
             _log.info("the index of faces is not kept: %s", error)

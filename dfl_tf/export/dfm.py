@@ -5,14 +5,13 @@ References: models.md 6, tools.md 9, design decisions 10 and 23.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dfl_tf.disk.durable import naming_the_fault, remove_quietly, sync_folder
+from dfl_tf.disk.durable import replacing
 from dfl_tf.errors import UsageError
 from dfl_tf.export import onnx_check
 from dfl_tf.export.onnx_graph import Graph, Tensors, Value
@@ -113,19 +112,15 @@ def save(
         See `export_dfm`; what was at `path` is still there then.
     """
     metadata = provenance(model, precision) if with_provenance else {}
-    beside = path.with_name(path.name + ".new")
-    try:
+    with replacing(path, suffix=path.suffix) as file:
         with watch_memory() as written:
-            size = graph.write(beside, opset=opset, metadata=metadata)
+            size = graph.write(file, opset=opset, metadata=metadata, name=path.name)
+            file.flush()
         verification = None
         with watch_memory() as verified:
             if tolerance is not None:
+                beside = Path(file.name)
                 verification = onnx_check.check(beside, model, graph, tolerance=tolerance)
-        with naming_the_fault(path):
-            os.replace(beside, path)
-            sync_folder(path.parent)
-    finally:
-        remove_quietly(beside)
     return ExportReport(
         path=path,
         model_class=model.model_class,

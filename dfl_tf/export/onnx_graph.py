@@ -10,13 +10,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf.disk.durable import naming_the_fault, write_durably
 from dfl_tf.errors import ExportError
 
 Array = npt.NDArray[Any]
@@ -195,15 +193,22 @@ class Graph:
 
     # The file
 
-    def write(self, path: Path, *, opset: int, metadata: Mapping[str, str]) -> int:
+    def write(self, file: BinaryIO, *, opset: int, metadata: Mapping[str, str], name: str) -> int:
         """Write the graph as one ONNX file; return its size in bytes.
+
+        Parameters
+        ----------
+        file : binary file
+            New and empty.
+        opset : int
+        metadata : mapping of str to str
+        name : str
+            What messages call the file.
 
         Raises
         ------
         ExportError
             If the file would pass 2 GiB, the limit of ONNX, or a weight does not fit float16.
-        WorkspaceError
-            If it cannot be written.
         """
         model = self._skeleton(opset, metadata)
         graph = model.graph.SerializeToString()
@@ -214,8 +219,7 @@ class Graph:
         size = len(head) + len(_tag(_GRAPH, inside)) + inside
         if size > SIZE_LIMIT:
             raise ExportError(
-                f"{path.name.removesuffix('.new')} would be {size} bytes; one ONNX file can have "
-                f"{SIZE_LIMIT}. "
+                f"{name} would be {size} bytes; one ONNX file can have {SIZE_LIMIT}. "
                 + (
                     "This model is too large for the format."
                     if self.half
@@ -223,14 +227,10 @@ class Graph:
                 )
             )
 
-        def content(write: Callable[[Any], object]) -> None:
-            write(head + _tag(_GRAPH, inside) + graph)
-            for name, frame in frames.items():
-                write(frame)
-                write(self.numbers(name))
-
-        with naming_the_fault(path):
-            write_durably(path, content)
+        file.write(head + _tag(_GRAPH, inside) + graph)
+        for weight, frame in frames.items():
+            file.write(frame)
+            file.write(self.numbers(weight))
         return size
 
     def _skeleton(self, opset: int, metadata: Mapping[str, str]) -> Any:

@@ -11,12 +11,13 @@ import base64
 import hashlib
 import json
 import logging
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dfl_tf.disk.durable import naming_the_fault
+from dfl_tf.disk.durable import Journal, filling_folder, naming_the_fault, sync_folder
 from dfl_tf.disk.guarded import parse_json
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.tree_schema import Record, Text
@@ -190,28 +191,23 @@ class PakStore(FaceStore):
         if not self._changes:
             return
         faces: list[tuple[str, str | None, FaceMetadata, Path | bytes]] = []
-        # Through files, for a large pak does not fit into memory. The name is always the same, so
-        # that a killed run leaves nothing that the next one does not clear away.
-        folder = self.path.with_name(".xseg_apply.tmp")
-        with naming_the_fault(self.path):
+        # Through files, for a large pak does not fit into memory. They are not made durable: a
+        # power cut leaves the old pak, and the journal what was done.
+        with naming_the_fault(self.path), filling_folder(self.path.parent) as folder:
+            for index, entry in enumerate(self._pak.entries):
+                metadata, data = entry.metadata, self._pak.jpeg(index)
+                if index in self._changes:
+                    metadata = _changed(self.face(index)[0], *self._changes[index])
+                    data = embed_metadata(data, metadata, what=self.names[index])
+                file = folder / f"{index}.jpg"
+                file.write_bytes(data)
+                faces.append((entry.filename, entry.person_name, metadata, file))
+            write_pak(self.path, faces)
             shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            try:
-                for index, entry in enumerate(self._pak.entries):
-                    metadata, data = entry.metadata, self._pak.jpeg(index)
-                    if index in self._changes:
-                        metadata = _changed(self.face(index)[0], *self._changes[index])
-                        data = embed_metadata(data, metadata, what=self.names[index])
-                    file = folder / f"{index}.jpg"
-                    file.write_bytes(data)
-                    faces.append((entry.filename, entry.person_name, metadata, file))
-                write_pak(self.path, faces)
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
         self._changes.clear()
 
 
-class Journal:
+class ApplyJournal:
     """What an interrupted run had finished, so that the next one need not do it again.
 
     A text file beside the faces, one JSON line a face; the first line names the work (which
@@ -225,14 +221,13 @@ class Journal:
         self._done: dict[str, tuple[str, bytes]] = {}
         self._work = work
         with naming_the_fault(self.path):
+            # Lines are checked when they are read (`mask_of`), so none is held back.
+            self._stream = Journal(self.path)
             whole = self._read()
+            # What a killed run wrote last may be half a line.
+            os.truncate(self.path, max(whole, 0))
             if whole < 0:
-                self.path.write_text(json.dumps({"work": work}) + "\n", encoding="utf-8")
-            else:
-                # What a killed run wrote last may be half a line.
-                with self.path.open("r+b") as file:
-                    file.truncate(whole)
-            self._stream = self.path.open("a", encoding="utf-8")
+                self._stream.append(json.dumps({"work": work}).encode() + b"\n")
 
     def _read(self) -> int:
         """Read what is done; return the length of the usable part, -1 if there is none."""
@@ -271,10 +266,8 @@ class Journal:
     def add(self, name: str, jpeg: bytes, mask: bytes) -> None:
         """Note a face as done."""
         coded = base64.b64encode(mask).decode()
-        with naming_the_fault(self.path):
-            entry = {"name": name, "picture": _picture(jpeg), "mask": coded}
-            self._stream.write(json.dumps(entry) + "\n")
-            self._stream.flush()
+        entry = {"name": name, "picture": _picture(jpeg), "mask": coded}
+        self._stream.append(json.dumps(entry).encode() + b"\n")
 
     def close(self, *, finished: bool) -> None:
         """Close the file; delete it when nothing is left to do."""
@@ -282,6 +275,7 @@ class Journal:
             self._stream.close()
             if finished:
                 self.path.unlink(missing_ok=True)
+                sync_folder(self.path.parent)
 
 
 def _mask_bytes(text: str) -> bytes:

@@ -15,10 +15,10 @@ from typing import Any
 
 import cv2
 
-from dfl_tf.disk.durable import naming_the_fault, write_file
+from dfl_tf.disk.durable import make_folder, naming_the_fault, write_file
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.facesets.xseg_masker import XSegMasker, crop
-from dfl_tf.facesets.xseg_store import FaceStore, Journal, same_picture
+from dfl_tf.facesets.xseg_store import ApplyJournal, FaceStore, same_picture
 from dfl_tf.formats.dfljpg import embed_metadata
 
 Step = Callable[[int, int], None]
@@ -51,7 +51,7 @@ def apply_masks(store: FaceStore, masker: XSegMasker, step: Step = lambda *_: No
     faces. A face that can not be used is skipped and named.
     """
     report = XSegReport(faces=len(store), skipped=list(store.skipped))
-    journal = Journal(store, masker.work)
+    journal = ApplyJournal(store, masker.work)
     finished = False
     try:
         todo = [index for index in range(len(store)) if not _taken_up(store, journal, index)]
@@ -66,7 +66,7 @@ def apply_masks(store: FaceStore, masker: XSegMasker, step: Step = lambda *_: No
     return report
 
 
-def _taken_up(store: FaceStore, journal: Journal, index: int) -> bool:
+def _taken_up(store: FaceStore, journal: ApplyJournal, index: int) -> bool:
     """Use what an interrupted run made of a face; False if there is nothing usable."""
     name = store.names[index]
     if name not in journal:
@@ -81,7 +81,7 @@ def _taken_up(store: FaceStore, journal: Journal, index: int) -> bool:
 def _apply_batch(
     store: FaceStore,
     masker: XSegMasker,
-    journal: Journal,
+    journal: ApplyJournal,
     indices: Iterable[int],
     report: XSegReport,
 ) -> None:
@@ -158,8 +158,9 @@ def fetch_labeled(
     for index in labeled:
         metadata, jpeg = store.face(index)
         path = target / store.names[index]
-        with naming_the_fault(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        # names of persons come from the pak
+        make_folder(target)
+        make_folder(path.parent, follow=path.parent == target)
         # In a pak the list, not the JPEG, is what counts.
         data = jpeg if store.path.is_dir() else embed_metadata(jpeg, metadata, what=path.name)
         write_file(path, data)

@@ -5,8 +5,9 @@ References: data.md 2.1 to 2.4.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +17,10 @@ import numpy as np
 from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.formats.dfljpg import FaceMetadata, read_metadata
-from dfl_tf.formats.faceset_pak import PAK_NAME, read_pak, write_pak
+from dfl_tf.formats.faceset_pak import PAK_NAME, PakFaceset, read_pak, write_pak
 from dfl_tf.formats.metadata_file import FolderReport, Progress, face_files
+
+_JPEG = b"\xff\xd8\xff"
 
 
 @dataclass
@@ -203,13 +206,50 @@ def pack_folder(
     return report, originals
 
 
-def unpack_folder(folder: Path, *, progress: Progress | None = None) -> FolderReport:
-    """Write every image of `<folder>/faceset.pak` back beside it, verbatim; the pak stays.
+def remove_packed(folder: Path, originals: Sequence[Path]) -> None:
+    """Delete packed originals, once each was read back from `<folder>/faceset.pak`.
 
     Raises
     ------
     FacesetError
-        There is no pak, or an image of another content has its name (nothing is written then).
+        The pak does not hold them all, byte by byte; nothing is deleted.
+    """
+    pak = folder / PAK_NAME
+    faceset = read_pak(pak)
+    missing = [
+        str(path)
+        for index, path in enumerate(originals)
+        if index >= len(faceset) or not _holds(path, faceset.jpeg(index))
+    ]
+    if missing or len(faceset) != len(originals):
+        raise FacesetError(
+            f"{pak}: holds {len(faceset)} faces of {len(originals)}; not as on the disk: "
+            f"{', '.join(missing[:3]) or 'none'}. Nothing was deleted."
+        )
+    for path in originals:
+        with durable.naming_the_fault(path, safe="The pak holds all faces."):
+            path.unlink()
+    for parent in {path.parent for path in originals}:
+        durable.sync_folder(parent)
+
+
+def unpack_folder(
+    folder: Path, *, keep_pak: bool = True, progress: Progress | None = None
+) -> FolderReport:
+    """Write every image of `<folder>/faceset.pak` back beside it, verbatim.
+
+    Parameters
+    ----------
+    keep_pak : bool
+        Else the pak is removed, once every face was read back from the disk and counted.
+
+    Raises
+    ------
+    FacesetError
+        There is no pak; something else has the name of a face, or one is no JPEG image (nothing is
+        written then); or what was read back is not what the pak holds (the pak stays).
+    WorkspaceError
+        A face cannot be written, or a person's folder is a link.
     """
     pak = pak_of(folder)
     if pak is None:
@@ -218,11 +258,18 @@ def unpack_folder(folder: Path, *, progress: Progress | None = None) -> FolderRe
     root = pak.parent
     targets = [root / (entry.person_name or "") / entry.filename for entry in faceset.entries]
     doubles = [str(path) for path, count in Counter(targets).items() if count > 1]
-    taken = [
-        str(path)
-        for index, path in enumerate(targets)
-        if path.exists() and path.read_bytes() != faceset.jpeg(index)
-    ]
+    taken, no_images = [], []
+    for index, (path, entry) in enumerate(zip(targets, faceset.entries, strict=True)):
+        jpeg = faceset.jpeg(index)
+        if not jpeg.startswith(_JPEG):
+            no_images.append(entry.filename)
+        if os.path.lexists(path) and not _holds(path, jpeg):
+            taken.append(str(path))
+    if no_images:
+        raise FacesetError(
+            f"{pak}: {len(no_images)} of {len(faceset)} entries are no JPEG images, the first is "
+            f"{no_images[0]}. Nothing was unpacked."
+        )
     if doubles or taken:
         listed = ", ".join((doubles + taken)[:5])
         raise FacesetError(
@@ -231,10 +278,36 @@ def unpack_folder(folder: Path, *, progress: Progress | None = None) -> FolderRe
         )
     report = FolderReport()
     for index, path in enumerate(targets):
-        with durable.naming_the_fault(path.parent):
-            path.parent.mkdir(exist_ok=True)
+        # the name of a person comes from the file: nothing is written through a link of that name
+        durable.make_folder(path.parent, follow=path.parent == root)
         durable.write_file(path, faceset.jpeg(index))
         report.done.append(str(path.relative_to(root)))
         if progress is not None:
             progress(index + 1, len(targets))
+    if not keep_pak:
+        _remove_unpacked(pak, faceset, targets)
     return report
+
+
+def _remove_unpacked(pak: Path, faceset: PakFaceset, targets: list[Path]) -> None:
+    """Remove a pak whose faces are all on the disk, each under a name of its own."""
+    wrong = [p for i, p in enumerate(targets) if not _holds(p, faceset.jpeg(i))]
+    # names that differ in case only are one file on some disks
+    files = {(status.st_dev, status.st_ino) for status in map(os.lstat, set(targets) - set(wrong))}
+    if wrong or len(files) != len(faceset):
+        raise FacesetError(
+            f"{pak}: of its {len(faceset)} faces only {len(files)} could be read back"
+            + (f", not {wrong[0]}" if wrong else "")
+            + ". The pak was not removed."
+        )
+    with durable.naming_the_fault(pak, safe="All faces are unpacked."):
+        pak.unlink()
+        durable.sync_folder(pak.parent)
+
+
+def _holds(path: Path, jpeg: bytes) -> bool:
+    """Whether `path` is a plain file, no link, that holds just these bytes on the disk."""
+    try:
+        return not path.is_symlink() and durable.read_back(path) == jpeg
+    except OSError:
+        return False

@@ -285,15 +285,8 @@ def write_pak(
                 raise FacesetError(f"{filename}: changed while it was packed. Nothing was written.")
             write(data)
 
-    beside = path.with_name(path.name + ".new")
     durable.check_space(path.parent, offsets[-1])
-    try:
-        with durable.naming_the_fault(path):
-            durable.write_durably(beside, content)
-            beside.replace(path)
-            durable.sync_folder(path.parent)
-    finally:
-        durable.remove_quietly(beside)
+    durable.write_stream(path, content)
     return len(listed)
 
 

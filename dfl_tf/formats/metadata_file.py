@@ -143,7 +143,9 @@ def restore_metadata(folder: Path, *, progress: Progress | None = None) -> Folde
         if progress is not None:
             progress(number, len(files))
     if not failed:
-        durable.remove_quietly(meta)
+        with durable.naming_the_fault(meta, safe="All faces have their metadata."):
+            meta.unlink()
+            durable.sync_folder(folder)
     return report
 
 

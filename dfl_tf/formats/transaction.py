@@ -308,8 +308,7 @@ def write_set(
     WorkspaceError
         It cannot be written; the old set is unchanged.
     """
-    with durable.naming_the_fault(place.folder):
-        place.folder.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(place.folder)
     durable.check_space(place.folder, size)
     with durable.naming_the_fault(place.manifest):
         recover(place)
@@ -399,17 +398,12 @@ def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
-        shutil.copy2(source, target)
-        with target.open("rb") as file:
-            os.fsync(file.fileno())
+        durable.copy_file(source, target)
 
 
 def _commit(place: Place, manifest: Manifest) -> None:
     durable.sync_folder(place.folder)
-    beside = place.commit.with_name(place.commit.name + NEW)
-    durable.write_durably(beside, lambda write: write(manifest.to_bytes()))
-    os.replace(beside, place.commit)
-    durable.sync_folder(place.commit.parent)
+    durable.write_file(place.commit, manifest.to_bytes())
 
 
 def _finish(place: Place, manifest: Manifest) -> None:

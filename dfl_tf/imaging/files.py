@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.disk.durable import replacing
 from dfl_tf.errors import WorkspaceError
 
 ByteImage = npt.NDArray[np.uint8]
@@ -137,10 +137,7 @@ def write_image(path: str | os.PathLike[str], image: StoredImage, *, quality: in
     """
     target = Path(path)
     data = encode_image(image, target.suffix, quality=quality)
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        beside.write_bytes(data)
-        os.replace(beside, target)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise WorkspaceError(f"{target}: cannot be written ({error.strerror})") from error
+    # Thousands of frames are written so: the content is on the disk before it has its name, the
+    # entry of the folder is made durable once, by who writes them (`durable.sync_folder`).
+    with replacing(target, sync=False) as file:
+        file.write(data)

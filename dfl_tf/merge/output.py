@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 
-from dfl_tf.disk.durable import naming_the_fault, write_file
+from dfl_tf.disk.durable import make_folder, naming_the_fault, replacing, sync_folder
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.merge.frame import MergedFrame
 from dfl_tf.merge.pixels import Bytes
@@ -82,10 +82,7 @@ class Output:
         """
         names = {f"{frame.stem}.png" for frame in frames}
         for folder in (self.images, self.masks):
-            with naming_the_fault(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-            for torn in folder.glob("*.png.new"):
-                torn.unlink(missing_ok=True)
+            make_folder(folder)
             present = [p for p in folder.iterdir() if p.suffix.lower() in _PICTURE_SUFFIXES]
             if not present or resume:
                 continue
@@ -110,13 +107,24 @@ class Output:
                     path.unlink()
 
     def write(self, frame: Path, merged: MergedFrame) -> tuple[int, int]:
-        """Write both pictures of a frame; returns their sizes in bytes."""
+        """Write both pictures of a frame; returns their sizes in bytes.
+
+        Their content is on the disk before they have their names. That the folder knows the names
+        is made durable for many frames at once (`sync`), before the session counts them.
+        """
         image_path, mask_path = self.paths(frame)
         image = self._encode(merged.image, _PNG, image_path)
         mask = self._encode(merged.mask, [], mask_path)
-        write_file(mask_path, mask)
-        write_file(image_path, image)
+        for path, data in ((mask_path, mask), (image_path, image)):
+            with replacing(path, sync=False) as file:
+                file.write(data)
         return len(image), len(mask)
+
+    def sync(self) -> None:
+        """Make the names of all frames durable that were written so far."""
+        for folder in {self.images, self.masks}:
+            with naming_the_fault(folder):
+                sync_folder(folder)
 
     def _encode(self, pixels: Bytes, how: list[int], path: Path) -> bytes:
         done, encoded = cv2.imencode(".png", pixels, how)

@@ -290,7 +290,7 @@ class _Loop:
         composed = time.thread_time()
         sizes = self.run.output.write(task.path, merged)
         if self.session is not None:
-            self.session.note(task.path, self._keys[task.path], sizes)
+            self.session.note(task.path, self._keys[task.path], sizes, self.run.output)
         self._count(compose=composed - start, write=time.thread_time() - composed)
 
     def _count(self, **seconds: float) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dfl_tf.disk.durable import naming_the_fault, write_file
+from dfl_tf.disk.durable import Journal, naming_the_fault, sync_folder, write_file
 from dfl_tf.disk.guarded import MAX_BYTES, parse_json, read_json
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.tree_schema import ANYTHING, Integer, Record, Row, Table, Text
@@ -32,7 +32,8 @@ class MergeSession:
     """Finished frames with the checksum of what made them.
 
     `<model>_merge_session.json` holds the whole; while a run goes on, one line a finished frame is
-    appended to the journal beside it, so that a killed run loses nothing.
+    appended to the journal beside it. About once a second the frames are made durable and then the
+    lines that count them, so a killed run repeats the frames of its last second at most.
 
     Parameters
     ----------
@@ -50,6 +51,7 @@ class MergeSession:
         self.path, self.about = path, about
         self._done: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
+        self._lines: Journal | None = None
 
     @property
     def journal(self) -> Path:
@@ -99,22 +101,28 @@ class MergeSession:
             return False
         return sizes == entry.get("sizes")
 
-    def note(self, frame: Path, key: str, sizes: tuple[int, int]) -> None:
+    def note(self, frame: Path, key: str, sizes: tuple[int, int], output: Output) -> None:
         """Remember a finished frame; called by the workers, as soon as its files are there."""
         entry = {"key": key, "sizes": list(sizes)}
         line = json.dumps([frame.name, entry]) + "\n"
-        with self._lock, naming_the_fault(self.journal):
+        with self._lock:
             self._done[frame.name] = entry
-            with self.journal.open("a", encoding="utf-8") as file:
-                file.write(line)
+            if self._lines is None:
+                self._lines = Journal(self.journal, before_sync=output.sync, hold=True)
+            self._lines.append(line.encode())
 
     def save(self) -> None:
         """Write the whole session and drop the journal."""
         content = {"format": FORMAT, "version": VERSION, **self.about}
         content["frames"] = dict(sorted(self._done.items()))
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
         # As ASCII: a frame's name need not be UTF-8, and its escapes are read back to the byte.
         write_file(self.path, json.dumps(content, indent=1).encode())
-        self.journal.unlink(missing_ok=True)
+        with naming_the_fault(self.journal):
+            self.journal.unlink(missing_ok=True)
+            sync_folder(self.journal.parent)
 
 
 def _read_journal(path: Path) -> dict[str, dict[str, Any]]:

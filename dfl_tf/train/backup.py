@@ -7,12 +7,10 @@ workspace.md 6.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from dfl_tf.disk.durable import sync_folder, write_file
+from dfl_tf.disk import durable
 
 KEPT = 24
 
@@ -22,7 +20,9 @@ def make_backup(
 ) -> Path:
     """Copy the files of a model into a fresh newest backup and move the older ones on.
 
-    The copy is made beside and only then becomes ``01``, so a full disk costs no older backup.
+    The copy is made beside, brought to the disk, and only then becomes ``01``: neither a full disk
+    nor a power cut costs an older backup. In between there may be no ``01``; ``02`` is the newest
+    then.
 
     Parameters
     ----------
@@ -38,46 +38,38 @@ def make_backup(
     -------
     Path
         The folder ``01``.
+
+    Raises
+    ------
+    WorkspaceError
+        It cannot be written; the older backups are whole.
     """
-    fresh = folder / "new"
-    if fresh.exists():
-        shutil.rmtree(fresh)
-    fresh.mkdir(parents=True)
-    try:
+    durable.make_folder(folder)
+    newest = folder / "01"
+    safe = "The older backups are whole."
+    with durable.naming_the_fault(folder, safe=safe), durable.filling_folder(folder) as fresh:
         for source in files:
             target = fresh / source.relative_to(model_folder)
-            target.parent.mkdir(exist_ok=True)
-            shutil.copy2(source, target)
-        _make_durable(target)
+            durable.make_folder(target.parent)
+            durable.copy_file(source, target)
         for name, content in extra.items():
-            write_file(fresh / name, content)
-    except BaseException:
-        # What a full disk took in is given back: the next save needs it.
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
-    rotate(folder)
-    newest = folder / "01"
-    fresh.rename(newest)
-    sync_folder(folder)
+            durable.write_file(fresh / name, content)
+        durable.sync_tree(fresh)
+        rotate(folder)
+        durable.rename(fresh, newest)
     return newest
 
 
-def _make_durable(path: Path) -> None:
-    """Have the copy on the disk before an older one is deleted for it."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
 def rotate(folder: Path) -> None:
-    """Move backup k to k+1 for k = 24 … 1; the 24th is deleted."""
+    """Move backup k to k+1 for k = 24 … 1, each durably before the next; the 24th is deleted."""
     for number in range(KEPT, 0, -1):
         place = folder / f"{number:02d}"
         if not place.exists():
             continue
         if number == KEPT:
-            shutil.rmtree(place)
+            durable.remove_folder(place)
         else:
-            place.rename(folder / f"{number + 1:02d}")
+            durable.rename(place, folder / f"{number + 1:02d}")
 
 
 class BackupClock:

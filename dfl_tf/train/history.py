@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dfl_tf.disk.durable import write_file
+from dfl_tf.disk.durable import make_folder, write_file
 from dfl_tf.train.previews import jpeg_bytes
 
 Sample = tuple[tuple[NDArray[np.float32], ...], ...]
@@ -35,7 +35,7 @@ def write_history(folder: Path, pictures: dict[str, NDArray[np.uint8]], finished
     """
     for name, picture in pictures.items():
         place = folder / name
-        place.mkdir(parents=True, exist_ok=True)
+        make_folder(place)
         content = jpeg_bytes(picture)
         write_file(place / f"{finished:07d}.jpg", content)
         write_file(place / "_last.jpg", content)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dfl_tf.disk.durable import write_file
+from dfl_tf.disk.durable import make_folder, write_file
 from dfl_tf.train.loss_graph import loss_graph
 
 JPEG_QUALITY = 95
@@ -72,7 +72,7 @@ def preview_pictures(
 
 def write_previews(folder: Path, pictures: dict[str, NDArray[np.uint8]]) -> list[Path]:
     """Write each picture as ``<folder>/<preview name>.jpg``, replacing the last one."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     paths = []
     for name, picture in pictures.items():
         path = folder / f"{name}.jpg"

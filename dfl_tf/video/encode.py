@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dfl_tf.disk.durable import naming_the_fault, remove_quietly
+from dfl_tf.disk.durable import make_folder_for, replacing
 from dfl_tf.errors import OptionError, UsageError, WorkspaceError
 from dfl_tf.imaging import read_image
 from dfl_tf.video.color import BT601, BT709, from_bgr, matrix_of
@@ -135,16 +134,10 @@ def writing_video(av: Any, output: Path, source: Path | None) -> Iterator[Path]:
     """
     if source is not None and output.exists() and output.samefile(source):
         raise UsageError(f"{output}: would replace the video it is made from; choose another -o")
-    with naming_the_fault(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-    beside = output.with_name(f"{output.stem}.new{output.suffix}")
-    try:
-        with telling_faults(av, output):
-            yield beside
-        with naming_the_fault(output):
-            os.replace(beside, output)
-    finally:
-        remove_quietly(beside)
+    make_folder_for(output)
+    # FFmpeg opens the file by its name and chooses the container by its suffix
+    with replacing(output, suffix=output.suffix) as file, telling_faults(av, output):
+        yield Path(file.name)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from dfl_tf.disk.durable import write_file
+from dfl_tf.disk.durable import make_folder, write_file
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.imaging import write_image
 from dfl_tf.video.color import Bytes, to_bgr
@@ -71,7 +71,7 @@ def extract(
         )
     info = read_info(video)
     refuse_deep_color(info)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     _clear(folder, kind, overwrite)
     wanted = _wanted(info, every, rate)
     counts: dict[int, int] = {}

@@ -47,13 +47,15 @@ def chain(count: int) -> Graph:
 
 def test_weights_are_fetched_one_at_a_time(tmp_path: Path) -> None:
     Lazy.most = 0
-    size = chain(8).write(tmp_path / "a.onnx", opset=12, metadata={})
+    with (tmp_path / "a.onnx").open("xb") as file:
+        size = chain(8).write(file, opset=12, metadata={}, name="a.onnx")
     assert size == (tmp_path / "a.onnx").stat().st_size > 8 * 200 * 300 * 4
     assert Lazy.most <= 2
 
 
 def test_the_file_is_what_onnx_writes(tmp_path: Path) -> None:
-    chain(3).write(tmp_path / "a.onnx", opset=12, metadata={"a": "b"})
+    with (tmp_path / "a.onnx").open("xb") as file:
+        chain(3).write(file, opset=12, metadata={"a": "b"}, name="a.onnx")
     data = (tmp_path / "a.onnx").read_bytes()
     model = onnx.ModelProto.FromString(data)
     assert len(model.SerializeToString()) == len(data)

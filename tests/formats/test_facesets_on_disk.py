@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from dfl_tf.errors import FacesetError
-from dfl_tf.formats import faceset_files, metadata_file, read_metadata
+from dfl_tf.disk import durable
+from dfl_tf.errors import FacesetError, WorkspaceError
+from dfl_tf.formats import faceset_files, metadata_file, read_metadata, read_pak, write_pak
 from tests.formats.samples import GOLDEN_DATA, assert_same_metadata, make_face, make_jpeg
 
 
@@ -62,6 +63,74 @@ def test_unpack_overwrites_nothing(folder: Path) -> None:
     with pytest.raises(FacesetError, match=r"in the way.*00001_0\.jpg"):
         faceset_files.unpack_folder(folder)
     assert (folder / "00001_0.jpg").read_bytes() == b"something else"
+
+
+PAKS = Path(__file__).parent / "paks"
+
+
+def test_faces_named_like_temporary_files_are_all_unpacked(tmp_path: Path) -> None:
+    shutil.copy(PAKS / "temporary_name.pak", tmp_path / "faceset.pak")
+    held = {e.filename for e in read_pak(tmp_path / "faceset.pak").entries}
+    report = faceset_files.unpack_folder(tmp_path, keep_pak=False)
+    assert set(report.done) == held == {"a.jpg", "a.jpg.new"} == set(_contents(tmp_path))
+
+
+def test_nothing_is_unpacked_through_a_link_and_only_images_are(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "p").symlink_to(outside)
+    shutil.copy(PAKS / "person.pak", folder / "faceset.pak")
+    with pytest.raises(FacesetError, match=r"1 of 1 entries are no JPEG images.*authorized_keys"):
+        faceset_files.unpack_folder(folder, keep_pak=False)
+    metadata = read_pak(folder / "faceset.pak").entries[0].metadata
+    write_pak(folder / "faceset.pak", [("a.jpg", "p", metadata, make_face(1))])
+    with pytest.raises(WorkspaceError, match=r"folder/p: is a link to another folder"):
+        faceset_files.unpack_folder(folder, keep_pak=False)
+    assert list(outside.iterdir()) == []
+    assert (folder / "faceset.pak").is_file()
+
+
+def test_a_link_with_the_name_of_a_face_is_in_the_way(folder: Path) -> None:
+    faceset_files.pack_folder(folder)
+    path = folder / "00001_0.jpg"
+    path.rename(folder.parent / "elsewhere.jpg")
+    path.symlink_to(folder.parent / "elsewhere.jpg")
+    with pytest.raises(FacesetError, match=r"in the way.*00001_0\.jpg"):
+        faceset_files.unpack_folder(folder, keep_pak=False)
+    assert (folder / "faceset.pak").is_file()
+
+
+@pytest.mark.parametrize("what", ["torn", "gone", "one file"])
+def test_the_pak_stays_unless_every_face_is_read_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    _, originals = faceset_files.pack_folder(folder)
+    for path in originals:
+        path.unlink()
+    written = durable.write_file
+
+    def broken(path: Path, data: bytes) -> None:
+        if path.name != "00001_0.jpg":
+            written(path, data)
+        elif what == "torn":
+            written(path, data[:-1])
+        elif what == "one file":  # a disk that does not tell two names apart
+            written(folder / "00000_0.jpg", data)
+
+    monkeypatch.setattr(durable, "write_file", broken)
+    with pytest.raises(FacesetError, match=r"of its 3 faces only [12] could be read back"):
+        faceset_files.unpack_folder(folder, keep_pak=False)
+    assert (folder / "faceset.pak").is_file()
+
+
+def test_originals_are_deleted_only_if_the_pak_holds_each_of_them(folder: Path) -> None:
+    _, originals = faceset_files.pack_folder(folder)
+    originals[1].write_bytes(make_face(7))  # changed meanwhile
+    with pytest.raises(FacesetError, match=r"00001_0\.jpg. Nothing was deleted"):
+        faceset_files.remove_packed(folder, originals)
+    assert all(path.is_file() for path in originals)
 
 
 def test_verify_finds_what_status_does_not(folder: Path) -> None:

@@ -209,9 +209,8 @@ def test_finished_frames_are_noted_while_an_earlier_one_is_in_work(workspace):
 def test_torn_line_of_the_journal_is_ignored(workspace):
     session = session_of(workspace)
     session.start(resume=False)
-    session.note(Path("a.png"), "key", (1, 2))
-    with session.journal.open("a") as file:
-        file.write('["b.png", {"ke')
+    whole = '["a.png", {"key": "key", "sizes": [1, 2]}]\n'
+    session.journal.write_text(whole + '["b.png", {"ke')
     assert list(MergeSession.read(session.path)["frames"]) == ["a.png"]
 
 

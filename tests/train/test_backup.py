@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from dfl_tf.errors import WorkspaceError
 from dfl_tf.train import backup
 from dfl_tf.train.backup import BackupClock, make_backup
 
@@ -43,9 +44,10 @@ def test_a_full_disk_costs_no_older_backup(model, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(backup.shutil, "copy2", full)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(backup.durable, "copy_file", full)
+    with pytest.raises(WorkspaceError, match=r"autobackups.*disk is full.*older backups are whole"):
         back_up("new")
+    assert [path.name for path in folder.iterdir()] == ["01"]
     assert (folder / "01" / file.name).read_text() == "old"
     monkeypatch.undo()
     back_up("newer")

@@ -5,13 +5,14 @@ References: models.md 6, tools.md 9.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.disk.plain_file import open_plain
 from dfl_tf.errors import ExportError
 from dfl_tf.export.onnx_graph import SIZE_LIMIT, Graph, need
 from dfl_tf.export.report import Verification
@@ -25,6 +26,7 @@ TOLERANCES = {"float32": 1e-4, "float16": 2e-3}
 XSEG_TOLERANCE = 5e-4
 MAX_OPSET = 13
 MAX_IR_VERSION = 8
+MAX_SIDE = 2048
 BATCHES = (1, 2, 3)
 MORPHS = (0.0, 0.65, 1.0)
 _NAMED = 5
@@ -83,6 +85,10 @@ def lint(path: Path, model_class: str | None = None) -> list[str]:
         Faults, one sentence each; empty for a good file.
     """
     onnx = need("onnx")
+    try:
+        open_plain(path).close()
+    except OSError as error:
+        return [f"It cannot be read ({error.strerror})."]
     if path.stat().st_size > SIZE_LIMIT:
         return [
             f"It is {path.stat().st_size} bytes large; ONNX cannot read more than {SIZE_LIMIT}."
@@ -91,6 +97,9 @@ def lint(path: Path, model_class: str | None = None) -> list[str]:
         model = onnx.load_model(str(path), format="protobuf", load_external_data=False)
     except Exception as error:  # protobuf has an error class of its own in each of its builds
         return [f"It is no ONNX file ({type(error).__name__}: {error})."]
+    wrong = next(_wrong_texts(model, "model"), None)
+    if wrong is not None:
+        return [f"Its field {wrong} is no UTF-8 text; the file is damaged."]
     faults = _lint_file(onnx, path, model)
     inputs, outputs = _ports(model)
     form = model_class or _form_of(inputs, outputs)
@@ -164,7 +173,7 @@ def verify(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
         if model.model_class == "AMP":
             feeds["morph_value:0"] = np.array([morph], np.float32)
         expected = expected_outputs(model, face, morph)
-        for name, got in zip(names, runner.run(None, feeds), strict=True):
+        for name, got in zip(names, _run(runner, feeds, path), strict=True):
             error = difference(got, expected[name])
             # not max(): a NaN must stay
             worst[name] = error if not error <= worst[name] else worst[name]
@@ -182,7 +191,7 @@ def try_out(path: Path) -> list[str]:
         feeds = {"in_face:0": fixed_face(batch, side)}
         if len(inputs) > 1:
             feeds["morph_value:0"] = np.array([0.5], np.float32)
-        for port, array in zip(runner.get_outputs(), runner.run(None, feeds), strict=True):
+        for port, array in zip(runner.get_outputs(), _run(runner, feeds, path), strict=True):
             if array.shape[:3] != (batch, side, side):
                 faults.append(f"The output {port.name} is {array.shape} for {batch} faces.")
             elif not (array.min() >= 0 and array.max() <= 1):
@@ -262,6 +271,29 @@ def session(path: Path) -> Any:
         raise ExportError(f"{path.name} is refused by ONNX Runtime: {error}") from error
 
 
+def _run(runner: Any, feeds: Mapping[str, Any], path: Path) -> Any:
+    try:
+        return runner.run(None, feeds)
+    except Exception as error:  # see `session`
+        raise ExportError(f"{path.name} cannot be run by ONNX Runtime: {error}") from error
+
+
+def _wrong_texts(message: Any, place: str) -> Iterator[str]:
+    """Name each text of a message that is none: protobuf gives it as bytes, or refuses it."""
+    for field, value in message.ListFields():
+        here = f"{place}.{field.name}"
+        if field.type == field.TYPE_MESSAGE:
+            for item in [value] if hasattr(value, "ListFields") else value:
+                yield from _wrong_texts(item, here)
+        elif field.type == field.TYPE_STRING:
+            try:
+                texts = [value] if isinstance(value, str | bytes) else list(value)
+            except UnicodeDecodeError:
+                texts = [b""]
+            if not all(isinstance(text, str) for text in texts):
+                yield here
+
+
 def _lint_file(onnx: Any, path: Path, model: Any) -> list[str]:
     faults = []
     tensors = [*model.graph.initializer]
@@ -286,7 +318,7 @@ def _lint_file(onnx: Any, path: Path, model: Any) -> list[str]:
     if not outside:
         try:
             onnx.checker.check_model(str(path))
-        except onnx.checker.ValidationError as error:
+        except Exception as error:  # ValidationError, and what its C++ lets through
             faults.append(f"The ONNX checker says: {str(error).strip().splitlines()[0]}.")
     return faults
 
@@ -326,7 +358,8 @@ def _lint_ports(onnx: Any, kind: str, found: Mapping[str, Any], wanted: Ports) -
         )
     for name, (element, shape) in found.items():
         if element != onnx.TensorProto.FLOAT:
-            held = onnx.TensorProto.DataType.Name(element).lower()
+            types = {number: name.lower() for name, number in onnx.TensorProto.DataType.items()}
+            held = types.get(element, f"of the unknown type {element}")
             faults.append(f"The {kind} {name} is {held}; it must be float32.")
         if name in wanted and not _fits(shape, wanted[name]):
             text = ", ".join(map(str, shape))
@@ -353,7 +386,10 @@ def _sides(ports: Mapping[str, Any]) -> dict[str, tuple[int | str, ...]]:
 
 
 def _lint_sizes(sides: Mapping[str, tuple[int | str, ...]]) -> list[str]:
-    if len({side for pair in sides.values() for side in pair}) <= 1:
+    found = {side for pair in sides.values() for side in pair}
+    if len(found) == 1 and isinstance(side := found.pop(), int) and side > MAX_SIDE:
+        return [f"It declares faces of {side} pixels; at most {MAX_SIDE} are tried."]
+    if len(found) <= 1:
         return []
     text = ", ".join(f"{name}: {'x'.join(map(str, pair))}" for name, pair in sides.items())
     return [f"Its pictures are not of one square size ({text})."]

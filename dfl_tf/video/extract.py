@@ -11,6 +11,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from dfl_tf.disk.durable import make_folder, write_file
+from dfl_tf.disk.guarded import read_json
+from dfl_tf.disk.tree_schema import ANYTHING, Record, Table, Text
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.imaging import write_image
 from dfl_tf.video.color import Bytes, to_bgr
@@ -18,6 +20,11 @@ from dfl_tf.video.info import VideoInfo, read_info, refuse_deep_color
 from dfl_tf.video.pyav import open_video
 
 TIMES_FILE = "timestamps.json"
+_HIGHEST_RATE, _LONGEST = 10_000, 10_000_000
+# at most 18 digits: 1e999999999 would never be done
+_TIME = Text(pattern=r"-?\d{1,18}(/0*[1-9]\d{0,17}|\.\d{1,18})?", form='a fraction such as "1/25"')
+_RATE = Text(pattern=r"0*[1-9]\d{0,17}(/0*[1-9]\d{0,17})?", form='a rate above 0 such as "25/1"')
+_TIMES = Record({"rate": _RATE, "times": Table(_TIME)}, others=ANYTHING)
 
 
 @dataclass(frozen=True)
@@ -137,14 +144,23 @@ def _write_times(folder: Path, video: Path, rate: Fraction, times: list[Fraction
 
 def read_times(folder: Path) -> tuple[Fraction, dict[str, Fraction]] | None:
     """Read rate and time stamps (seconds by frame stem) of an extracted folder; None if unknown."""
-    path = folder / TIMES_FILE
-    if not path.is_file():
+    content = read_json(
+        folder / TIMES_FILE,
+        kind="time stamps of frames",
+        schema=_TIMES,
+        error=UsageError,
+        advice="Remove it to use a fixed rate.",
+        missing_ok=True,
+    )
+    if content is None:
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        times = {stem: Fraction(time) for stem, time in content["times"].items()}
-        return Fraction(content["rate"]), times
-    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as fault:
+    rate = Fraction(content["rate"])
+    times = {stem: Fraction(time) for stem, time in content["times"].items()}
+    longest = max(map(abs, times.values()), default=0)
+    if rate > _HIGHEST_RATE or longest > _LONGEST:
         raise UsageError(
-            f"{path}: no readable time stamps ({fault}); remove it to use a fixed rate"
-        ) from fault
+            f"{folder / TIMES_FILE}: says {float(rate):g} frames a second and a time of "
+            f"{float(longest):g} s; at most {_HIGHEST_RATE} and {_LONGEST} are possible. "
+            "Remove it to use a fixed rate."
+        )
+    return rate, times

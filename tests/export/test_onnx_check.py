@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -140,6 +141,43 @@ def test_all_faults_are_named_together(good: Path, tmp_path: Path) -> None:
         size("in_face:0", 0, 1)(model)
 
     assert len(onnx_check.lint(changed(good, several, tmp_path / "bad.dfm"), "SAEHD")) >= 3
+
+
+def unknown_type(model: Any) -> None:
+    model.graph.input[0].type.tensor_type.elem_type = 999
+
+
+def huge(model: Any) -> None:
+    for port in (*model.graph.input, *model.graph.output):
+        for axis in (1, 2):
+            port.type.tensor_type.shape.dim[axis].dim_value = 100_000
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(unknown_type, "of the unknown type 999"), (huge, "faces of 100000 pixels; at most 2048")],
+)
+def test_what_a_file_declares_is_not_believed(
+    good: Path, tmp_path: Path, change: Callable[[Any], object], message: str
+) -> None:
+    bad = changed(good, change, tmp_path / "bad.dfm")
+    assert message in " ".join(onnx_check.lint(bad))
+
+
+def test_names_that_are_no_text_are_a_fault(good: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.dfm"
+    data = good.read_bytes()
+    for old, new, field in (
+        (b"out_celeb_face:0", b"out_celeb\xff\x00ace:0", "model.graph."),
+        (b"batch", b"b\xfftch", "model.graph.input.type.tensor_type.shape.dim.dim_param"),
+    ):
+        assert old in data
+        bad.write_bytes(data.replace(old, new))
+        (fault,) = onnx_check.lint(bad)
+        assert fault.startswith(f"Its field {field}")
+        assert "UTF-8" in fault
+    os.mkfifo(tmp_path / "pipe.dfm")
+    assert "plain file" in onnx_check.lint(tmp_path / "pipe.dfm")[0]
 
 
 @pytest.mark.parametrize("data", [b"", b"no model at all", bytes(range(256))])

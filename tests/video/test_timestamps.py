@@ -1,4 +1,4 @@
-"""The time stamps beside extracted frames: what is no number of a video is refused, with its key."""
+"""The time stamps beside extracted frames: what no video can have is refused, with its key."""
 
 import json
 from fractions import Fraction

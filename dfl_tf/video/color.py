@@ -1,4 +1,4 @@
-"""Between video frames and BGR arrays: exact to rounding, with the matrix the video says or implies.
+"""Between video frames and BGR arrays, exact to rounding, by the matrix a video says or implies.
 
 FFmpeg's own conversion truncates, which makes a gray of 128 (124, 126, 123). Here all arithmetic
 is float32 and rounds once.
@@ -130,7 +130,9 @@ def _is_rgb(frame: Any) -> bool:
     stated = frame.format
     if stated.name.startswith(_GRAY):
         return False
-    return stated.name.startswith("mono") or bool(stated.is_rgb or stated.has_palette or stated.is_bayer or "xyz" in stated.name)
+    return stated.name.startswith("mono") or bool(
+        stated.is_rgb or stated.has_palette or stated.is_bayer or "xyz" in stated.name
+    )
 
 
 def _rgb_pixels(frame: Any, bits: int) -> Stored:

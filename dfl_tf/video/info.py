@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dfl_tf.video.color import bits_of, yuv_of
+from dfl_tf.video.color import Yuv, bits_of, yuv_of
 from dfl_tf.video.frames import Damage, shown_frames
 from dfl_tf.video.orientation import Orientation, orientation_of
 from dfl_tf.video.pyav import open_video, video_stream
@@ -60,6 +60,8 @@ class VideoInfo:
         Width of a pixel by its height, as shown; 1 unless the image is stretched.
     duration : Fraction
         Seconds, as the container states it; 0 if it does not.
+    yuv : Yuv
+        What its colors mean.
     orientation : Orientation
         How frames are turned for showing.
     broadcast : bool
@@ -79,6 +81,7 @@ class VideoInfo:
     transfer: int
     pixel_aspect: Fraction
     duration: Fraction
+    yuv: Yuv = field(default_factory=Yuv)
     orientation: Orientation = field(default_factory=Orientation)
     alpha: bool = False
     broadcast: bool = False
@@ -167,6 +170,7 @@ def _describe(
         transfer=int(frame.color_trc),
         pixel_aspect=1 / aspect if orientation.transposed else aspect,
         duration=header.duration,
+        yuv=yuv_of(frame),
         orientation=orientation,
         alpha=any(c.is_alpha for c in frame.format.components),
         broadcast=header.broadcast,
@@ -220,9 +224,7 @@ def _rate(stated: tuple[Fraction, ...], times: tuple[Fraction, ...]) -> Fraction
     return seen.limit_denominator(1001)
 
 
-def _tell(
-    path: Path, line: Timeline, sizes: set[tuple[int, int]], turns: set[Orientation]
-) -> None:
+def _tell(path: Path, line: Timeline, sizes: set[tuple[int, int]], turns: set[Orientation]) -> None:
     for note in line.notes:
         log.warning("%s: %s", path, note)
     if len(sizes) > 1:

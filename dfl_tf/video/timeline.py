@@ -125,3 +125,32 @@ def _apart(times: list[Fraction], step: Fraction) -> list[Fraction]:
         for (time, count), end in zip(groups, ends, strict=True)
         for j in range(count)
     ]
+
+
+class Clock:
+    """The clock of a file, read along one of its streams, on the times of its frames.
+
+    Parameters
+    ----------
+    line : Timeline
+        Of the frames.
+    slack : Fraction
+        See `slack_of`.
+    broadcast : bool
+        As the timeline was made.
+    """
+
+    def __init__(self, line: Timeline, slack: Fraction, broadcast: bool) -> None:
+        self._line, self._slack, self._broadcast = line, slack, broadcast
+        self._piece = 0
+        self._latest: Fraction | None = None
+
+    def offset(self, raw: Fraction) -> Fraction:
+        """Return what is to be added to `raw`, the next time stamp of the stream in seconds."""
+        if self._latest is not None and is_new_piece(
+            raw, self._latest, self._slack, self._broadcast
+        ):
+            self._piece, self._latest = self._piece + 1, raw
+        self._latest = raw if self._latest is None else max(self._latest, raw)
+        piece = min(self._piece, len(self._line.shifts) - 1)
+        return self._line.shifts[piece] - self._line.origin

@@ -10,10 +10,12 @@ import pytest
 
 from dfl_tf.errors import OptionError, UsageError, WorkspaceError
 from dfl_tf.imaging import read_image, write_image
-from dfl_tf.video.cut import cut, parse_time
-from dfl_tf.video.encode import Encoding, encode
-from dfl_tf.video.extract import extract, read_times
+from dfl_tf.video.cut import Piece, cut, parse_time
+from dfl_tf.video.encode import encode
+from dfl_tf.video.extract import FrameFiles, extract
 from dfl_tf.video.info import read_info
+from dfl_tf.video.timestamps import read_times
+from dfl_tf.video.write import Encoding
 
 av = pytest.importorskip("av")
 

@@ -1,0 +1,176 @@
+"""`timestamps.json` beside extracted frames: when each is shown, and of which video."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from dfl_tf.disk.durable import write_file
+from dfl_tf.disk.guarded import read_json
+from dfl_tf.disk.tree_schema import Integer, Record, Table, Text
+from dfl_tf.errors import OptionError, UsageError
+from dfl_tf.video.info import VideoInfo, container_duration
+from dfl_tf.video.pyav import open_video
+
+TIMES_FILE = "timestamps.json"
+
+_NUMBER = re.compile(r"([0-9]{1,18})(?:/([0-9]{1,18})|\.([0-9]{1,18}))?")
+_ADVICE = "Extract the frames again, or remove it to take the times of the video or a fixed rate."
+
+
+class _Ratio:
+    """Text of a fraction or decimal number from 0 on; `positive` excludes 0."""
+
+    def __init__(self, positive: bool = False) -> None:
+        self._positive = positive
+
+    def check(self, value: Any, place: tuple[str | int, ...], faults: list[str]) -> None:
+        """See `dfl_tf.disk.tree_schema.Schema`."""
+        number = parse_number(value) if isinstance(value, str) else None
+        if number is None or (self._positive and not number):
+            kind = "positive number" if self._positive else "number from 0 on"
+            where = ".".join(map(str, place))
+            faults.append(f"{where} is {str(value)[:40]!r}; it must be a {kind} such as 30000/1001")
+
+
+_SCHEMA = Record(
+    {"rate": _Ratio(positive=True), "times": Table(_Ratio())},
+    {
+        "video": Text(),
+        "identity": Record({"size": Integer(0), "seconds": _Ratio(), "frames": Integer(1)}),
+    },
+    Text(),
+)
+
+
+def parse_number(text: str) -> Fraction | None:
+    """Read `25`, `29.97` or `30000/1001`; None if it is nothing of these, or longer than needed."""
+    match = _NUMBER.fullmatch(text.strip())
+    if match is None or (match[2] and not int(match[2])):
+        return None
+    return Fraction(match[0])
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What tells one video from another: bytes, seconds by its header, decoded frames."""
+
+    size: int
+    seconds: Fraction
+    frames: int
+
+
+@dataclass(frozen=True)
+class Timestamps:
+    """The content of the file.
+
+    Attributes
+    ----------
+    path : Path
+    rate : Fraction
+        Frames a second.
+    times : dict
+        Seconds from the first frame of the video, by the stem of the frame's name.
+    video : str
+        Name of the video that the frames are of.
+    identity : Identity or None
+        None in files of older versions.
+    """
+
+    path: Path
+    rate: Fraction
+    times: dict[str, Fraction]
+    video: str = ""
+    identity: Identity | None = None
+
+    def of(self, frames: Sequence[Path]) -> list[Fraction] | None:
+        """Return the time of each frame; None if it does not know all of them.
+
+        Raises
+        ------
+        UsageError
+            If a frame is shown before the one that it follows.
+        """
+        if any(path.stem not in self.times for path in frames):
+            return None
+        found = [self.times[path.stem] for path in frames]
+        for (a, b), frame in zip(pairwise(found), frames[1:], strict=False):
+            if b <= a:
+                raise UsageError(
+                    f"{self.path}: the time of {frame.name}, {float(b):.6f} s, is not after that "
+                    f"of the frame before. {_ADVICE}"
+                )
+        return found
+
+    def check(self, reference: Path) -> None:
+        """Refuse to be used for another video.
+
+        Raises
+        ------
+        UsageError
+        """
+        if self.identity is None:
+            if self.video and self.video != reference.name:
+                raise UsageError(
+                    f"{self.path} is of {self.video}, not of {reference.name}. {_ADVICE}"
+                )
+            return
+        with open_video(reference) as container:
+            seconds = container_duration(container)
+        size = reference.stat().st_size
+        if (size, seconds) != (self.identity.size, self.identity.seconds):
+            raise UsageError(
+                f"{self.path} is of another video ({self.video}: {self.identity.size} bytes, "
+                f"{float(self.identity.seconds):.3f} s, {self.identity.frames} frames) than "
+                f"{reference} ({size} bytes, {float(seconds):.3f} s). {_ADVICE}"
+            )
+
+
+def write_times(folder: Path, info: VideoInfo, rate: Fraction, times: Sequence[Fraction]) -> None:
+    """Write the file for frames 00001, 00002, … of a video."""
+    content = {
+        "video": info.path.name,
+        "identity": {
+            "size": info.path.stat().st_size,
+            "seconds": str(info.duration),
+            "frames": info.frames,
+        },
+        "rate": str(rate),
+        "times": {f"{i:05d}": str(time) for i, time in enumerate(times, start=1)},
+    }
+    write_file(folder / TIMES_FILE, json.dumps(content, indent=0).encode())
+
+
+def read_times(folder: Path) -> Timestamps | None:
+    """Read the file of a folder; None if there is none.
+
+    Raises
+    ------
+    OptionError
+        If it holds anything else than times.
+    """
+    path = folder / TIMES_FILE
+    content = read_json(
+        path,
+        kind="time stamps of frames",
+        schema=_SCHEMA,
+        error=OptionError,
+        advice=_ADVICE,
+        missing_ok=True,
+    )
+    if content is None:
+        return None
+    stated = content.get("identity")
+    return Timestamps(
+        path,
+        Fraction(content["rate"]),
+        {stem: Fraction(time) for stem, time in content["times"].items()},
+        content.get("video", ""),
+        stated and Identity(stated["size"], Fraction(stated["seconds"]), stated["frames"]),
+    )

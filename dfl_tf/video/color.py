@@ -7,7 +7,7 @@ is float32 and rounds once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -121,7 +121,7 @@ def to_bgr(frame: Any, bits: int = 8) -> Stored:
     bits : {8, 16}
         uint8 or uint16; every depth is rounded to it. Alpha is dropped.
     """
-    image = _rgb_pixels(frame, bits) if _is_rgb(frame) else _yuv_pixels(frame, bits)
+    image: Any = _rgb_pixels(frame, bits) if _is_rgb(frame) else _yuv_pixels(frame, bits)
     orientation = orientation_of(frame)
     return image if orientation.upright else orientation.apply(image)
 
@@ -158,7 +158,8 @@ def _rescaled(image: npt.NDArray[Any], largest: float, bits: int) -> Stored:
 
 def _rounded(image: Floats, bits: int) -> Stored:
     """Round to the nearest, to even between two, and clip."""
-    return cv2.add(image, 0.0, dtype=cv2.CV_8U if bits == 8 else cv2.CV_16U)
+    result: Any = cv2.add(image, 0.0, dtype=cv2.CV_8U if bits == 8 else cv2.CV_16U)
+    return cast("Stored", result)
 
 
 def _yuv_pixels(frame: Any, bits: int) -> Stored:
@@ -176,7 +177,7 @@ def _yuv_pixels(frame: Any, bits: int) -> Stored:
     return _rounded(cv2.transform(stacked.astype(np.float32), matrix), bits)
 
 
-def _repeated(plane: Stored, size: tuple[int, int]) -> Stored:
+def _repeated(plane: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
     """Repeat chroma for every pixel it stands for."""
     width, height = size
     across, down = -(-width // plane.shape[1]), -(-height // plane.shape[0])
@@ -242,7 +243,8 @@ def from_bgr(av: Any, image: Stored, pixel_format: str, yuv: Yuv | None = None) 
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")
         return frame.reformat(format=pixel_format)
     if height % 2 or width % 2:
-        image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        padded: Any = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        image = padded
     yuv = yuv or Yuv(matrix_of(_UNSPECIFIED, height))
     exact = image.astype(np.float32)
     if image.dtype == np.uint16:

@@ -35,11 +35,11 @@ class Damage:
             If there are no frames.
         """
         if not frames:
-            why = f"{self.packets} damaged packets: {self.reason}" if self.packets else "empty"
+            why = f"damaged packets: {self.packets}; {self.reason}" if self.packets else "empty"
             raise WorkspaceError(f"{path}: no frame of its video can be decoded ({why})")
         if self.packets:
             log.warning(
-                "%s: %d damaged packets were left out (%s); %d frames are there",
+                "%s: damaged packets left out: %d (%s); %d frames are there",
                 path,
                 self.packets,
                 self.reason,

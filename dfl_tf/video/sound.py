@@ -111,7 +111,7 @@ class Sound:
                 self._container.mux(self._output.encode(None))
             if self._damage.packets:
                 log.warning(
-                    "%s: %d damaged packets of its sound were left out",
+                    "%s: damaged packets of its sound left out: %d",
                     self._video,
                     self._damage.packets,
                 )

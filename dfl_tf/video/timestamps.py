@@ -15,8 +15,7 @@ from dfl_tf.disk.durable import write_file
 from dfl_tf.disk.guarded import read_json
 from dfl_tf.disk.tree_schema import Integer, Record, Table, Text
 from dfl_tf.errors import OptionError, UsageError
-from dfl_tf.video.info import VideoInfo, container_duration
-from dfl_tf.video.pyav import open_video
+from dfl_tf.video.info import VideoInfo
 
 TIMES_FILE = "timestamps.json"
 
@@ -65,6 +64,9 @@ class Identity:
     seconds: Fraction
     frames: int
 
+    def __str__(self) -> str:
+        return f"{self.size} bytes, {float(self.seconds):.3f} s, {self.frames} frames"
+
 
 @dataclass(frozen=True)
 class Timestamps:
@@ -108,7 +110,7 @@ class Timestamps:
                 )
         return found
 
-    def check(self, reference: Path) -> None:
+    def check(self, reference: VideoInfo) -> None:
         """Refuse to be used for another video.
 
         Raises
@@ -116,31 +118,30 @@ class Timestamps:
         UsageError
         """
         if self.identity is None:
-            if self.video and self.video != reference.name:
+            if self.video and self.video != reference.path.name:
                 raise UsageError(
-                    f"{self.path} is of {self.video}, not of {reference.name}. {_ADVICE}"
+                    f"{self.path} is of {self.video}, not of {reference.path}. {_ADVICE}"
                 )
             return
-        with open_video(reference) as container:
-            seconds = container_duration(container)
-        size = reference.stat().st_size
-        if (size, seconds) != (self.identity.size, self.identity.seconds):
+        other = identity_of(reference)
+        if other != self.identity:
             raise UsageError(
-                f"{self.path} is of another video ({self.video}: {self.identity.size} bytes, "
-                f"{float(self.identity.seconds):.3f} s, {self.identity.frames} frames) than "
-                f"{reference} ({size} bytes, {float(seconds):.3f} s). {_ADVICE}"
+                f"{self.path} is of another video ({self.video}: {self.identity}) than "
+                f"{reference.path} ({other}). {_ADVICE}"
             )
+
+
+def identity_of(info: VideoInfo) -> Identity:
+    """Return what tells a video from others."""
+    return Identity(info.path.stat().st_size, info.duration, info.frames)
 
 
 def write_times(folder: Path, info: VideoInfo, rate: Fraction, times: Sequence[Fraction]) -> None:
     """Write the file for frames 00001, 00002, … of a video."""
+    own = identity_of(info)
     content = {
         "video": info.path.name,
-        "identity": {
-            "size": info.path.stat().st_size,
-            "seconds": str(info.duration),
-            "frames": info.frames,
-        },
+        "identity": {"size": own.size, "seconds": str(own.seconds), "frames": own.frames},
         "rate": str(rate),
         "times": {f"{i:05d}": str(time) for i, time in enumerate(times, start=1)},
     }

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from dfl_tf.disk.durable import write_file
 from dfl_tf.disk.guarded import read_json
-from dfl_tf.disk.tree_schema import Integer, Record, Table, Text
+from dfl_tf.disk.tree_schema import ANYTHING, Integer, Record, Table, Text
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.video.info import VideoInfo
 
@@ -23,28 +22,18 @@ _NUMBER = re.compile(r"([0-9]{1,18})(?:/([0-9]{1,18})|\.([0-9]{1,18}))?")
 _ADVICE = "Extract the frames again, or remove it to take the times of the video or a fixed rate."
 
 
-class _Ratio:
-    """Text of a fraction or decimal number from 0 on; `positive` excludes 0."""
-
-    def __init__(self, positive: bool = False) -> None:
-        self._positive = positive
-
-    def check(self, value: Any, place: tuple[str | int, ...], faults: list[str]) -> None:
-        """See `dfl_tf.disk.tree_schema.Schema`."""
-        number = parse_number(value) if isinstance(value, str) else None
-        if number is None or (self._positive and not number):
-            kind = "positive number" if self._positive else "number from 0 on"
-            where = ".".join(map(str, place))
-            faults.append(f"{where} is {str(value)[:40]!r}; it must be a {kind} such as 30000/1001")
-
-
+# At most 18 digits: 1e999999999 would never be done.
+_DIGITS = "0*[1-9][0-9]{0,17}"
+_SECONDS = Text(
+    pattern=rf"[0-9]{{1,18}}(/{_DIGITS}|\.[0-9]{{1,18}})?", form='a fraction such as "1/25"'
+)
+_RATE = Text(pattern=rf"{_DIGITS}(/{_DIGITS})?", form='a rate above 0 such as "30000/1001"')
+_HIGHEST_RATE, _LONGEST = 10_000, 10_000_000
+_IDENTITY = Record({"size": Integer(0), "seconds": _SECONDS, "frames": Integer(1)})
 _SCHEMA = Record(
-    {"rate": _Ratio(positive=True), "times": Table(_Ratio())},
-    {
-        "video": Text(),
-        "identity": Record({"size": Integer(0), "seconds": _Ratio(), "frames": Integer(1)}),
-    },
-    Text(),
+    {"rate": _RATE, "times": Table(_SECONDS)},
+    {"video": Text(), "identity": _IDENTITY},
+    others=ANYTHING,
 )
 
 
@@ -167,11 +156,19 @@ def read_times(folder: Path) -> Timestamps | None:
     )
     if content is None:
         return None
+    rate = Fraction(content["rate"])
+    times = {stem: Fraction(time) for stem, time in content["times"].items()}
+    longest = max(times.values(), default=Fraction(0))
+    if rate > _HIGHEST_RATE or longest > _LONGEST:
+        raise OptionError(
+            f"{path}: says {float(rate):g} frames a second and a time of {float(longest):g} s; at "
+            f"most {_HIGHEST_RATE} and {_LONGEST} are possible. {_ADVICE}"
+        )
     stated = content.get("identity")
     return Timestamps(
         path,
-        Fraction(content["rate"]),
-        {stem: Fraction(time) for stem, time in content["times"].items()},
+        rate,
+        times,
         content.get("video", ""),
         stated and Identity(stated["size"], Fraction(stated["seconds"]), stated["frames"]),
     )

@@ -53,8 +53,8 @@ def expand_eyebrows(landmarks: npt.ArrayLike, amount: float = 1.0) -> IntPoints:
     base_left = np.array([quarter_left, p[36], p[37], p[38], p[39]])
     base_right = np.array([p[42], p[43], p[44], p[45], quarter_right])
     left, right = p[17:22].copy(), p[22:27].copy()
-    p[17:22] = (left + amount * 0.5 * (left - base_left)).astype(np.int64)
-    p[22:27] = (right + amount * 0.5 * (right - base_right)).astype(np.int64)
+    p[17:22] = _whole_pixels(left + amount * 0.5 * (left - base_left))
+    p[22:27] = _whole_pixels(right + amount * 0.5 * (right - base_right))
     return p
 
 

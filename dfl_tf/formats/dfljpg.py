@@ -17,8 +17,11 @@ import numpy.typing as npt
 
 from dfl_tf.disk import durable
 from dfl_tf.disk.plain_file import read_plain
-from dfl_tf.errors import DflTfError, FacesetError
+from dfl_tf.errors import DflTfError, FacesetError, WorkspaceError
+from dfl_tf.face import landmarks_fault
+from dfl_tf.face.masks import FARTHEST
 from dfl_tf.formats.safe_pickle import dumps_legacy, loads
+from dfl_tf.imaging import decode_image
 
 SOI, EOI, SOS, APP0, APP15 = 0xD8, 0xD9, 0xDA, 0xE0, 0xEF
 _FRAME_HEADERS = frozenset((0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB))
@@ -32,6 +35,9 @@ MAX_IMAGE_BYTES = 256 << 20
 
 MAX_MASK_BYTES = 50_000
 """An encoded XSeg mask larger than this is encoded again as JPEG (data.md 1.3)."""
+
+MAX_EYEBROWS = 100
+"""Eyebrows are moved by half of their distance to the eyes times this; 4 is the most in use."""
 
 
 @dataclass(kw_only=True)
@@ -75,6 +81,21 @@ class FaceMetadata:
     xseg_mask_bytes: bytes | None = None
     shape: tuple[int, int, int] = (0, 0, 0)
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def frame_landmarks(self) -> npt.NDArray[np.float64]:
+        """The landmarks in pixels of the frame, shape (68, 2).
+
+        Raises
+        ------
+        FacesetError
+            There are none, or no face can be aligned by them.
+        """
+        if self.source_landmarks is None:
+            raise FacesetError("holds no landmarks of its frame (source_landmarks)")
+        fault = landmarks_fault(self.source_landmarks)
+        if fault:
+            raise FacesetError(f"unusable source_landmarks: {fault}")
+        return self.source_landmarks
 
     def mask(self) -> npt.NDArray[np.float32] | None:
         """The decoded XSeg mask, shape (h, w, 1), float32 in [0, 1]; None if there is none.
@@ -258,7 +279,7 @@ def metadata_from_dict(
         "source_rect": take("source_rect", _rect, None),
         "source_landmarks": take("source_landmarks", lambda v: points_array(v, 68), None),
         "image_to_face_mat": take("image_to_face_mat", _matrix, None),
-        "eyebrows_expand_mod": take("eyebrows_expand_mod", _finite, 1.0),
+        "eyebrows_expand_mod": take("eyebrows_expand_mod", _eyebrows, 1.0),
         "seg_ie_polys": take("seg_ie_polys", polygons_from_stored, []),
         "xseg_mask_bytes": take("xseg_mask", mask_bytes_from_stored, None),
     }
@@ -314,6 +335,8 @@ def polygons_from_stored(value: Any) -> list[tuple[int, npt.NDArray[np.float32]]
             raise ValueError(f"polygon type {kind}, allowed are 0 and 1")
         raw = np.asarray(points, dtype=np.float64)
         array = points_array(raw) if raw.size else np.zeros((0, 2))
+        if np.abs(array).max(initial=0) > FARTHEST:
+            raise ValueError(f"a polygon reaches {np.abs(array).max():.3g} pixels away")
         polygons.append((int(kind), array.astype(np.float32)))
     return sorted(polygons, key=lambda polygon: -polygon[0])
 
@@ -349,10 +372,10 @@ def _text(value: Any) -> str:
     return value
 
 
-def _finite(value: Any) -> float:
+def _eyebrows(value: Any) -> float:
     number = float(value)
-    if not np.isfinite(number):
-        raise ValueError("not finite")
+    if not abs(number) <= MAX_EYEBROWS:  # nor NaN
+        raise ValueError(f"{number:.3g}, allowed are -{MAX_EYEBROWS} to {MAX_EYEBROWS}")
     return number
 
 
@@ -369,31 +392,21 @@ def _matrix(value: Any) -> npt.NDArray[np.float64]:
 
 
 # -- masks -------------------------------------------------------------------------------------
-MAX_MASK_SIDE = 8192
-
-
 def decode_mask(encoded: bytes) -> npt.NDArray[np.float32]:
     """Decode a stored mask to shape (h, w, 1), float32 in [0, 1].
 
     Raises
     ------
     FacesetError
-        No readable image, or one whose header says an absurd size.
+        No readable image, or one that declares too many pixels.
     """
-    side = _encoded_side(encoded)
-    image = None
-    if 0 < side <= MAX_MASK_SIDE:
-        try:
-            image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error:
-            image = None
-    if image is None or image.dtype != np.uint8:
-        raise FacesetError(
-            "the XSeg mask is no readable 8-bit PNG or JPEG; apply or remove the mask again."
-        )
-    if image.ndim == 3:
-        image = image[:, :, 0]
-    return (image.astype(np.float32) / np.float32(255))[:, :, None]
+    try:
+        image = decode_image(encoded, what="its XSeg mask")
+    except WorkspaceError as error:
+        raise FacesetError(f"{error}; apply or remove the mask again") from None
+    if image.dtype != np.uint8:
+        raise FacesetError("its XSeg mask has 16 bits; apply or remove the mask again")
+    return image[:, :, :1].astype(np.float32) / np.float32(255)
 
 
 def encode_mask(mask: npt.NDArray[np.floating[Any]]) -> bytes:
@@ -421,18 +434,6 @@ def _encode_plane(plane: npt.NDArray[np.uint8], limit: int) -> bytes:
         if done and len(jpeg) <= limit:
             return jpeg.tobytes()
     raise FacesetError(f"the XSeg mask does not fit into {limit} bytes at any quality.")
-
-
-def _encoded_side(encoded: bytes) -> int:
-    """The longer side that the header of a PNG or JPEG says; 0 for anything else."""
-    if encoded[:8] == b"\x89PNG\r\n\x1a\n" and len(encoded) >= 24:
-        return max(struct.unpack(">II", encoded[16:24]))
-    if encoded[:2] == b"\xff\xd8":
-        try:
-            return max(_image_shape(split_segments(encoded, what="mask"), "mask")[:2])
-        except FacesetError:
-            return 0
-    return 0
 
 
 # -- writing -----------------------------------------------------------------------------------

@@ -11,15 +11,20 @@ from dfl_tf.imaging.files import (
     to_uint8,
     write_image,
 )
+from dfl_tf.imaging.headers import check_image, image_size, set_pixel_limit, size_fault
 from dfl_tf.imaging.sheet import sheet
 
 __all__ = [
+    "check_image",
     "decode_image",
     "encode_image",
+    "image_size",
     "read_image",
     "read_image_float",
     "read_image_unchanged",
+    "set_pixel_limit",
     "sheet",
+    "size_fault",
     "to_bgr",
     "to_float",
     "to_uint8",

@@ -11,11 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.disk.durable import replacing
+from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import WorkspaceError
+from dfl_tf.imaging.headers import check_image, pixel_limit
 
 ByteImage = npt.NDArray[np.uint8]
 FloatImage = npt.NDArray[np.float32]
 StoredImage = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+# Bytes of a pixel with four channels of 16 bits that is not compressed, and of all else in a file.
+_LARGEST_PIXEL, _METADATA = 8, 64 << 20
 
 
 def decode_image(data: bytes | npt.NDArray[np.uint8], *, what: str = "image") -> StoredImage:
@@ -36,15 +41,16 @@ def decode_image(data: bytes | npt.NDArray[np.uint8], *, what: str = "image") ->
     Raises
     ------
     WorkspaceError
-        If the bytes are no picture.
+        If the bytes are no image, or declare more pixels than are decoded (`headers.pixel_limit`).
     """
     buffer = np.frombuffer(data, dtype=np.uint8)
+    check_image(buffer.data, what=what)
     try:
-        image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED) if len(buffer) else None
+        image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
-        raise WorkspaceError(f"{what}: cannot be decoded as a picture ({error.msg})") from error
+        raise WorkspaceError(f"{what}: cannot be decoded as an image ({error.err})") from error
     if image is None:
-        raise WorkspaceError(f"{what}: cannot be decoded as a picture ({len(buffer)} bytes)")
+        raise WorkspaceError(f"{what}: cannot be decoded as an image ({len(buffer)} bytes)")
     if image.dtype not in (np.uint8, np.uint16):
         raise WorkspaceError(f"{what}: pixels are {image.dtype}; 8 and 16 bits are read")
     return image if image.ndim == 3 else image[:, :, None]
@@ -73,7 +79,7 @@ def to_uint8(image: npt.NDArray[np.floating[Any]]) -> ByteImage:
 def read_image_unchanged(path: str | os.PathLike[str]) -> StoredImage:
     """Read a picture as it is stored; see `decode_image`."""
     try:
-        data = Path(path).read_bytes()
+        data = read_plain(Path(path), limit=_LARGEST_PIXEL * pixel_limit() + _METADATA)
     except OSError as error:
         raise WorkspaceError(f"{path}: cannot be read ({error.strerror})") from error
     return decode_image(data, what=str(path))

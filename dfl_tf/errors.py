@@ -30,7 +30,17 @@ class WorkspaceError(DflTfError):
 
 
 class FacesetError(WorkspaceError):
-    """A faceset (folder or pak) or a face file in it is unusable."""
+    """A faceset (folder or pak) or a face file in it is unusable.
+
+    Attributes
+    ----------
+    kind : str
+        What such a face is counted as when it is left out; a plural.
+    """
+
+    def __init__(self, message: str, *, kind: str = "damaged or unusable faces") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class ModelFileError(DflTfError):

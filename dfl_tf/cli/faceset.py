@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import click
 
 from dfl_tf.disk.terminal import cursor_stream
 from dfl_tf.errors import FacesetError
+from dfl_tf.options.training import ALL_FACE_TYPES
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -55,12 +57,14 @@ def _progress(label: str, quiet: bool) -> Iterator[Any]:
 
 
 def _finish(report: Any, as_json: bool, text: str, more: dict[str, Any] | None = None) -> None:
-    facts = {"done": len(report.done), "skipped": report.skipped} | (more or {})
+    left_out = report.left_out
+    facts = {"done": len(report.done), "skipped": report.skipped, "left_out": left_out.as_dict()}
     if as_json:
-        click.echo(json.dumps(facts, indent=2, default=str))
+        click.echo(json.dumps(facts | (more or {}), indent=2, default=str))
         return
-    for name, reason in report.skipped:
-        click.echo(f"skipped {name}: {reason}", err=True)
+    # What fails while files are changed is named one by one: the user has to act on it.
+    for line in left_out.lines(all_of_them=True):
+        click.echo(line, err=True)
     click.echo(f"{text}, {len(report.skipped)} skipped")
 
 
@@ -107,31 +111,50 @@ def unpack(folder: Path, keep_pak: bool, as_json: bool) -> None:
     _finish(report, as_json, f"unpacked {len(report.done)} faces")
 
 
+_all = click.option("--all", "all_of_them", is_flag=True, help="Name all that is left out.")
+
+
 @command.command()
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--face-type",
+    type=click.Choice(ALL_FACE_TYPES),
+    help="Of the model that they are for; default: of the newest model of their workspace.",
+)
+@_all
 @_json
-def status(path: Path, as_json: bool) -> None:
+def status(path: Path, face_type: str | None, all_of_them: bool, as_json: bool) -> None:
     """Say what a folder of faces or a pak holds."""
-    _examine(path, as_json, verify=False)
+    _examine(path, as_json, all_of_them, verify=False, wanted=face_type)
 
 
 @command.command()
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
+@_all
 @_json
 @click.pass_context
-def verify(context: click.Context, path: Path, as_json: bool) -> None:
+def verify(context: click.Context, path: Path, all_of_them: bool, as_json: bool) -> None:
     """Decode every image and mask of a folder of faces or a pak; exit 1 if any is damaged."""
-    if _examine(path, as_json, verify=True):
+    if _examine(path, as_json, all_of_them, verify=True):
         context.exit(1)
 
 
-def _examine(path: Path, as_json: bool, *, verify: bool) -> int:
+def _examine(
+    path: Path, as_json: bool, all_of_them: bool, *, verify: bool, wanted: str | None = None
+) -> int:
+    from dfl_tf.face import FaceType
+    from dfl_tf.face.smaller import SmallerFaces
     from dfl_tf.formats import faceset_files
+    from dfl_tf.formats.workspace import face_type_beside
 
     with _progress("looking", as_json) as step:
         report = faceset_files.examine(path, verify=verify, progress=step)
+    model, face_type = ("", FaceType.from_name(wanted)) if wanted else face_type_beside(path)
+    smaller = SmallerFaces.count(report.known_types(), face_type) if face_type else None
     if as_json:
-        click.echo(json.dumps(vars(report), indent=2))
+        facts = {**vars(report), "skipped": report.skipped, "left_out": report.left_out.as_dict()}
+        facts["smaller_face_types"] = None if smaller is None else smaller.number
+        click.echo(json.dumps(facts, indent=2))
         return len(report.faults)
     lines = [
         f"{report.source}: {report.faces} faces",
@@ -141,7 +164,10 @@ def _examine(path: Path, as_json: bool, *, verify: bool) -> int:
     ]
     if report.persons:
         lines.append(f"  persons     {_counted(report.persons)}")
-    lines += [f"  skipped     {name}: {reason}" for name, reason in report.skipped]
+    if smaller is not None and smaller.number:
+        lines.append(f"  smaller     {smaller.text(model)}")
+    see = f"dfl-tf faceset {'verify' if verify else 'status'} --all {shlex.quote(str(path))}"
+    lines += [f"  {line}" for line in report.left_out.lines(see=see, all_of_them=all_of_them)]
     lines += [f"  DAMAGED     {name}: {reason}" for name, reason in report.faults]
     if verify and not report.faults:
         lines.append("  every image and mask can be decoded")

@@ -62,11 +62,12 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _finish(report: Any, done: str, as_json: bool) -> None:
-    for name, reason in report.skipped[:20]:
-        click.echo(f"skipped {name}: {reason}", err=True)
     if as_json:
-        click.echo(json.dumps(vars(report), indent=1))
+        facts = {**vars(report), "skipped": report.skipped, "left_out": report.left_out.as_dict()}
+        click.echo(json.dumps(facts, indent=1))
         return
+    for line in report.left_out.lines(see="the same command with --json"):
+        click.echo(line, err=True)
     resumed = f", {report.resumed} were done before" if report.resumed else ""
     skipped = f", {len(report.skipped)} files skipped" if report.skipped else ""
     click.echo(f"{report.changed} of {report.faces} faces: {done}{resumed}{skipped}")
@@ -173,9 +174,12 @@ def status(faces: Path, as_json: bool) -> None:
 
     with _progress("counting") as step:
         counts = count(open_store(faces), step)
+    left_out = counts.pop("left_out")
     if as_json:
-        click.echo(json.dumps(counts, indent=1))
+        click.echo(json.dumps(counts | {"left_out": left_out.as_dict()}, indent=1))
         return
+    for line in left_out.lines(see="the same command with --json"):
+        click.echo(line, err=True)
     types = counts.pop("face_types")
     counts["face_types"] = ", ".join(f"{name} {number}" for name, number in types.items())
     for key, value in counts.items():

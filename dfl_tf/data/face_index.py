@@ -24,8 +24,9 @@ from dfl_tf.errors import DflTfError, WorkspaceError
 
 _log = logging.getLogger(__name__)
 
-_VERSION = 1  # of the file, and of how yaw is estimated
-_ROWS = Array(Row(Text(), Integer(0), Integer(), Number(), Boolean(), Boolean(), Text()))
+_VERSION = 2  # of the file, and of how yaw is estimated
+_FACTS = (Number(), Boolean(), Boolean(), Text(), Text(), Boolean(), Integer(0))
+_ROWS = Array(Row(Text(), Integer(0), Integer(), *_FACTS))
 """Name, stamp and facts of each face."""
 
 Stamp = tuple[int, int]
@@ -40,17 +41,26 @@ class FaceFacts(NamedTuple):
     yaw : float
         Radians, as `FaceSample.pitch_yaw_roll` estimates it.
     polygons : bool
-        Whether a mask was drawn by hand.
+        Whether a mask was drawn by hand that encloses anything.
     masked : bool
         Whether an XSeg mask is applied.
     reason : str
         Why the file is no usable face; empty if it is one.
+    kind : str
+        What it is counted as then.
+    empty_label : bool
+        Whether polygons were drawn that enclose nothing.
+    face_type : int
+        Value of its `FaceType`.
     """
 
     yaw: float = 0.0
     polygons: bool = False
     masked: bool = False
     reason: str = ""
+    kind: str = ""
+    empty_label: bool = False
+    face_type: int = 2
 
 
 class FaceIndex:

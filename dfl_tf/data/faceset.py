@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,16 +18,23 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.data.face_index import FaceFacts, FaceIndex, Stamp
+from dfl_tf.disk.left_out import LeftOut
+from dfl_tf.disk.listing import FACE_SUFFIXES
 from dfl_tf.disk.plain_file import open_plain, read_plain
 from dfl_tf.errors import DflTfError, FacesetError
-from dfl_tf.face import FaceType, estimate_pitch_yaw_roll, ordered_polygons
-from dfl_tf.face.polygons import Polygon
-from dfl_tf.formats.dfljpg import APP15, FaceMetadata, decode_mask, read_metadata
+from dfl_tf.face import FaceType, estimate_pitch_yaw_roll, landmarks_fault, ordered_polygons
+from dfl_tf.face.polygons import Polygon, encloses
+from dfl_tf.formats.dfljpg import (
+    APP15,
+    MAX_IMAGE_BYTES,
+    FaceMetadata,
+    decode_mask,
+    read_metadata,
+)
+from dfl_tf.formats.face_folder import NO_METADATA, find_faces
 from dfl_tf.formats.faceset_pak import PAK_NAME, read_pak
-from dfl_tf.imaging import decode_image, to_bgr, to_float
+from dfl_tf.imaging import decode_image, size_fault, to_bgr, to_float
 
-_PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
-_FACE_SUFFIXES = {".jpg", ".jpeg"}
 _SILENTLY_READ = 4000
 
 _log = logging.getLogger(__name__)
@@ -74,7 +83,13 @@ class FaceSample:
 
     def image(self) -> npt.NDArray[np.float32]:
         """Decode the picture: (h, w, 3) float32, BGR, [0, 1]."""
-        return to_float(to_bgr(decode_image(self.read(), what=self.key)))
+        image = to_float(to_bgr(decode_image(self.read(), what=self.key)))
+        if image.shape != self.shape:
+            raise FacesetError(
+                f"{self.key}: the image has {image.shape[1]}x{image.shape[0]} pixels, its metadata "
+                f"{self.shape[1]}x{self.shape[0]}"
+            )
+        return image
 
     def xseg_mask(self) -> npt.NDArray[np.float32] | None:
         """Decode the XSeg mask at its own size: (s, s, 1) float32, [0, 1]; None without one."""
@@ -83,8 +98,25 @@ class FaceSample:
         return decode_mask(self.xseg_bytes)
 
     def pitch_yaw_roll(self) -> tuple[float, float, float]:
-        """Estimate the head's pose in radians (data.md 7.6)."""
-        return estimate_pitch_yaw_roll(self.landmarks, self.shape[1])
+        """Estimate the head's pose in radians (data.md 7.6).
+
+        Raises
+        ------
+        FacesetError
+            The landmarks are not those of a head.
+        """
+        try:
+            pose = estimate_pitch_yaw_roll(self.landmarks, self.shape[1])
+        except cv2.error as error:
+            raise _bad_landmarks(f"no pose fits them ({error.err})") from None
+        if not np.isfinite(pose).all():
+            raise _bad_landmarks("no pose fits them")
+        return pose
+
+    @property
+    def labeled(self) -> bool:
+        """Whether the hand-drawn polygons enclose anything of the image."""
+        return encloses(self.shape, self.polygons)
 
 
 class Faceset(Sequence[FaceSample]):
@@ -99,8 +131,8 @@ class Faceset(Sequence[FaceSample]):
     ----------
     path : Path
         The folder or pak.
-    skipped : list of (str, str)
-        Name and reason of every file that is no usable face.
+    left_out : LeftOut
+        Everything in the folder or pak that is not used.
 
     References
     ----------
@@ -111,11 +143,11 @@ class Faceset(Sequence[FaceSample]):
         self,
         path: Path,
         samples: Sequence[FaceSample | Path],
-        skipped: Sequence[tuple[str, str]] = (),
+        left_out: LeftOut | None = None,
         index: FaceIndex | None = None,
     ) -> None:
         self.path = path
-        self.skipped = list(skipped)
+        self.left_out = LeftOut() if left_out is None else left_out
         self._samples = list(samples)
         self._index = index
 
@@ -131,45 +163,35 @@ class Faceset(Sequence[FaceSample]):
             If the path does not exist or no usable face is in it.
         """
         place = Path(path)
-        if place.is_file():
-            return cls._from_pak(place, eager)
-        if not place.is_dir():
-            raise FacesetError(
-                f"{place}: there is no such folder; aligned faces are expected there"
-            )
-        if (place / PAK_NAME).is_file():
-            return cls._from_pak(place / PAK_NAME, eager)
-        return cls._from_folder(place, eager)
+        pak, found = find_faces(place)
+        if pak is not None:
+            return cls._from_pak(pak, eager, found.left_out)
+        return cls._from_files(place, found.files, found.left_out, eager)
 
     @classmethod
-    def _from_folder(cls, folder: Path, eager: int) -> Faceset:
-        with os.scandir(folder) as entries:
-            found = sorted(
-                (entry.path, entry)
-                for entry in entries
-                if os.path.splitext(entry.name)[1].lower() in _PICTURE_SUFFIXES
-            )
-        index = None if len(found) <= eager else FaceIndex(folder, _stamps(e for _, e in found))
+    def _from_files(
+        cls, folder: Path, files: Sequence[Path], left_out: LeftOut, eager: int
+    ) -> Faceset:
+        index = None if len(files) <= eager else FaceIndex(folder, _stamps(files))
         samples: list[FaceSample | Path] = []
-        skipped: list[tuple[str, str]] = []
-        for path in (Path(path) for path, _ in found):
+        for path in files:
             known = index.get(path.name) if index else None
             try:
                 if known is not None and known.reason:
-                    skipped.append((path.name, known.reason))
-                elif known is not None:
+                    raise FacesetError(known.reason, kind=known.kind)
+                if known is not None:
                     samples.append(path)
                 else:
                     samples.append(_sample_from_file(path) if index is None else _probed(path))
             except (DflTfError, OSError) as error:
-                skipped.append((path.name, str(error)))
-        return cls(folder, samples, skipped, index)._checked()
+                left_out.skip(path.name, error)
+        return cls(folder, samples, left_out, index)._checked()
 
     @classmethod
-    def _from_pak(cls, path: Path, eager: int) -> Faceset:
+    def _from_pak(cls, path: Path, eager: int, left_out: LeftOut) -> Faceset:
         pak = read_pak(path)
         samples: list[FaceSample] = []
-        skipped: list[tuple[str, str]] = []
+        left_out.extend(pak.damaged)
         for number, entry in enumerate(pak.entries):
             try:
                 sample = sample_from_metadata(
@@ -180,7 +202,7 @@ class Faceset(Sequence[FaceSample]):
                     person_name=entry.person_name,
                 )
             except FacesetError as error:
-                skipped.append((entry.filename, str(error)))
+                left_out.skip(entry.filename, error)
             else:
                 samples.append(sample)
         index = None
@@ -188,20 +210,32 @@ class Faceset(Sequence[FaceSample]):
             stat = path.stat()
             stamp = stat.st_size, stat.st_mtime_ns
             index = FaceIndex(path, {str(place): stamp for place in range(len(samples))})
-        return cls(path, samples, skipped, index)._checked()
+        return cls(path, samples, left_out, index)._checked()
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """Name and reason of every file that should be a face and is no usable one."""
+        return self.left_out.skipped
 
     def _checked(self) -> Faceset:
-        for name, reason in self.skipped[:5]:
-            _log.warning("skipped %s: %s", name, reason)
-        if len(self.skipped) > 5:
-            _log.warning("… %d files skipped in %s", len(self.skipped), self.path)
+        lines = self.left_out.lines(
+            see=f"dfl-tf faceset status --all {shlex.quote(str(self.path))}"
+        )
+        for line in lines:
+            _log.warning("%s: %s", self.path, line)
         if not self._samples:
-            detail = "".join(f"\n  {name}: {reason}" for name, reason in self.skipped[:5])
+            detail = "".join(f"\n  {line}" for line in lines)
             raise FacesetError(
                 f"{self.path}: no aligned face found ({len(self.skipped)} pictures skipped); "
                 f"put the aligned .jpg files or a {PAK_NAME} there{detail}"
             )
         return self
+
+    def face_types(self) -> Counter[FaceType]:
+        """Count the faces of each type; of a large faceset what `facts` remembers."""
+        if self._index is None:
+            return Counter(sample.face_type for sample in self)
+        return Counter(FaceType(facts.face_type) for _, facts in self.facts())
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -244,17 +278,21 @@ class Faceset(Sequence[FaceSample]):
         try:
             if isinstance(sample, Path):
                 sample = _sample_from_file(sample)
+            yaw = sample.pitch_yaw_roll()[1]
         except (DflTfError, OSError) as error:
-            facts = FaceFacts(reason=str(error))
+            kind = getattr(error, "kind", "unreadable files")
+            facts = FaceFacts(reason=str(error), kind=kind)
             _log.warning("skipped %s: %s", name, error)
-            self.skipped.append((name, str(error)))
+            self.left_out.skip(name, error)
             if isinstance(error, OSError):
                 return facts  # the disk's fault, perhaps for now only: not remembered
         else:
             facts = FaceFacts(
-                yaw=sample.pitch_yaw_roll()[1],
-                polygons=any(len(points) for _, points in sample.polygons),
+                yaw=yaw,
+                polygons=sample.labeled,
                 masked=sample.xseg_bytes is not None,
+                empty_label=bool(sample.polygons) and not sample.labeled,
+                face_type=int(sample.face_type),
             )
         if self._index is not None:
             self._index.put(key, facts)
@@ -265,32 +303,38 @@ class Faceset(Sequence[FaceSample]):
         return self._samples[index].name
 
 
-def _stamps(entries: Iterable[os.DirEntry[str]]) -> dict[str, Stamp]:
+def _stamps(files: Iterable[Path]) -> dict[str, Stamp]:
     """Return size and time of change by name; what is gone meanwhile has none."""
     stamps = {}
-    for entry in entries:
+    for path in files:
         with contextlib.suppress(OSError):
-            stat = entry.stat()
-            stamps[entry.name] = stat.st_size, stat.st_mtime_ns
+            stat = path.stat()
+            stamps[path.name] = stat.st_size, stat.st_mtime_ns
     return stamps
 
 
+def _face_bytes(path: Path) -> bytes:
+    return read_plain(path, limit=MAX_IMAGE_BYTES)
+
+
 def _sample_from_file(path: Path) -> FaceSample:
-    if path.suffix.lower() not in _FACE_SUFFIXES:
-        raise FacesetError("not a DFL image (only JPEG files carry face metadata)")
-    data = read_plain(path)
+    if path.suffix.lower() not in FACE_SUFFIXES:
+        raise FacesetError(
+            "not a DFL image (only JPEG files carry face metadata)", kind=NO_METADATA
+        )
+    data = _face_bytes(path)
     metadata = read_metadata(data, what=str(path))
     if metadata is None:
-        raise FacesetError("not a DFL image (no face metadata in the file)")
+        raise FacesetError("not a DFL image (no face metadata in the file)", kind=NO_METADATA)
     if b"\xff\xd9" not in data:
         # The metadata are readable (decision 30), but OpenCV decodes no pixel of such a file.
         raise FacesetError("the picture is cut off (the JPEG has no end marker)")
-    return sample_from_metadata(path.name, metadata, key=str(path), read=path.read_bytes)
+    return sample_from_metadata(path.name, metadata, key=str(path), read=partial(_face_bytes, path))
 
 
 def _probed(path: Path) -> Path:
     """Return the path if the file is a JPEG with a metadata segment; nothing is decoded."""
-    if path.suffix.lower() in _FACE_SUFFIXES:
+    if path.suffix.lower() in FACE_SUFFIXES:
         with open_plain(path) as file:
             head = file.read(2)
             while head == b"\xff\xd8":
@@ -300,7 +344,7 @@ def _probed(path: Path) -> Path:
                 if marker[1] == APP15:
                     return path
                 file.seek(int.from_bytes(marker[2:], "big") - 2, os.SEEK_CUR)
-    raise FacesetError("not a DFL image (no face metadata in the file)")
+    raise FacesetError("not a DFL image (no face metadata in the file)", kind=NO_METADATA)
 
 
 def sample_from_metadata(
@@ -338,16 +382,24 @@ def sample_from_metadata(
 
 
 def _checked_landmarks(landmarks: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    points = np.asarray(landmarks, dtype=np.float64)
-    if points.shape != (68, 2) or not np.isfinite(points).all():
-        raise FacesetError(f"landmarks must be 68 finite points; received shape {points.shape}")
-    return points
+    fault = landmarks_fault(landmarks)
+    if fault:
+        raise _bad_landmarks(fault)
+    return np.asarray(landmarks, dtype=np.float64)
+
+
+def _bad_landmarks(fault: str) -> FacesetError:
+    return FacesetError(f"unusable landmarks: {fault}", kind="faces with unusable landmarks")
 
 
 def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    if len(shape) < 2 or min(shape[:2]) < 1:
-        raise FacesetError(f"the picture has no pixels (shape {tuple(shape)})")
-    return int(shape[0]), int(shape[1]), 3
+    if len(shape) < 2:
+        raise FacesetError(f"the image has no size (shape {tuple(shape)})")
+    height, width = int(shape[0]), int(shape[1])
+    fault = size_fault(height, width)
+    if fault:
+        raise FacesetError(fault, kind="faces with too many pixels or none")
+    return height, width, 3
 
 
 def resize_to(

@@ -47,6 +47,18 @@ class LeftOut:
         """Count one thing."""
         self._omissions.append(Omission(kind, name, reason))
 
+    def skip(self, name: str, error: Exception) -> None:
+        """Count something that is content but cannot be used.
+
+        An error may say its kind (`FacesetError.kind`).
+        """
+        reason = str(error)
+        # Errors name the file with its folder; here the name stands before the reason already.
+        before, named, after = reason.partition(f"{name}: ")
+        if named and (not before or before.endswith(("/", "\\"))):
+            reason = after
+        self.add(getattr(error, "kind", "unreadable files"), name, reason or type(error).__name__)
+
     def extend(self, others: Iterable[Omission]) -> None:
         """Count what another part of the command left out."""
         self._omissions.extend(others)
@@ -56,6 +68,11 @@ class LeftOut:
 
     def __len__(self) -> int:
         return len(self._omissions)
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """Name and reason of what is content but cannot be used; not of what is no content."""
+        return [(o.name, o.reason) for o in self._omissions if o.reason]
 
     def by_kind(self) -> dict[str, list[Omission]]:
         """Group the omissions; kinds and the omissions of each keep their order."""

@@ -50,3 +50,10 @@ def polygon_mask(
             whole = np.clip(points, -FARTHEST, FARTHEST).astype(np.int32)
             cv2.fillPoly(mask, [whole], 1 if kind == INCLUDE else 0)
     return mask.astype(np.float32)[:, :, None]
+
+
+def encloses(shape: Sequence[int], polygons: Sequence[tuple[int, npt.ArrayLike]]) -> bool:
+    """Whether the polygons, drawn on an image of (height, width, …), enclose any pixel."""
+    return any(kind == INCLUDE for kind, _ in polygons) and bool(
+        polygon_mask(shape, polygons).any()
+    )

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dfl_tf.errors import FacesetError, ModelFileError, UsageError
+from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.face import FaceType, align_matrix, transform_points
 from dfl_tf.formats import FaceMetadata, ModelState, find_models, read_model
 from dfl_tf.formats.dfljpg import encode_mask
@@ -65,10 +65,9 @@ def crop(metadata: FaceMetadata, jpeg: bytes, face_type: FaceType | None, what: 
     own = FaceType.from_name(metadata.face_type)
     matrix = None
     if face_type is not None and face_type != own:
-        if metadata.source_landmarks is None:
-            raise FacesetError(f"{what}: has no source landmarks, needed for another face type")
-        wanted = align_matrix(metadata.source_landmarks, width, face_type)
-        given = align_matrix(metadata.source_landmarks, width, own)
+        landmarks = metadata.frame_landmarks()
+        wanted = align_matrix(landmarks, width, face_type)
+        given = align_matrix(landmarks, width, own)
         corners = np.array([(0, 0), (width, 0), (0, width)], np.float32)
         in_frame = transform_points(corners, wanted, invert=True)
         in_picture = transform_points(in_frame, given).astype(np.float32)

@@ -19,16 +19,17 @@ from typing import Any
 
 from dfl_tf.disk.durable import Journal, filling_folder, naming_the_fault, sync_folder
 from dfl_tf.disk.guarded import parse_json
+from dfl_tf.disk.left_out import LeftOut
+from dfl_tf.disk.listing import FACE_SUFFIXES, Listing
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.tree_schema import Record, Text
 from dfl_tf.errors import DflTfError, FacesetError, WorkspaceError
 from dfl_tf.formats import FaceMetadata, read_metadata, read_pak, write_metadata, write_pak
-from dfl_tf.formats.dfljpg import embed_metadata, strip_metadata
-from dfl_tf.formats.faceset_pak import PAK_NAME
+from dfl_tf.formats.dfljpg import MAX_IMAGE_BYTES, embed_metadata, strip_metadata
+from dfl_tf.formats.face_folder import NO_METADATA, find_faces
 
 _log = logging.getLogger(__name__)
 
-_SUFFIXES = {".jpg", ".jpeg", ".png"}
 _WORK = Record({"work": Text()})
 _FACE = Record({"name": Text(), "picture": Text(), "mask": Text(longest=1 << 28)})
 _LARGEST = 2 << 30
@@ -45,13 +46,13 @@ class FaceStore(abc.ABC):
         The folder, or the pak.
     names : list of str
         File names, in order; those of a pak with persons as ``person/name``.
-    skipped : list of (str, str)
-        Files that are no usable faces, and why.
+    left_out : LeftOut
+        Files that are no usable faces, and whatever else lies there.
     """
 
     path: Path
     names: list[str]
-    skipped: list[tuple[str, str]]
+    left_out: LeftOut
 
     @abc.abstractmethod
     def face(self, index: int) -> tuple[FaceMetadata, bytes]:
@@ -80,13 +81,8 @@ def open_store(path: Path) -> FaceStore:
     FacesetError
         If there is no such path, or no usable face in it.
     """
-    if path.is_file():
-        return PakStore(path)
-    if not path.is_dir():
-        raise FacesetError(f"{path}: there is no such folder or pak of faces")
-    if (path / PAK_NAME).is_file():
-        return PakStore(path / PAK_NAME)
-    return FolderStore(path)
+    pak, listing = find_faces(path)
+    return FolderStore(path, listing) if pak is None else PakStore(pak, listing.left_out)
 
 
 def _changed(metadata: FaceMetadata, mask: Any, polygons: Any) -> FaceMetadata:
@@ -98,32 +94,33 @@ def _changed(metadata: FaceMetadata, mask: Any, polygons: Any) -> FaceMetadata:
 class FolderStore(FaceStore):
     """Each face is changed at once, in its own file."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path, self.names, self.skipped = folder, [], []
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in _SUFFIXES:
-                self._take(path)
+    def __init__(self, folder: Path, listing: Listing) -> None:
+        self.path, self.names, self.left_out = folder, [], listing.left_out
+        for path in listing.files:
+            self._take(path)
         if not self.names:
+            detail = "".join(f"\n  {line}" for line in self.left_out.lines())
             raise FacesetError(
-                f"{folder}: no aligned face found ({len(self.skipped)} pictures skipped)"
+                f"{folder}: no aligned face found "
+                f"({len(self.left_out.skipped)} pictures skipped){detail}"
             )
 
     def _take(self, path: Path) -> None:
         try:
-            known = path.suffix.lower() != ".png" and read_metadata(path) is not None
-            reason = "not a DFL image"
+            known = path.suffix.lower() in FACE_SUFFIXES and read_metadata(path) is not None
         except (DflTfError, OSError) as error:
-            known, reason = False, str(error)
+            self.left_out.skip(path.name, error)
+            return
         if known:
             self.names.append(path.name)
         else:
-            self.skipped.append((path.name, reason))
+            self.left_out.add(NO_METADATA, path.name, "not a DFL image")
 
     def face(self, index: int) -> tuple[FaceMetadata, bytes]:
         """Metadata and JPEG bytes of one face."""
         path = self.path / self.names[index]
         try:
-            data = path.read_bytes()
+            data = read_plain(path, limit=MAX_IMAGE_BYTES)
             metadata = read_metadata(data, what=str(path))
         except OSError as error:
             raise FacesetError(f"{path}: cannot be read ({error.strerror})") from None
@@ -146,9 +143,10 @@ class FolderStore(FaceStore):
 class PakStore(FaceStore):
     """Changes are collected, and written with the whole pak by `finish`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, left_out: LeftOut) -> None:
         self._pak = read_pak(path)
-        self.path, self.skipped = path, []
+        self.path, self.left_out = path, left_out
+        self.left_out.extend(self._pak.damaged)
         self.names = [
             f"{entry.person_name}/{entry.filename}" if entry.person_name else entry.filename
             for entry in self._pak.entries
@@ -175,6 +173,12 @@ class PakStore(FaceStore):
 
     def change(self, index: int, *, mask: bytes | None = KEPT, polygons: Any = KEPT) -> None:
         """Remember the change."""
+        if self._pak.damaged:
+            raise FacesetError(
+                f"{self.path}: {len(self._pak.damaged)} of its faces are damaged and would be lost "
+                f"if it were written again ({self._pak.damaged[0].name}). Unpack it first "
+                "(dfl-tf faceset unpack --keep-pak), then change the images."
+            )
         old_mask, old_polygons = self._changes.get(index, (KEPT, KEPT))
         self._changes[index] = (
             old_mask if mask is KEPT else mask,
@@ -294,7 +298,7 @@ def _picture(jpeg: bytes) -> str:
 def same_picture(path: Path, jpeg: bytes) -> bool:
     """Whether `path` is free or holds this picture, with whatever metadata."""
     try:
-        return _picture(path.read_bytes()) == _picture(jpeg)
+        return _picture(read_plain(path, limit=MAX_IMAGE_BYTES)) == _picture(jpeg)
     except FileNotFoundError:
         return True
     except (DflTfError, OSError):

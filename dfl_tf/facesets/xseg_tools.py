@@ -16,10 +16,13 @@ from typing import Any
 import cv2
 
 from dfl_tf.disk.durable import make_folder, naming_the_fault, write_file
+from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import DflTfError, FacesetError
+from dfl_tf.face.polygons import encloses
 from dfl_tf.facesets.xseg_masker import XSegMasker, crop
 from dfl_tf.facesets.xseg_store import ApplyJournal, FaceStore, same_picture
 from dfl_tf.formats.dfljpg import embed_metadata
+from dfl_tf.formats.face_folder import EMPTY_LABELS
 
 Step = Callable[[int, int], None]
 _BATCH = 8
@@ -34,14 +37,19 @@ class XSegReport:
     faces, changed : int
     resumed : int
         Faces that an interrupted run had done already.
-    skipped : list of (str, str)
-        Files that are no faces, or could not be changed, and why.
+    left_out : LeftOut
+        Files that are no faces, or could not be changed, and whatever else lies there.
     """
 
     faces: int = 0
     changed: int = 0
     resumed: int = 0
-    skipped: list[tuple[str, str]] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """Name and reason of every file that should be a face and could not be used."""
+        return self.left_out.skipped
 
 
 def apply_masks(store: FaceStore, masker: XSegMasker, step: Step = lambda *_: None) -> XSegReport:
@@ -50,7 +58,7 @@ def apply_masks(store: FaceStore, masker: XSegMasker, step: Step = lambda *_: No
     An interrupted run goes on where it stopped: what is done is noted in a journal beside the
     faces. A face that can not be used is skipped and named.
     """
-    report = XSegReport(faces=len(store), skipped=list(store.skipped))
+    report = XSegReport(faces=len(store), left_out=LeftOut(store.left_out))
     journal = ApplyJournal(store, masker.work)
     finished = False
     try:
@@ -93,14 +101,14 @@ def _apply_batch(
             crops[index] = crop(metadata, jpeg, masker.face_type, name)
             pictures[index] = jpeg
         except (DflTfError, ValueError, cv2.error) as error:
-            report.skipped.append((name, str(error)))
+            report.left_out.skip(name, error)
     if not crops:
         return
     for index, mask in zip(crops, masker.masks(list(crops.values())), strict=True):
         try:
             store.change(index, mask=mask)
         except FacesetError as error:
-            report.skipped.append((store.names[index], str(error)))
+            report.left_out.skip(store.names[index], error)
             continue
         journal.add(store.names[index], pictures[index], mask)
         report.changed += 1
@@ -117,14 +125,14 @@ def remove_labels(store: FaceStore, step: Step = lambda *_: None) -> XSegReport:
 
 
 def _remove(store: FaceStore, step: Step, has: Callable[..., bool], **change: object) -> XSegReport:
-    report = XSegReport(faces=len(store), skipped=list(store.skipped))
+    report = XSegReport(faces=len(store), left_out=LeftOut(store.left_out))
     for index, name in enumerate(store.names):
         try:
             if has(store.face(index)[0]):
                 store.change(index, **change)  # type: ignore[arg-type]
                 report.changed += 1
         except FacesetError as error:
-            report.skipped.append((name, str(error)))
+            report.left_out.skip(name, error)
         step(index + 1, len(store))
     store.finish()
     return report
@@ -143,7 +151,7 @@ def fetch_labeled(
         Other pictures lie in the target under the same names (of another person, say): they are
         named, nothing is copied.
     """
-    report = XSegReport(faces=len(store), skipped=list(store.skipped))
+    report = XSegReport(faces=len(store), left_out=LeftOut(store.left_out))
     labeled = _labeled(store, report, step)
     taken = [
         str(target / store.names[index])
@@ -181,28 +189,40 @@ def _labeled(store: FaceStore, report: XSegReport, step: Step) -> list[int]:
             if store.face(index)[0].seg_ie_polys:
                 labeled.append(index)
         except FacesetError as error:
-            report.skipped.append((name, str(error)))
+            report.left_out.skip(name, error)
         step(index + 1, len(store))
     return labeled
 
 
 def count(store: FaceStore, step: Step = lambda *_: None) -> dict[str, Any]:
-    """How many faces have masks, polygons, both or neither; face types; skipped files."""
+    """How many faces have masks, polygons, both or neither; face types; what is left out.
+
+    Polygons that enclose nothing of the image are no labels, and said.
+    """
     kinds: Counter[str] = Counter(masks=0, labels=0, both=0, neither=0)
     types: Counter[str] = Counter()
-    skipped = len(store.skipped)
+    left_out = LeftOut(store.left_out)
     for index in range(len(store)):
         step(index + 1, len(store))
         try:
             metadata, _ = store.face(index)
-        except FacesetError:
-            skipped += 1
+        except FacesetError as error:
+            left_out.skip(store.names[index], error)
             continue
         masked, labeled = metadata.xseg_mask_bytes is not None, bool(metadata.seg_ie_polys)
+        if labeled and not encloses(metadata.shape, metadata.seg_ie_polys):
+            left_out.add(EMPTY_LABELS, store.names[index])
+            labeled = False
         kinds["masks"] += masked
         kinds["labels"] += labeled
         kinds["both"] += masked and labeled
         kinds["neither"] += not masked and not labeled
         types[metadata.face_type] += 1
     faces = sum(types.values())
-    return {"faces": faces, **kinds, "face_types": dict(types), "skipped": skipped}
+    return {
+        "faces": faces,
+        **kinds,
+        "face_types": dict(types),
+        "skipped": len(left_out.skipped),
+        "left_out": left_out,
+    }

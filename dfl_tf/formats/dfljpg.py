@@ -279,7 +279,7 @@ def metadata_from_dict(
         "source_rect": take("source_rect", _rect, None),
         "source_landmarks": take("source_landmarks", lambda v: points_array(v, 68), None),
         "image_to_face_mat": take("image_to_face_mat", _matrix, None),
-        "eyebrows_expand_mod": take("eyebrows_expand_mod", _eyebrows, 1.0),
+        "eyebrows_expand_mod": take("eyebrows_expand_mod", eyebrows_from_stored, 1.0),
         "seg_ie_polys": take("seg_ie_polys", polygons_from_stored, []),
         "xseg_mask_bytes": take("xseg_mask", mask_bytes_from_stored, None),
     }
@@ -372,7 +372,8 @@ def _text(value: Any) -> str:
     return value
 
 
-def _eyebrows(value: Any) -> float:
+def eyebrows_from_stored(value: Any) -> float:
+    """How far eyebrows are moved, as a float in range."""
     number = float(value)
     if not abs(number) <= MAX_EYEBROWS:  # nor NaN
         raise ValueError(f"{number:.3g}, allowed are -{MAX_EYEBROWS} to {MAX_EYEBROWS}")

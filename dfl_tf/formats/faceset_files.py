@@ -5,20 +5,25 @@ References: data.md 2.1 to 2.4.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from dfl_tf.disk import durable
+from dfl_tf.disk.left_out import LeftOut
+from dfl_tf.disk.listing import FOLDERS, Listing
+from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import DflTfError, FacesetError
-from dfl_tf.formats.dfljpg import FaceMetadata, read_metadata
+from dfl_tf.face import FaceType, landmarks_fault
+from dfl_tf.face.polygons import encloses
+from dfl_tf.formats.dfljpg import MAX_IMAGE_BYTES, FaceMetadata, read_metadata
+from dfl_tf.formats.face_folder import EMPTY_LABELS, NO_METADATA, find_faces, list_faces
 from dfl_tf.formats.faceset_pak import PAK_NAME, PakFaceset, read_pak, write_pak
-from dfl_tf.formats.metadata_file import FolderReport, Progress, face_files
+from dfl_tf.formats.metadata_file import FolderReport, Progress
+from dfl_tf.imaging import decode_image, size_fault
 
 _JPEG = b"\xff\xd8\xff"
 
@@ -33,10 +38,11 @@ class FacesetReport:
         The pak or the folder.
     faces : int
     face_types, sizes : Counter
-    with_mask, with_polygons : int
+    with_mask, with_polygons, empty_labels : int
+        `empty_labels`: with polygons that enclose nothing of the image.
     persons : Counter
-    skipped : list of (str, str)
-        Files that are no faces, and why.
+    left_out : LeftOut
+        Files that are no usable faces.
     faults : list of (str, str)
         Faces that are there but damaged (only looked for by `verify`).
     """
@@ -48,12 +54,37 @@ class FacesetReport:
     persons: Counter[str] = field(default_factory=Counter)
     with_mask: int = 0
     with_polygons: int = 0
-    skipped: list[tuple[str, str]] = field(default_factory=list)
+    empty_labels: int = 0
+    left_out: LeftOut = field(default_factory=LeftOut)
     faults: list[tuple[str, str]] = field(default_factory=list)
 
-    def count(self, metadata: FaceMetadata, person: str | None) -> None:
-        """Add one face."""
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """Name and reason of every file that should be a face and is no usable one."""
+        return self.left_out.skipped
+
+    def known_types(self) -> dict[FaceType, int]:
+        """The faces by type; types that are unknown here are left out."""
+        found = {}
+        for name, number in self.face_types.items():
+            with contextlib.suppress(ValueError):
+                found[FaceType.from_name(name)] = number
+        return found
+
+    def count(self, name: str, metadata: FaceMetadata, person: str | None) -> None:
+        """Add one face, if training and merging could use it."""
+        fault = landmarks_fault(metadata.landmarks)
+        if fault:
+            self.left_out.add("faces with unusable landmarks", name, fault)
+            return
+        fault = size_fault(*metadata.shape[:2])
+        if fault:
+            self.left_out.add("faces with too many pixels or none", name, fault)
+            return
         self.faces += 1
+        if metadata.seg_ie_polys and not encloses(metadata.shape, metadata.seg_ie_polys):
+            self.empty_labels += 1
+            self.left_out.add(EMPTY_LABELS, name)
         self.face_types[metadata.face_type] += 1
         self.sizes["x".join(map(str, metadata.shape[:2]))] += 1
         self.with_mask += metadata.xseg_mask_bytes is not None
@@ -81,11 +112,13 @@ def examine(path: Path, *, verify: bool = False, progress: Progress | None = Non
     FacesetError
         Nothing readable is there.
     """
-    pak = pak_of(path)
+    pak, listing = find_faces(path)
+    report = FacesetReport(str(pak or path))
     if pak is not None:
-        return _examine_pak(pak, verify, progress)
-    report = FacesetReport(str(path))
-    files = list(_files_by_person(path))
+        report.left_out.extend(listing.left_out)
+        _examine_pak(report, pak, verify, progress)
+        return report
+    files = list(_files_by_person(listing, report.left_out))
     for number, (person, file) in enumerate(files, 1):
         _examine_file(report, person, file, verify)
         if progress is not None:
@@ -98,27 +131,28 @@ def _examine_file(report: FacesetReport, person: str | None, file: Path, verify:
     try:
         metadata = read_metadata(file)
     except DflTfError as error:
-        report.skipped.append((name, str(error)))
+        report.left_out.skip(name, error)
         return
     if metadata is None:
-        report.skipped.append((name, "not a DFL image"))
+        report.left_out.add(NO_METADATA, name, "not a DFL image")
         return
-    report.count(metadata, person)
+    report.count(name, metadata, person)
     if verify:
-        report.faults += [(name, fault) for fault in _faults(file.read_bytes(), metadata)]
+        data = read_plain(file, limit=MAX_IMAGE_BYTES)
+        report.faults += [(name, fault) for fault in _faults(data, metadata)]
 
 
-def _examine_pak(pak: Path, verify: bool, progress: Progress | None) -> FacesetReport:
-    report = FacesetReport(str(pak))
+def _examine_pak(report: FacesetReport, pak: Path, verify: bool, progress: Progress | None) -> None:
     faceset = read_pak(pak)
+    report.left_out.extend(faceset.damaged)
+    report.faults += [(name, reason) for _, name, reason in faceset.damaged]
     for index, entry in enumerate(faceset.entries):
-        report.count(entry.metadata, entry.person_name)
+        report.count(entry.filename, entry.metadata, entry.person_name)
         if verify:
             faults = _faults(faceset.jpeg(index), entry.metadata)
             report.faults += [(entry.filename, fault) for fault in faults]
         if progress is not None:
             progress(index + 1, len(faceset))
-    return report
 
 
 def _faults(jpeg: bytes, metadata: FaceMetadata) -> list[str]:
@@ -131,32 +165,27 @@ def _faults(jpeg: bytes, metadata: FaceMetadata) -> list[str]:
     except DflTfError as error:
         faults.append(str(error))
     try:
-        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    if image is None:
-        faults.append("the image cannot be decoded")
+        decode_image(jpeg, what="the image")
+    except DflTfError as error:
+        faults.append(str(error))
     return faults
 
 
-def person_folders(folder: Path) -> list[Path]:
-    """The sub-folders of a faceset of persons, sorted by name; hidden ones are none."""
-    try:
-        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    except OSError as error:
-        raise FacesetError(f"{folder}: cannot be read ({error.strerror}).") from None
-
-
 def _files_by_person(
-    folder: Path, persons: bool | None = None
+    loose: Listing, left_out: LeftOut, persons: bool | None = None
 ) -> Iterator[tuple[str | None, Path]]:
-    """Faces with their person; persons=None decides by whether faces lie in `folder` itself."""
-    loose = face_files(folder)
-    if not persons and (persons is False or loose):
-        yield from ((None, file) for file in loose)
+    """Faces with their person; persons=None decides by whether faces lie in the folder itself."""
+    if not persons and (persons is False or loose.files):
+        left_out.extend(loose.left_out)
+        yield from ((None, file) for file in loose.files)
         return
-    for person in person_folders(folder):
-        yield from ((person.name, file) for file in face_files(person))
+    left_out.extend(omission for omission in loose.left_out if omission.kind != FOLDERS)
+    for file in loose.files:
+        left_out.add("loose images beside the folders of persons", file.name)
+    for person in loose.folders:
+        found = list_faces(person)
+        left_out.extend(o._replace(name=f"{person.name}/{o.name}") for o in found.left_out)
+        yield from ((person.name, file) for file in found.files)
 
 
 def pack_folder(
@@ -185,15 +214,15 @@ def pack_folder(
     report = FolderReport()
     listed: list[tuple[str, str | None, FaceMetadata, Path | bytes]] = []
     originals: list[Path] = []
-    files = list(_files_by_person(folder, persons))
+    files = list(_files_by_person(list_faces(folder), report.left_out, persons))
     for number, (person, file) in enumerate(files, 1):
         try:
             metadata = read_metadata(file)
         except DflTfError as error:
-            report.skipped.append((file.name, str(error)))
+            report.left_out.skip(file.name, error)
             continue
         if metadata is None:
-            report.skipped.append((file.name, "not a DFL image"))
+            report.left_out.add(NO_METADATA, file.name, "not a DFL image")
             continue
         listed.append((file.name, person, metadata, file))
         originals.append(file)

@@ -16,11 +16,13 @@ import cv2
 import numpy as np
 
 from dfl_tf.disk import durable
+from dfl_tf.disk.left_out import LeftOut, Omission
 from dfl_tf.disk.plain_file import open_plain
 from dfl_tf.errors import FacesetError
 from dfl_tf.formats.dfljpg import (
     FaceMetadata,
     encode_mask,
+    eyebrows_from_stored,
     mask_bytes_from_stored,
     mask_bytes_to_stored,
     points_array,
@@ -78,11 +80,16 @@ class PakFaceset:
     ----------
     path : Path
     entries : tuple of PakEntry
+    damaged : tuple of Omission
+        Faces of the list that cannot be used; they stand nowhere in `entries`.
     """
 
-    def __init__(self, path: Path, entries: Sequence[PakEntry]) -> None:
+    def __init__(
+        self, path: Path, entries: Sequence[PakEntry], damaged: Iterable[Omission] = ()
+    ) -> None:
         self.path = path
         self.entries = tuple(entries)
+        self.damaged = tuple(damaged)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -143,7 +150,8 @@ def read_pak(path: Path) -> PakFaceset:
         raise FacesetError(
             f"{path}: truncated, {size} bytes are there and the images end at {offsets[-1]}."
         )
-    return PakFaceset(path, _entries(path, stored, offsets, start, size))
+    damaged = LeftOut()
+    return PakFaceset(path, _entries(path, stored, offsets, start, size, damaged), damaged)
 
 
 def _config_size(data: bytes, path: Path) -> int:
@@ -159,25 +167,30 @@ def _config_size(data: bytes, path: Path) -> int:
 
 
 def _entries(
-    path: Path, stored: list[dict[str, Any]], offsets: list[int], start: int, size: int
+    path: Path,
+    stored: list[dict[str, Any]],
+    offsets: list[int],
+    start: int,
+    size: int,
+    damaged: LeftOut,
 ) -> list[PakEntry]:
     count = len(stored)
     # The last entry is the end of the file as an absolute number (a legacy slip): clamp.
     ends = [start + offset for offset in offsets[1:count]] + [size]
-    entries, faults = [], []
+    entries = []
     for index, config in enumerate(stored):
         begin, end = start + offsets[index], min(ends[index], size)
         name = str(config.get("filename"))[:80]
         if begin >= end:
-            faults.append(f"face {index} ({name}) has no bytes")
+            damaged.add("damaged or unusable faces", name, f"face {index} has no bytes")
             continue
         try:
             entries.append(_entry(config, begin, end - begin))
         except (FacesetError, TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
-            faults.append(f"face {index} ({name}): {error}")
-    if faults:
-        shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if faults[5:] else "")
-        raise FacesetError(f"{path}: damaged: {shown}.")
+            damaged.add("damaged or unusable faces", name, f"face {index}: {error}")
+    if damaged and not entries:
+        shown = "; ".join(f"{name}: {reason}" for name, reason in damaged.skipped[:5])
+        raise FacesetError(f"{path}: damaged, no face in it can be used: {shown}.")
     return entries
 
 
@@ -195,7 +208,7 @@ def _entry(config: dict[str, Any], offset: int, size: int) -> PakEntry:
         face_type=_face_type_name(config.get("face_type")),
         landmarks=points_array(config["landmarks"], 68),
         source_filename=str(config.get("source_filename") or ""),
-        eyebrows_expand_mod=1.0 if brows is None else float(brows),
+        eyebrows_expand_mod=1.0 if brows is None else eyebrows_from_stored(brows),
         seg_ie_polys=[] if polys is None else polygons_from_stored(polys),
         xseg_mask_bytes=_mask(config),
         shape=(shape[0], shape[1], shape[2]),

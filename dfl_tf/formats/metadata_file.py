@@ -11,21 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from dfl_tf.disk import durable
+from dfl_tf.disk.left_out import LeftOut
+from dfl_tf.disk.listing import FACE_SUFFIXES
+from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.formats.dfljpg import (
+    MAX_IMAGE_BYTES,
     FaceMetadata,
     embed_metadata,
     metadata_from_dict,
     metadata_to_dict,
     read_metadata,
 )
+from dfl_tf.formats.face_folder import NO_METADATA, list_faces
 from dfl_tf.formats.safe_pickle import dumps_legacy, load_file
+from dfl_tf.imaging import decode_image, size_fault, to_bgr
 
 META_NAME = "meta.dat"
-_EXTENSIONS = (".jpg", ".jpeg")
+_NOT_SAVED = f"not in {META_NAME}"
 
 Progress = Callable[[int, int], object]
 
@@ -38,12 +43,16 @@ class FolderReport:
     ----------
     done : list of str
         File names.
-    skipped : list of (str, str)
-        File names and why.
+    left_out : LeftOut
     """
 
     done: list[str] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """Name and reason of every file that should be a face and is no usable one."""
+        return self.left_out.skipped
 
 
 def face_files(folder: Path) -> list[Path]:
@@ -54,11 +63,7 @@ def face_files(folder: Path) -> list[Path]:
     FacesetError
         The folder is missing.
     """
-    try:
-        files = [p for p in folder.iterdir() if p.suffix.lower() in _EXTENSIONS and p.is_file()]
-    except OSError as error:
-        raise FacesetError(f"{folder}: cannot be read ({error.strerror}).") from None
-    return sorted(files, key=str)
+    return [path for path in list_faces(folder).files if path.suffix.lower() in FACE_SUFFIXES]
 
 
 def save_metadata(folder: Path, *, progress: Progress | None = None) -> FolderReport:
@@ -69,17 +74,17 @@ def save_metadata(folder: Path, *, progress: Progress | None = None) -> FolderRe
     FacesetError
         No file has metadata; nothing is written.
     """
-    report = FolderReport()
+    listing = list_faces(folder)
+    report, files = FolderReport(left_out=listing.left_out), listing.files
     stored: dict[str, Any] = {}
-    files = face_files(folder)
     for number, path in enumerate(files, 1):
         try:
             metadata = read_metadata(path)
         except DflTfError as error:
-            report.skipped.append((path.name, str(error)))
+            report.left_out.skip(path.name, error)
             continue
         if metadata is None:
-            report.skipped.append((path.name, "not a DFL image"))
+            report.left_out.add(NO_METADATA, path.name, "not a DFL image")
             continue
         stored[path.name] = (metadata.shape, metadata_to_dict(metadata))
         report.done.append(path.name)
@@ -127,19 +132,19 @@ def restore_metadata(folder: Path, *, progress: Progress | None = None) -> Folde
     """
     meta = folder / META_NAME
     saved = read_metadata_file(meta)
-    report = FolderReport()
+    listing = list_faces(folder)
+    report, files = FolderReport(left_out=listing.left_out), listing.files
     failed = False
-    files = face_files(folder)
     for number, path in enumerate(files, 1):
         if path.name not in saved:
-            report.skipped.append((path.name, f"not in {META_NAME}"))
+            report.left_out.add(f"faces without metadata in {META_NAME}", path.name, _NOT_SAVED)
             continue
         try:
             _restore(path, saved[path.name])
             report.done.append(path.name)
         except DflTfError as error:
             failed = True
-            report.skipped.append((path.name, str(error)))
+            report.left_out.skip(path.name, error)
         if progress is not None:
             progress(number, len(files))
     if not failed:
@@ -151,13 +156,14 @@ def restore_metadata(folder: Path, *, progress: Progress | None = None) -> Folde
 
 def _restore(path: Path, metadata: FaceMetadata) -> None:
     try:
-        data = path.read_bytes()
+        data = read_plain(path, limit=MAX_IMAGE_BYTES)
     except OSError as error:
         raise FacesetError(f"{path}: cannot be read ({error.strerror}).") from None
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise FacesetError(f"{path}: is no readable image.")
     height, width = metadata.shape[:2]
+    fault = size_fault(height, width)
+    if fault:
+        raise FacesetError(f"{path}: the size in {META_NAME} cannot be restored: {fault}")
+    image = to_bgr(decode_image(data, what=str(path)))
     if image.shape[:2] != (height, width):
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LANCZOS4)
         done, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 100])

@@ -5,12 +5,15 @@ References: workspace.md 1, 3.1.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from dfl_tf.errors import WorkspaceError
+from dfl_tf.errors import DflTfError, WorkspaceError
+from dfl_tf.face import FaceType
 from dfl_tf.formats.model_files import FoundModel, ModelLock, find_models, model_files
+from dfl_tf.formats.model_state import read_model
 
 __all__ = ["FoundModel", "ModelLock", "Workspace", "find_models", "model_files"]
 
@@ -110,6 +113,34 @@ class Workspace:
     def models(self, model_class: str | None = None) -> list[FoundModel]:
         """The models in the model folder, the newest first."""
         return find_models(self.model, model_class)
+
+
+def face_type_beside(place: Path) -> tuple[str, FaceType | None]:
+    """The face type that the model of a workspace is trained on.
+
+    Parameters
+    ----------
+    place : Path
+        The aligned faces of a workspace: ``data_src/aligned`` or a pak in it.
+
+    Returns
+    -------
+    (str, FaceType or None)
+        Name and face type of the face-swap model that was saved last; None if there is none.
+    """
+    folder = (place if place.is_dir() else place.parent).absolute()
+    for model in find_models(folder.parent.parent / "model"):
+        if model.model_class == "XSeg":
+            continue
+        full_name = f"{model.name}_{model.model_class}"
+        if model.model_class == "Quick96":
+            return full_name, FaceType.FULL
+        with contextlib.suppress(DflTfError, OSError, ValueError):
+            state = read_model(
+                folder.parent.parent / "model", model.name, model.model_class, only=()
+            )
+            return full_name, FaceType.from_name(str(state.options.get("face_type")))
+    return "", None
 
 
 def _path(value: Path | str) -> Path:

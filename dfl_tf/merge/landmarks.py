@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.disk.left_out import LeftOut
+from dfl_tf.disk.listing import Listing
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.formats.dfljpg import FaceMetadata, read_metadata
-from dfl_tf.formats.faceset_pak import PAK_NAME, read_pak
+from dfl_tf.formats.face_folder import NO_METADATA, find_faces
+from dfl_tf.formats.faceset_pak import read_pak
 
 log = logging.getLogger(__name__)
-
-_PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
 
 Landmarks = npt.NDArray[np.float64]
 
@@ -29,12 +31,20 @@ class FrameFaces:
     ----------
     by_stem : dict of str to list of ndarray (68, 2)
         Frame pixels, under the frame's name without extension, in file order.
-    skipped : list of (str, str)
-        Name and reason of every file that tells nothing.
+    names : dict of str to list of str
+        The names of these faces, in the same order.
+    left_out : LeftOut
+        What tells no frame and landmarks.
     """
 
     by_stem: dict[str, list[Landmarks]] = field(default_factory=dict)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
+    names: dict[str, list[str]] = field(default_factory=dict)
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """Name and reason of every file that should be a face and tells no landmarks."""
+        return self.left_out.skipped
 
     def of(self, frame: Path) -> list[Landmarks]:
         """Return the faces of a frame file; none = []."""
@@ -55,44 +65,42 @@ def read_frame_faces(aligned: Path) -> FrameFaces:
     ----------
     merge.md 1.
     """
-    if not aligned.is_dir() and not aligned.is_file():
-        raise FacesetError(
-            f"{aligned}: there is no such folder; give the aligned faces of the frames"
-        )
-    pak = aligned if aligned.is_file() else aligned / PAK_NAME
-    found = FrameFaces()
-    entries = _pak_entries(pak, found) if pak.is_file() else _folder_entries(aligned, found)
+    pak, listing = find_faces(aligned)
+    found = FrameFaces(left_out=listing.left_out)
+    entries = _folder_entries(listing, found) if pak is None else _pak_entries(pak, found)
     for name, metadata in entries:
         if not metadata.source_filename:
+            found.left_out.add("faces that do not name their frame", name)
             continue
-        if metadata.source_landmarks is None:
-            found.skipped.append((name, "holds no landmarks of its frame"))
+        try:
+            landmarks = metadata.frame_landmarks()
+        except FacesetError as error:
+            found.left_out.skip(name, error)
             continue
         stem = Path(metadata.source_filename.replace("\\", "/")).stem
-        landmarks = np.asarray(metadata.source_landmarks, np.float64)
-        found.by_stem.setdefault(stem, []).append(landmarks)
-    for name, reason in found.skipped[:5]:
-        log.warning("skipped %s: %s", name, reason)
-    if len(found.skipped) > 5:
-        log.warning("%d files of %s were skipped", len(found.skipped), aligned)
+        found.by_stem.setdefault(stem, []).append(np.asarray(landmarks, np.float64))
+        found.names.setdefault(stem, []).append(name)
+    lines = found.left_out.lines(see=f"dfl-tf faceset status --all {shlex.quote(str(aligned))}")
+    for line in lines:
+        log.warning("%s: %s", aligned, line)
     if not found.by_stem:
+        detail = "".join(f"\n  {line}" for line in lines)
         raise FacesetError(
             f"{aligned}: no aligned face tells the frame it was cut from "
-            f"({len(found.skipped)} files skipped); extract the faces of the frames again"
+            f"({len(found.skipped)} files skipped); extract the faces of the frames again{detail}"
         )
     return found
 
 
-def _folder_entries(folder: Path, found: FrameFaces) -> Iterator[tuple[str, FaceMetadata]]:
-    paths = (p for p in folder.iterdir() if p.suffix.lower() in _PICTURE_SUFFIXES)
-    for path in sorted(paths, key=str):
+def _folder_entries(listing: Listing, found: FrameFaces) -> Iterator[tuple[str, FaceMetadata]]:
+    for path in listing.files:
         try:
             metadata = read_metadata(path)
         except DflTfError as fault:
-            found.skipped.append((path.name, str(fault)))
+            found.left_out.skip(path.name, fault)
             continue
         if metadata is None:
-            found.skipped.append((path.name, "is not a DFL image"))
+            found.left_out.add(NO_METADATA, path.name, "is not a DFL image")
         else:
             yield path.name, metadata
 
@@ -100,13 +108,14 @@ def _folder_entries(folder: Path, found: FrameFaces) -> Iterator[tuple[str, Face
 def _pak_entries(pak: Path, found: FrameFaces) -> Iterator[tuple[str, FaceMetadata]]:
     """Go through a pak; the landmarks of the frame are only in the packed JPEGs themselves."""
     faces = read_pak(pak)
+    found.left_out.extend(faces.damaged)
     for index, entry in enumerate(faces.entries):
         try:
             metadata = read_metadata(faces.jpeg(index), what=entry.filename)
         except DflTfError as fault:
-            found.skipped.append((entry.filename, str(fault)))
+            found.left_out.skip(entry.filename, fault)
             continue
         if metadata is None:
-            found.skipped.append((entry.filename, "is not a DFL image"))
+            found.left_out.add(NO_METADATA, entry.filename, "is not a DFL image")
         else:
             yield entry.filename, metadata

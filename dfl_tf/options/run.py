@@ -148,6 +148,24 @@ class RunOptions(Options):
         group="stopping",
         ask="never",
     )
+    allow_smaller_faces: bool = option(
+        False,
+        "Train even if all faces of a side show less than the model does.",
+        details="Half faces for a whole-face model, say: what they do not show is filled by "
+        "repeating their border, and learned.",
+        group="faces",
+        ask="never",
+    )
+    max_image_pixels: int = option(
+        0,
+        "Refuse images that declare more pixels; 0 = 67,108,864 (8192x8192).",
+        details="Read from the header, before anything is decoded. The environment variable "
+        "DFL_TF_MAX_IMAGE_PIXELS sets it for all commands.",
+        group="faces",
+        minimum=0,
+        unit="pixels",
+        ask="never",
+    )
     seed: int | None = option(
         None,
         "Make the run reproducible on the same machine and thread count.",

@@ -13,7 +13,9 @@ from typing import Any, Protocol
 
 from dfl_tf.data import Batch, BatchStream, Faceset, XSegSpec, XSegStream
 from dfl_tf.data.choose import derive_seed
-from dfl_tf.errors import UsageError
+from dfl_tf.errors import FacesetError, UsageError
+from dfl_tf.face import FaceType
+from dfl_tf.face.smaller import SmallerFaces
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.options import RunOptions
 
@@ -112,13 +114,43 @@ class Facesets:
         faceset = Faceset.open(workspace.pretrain)
         return cls(faceset, faceset, pretrain=True)
 
+    def sides(self) -> dict[str, Faceset]:
+        """The facesets by the name of their side; one for both while pretraining."""
+        return {"src and dst": self.src} if self.pretrain else {"src": self.src, "dst": self.dst}
+
     def lines(self) -> list[str]:
         """What is there, for people."""
-        sides = {"src and dst": self.src} if self.pretrain else {"src": self.src, "dst": self.dst}
         lines = []
-        for name, faceset in sides.items():
+        for name, faceset in self.sides().items():
             skipped = f", {len(faceset.skipped)} files skipped" if faceset.skipped else ""
             lines.append(f"{name}: {len(faceset)} faces{skipped} in {faceset.path}")
+        return lines
+
+    def check_face_types(self, wanted: FaceType, *, allow_smaller: bool) -> list[str]:
+        """Compare the faces of each side with the face type of the model.
+
+        Returns
+        -------
+        list of str
+            A line a side with faces of a smaller type.
+
+        Raises
+        ------
+        FacesetError
+            All faces of a side have a smaller type, and that is not allowed.
+        """
+        lines, errors = [], []
+        for name, faceset in self.sides().items():
+            found = SmallerFaces.count(faceset.face_types(), wanted)
+            if found.number:
+                lines.append(f"{name}: {found.text()}")
+            if found.all_of_them and not allow_smaller:
+                errors.append(f"{faceset.path} ({name}): {found.text()}")
+        if errors:
+            raise FacesetError(
+                "; ".join(errors) + ". Extract the faces with the face type of the model, train a "
+                "model of their face type, or go on with --allow-smaller-faces."
+            )
         return lines
 
 

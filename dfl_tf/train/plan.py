@@ -15,7 +15,7 @@ from dfl_tf.options import effective
 from dfl_tf.train.cluster import described
 from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.keeper import ModelPlace
-from dfl_tf.train.start import Prepared, build_model
+from dfl_tf.train.start import Prepared, build_model, face_type_lines
 
 _MIB = 2**20
 
@@ -36,6 +36,8 @@ class Plan:
     notes, resets : list of str
         Adjusted options; what is initialized or emptied instead of loaded.
     faces : list of str
+    left_out : dict
+        Side → kind → names and reasons of what in its folder is not used.
     parameters : dict
         Network → number of weights.
     memory_mib : dict
@@ -56,6 +58,7 @@ class Plan:
     notes: list[str]
     resets: list[str]
     faces: list[str]
+    left_out: dict[str, dict[str, list[dict[str, str]]]]
     parameters: dict[str, int]
     memory_mib: dict[str, float]
     files: list[str]
@@ -94,7 +97,8 @@ class Plan:
 def make_plan(prepared: Prepared) -> Plan:
     """Build the model in memory and look at it. Nothing is written and nothing is trained."""
     options = prepared.resolved.options
-    faces = Facesets.open(prepared.workspace, pretrain=prepared.pretrain).lines()
+    facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
+    faces = [*facesets.lines(), *face_type_lines(prepared, facesets)]
     model, resets = build_model(prepared)
     used = effective(options)
     resumed = prepared.state is not None
@@ -112,6 +116,7 @@ def make_plan(prepared: Prepared) -> Plan:
         notes=[*prepared.notes, *described(prepared.run, options.batch_size)],
         resets=resets,
         faces=faces,
+        left_out={name: side.left_out.as_dict() for name, side in facesets.sides().items()},
         parameters=model.parameter_counts(),
         memory_mib=memory(model),
         files=saved_files(prepared, model),

@@ -15,10 +15,12 @@ from typing import Any, Literal, Protocol, cast
 
 from dfl_tf import models
 from dfl_tf.errors import ModelFileError, UsageError
+from dfl_tf.face import FaceType
 from dfl_tf.formats import ModelState, find_models, read_model
 from dfl_tf.formats.model_files import prefix_of
 from dfl_tf.formats.model_legacy import read_default_options, read_part
 from dfl_tf.formats.workspace import Workspace
+from dfl_tf.imaging import set_pixel_limit
 from dfl_tf.models.restore import stored_layer
 from dfl_tf.options import OPTIONS, Layer, Resolved, RunOptions, resolve
 from dfl_tf.options.schema import did_you_mean
@@ -148,6 +150,7 @@ def prepare(workspace: Workspace, model_class: str, name: str | None, settle: Se
     )
     defaults = read_default_options(folder, model_class) or None if state is None else None
     resolved, run = settle(OPTIONS[model_class], stored=stored, defaults=defaults)
+    set_pixel_limit(run.max_image_pixels)
     if resolved.new:
         state = None
     wanted = "legacy" if run.model_format == "auto" else run.model_format
@@ -283,6 +286,12 @@ def make_log(run: RunOptions) -> Logger:
     return Loggers(loggers)
 
 
+def face_type_lines(prepared: Prepared, facesets: Facesets) -> list[str]:
+    """Say which faces show less than the model is trained on; see `Facesets.check_face_types`."""
+    wanted = FaceType.from_name(prepared.resolved.options.face_type)
+    return facesets.check_face_types(wanted, allow_smaller=prepared.run.allow_smaller_faces)
+
+
 def start(prepared: Prepared, facesets: Facesets, log: Logger) -> Trainer:
     """Build the model and open the streams: everything up to the first iteration.
 
@@ -306,7 +315,7 @@ def start(prepared: Prepared, facesets: Facesets, log: Logger) -> Trainer:
     prepared, distribution = enlist(prepared)
     if prepared.pretrain != facesets.pretrain:  # as the chief has it
         facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
-    for line in facesets.lines():
+    for line in (*facesets.lines(), *face_type_lines(prepared, facesets)):
         log.say(line)
     model = create_model(prepared, distribution)
     model.say = log.say

@@ -1,0 +1,61 @@
+"""Where the faces of a folder are: loose images or a pak, and what else lies beside them.
+
+References: data.md 1.5, 2.4, 3.1.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dfl_tf.disk.listing import IMAGE_SUFFIXES, Listing, list_folder
+from dfl_tf.errors import FacesetError
+from dfl_tf.formats.faceset_pak import PAK_NAME
+
+NO_METADATA = "images without face metadata"
+EMPTY_LABELS = "labels that enclose nothing"
+BESIDE_PAK = f"loose images beside {PAK_NAME}, which is used"
+_SCRATCH = frozenset(("meta.dat", "xseg_apply.journal"))
+
+
+def list_faces(folder: Path, *, known: tuple[str, ...] = ()) -> Listing:
+    """List the images of a folder of faces, and count what is none.
+
+    Only JPEG files carry metadata; other images are listed all the same, so that they are named.
+
+    Raises
+    ------
+    FacesetError
+        The folder is missing.
+    """
+    return list_folder(
+        folder,
+        IMAGE_SUFFIXES,
+        what="aligned faces",
+        known=(*known, *_SCRATCH),
+        error=FacesetError,
+    )
+
+
+def find_faces(place: Path) -> tuple[Path | None, Listing]:
+    """Find the pak that `place` is or holds, or else the images in it.
+
+    Returns
+    -------
+    (Path or None, Listing)
+        With a pak nothing else is used: the listing has no files and counts loose images.
+
+    Raises
+    ------
+    FacesetError
+        There is no such folder or pak.
+    """
+    if place.is_file():
+        return place, Listing(place.parent)
+    pak = place / PAK_NAME
+    if not pak.is_file():
+        return None, list_faces(place)
+    listing = list_faces(place, known=(PAK_NAME,))
+    for loose in listing.files:
+        listing.left_out.add(BESIDE_PAK, loose.name)
+    listing.files.clear()
+    return pak, listing

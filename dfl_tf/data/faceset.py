@@ -31,7 +31,7 @@ from dfl_tf.formats.dfljpg import (
     decode_mask,
     read_metadata,
 )
-from dfl_tf.formats.face_folder import NO_METADATA, find_faces
+from dfl_tf.formats.face_folder import NO_METADATA, NOT_JPEG, find_faces
 from dfl_tf.formats.faceset_pak import PAK_NAME, read_pak
 from dfl_tf.imaging import decode_image, size_fault, to_bgr, to_float
 
@@ -318,10 +318,7 @@ def _face_bytes(path: Path) -> bytes:
 
 
 def _sample_from_file(path: Path) -> FaceSample:
-    if path.suffix.lower() not in FACE_SUFFIXES:
-        raise FacesetError(
-            "not a DFL image (only JPEG files carry face metadata)", kind=NO_METADATA
-        )
+    _check_suffix(path)
     data = _face_bytes(path)
     metadata = read_metadata(data, what=str(path))
     if metadata is None:
@@ -334,17 +331,22 @@ def _sample_from_file(path: Path) -> FaceSample:
 
 def _probed(path: Path) -> Path:
     """Return the path if the file is a JPEG with a metadata segment; nothing is decoded."""
-    if path.suffix.lower() in FACE_SUFFIXES:
-        with open_plain(path) as file:
-            head = file.read(2)
-            while head == b"\xff\xd8":
-                marker = file.read(4)
-                if len(marker) < 4 or marker[0] != 0xFF or marker[1] in (0xD9, 0xDA):
-                    break
-                if marker[1] == APP15:
-                    return path
-                file.seek(int.from_bytes(marker[2:], "big") - 2, os.SEEK_CUR)
+    _check_suffix(path)
+    with open_plain(path) as file:
+        head = file.read(2)
+        while head == b"\xff\xd8":
+            marker = file.read(4)
+            if len(marker) < 4 or marker[0] != 0xFF or marker[1] in (0xD9, 0xDA):
+                break
+            if marker[1] == APP15:
+                return path
+            file.seek(int.from_bytes(marker[2:], "big") - 2, os.SEEK_CUR)
     raise FacesetError("not a DFL image (no face metadata in the file)", kind=NO_METADATA)
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix.lower() not in FACE_SUFFIXES:
+        raise FacesetError("not a DFL image (only JPEG files carry metadata)", kind=NOT_JPEG)
 
 
 def sample_from_metadata(

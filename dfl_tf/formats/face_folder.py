@@ -12,6 +12,7 @@ from dfl_tf.errors import FacesetError
 from dfl_tf.formats.faceset_pak import PAK_NAME
 
 NO_METADATA = "images without face metadata"
+NOT_JPEG = "images that are no JPEG files"
 EMPTY_LABELS = "labels that enclose nothing"
 BESIDE_PAK = f"loose images beside {PAK_NAME}, which is used"
 _SCRATCH = frozenset(("meta.dat", "xseg_apply.journal"))

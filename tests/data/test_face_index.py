@@ -11,6 +11,7 @@ import pytest
 
 from dfl_tf.data import BatchStream, Faceset, OutputSpec, SampleSpec, segmented_samples
 from dfl_tf.data import faceset as room
+from dfl_tf.data.face_index import FaceFacts
 from dfl_tf.face import FaceType
 from dfl_tf.formats.faceset_pak import write_pak
 
@@ -42,7 +43,8 @@ def test_facts_are_those_of_the_samples_and_read_once(make_faces, reads):
     (folder / "plain.jpg").write_bytes(b"junk")
     eager = Faceset.open(folder)
     expected = [
-        (i, (s.pitch_yaw_roll()[1], bool(s.polygons), False, "")) for i, s in enumerate(eager)
+        (i, FaceFacts(s.pitch_yaw_roll()[1], bool(s.polygons), face_type=int(s.face_type)))
+        for i, s in enumerate(eager)
     ]
     assert expected[2][1][1]
     reads.clear()

@@ -305,7 +305,7 @@ def unpack_folder(
             f"{pak}: other images are in the way or a name stands twice: {listed}. "
             "Nothing was unpacked."
         )
-    report = FolderReport()
+    report = FolderReport(left_out=LeftOut(faceset.damaged))
     for index, path in enumerate(targets):
         # the name of a person comes from the file: nothing is written through a link of that name
         durable.make_folder(path.parent, follow=path.parent == root)
@@ -313,7 +313,9 @@ def unpack_folder(
         report.done.append(str(path.relative_to(root)))
         if progress is not None:
             progress(index + 1, len(targets))
-    if not keep_pak:
+    if faceset.damaged and not keep_pak:
+        report.left_out.add(f"{PAK_NAME}, kept for its damaged faces", str(pak))
+    elif not keep_pak:
         _remove_unpacked(pak, faceset, targets)
     return report
 

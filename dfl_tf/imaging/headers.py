@@ -137,7 +137,7 @@ def _jpeg_size(data: memoryview) -> tuple[int, int] | None:
 
 def _tiff_size(data: memoryview) -> tuple[int, int] | None:
     """Width and height of the first page, classic or BigTIFF."""
-    order = "<" if data[:1] == b"I" else ">"
+    order = "<" if data[0] == 0x49 else ">"
     big = 43 in (data[2], data[3])
     number, entry, inline = ("Q", 20, 8) if big else ("I", 12, 4)
     (start,) = struct.unpack_from(order + number, data, 8 if big else 4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +146,7 @@ def _agrees(key: str, value: Any, options: dict[str, Any]) -> bool:
     return bool(stored == value)
 
 
-def _write_plot(path: Path, history: list[list[float]], facts: dict[str, Any]) -> None:
+def _write_plot(path: Path, history: Sequence[Sequence[float]], facts: dict[str, Any]) -> None:
     from dfl_tf.train.loss_plot import write_loss_plot
 
     if not history:
@@ -158,7 +158,7 @@ def _write_plot(path: Path, history: list[list[float]], facts: dict[str, Any]) -
     write_loss_plot(path, rows, names, title=title)
 
 
-def _show_lines(facts: dict[str, Any], history: list[list[float]]) -> list[str]:
+def _show_lines(facts: dict[str, Any], history: Sequence[Sequence[float]]) -> list[str]:
     lines = [
         f"model      {facts['name']}",
         f"class      {facts['class']}, {facts['format']} format",
@@ -190,7 +190,7 @@ def _show_lines(facts: dict[str, Any], history: list[list[float]]) -> list[str]:
     return [*lines, "", *loss_lines(history)]
 
 
-def loss_lines(history: list[list[float]], width: int = 64, height: int = 6) -> list[str]:
+def loss_lines(history: Sequence[Sequence[float]], width: int = 64, height: int = 6) -> list[str]:
     """The loss history as lines of block characters, one block of lines a loss.
 
     The scale is logarithmic from the lowest to the highest column mean; values that are not

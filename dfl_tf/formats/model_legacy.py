@@ -20,6 +20,7 @@ import numpy as np
 from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError, LegacyFormatError
 from dfl_tf.formats import transaction
+from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.formats.manifest import FileEntry, Manifest
 from dfl_tf.formats.model_files import part_file, part_key, part_of, prefix_of
 from dfl_tf.formats.model_state import ModelState
@@ -130,7 +131,7 @@ def read_data(path: Path) -> dict[str, Any]:
     ----------
     models.md 5.6, workspace.md 4.1.
     """
-    data = load_file(path)
+    data = load_file(path, rows=True)
     if not isinstance(data, dict):
         raise LegacyFormatError(f"{path}: holds a {type(data).__name__}, not a dictionary.")
     faults = []
@@ -145,11 +146,17 @@ def read_data(path: Path) -> dict[str, Any]:
         faults.append("loss_history is no list of lists of numbers")
     if faults:
         raise LegacyFormatError(f"{path}: {'; '.join(faults)}. Restore it from a backup.")
-    rest = {str(k): v for k, v in data.items() if k not in _DATA_KEYS}
+    rest = {
+        str(key): list(value) if isinstance(value, LossHistory) else value
+        for key, value in data.items()
+        if key not in _DATA_KEYS
+    }
     return {"iter": iteration, "options": plain(options), "loss_history": history} | rest
 
 
-def _history(value: Any) -> list[list[float]] | None:
+def _history(value: Any) -> LossHistory | None:
+    if isinstance(value, LossHistory):
+        return value
     if not isinstance(value, list | tuple):
         return None
     rows = []
@@ -160,7 +167,7 @@ def _history(value: Any) -> list[list[float]] | None:
             except (TypeError, ValueError):
                 return None
         rows.append(row)
-    return rows
+    return LossHistory(rows)
 
 
 def read_default_options(directory: Path, model_class: str) -> dict[str, Any]:

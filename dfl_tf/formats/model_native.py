@@ -9,7 +9,7 @@ References: layout.md 6, design decision 1.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -97,7 +97,7 @@ def write(directory: Path, name: str, state: ModelState) -> None:
     )
 
 
-def _pack_history(history: list[list[float]]) -> dict[str, Any]:
+def _pack_history(history: Sequence[Sequence[float]]) -> dict[str, Any]:
     lengths = np.array([len(row) for row in history], dtype=np.int64)
     values = np.array([item for row in history for item in row], dtype=np.float64)
     return {"lengths": lengths, "values": values}

@@ -6,13 +6,14 @@ References: models.md 5.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dfl_tf.disk import durable
+from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.formats.model_files import detect_format, model_files
 from dfl_tf.formats.model_state import ModelState, read_model
 
@@ -91,7 +92,7 @@ def report(directory: Path, name: str, model_class: str) -> tuple[ModelState, di
     }
 
 
-def _mean(history: list[list[float]]) -> list[float]:
+def _mean(history: Sequence[Sequence[float]]) -> list[float]:
     if not history:
         return []
     width = len(history[-1])
@@ -126,7 +127,8 @@ def diff_states(first: ModelState, second: ModelState) -> dict[str, Any]:
         "class": [first.model_class, second.model_class],
         "iteration": [first.iteration, second.iteration],
         "options": options,
-        "loss_history_equal": same_value(first.loss_history, second.loss_history),
+        "loss_history_equal": LossHistory.of(first.loss_history)
+        == LossHistory.of(second.loss_history),
         "extra_equal": same_value(first.extra, second.extra),
         "parts": parts,
     }

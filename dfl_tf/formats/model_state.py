@@ -6,7 +6,7 @@ References: models.md 5, workspace.md 3 and 4, design decisions 1, 2, 7, 28, 37.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -30,8 +30,9 @@ class ModelState:
         Finished iterations.
     options : dict
         The stored legacy dictionary with plain Python values, order kept, unknown keys included.
-    loss_history : list of list of float
-        One entry an iteration; its length may differ from `iteration`.
+    loss_history : sequence of sequences of float
+        One entry an iteration; its length may differ from `iteration`. A read model has a
+        `LossHistory`, which equals a list of lists.
     tensors : dict of part to dict of key to ndarray
         Part = file stem ("encoder", "src_dst_opt", "XSeg_256"); key exactly as in the file
         ("down1/downs_0/conv1/weight:0"); order as in the file. Optimizers hold "iters:0", an
@@ -48,7 +49,7 @@ class ModelState:
     model_class: str
     iteration: int
     options: dict[str, Any]
-    loss_history: list[list[float]]
+    loss_history: Sequence[Sequence[float]]
     tensors: dict[str, dict[str, Any]]
     extra: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)

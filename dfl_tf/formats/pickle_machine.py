@@ -22,11 +22,12 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from dfl_tf.errors import LegacyFormatError
 from dfl_tf.formats.pickle_opcodes import TABLE, Damaged, Stop
+from dfl_tf.formats.pickle_rows import RowBlock, history_of
 
 MAX_DEPTH = 48
 """Deepest nesting of containers; genuine files stay below ten."""
@@ -66,6 +67,9 @@ class Machine:
         Name of the file for messages.
     points : bool
         Read lists of pairs of numbers as (n, 2) float64 arrays, at once.
+    rows : bool
+        Read long lists of rows of floats that are entries of the outermost dictionary as
+        `LossHistory`. A pickle with such rows anywhere else fails and has to be read without this.
     """
 
     def __init__(
@@ -75,12 +79,14 @@ class Machine:
         *,
         what: str,
         points: bool = False,
+        rows: bool = False,
     ) -> None:
         self.data = data
         self.view = memoryview(data)
         self.find_global = find_global
         self.what = what
         self.points = points
+        self.rows = rows
         self.pos = 0
         self.stack: list[Any] = []
         self.marks: list[int] = []
@@ -149,14 +155,21 @@ class Machine:
         return self.view[start : found.start()]
 
     # -- stack and memo ------------------------------------------------------------------------
-    def items(self) -> list[Any]:
-        """Pop everything above the last mark."""
+    def items(self, *, blocks: bool = False) -> list[Any]:
+        """Pop everything above the last mark; blocks of rows only for a list."""
         start = self.marks.pop()
         if start > len(self.stack):
             raise Damaged("takes more from the stack than there is")
         values = self.stack[start:]
         del self.stack[start:]
+        if not blocks:
+            self.refuse_blocks(values)
         return values
+
+    def refuse_blocks(self, values: Iterable[Any]) -> None:
+        """A block stands for several values, which only the items of a list may do."""
+        if self.rows and any(type(value) is RowBlock for value in values):
+            raise Damaged("holds rows of numbers where they are not expected")
 
     def container(self, value: Any) -> None:
         """Push a new container; their number is bounded by the size of the file."""
@@ -217,7 +230,7 @@ class _Finisher:
         if kind is memoryview:
             return bytes(value)
         if kind not in _CONTAINERS:
-            if kind in _INERT:
+            if kind in _INERT or kind is RowBlock:
                 raise Damaged(f"holds a bare {value}")
             if isinstance(value, Record):
                 self.finish(value.attributes, depth + 1)
@@ -227,6 +240,12 @@ class _Finisher:
         self.left -= len(value) + 1
         if self.left < 0:
             raise Damaged("stands for more values than a file of this size can need")
+        if depth == 1 and kind is list and any(type(item) is RowBlock for item in value):
+            history = history_of(value)
+            if history is None:
+                raise Damaged("holds rows of numbers and other things in one list")
+            self.left -= len(history) + len(history.values)
+            return history
         if kind is tuple:
             return tuple(self.finish(item, depth + 1) for item in value)
         pairs = value.items() if kind is dict else enumerate(value)

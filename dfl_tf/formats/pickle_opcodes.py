@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dfl_tf.formats.pickle_rows import read_rows
+
 if TYPE_CHECKING:
     from dfl_tf.formats.pickle_machine import Machine
 
@@ -198,6 +200,8 @@ def _points(machine: Machine) -> bool:
 def _empty_list(machine: Machine) -> None:
     if machine.points and _points(machine):
         return
+    if machine.rows and read_rows(machine):
+        return
     row = _FLOAT_LIST.match(machine.data, machine.pos)
     if row is None:
         machine.container([])
@@ -226,6 +230,7 @@ def _small_tuple(count: int) -> _Handler:
         values = tuple(machine.stack[-count:])
         if len(values) != count:
             raise Damaged("takes more from the stack than there is")
+        machine.refuse_blocks(values)
         del machine.stack[-count:]
         machine.container(values)
 
@@ -252,7 +257,7 @@ def _append(machine: Machine) -> None:
 
 
 def _appends(machine: Machine) -> None:
-    values = machine.items()
+    values = machine.items(blocks=True)
     _list_on_top(machine).extend(values)
 
 

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.formats.pickle_tokens import EnumValue
 
 _BATCH = 1000
+_WIDEST = 8
 
 
 def dumps_legacy(value: Any, *, protocol: int = 4) -> bytes:
@@ -80,6 +82,8 @@ class _Writer:
             self._array(value)
         elif isinstance(value, np.generic):
             self._scalar(value)
+        elif isinstance(value, LossHistory):
+            self._history(value)
         else:
             raise TypeError(f"cannot pickle a {type(value).__name__} for the legacy program")
 
@@ -140,6 +144,17 @@ class _Writer:
                 for item in value[start : start + _BATCH]:
                     self.save(item)
             self.emit(b"e")
+
+    def _history(self, value: LossHistory) -> None:
+        """As the list of lists that it equals; made and written piece by piece."""
+        if not value.even or not 1 <= value.widths[:1].sum() <= _WIDEST:
+            self._list(list(value))
+            return
+        self.emit(b"]")
+        numbers = value.array
+        for start in range(0, len(numbers), _BATCH):
+            rows = _rows_of(numbers[start : start + _BATCH])
+            self.emit(b"(" + rows.tobytes() + b"e")
 
     def _dict(self, value: dict[Any, Any]) -> None:
         self.emit(b"}(")
@@ -216,20 +231,26 @@ def _float_rows(value: list[Any]) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
     One row is `]` `(` then `G` and a big-endian float64 each, then `e`; made for the whole list
     at once, because a model's history has hundreds of thousands of rows and is saved each time.
     """
-    if len(value) < 16 or type(value[0]) is not list or not 1 <= len(value[0]) <= 8:
+    if len(value) < 16 or type(value[0]) is not list or not 1 <= len(value[0]) <= _WIDEST:
         return None
     width = len(value[0])
     if not all(type(row) is list and len(row) == width for row in value):
         return None
     if not all(type(item) is float for row in value for item in row):
         return None
-    numbers = np.array(value, dtype=">f8")
-    rows = np.empty((len(value), 3 + 9 * width), dtype=np.uint8)
+    return _rows_of(np.array(value))
+
+
+def _rows_of(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The pickled rows of an array, shape (n, width), each as a list."""
+    numbers = values.astype(">f8")
+    width = values.shape[1]
+    rows = np.empty((len(values), 3 + 9 * width), dtype=np.uint8)
     rows[:, 0], rows[:, 1], rows[:, -1] = ord("]"), ord("("), ord("e")
-    cells = rows[:, 2:-1].reshape(len(value), width, 9)
+    cells = rows[:, 2:-1].reshape(len(values), width, 9)
     cells[:, :, 0] = ord("G")
-    cells[:, :, 1:] = numbers.view(np.uint8).reshape(len(value), width, 8)
-    rows[:, 2:-1] = cells.reshape(len(value), -1)
+    cells[:, :, 1:] = numbers.view(np.uint8).reshape(len(values), width, 8)
+    rows[:, 2:-1] = cells.reshape(len(values), -1)
     return rows
 
 

@@ -35,7 +35,14 @@ __all__ = [
 Tokens = Mapping[tuple[str, str], Any]
 
 
-def loads(data: Any, *, what: str, more: Tokens | None = None, points: bool = False) -> Any:
+def loads(
+    data: Any,
+    *,
+    what: str,
+    more: Tokens | None = None,
+    points: bool = False,
+    rows: bool = False,
+) -> Any:
     """The object that a pickle holds, if it is made of plain data only.
 
     Parameters
@@ -49,6 +56,9 @@ def loads(data: Any, *, what: str, more: Tokens | None = None, points: bool = Fa
     points : bool
         Lists of pairs of numbers may come back as (n, 2) float64 arrays: many times faster where
         there are thousands of faces with their landmarks.
+    rows : bool
+        Long lists of rows of floats in the outermost dictionary may come back as `LossHistory`,
+        which equals the list: no object a row is made of millions of them.
 
     Returns
     -------
@@ -78,9 +88,9 @@ def loads(data: Any, *, what: str, more: Tokens | None = None, points: bool = Fa
         return token
 
     try:
-        if points:
+        if points or rows:
             with contextlib.suppress(LegacyFormatError):
-                return Machine(data, find, what=what, points=True).run()
+                return Machine(data, find, what=what, points=points, rows=rows).run()
         return Machine(data, find, what=what).run()
     except UnsafePickleError as error:
         if str(error).startswith(f"{what}: "):
@@ -88,7 +98,7 @@ def loads(data: Any, *, what: str, more: Tokens | None = None, points: bool = Fa
         raise UnsafePickleError(f"{what}: {error}") from None
 
 
-def load_file(path: Path, *, more: Tokens | None = None) -> Any:
+def load_file(path: Path, *, more: Tokens | None = None, rows: bool = False) -> Any:
     """`loads` of a whole file, memory-mapped so that a big file is not held twice.
 
     Raises
@@ -102,7 +112,7 @@ def load_file(path: Path, *, more: Tokens | None = None) -> Any:
         raise LegacyFormatError(f"{path}: cannot be read ({error.strerror}).") from None
     if not data:
         raise LegacyFormatError(f"{path}: is empty. Restore it from a backup.")
-    return loads(data, what=str(path), more=more)
+    return loads(data, what=str(path), more=more, rows=rows)
 
 
 @dataclass

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from dfl_tf.errors import OptionError, UsageError
+from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.models import weights
 from dfl_tf.models.compiling import decide, gradient_graph
 from dfl_tf.models.cpu import slow_filter_gradients
@@ -151,7 +152,7 @@ class FaceModel(abc.ABC):
         self.name = name
         self.training = training
         self.iteration = 0
-        self.loss_history: list[list[float]] = []
+        self.loss_history = LossHistory()
         self.extra: dict[str, Any] = {}
         self.unknown_options: dict[str, Any] = {}
         self.previous: tuple[Batch, ...] = ()

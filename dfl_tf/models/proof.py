@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from dfl_tf.data.spec import OutputSpec
 from dfl_tf.errors import DflTfError
+from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.formats.model_state import ModelState
 from dfl_tf.models.restore import restore
 from dfl_tf.options import RunOptions
@@ -133,7 +134,7 @@ def prove(first: ModelState, second: ModelState) -> ProofReport:
         "class": first.model_class == second.model_class,
         "iteration": first.iteration == second.iteration,
         "options": _equal(first.options, second.options),
-        "loss_history": _equal(first.loss_history, second.loss_history),
+        "loss_history": LossHistory.of(first.loss_history) == LossHistory.of(second.loss_history),
         "extra": _equal(first.extra, second.extra),
     }
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dfl_tf.errors import ModelFileError, UsageError
+from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.formats.model_state import ModelState
 from dfl_tf.options import to_legacy
 
@@ -80,7 +81,7 @@ def load(model: FaceModel, state: ModelState, reinit: Sequence[str]) -> list[str
     messages = [f"{part} starts with fresh weights: {why}." for part, why in fresh.items()]
     messages += _load_optimizers(model, state, reset, fresh)
     model.iteration = 0 if pretrain_ended else state.iteration
-    model.loss_history = [] if pretrain_ended else [list(losses) for losses in state.loss_history]
+    model.loss_history = LossHistory() if pretrain_ended else LossHistory.of(state.loss_history)
     model.extra = dict(state.extra)
     if pretrain_ended:
         model.extra.pop("sample_for_preview", None)

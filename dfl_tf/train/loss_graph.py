@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dfl_tf.formats.loss_history import LossHistory
+
 GRAPH_HEIGHT = 100
 _BACKGROUND = 0.1
 _GRID = 0.8
@@ -30,12 +32,9 @@ class LossTrace:
     """
 
     def __init__(self, history: Sequence[Sequence[float]] = ()) -> None:
-        width = len(history[-1]) if history else 0
-        self._width = width
-        self._count = len(history)
-        self._rows = np.full((max(64, len(history)), width), np.nan)
-        for row, entry in zip(self._rows, history, strict=False):
-            row[: len(entry)] = list(entry)[:width]
+        # shared, not copied: the first new row moves all of them to an array of our own
+        self._rows = LossHistory.of(history).array
+        self._count, self._width = self._rows.shape
 
     def append(self, losses: Sequence[float]) -> None:
         """Add the losses of one more iteration."""
@@ -43,7 +42,8 @@ class LossTrace:
             self._width = len(losses)
             self._rows = np.full((64, self._width), np.nan)
         if self._count == len(self._rows):
-            self._rows = np.concatenate([self._rows, np.full_like(self._rows, np.nan)])
+            room = np.full((max(64, self._count // 2), self._width), np.nan)
+            self._rows = np.concatenate([self._rows, room])
         self._rows[self._count, : len(losses)] = list(losses)[: self._width]
         self._count += 1
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dfl_tf.formats import ModelState
+from dfl_tf.formats.loss_history import LossHistory
 
 
 def own_arrays(state: ModelState) -> ModelState:
@@ -28,7 +29,7 @@ def own_arrays(state: ModelState) -> ModelState:
             part: {name: _owned(array) for name, array in arrays.items()}
             for part, arrays in state.tensors.items()
         },
-        loss_history=list(state.loss_history),
+        loss_history=LossHistory.of(state.loss_history),
         options=dict(state.options),
         extra=dict(state.extra),
         run=dict(state.run),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dfl_tf.disk.text import printable
 from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.options import OPTIONS
 
@@ -71,8 +72,7 @@ def _jsonable(value: Any) -> Any:
 
 def _shown(value: Any) -> str:
     """A value from a stranger's file for the terminal: one line, no escape sequences, not long."""
-    text = str(value)
-    text = text if text.isprintable() else ascii(text)
+    text = printable(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
 
 

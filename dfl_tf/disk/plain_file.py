@@ -49,6 +49,21 @@ def read_plain(path: Path, *, limit: int | None = None) -> bytes:
         return file.read()
 
 
+def path_or_content(path: Path) -> str | bytes:
+    """What opens a file in a library that takes UTF-8 paths only: else the whole file.
+
+    Raises
+    ------
+    OSError
+        See `open_plain`.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return read_plain(path)
+    return str(path)
+
+
 def map_plain(path: Path) -> mmap.mmap | bytes:
     """A plain file as memory without reading it; `b""` for an empty one.
 

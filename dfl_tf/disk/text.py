@@ -52,6 +52,17 @@ def printable(value: object, *, lines: bool = False) -> str:
     return "".join(map(_escaped_but_layout if lines else _escaped, text))
 
 
+def is_plain_name(name: str) -> bool:
+    """Whether a name has no control, format or separator characters.
+
+    Spaces of any script are plain, and so are bytes that are not UTF-8.
+    """
+    return all(
+        character.isprintable() or character in _SPACES or 0xDC80 <= ord(character) <= 0xDCFF
+        for character in name
+    )
+
+
 def drawable(value: object) -> str:
     """`printable` text in ASCII, for images: OpenCV crashes on what UTF-8 cannot encode."""
     return printable(value).encode("ascii", "backslashreplace").decode("ascii")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf.disk.plain_file import open_plain
+from dfl_tf.disk.plain_file import open_plain, path_or_content
 from dfl_tf.errors import ExportError
 from dfl_tf.export.onnx_graph import SIZE_LIMIT, Graph, need
 from dfl_tf.export.report import Verification
@@ -266,7 +266,9 @@ def session(path: Path) -> Any:
     options.enable_cpu_mem_arena = False
     options.add_session_config_entry("session.disable_prepacking", "1")
     try:
-        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return runtime.InferenceSession(
+            path_or_content(path), options, providers=["CPUExecutionProvider"]
+        )
     except Exception as error:  # ONNX Runtime raises classes that it does not export
         raise ExportError(f"{path.name} is refused by ONNX Runtime: {error}") from error
 
@@ -317,7 +319,7 @@ def _lint_file(onnx: Any, path: Path, model: Any) -> list[str]:
         )
     if not outside:
         try:
-            onnx.checker.check_model(str(path))
+            onnx.checker.check_model(path_or_content(path))
         except Exception as error:  # ValidationError, and what its C++ lets through
             faults.append(f"The ONNX checker says: {str(error).strip().splitlines()[0]}.")
     return faults

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.disk.text import printable
 from dfl_tf.errors import ExportError
 
 Array = npt.NDArray[Any]
@@ -245,7 +246,8 @@ class Graph:
             opset_imports=[helper.make_opsetid("", opset)],
         )
         model.ir_version = 7  # what onnxruntime 1.4 and later read; opsets 12 and 13 need no more
-        helper.set_model_props(model, dict(metadata))
+        # protobuf takes UTF-8, which names are not always
+        helper.set_model_props(model, {key: printable(text) for key, text in metadata.items()})
         return model
 
     def _frame(self, name: str, weight: Weight) -> bytes:

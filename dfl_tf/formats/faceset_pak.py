@@ -245,14 +245,17 @@ def _face_type_name(value: Any) -> str:
 
 
 def is_safe_name(name: Any) -> bool:
-    """Whether `name` is one plain component of a path (no separator, no dot-dot, no NUL)."""
-    return (
-        isinstance(name, str)
-        and 0 < len(name) <= 255
-        and name not in (".", "..")
-        and not any(character in name for character in "/\\\0:")
-        and name.isprintable()
-    )
+    """Whether `name` is one component of a path that a disk takes (no separator, dot-dot, NUL).
+
+    Any other bytes are a name, UTF-8 or not; who shows it escapes what must not be shown.
+    """
+    if not isinstance(name, str) or name in ("", ".", ".."):
+        return False
+    try:
+        size = len(os.fsencode(name))
+    except UnicodeEncodeError:  # half of a pair of UTF-16, from a pickle
+        return False
+    return size <= 255 and not any(character in name for character in "/\\\0:")
 
 
 def write_pak(
@@ -279,7 +282,8 @@ def write_pak(
     listed = list(faces)
     for filename, person, _, _ in listed:
         if not is_safe_name(filename) or (person is not None and not is_safe_name(person)):
-            raise FacesetError(f"{path}: {filename!r} of {person!r} is no plain file name.")
+            whose = "" if person is None else f" of person {person}"
+            raise FacesetError(f"{path}: {filename}{whose} is no plain file name.")
     sizes = [len(j) if isinstance(j, bytes) else j.stat().st_size for _, _, _, j in listed]
     config = dumps_legacy([_config(*face[:3]) for face in listed], protocol=4)
     start = 16 + len(config) + 8 * (len(listed) + 1)

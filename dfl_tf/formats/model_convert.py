@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dfl_tf.disk import durable
+from dfl_tf.disk.text import is_plain_name
 from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.formats import model_legacy, model_native
 from dfl_tf.formats.manifest import Manifest, read_manifest
@@ -225,7 +226,7 @@ def backed_up(directory: Path) -> list[tuple[str, str]]:
         for each in MODEL_CLASSES:
             name = "XSeg" if prefix == each == "XSeg" else prefix.removesuffix(f"_{each}")
             whole = prefix == name == "XSeg" or prefix == f"{name}_{each}"
-            if whole and name and name.isprintable() and backups(directory, name, each):
+            if whole and name and is_plain_name(name) and backups(directory, name, each):
                 found.append((name, each))
     return found
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dfl_tf.disk.text import is_plain_name
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.options import OPTIONS
 
@@ -75,7 +76,7 @@ def check_name(name: str, model_class: str) -> None:
         )
     if model_class == "XSeg":
         return
-    bad = any(c in name for c in '/\\\0:*?"<>|') or not name.isprintable()
+    bad = any(c in name for c in '/\\\0:*?"<>|') or not is_plain_name(name)
     if not name or bad or name.startswith(".") or len(name) > 120:
         raise UsageError(
             f"model name {name!r} cannot be used in file names; take letters, digits, blanks, "
@@ -166,7 +167,7 @@ def _recognize(entry: Path, model_class: str) -> tuple[str, ModelFormat, float] 
         name = "XSeg" if stem == "XSeg" else ""
     else:
         name = stem.removesuffix(f"_{model_class}") if stem.endswith(f"_{model_class}") else ""
-    if not name or name.startswith(".") or not name.isprintable():
+    if not name or name.startswith(".") or not is_plain_name(name):
         return None
     marker = entry / "manifest.json" if kind == "native" else entry
     with contextlib.suppress(OSError):

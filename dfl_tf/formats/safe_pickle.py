@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dfl_tf.disk.plain_file import map_plain
+from dfl_tf.disk.text import printable
 from dfl_tf.errors import DflTfError, LegacyFormatError, UnsafePickleError
 from dfl_tf.formats.pickle_machine import Machine, Record
 from dfl_tf.formats.pickle_tokens import ALLOWED, EnumValue
@@ -179,4 +180,4 @@ def globals_of(data: Any) -> list[str]:
 
 
 def _printable(text: str) -> str:
-    return text[:80] if text.isprintable() else ascii(text[:80])
+    return printable(text[:80])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dfl_tf.disk.plain_file import path_or_content
 from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.merge.warping import Floats
 
@@ -40,7 +41,9 @@ def load_enhancer(path: Path) -> Callable[[Floats], Floats]:
             "pip install dfl-tf[export]"
         ) from fault
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            path_or_content(path), providers=["CPUExecutionProvider"]
+        )
         (entry,), (result,) = session.get_inputs(), session.get_outputs()
         probe = session.run([result.name], {entry.name: np.zeros((1, 16, 16, 3), np.float32)})[0]
     except Exception as fault:  # onnxruntime has no common exception class of its own

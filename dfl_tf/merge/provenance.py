@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dfl_tf
+from dfl_tf.disk.text import printable
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
@@ -51,11 +52,14 @@ class Provenance:
 
     @property
     def fields(self) -> dict[str, str]:
-        """The four values that are written: tool, source_type, system, version."""
+        """The four values that are written: tool, source_type, system, version.
+
+        A name need not be UTF-8 nor fit into XML, these must.
+        """
         return {
             "tool": f"dfl-tf {dfl_tf.__version__}",
             "source_type": SOURCE_TYPE,
-            "system": f"{self.model} ({self.model_class})",
+            "system": f"{printable(self.model)} ({self.model_class})",
             "version": f"iteration {self.iteration}",
         }
 

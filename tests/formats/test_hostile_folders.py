@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -106,10 +106,21 @@ def test_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
 
 def test_names_that_would_write_to_the_terminal_are_no_models(tmp_path: Path) -> None:
     write_model(tmp_path, "good", make_state())
-    for name in ("a\nb", "\x1b[31mred", "b\udcff"):
+    for name in ("a\nb", "\x1b[31mred", "b\u202egpj"):
         path = os.fsencode(tmp_path) + b"/" + os.fsencode(f"{name}_SAEHD_data.dat")
         Path(os.fsdecode(path)).write_bytes(b"")
     assert [model.name for model in find_models(tmp_path)] == ["good"]
+
+
+@pytest.mark.parametrize("form", ["legacy", "native"])
+def test_model_names_need_not_be_utf8(tmp_path: Path, form: Literal["legacy", "native"]) -> None:
+    name = os.fsdecode(b"\xff\xe3\x80\x80b")
+    for _ in range(2):
+        write_model(tmp_path, name, make_state(), format=form)
+    assert [model.name for model in find_models(tmp_path)] == [name]
+    found = read_model(tmp_path, name, "SAEHD")
+    assert list(found.tensors) == list(make_state().tensors)
+    assert found.notes == ()
 
 
 def test_files_of_a_model_whose_name_begins_with_another_are_not_mixed(tmp_path: Path) -> None:

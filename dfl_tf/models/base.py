@@ -7,6 +7,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -92,6 +93,10 @@ class FaceModel(abc.ABC):
         False leaves out optimizers and discriminators (merging, export).
     initialized : bool
         False leaves all weights zero, for a model whose state is loaded next.
+    expected : ModelState, optional
+        That state. What the options ask for is compared with it before any memory is taken.
+    reinit : sequence of str
+        Parts of which it is not used (see `load_state`).
     placement : Placement, optional
         Devices; by default chosen from `run` and `models_opt_on_gpu`.
 
@@ -144,6 +149,8 @@ class FaceModel(abc.ABC):
         name: str = "new",
         training: bool = True,
         initialized: bool = True,
+        expected: ModelState | None = None,
+        reinit: Sequence[str] = (),
         placement: Placement | None = None,
     ) -> None:
         self.options = options
@@ -171,16 +178,35 @@ class FaceModel(abc.ABC):
         self.optimizer_variables: dict[str, tuple[Any, ...]] = {}
         self.phases: list[Phase] = []
         self.set_seed(int.from_bytes(os.urandom(4)) if self.run.seed is None else self.run.seed)
+        if expected is not None:
+            self._check_shapes(expected, reinit)
         with tf.device(self.placement.variables):
-            self._build_networks()
-            for network in self.networks.values():
-                network.build()
+            self._make_networks()
             if initialized:
                 self.initialize(self.networks)
             if training:
                 self._build_phases()
         self.set_seed(self.seed)
         self._compiled: dict[Any, Any] = {}
+
+    def _make_networks(self) -> None:
+        self._build_networks()
+        for network in self.networks.values():
+            network.build()
+
+    def _check_shapes(self, expected: ModelState, reinit: Sequence[str]) -> None:
+        """Refuse options that do not fit the weights while variables are shapes without memory."""
+
+        def check() -> None:
+            with keras.StatelessScope(initialize_variables=False):
+                self._make_networks()
+            weights.check_shapes(self, expected, reinit)
+
+        # Keras remembers, for each thread, variables that wait for their values: these never get
+        # any, so they are left behind with their thread.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(check).result()
+        self.networks = {}
 
     def set_seed(self, seed: int) -> None:
         """Set what fresh weights and lr-dropout masks are drawn from; before the first step."""

@@ -68,6 +68,7 @@ def restore(
         name=name,
         training=training,
         initialized=False,
+        expected=state,
     )
     messages = [*resolved.adjustments, *resolved.warnings]  # with the notes of the layer
     return model, messages + model.load_state(state)

@@ -89,6 +89,18 @@ def load(model: FaceModel, state: ModelState, reinit: Sequence[str]) -> list[str
     return messages
 
 
+def check_shapes(model: FaceModel, state: ModelState, reinit: Sequence[str]) -> None:
+    """Compare the shapes of a model's variables, which need no values yet, with those of a state.
+
+    Raises
+    ------
+    ModelFileError
+        With the faults of all networks.
+    """
+    reset = model.parts_to_reset(state) | dict.fromkeys(reinit, "as asked for")
+    _plan_networks(model, state, reset)
+
+
 def _plan_networks(
     model: FaceModel, state: ModelState, reset: dict[str, str]
 ) -> tuple[dict[str, list[Any]], dict[str, str]]:

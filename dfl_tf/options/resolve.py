@@ -22,6 +22,8 @@ from .training import TrainingOptions, batch_for_devices
 log = logging.getLogger("dfl_tf.options")
 ENVIRONMENT_PREFIX = "DFL_TF_OPT_"
 GAN_SHAPE = ("gan_patch_size", "gan_dims")
+_ABSURD = 16
+"""A stored value so many times the maximum is damage, not the habit of a fork."""
 T = TypeVar("T", bound=Options)
 Kind = Literal["defaults", "stored", "now", "answers", "trusted"]
 
@@ -213,11 +215,16 @@ class _Resolver(Generic[T]):
 
     def _keep_stored(self, layer: Layer, spec: OptionSpec, value: Value) -> None:
         fault = schema.range_fault(spec, value)
+        text = f"{spec.key}={schema.show(value)} {fault}"
+        place = f"(from {layer.place(spec.key)})"
+        if fault and layer.kind == "defaults":
+            self.warnings.append(f"{text}, and is not taken over {place}")
+            return
+        if fault and _absurd(spec, value):
+            self.faults.append(f"{text} by far: no model can have it {place}")
+            return
         if fault:
-            self.warnings.append(
-                f"{spec.key}={schema.show(value)} {fault}, but the model has it, so it stays "
-                f"(from {layer.place(spec.key)})"
-            )
+            self.warnings.append(f"{text}, but the model has it, so it stays {place}")
         self.base[spec.key] = value
 
     def _take_given(self, layer: Layer, spec: OptionSpec, value: Value) -> None:
@@ -314,6 +321,17 @@ class _Resolver(Generic[T]):
             pretrain_just_disabled=was_pretraining and not merged["pretrain"],
             order=next(stored, ()),
         )
+
+
+def _absurd(spec: OptionSpec, value: Value) -> bool:
+    """Whether a stored size is so large that not even its shapes are to be worked out."""
+    sizes = spec.ask == "new" or spec.key in GAN_SHAPE
+    return (
+        sizes
+        and isinstance(value, int)
+        and spec.maximum is not None
+        and value > _ABSURD * spec.maximum
+    )
 
 
 class OptionFaults(OptionError):

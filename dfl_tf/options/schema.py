@@ -225,7 +225,7 @@ def _parse_number(spec: OptionSpec, value: Any) -> int | float:
         raise ValueError(wrong)
     try:
         as_float = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError(wrong) from None
     if as_float != as_float or as_float in (float("inf"), float("-inf")):
         raise ValueError(wrong)

@@ -237,6 +237,8 @@ def create_model(prepared: Prepared, distribution: Any = None) -> Any:
         replace(prepared.run, devices=""),
         name=prepared.place.name,
         initialized=prepared.state is None,
+        expected=prepared.state,
+        reinit=prepared.run.reinit,
     )
     if distribution is None:
         configure_devices(prepared.run)

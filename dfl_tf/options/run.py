@@ -238,6 +238,15 @@ class RunOptions(Options):
         minimum=0,
         ask="never",
     )
+    worker_timeout: float = option(
+        600.0,
+        "Give up after N seconds if a worker of --cluster, or the chief, does not arrive.",
+        details="After 10 seconds each process says who is missing. Exit code 1.",
+        group="devices",
+        minimum=1.0,
+        unit="seconds",
+        ask="never",
+    )
     cpu: bool = option(
         False,
         "Compute on the CPU only.",

@@ -26,7 +26,10 @@ from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.models.base import FaceModel, Losses, Phase
 from dfl_tf.models.compiling import gradient_graph
 from dfl_tf.models.placement import HOST, Placement
+from dfl_tf.options import RunOptions
 from dfl_tf.train.cluster import Cluster, Devices, WorkerLost, cluster_of, devices_of, replicas_of
+from dfl_tf.train.rendezvous import meet
+from dfl_tf.train.strategy import connect
 
 # An all-reduce starts when this much is there, while back-propagation goes on.
 _PACK = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=32 * 2**20)
@@ -40,19 +43,32 @@ _GONE = (
 )
 
 
-def distribute(run: Any) -> Distribution | None:
+def distribute(
+    run: RunOptions, say: Callable[[str], None] = lambda text: None
+) -> Distribution | None:
     """Return what spreads a training over the devices and hosts of the options, None for one.
 
     To be called after `configure_devices` and before TensorFlow computes anything; on several hosts
-    it waits for all of them.
+    it waits for all of them, as long as ``--worker-timeout`` allows.
+
+    Parameters
+    ----------
+    run : RunOptions
+    say : callable
+        Gets a line on whom this process waits for.
 
     Raises
     ------
     UsageError
+    WorkerLost
+        If a process does not arrive, or is gone again while they are connected.
     """
     if replicas_of(run) == 1:
         return None
-    return Distribution(devices_of(run), cluster_of(run))
+    cluster = cluster_of(run)
+    if cluster is not None:
+        meet(cluster, timeout=run.worker_timeout, say=say)
+    return Distribution(devices_of(run), cluster, connect_seconds=run.worker_timeout)
 
 
 class Distribution:
@@ -64,6 +80,8 @@ class Distribution:
         Of this process, in the order in which they take their shares of a batch.
     cluster : Cluster, optional
         The processes; None = this one alone.
+    connect_seconds : float
+        How long TensorFlow tries to connect them.
 
     Attributes
     ----------
@@ -73,11 +91,13 @@ class Distribution:
         Whether this process saves and shows.
     """
 
-    def __init__(self, devices: Devices, cluster: Cluster | None = None) -> None:
+    def __init__(
+        self, devices: Devices, cluster: Cluster | None = None, *, connect_seconds: float = 600.0
+    ) -> None:
         self.cluster = cluster
         self.workers = 1 if cluster is None else len(cluster.addresses)
         self.index = 0 if cluster is None else cluster.index
-        self.strategy = _strategy(devices, cluster)
+        self.strategy = connect(devices, cluster, connect_seconds)
         self.replicas = int(self.strategy.num_replicas_in_sync)
         self.local = self.replicas // self.workers
         self._offloaded = False
@@ -436,21 +456,3 @@ class Distribution:
 
 
 _COLLECTIVE = re.compile(r"ollective|heartbeat|oordination|RPC|onnection|remote|unhealthy|socket")
-
-
-def _strategy(devices: Devices, cluster: Cluster | None) -> tf.distribute.Strategy:
-    if cluster is None:
-        if devices.kind == "GPU":
-            return tf.distribute.MirroredStrategy([f"/GPU:{n}" for n in range(devices.count)])
-        # TensorFlow's collectives mix up two strategies of one process; a CPU needs none.
-        return tf.distribute.MirroredStrategy(
-            [f"/CPU:{n}" for n in devices.numbers],
-            cross_device_ops=tf.distribute.ReductionToOneDevice(),
-        )
-    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-        tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
-        task_type="worker",
-        task_id=cluster.index,
-        rpc_layer="grpc",
-    )
-    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)

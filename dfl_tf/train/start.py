@@ -8,7 +8,7 @@ workspace.md 3.1, 5, 9; options.md 1, 4, 6; design decisions 1, 2, 35.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
@@ -177,8 +177,16 @@ def _new_name(folder: Path, model_class: str, name: str) -> list[str]:
     return [f"no {model_class} model is called {name} yet, a new one begins{hint}"]
 
 
-def enlist(prepared: Prepared) -> tuple[Prepared, Any]:
+def enlist(
+    prepared: Prepared, say: Callable[[str], None] = lambda text: None
+) -> tuple[Prepared, Any]:
     """Join the devices and processes that train together, if there are several.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    say : callable
+        Gets a line on whom this process waits for.
 
     Returns
     -------
@@ -190,7 +198,7 @@ def enlist(prepared: Prepared) -> tuple[Prepared, Any]:
     configure_devices(prepared.run)
     from dfl_tf.train.distribution import distribute
 
-    distribution = distribute(prepared.run)
+    distribution = distribute(prepared.run, say)
     if distribution is None or distribution.cluster is None:
         return prepared, distribution
     facts = distribution.from_chief(
@@ -314,7 +322,7 @@ def start(prepared: Prepared, facesets: Facesets, log: Logger) -> Trainer:
         log.say(note)
     for line in described(prepared.run, prepared.resolved.options.batch_size):
         log.say(line)
-    prepared, distribution = enlist(prepared)
+    prepared, distribution = enlist(prepared, log.say)
     if prepared.pretrain != facesets.pretrain:  # as the chief has it
         facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
     for line in (*facesets.lines(), *face_type_lines(prepared, facesets)):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
+import os
+from collections.abc import Iterator
+
 import tensorflow as tf
 
 from dfl_tf.train.cluster import Cluster, Devices, WorkerLost
@@ -40,13 +45,29 @@ def connect(
     )
     _limit_connecting(cluster, connect_seconds)
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+        with _leaving_after(connect_seconds + 5):
+            return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except tf.errors.OpError as error:
         reason = str(error.message).partition("\n")[0][:300]
         raise WorkerLost(
             f"The {len(cluster.addresses)} processes were all there, but could not be connected: "
             f"{reason} Nothing was trained. Start all of them again."
         ) from None
+
+
+@contextlib.contextmanager
+def _leaving_after(seconds: float) -> Iterator[None]:
+    """End the process with exit code 1 if the body takes longer.
+
+    TensorFlow's chief waits without a limit for a worker that died after all had met, and holds
+    Python's lock meanwhile: only a timer outside of Python can end it. The caller has said so.
+    """
+    with open(os.devnull, "w") as nowhere:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def _limit_connecting(cluster: Cluster, seconds: float) -> None:

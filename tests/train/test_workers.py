@@ -132,3 +132,18 @@ def test_a_lost_worker_ends_the_run_whole_and_a_restart_goes_on_as_if_nothing_ha
     for part, arrays in other.tensors.items():
         for key, array in arrays.items():
             np.testing.assert_array_equal(array, state.tensors[part][key], f"{part} {key}")
+
+
+@pytest.mark.parametrize(("index", "missing"), [(0, "worker 1"), (1, "the chief")])
+def test_a_process_without_the_other_says_so_and_leaves(tmp_path, started, index, missing):
+    root = workspace(tmp_path / "alone")
+    ports = free_ports(2)
+    cluster = "--cluster=" + ",".join(f"127.0.0.1:{port}" for port in ports)
+    run = Run(root, "one", cluster, f"--worker-index={index}", "--worker-timeout=11")
+    started.append(run)
+    assert run.code() == 1
+    place = f"{missing} (127.0.0.1:{ports[1 - index]})"
+    assert f"waiting for {place}" in run.text()
+    assert f"error: {place} did not arrive within 11 s (--worker-timeout)" in run.text()
+    assert "Traceback" not in run.text()
+    assert not any((root / "model").glob("*SAEHD*"))

@@ -86,10 +86,10 @@ def run(argv: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     try:
-        new, note = translate(list(argv))
-        if note:
+        line = translate(list(argv), count_gpus=_count_gpus)
+        for note in line.notes:
             click.echo(note, err=True)
-        result = command.main(args=new, prog_name="dfl-tf", standalone_mode=False)
+        result = command.main(args=line.argv, prog_name="dfl-tf", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except DflTfError as fault:
@@ -115,6 +115,12 @@ def _run(argv: Sequence[str]) -> int:
         place = f"{fault.filename}: " if fault.filename else ""
         click.echo(f"error: {place}{fault.strerror or fault}", err=True)
         return 1
+
+
+def _count_gpus() -> int:
+    from dfl_tf.train.devices import count_gpus
+
+    return count_gpus()
 
 
 def main() -> NoReturn:

@@ -22,7 +22,7 @@ from dfl_tf.options.prompts import ask_options
 from dfl_tf.train.cluster import cluster_of, machine_of
 from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.memory import advice, out_of_memory
-from dfl_tf.train.start import Prepared, Settle, make_log, prepare, start
+from dfl_tf.train.start import Prepared, Settle, choose_name, make_log, prepare, start
 
 PATH = click.Path(path_type=Path)
 
@@ -61,6 +61,11 @@ PATH = click.Path(path_type=Path)
     help="XSeg: begin again at iteration 0 with fresh weights, after a backup.",
 )
 @click.option("--interactive", is_flag=True, help="Ask for model and options, as DeepFaceLab does.")
+@click.option(
+    "--ask-new",
+    is_flag=True,
+    help="The same for a new model only, if there is a terminal; else it takes the defaults.",
+)
 @click.option("--yes", is_flag=True, help="Answer confirmations with yes (headless: the rule).")
 @click.option("--plan", is_flag=True, help="Say what would be trained, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="With --plan: print JSON.")
@@ -76,6 +81,7 @@ def command(
     pretrained_model_dir: Path | None,
     restart: bool,
     interactive: bool,
+    ask_new: bool,
     yes: bool,
     plan: bool,
     as_json: bool,
@@ -100,8 +106,15 @@ def command(
         raise UsageError(
             "--restart is for XSeg; begin another model with --name, or a part of one with --reinit"
         )
-    settle = settle_by(inputs, interactive=interactive, restart=restart)
     place = folders()
+    if ask_new and not choose_name(place.model, model_class, name)[1]:
+        interactive = interactive or sys.stdin.isatty()
+        if not interactive:
+            _say(
+                f"note: this {model_class} model is new and there is no terminal to ask on: "
+                "options that are not given take their defaults (dfl-tf options explains them)"
+            )
+    settle = settle_by(inputs, interactive=interactive, restart=restart)
     if interactive and name is None:
         name = ask_name(place.model, model_class, read=_read, say=_say)
     prepared = prepare(place, model_class, name, settle)

@@ -38,6 +38,11 @@ def import_tensorflow() -> Any:
     return tf
 
 
+def count_gpus() -> int:
+    """Return how many GPUs TensorFlow finds; no device is set up by that."""
+    return len(import_tensorflow().config.list_physical_devices("GPU"))
+
+
 def configure_devices(run: RunOptions) -> None:
     """Tell TensorFlow which devices and how many threads to use; before it computes anything.
 

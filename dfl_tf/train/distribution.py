@@ -126,13 +126,20 @@ class Distribution:
         create : callable
             Takes the keyword `placement`.
         models_opt_on_gpu : bool
+
+        Raises
+        ------
+        WorkerLost
         """
         self._offloaded = not models_opt_on_gpu
         # Replicas run where the strategy puts them: an own device would move all to one.
         placement = Placement(compute="", variables=HOST if self._offloaded else "")
         scope = contextlib.nullcontext() if self._offloaded else self.strategy.scope()
-        with scope:
-            model = create(placement=placement)
+        try:
+            with scope:
+                model = create(placement=placement)  # variables are sent to all processes
+        except _GONE as error:
+            raise self._lost_worker(error) from None
         model.spread = self.run_phase
         self._model = model
         return model

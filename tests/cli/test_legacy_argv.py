@@ -7,7 +7,7 @@ import importlib
 import click
 import pytest
 
-from dfl_tf.cli.legacy_argv import UTIL, UTIL_REFUSED, VERBS, translate
+from dfl_tf.cli.legacy_argv import UTIL, UTIL_REFUSED, VERBS, Translation, translate
 from dfl_tf.cli.main import COMMANDS
 from dfl_tf.errors import UsageError
 
@@ -28,12 +28,19 @@ ROWS = {
     "train --training-data-src-dir a --pretrained-model-dir q": (
         "train --src a --pretrained-model-dir q"
     ),
+    "train --saving-time 5 --tensorboard-logdir t --config-training-file c --reduce-clutter": (
+        "train --save-every 5 --tensorboard t --config c"
+    ),
+    f"{TRAIN} --execute-program -3600 save() --start-tensorboard --flask-preview "
+    "--auto-gen-config": "train --src s --dst d --pretrain-dir p --model-dir m --model SAEHD",
+    "merge --input-dir f --model SAEHD --resume": "merge --frames-dir f --model SAEHD --resume",
+    "merge w --cpu-only --reduce-clutter": "merge w --cpu",
     "merge --input-dir f --output-dir o --output-mask-dir k --aligned-dir a --model-dir m "
     "--model SAEHD --force-model-name n --cpu-only": (
         "merge --frames-dir f --output-dir o --output-mask-dir k --aligned-dir a --model-dir m "
-        "--model SAEHD --name n --cpu"
+        "--model SAEHD --name n --cpu --overwrite"
     ),
-    "merge --input-dir f --force-gpu-idxs 1": "merge --frames-dir f --devices 1",
+    "merge --input-dir f --force-gpu-idxs 1": "merge --frames-dir f --devices 1 --overwrite",
     "exportdfm --model-dir m --model SAEHD": "export dfm m --class SAEHD",
     "util --input-dir i --pack-faceset": "faceset pack i",
     "util --unpack-faceset --input-dir i": "faceset unpack i",
@@ -74,7 +81,10 @@ REFUSED = {
     "util --input-dir i --add-landmarks-debug-images": "--add-landmarks-debug-images is not there",
     "util --input-dir i --recover-original-aligned-filename": "--recover-original-aligned-filename",
     "util --input-dir i --export-faceset-mask": "--export-faceset-mask is not there",
-    f"{TRAIN} --execute-program 3600 save()": "--stop-after SECONDS, --save-every MINUTES",
+    f"{TRAIN} --gen-snapshot": "--gen-snapshot is not there",
+    f"{TRAIN} --src-pak-name a": "give the folder with --src",
+    f"{TRAIN} --dst-pak-name a": "give the folder with --dst",
+    "merge --input-dir i --pak-name a": "give the folder with --aligned-dir",
     f"{TRAIN} --debug": "train --debug is not there",
     "dev_test": "dev_test is an internal command",
     "util --input-dir i": "util needs one of",
@@ -106,10 +116,12 @@ NEW = [
 @pytest.mark.parametrize(("old", "new"), (ROWS | HELP).items())
 def test_old_lines_are_translated(old: str, new: str) -> None:
     words = ["" if word == "''" else word for word in new.split()]
-    translated, note = translate(old.split())
-    assert translated == words
-    assert note is not None
-    assert note.startswith(f"note: the old spelling was understood as: dfl-tf {words[0]} ")
+    if "--training-data-src-dir" in old:
+        words.append("--ask-new")
+    translated = translate(old.split())
+    assert translated.argv == words
+    first = f"note: the old spelling was understood as: dfl-tf {words[0]} "
+    assert translated.notes[0].startswith(first)
 
 
 @pytest.mark.parametrize(("old", "message"), REFUSED.items())
@@ -121,7 +133,43 @@ def test_what_is_not_there_is_refused_by_name(old: str, message: str) -> None:
 
 @pytest.mark.parametrize("line", NEW)
 def test_new_lines_are_left_alone(line: str) -> None:
-    assert translate(line.split()) == (line.split(), None)
+    assert translate(line.split(), count_gpus=lambda: 0) == Translation(line.split())
+
+
+def test_programs_of_a_line_are_named_and_not_run() -> None:
+    line = translate([*TRAIN.split(), "--execute-program", "-3600", "model.save()"])
+    assert len(line.notes) == 2
+    assert "warning: --execute-program -3600 'model.save()' is left out" in line.notes[1]
+    assert "--save-every MINUTES" in line.notes[1]
+    assert '--after-save "COMMAND ARG ..."' in line.notes[1]
+
+
+@pytest.mark.parametrize("line", [TRAIN, "merge --input-dir i"])
+@pytest.mark.parametrize("flag", ["--force-gpu-idxs 0,1", "--force-gpu-idxs=0,1"])
+def test_gpus_of_an_old_line_where_there_are_none(line: str, flag: str) -> None:
+    found = translate([*line.split(), *flag.split()], count_gpus=lambda: 0)
+    assert "--cpu" in found.argv
+    assert "--devices" not in found.argv
+    assert any("0,1: no GPU was found; the CPU is used" in note for note in found.notes)
+    assert "--cpu" not in translate([*line.split(), *flag.split()], count_gpus=lambda: 2).argv
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("merge --input-dir i", "an earlier output of this line is replaced; --resume goes on"),
+        ("videoed extract-video --input-file v --output-dir o", "output of this line is replaced"),
+        ("util --input-dir i --pack-faceset", "the originals stay"),
+        ("xseg fetch --input-dir i", "the originals stay"),
+    ],
+)
+def test_what_becomes_of_earlier_files_is_said(line: str, says: str) -> None:
+    assert says in translate(line.split()).notes[-1]
+
+
+def test_lines_of_the_new_spelling_never_replace_by_themselves() -> None:
+    for line in ("merge w --cpu-only", "merge --frames-dir f --model-dir m --force-gpu-idxs 0"):
+        assert "--overwrite" not in translate(line.split()).argv
 
 
 def test_every_row_of_the_table_has_a_test() -> None:

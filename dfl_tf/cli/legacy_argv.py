@@ -346,7 +346,7 @@ class _Line:
             self.flags += [rule.new, *values]
 
     def _add_to_whole(self) -> None:
-        """Give an old line its old meaning: outputs are replaced, a new model asks (decision 44)."""
+        """Give an old line its old meaning: it replaces its outputs, or asks (decision 44)."""
         mark, added = self.verb.whole
         if mark not in self.seen or {"--resume", added} & self.seen:
             return

@@ -49,6 +49,16 @@ class RunOptions(Options):
         unit="hours",
         ask="never",
     )
+    after_save: str = option(
+        "",
+        "Command to run after each save, once it is whole: COMMAND ARG ...",
+        details="No shell is used. DFL_TF_MODEL_DIR, DFL_TF_NAME and DFL_TF_ITERATION are in its "
+        "environment. One runs at a time, beside the training; its failure is logged and harms "
+        "nothing. The end of a run waits for it, at most a minute.",
+        group="saving",
+        ask="never",
+        placeholder="COMMAND",
+    )
     no_save: bool = option(
         False,
         "Write nothing to the model folder (for trials).",

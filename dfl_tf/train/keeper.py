@@ -21,6 +21,7 @@ from dfl_tf.formats import ModelState, model_files, write_model
 from dfl_tf.formats.model_files import prefix_of
 from dfl_tf.options import Device, RunOptions, summary_text
 from dfl_tf.train import history
+from dfl_tf.train.after_save import AfterSave, command_of
 from dfl_tf.train.backup import BackupClock, make_backup
 from dfl_tf.train.feeds import Batch
 from dfl_tf.train.logging import Logger
@@ -88,6 +89,10 @@ class Keeper:
         self.model, self.place, self.run, self.log = model, place, run, log
         self._trace, self._devices = trace, devices
         self._saver = Saver(self._write)
+        self.after_save: AfterSave | None = None
+        if run.after_save and not run.no_save:
+            command = command_of(run.after_save)
+            self.after_save = AfterSave(command, place.folder, place.name, log.say)
         self._first = place.first
         self._clock = BackupClock(self._backup_hours(), time.monotonic())
         default = place.folder / f"{place.storage}_preview"
@@ -143,6 +148,8 @@ class Keeper:
             default_options=dict(self.place.options) if self._first else None,
         )
         self._first = False
+        if self.after_save is not None:
+            self.after_save.start(state.iteration)
 
     def backup_is_due(self) -> bool:
         """Whether the clock wants a backup; to be asked once after each save."""

@@ -133,6 +133,8 @@ class Trainer:
                 raise
             finally:
                 self.keeper.wait()
+                if self.keeper.after_save is not None:
+                    self.keeper.after_save.finish()
                 self.feed.close()
         return self._result(signals, reason)
 
@@ -167,6 +169,8 @@ class Trainer:
     def _keep(self) -> None:
         """After an iteration: saves, backups and previews that are due or asked for."""
         self._notice_failed_save()
+        if self.keeper.after_save is not None:
+            self.keeper.after_save.tell()
         iteration, asked = self.model.iteration, self._requests.pending() - {"stop"}
         saving = iteration == 1 or bool(asked - {"preview"}) or self._save_is_due()
         if saving:

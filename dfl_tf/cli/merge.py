@@ -37,7 +37,7 @@ from dfl_tf.merge.settings import FrameSettings, read_frame_values
 from dfl_tf.merge.sheet import contact_sheet
 from dfl_tf.options import MergeOptions, RunOptions, default
 from dfl_tf.options.merge import MASK_MODES, MODES
-from dfl_tf.video.encode import Encoding
+from dfl_tf.video.write import Encoding
 
 log = logging.getLogger(__name__)
 

@@ -12,16 +12,17 @@ from pathlib import Path
 
 import click
 
+from dfl_tf.disk.frame_order import in_frame_order
 from dfl_tf.disk.terminal import cursor_stream
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.merge.provenance import read_provenance, video_tags
-from dfl_tf.video.cut import cut, parse_time
-from dfl_tf.video.encode import Encoded, Encoding, encode
-from dfl_tf.video.extract import extract
+from dfl_tf.video.cut import Piece, cut, parse_time
+from dfl_tf.video.encode import Encoded, encode
+from dfl_tf.video.extract import FrameFiles, extract
 from dfl_tf.video.info import VideoInfo, read_info
-from dfl_tf.video.pyav import find_video
-
-VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
+from dfl_tf.video.pyav import find_video, require_av, videos_named
+from dfl_tf.video.timestamps import parse_number
+from dfl_tf.video.write import Encoding, takes_h264
 
 PATH = click.Path(path_type=Path)
 
@@ -35,8 +36,8 @@ def command() -> None:
 @click.argument("video", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def info_command(video: Path, as_json: bool) -> None:
-    """Say what a video holds: size, frame rate, length, sound."""
-    about = describe(read_info(find_video(video)))
+    """Say what a video holds: size as shown, frames, rate, length, sound (all is decoded)."""
+    about = describe(read_info(find_video(video), Progress("read")))
     if as_json:
         click.echo(json.dumps(about, indent=1))
         return
@@ -58,6 +59,7 @@ def describe(info: VideoInfo) -> dict[str, object]:
         "pixel_format": info.pixel_format,
         "bits": info.bits,
         "hdr": info.hdr,
+        "rotation": info.orientation.degrees,
         "audio": [f"{a.codec} {a.sample_rate} Hz, {a.channels} channels" for a in info.audio],
     }
 
@@ -72,6 +74,16 @@ def describe(info: VideoInfo) -> dict[str, object]:
     default="png",
     show_default=True,
     help="Picture format; PNG loses nothing.",
+)
+@click.option(
+    "--bits",
+    type=click.Choice(["8", "16"]),
+    default="8",
+    show_default=True,
+    help="Bits of a color in PNG; 16 keep all of a 10-bit video.",
+)
+@click.option(
+    "--tone-map", is_flag=True, help="Bring HDR to SDR (curve of ITU-R BT.2390, 203 cd/m² white)."
 )
 @click.option("--every", type=int, default=1, metavar="N", help="Keep one frame of N.")
 @click.option(
@@ -100,6 +112,8 @@ def extract_command(
     video: Path,
     folder: Path | None,
     kind: str,
+    bits: str,
+    tone_map: bool,
     every: int,
     rate: str,
     quality: int,
@@ -117,12 +131,9 @@ def extract_command(
     done = extract(
         source,
         target,
-        kind=kind,
         every=every,
         rate=parse_rate(rate),
-        quality=quality,
-        overwrite=overwrite,
-        workers=workers,
+        files=FrameFiles(kind, int(bits), quality, overwrite, workers, tone_map),
         progress=Progress("extract"),
     )
     click.echo(f"{done.frames} frames, {done.rate} a second: {done.folder}")
@@ -210,7 +221,7 @@ def merged_folder(place: Path) -> tuple[Path, Path]:
 
 def find_reference(root: Path) -> Path | None:
     """Return the dst video of a workspace, if there is just one."""
-    found = sorted(p for p in root.glob("data_dst.*") if p.suffix.lower() in VIDEO_SUFFIXES)
+    found = videos_named(root, "data_dst")
     if len(found) > 1:
         names = ", ".join(p.name for p in found)
         raise UsageError(f"{root} holds several dst videos ({names}); choose by --reference")
@@ -227,7 +238,7 @@ def make_video(
 ) -> Encoded:
     """Encode a folder; what the frames say about their making goes into the file too."""
     tags: dict[str, str] = {}
-    first = min(frames.glob("*.png"), default=None)
+    first = next(iter(in_frame_order(frames.glob("[!.]*.png"))), None)
     if not provenance:
         click.echo("provenance: switched off, the video does not say how it was made", err=True)
     elif first is not None:
@@ -250,6 +261,7 @@ def make_video(
 @click.option("--to-time", default="", metavar="TIME", help="As --from-time; not included.")
 @click.option("--audio-track-id", type=click.IntRange(0), default=0, help="Which sound to keep.")
 @click.option("--bitrate", type=float, default=25.0, show_default=True, help="Megabits a second.")
+@click.option("--tone-map", is_flag=True, help="Bring HDR to SDR, as `video extract` does.")
 @click.option("-o", "--output", type=PATH, help="Default: <name>_cut with the same suffix.")
 def cut_command(
     video: Path,
@@ -257,30 +269,38 @@ def cut_command(
     to_time: str,
     audio_track_id: int,
     bitrate: float,
+    tone_map: bool,
     output: Path | None,
 ) -> None:
     """Cut a part out of VIDEO and encode it again."""
     source = find_video(video)
-    target = output or source.with_name(f"{source.stem}_cut{source.suffix}")
-    frames = cut(
-        source,
-        target,
-        start=parse_time(from_time) if from_time else None,
-        end=parse_time(to_time) if to_time else None,
-        audio_track=audio_track_id,
-        bitrate=bitrate,
+    target = output or cut_name(source)
+    piece = Piece(
+        parse_time(from_time) if from_time else None,
+        parse_time(to_time) if to_time else None,
+        audio_track_id,
+        tone_map,
     )
+    frames = cut(source, target, piece, bitrate=bitrate, progress=Progress("cut"))
     click.echo(f"{frames} frames: {target}")
+
+
+def cut_name(source: Path) -> Path:
+    """Return the default name of a piece; .mp4 where the kind of the source holds no H.264."""
+    suffix = source.suffix
+    if not takes_h264(require_av(), suffix):
+        click.echo(f"{suffix or 'no suffix'}: holds no H.264, so .mp4 is written", err=True)
+        suffix = ".mp4"
+    return source.with_name(f"{source.stem}_cut{suffix}")
 
 
 def parse_rate(text: str) -> Fraction | None:
     """Read `25`, `29.97` or `30000/1001`; empty and 0 mean none."""
     if not text.strip():
         return None
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise OptionError(f"fps={text!r} is no rate; give 25, 29.97 or 30000/1001") from None
+    rate = parse_number(text)
+    if rate is None or rate > 1000:
+        raise OptionError(f"fps={text!r} is no rate; give 25, 29.97 or 30000/1001 (at most 1000)")
     return rate or None
 
 

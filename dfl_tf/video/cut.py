@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dfl_tf.errors import OptionError
-from dfl_tf.video.encode import telling_faults, writing_video
-from dfl_tf.video.info import frame_rate, read_info, refuse_deep_color
-from dfl_tf.video.pyav import open_video, require_av
-from dfl_tf.video.sound import layout_of
+import cv2
+import numpy as np
 
-# See `encode`; the base of an AVI, one frame, is too coarse for the order of decoding.
-_CLOCK = Fraction(1, 90000)
+from dfl_tf.errors import OptionError, WorkspaceError
+from dfl_tf.video.color import frame_of_planes, from_bgr, to_bgr, yuv_of, yuv_planes
+from dfl_tf.video.frames import Damage, decoded
+from dfl_tf.video.info import Progress, VideoInfo, read_info
+from dfl_tf.video.orientation import orientation_of
+from dfl_tf.video.pyav import open_video, require_av, video_stream
+from dfl_tf.video.read_back import read_back
+from dfl_tf.video.sound import aac_stream, encoder_delay, is_readable, trimmed
+from dfl_tf.video.timeline import Clock, slack_of
+from dfl_tf.video.tone import refuse_hdr, to_sdr
+from dfl_tf.video.watch import watched
+from dfl_tf.video.write import Encoding, FrameWriter, Look, create, telling_faults, writing_video
+
+log = logging.getLogger(__name__)
+
+_UNSTATED = (0, 2)
 
 
 def parse_time(text: str) -> Fraction:
@@ -25,136 +39,221 @@ def parse_time(text: str) -> Fraction:
     ------
     OptionError
     """
-    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)", text.strip())
+    match = re.fullmatch(
+        r"(?:(?:([0-9]{1,9}):)?([0-9]{1,9}):)?([0-9]{1,9}(?:\.[0-9]{1,18})?)", text.strip()
+    )
     if match is None:
         raise OptionError(f"{text!r} is no time; give seconds or HH:MM:SS.mmm")
     hours, minutes, seconds = match.groups()
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
 
 
+@dataclass(frozen=True)
+class Piece:
+    """What is taken of a video.
+
+    Attributes
+    ----------
+    start, end : Fraction or None
+        Seconds from the first frame; None: the whole.
+    audio_track : int
+        Which audio stream is kept, if there is one of that number.
+    tone_map : bool
+        Bring HDR to SDR by the curve of `tone`.
+    """
+
+    start: Fraction | None = None
+    end: Fraction | None = None
+    audio_track: int = 0
+    tone_map: bool = False
+
+
 def cut(
     video: Path,
     output: Path,
+    piece: Piece | None = None,
     *,
-    start: Fraction | None = None,
-    end: Fraction | None = None,
-    audio_track: int = 0,
     bitrate: float = 25.0,
+    progress: Progress | None = None,
 ) -> int:
-    """Encode the frames shown from `start` up to `end` again, with one audio track.
+    """Encode the frames shown in a piece of a video again, upright, with one audio track.
+
+    Nothing is sought: the video is decoded from its start, for a seek lands where it likes in many
+    kinds of files, and what it passes over would be missing.
 
     Parameters
     ----------
     video, output : Path
-    start, end : Fraction, optional
-        Seconds from the first frame; default: the whole.
-    audio_track : int
-        Which audio stream is kept, if there is one of that number.
+    piece : Piece, optional
+        Default: the whole.
     bitrate : float
         Megabits a second.
+    progress : callable, optional
+        Called with (frames done, frames to do).
 
     Returns
     -------
     int
         Number of frames written.
 
+    Raises
+    ------
+    OptionError
+        Nothing is shown in the piece.
+    WorkspaceError
+        The video cannot be read, is HDR without `tone_map`, or does not read back as written.
+
     References
     ----------
     tools.md 10.
     """
     av = require_av()
+    piece = piece or Piece()
+    if bitrate <= 0:
+        raise OptionError(f"bitrate={bitrate} must be positive")
     info = read_info(video)
-    refuse_deep_color(info)
-    low = start or Fraction(0)
-    high = end if end is not None else Fraction(info.seconds).limit_denominator(1000000)
-    if not any(low <= t < high for t in info.times):
+    if not piece.tone_map:
+        refuse_hdr(info)
+    low = piece.start or Fraction(0)
+    end = info.times[-1] + 1 / info.rate
+    high = piece.end if piece.end is not None else max(end, Fraction(info.seconds))
+    total = sum(low <= t < high for t in info.times)
+    if not total:
         raise OptionError(
             f"{video.name} lasts {info.seconds:.3f} s; nothing of it is shown from "
             f"{float(low):.3f} to {float(high):.3f} s"
         )
-    if bitrate <= 0:
-        raise OptionError(f"bitrate={bitrate} must be positive")
-    with writing_video(av, output, video) as beside, contextlib.ExitStack() as stack:
-        source = stack.enter_context(open_video(video))
-        with telling_faults(av, output):
-            container = stack.enter_context(av.open(str(beside), "w"))
-            frames = _Part(source, container, low, high, audio_track, bitrate).write()
-    return frames
+    if info.bits > 8:
+        log.info("%s: %d bits are rounded to 8", video, info.bits)
+    if info.alpha:
+        log.warning("%s: its alpha channel is left out", video)
+    with writing_video(av, output, video) as beside:
+        with contextlib.ExitStack() as stack, telling_faults(av, output):
+            container = stack.enter_context(create(av, beside, output))
+            part = _Part(av, info, container, piece, (low, high, total), bitrate, output)
+            part.write(progress)
+        read_back(beside, output, part.frames.written)
+    return total
 
 
 class _Part:
     def __init__(
         self,
-        source: Any,
+        av: Any,
+        info: VideoInfo,
         container: Any,
-        low: Fraction,
-        high: Fraction,
-        audio_track: int,
+        piece: Piece,
+        span: tuple[Fraction, Fraction, int],
         bitrate: float,
+        output: Path,
     ):
-        self._source, self._container = source, container
-        # Also what they say about how the picture was made.
-        container.metadata.update(source.metadata)
-        self._low, self._high = low, high
-        self._video = source.streams.video[0]
-        self._video.thread_type = "AUTO"
-        self._origin = (self._video.start_time or 0) * self._video.time_base
-        context = self._video.codec_context
-        self._out_video = container.add_stream("libx264", rate=frame_rate(self._video))
-        self._out_video.width = context.width + context.width % 2
-        self._out_video.height = context.height + context.height % 2
-        self._out_video.pix_fmt = "yuv420p"
-        self._out_video.codec_context.bit_rate = int(bitrate * 1e6)
-        self._out_video.codec_context.time_base = _CLOCK
-        for name in ("colorspace", "color_primaries", "color_trc", "color_range"):
-            setattr(self._out_video.codec_context, name, getattr(context, name))
-        if self._video.sample_aspect_ratio:
-            self._out_video.codec_context.sample_aspect_ratio = self._video.sample_aspect_ratio
+        self._av, self._info, self._container, self._piece = av, info, container, piece
+        self._low, self._high, total = span
+        self._damage = Damage()
+        self._clock = Clock(info.timeline, slack_of(info.rate), info.broadcast)
+        self._audio: Any = None
+        with open_video(info.path) as source:
+            # Also what they say about how the frames were made.
+            container.metadata.update(source.metadata)
+            context = video_stream(source, info.path).codec_context
+            look = _look(info, context)
+            self.frames = FrameWriter(container, look, Encoding(bitrate), total, output)
+            self._add_sound(source)
+
+    def _add_sound(self, source: Any) -> None:
         tracks = source.streams.audio
-        self._audio = tracks[audio_track] if audio_track < len(tracks) else None
-        self._out_audio = None
+        if self._piece.audio_track >= len(tracks):
+            return
+        track = tracks[self._piece.audio_track]
+        if not is_readable(track):
+            log.warning("%s: FFmpeg cannot read its sound; it is left out", self._info.path)
+            return
+        self._audio = aac_stream(self._container, track, track.codec_context.sample_rate)
+        self.frames.written.sound_tolerance = encoder_delay(self._audio.codec_context.sample_rate)
+
+    def write(self, progress: Progress | None) -> None:
+        """Encode everything."""
+        index = 0
+        times = self._info.times
+        for kind, frame in watched(self._decoded, self._info.path):
+            if kind == "audio":
+                self._put_sound(frame)
+                continue
+            if index < len(times) and self._low <= times[index] < self._high:
+                self.frames.put(self._prepared(frame), times[index] - self._low)
+                if progress is not None:
+                    progress(len(self.frames.written.times), self.frames.written.total)
+            index += 1
+        self.frames.finish()
         if self._audio is not None:
-            rate = self._audio.codec_context.sample_rate
-            self._out_audio = container.add_stream("aac", rate=rate)
-            self._out_audio.codec_context.layout = layout_of(self._audio)
+            self._container.mux(self._audio.encode(None))
+        if index != self._info.frames:
+            raise WorkspaceError(
+                f"{self._info.path}: gave {self._info.frames} frames when it was read first and "
+                f"{index} now; it has changed meanwhile, or its damage is decoded differently"
+            )
 
-    def write(self) -> int:
-        streams = [s for s in (self._video, self._audio) if s is not None]
-        # The key frame before the start; decoding goes on from there.
-        seek_to = int((self._low + self._origin) / self._video.time_base)
-        self._source.seek(seek_to, stream=self._video, backward=True)
-        written = 0
-        for packet in self._source.demux(streams):
-            for frame in packet.decode():
-                time = self._time(frame)
-                if time is None:
-                    continue
-                if packet.stream is self._video:
-                    if self._low <= time < self._high:
-                        self._put_picture(frame, time)
-                        written += 1
-                elif self._low <= time < self._high:
-                    self._put_sound(frame, time)
-        self._container.mux(self._out_video.encode(None))
-        if self._out_audio is not None:
-            self._container.mux(self._out_audio.encode(None))
-        return written
+    def _decoded(self) -> Iterator[tuple[str, Any]]:
+        with open_video(self._info.path) as source:
+            streams = [video_stream(source, self._info.path)]
+            if self._audio is not None:
+                streams.append(source.streams.audio[self._piece.audio_track])
+            for stream, frame in decoded(source, streams, self._damage):
+                yield stream.type, frame
 
-    def _time(self, frame: Any) -> Fraction | None:
+    def _prepared(self, frame: Any) -> Any:
+        """Return the frame upright, as yuv420p of the size of the stream."""
+        if self._info.hdr:
+            return from_bgr(self._av, to_sdr(frame), "yuv420p")
+        planes = _planes_420(frame) if yuv_of(frame) == self._info.yuv else None
+        orientation = orientation_of(frame)
+        if planes is not None:
+            turned = [orientation.apply(plane) for plane in planes]
+            if turned[0].shape == self.frames.written.shape:
+                return frame_of_planes(self._av, turned, self._info.yuv)
+        image = to_bgr(frame)
+        size = (self._info.width, self._info.height)
+        if image.shape[1::-1] != size:
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return from_bgr(self._av, image, "yuv420p", self._info.yuv)
+
+    def _put_sound(self, frame: Any) -> None:
         if frame.pts is None:
-            return None
-        return Fraction(frame.pts * frame.time_base - self._origin)
+            return
+        raw = Fraction(frame.pts * frame.time_base)
+        time = raw + self._clock.offset(raw) - self._low
+        heard = trimmed(self._av, frame, time, self._high - self._low)
+        if heard is None:
+            return
+        frame, time = heard
+        if self.frames.written.sound is None:
+            self.frames.written.sound = time
+        self._container.mux(self._audio.encode(frame))
 
-    def _put_picture(self, frame: Any, time: Fraction) -> None:
-        picture = frame.reformat(
-            width=self._out_video.width, height=self._out_video.height, format="yuv420p"
-        )
-        picture.pts = round((time - self._low) / _CLOCK)
-        picture.time_base = _CLOCK
-        picture.pict_type = 0
-        self._container.mux(self._out_video.encode(picture))
 
-    def _put_sound(self, frame: Any, time: Fraction) -> None:
-        assert self._out_audio is not None
-        frame.pts = round((time - self._low) / frame.time_base)
-        self._container.mux(self._out_audio.encode(frame))
+def _look(info: VideoInfo, context: Any) -> Look:
+    if info.hdr:
+        return Look(info.height, info.width, info.rate, info.pixel_aspect)
+    primaries, transfer = int(context.color_primaries or 0), int(context.color_trc or 0)
+    return Look(
+        info.height,
+        info.width,
+        info.rate,
+        info.pixel_aspect,
+        info.yuv,
+        0 if primaries in _UNSTATED else primaries,
+        0 if transfer in _UNSTATED else transfer,
+    )
+
+
+def _planes_420(frame: Any) -> list[Any] | None:
+    """Planes of even size that need no conversion but rounding to 8 bits; None for others."""
+    if not frame.format.name.startswith(("yuv420p", "yuvj420p")):
+        return None
+    if frame.width % 2 or frame.height % 2:
+        return None
+    planes, depth = yuv_planes(frame)
+    if depth > 8:
+        scale = 2.0 ** (8 - depth)
+        planes = [cv2.add(plane * np.float32(scale), 0.0, dtype=cv2.CV_8U) for plane in planes]
+    return list(planes)

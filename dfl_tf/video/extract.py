@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections import deque
-from collections.abc import Callable, Iterator
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-from dfl_tf.disk.durable import make_folder, write_file
-from dfl_tf.disk.guarded import read_json
-from dfl_tf.disk.tree_schema import ANYTHING, Record, Table, Text
-from dfl_tf.errors import OptionError, UsageError
+from dfl_tf.disk.durable import make_folder
+from dfl_tf.disk.listing import list_folder
+from dfl_tf.errors import OptionError, UsageError, WorkspaceError
 from dfl_tf.imaging import write_image
-from dfl_tf.video.color import Bytes, to_bgr
-from dfl_tf.video.info import VideoInfo, read_info, refuse_deep_color
-from dfl_tf.video.pyav import open_video
+from dfl_tf.video.color import to_bgr
+from dfl_tf.video.frames import shown_frames
+from dfl_tf.video.info import Progress, VideoInfo, read_info
+from dfl_tf.video.timestamps import write_times
+from dfl_tf.video.tone import refuse_hdr, to_sdr
 
-TIMES_FILE = "timestamps.json"
-_HIGHEST_RATE, _LONGEST = 10_000, 10_000_000
-# at most 18 digits: 1e999999999 would never be done
-_TIME = Text(pattern=r"-?\d{1,18}(/0*[1-9]\d{0,17}|\.\d{1,18})?", form='a fraction such as "1/25"')
-_RATE = Text(pattern=r"0*[1-9]\d{0,17}(/0*[1-9]\d{0,17})?", form='a rate above 0 such as "25/1"')
-_TIMES = Record({"rate": _RATE, "times": Table(_TIME)}, others=ANYTHING)
+log = logging.getLogger(__name__)
+
+_MOST = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -36,34 +35,54 @@ class Extracted:
     folder: Path
 
 
-def extract(
-    video: Path,
-    folder: Path,
-    *,
-    kind: str = "png",
-    every: int = 1,
-    rate: Fraction | None = None,
-    quality: int = 95,
-    overwrite: bool = False,
-    workers: int = 2,
-    progress: Callable[[int, int], None] | None = None,
-) -> Extracted:
-    """Write the frames of a video as 00001.png, 00002.png, …, and their time stamps beside them.
+@dataclass(frozen=True)
+class FrameFiles:
+    """How frames are stored.
 
-    Parameters
+    Attributes
     ----------
-    video, folder : Path
     kind : {"png", "jpg"}
-    every : int
-        Keep one frame of so many.
-    rate : Fraction, optional
-        Frames a second to take, by time: the last one shown at each tick.
+    bits : {8, 16}
+        Of a component; 16 for PNG only.
     quality : int
         Of JPEG.
     overwrite : bool
         Remove frames of this kind that are there.
     workers : int
-        Threads that encode pictures.
+        Threads that encode images.
+    tone_map : bool
+        Bring HDR to SDR by the curve of `tone`.
+    """
+
+    kind: str = "png"
+    bits: int = 8
+    quality: int = 95
+    overwrite: bool = False
+    workers: int = 2
+    tone_map: bool = False
+
+
+def extract(
+    video: Path,
+    folder: Path,
+    *,
+    every: int = 1,
+    rate: Fraction | None = None,
+    files: FrameFiles | None = None,
+    progress: Progress | None = None,
+) -> Extracted:
+    """Write the frames of a video as 00001.png, 00002.png, …, and their time stamps beside them.
+
+    The video is decoded twice: first for the facts, then for the images.
+
+    Parameters
+    ----------
+    video, folder : Path
+    every : int
+        Keep one frame of so many.
+    rate : Fraction, optional
+        Frames a second to take, by time: the last one shown at each tick.
+    files : FrameFiles, optional
     progress : callable, optional
         Called with (frames done, frames to do).
 
@@ -71,96 +90,98 @@ def extract(
     ----------
     tools.md 10.
     """
+    files = files or FrameFiles()
     if every < 1 or (rate is not None and rate <= 0) or (every > 1 and rate is not None):
         raise OptionError(
             f"every={every}, rate={rate}: give a whole number of frames from 1 on, or a positive "
             "rate, not both"
         )
+    if files.bits == 16 and files.kind != "png":
+        raise OptionError(f"bits=16 with {files.kind}: only PNG holds 16 bits")
     info = read_info(video)
-    refuse_deep_color(info)
-    make_folder(folder)
-    _clear(folder, kind, overwrite)
+    if not files.tone_map:
+        refuse_hdr(info)
+    _tell(info, files)
     wanted = _wanted(info, every, rate)
-    counts: dict[int, int] = {}
-    for index in wanted:
-        counts[index] = counts.get(index, 0) + 1
+    make_folder(folder)
+    _clear(folder, files)
+    done = _write(info, folder, wanted, files, progress)
     step = rate if rate is not None else info.rate / every
-    done = 0
+    ticks = [Fraction(i) / rate for i in range(done)] if rate is not None else None
+    write_times(folder, info, step, ticks or [info.times[i] for i in wanted])
+    return Extracted(done, step, folder)
+
+
+def _tell(info: VideoInfo, files: FrameFiles) -> None:
+    if info.bits > files.bits:
+        more = "; --bits 16 keeps them" if files.bits == 8 else ""
+        log.info("%s: %d bits are rounded to %d%s", info.path, info.bits, files.bits, more)
+    if info.alpha:
+        log.warning("%s: its alpha channel is left out", info.path)
+
+
+def _write(
+    info: VideoInfo,
+    folder: Path,
+    wanted: list[int],
+    files: FrameFiles,
+    progress: Progress | None,
+) -> int:
+    counts = Counter(wanted)
+    convert: Callable[[Any, int], Any] = to_sdr if info.hdr else to_bgr
+    done = seen = 0
     pending: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for index, image in enumerate(_decode(video)):
-            for _ in range(counts.get(index, 0)):
-                done += 1
-                path = folder / f"{done:05d}.{kind}"
-                pending.append(pool.submit(write_image, path, image, quality=quality))
+
+    def write(frame: Any, paths: list[Path]) -> None:
+        image = convert(frame, files.bits)
+        for path in paths:
+            write_image(path, image, quality=files.quality)
+
+    with ThreadPoolExecutor(files.workers) as pool:
+        for index, frame in enumerate(shown_frames(info.path)):
+            seen += 1
+            copies = range(done + 1, done + 1 + counts[index])
+            if copies:
+                paths = [folder / f"{number:05d}.{files.kind}" for number in copies]
+                pending.append(pool.submit(write, frame, paths))
+                done += len(copies)
                 if progress is not None:
                     progress(done, len(wanted))
-            while len(pending) > 2 * workers:
+            while len(pending) > 2 * files.workers:
                 pending.popleft().result()
         for future in pending:
             future.result()
-    ticks = [Fraction(i) / rate for i in range(done)] if rate is not None else None
-    _write_times(folder, video, step, ticks or [info.times[i] for i in wanted[:done]])
-    return Extracted(done, step, folder)
+    if seen != info.frames:
+        raise WorkspaceError(
+            f"{info.path}: gave {info.frames} frames when it was read first and {seen} now; it has "
+            "changed meanwhile, or its damage is decoded differently each time"
+        )
+    return done
 
 
 def _wanted(info: VideoInfo, every: int, rate: Fraction | None) -> list[int]:
     """Return the indices of the frames to write, in order; a slow video repeats some."""
     if rate is None:
         return list(range(0, info.frames, every))
+    ticks = max(1, round(Fraction(info.seconds).limit_denominator(100000) * rate))
+    if ticks > _MOST:
+        raise OptionError(
+            f"fps={float(rate):g}: {ticks} frames would be written ({info.seconds:.0f} s); at most "
+            f"{_MOST} are"
+        )
     wanted, index = [], 0
-    for tick in range(max(1, round(Fraction(info.seconds).limit_denominator(100000) * rate))):
+    for tick in range(ticks):
         while index + 1 < info.frames and info.times[index + 1] <= tick / rate:
             index += 1
         wanted.append(index)
     return wanted
 
 
-def _decode(video: Path) -> Iterator[Bytes]:
-    with open_video(video) as container:
-        container.streams.video[0].thread_type = "AUTO"
-        for frame in container.decode(video=0):
-            yield to_bgr(frame)
-
-
-def _clear(folder: Path, kind: str, overwrite: bool) -> None:
-    present = sorted(folder.glob(f"*.{kind}"))
-    if present and not overwrite:
+def _clear(folder: Path, files: FrameFiles) -> None:
+    present = list_folder(folder, {f".{files.kind}"}).files
+    if present and not files.overwrite:
         raise UsageError(
-            f"{folder} holds {len(present)} .{kind} files already; --overwrite replaces them"
+            f"{folder} holds {len(present)} .{files.kind} files already; --overwrite replaces them"
         )
     for path in present:
         path.unlink()
-
-
-def _write_times(folder: Path, video: Path, rate: Fraction, times: list[Fraction]) -> None:
-    content = {
-        "video": video.name,
-        "rate": str(rate),
-        "times": {f"{i:05d}": str(time) for i, time in enumerate(times, start=1)},
-    }
-    write_file(folder / TIMES_FILE, json.dumps(content, indent=0).encode())
-
-
-def read_times(folder: Path) -> tuple[Fraction, dict[str, Fraction]] | None:
-    """Read rate and time stamps (seconds by frame stem) of an extracted folder; None if unknown."""
-    content = read_json(
-        folder / TIMES_FILE,
-        kind="time stamps of frames",
-        schema=_TIMES,
-        error=UsageError,
-        advice="Remove it to use a fixed rate.",
-        missing_ok=True,
-    )
-    if content is None:
-        return None
-    rate = Fraction(content["rate"])
-    times = {stem: Fraction(time) for stem, time in content["times"].items()}
-    longest = max(map(abs, times.values()), default=0)
-    if rate > _HIGHEST_RATE or longest > _LONGEST:
-        raise UsageError(
-            f"{folder / TIMES_FILE}: says {float(rate):g} frames a second and a time of "
-            f"{float(longest):g} s; at most {_HIGHEST_RATE} and {_LONGEST} are possible. "
-            "Remove it to use a fixed rate."
-        )
-    return rate, times

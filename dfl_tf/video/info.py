@@ -1,17 +1,30 @@
-"""What a video file holds."""
+"""What a video file holds: facts of its decoded frames, not of its headers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dfl_tf.errors import WorkspaceError
-from dfl_tf.video.pyav import open_video
+from dfl_tf.video.color import Yuv, bits_of, yuv_of
+from dfl_tf.video.frames import Damage, shown_frames
+from dfl_tf.video.orientation import Orientation, orientation_of
+from dfl_tf.video.pyav import open_video, video_stream
+from dfl_tf.video.timeline import Timeline, timeline
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+"""Called with (frames done, frames to do)."""
 
 # Transfer characteristics of ITU-T H.273: SMPTE ST 2084 (PQ) and ARIB STD-B67 (HLG).
-_HDR_TRANSFERS = {16: "PQ (HDR10)", 18: "HLG"}
+PQ, HLG = 16, 18
+_HDR_TRANSFERS = {PQ: "PQ (HDR10)", HLG: "HLG"}
+_BROADCASTS = ("mpegts", "mpeg")
+_CLOSE = Fraction(1, 50)
 
 
 @dataclass(frozen=True)
@@ -29,32 +42,55 @@ class VideoInfo:
 
     Attributes
     ----------
+    width, height : int
+        As shown, after turning.
     rate : Fraction
-        Frames a second, as the container states it.
-    times : tuple of Fraction
-        When each frame is shown, in seconds from the first one.
+        Frames a second: the one that the file states, if its frames bear it out, else theirs.
+    timeline : Timeline
+        When each frame is shown.
     seconds : float
         From the first frame to the end of the last.
     bits : int
         Depth of one color component.
     hdr : str
         Name of the HDR transfer function, or "".
+    transfer : int
+        Transfer characteristics of ITU-T H.273.
     pixel_aspect : Fraction
-        Width of a pixel by its height; 1 unless the picture is stretched for showing.
+        Width of a pixel by its height, as shown; 1 unless the image is stretched.
+    duration : Fraction
+        Seconds, as the container states it; 0 if it does not.
+    yuv : Yuv
+        What its colors mean.
+    orientation : Orientation
+        How frames are turned for showing.
+    broadcast : bool
+        A stream whose clock may be set anew at any time.
     """
 
     path: Path
     width: int
     height: int
     rate: Fraction
-    times: tuple[Fraction, ...]
+    timeline: Timeline
     seconds: float
     codec: str
     pixel_format: str
     bits: int
     hdr: str
+    transfer: int
     pixel_aspect: Fraction
-    audio: tuple[AudioInfo, ...]
+    duration: Fraction
+    yuv: Yuv = field(default_factory=Yuv)
+    orientation: Orientation = field(default_factory=Orientation)
+    alpha: bool = False
+    broadcast: bool = False
+    audio: tuple[AudioInfo, ...] = ()
+
+    @property
+    def times(self) -> tuple[Fraction, ...]:
+        """When each frame is shown, in seconds from the first one."""
+        return self.timeline.times
 
     @property
     def frames(self) -> int:
@@ -68,59 +104,131 @@ class VideoInfo:
         return all(abs(t - i * step) < step / 2 for i, t in enumerate(self.times))
 
 
-def read_info(path: Path) -> VideoInfo:
-    """Describe a video without decoding it."""
-    with open_video(path) as container:
-        video = container.streams.video[0]
-        # An edit list may hide packets, which are decoded but never shown.
-        shown = (p for p in container.demux(video) if p.pts is not None and not p.is_discard)
-        stamps = sorted(p.pts for p in shown)
-        if not stamps:
-            raise WorkspaceError(f"{path}: holds no frames")
-        unit, rate = video.time_base, frame_rate(video)
-        times = tuple((stamp - stamps[0]) * unit for stamp in stamps)
-        context = video.codec_context
-        return VideoInfo(
-            path=path,
-            width=context.width,
-            height=context.height,
-            rate=rate,
-            times=times,
-            seconds=float(times[-1] + 1 / rate),
-            codec=context.name,
-            pixel_format=context.pix_fmt or "",
-            bits=max((c.bits for c in context.format.components), default=8),
-            hdr=_HDR_TRANSFERS.get(int(context.color_trc or 0), ""),
-            pixel_aspect=Fraction(video.sample_aspect_ratio or 1),
-            audio=tuple(
-                AudioInfo(a.codec_context.name, a.codec_context.sample_rate, a.channels)
-                for a in container.streams.audio
-            ),
-        )
+@dataclass(frozen=True)
+class _Header:
+    """What the container says; the rest is seen in the frames."""
+
+    codec: str
+    unit: Fraction
+    rates: tuple[Fraction, ...]
+    estimate: int
+    duration: Fraction
+    broadcast: bool
+    pixel_aspect: Fraction
+    audio: tuple[AudioInfo, ...]
 
 
-def frame_rate(stream: Any) -> Fraction:
-    """Return the frame rate of a video stream: the container's base rate if it is plausible."""
-    rate = stream.base_rate or stream.average_rate or stream.guessed_rate
-    average = stream.average_rate
-    # Streams of changing rate state the least common multiple of all rates (1000 and the like).
-    if rate and average and rate > 2 * average:
-        rate = average
-    return Fraction(rate) if rate else Fraction(25)
-
-
-def refuse_deep_color(info: VideoInfo) -> None:
-    """Refuse what 8-bit frames cannot hold.
+def read_info(path: Path, progress: Progress | None = None) -> VideoInfo:
+    """Describe a video by decoding all of it.
 
     Raises
     ------
     WorkspaceError
-        For HDR or more than 8 bits a component.
+        If it cannot be read or none of its frames can be decoded.
     """
-    if info.hdr or info.bits > 8:
-        what = f"HDR ({info.hdr})" if info.hdr else f"{info.bits}-bit"
-        raise WorkspaceError(
-            f"{info.path}: {what} video ({info.pixel_format}) is not supported, frames have 8 bits "
-            "without HDR; convert it to 8-bit SDR first, for instance with "
-            "ffmpeg -i IN -vf format=yuv420p OUT (HDR needs tone mapping as well)"
+    header = _header(path)
+    damage = Damage()
+    stamps: list[int | None] = []
+    first, length, sizes, turns = None, 0, set(), set()
+    for frame in shown_frames(path, damage):
+        if first is None:
+            first = frame
+        stamps.append(frame.pts)
+        length = getattr(frame, "duration", 0) or 0
+        sizes.add((frame.width, frame.height))
+        turns.add(orientation_of(frame))
+        if progress is not None and len(stamps) < header.estimate:
+            progress(len(stamps), header.estimate)
+    if progress is not None and stamps:
+        progress(len(stamps), len(stamps))
+    damage.tell(path, len(stamps))
+    assert first is not None
+    line = timeline(stamps, header.unit, header.rates[0], broadcast=header.broadcast)
+    _tell(path, line, sizes, turns)
+    rate = _rate(header.rates, line.times)
+    last = length * header.unit if length and line.times[1:] else 1 / rate
+    return _describe(path, header, first, line, rate, line.times[-1] + last)
+
+
+def _describe(
+    path: Path, header: _Header, frame: Any, line: Timeline, rate: Fraction, end: Fraction
+) -> VideoInfo:
+    orientation = orientation_of(frame)
+    height, width = orientation.shape(frame.height, frame.width)
+    aspect = header.pixel_aspect
+    return VideoInfo(
+        path=path,
+        width=width,
+        height=height,
+        rate=rate,
+        timeline=line,
+        seconds=float(end),
+        codec=header.codec,
+        pixel_format=frame.format.name,
+        bits=bits_of(frame),
+        hdr=_HDR_TRANSFERS.get(int(frame.color_trc), ""),
+        transfer=int(frame.color_trc),
+        pixel_aspect=1 / aspect if orientation.transposed else aspect,
+        duration=header.duration,
+        yuv=yuv_of(frame),
+        orientation=orientation,
+        alpha=any(c.is_alpha for c in frame.format.components),
+        broadcast=header.broadcast,
+        audio=header.audio,
+    )
+
+
+def _header(path: Path) -> _Header:
+    with open_video(path) as container:
+        stream = video_stream(container, path)
+        rates = stated_rates(stream)
+        duration = container_duration(container)
+        return _Header(
+            codec=stream.codec_context.name,
+            unit=Fraction(stream.time_base),
+            rates=rates,
+            estimate=stream.frames or int(duration * rates[0]),
+            duration=duration,
+            broadcast=container.format.name in _BROADCASTS,
+            pixel_aspect=Fraction(stream.sample_aspect_ratio or 1) or Fraction(1),
+            audio=tuple(
+                AudioInfo(a.codec_context.name, a.codec_context.sample_rate, a.channels)
+                for a in container.streams.audio
+                if a.codec_context is not None
+            ),
         )
+
+
+def container_duration(container: Any) -> Fraction:
+    """Return the length that a container states, in seconds; 0 if it does not."""
+    return Fraction(container.duration or 0, 1000000)
+
+
+def stated_rates(stream: Any) -> tuple[Fraction, ...]:
+    """Return the frame rates that a container states, the most plausible first."""
+    base, average, guessed = stream.base_rate, stream.average_rate, stream.guessed_rate
+    # Streams of changing rate state the least common multiple of all rates (1000 and the like).
+    if base and average and base > 2 * average:
+        base = None
+    rates = [Fraction(rate) for rate in (base, average, guessed) if rate]
+    return tuple(rate for rate in rates if 0 < rate <= 1000) or (Fraction(25),)
+
+
+def _rate(stated: tuple[Fraction, ...], times: tuple[Fraction, ...]) -> Fraction:
+    if len(times) < 2:
+        return stated[0]
+    seen = (len(times) - 1) / times[-1]
+    for rate in stated:
+        if abs(rate - seen) <= _CLOSE * seen:
+            return rate
+    return seen.limit_denominator(1001)
+
+
+def _tell(path: Path, line: Timeline, sizes: set[tuple[int, int]], turns: set[Orientation]) -> None:
+    for note in line.notes:
+        log.warning("%s: %s", path, note)
+    if len(sizes) > 1:
+        all_sizes = ", ".join(f"{w}x{h}" for w, h in sorted(sizes))
+        log.warning("%s: the size of its frames changes (%s)", path, all_sizes)
+    if any(not turn.exact for turn in turns):
+        log.warning("%s: is to be turned by an angle that is no quarter; left as it is", path)

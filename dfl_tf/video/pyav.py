@@ -1,13 +1,33 @@
-"""The one place that imports PyAV and opens containers."""
+"""The one place that imports PyAV, finds video files and opens containers."""
 
 from __future__ import annotations
 
 import contextlib
+import io
+import logging
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dfl_tf.disk.listing import IMAGE_SUFFIXES, is_hidden
+from dfl_tf.disk.plain_file import open_plain
 from dfl_tf.errors import UsageError, WorkspaceError
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 60.0
+"""Seconds without a frame after which a video is given up."""
+
+MAX_PIXELS = 8192 * 4352
+"""Largest frame that is decoded: 8K; damaged files declare any size."""
+
+# FFmpeg takes text files for text art and subtitles for streams; neither is a video.
+_NO_VIDEO = IMAGE_SUFFIXES | {
+    *(".txt", ".nfo", ".asc", ".diz", ".ans", ".art", ".vt", ".json", ".xml", ".yaml", ".yml"),
+    *(".srt", ".sub", ".idx", ".ass", ".ssa", ".vtt", ".smi", ".sup", ".stl", ".webp", ".bmp"),
+    *(".exr", ".tga", ".dpx", ".psd", ".dat", ".npy", ".pak", ".zip", ".log", ".md", ".edl"),
+}
 
 
 def require_av() -> Any:
@@ -24,12 +44,14 @@ def require_av() -> Any:
         raise UsageError(
             "video files need PyAV, which is not installed: pip install dfl-tf[video]"
         ) from fault
-    av.logging.set_level(av.logging.ERROR)
+    # Messages of FFmpeg's threads would wait for the interpreter while it waits for these threads
+    # to end: with any level set, closing a damaged stream never returns.
+    av.logging.set_level(None)
     return av
 
 
 def find_video(path: Path) -> Path:
-    """Return the video file; `name.*` stands for the first file of that stem.
+    """Return the video file; `name.*` stands for the first video of that stem.
 
     Raises
     ------
@@ -37,13 +59,57 @@ def find_video(path: Path) -> Path:
         If there is none.
     """
     if path.suffix == ".*":
-        found = sorted(p for p in path.parent.glob(f"{path.stem}.*") if p.is_file())
+        found = videos_named(path.parent, path.stem)
         if not found:
             raise WorkspaceError(f"{path}: no video file of this name")
+        if len(found) > 1:
+            others = ", ".join(other.name for other in found[1:])
+            log.warning("%s is taken for %s; not used: %s", found[0].name, path.name, others)
         return found[0]
     if not path.is_file():
         raise WorkspaceError(f"{path}: there is no such video file")
     return path
+
+
+def videos_named(folder: Path, stem: str) -> list[Path]:
+    """List the files `stem.*` that are videos, whatever their suffix.
+
+    A file counts if FFmpeg finds a video stream in it, or if it has a suffix that FFmpeg knows
+    but cannot be opened: that is an error to be told, not a file to be passed over.
+    """
+    try:
+        entries = sorted(folder.iterdir(), key=str)
+    except OSError:
+        return []
+    named = [p for p in entries if p.stem == stem and p.suffix and not is_hidden(p.name)]
+    files = [p for p in named if p.suffix.lower() not in _NO_VIDEO and p.is_file()]
+    return [path for path in files if _may_be_video(path)]
+
+
+def _may_be_video(path: Path) -> bool:
+    try:
+        with open_video(path):
+            return True
+    except _NoVideoStreamError:
+        return False
+    except WorkspaceError:
+        return path.suffix.lower() in _known_suffixes()
+
+
+@cache
+def _known_suffixes() -> frozenset[str]:
+    """Suffixes of all formats that FFmpeg reads or writes."""
+    av = require_av()
+    found: set[str] = set()
+    for name in av.formats_available:
+        for mode in "rw":
+            with contextlib.suppress(ValueError):
+                found.update(av.ContainerFormat(name, mode).extensions)
+    return frozenset(f".{suffix.strip().lower()}" for suffix in found)
+
+
+class _NoVideoStreamError(WorkspaceError):
+    """A media file without a video."""
 
 
 @contextlib.contextmanager
@@ -57,9 +123,51 @@ def open_video(path: Path) -> Iterator[Any]:
     """
     av = require_av()
     try:
-        with av.open(str(path)) as container:
+        # No pipe, no device; and what has no name in UTF-8 is read through this handle.
+        with open_plain(path) as file, _open(av, path, file) as container:
             if not container.streams.video:
-                raise WorkspaceError(f"{path}: holds no video stream")
+                raise _NoVideoStreamError(f"{path}: holds no video stream")
+            video_stream(container, path)
             yield container
     except av.error.FFmpegError as fault:
         raise WorkspaceError(f"{path}: cannot be read as a video ({fault.strerror})") from fault
+    except OSError as fault:
+        raise WorkspaceError(f"{path}: cannot be read ({fault.strerror or fault})") from fault
+
+
+def _open(av: Any, path: Path, file: io.BufferedReader) -> Any:
+    # Notes in a file may be in any encoding. With `file:` no name is taken for an address.
+    options = {"metadata_errors": "replace", "timeout": PATIENCE}
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return av.open(file, **options)
+    return av.open(f"file:{path}", **options)
+
+
+def video_stream(container: Any, path: Path) -> Any:
+    """Return the first video stream that is no cover image.
+
+    Raises
+    ------
+    WorkspaceError
+        If there is none, no decoder knows it or its frames are larger than `MAX_PIXELS`.
+    """
+    av = require_av()
+    cover = av.stream.Disposition.attached_pic
+    streams = [s for s in container.streams.video if not s.disposition & cover]
+    if not streams:
+        raise _NoVideoStreamError(f"{path}: holds no video stream")
+    stream = streams[0]
+    context = stream.codec_context
+    if context is None:
+        raise WorkspaceError(f"{path}: FFmpeg has no decoder for its video stream")
+    if context.width * context.height > MAX_PIXELS:
+        raise WorkspaceError(
+            f"{path}: frames of {context.width}x{context.height} pixels; at most {MAX_PIXELS} "
+            "(8192x4352) are read"
+        )
+    if not context.is_open:
+        context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
+        context.thread_type = "AUTO"
+    return stream

@@ -1,0 +1,90 @@
+"""Decoded frames of a video, damaged packets left out and counted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dfl_tf.errors import WorkspaceError
+from dfl_tf.video.pyav import open_video, require_av, video_stream
+from dfl_tf.video.watch import watched
+
+log = logging.getLogger(__name__)
+
+
+class Damage:
+    """Counts what cannot be decoded."""
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.reason = ""
+
+    def add(self, fault: Any) -> None:
+        """Count one packet."""
+        self.packets += 1
+        self.reason = self.reason or str(fault.strerror or fault)
+
+    def tell(self, path: Path, frames: int) -> None:
+        """Warn of it once, or raise if it left nothing.
+
+        Raises
+        ------
+        WorkspaceError
+            If there are no frames.
+        """
+        if not frames:
+            why = f"damaged packets: {self.packets}; {self.reason}" if self.packets else "empty"
+            raise WorkspaceError(f"{path}: no frame of its video can be decoded ({why})")
+        if self.packets:
+            log.warning(
+                "%s: damaged packets left out: %d (%s); %d frames are there",
+                path,
+                self.packets,
+                self.reason,
+                frames,
+            )
+
+
+def decoded(container: Any, streams: list[Any], damage: Damage) -> Iterator[tuple[Any, Any]]:
+    """Yield (stream, frame) in the order in which the file gives them.
+
+    A packet that does not decode is counted and skipped; a file that breaks off ends there.
+    """
+    av = require_av()
+    packets = container.demux(streams)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.FFmpegError as fault:
+            damage.add(fault)
+            packet = None
+        if packet is None:
+            break
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError as fault:
+            damage.add(fault)
+            continue
+        for frame in frames:
+            yield packet.stream, frame
+
+
+def shown_frames(video: Path, damage: Damage | None = None) -> Iterator[Any]:
+    """Yield the frames of a video in the order of showing; frames that it hides are not there.
+
+    Raises
+    ------
+    WorkspaceError
+        If the file cannot be opened, or gives no frame for `PATIENCE` seconds.
+    """
+    damage = damage or Damage()
+
+    def frames() -> Iterator[Any]:
+        with open_video(video) as container:
+            stream = video_stream(container, video)
+            for _, frame in decoded(container, [stream], damage):
+                yield frame
+
+    return watched(frames, video)

@@ -279,7 +279,8 @@ def _places(request: Request) -> Places:
 
 def _plan(request: Request, places: Places) -> list[FrameTask]:
     request.inputs.resolve(MergeOptions)  # tells all faults at once; obeys --print-options
-    paths = list_frames(places.frames)
+    beside = (places.aligned, places.images, places.masks)
+    paths = list_frames(places.frames, [p.name for p in beside if p.parent == places.frames])
     layers = request.inputs.layers()
     files = 1 if request.inputs.config is not None and layers else 0
     plan = FrameSettings(
@@ -292,7 +293,17 @@ def _plan(request: Request, places: Places) -> list[FrameTask]:
         given=tuple(layers[files:]),
     )
     settings = plan.resolve(paths)
-    tasks = plan_frames(paths, read_frame_faces(places.aligned), lambda i, _: settings[i])
+    faces = read_frame_faces(places.aligned)
+    missing = faces.without_frame(paths)
+    tasks = plan_frames(paths, faces, lambda i, _: settings[i])
+    if not any(task.faces for task in tasks):
+        raise WorkspaceError(
+            f"{places.aligned}: nothing to merge: none of its faces belongs to a frame in "
+            f"{places.frames}; {', '.join(missing.lines())}. Extract the faces of these frames, or "
+            "name the right folders by --frames-dir and --aligned-dir."
+        )
+    for line in missing.lines():
+        click.echo(f"{places.aligned}: {line}", err=True)
     several = sum(len(task.faces) > 1 for task in tasks)
     if several:
         click.echo(
@@ -514,7 +525,8 @@ def _tell(request: Request, places: Places, opened: Opened, report: MergeReport)
             "provenance": request.provenance,
             "video": None if request.video is None else str(request.video),
         }
-        click.echo(json.dumps(about | asdict(report), indent=1))
+        facts = asdict(report) | {"left_out": report.left_out.as_dict()}
+        click.echo(json.dumps(about | facts, indent=1))
         return
     done = report.merged + report.without_face
     speed = done / report.seconds if report.seconds else 0.0
@@ -522,5 +534,11 @@ def _tell(request: Request, places: Places, opened: Opened, report: MergeReport)
         f"{report.merged} frames merged, {report.without_face} without a face, "
         f"{report.skipped} were finished, {speed:.1f} frames/s: {places.images}"
     )
+    if report.deep:
+        click.echo(f"{report.deep} frames have 16 bits, and so do their merged frames and masks")
+    if report.alpha:
+        click.echo(f"the alpha channel of {report.alpha} frames is carried over")
+    for line in report.left_out.lines(see="the same command with --json"):
+        click.echo(line, err=True)
     for name, reason in report.failed:
         click.echo(f"failed: {name}: {reason}", err=True)

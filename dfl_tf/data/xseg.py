@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import cv2
@@ -13,9 +14,13 @@ from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.choose import ShuffledOrder, derive_seed
 from dfl_tf.data.faceset import FaceSample, Faceset, resize_to
 from dfl_tf.data.stream import SampleArrays, SampleStream
+from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import FaceType, align_matrix, polygon_mask
+from dfl_tf.formats.face_folder import EMPTY_LABELS
 from dfl_tf.imaging import filters
+
+_log = logging.getLogger(__name__)
 
 Array = npt.NDArray[np.float32]
 Rng = np.random.RandomState
@@ -32,7 +37,8 @@ _ORDER, _BACKGROUND_ORDER, _SAMPLE, _REPLACEMENT = range(8, 12)
 def segmented_samples(facesets: Sequence[Faceset]) -> list[FaceSample]:
     """Return the faces that XSeg can learn from.
 
-    Those with polygons; if there are none, those with an applied mask.
+    Those with polygons that enclose anything; if there are none, those with an applied mask.
+    Polygons that enclose nothing are counted and said.
 
     Raises
     ------
@@ -44,6 +50,12 @@ def segmented_samples(facesets: Sequence[Faceset]) -> list[FaceSample]:
     data.md 6.3.
     """
     pool = [(faceset, *known) for faceset in facesets for known in faceset.facts()]
+    empty = LeftOut()
+    for faceset, index, facts in pool:
+        if facts.empty_label:
+            empty.add(EMPTY_LABELS, faceset.name(index))
+    for line in empty.lines():
+        _log.warning("%s", line)
     drawn = [(faceset, index) for faceset, index, facts in pool if facts.polygons]
     usable = drawn or [(faceset, index) for faceset, index, facts in pool if facts.masked]
     if not usable:
@@ -71,7 +83,7 @@ def load_segmented(sample: FaceSample, resolution: int, face_type: FaceType) -> 
     image = sample.image()
     height, width = image.shape[:2]
     mask: Array | None
-    if any(len(points) for _, points in sample.polygons):
+    if sample.labeled:
         mask = polygon_mask(image.shape, sample.polygons)
     else:
         mask = sample.xseg_mask()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +12,7 @@ from dfl_tf.face import FaceType
 from dfl_tf.merge.colors import ColorDraws
 from dfl_tf.merge.compose import FaceCrop, MergedFace, Networks, Prediction, merge_face
 from dfl_tf.merge.motion import NO_MOTION, Motion
-from dfl_tf.merge.pixels import Bytes, Frame, to_bytes
+from dfl_tf.merge.pixels import Frame, Stored
 from dfl_tf.merge.warping import Floats
 from dfl_tf.options import MergeOptions
 
@@ -24,13 +23,13 @@ class MergedFrame:
 
     Attributes
     ----------
-    image : ndarray, uint8, shape (h, w, 3) BGR
-        Or (h, w) for a gray frame without a face.
-    mask : ndarray, uint8, shape (h, w)
+    image : ndarray, uint8 or uint16 as the frame, shape (h, w, 3) BGR
+        With a fourth channel if the frame has alpha; (h, w) for a gray frame without a face.
+    mask : ndarray of the same type, shape (h, w)
     """
 
-    image: Bytes
-    mask: Bytes
+    image: Stored
+    mask: Stored
 
 
 class FrameCrops:
@@ -100,16 +99,16 @@ def merge_frame(
     ]
     if settings.mode == "raw-predict":
         image, mask = _combine(merged, np.zeros_like(merged[0].image))
-        return MergedFrame(to_bytes(image), to_bytes(mask[:, :, 0]))
+        return MergedFrame(frame.quantized(image), frame.quantized(mask[:, :, 0]))
     region = merged[0].region
     for face in merged[1:]:
         region = region.union(face.region)
     part, part_mask = _combine(merged, frame.floats(region))
-    image8 = frame.bytes.copy()
-    image8[region.slices] = to_bytes(part)
-    mask8 = np.zeros(frame.shape, np.uint8)
-    mask8[region.slices] = to_bytes(part_mask[:, :, 0])
-    return MergedFrame(image8, mask8)
+    pixels = frame.pixels()
+    pixels[region.slices] = frame.quantized(part)
+    mask_pixels = np.zeros(frame.shape, frame.dtype)
+    mask_pixels[region.slices] = frame.quantized(part_mask[:, :, 0])
+    return MergedFrame(frame.with_alpha(pixels), mask_pixels)
 
 
 def _combine(merged: Sequence[MergedFace], image: Floats) -> tuple[Floats, Floats]:
@@ -131,7 +130,35 @@ def _combine(merged: Sequence[MergedFace], image: Floats) -> tuple[Floats, Float
 def unmerged_frame(frame: Frame, settings: MergeOptions, network_size: int) -> MergedFrame:
     """Return what is written for a frame without a face: itself, or black in raw-predict."""
     if settings.mode == "raw-predict":
-        black = np.zeros((network_size, network_size), np.uint8)
-        return MergedFrame(cv2.cvtColor(black, cv2.COLOR_GRAY2BGR), black)
-    image = frame.bytes[:, :, 0] if frame.gray else frame.bytes
-    return MergedFrame(np.ascontiguousarray(image), np.zeros(frame.shape, np.uint8))
+        black = np.zeros((network_size, network_size), frame.dtype)
+        return MergedFrame(np.repeat(black[:, :, None], 3, axis=2), black)
+    image = frame.pixels()
+    if frame.gray and frame.alpha is None:
+        image = image[:, :, 0]
+    image = np.ascontiguousarray(frame.with_alpha(image))
+    return MergedFrame(image, np.zeros(frame.shape, frame.dtype))
+
+
+def lost_of(frame: Frame, settings: MergeOptions, faces: int) -> list[str]:
+    """Say what of a frame's depth and channels does not reach the result.
+
+    Parameters
+    ----------
+    frame : Frame
+    settings : MergeOptions
+    faces : int
+        Faces in the frame; without one nothing is computed.
+
+    Returns
+    -------
+    list of str
+        Kinds, as `LeftOut` counts them.
+    """
+    lost = []
+    if frame.deep and faces and "seamless" in settings.mode:
+        lost.append("16 bits of the face, which seamless cloning computes in 8 bits")
+    if frame.deep and faces and settings.color_degrade_power:
+        lost.append("16 bits of the frame, which color_degrade_power reduces to 256 colors")
+    if frame.alpha is not None and settings.mode == "raw-predict":
+        lost.append("alpha of the frame, since raw-predict writes the face alone")
+    return lost

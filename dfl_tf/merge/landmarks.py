@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.formats.dfljpg import FaceMetadata, read_metadata
 from dfl_tf.formats.face_folder import NO_METADATA, find_faces
 from dfl_tf.formats.faceset_pak import read_pak
+
+_NO_FRAME = "faces that name frames which are not there"
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,16 @@ class FrameFaces:
     def of(self, frame: Path) -> list[Landmarks]:
         """Return the faces of a frame file; none = []."""
         return self.by_stem.get(frame.stem, [])
+
+    def without_frame(self, frames: Sequence[Path]) -> LeftOut:
+        """Count the faces whose frames are none of these."""
+        there = {frame.stem for frame in frames}
+        missing = LeftOut()
+        for stem, names in self.names.items():
+            if stem not in there:
+                for name in names:
+                    missing.add(_NO_FRAME, name, f"its frame is {stem}")
+        return missing
 
 
 def read_frame_faces(aligned: Path) -> FrameFaces:

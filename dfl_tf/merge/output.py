@@ -12,7 +12,7 @@ import cv2
 from dfl_tf.disk.durable import make_folder, naming_the_fault, replacing, sync_folder
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.merge.frame import MergedFrame
-from dfl_tf.merge.pixels import Bytes
+from dfl_tf.merge.pixels import Stored
 from dfl_tf.merge.provenance import embed, read_provenance
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ class Output:
             with naming_the_fault(folder):
                 sync_folder(folder)
 
-    def _encode(self, pixels: Bytes, how: list[int], path: Path) -> bytes:
+    def _encode(self, pixels: Stored, how: list[int], path: Path) -> bytes:
         done, encoded = cv2.imencode(".png", pixels, how)
         if not done:
             raise WorkspaceError(f"{path}: the picture could not be encoded as PNG")

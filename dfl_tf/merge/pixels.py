@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from dfl_tf.imaging import read_image_unchanged
 from dfl_tf.merge.warping import Floats, Region
 
 Bytes = npt.NDArray[np.uint8]
+Stored = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
 class Frame:
@@ -21,18 +23,26 @@ class Frame:
     ----------
     decoded : ndarray, uint8 or uint16
         (height, width), or (height, width, 1 … 4) in BGR(A) order. Gray is repeated to three
-        channels, alpha is dropped, 16 bit is scaled by 65535.
+        channels, alpha is kept aside, 16 bit is scaled by 65535.
+
+    Attributes
+    ----------
+    gray : bool
+        Whether it was stored with one color channel.
+    alpha : ndarray, shape (height, width), or None
+        As it was stored.
 
     References
     ----------
     merge.md 1.
     """
 
-    def __init__(self, decoded: npt.NDArray[np.uint8 | np.uint16]):
+    def __init__(self, decoded: Stored):
         if decoded.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"a frame is uint8 or uint16; received {decoded.dtype}")
         array = decoded[:, :, None] if decoded.ndim == 2 else decoded
         self.gray = array.shape[2] < 3
+        self.alpha = array[:, :, -1] if array.shape[2] in (2, 4) else None
         self._array = np.repeat(array[:, :, :1], 3, axis=2) if self.gray else array[:, :, :3]
         self._scale = np.float32(255 if decoded.dtype == np.uint8 else 65535)
 
@@ -41,12 +51,36 @@ class Frame:
         """(height, width)."""
         return self._array.shape[0], self._array.shape[1]
 
+    @property
+    def deep(self) -> bool:
+        """Whether it has 16 bits."""
+        return self._array.dtype == np.uint16
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the stored pixels: uint8 or uint16."""
+        return self._array.dtype
+
     @cached_property
     def bytes(self) -> Bytes:
         """The whole frame as uint8 BGR (height, width, 3)."""
         if self._array.dtype == np.uint8:
             return np.ascontiguousarray(self._array)
         return to_bytes(np.divide(self._array, self._scale, dtype=np.float32))
+
+    def pixels(self) -> Stored:
+        """Copy the frame, BGR (height, width, 3), with its own depth."""
+        return self._array.copy()
+
+    def quantized(self, image: Floats) -> Stored:
+        """Give [0, 1] the depth of the frame: 8 bits as `to_bytes` does, 16 bits rounded."""
+        if not self.deep:
+            return to_bytes(image)
+        return np.rint(np.clip(image, 0, 1) * self._scale).astype(np.uint16)
+
+    def with_alpha(self, image: Stored) -> Stored:
+        """Append the alpha channel of the frame to an image of its size, if there is one."""
+        return image if self.alpha is None else np.dstack((image, self.alpha))
 
     def floats(self, region: Region) -> Floats:
         """One region as float32 BGR in [0, 1]."""

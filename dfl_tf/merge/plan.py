@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import logging
+import shlex
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.merge.landmarks import FrameFaces, Landmarks
 from dfl_tf.merge.motion import Motion, motion_vectors
 from dfl_tf.options import MergeOptions
 
-FRAME_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
+FRAME_SUFFIXES = IMAGE_SUFFIXES
+BESIDE_FRAMES = frozenset(("aligned", "aligned_debug", "merged", "merged_mask", "timestamps.json"))
+"""What a workspace keeps in the folder of frames."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,8 +54,14 @@ class FrameTask:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def list_frames(folder: Path) -> list[Path]:
-    """Return the frame files of a folder in order.
+def list_frames(folder: Path, known: Collection[str] = ()) -> list[Path]:
+    """Return the frame files of a folder in order; what else is there is counted and said.
+
+    Parameters
+    ----------
+    folder : Path
+    known : collection of str
+        Names that belong in the folder beside frames, besides the usual ones.
 
     Raises
     ------
@@ -59,12 +72,12 @@ def list_frames(folder: Path) -> list[Path]:
     ----------
     merge.md 1.
     """
-    if not folder.is_dir():
-        raise WorkspaceError(f"{folder}: there is no such folder; frames are expected there")
-    pictures = (p for p in folder.iterdir() if p.suffix.lower() in FRAME_SUFFIXES and p.is_file())
-    frames = sorted(pictures, key=str)
+    listing = list_folder(folder, IMAGE_SUFFIXES, what="frames", known=BESIDE_FRAMES.union(known))
+    for line in listing.left_out.lines(see=f"ls -A {shlex.quote(str(folder))}"):
+        log.warning("%s: %s", folder, line)
+    frames = listing.files
     if not frames:
-        kinds = " ".join(sorted(FRAME_SUFFIXES))
+        kinds = " ".join(sorted(IMAGE_SUFFIXES))
         raise WorkspaceError(f"{folder}: holds no frames ({kinds}); extract the video first")
     by_stem: dict[str, list[str]] = {}
     for path in frames:

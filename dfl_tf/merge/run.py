@@ -16,13 +16,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import DflTfError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.merge.colors import frame_draws
 from dfl_tf.merge.compose import Networks, Prediction
-from dfl_tf.merge.frame import FrameCrops, merge_frame, unmerged_frame
+from dfl_tf.merge.frame import FrameCrops, lost_of, merge_frame, unmerged_frame
 from dfl_tf.merge.output import Output
-from dfl_tf.merge.pixels import read_frame
+from dfl_tf.merge.pixels import Frame, read_frame
 from dfl_tf.merge.plan import FrameTask
 from dfl_tf.merge.session import MergeSession
 
@@ -33,7 +34,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class MergeReport:
-    """What a run did; times in seconds, `worker_seconds` is processor time of the workers."""
+    """What a run did; times in seconds, `worker_seconds` is processor time of the workers.
+
+    `deep` and `alpha` count the frames with 16 bits and with an alpha channel; `left_out` what of
+    them a mode could not keep.
+    """
 
     frames: int = 0
     merged: int = 0
@@ -41,6 +46,9 @@ class MergeReport:
     several_faces: int = 0
     skipped: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
+    deep: int = 0
+    alpha: int = 0
+    left_out: LeftOut = field(default_factory=LeftOut)
     seconds: float = 0.0
     network_seconds: float = 0.0
     worker_seconds: dict[str, float] = field(default_factory=dict)
@@ -66,7 +74,8 @@ class Run:
         Faces that the network sees at once. Always that many: unused places are zeros, and a face
         has a fixed place, so that a resumed run asks the network for exactly the same.
     keep_going : bool
-        Copy a frame that fails unmerged, instead of stopping.
+        Copy a frame that fails unmerged, instead of stopping. A frame that cannot be read never
+        stops the others.
     """
 
     networks: Networks
@@ -105,7 +114,7 @@ def merge_frames(
     Raises
     ------
     WorkspaceError
-        If a frame fails and `run.keep_going` is not set.
+        If a frame fails and `run.keep_going` is not set; at the end if it could not be read.
 
     References
     ----------
@@ -132,6 +141,13 @@ def _single_threaded_opencv() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
+
+
+def _failure(name: str, reason: str, more: str = "") -> WorkspaceError:
+    return WorkspaceError(
+        f"{name}: merging this frame failed ({reason}); --keep-going copies such frames "
+        f"unmerged.{more}"
+    )
 
 
 class _Loop:
@@ -184,6 +200,7 @@ class _Loop:
                 self.report.interrupted = bool(waiting or cutting)
                 while merging:
                     self._collect(*merging.popleft())
+                self._end()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -235,7 +252,7 @@ class _Loop:
         try:
             return future.result()
         except Exception as fault:
-            self._fail(task, fault)
+            self._fail(task, fault, unreadable=isinstance(fault, WorkspaceError))
             return None
 
     def _collect(self, task: FrameTask, future: Future[None]) -> None:
@@ -251,22 +268,29 @@ class _Loop:
             self.report.several_faces += len(task.faces) > 1
         self._step()
 
-    def _fail(self, task: FrameTask, fault: Exception) -> None:
+    def _fail(self, task: FrameTask, fault: Exception, *, unreadable: bool = False) -> None:
         reason = str(fault) if isinstance(fault, DflTfError) else f"{type(fault).__name__}: {fault}"
-        if not self.run.keep_going:
-            raise WorkspaceError(
-                f"{task.path}: merging this frame failed ({reason}); "
-                "--keep-going copies such frames unmerged"
-            ) from fault
-        log.warning("%s: left unmerged (%s)", task.path.name, reason)
+        if not self.run.keep_going and not unreadable:
+            raise _failure(task.path.name, reason) from fault
         self.report.failed.append((task.path.name, reason))
         try:
-            plain = unmerged_frame(read_frame(task.path), task.settings, self.run.networks.size)
+            frame = read_frame(task.path)
         except DflTfError:
             log.warning("%s: cannot be read, nothing is written for it", task.path.name)
         else:
+            log.warning("%s: left unmerged (%s)", task.path.name, reason)
+            plain = unmerged_frame(frame, task.settings, self.run.networks.size)
             self.run.output.write(task.path, plain)
         self._step()
+
+    def _end(self) -> None:
+        """Report frames that could not be read, after all the others."""
+        if self.report.failed and not self.run.keep_going and not self.report.interrupted:
+            more = len(self.report.failed) - 1
+            others = f" So did {more} others." if more else ""
+            raise _failure(
+                *self.report.failed[0], f"{others} All frames that can be read are done."
+            )
 
     def _step(self) -> None:
         self._done += 1
@@ -277,6 +301,7 @@ class _Loop:
         start = time.thread_time()
         frame = read_frame(task.path)
         read = time.thread_time()
+        self._note(frame, task)
         cut = FrameCrops(
             frame, task.faces, task.settings, self.run.face_type, self.run.networks.size
         )
@@ -292,6 +317,13 @@ class _Loop:
         if self.session is not None:
             self.session.note(task.path, self._keys[task.path], sizes, self.run.output)
         self._count(compose=composed - start, write=time.thread_time() - composed)
+
+    def _note(self, frame: Frame, task: FrameTask) -> None:
+        with self._lock:
+            self.report.deep += frame.deep
+            self.report.alpha += frame.alpha is not None
+            for kind in lost_of(frame, task.settings, len(task.faces)):
+                self.report.left_out.add(kind, task.path.name)
 
     def _count(self, **seconds: float) -> None:
         with self._lock:

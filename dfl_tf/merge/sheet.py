@@ -10,10 +10,11 @@ import numpy as np
 
 from dfl_tf.disk.text import drawable
 from dfl_tf.face import FaceType
+from dfl_tf.imaging import to_bgr
 from dfl_tf.merge.colors import frame_draws
 from dfl_tf.merge.compose import Networks
 from dfl_tf.merge.frame import FrameCrops, merge_frame
-from dfl_tf.merge.pixels import Bytes, read_frame
+from dfl_tf.merge.pixels import Bytes, Stored, read_frame
 from dfl_tf.merge.plan import FrameTask
 
 _CAPTION = 16
@@ -75,7 +76,7 @@ def contact_sheet(
                     draws=frame_draws(seed, task.index),
                 )
                 shown = merged.image if mode == "raw-predict" else merged.image[view]
-                row.append(_tile(shown, f"{mode} / {mask_mode}", cell))
+                row.append(_tile(to_8_bits(shown), f"{mode} / {mask_mode}", cell))
                 done += 1
                 if progress is not None:
                     progress(done, total)
@@ -83,6 +84,12 @@ def contact_sheet(
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(r, ((0, _GAP), (0, width - r.shape[1]), (0, 0))) for r in rows]
     return np.concatenate(padded)
+
+
+def to_8_bits(image: Stored) -> Bytes:
+    """Give an image of any depth and channels three channels of 8 bits."""
+    image = to_bgr(image)
+    return (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
 
 
 def _view_of(cut: FrameCrops) -> tuple[slice, slice]:

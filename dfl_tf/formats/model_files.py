@@ -170,9 +170,10 @@ def _recognize(entry: Path, model_class: str) -> tuple[str, ModelFormat, float] 
     if not name or name.startswith(".") or not is_plain_name(name):
         return None
     marker = entry / "manifest.json" if kind == "native" else entry
-    with contextlib.suppress(OSError):
-        return name, kind, marker.stat().st_mtime
-    return name, kind, entry.stat().st_mtime
+    for shown in (marker, entry):
+        with contextlib.suppress(OSError):
+            return name, kind, shown.stat().st_mtime
+    return None  # a link that leads nowhere
 
 
 def detect_format(directory: Path, name: str, model_class: str) -> ModelFormat | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 
 from dfl_tf.disk.durable import make_folder, naming_the_fault, replacing, sync_folder
+from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.merge.frame import MergedFrame
 from dfl_tf.merge.pixels import Stored
@@ -17,7 +18,6 @@ from dfl_tf.merge.provenance import embed, read_provenance
 
 log = logging.getLogger(__name__)
 
-_PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 # Small and quick for camera pictures: half the time of OpenCV's default at the same size.
 _PNG = [
     cv2.IMWRITE_PNG_COMPRESSION,
@@ -83,7 +83,7 @@ class Output:
         names = {f"{frame.stem}.png" for frame in frames}
         for folder in (self.images, self.masks):
             make_folder(folder)
-            present = [p for p in folder.iterdir() if p.suffix.lower() in _PICTURE_SUFFIXES]
+            present = list_folder(folder, IMAGE_SUFFIXES).files
             if not present or resume:
                 continue
             if not overwrite:

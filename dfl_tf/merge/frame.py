@@ -132,10 +132,9 @@ def unmerged_frame(frame: Frame, settings: MergeOptions, network_size: int) -> M
     if settings.mode == "raw-predict":
         black = np.zeros((network_size, network_size), frame.dtype)
         return MergedFrame(np.repeat(black[:, :, None], 3, axis=2), black)
-    image = frame.pixels()
+    image = frame.with_alpha(frame.pixels())
     if frame.gray and frame.alpha is None:
-        image = image[:, :, 0]
-    image = np.ascontiguousarray(frame.with_alpha(image))
+        image = image[:, :, 0].copy()
     return MergedFrame(image, np.zeros(frame.shape, frame.dtype))
 
 

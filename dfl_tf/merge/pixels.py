@@ -13,7 +13,7 @@ from dfl_tf.imaging import read_image_unchanged
 from dfl_tf.merge.warping import Floats, Region
 
 Bytes = npt.NDArray[np.uint8]
-Stored = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Stored = npt.NDArray[Any]  # uint8 or uint16
 
 
 class Frame:
@@ -80,7 +80,9 @@ class Frame:
 
     def with_alpha(self, image: Stored) -> Stored:
         """Append the alpha channel of the frame to an image of its size, if there is one."""
-        return image if self.alpha is None else np.dstack((image, self.alpha))
+        if self.alpha is None:
+            return image
+        return np.dstack((image, self.alpha))
 
     def floats(self, region: Region) -> Floats:
         """One region as float32 BGR in [0, 1]."""

@@ -88,8 +88,8 @@ def contact_sheet(
 
 def to_8_bits(image: Stored) -> Bytes:
     """Give an image of any depth and channels three channels of 8 bits."""
-    image = to_bgr(image)
-    return (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
+    shown = to_bgr(image)
+    return (shown >> 8 if shown.dtype == np.uint16 else shown).astype(np.uint8)
 
 
 def _view_of(cut: FrameCrops) -> tuple[slice, slice]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dfl_tf.errors import UsageError
 from dfl_tf.formats import find_models, read_model
+from dfl_tf.formats.model_files import GENERATOR_PARTS
 from dfl_tf.options import OPTIONS, RunOptions
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def load_model(
         wanted = " ".join(part for part in (model_class or "model", name) if part)
         raise UsageError(f"{folder}: no {wanted} is there")
     name, model_class = found[0].name, found[0].model_class
-    state = read_model(folder, name, model_class)
+    only = None if training else GENERATOR_PARTS
+    state = read_model(folder, name, model_class, only=only)
 
     from dfl_tf.train.devices import configure_devices
 

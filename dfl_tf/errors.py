@@ -47,6 +47,16 @@ class ModelFileError(DflTfError):
     """A model file is missing, damaged or does not fit."""
 
 
+class ForeignChange(ModelFileError):
+    """The model on disk is not the one that this run wrote last; nothing was overwritten."""
+
+
+class ModelFilesChanged(ModelFileError):
+    """Files of a model were removed or replaced since its last save: the user has to choose."""
+
+    exit_code = 2
+
+
 class LegacyFormatError(ModelFileError):
     """A file of the legacy program does not have the form that it must have."""
 

@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
 
 _CLASSES = tuple(OPTIONS)
-_PARTS = (
-    *("encoder", "inter", "inter_AB", "inter_B", "inter_src", "inter_dst"),
-    *("decoder", "decoder_src", "decoder_dst", "XSeg_256"),
-)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _FILE = click.Path(path_type=Path)
 
@@ -240,10 +236,11 @@ def _pick(
 def _load(folder: Path, name: str, model_class: str) -> FaceModel:
     """Load a model without optimizers and discriminators."""
     from dfl_tf.formats import read_model
+    from dfl_tf.formats.model_files import GENERATOR_PARTS
     from dfl_tf.models.restore import restore
     from dfl_tf.options import RunOptions
 
-    state = read_model(folder, name, model_class, only=_PARTS)
+    state = read_model(folder, name, model_class, only=GENERATOR_PARTS)
     model, messages = restore(state, name=name, run=RunOptions(cpu=True), training=False)
     for message in messages:
         click.echo(f"note: {message}", err=True)

@@ -450,14 +450,14 @@ def backup(directory: Path, name: str | None, model_class: str | None, as_json: 
     """Copy a model into its next numbered backup folder (01 is the newest of 24)."""
     from dfl_tf.formats import ModelLock, model_files, read_model
     from dfl_tf.formats.model_files import prefix_of
+    from dfl_tf.formats.model_rescue import recover
     from dfl_tf.train.backup import make_backup
 
     name, model_class = _pick(directory, name, model_class)
-    state = read_model(directory, name, model_class, only=())
-    if state.notes:
-        raise ModelFileError(f"{directory}: {'; '.join(state.notes)} Nothing was backed up.")
     folder = directory / f"{prefix_of(name, model_class)}_autobackups"
     with ModelLock(directory, name, model_class):
+        recover(directory, name, model_class)
+        state = read_model(directory, name, model_class)
         made = make_backup(folder, directory, model_files(directory, name, model_class), {})
     if as_json:
         _print({"backup": made, "iteration": state.iteration})
@@ -469,6 +469,7 @@ def backup(directory: Path, name: str | None, model_class: str | None, as_json: 
 @click.argument("directory", metavar="MODEL_DIR", type=_FOLDER)
 @_choice
 @click.option("--from", "source", help="Number of a backup (01) or a folder; default the newest.")
+@click.option("--previous", is_flag=True, help="Take the set before the last save instead.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_json
 def restore(
@@ -476,11 +477,12 @@ def restore(
     name: str | None,
     model_class: str | None,
     source: str | None,
+    previous: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Bring a backup back; what was there is kept as the previous set."""
-    from dfl_tf.formats import model_convert
+    """Bring a backup or the previous set back; what was there is moved aside."""
+    from dfl_tf.formats import model_convert, model_rescue
 
     try:
         name, model_class = _pick(directory, name, model_class)
@@ -498,17 +500,23 @@ def restore(
                 "--name and --class."
             ) from None
         name, model_class = gone[0]
-    there = model_convert.backups(directory, name, model_class)
+    there = model_rescue.backups(directory, name, model_class)
     chosen = next((p for p in there if source is None or p.name == source.zfill(2)), None)
     if chosen is None and source is not None and Path(source).is_dir():
         chosen = Path(source)
+    if previous:
+        chosen = model_rescue.place_of(directory, name, model_class).previous
     if chosen is None:
         names = ", ".join(path.name for path in there) or "none"
         raise ModelFileError(f"{directory}: there is no such backup. Backups there: {names}.")
     if not yes:
         click.confirm(f"Replace {model_class} model {name} by {chosen}?", abort=True, err=True)
-    state, _ = model_convert.restore_backup(directory, name, model_class, chosen)
+    state, aside = model_convert.restore_backup(
+        directory, name, model_class, None if previous else chosen
+    )
     if as_json:
-        _print({"restored": chosen, "iteration": state.iteration})
+        _print({"restored": chosen, "iteration": state.iteration, "moved_aside": aside})
     else:
         click.echo(f"{name} is back at iteration {state.iteration} (from {chosen})")
+        if aside is not None:
+            click.echo(f"the files that were there are in {aside}")

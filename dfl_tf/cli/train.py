@@ -117,7 +117,8 @@ def command(
     settle = settle_by(inputs, interactive=interactive, restart=restart)
     if interactive and name is None:
         name = ask_name(place.model, model_class, read=_read, say=_say)
-    prepared = prepare(place, model_class, name, settle)
+    previous = _uses_previous(inputs)
+    prepared = prepare(place, model_class, name, settle, use_previous=previous)
     prepared = replace(prepared, pretrained=pretrained_model_dir)
     if prepared.state is None and prepared.stamp:  # it begins again: what was there is kept
         prepared = replace(prepared, run=replace(prepared.run, backup_now=True))
@@ -162,6 +163,13 @@ def settle_by(inputs: OptionInputs, *, interactive: bool, restart: bool = False)
         return chosen.resolved, chosen.run
 
     return settle
+
+
+def _uses_previous(inputs: OptionInputs) -> bool:
+    try:
+        return inputs.run().use_previous
+    except OptionError:
+        return False  # told with the faults of the model's options
 
 
 def _machine(inputs: OptionInputs) -> Machine | None:

@@ -249,6 +249,20 @@ def _stream(file: BinaryIO, content: Writer) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
+def append_durably(path: Path, size: int, data: bytes | memoryview) -> None:
+    """Put `data` behind the first `size` bytes of a file, and fsync it.
+
+    Those first bytes are not touched, whatever happens. What lay behind them (of an append that
+    was never recorded) is cut off.
+    """
+    with open(path, "r+b") as file:
+        file.truncate(size)
+        file.seek(size)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 # -- folders -------------------------------------------------------------------------------------
 def make_folder(path: Path, *, follow: bool = True) -> None:
     """Make a folder, and those above it that are missing; their entries are durable.

@@ -15,7 +15,6 @@ from typing import Any
 from dfl_tf.disk import durable
 from dfl_tf.disk.text import is_plain_name
 from dfl_tf.errors import ModelFileError, UsageError
-from dfl_tf.formats import model_legacy, model_native
 from dfl_tf.formats.manifest import Manifest, read_manifest
 from dfl_tf.formats.model_files import (
     MODEL_CLASSES,
@@ -28,6 +27,7 @@ from dfl_tf.formats.model_files import (
     prefix_of,
 )
 from dfl_tf.formats.model_report import diff_states, state_checksums
+from dfl_tf.formats.model_rescue import backups, basis_now, recover
 from dfl_tf.formats.model_state import ModelState, read_model, write_model
 
 _BELONGS = (
@@ -131,6 +131,7 @@ def rename_model(directory: Path, old: str, new: str, model_class: str) -> list[
     if kind is None:
         read_model(directory, old, model_class)  # says what is there instead
     with ModelLock(directory, old, model_class), durable.naming_the_fault(directory):
+        recover(directory, old, model_class)
         if kind == "native":
             done = _rename_native(directory, old, new, model_class)
         else:
@@ -144,7 +145,6 @@ def rename_model(directory: Path, old: str, new: str, model_class: str) -> list[
 
 
 def _rename_native(directory: Path, old: str, new: str, model_class: str) -> list[str]:
-    model_native.recover(directory, old, model_class)
     folder = native_folder(directory, new, model_class)
     os.rename(native_folder(directory, old, model_class), folder)
     manifest = read_manifest(folder / "manifest.json")
@@ -154,10 +154,7 @@ def _rename_native(directory: Path, old: str, new: str, model_class: str) -> lis
 
 
 def _rename_legacy(directory: Path, old: str, new: str, model_class: str) -> list[str]:
-    model_legacy.recover(directory, old, model_class)
-    state = read_model(directory, old, model_class, only=())
-    if any("damaged or mixed" in note for note in state.notes):
-        raise ModelFileError(f"{directory}: {'; '.join(state.notes)} Save it once before renaming.")
+    read_model(directory, old, model_class, only=())
     before, after = prefix_of(old, model_class), prefix_of(new, model_class)
     manifest_path = directory / f"{before}.manifest.json"
     files = [
@@ -174,13 +171,24 @@ def _rename_legacy(directory: Path, old: str, new: str, model_class: str) -> lis
     durable.sync_folder(directory)
     for path in [manifest_path, *reversed(files)]:
         path.unlink(missing_ok=True)
-    previous = directory / f".{before}.previous"
-    if previous.exists():
-        # its file names are the old ones; the next save makes a new one
-        for path in previous.iterdir():
-            path.unlink()
-        previous.rmdir()
+    _rename_previous(directory, before, after, new)
     return [target.name for target in renamed.values()]
+
+
+def _rename_previous(directory: Path, before: str, after: str, name: str) -> None:
+    """Let the kept previous set, and what was moved aside, follow the new name."""
+    for ending in ("previous", "replaced"):
+        if (directory / f".{before}.{ending}").exists():
+            os.rename(directory / f".{before}.{ending}", directory / f".{after}.{ending}")
+    kept = directory / f".{after}.previous"
+    if not kept.exists():
+        return
+    manifest = _renamed_manifest(kept / "manifest.json", before, after, name)
+    for path in list(kept.iterdir()):
+        if path.name.startswith(before):
+            os.rename(path, kept / (after + path.name.removeprefix(before)))
+    if manifest is not None:
+        durable.write_file(kept / "manifest.json", manifest.to_bytes())
 
 
 def _renamed_manifest(path: Path, before: str, after: str, name: str) -> Manifest | None:
@@ -210,14 +218,6 @@ def _link_or_copy(source: Path, target: Path) -> None:
         durable.write_file(target, data)
 
 
-def backups(directory: Path, name: str, model_class: str) -> list[Path]:
-    """The backup folders of a model, the newest first."""
-    folder = directory / f"{prefix_of(name, model_class)}_autobackups"
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if p.is_dir() and p.name.isdigit())
-
-
 def backed_up(directory: Path) -> list[tuple[str, str]]:
     """Name and class of the models that have backups in a folder, also where the model is gone."""
     found = []
@@ -232,23 +232,36 @@ def backed_up(directory: Path) -> list[tuple[str, str]]:
 
 
 def restore_backup(
-    directory: Path, name: str, model_class: str, source: Path
-) -> tuple[ModelState, ModelFormat]:
-    """Bring a backup back as one transaction; what was there is kept as the previous set.
+    directory: Path, name: str, model_class: str, source: Path | None
+) -> tuple[ModelState, Path | None]:
+    """Bring a backup, or (None) the kept previous set, back as one transaction.
+
+    Returns
+    -------
+    (ModelState, Path or None)
+        What is there now, and the folder to which the files that were there have been moved.
 
     Raises
     ------
     ModelFileError
         The backup holds no whole model of this class.
     """
-    found = find_models(source, model_class)
-    if not found:
-        raise ModelFileError(f"{source}: holds no {model_class} model.")
-    backup = found[0]
-    state = read_model(source, backup.name, model_class)
-    kind = detect_format(directory, name, model_class) or backup.format
-    summary = source / f"{prefix_of(backup.name, model_class)}_summary.txt"
-    text = summary.read_text("utf-8", "replace") if summary.is_file() else None
+    text, kind = None, detect_format(directory, name, model_class)
+    if source is None:
+        state = read_model(directory, name, model_class, previous=True)
+    else:
+        found = find_models(source, model_class)
+        if not found:
+            raise ModelFileError(f"{source}: holds no {model_class} model.")
+        backup = found[0]
+        state = read_model(source, backup.name, model_class)
+        kind = kind or backup.format
+        summary = source / f"{prefix_of(backup.name, model_class)}_summary.txt"
+        text = summary.read_text("utf-8", "replace") if summary.is_file() else None
     with ModelLock(directory, name, model_class):
-        write_model(directory, name, state, format=kind, summary=text)
-    return state, kind
+        basis = basis_now(directory, name, model_class)
+        basis = replace(basis, discards=frozenset(basis.manifest.files))
+        saved = write_model(
+            directory, name, state, format=kind or "same", summary=text, basis=basis
+        )
+    return state, saved.aside

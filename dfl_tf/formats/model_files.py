@@ -40,6 +40,12 @@ PART_ORDER = (
 )
 """The order in which the legacy program saves (models.md 5.4)."""
 
+NATIVE_SUFFIXES = (".safetensors", ".rows", ".json")
+"""Of the files in a native model's folder."""
+
+GENERATOR_PARTS = (*PART_ORDER[:9], "XSeg_256")
+"""The networks that make images; the others serve training."""
+
 _PART = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
@@ -198,7 +204,7 @@ def model_files(directory: Path, name: str, model_class: str) -> list[Path]:
     prefix = prefix_of(name, model_class)
     if detect_format(directory, name, model_class) == "native":
         inside = native_folder(directory, name, model_class)
-        files = [p for p in sorted(inside.iterdir()) if p.suffix in (".safetensors", ".json")]
+        files = [p for p in sorted(inside.iterdir()) if p.suffix in NATIVE_SUFFIXES]
         files = [p for p in files if p.name != "commit.json"]
     else:
         parts = [(part_of(p.name, name, model_class), p) for p in directory.iterdir()]

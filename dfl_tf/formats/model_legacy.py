@@ -8,8 +8,7 @@ References: models.md 5.2 to 5.8, workspace.md 3, 4, design decisions 1 and 37.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,62 +20,85 @@ from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError, LegacyFormatError
 from dfl_tf.formats import transaction
 from dfl_tf.formats.loss_history import LossHistory
-from dfl_tf.formats.manifest import FileEntry, Manifest
+from dfl_tf.formats.manifest import Manifest
 from dfl_tf.formats.model_files import part_file, part_key, part_of, prefix_of
-from dfl_tf.formats.model_state import ModelState
+from dfl_tf.formats.model_state import DiskState, ModelState, Reading
 from dfl_tf.formats.safe_pickle import dump_legacy, dumps_legacy, load_file
+from dfl_tf.formats.survey import Place, Survey, entry_of, survey, survey_previous
+from dfl_tf.formats.transaction import Basis, Saved
 
 _DATA_KEYS = ("iter", "options", "loss_history")
 _EXTRA_DEFAULTS = ("sample_for_preview", "choosed_gpu_indexes")
 
 
 # -- reading -------------------------------------------------------------------------------------
-def read(directory: Path, name: str, model_class: str, only: Collection[str] | None) -> ModelState:
+def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelState:
     """Read a legacy set (see `model_state.read_model`)."""
-    files, manifest, notes = _find(directory, name, model_class)
-    data_path = files.pop(_data_name(name, model_class), None)
-    if data_path is None:
-        raise LegacyFormatError(
-            f"{directory / _data_name(name, model_class)}: is missing. Restore it from a backup."
-        )
-    data = read_data(data_path)
-    tensors = {}
-    parts = {part: path for f, path in files.items() if (part := part_of(f, name, model_class))}
-    for part in sorted(parts, key=part_key):
-        if only is None or part in only:
-            tensors[part] = read_part(parts[part])
-    extra = {key: value for key, value in data.items() if key not in _DATA_KEYS}
+    place, data_name = place_of(directory, name, model_class), _data_name(name, model_class)
+
+    def reads(file: str) -> bool:
+        part = part_of(file, name, model_class)
+        return part is None or how.wants(part)
+
+    if how.previous:
+        found = survey_previous(place)
+    else:
+        others, leftovers, notes = _plain_files(directory, name, model_class)
+        found = survey(place, others, reads)
+        found.notes.extend(notes)
+        for file in leftovers.keys() - found.files.keys():
+            found.files[file] = leftovers[file]
+            found.entries[file] = entry_of(leftovers[file])
+            found.changes.pop(file, None)
+    if data_name not in found.files:
+        raise LegacyFormatError(f"{directory / data_name}: is missing. Restore it from a backup.")
+    data = read_data(found.files[data_name])
+    tensors: dict[str, dict[str, Any]] = {}
+    unreadable: dict[str, str] = {}
+    parts = {part: f for f in found.files if (part := part_of(f, name, model_class))}
+    for part in sorted(filter(how.wants, parts), key=part_key):
+        try:
+            tensors[part] = read_part(found.files[parts[part]])
+        except DflTfError as error:
+            if not how.tolerant:
+                raise
+            unreadable[parts[part]] = str(error)
+    foreign = _is_foreign(found, data_name)
     return ModelState(
         model_class=model_class,
         iteration=data["iter"],
         options=data["options"],
         loss_history=data["loss_history"],
         tensors=tensors,
-        extra=extra,
-        run={} if manifest is None else dict(manifest.run),
-        notes=tuple(notes),
+        extra={key: value for key, value in data.items() if key not in _DATA_KEYS},
+        run={} if found.record is None or foreign else dict(found.record.run),
+        notes=tuple(found.notes),
+        disk=DiskState.of(
+            found,
+            Manifest(model_class, name, "legacy", data["iter"], {}),
+            folder=directory,
+            unreadable=unreadable,
+            foreign=foreign,
+            part_of=lambda file: part_of(file, name, model_class),
+        ),
     )
 
 
-def _find(
+def _is_foreign(found: Survey, data_name: str) -> bool:
+    """Whether `data.dat` is another than the one that the last save here wrote."""
+    recorded = None if found.record is None else found.record.files.get(data_name)
+    return recorded is not None and found.entries[data_name].sha256 != recorded.sha256
+
+
+def _plain_files(
     directory: Path, name: str, model_class: str
-) -> tuple[dict[str, Path], Manifest | None, list[str]]:
-    """Where each file of the set lies, the manifest if it holds, and what the user should know."""
-    resolved = transaction.resolve(_place(directory, name, model_class), _rules(name, model_class))
-    if resolved is not None and resolved.origin != "foreign":
-        files = dict(resolved.files)
-        if resolved.origin != "previous":
-            # parts that were put here since: a switched-off discriminator, another program's
-            plain, _ = _plain_files(directory, name, model_class)
-            files = {f: p for f, p in plain.items() if f not in files} | files
-        return files, resolved.manifest, resolved.notes
-    plain, notes = _plain_files(directory, name, model_class)
-    return plain, None, [*(resolved.notes if resolved else ()), *notes]
+) -> tuple[list[str], dict[str, Path], list[str]]:
+    """Names of the files there, and what the old program left of those that it was writing.
 
-
-def _plain_files(directory: Path, name: str, model_class: str) -> tuple[dict[str, Path], list[str]]:
-    """The files by the old program's own rule: a missing one may have left a whole `.tmp`."""
-    files: dict[str, Path] = {}
+    It deletes a file before it renames its finished `.tmp`: a missing one may have left that.
+    """
+    found: list[str] = []
+    leftovers: dict[str, Path] = {}
     notes: list[str] = []
     try:
         names = sorted(entry.name for entry in directory.iterdir())
@@ -87,11 +109,11 @@ def _plain_files(directory: Path, name: str, model_class: str) -> tuple[dict[str
         if target != _data_name(name, model_class) and part_of(target, name, model_class) is None:
             continue
         if target == file_name:
-            files[target] = directory / file_name
+            found.append(target)
         elif target not in names and loads(target, directory / file_name):
-            files[target] = directory / file_name
+            leftovers[target] = directory / file_name
             notes.append(f"{target} was missing; its complete leftover {file_name} is used")
-    return files, notes
+    return found, leftovers, notes
 
 
 def read_part(path: Path) -> dict[str, Any]:
@@ -200,34 +222,32 @@ def loads(file_name: str, path: Path) -> bool:
 
 
 # -- writing -------------------------------------------------------------------------------------
-def write(directory: Path, name: str, state: ModelState) -> None:
+def write(
+    directory: Path, name: str, state: ModelState, basis: Basis | None, snapshot: str
+) -> Saved:
     """Write a legacy set with its sidecar (see `model_state.write_model`)."""
-    place = _place(directory, name, state.model_class)
-    contents: dict[str, durable.Writer] = {}
+    files: dict[str, durable.Writer] = {}
     size = 0
     for part, tensors in state.tensors.items():
-        contents[part_file(name, state.model_class, part)] = partial(dump_legacy, dict(tensors))
+        files[part_file(name, state.model_class, part)] = partial(dump_legacy, dict(tensors))
         size += sum(np.asarray(value).nbytes + 200 for value in tensors.values())
-    data = data_dict(state)
-    contents[_data_name(name, state.model_class)] = partial(dump_legacy, data)
+    files[_data_name(name, state.model_class)] = partial(dump_legacy, data_dict(state))
     size += 32 * len(state.loss_history) + 65536
-
-    def describe(files: dict[str, FileEntry]) -> Manifest:
-        return Manifest(
-            model_class=state.model_class,
-            name=name,
-            format="legacy",
-            iteration=state.iteration,
-            files=files,
-            run=state.run,
-        )
-
-    transaction.write_set(
-        place,
-        contents,
-        describe,
-        size=size,
-        adopt=partial(_adopt, directory, name, state.model_class),
+    record = Manifest(
+        model_class=state.model_class,
+        name=name,
+        format="legacy",
+        iteration=state.iteration,
+        files={},
+        run=state.run,
+        snapshot=snapshot,
+    )
+    return transaction.write_set(
+        place_of(directory, name, state.model_class),
+        transaction.Contents(files, {}, size, state.iteration),
+        lambda files: replace(record, files=files),
+        basis=basis,
+        adopt=partial(adopt, directory, name, state.model_class),
     )
 
 
@@ -248,49 +268,28 @@ def options_bytes(options: Mapping[str, Any]) -> bytes:
     return dumps_legacy(plain(dict(options)))
 
 
-def _adopt(directory: Path, name: str, model_class: str) -> Manifest | None:
-    """A manifest for the set that is there: ours if it holds, else one made of its files."""
-    files, manifest, _ = _find(directory, name, model_class)
-    at_place = all(path == directory / file for file, path in files.items())
-    data_path = files.get(_data_name(name, model_class))
-    if data_path is None or not at_place:
-        return None
-    if manifest is None:
-        for file, path in files.items():
-            if not loads(file, path):
-                return None
-        iteration = read_data(data_path)["iter"]
-        manifest = Manifest(model_class, name, "legacy", iteration, {})
-    entries = {}
-    for file, path in files.items():
-        status = os.stat(path)
-        known = manifest.files.get(file) or FileEntry(status.st_size, durable.sha256_of(path))
-        entries[file] = replace(known, mtime_ns=status.st_mtime_ns)
-    return replace(manifest, files=entries)
-
-
-def recover(directory: Path, name: str, model_class: str) -> None:
-    """Finish or clear away an interrupted save (done by itself before the next save)."""
-    with durable.naming_the_fault(directory):
-        transaction.recover(_place(directory, name, model_class))
+def adopt(directory: Path, name: str, model_class: str) -> Basis:
+    """Whatever lies there now; whole if it can be read and nothing of it is missing."""
+    try:
+        state = read(directory, name, model_class, Reading(tolerant=True))
+    except DflTfError:
+        others, _, _ = _plain_files(directory, name, model_class)
+        files = {file: directory / file for file in others}
+        empty = Manifest(model_class, name, "legacy", 0, {})
+        return Basis(transaction.basis_of(empty, files, directory), whole=False)
+    assert state.disk is not None
+    return Basis(state.disk.present, whole=state.disk.whole)
 
 
 def _data_name(name: str, model_class: str) -> str:
     return f"{prefix_of(name, model_class)}_data.dat"
 
 
-def _rules(name: str, model_class: str) -> transaction.Rules:
-    return transaction.Rules(
-        data_name=_data_name(name, model_class),
-        loads=loads,
-        optional=lambda file: file.endswith("_opt.npy"),
-    )
-
-
-def _place(directory: Path, name: str, model_class: str) -> transaction.Place:
+def place_of(directory: Path, name: str, model_class: str) -> Place:
+    """Where a legacy model and its records lie."""
     prefix = prefix_of(name, model_class)
     records = (f"{prefix}_data.dat", f"{prefix}.manifest.json", f"{prefix}.commit.json")
-    return transaction.Place(
+    return Place(
         folder=directory,
         manifest=directory / records[1],
         commit=directory / records[2],

@@ -1,15 +1,14 @@
 """The native form of a model: a folder of safetensors files and one manifest.
 
 `<prefix>.dfl/` holds `manifest.json` (iteration, options, checksums, run), one
-`<part>.safetensors` a network and optimizer, `loss_history.safetensors`, and `extra.safetensors`
-for the arrays of other entries. Written as one transaction (`transaction`).
+`<part>.safetensors` a network and optimizer, `loss_history.rows`, to which each save appends, and
+`extra.safetensors` for the arrays of other entries. Written as one transaction (`transaction`).
 
-References: layout.md 6, design decision 1.
+References: layout.md 6, design decisions 1 and 52.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,55 +17,77 @@ from typing import Any
 import numpy as np
 
 from dfl_tf.disk import durable
-from dfl_tf.errors import ModelFileError
-from dfl_tf.formats import json_tree, safetensors_file, transaction
-from dfl_tf.formats.manifest import FileEntry, Manifest
+from dfl_tf.errors import DflTfError, ModelFileError
+from dfl_tf.formats import history_rows, json_tree, safetensors_file, transaction
+from dfl_tf.formats.manifest import Manifest
 from dfl_tf.formats.model_files import native_folder, part_key
 from dfl_tf.formats.model_legacy import plain
-from dfl_tf.formats.model_state import ModelState
+from dfl_tf.formats.model_state import DiskState, ModelState, Reading
+from dfl_tf.formats.survey import Place, Survey, survey, survey_previous
+from dfl_tf.formats.transaction import Basis, Saved
 
-_SUFFIX = ".safetensors"
-_HISTORY, _EXTRA = "loss_history", "extra"
-_RULES = transaction.Rules(
-    data_name="", loads=None, optional=lambda file: file.endswith("_opt" + _SUFFIX)
-)
+SUFFIX = ".safetensors"
+_HISTORY, _EXTRA = "loss_history.rows", "extra"
+_OLD_HISTORY = "loss_history"
+"""Part name of the history before manifest version 2: a safetensors file written as a whole."""
 
 
-def read(directory: Path, name: str, model_class: str, only: Collection[str] | None) -> ModelState:
+def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelState:
     """Read a native set (see `model_state.read_model`)."""
     folder = native_folder(directory, name, model_class)
-    resolved = transaction.resolve(_place(folder), _RULES)
-    if resolved is None or resolved.manifest is None:
-        raise ModelFileError(f"{folder}: has no manifest. Restore it from a backup.")
-    manifest, what = resolved.manifest, str(folder / "manifest.json")
+    place = place_of(folder)
+    if how.previous:
+        found = survey_previous(place)
+    else:
+        found = survey(place, (), lambda file: _part(file) is None or how.wants(str(_part(file))))
+    manifest, what = found.record, str(folder / "manifest.json")
+    if manifest is None:
+        raise ModelFileError(f"{'; '.join(found.notes) or f'{what}: is missing'}.")
     if manifest.model_class != model_class:
         raise ModelFileError(f"{what}: is of class {manifest.model_class}, not {model_class}.")
-    files = {f.removesuffix(_SUFFIX): path for f, path in resolved.files.items()}
-    if _HISTORY not in files:
-        raise ModelFileError(f"{what}: damaged, it names no {_HISTORY}{_SUFFIX}.")
-    history = _unpack_history(safetensors_file.load(files.pop(_HISTORY)), what)
-    arrays = safetensors_file.load(files.pop(_EXTRA)) if _EXTRA in files else {}
-    wanted = [part for part in sorted(files, key=part_key) if only is None or part in only]
+    history = _read_history(found, what)
+    arrays: dict[str, Any] = {}
+    if _EXTRA + SUFFIX in found.files:
+        arrays = safetensors_file.load(found.files[_EXTRA + SUFFIX])
     options = json_tree.decode(manifest.payload.get("options", {}), arrays, what=what)
     extra = json_tree.decode(manifest.payload.get("extra", {}), arrays, what=what)
     if not isinstance(options, dict) or not isinstance(extra, dict):
         raise ModelFileError(f"{what}: damaged, its options are no dictionary.")
+    tensors: dict[str, dict[str, Any]] = {}
+    unreadable: dict[str, str] = {}
+    parts = {part: file for file in found.files if (part := _part(file)) is not None}
+    for part in sorted(filter(how.wants, parts), key=part_key):
+        try:
+            tensors[part] = safetensors_file.load(found.files[parts[part]])
+        except ModelFileError as error:
+            if not how.tolerant:
+                raise
+            unreadable[parts[part]] = str(error)
     return ModelState(
         model_class=model_class,
         iteration=manifest.iteration,
         options=options,
         loss_history=history,
-        tensors={part: safetensors_file.load(files[part]) for part in wanted},
+        tensors=tensors,
         extra=extra,
         run=dict(manifest.run),
-        notes=tuple(resolved.notes),
+        notes=tuple(found.notes),
+        disk=DiskState.of(found, manifest, folder=folder, unreadable=unreadable, part_of=_part),
     )
 
 
-def write(directory: Path, name: str, state: ModelState) -> None:
+def _part(file: str) -> str | None:
+    """The part that a file holds; None for the history and the other entries."""
+    part = file.removesuffix(SUFFIX)
+    return None if part in (file, _EXTRA, _OLD_HISTORY) else part
+
+
+def write(
+    directory: Path, name: str, state: ModelState, basis: Basis | None, snapshot: str
+) -> Saved:
     """Write a native set (see `model_state.write_model`)."""
     folder = native_folder(directory, name, state.model_class)
-    reserved = {_HISTORY, _EXTRA} & set(state.tensors)
+    reserved = {_OLD_HISTORY, _EXTRA} & set(state.tensors)
     if reserved:
         raise ValueError(f"a part cannot be called {reserved}")
     arrays: dict[str, Any] = {}
@@ -74,75 +95,65 @@ def write(directory: Path, name: str, state: ModelState) -> None:
         "options": json_tree.encode(plain(dict(state.options)), arrays),
         "extra": json_tree.encode(dict(state.extra), arrays),
     }
-    groups = {**state.tensors, _HISTORY: _pack_history(state.loss_history), _EXTRA: arrays}
-    contents: dict[str, durable.Writer] = {
-        part + _SUFFIX: partial(safetensors_file.dump, dict(tensors))
+    groups = {**state.tensors, _EXTRA: arrays}
+    files: dict[str, durable.Writer] = {
+        part + SUFFIX: partial(safetensors_file.dump, dict(tensors))
         for part, tensors in groups.items()
     }
+    history = history_rows.pack(state.loss_history)
     size = sum(np.asarray(v).nbytes + 200 for group in groups.values() for v in group.values())
-
-    def describe(files: dict[str, FileEntry]) -> Manifest:
-        return Manifest(
-            model_class=state.model_class,
-            name=name,
-            format="native",
-            iteration=state.iteration,
-            files=files,
-            run=state.run,
-            payload=payload,
-        )
-
-    transaction.write_set(
-        _place(folder), contents, describe, size=size + 65536, adopt=partial(_adopt, folder)
+    record = Manifest(
+        model_class=state.model_class,
+        name=name,
+        format="native",
+        iteration=state.iteration,
+        files={},
+        run=state.run,
+        payload=payload,
+        snapshot=snapshot,
     )
+    saved = transaction.write_set(
+        place_of(folder),
+        transaction.Contents(files, {_HISTORY: history}, size + len(history), state.iteration),
+        lambda files: replace(record, files=files),
+        basis=basis,
+        adopt=partial(adopt, directory, name, state.model_class),
+    )
+    durable.remove_quietly(folder / (_OLD_HISTORY + SUFFIX))
+    return saved
 
 
-def _pack_history(history: Sequence[Sequence[float]]) -> dict[str, Any]:
-    lengths = np.array([len(row) for row in history], dtype=np.int64)
-    values = np.array([item for row in history for item in row], dtype=np.float64)
-    return {"lengths": lengths, "values": values}
+def _read_history(found: Survey, what: str) -> list[list[float]]:
+    if _HISTORY in found.files:
+        entry = found.entries[_HISTORY]
+        return history_rows.read(found.files[_HISTORY], entry.size)
+    if _OLD_HISTORY + SUFFIX in found.files:
+        packed = safetensors_file.load(found.files[_OLD_HISTORY + SUFFIX])
+        return history_rows.unpack_columns(packed, what)
+    raise ModelFileError(f"{what}: its {_HISTORY} is missing.")
 
 
-def _unpack_history(packed: dict[str, Any], what: str) -> list[list[float]]:
-    try:
-        lengths, numbers = packed["lengths"], packed["values"]
-        if np.ndim(lengths) != 1 or np.ndim(numbers) != 1 or lengths.dtype.kind not in "iu":
-            raise ValueError("no lists of lengths and values")
-        widths, values = lengths.tolist(), numbers.astype(np.float64).tolist()
-        if sum(widths) != len(values) or any(n < 0 for n in widths):
-            raise ValueError("lengths do not add up")
-    except (KeyError, ValueError) as error:
-        raise ModelFileError(f"{what}: damaged loss history ({error}).") from None
-    rows, position = [], 0
-    for width in widths:
-        rows.append(values[position : position + width])
-        position += width
-    return rows
-
-
-def _adopt(folder: Path) -> Manifest | None:
-    """The manifest with today's times, if the set that is there is whole in its place."""
-    resolved = transaction.resolve(_place(folder), _RULES)
-    if resolved is None or resolved.manifest is None or resolved.origin != "current":
-        return None
-    if any(path.parent != folder for path in resolved.files.values()):
-        return None
-    entries = {
-        file: replace(resolved.manifest.files[file], mtime_ns=path.stat().st_mtime_ns)
-        for file, path in resolved.files.items()
-    }
-    return replace(resolved.manifest, files=entries)
-
-
-def recover(directory: Path, name: str, model_class: str) -> None:
-    """Finish or clear away an interrupted save (done by itself before the next save)."""
+def adopt(directory: Path, name: str, model_class: str) -> Basis:
+    """Whatever lies there now; whole if it can be read and nothing of it is missing."""
     folder = native_folder(directory, name, model_class)
-    with durable.naming_the_fault(folder):
-        transaction.recover(_place(folder))
+    try:
+        state = read(directory, name, model_class, Reading(tolerant=True))
+    except DflTfError:
+        files = {path.name: path for path in folder.iterdir() if path.suffix != ".json"}
+        empty = Manifest(model_class, name, "native", 0, {})
+        return Basis(
+            transaction.basis_of(
+                empty, {file: path for file, path in files.items() if path.is_file()}, folder
+            ),
+            whole=False,
+        )
+    assert state.disk is not None
+    return Basis(state.disk.present, whole=state.disk.whole)
 
 
-def _place(folder: Path) -> transaction.Place:
-    return transaction.Place(
+def place_of(folder: Path) -> Place:
+    """Where a native model and its records lie."""
+    return Place(
         folder=folder,
         manifest=folder / "manifest.json",
         commit=folder / "commit.json",

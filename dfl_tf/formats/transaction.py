@@ -3,325 +3,144 @@
 How a set is saved
 ------------------
 1. Every new file is written beside its place as `<file>.new`, with its SHA-256 taken on the way,
-   and fsynced. A fault up to here (full disk, read-only folder, kill) leaves the old set alone.
+   and fsynced. A history that only grows is appended to in place: its old length and checksum
+   still describe the old set. A fault up to here (full disk, read-only folder, kill) leaves the
+   old set alone.
 2. The set that is there is kept: hard links (copies where there are no links) to its files, and
-   its manifest, in `<previous>.new/`.
+   its manifest, in `<previous>.new/`. What is given up without being part of a whole set is
+   linked into a numbered folder of `<replaced>/`, which nothing of ours ever empties.
 3. The manifest of the new set is written as the *commit record*, atomically and durably. From
    this moment the new set counts: all its bytes are on the disk under one name or the other.
 4. Every `<file>.new` is renamed over its file; `<previous>.new` takes the place of `<previous>`;
    at last the commit record is renamed to the manifest, which closes the transaction.
 
-How a set is found again (`resolve`, which changes nothing on disk)
--------------------------------------------------------------------
-* Commit record there: each file is taken from `<file>.new` or from its place, whichever has the
-  checksum. `recover` finishes the renames before the next save.
-* Manifest there, all checksums right: the normal case.
-* Some checksums differ. Three causes look alike and must be told apart:
-  - *Another program saved* (the legacy trainer ignores our sidecar), or the user copied a whole
-    backup over it. Then `data.dat` has changed, every file that training changes has changed, and
-    every file loads. That is newer or wanted work: it is accepted with a note, never restored
-    away. It gets a manifest at the next save.
-  - *A torn save of another program*: it writes `data.dat` last, so data.dat is still ours, or a
-    file is missing. That set is mixed.
-  - *Damage*: single files do not match, or do not load.
-  In the last two cases the faults are named and the kept previous set is used, with a note how
-  many iterations that costs. The faulty files are moved to `<previous>`'s sibling `.damaged` at
-  the next save, not deleted.
-* No manifest: a set of the legacy program; its own rule for `.tmp` leftovers applies
-  (`model_legacy`).
+`survey` says what lies in a folder; `recover` finishes step 4 after an interruption, or clears
+away what was never committed. Nothing else is repaired: the folder belongs to the user.
 
-References: design decisions 1 and 37, workspace.md 4.3.
+References: design decisions 1, 42, 49 and 52, workspace.md 4.3.
 """
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from dfl_tf.disk import durable
-from dfl_tf.errors import ModelFileError, WorkspaceError
-from dfl_tf.formats.manifest import FileEntry, Manifest, read_manifest
+from dfl_tf.errors import ForeignChange, ModelFileError, WorkspaceError
+from dfl_tf.formats.manifest import FileEntry, Manifest, read_manifest, role_of
+from dfl_tf.formats.survey import NEW, Place, entry_of, is_unchanged, unfinished
 
-NEW = ".new"
-MISSING = "is missing"
+_CARRIED = ("network", "optimizer", "average", "recipe")
+"""Roles of files that stay with the set while their part is switched off."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the files of one set and its records lie.
+class Basis:
+    """The files that a save takes the place of, as they were when the model was read or saved.
 
     Attributes
     ----------
-    folder : Path
-        Holds the files.
-    manifest, commit : Path
-        The sidecar, and the record of an open transaction.
-    previous : Path
-        Folder of the kept previous set.
-    owns : callable
-        Whether a file name belongs to this set (a model folder holds several models).
+    manifest : Manifest
+    whole : bool
+        Whether they may be kept as the previous set. If not, what the save overwrites is moved
+        aside, and an older previous set stays.
+    discards : frozenset of str
+        Names of files whose content is given up: moved aside in any case.
     """
 
-    folder: Path
-    manifest: Path
-    commit: Path
-    previous: Path
-    owns: Callable[[str], bool]
+    manifest: Manifest
+    whole: bool = True
+    discards: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A finished save: what the next one builds on, and where replaced files were moved to."""
+
+    basis: Basis
+    aside: Path | None = None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is to be written.
+
+    Attributes
+    ----------
+    files : mapping of file name to writer
+    histories : mapping of file name to bytes
+        Whole content of files that only grow as a rule.
+    size : int
+        About how many bytes, to refuse early on a full disk.
+    iteration : int
+    """
+
+    files: Mapping[str, durable.Writer]
+    histories: Mapping[str, bytes]
+    size: int
+    iteration: int
 
     @property
-    def previous_new(self) -> Path:
-        """The previous set while it is being put together."""
-        return self.previous.with_name(self.previous.name + NEW)
-
-    @property
-    def damaged(self) -> Path:
-        """Where files go that did not belong together."""
-        return self.previous.with_name(self.previous.name.removesuffix(".previous") + ".damaged")
+    def names(self) -> list[str]:
+        """Names of all files."""
+        return [*self.files, *self.histories]
 
 
-@dataclass(frozen=True)
-class Resolved:
-    """Which files make up the set that counts.
-
-    Attributes
-    ----------
-    files : dict of str to Path
-        File name to where it lies at this moment.
-    manifest : Manifest or None
-        None for a set without one, or rewritten by another program.
-    origin : {"current", "pending", "foreign", "previous"}
-        As the manifest says; committed but not yet renamed; of another program; restored.
-    notes : list of str
-        What the user should know.
-    """
-
-    files: dict[str, Path]
-    manifest: Manifest | None
-    origin: Literal["current", "pending", "foreign", "previous"]
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What is particular to the files of one format.
-
-    Attributes
-    ----------
-    data_name : str
-        The file that another program writes last.
-    loads : callable or None
-        Whether the file of a name can be read from a path; None if no other program writes
-        such sets.
-    optional : callable
-        Whether a set may be used without the file of that name (an optimizer's).
-    """
-
-    data_name: str
-    loads: Callable[[str, Path], bool] | None
-    optional: Callable[[str], bool]
-
-
-# -- finding the set that counts -----------------------------------------------------------------
-def resolve(place: Place, rules: Rules) -> Resolved | None:
-    """Find the set that counts, changing nothing; None if the place has no records of ours.
-
-    Raises
-    ------
-    ModelFileError
-        Neither the set nor the previous one is whole; names every fault.
-    """
-    faults: list[str] = []
-    pending = _read(place.commit, faults)
-    if pending is not None:
-        files, wrong = _match(pending, lambda name: _pending_places(place, name))
-        if not wrong:
-            return Resolved(files, pending, "pending", faults)
-        faults += wrong.values()
-    current = _read(place.manifest, faults)
-    if current is None:
-        if not place.manifest.exists() and not place.commit.exists():
-            if rules.loads is not None or not place.previous.exists():
-                return None
-            faults.append(f"{place.manifest.name} {MISSING}")
-        if rules.loads is not None and not place.commit.exists():
-            note = f"{faults[0]} The files themselves are used without checking them against it"
-            return Resolved({}, None, "foreign", [note])
-        return _previous(place, pending, faults, rules)
-    return _resolve_current(place, current, faults, rules)
-
-
-def _read(path: Path, faults: list[str]) -> Manifest | None:
-    try:
-        return read_manifest(path)
-    except ModelFileError as error:
-        faults.append(str(error))
-        return None
-
-
-def _pending_places(place: Place, name: str) -> list[Path]:
-    return [place.folder / (name + NEW), place.folder / name]
-
-
-def _match(
-    manifest: Manifest, places: Callable[[str], list[Path]]
-) -> tuple[dict[str, Path], dict[str, str]]:
-    """Where each file of a manifest lies, and what is wrong with those that lie nowhere."""
-    files: dict[str, Path] = {}
-    wrong: dict[str, str] = {}
-    for name, entry in manifest.files.items():
-        reasons = []
-        for path in places(name):
-            reason = _compare(path, entry)
-            if reason is None:
-                files[name] = path
-                break
-            reasons.append(reason)
-        if name not in files and not entry.stale:
-            wrong[name] = f"{name} {next((r for r in reasons if r != MISSING), MISSING)}"
-    return files, wrong
-
-
-def _compare(path: Path, entry: FileEntry) -> str | None:
-    """Why the file at `path` is not the one of `entry`; None if it is."""
-    try:
-        size = path.stat().st_size
-        if size != entry.size:
-            return f"has {size} bytes instead of {entry.size}"
-        if durable.sha256_of(path) != entry.sha256:
-            return "does not match its checksum"
-    except FileNotFoundError:
-        return MISSING
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    return None
-
-
-def _resolve_current(place: Place, current: Manifest, faults: list[str], rules: Rules) -> Resolved:
-    def places(name: str) -> list[Path]:
-        if current.files[name].stale:
-            return [place.folder / name]
-        # a file that did not change between two saves is also in the previous set
-        return [place.folder / name, place.previous_new / name, place.previous / name]
-
-    files, wrong = _match(current, places)
-    if not wrong:
-        moved = [name for name, path in files.items() if path.parent != place.folder]
-        notes = [
-            f"{name} {_compare(place.folder / name, current.files[name])}; it is taken from the "
-            "kept previous set, where it is the same"
-            for name in moved
-        ]
-        return Resolved(files, current, "current", [*faults, *notes])
-    if _is_foreign(place, current, files, rules):
-        note = (
-            "the files were saved by another program or copied from a backup since the last save "
-            "here; they are taken as they are"
-        )
-        return Resolved({}, None, "foreign", [*faults, note])
-    try:
-        return _previous(place, current, [*faults, *wrong.values()], rules)
-    except ModelFileError:
-        if any(not fault.endswith(MISSING) or not rules.optional(n) for n, fault in wrong.items()):
-            raise
-        return Resolved(files, current, "current", [*faults, *wrong.values()])
-
-
-def _is_foreign(
-    place: Place, current: Manifest, matching: Mapping[str, Path], rules: Rules
-) -> bool:
-    """Whether another program has saved the whole set (see the module's text)."""
-    if rules.loads is None or rules.data_name in matching or rules.data_name not in current.files:
-        return False
-    for name, entry in current.files.items():
-        path = place.folder / name
-        if entry.stale:
-            continue
-        if not path.is_file():
-            # the old program deletes a file before it renames its finished `.tmp`
-            path = path.with_name(name + ".tmp")
-        if not path.is_file():
-            return False
-        if matching.get(name) == path:
-            if entry.changed:
-                return False
-        elif not rules.loads(name, path):
-            return False
-    return True
-
-
-def _previous(place: Place, newest: Manifest | None, faults: list[str], rules: Rules) -> Resolved:
-    escape = f"delete {place.manifest.name} to use the files as they are"
-    for folder in (place.previous_new, place.previous):
-        kept = _read(folder / "manifest.json", faults)
-        if kept is None:
-            continue
-        files, wrong = _match(kept, _inside(folder))
-        if not wrong:
-            lost = "an unknown number of" if newest is None else newest.iteration - kept.iteration
-            note = (
-                f"damaged or mixed set: {'; '.join(faults)}. The last whole set, of iteration "
-                f"{kept.iteration}, is used instead; {lost} iterations are lost. The other files "
-                f"stay where they are until the next save, then in {place.damaged.name}"
-                + (f" (or {escape})" if rules.loads is not None else "")
-            )
-            return Resolved(files, kept, "previous", [note])
-        faults += [f"kept previous set: {fault}" for fault in wrong.values()]
-    raise ModelFileError(
-        f"{place.manifest}: the files of the model do not belong together: {'; '.join(faults)}. "
-        "No whole previous set is kept. Restore a backup"
-        + (f", or {escape}." if rules.loads is not None else ".")
-    )
-
-
-def _inside(folder: Path) -> Callable[[str], list[Path]]:
-    return lambda name: [folder / name]
-
-
-# -- saving --------------------------------------------------------------------------------------
 def write_set(
     place: Place,
-    contents: Mapping[str, durable.Writer],
+    contents: Contents,
     describe: Callable[[dict[str, FileEntry]], Manifest],
     *,
-    size: int,
-    adopt: Callable[[], Manifest | None],
-) -> Manifest:
+    basis: Basis | None,
+    adopt: Callable[[], Basis],
+) -> Saved:
     """Save a set as one transaction.
 
     Parameters
     ----------
-    contents : mapping of file name to writer
     describe : callable
-        Makes the manifest from the entries of the written files.
-    size : int
-        About how many bytes will be written, to refuse early on a full disk.
+        Makes the manifest from the entries of all files.
+    basis : Basis or None
+        What the caller believes to be there. None: whatever is there is replaced.
     adopt : callable
-        Makes a manifest for the set that is there without one; None if there is no whole set.
+        Makes the basis in that case.
 
     Raises
     ------
+    ForeignChange
+        The files are not those of `basis`; nothing was changed.
     WorkspaceError
         It cannot be written; the old set is unchanged.
     """
     durable.make_folder(place.folder)
-    durable.check_space(place.folder, size)
+    durable.check_space(place.folder, contents.size)
     with durable.naming_the_fault(place.manifest):
-        recover(place)
+        finished = recover(place)
+    old = adopt() if basis is None else basis
+    if finished is not None and not changes_since(place, Basis(finished), contents.names):
+        old = Basis(finished)  # our own last save, which could not be closed at the time
+    aside: Path | None = None
     try:
         with durable.naming_the_fault(place.folder):
-            written = _stage(place, contents)
-            old = _keep(place, adopt)
-            manifest = describe(_with_history(place, written, old))
+            _refuse_change(place, old, contents.names)
+            written = _stage(place, contents, old.manifest)
+            if old.whole:
+                _keep(place, old.manifest)
+            aside = _move_aside(place, old, contents.names)
+            manifest = describe(written | _switched_off(place, old.manifest, written))
+            _refuse_change(place, old, contents.names)
             _commit(place, manifest)
     except BaseException:
         # before the commit record is there, nothing of the new set counts
         if not place.commit.exists():
             discard(place)
+            if aside is not None:
+                shutil.rmtree(aside, ignore_errors=True)
         raise
     try:
         _finish(place, manifest)
@@ -331,67 +150,104 @@ def write_set(
             f"({error.strerror}). They are next to the old ones as *{NEW}; the next start reads "
             "them and the next save puts them in place."
         ) from error
-    return manifest
+    return Saved(Basis(manifest), aside)
 
 
-def _stage(place: Place, contents: Mapping[str, durable.Writer]) -> dict[str, FileEntry]:
+def changes_since(place: Place, basis: Basis, names: Iterable[str]) -> list[str]:
+    """How the files differ from `basis`, for people; `names` are those that would be written."""
+    recorded = basis.manifest.files
+    found = []
+    for name, entry in recorded.items():
+        if not (place.folder / name).is_file():
+            found += [] if entry.off else [f"{name} was deleted"]
+        elif not is_unchanged(place.folder / name, entry):
+            found.append(f"{name} was rewritten")
+    new = [name for name in names if name not in recorded and (place.folder / name).exists()]
+    return found + [f"{name} was added" for name in new]
+
+
+def _refuse_change(place: Place, basis: Basis, names: Iterable[str]) -> None:
+    found = changes_since(place, basis, names)
+    if found:
+        raise ForeignChange(
+            f"{place.folder}: the model was changed by another program or by hand since "
+            f"iteration {basis.manifest.iteration}: {', '.join(found)}."
+        )
+
+
+def _stage(place: Place, contents: Contents, old: Manifest) -> dict[str, FileEntry]:
     written = {}
-    for name, content in contents.items():
+    for name, content in contents.files.items():
         path = place.folder / (name + NEW)
         size, digest = durable.write_durably(path, content)
-        written[name] = FileEntry(size, digest, path.stat().st_mtime_ns)
+        time, role = path.stat().st_mtime_ns, role_of(name)
+        written[name] = FileEntry(size, digest, time, role, contents.iteration)
+    for name, data in contents.histories.items():
+        path, before = place.folder / name, old.files.get(name)
+        if before is not None and _continues(path, before, data):
+            durable.append_durably(path, before.size, data[before.size :])
+        else:
+            path = place.folder / (name + NEW)
+            durable.write_durably(path, partial(_all_at_once, data))
+        digest = hashlib.sha256(data).hexdigest()
+        time = path.stat().st_mtime_ns
+        written[name] = FileEntry(len(data), digest, time, "history", contents.iteration)
     return written
 
 
-def _with_history(
-    place: Place, written: dict[str, FileEntry], old: Manifest | None
+def _all_at_once(data: bytes, write: Callable[[bytes], object]) -> object:
+    return write(data)
+
+
+def _continues(path: Path, before: FileEntry, data: bytes) -> bool:
+    """Whether `data` goes on where the file at `path` ended when it was recorded."""
+    if path.is_symlink():  # another place than the user sees
+        return False
+    same = hashlib.sha256(memoryview(data)[: before.size]).hexdigest() == before.sha256
+    return same and len(data) >= before.size and is_unchanged(path, before)
+
+
+def _switched_off(
+    place: Place, old: Manifest, written: Mapping[str, FileEntry]
 ) -> dict[str, FileEntry]:
-    """Mark what did not change, and carry the files of switched-off options along."""
-    before = {} if old is None else dict(old.files)
-    entries = {
-        name: replace(entry, changed=name not in before or before[name].sha256 != entry.sha256)
-        for name, entry in written.items()
+    """The files of parts that are not in use now: they stay, each with its iteration."""
+    return {
+        name: replace(entry, off=True)
+        for name, entry in old.files.items()
+        if name not in written and entry.role in _CARRIED and (place.folder / name).is_file()
     }
-    for name, entry in before.items():
-        if name not in entries and (place.folder / name).is_file():
-            entries[name] = replace(entry, changed=False, stale=True)
-    return entries
 
 
-def _keep(place: Place, adopt: Callable[[], Manifest | None]) -> Manifest | None:
-    """Put the set that is there into `<previous>.new`, if it is whole."""
-    current: Manifest | None = None
-    with contextlib.suppress(ModelFileError):
-        current = read_manifest(place.manifest)
-    if current is None or not _untouched(place, current):
-        try:
-            current = adopt()
-        except ModelFileError:
-            return None
-    if current is None:
-        return None
-    place.previous_new.mkdir()
+def _keep(place: Place, current: Manifest) -> None:
+    """Put the set that is there into `<previous>.new`."""
+    durable.make_folder(place.previous_new)
     for name in current.files:
         if (place.folder / name).is_file():
             _link(place.folder / name, place.previous_new / name)
     record, text = place.previous_new / "manifest.json", current.to_bytes()
     durable.write_durably(record, lambda write: write(text))
     durable.sync_folder(place.previous_new)
-    return current
 
 
-def _untouched(place: Place, manifest: Manifest) -> bool:
-    """Whether sizes and times are those of our own save (no checksums: this is each save)."""
-    for name, entry in manifest.files.items():
-        try:
-            status = (place.folder / name).stat()
-        except OSError:
-            if entry.stale:
-                continue
-            return False
-        if (status.st_size, status.st_mtime_ns) != (entry.size, entry.mtime_ns):
-            return False
-    return True
+def _move_aside(place: Place, old: Basis, names: Iterable[str]) -> Path | None:
+    """Link what is given up into a numbered folder; None if there is nothing."""
+    chosen = old.discards if old.whole else old.discards.union(names)
+    there = sorted(name for name in chosen if (place.folder / name).is_file())
+    if not there:
+        return None
+    folder = _next_aside(place)
+    for name in there:
+        _link(place.folder / name, folder / name)
+    durable.sync_folder(folder)
+    return folder
+
+
+def _next_aside(place: Place) -> Path:
+    durable.make_folder(place.replaced)
+    taken = [int(path.name) for path in place.replaced.iterdir() if path.name.isdecimal()]
+    folder = place.replaced / f"{max(taken, default=0) + 1:02d}"
+    durable.make_folder(folder)
+    return folder
 
 
 def _link(source: Path, target: Path) -> None:
@@ -408,54 +264,72 @@ def _commit(place: Place, manifest: Manifest) -> None:
 
 def _finish(place: Place, manifest: Manifest) -> None:
     """From the commit record to a closed transaction. Can be repeated after any interruption."""
-    keeps = place.previous_new.exists()
     for name in manifest.files:
         new = place.folder / (name + NEW)
-        if not new.exists():
-            continue
-        if not keeps and (place.folder / name).exists():
-            # the set that is there was not whole: set it aside, it may hold something
-            place.damaged.mkdir(exist_ok=True)
-            os.replace(place.folder / name, place.damaged / name)
-        os.replace(new, place.folder / name)
+        if new.exists():
+            os.replace(new, place.folder / name)
     durable.sync_folder(place.folder)
-    if keeps and (place.previous_new / "manifest.json").exists():
-        shutil.rmtree(place.previous, ignore_errors=True)
-        os.replace(place.previous_new, place.previous)
-        durable.sync_folder(place.previous.parent)
+    _replace_previous(place)
     os.replace(place.commit, place.manifest)
     durable.sync_folder(place.manifest.parent)
 
 
-def recover(place: Place) -> None:
-    """Finish a committed transaction, or clear away one that was never committed."""
+def _replace_previous(place: Place) -> None:
+    if (place.previous_new / "manifest.json").exists():
+        shutil.rmtree(place.previous, ignore_errors=True)
+        os.replace(place.previous_new, place.previous)
+        durable.sync_folder(place.previous.parent)
+
+
+def recover(place: Place) -> Manifest | None:
+    """Finish a committed transaction, or clear away one that was never committed.
+
+    A committed file over whose place another program has written is moved aside instead.
+
+    Returns
+    -------
+    Manifest or None
+        What was finished.
+    """
     try:
         pending = read_manifest(place.commit)
     except ModelFileError:
-        # unreadable record: what counts then is what `resolve` finds without it
-        _set_aside(place)
-        return
+        # unreadable: no file of it can be told to belong there
+        _give_up(place, place.folder.glob(f"*{NEW}"))
+        _replace_previous(place)
+        os.replace(place.commit, _next_aside(place) / place.commit.name)
+        durable.sync_folder(place.folder)
+        return None
     if pending is None:
         discard(place)
-        return
-    _, wrong = _match(pending, lambda name: _pending_places(place, name))
-    if wrong:
-        _set_aside(place)
-    else:
-        _finish(place, pending)
+        return None
+    try:
+        current = read_manifest(place.manifest)
+    except ModelFileError:
+        current = None
+    news = [place.folder / (name + NEW) for name in pending.files]
+    _give_up(
+        place,
+        [
+            new
+            for new in news
+            if new.is_file() and not unfinished(place, new.name.removesuffix(NEW), current)
+        ],
+    )
+    _finish(place, pending)
+    return pending
 
 
-def _set_aside(place: Place) -> None:
-    """Put a broken open transaction where it does not count but is not lost."""
-    place.damaged.mkdir(exist_ok=True)
-    for path in sorted(place.folder.glob(f"*{NEW}")):
-        if path.is_file() and place.owns(path.name.removesuffix(NEW)):
-            os.replace(path, place.damaged / path.name)
-    if place.previous_new.exists() and (place.previous_new / "manifest.json").exists():
-        shutil.rmtree(place.previous, ignore_errors=True)
-        os.replace(place.previous_new, place.previous)
-    os.replace(place.commit, place.damaged / place.commit.name)
-    durable.sync_folder(place.folder)
+def _give_up(place: Place, files: Iterable[Path]) -> None:
+    """Move finished files that do not count any more where they are not lost."""
+    given_up = [
+        path for path in files if path.is_file() and place.owns(path.name.removesuffix(NEW))
+    ]
+    if given_up:
+        folder = _next_aside(place)
+        for path in given_up:
+            os.replace(path, folder / path.name)
+        durable.sync_folder(folder)
 
 
 def discard(place: Place) -> None:
@@ -464,3 +338,13 @@ def discard(place: Place) -> None:
         if path.is_file() and place.owns(path.name.removesuffix(NEW)):
             durable.remove_quietly(path)
     shutil.rmtree(place.previous_new, ignore_errors=True)
+
+
+def basis_of(manifest: Manifest, files: Mapping[str, Path], folder: Path) -> Manifest:
+    """`manifest` with an entry, hashed now, for each file that lies in `folder` itself."""
+    entries = {
+        name: entry_of(path, manifest.files.get(name))
+        for name, path in files.items()
+        if path.parent == folder and path.name == name
+    }
+    return replace(manifest, files=entries)

@@ -121,7 +121,7 @@ def _plan_networks(
             arrays, found = _match(network.weights, state.tensors[part])
             values[part] = arrays
             faults += [f"{part}: {fault}" for fault in found]
-        elif part in model.optional_parts and not _was_on(model.optional_parts[part], state):
+        elif part in model.optional_parts and not _was_on(part, model.optional_parts[part], state):
             fresh[part] = "it has just been switched on"
         else:
             faults.append(f"{part}: the file is missing")
@@ -130,8 +130,13 @@ def _plan_networks(
     return values, fresh
 
 
-def _was_on(option: str, state: ModelState) -> bool:
-    """Whether a state was saved with a discriminator; there is no GAN while pretraining."""
+def _was_on(part: str, option: str, state: ModelState) -> bool:
+    """Whether a state was saved here with a discriminator, or else by what its options say.
+
+    There is no GAN while pretraining.
+    """
+    if state.disk is not None and state.disk.used is not None:
+        return part in state.disk.used
     pretrain = bool(state.options.get("pretrain")) and option == "gan_power"
     return bool(state.options.get(option)) and not pretrain
 

@@ -275,8 +275,10 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         faults: list[str] = []
         updates: list[tuple[Any, npt.NDArray[Any]]] = []
         switched = not any(k.startswith(tuple(f"{s}_" for s in self.slot_names)) for k in arrays)
-        if "iters:0" not in arrays:
-            faults.append("iters:0 is missing")
+        iterations = _count(arrays.get("iters:0"))
+        if iterations is None:
+            found = f"is {str(arrays['iters:0'])[:60]}" if "iters:0" in arrays else "is missing"
+            faults.append(f"iters:0 {found}; it must be one whole number that is not negative")
         if switched:
             messages.append(
                 f"{self.name}: the file holds no {'/'.join(self.slot_names)} slots (another "
@@ -304,7 +306,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
             )
         for value, array in updates:
             value.assign(array)
-        self._iterations.assign(int(np.asarray(arrays["iters:0"])))
+        self._iterations.assign(iterations)
         return list(dict.fromkeys(messages))
 
     def _check_names(self, legacy_names: Sequence[str]) -> None:
@@ -382,6 +384,15 @@ class RMSprop(LegacyOptimizer):
 
 def _slot_key(slot: str, legacy_name: str) -> str:
     return f"{slot}_{legacy_name.replace(':', '_')}:0"
+
+
+def _count(value: Any) -> int | None:
+    """A count from an array of one element, whatever its shape; None if it is none."""
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "iuf":
+        return None
+    number = array.reshape(()).item()
+    return int(number) if 0 <= number < 2**63 and number == int(number) else None
 
 
 def own_copy(variable: Any) -> Any:

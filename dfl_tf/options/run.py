@@ -84,6 +84,21 @@ class RunOptions(Options):
         ask="never",
         placeholder="PART,…",
     )
+    accept_changes: bool = option(
+        False,
+        "Take replaced files of a model as they are.",
+        details="Asked for where a file is not the one that the last save wrote, though data.dat "
+        "is: a decoder from another model, an optimizer restored by hand.",
+        group="saving",
+        ask="never",
+    )
+    use_previous: bool = option(
+        False,
+        "Go back to the kept set of the save before the last one.",
+        details="The files that are there are moved aside at the first save, never deleted.",
+        group="saving",
+        ask="never",
+    )
     preview_every: int = option(
         0,
         "Write a preview every N iterations; 0 = at each save.",

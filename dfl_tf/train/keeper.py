@@ -7,6 +7,7 @@ workspace.md 4.3, 6, 7.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,9 +17,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dfl_tf.errors import DflTfError
+from dfl_tf.errors import DflTfError, ForeignChange
 from dfl_tf.formats import ModelState, model_files, write_model
-from dfl_tf.formats.model_files import prefix_of
+from dfl_tf.formats.model_files import detect_format, prefix_of
+from dfl_tf.formats.transaction import Basis
 from dfl_tf.options import Device, RunOptions, summary_text
 from dfl_tf.train import history
 from dfl_tf.train.after_save import AfterSave, command_of
@@ -44,6 +46,8 @@ class ModelPlace:
         ``same`` (as found), ``legacy`` or ``native``.
     options : mapping
         The legacy dictionary to store: in the order it was found, unknown keys included.
+    basis : Basis or None
+        The files as they were when the model was read; None: whatever is there is replaced.
     first : bool
         Whether the model is new: its first save also writes ``<Class>_default_options.dat``.
     """
@@ -54,6 +58,7 @@ class ModelPlace:
     format: Literal["same", "legacy", "native"] = "same"
     options: Mapping[str, object] = field(default_factory=dict)
     first: bool = False
+    basis: Basis | None = None
 
     @property
     def storage(self) -> str:
@@ -93,7 +98,7 @@ class Keeper:
         if run.after_save and not run.no_save:
             command = command_of(run.after_save)
             self.after_save = AfterSave(command, place.folder, place.name, log.say)
-        self._first = place.first
+        self._first, self._basis = place.first, place.basis
         self._clock = BackupClock(self._backup_hours(), time.monotonic())
         default = place.folder / f"{place.storage}_preview"
         self.preview_folder = Path(run.preview_dir) if run.preview_dir else default
@@ -139,17 +144,40 @@ class Keeper:
         self.log.record("save", iteration=state.iteration, copy_seconds=copied)
 
     def _write(self, state: ModelState, *, summary: str) -> None:
-        write_model(
-            self.place.folder,
-            self.place.name,
-            state,
-            format=self.place.format if self._first else "same",
-            summary=summary,
-            default_options=dict(self.place.options) if self._first else None,
-        )
-        self._first = False
+        try:
+            saved = write_model(
+                self.place.folder,
+                self.place.name,
+                state,
+                format=self.place.format if self._first else "same",
+                summary=summary,
+                default_options=dict(self.place.options) if self._first else None,
+                basis=self._basis,
+            )
+        except ForeignChange as change:
+            raise ForeignChange(f"{change} {self._snapshot(state, summary, str(change))}") from None
+        self._first, self._basis = False, saved.basis
+        if saved.aside is not None:
+            self.log.say(f"replaced files of the model were moved to {saved.aside}")
         if self.after_save is not None:
             self.after_save.start(state.iteration)
+
+    def _snapshot(self, state: ModelState, summary: str, why: str) -> str:
+        """Save beside a model that another program has changed; says where, and how to go on."""
+        place = self.place
+        parent = place.folder / f"{place.storage}_snapshots"
+        taken = [int(path.name) for path in parent.glob("*") if path.name.isdecimal()]
+        folder = parent / f"{max(taken, default=0) + 1:02d}"
+        kind = detect_format(place.folder, place.name, place.model_class) or place.format
+        write_model(folder, place.name, state, format=kind, summary=summary, snapshot=why)
+        restore = ["dfl-tf", "model", "restore", str(place.folder), "--class", place.model_class]
+        named = [] if place.model_class == "XSeg" else ["--name", place.name]
+        command = shlex.join([*restore, *named, "--from", str(folder)])
+        return (
+            f"Nothing was overwritten: this run's state, of iteration {state.iteration}, is in "
+            f"{folder}. To go on from it: {command}; to go on from the changed files, start the "
+            "training again."
+        )
 
     def backup_is_due(self) -> bool:
         """Whether the clock wants a backup; to be asked once after each save."""

@@ -147,8 +147,9 @@ def _set_of_files(place: ModelPlace, stems: Sequence[str]) -> list[str]:
     if form == "same":
         form = detect_format(place.folder, place.name, place.model_class) or "legacy"
     if form == "native":
-        inside = [f"{stem}.safetensors" for stem in [*stems, "loss_history"]]
-        names = [f"{storage}.dfl/{name}" for name in [*inside, "manifest.json"]]
+        inside = [f"{stem}.safetensors" for stem in stems]
+        last = ["loss_history.rows", "manifest.json"]
+        names = [f"{storage}.dfl/{name}" for name in [*inside, *last]]
         return [*names, f"{storage}_summary.txt"]
     parts = [part_file(place.name, place.model_class, stem) for stem in stems]
     return [

@@ -21,9 +21,11 @@ from dfl_tf.formats.model_files import prefix_of
 from dfl_tf.formats.model_legacy import read_default_options, read_part
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.imaging import set_pixel_limit
+from dfl_tf.models.parts import needed_parts
 from dfl_tf.models.restore import stored_layer
 from dfl_tf.options import OPTIONS, Layer, Resolved, RunOptions, resolve
 from dfl_tf.options.schema import did_you_mean
+from dfl_tf.train.changed_files import basis_for, judge_files
 from dfl_tf.train.cluster import cluster_of, described, machine_of, replicas_of
 from dfl_tf.train.devices import configure_devices, summary_devices
 from dfl_tf.train.feeds import Facesets, Feed, open_feed
@@ -127,12 +129,27 @@ def _stamp(folder: Path, name: str, model_class: str) -> float:
     return max((entry.modified for entry in found), default=0.0)
 
 
-def prepare(workspace: Workspace, model_class: str, name: str | None, settle: Settle) -> Prepared:
+def prepare(
+    workspace: Workspace,
+    model_class: str,
+    name: str | None,
+    settle: Settle,
+    *,
+    use_previous: bool = False,
+) -> Prepared:
     """Find or name the model and settle its options. Writes nothing.
+
+    Parameters
+    ----------
+    use_previous : bool
+        Start from the kept previous set: what `RunOptions.use_previous` says, which is needed
+        before the options can be settled.
 
     Raises
     ------
     UsageError, OptionError, ModelFileError
+    ModelFilesChanged
+        Files of the model were removed or replaced, and the run options do not say what then.
     """
     if model_class not in OPTIONS:
         known = ", ".join(OPTIONS)
@@ -140,7 +157,9 @@ def prepare(workspace: Workspace, model_class: str, name: str | None, settle: Se
     folder = workspace.model
     asked, (name, exists) = name, choose_name(folder, model_class, name)
     stamp = _stamp(folder, name, model_class)
-    state = read_model(folder, name, model_class) if exists else None
+    state = None
+    if exists:
+        state = read_model(folder, name, model_class, tolerant=True, previous=use_previous)
     if state is not None and state.iteration == 0 and not state.tensors:
         state = None
     stored = (
@@ -153,6 +172,10 @@ def prepare(workspace: Workspace, model_class: str, name: str | None, settle: Se
     set_pixel_limit(run.max_image_pixels)
     if resolved.new:
         state = None
+    run = replace(run, use_previous=use_previous)
+    changes: list[str] = []
+    if state is not None:
+        changes = judge_files(folder, name, state, needed_parts(resolved.options), run)
     wanted = "legacy" if run.model_format == "auto" else run.model_format
     place = ModelPlace(
         folder=folder,
@@ -161,8 +184,9 @@ def prepare(workspace: Workspace, model_class: str, name: str | None, settle: Se
         format=cast(Literal["legacy", "native"], wanted) if state is None else "same",
         options=resolved.legacy(),
         first=state is None,
+        basis=basis_for(folder, name, state, model_class, run),
     )
-    notes = (*resolved.adjustments, *resolved.warnings)  # with the notes of conversions
+    notes = (*changes, *resolved.adjustments, *resolved.warnings)  # with the notes of conversions
     if asked is not None and not exists:
         notes = (*_new_name(folder, model_class, name), *notes)
     return Prepared(workspace, place, state, resolved, run, notes, stamp)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dfl_tf.errors import DflTfError, TrainingDiverged, WorkspaceError
+from dfl_tf.errors import DflTfError, ForeignChange, TrainingDiverged, WorkspaceError
 from dfl_tf.options import Device, RunOptions
 from dfl_tf.train import history
 from dfl_tf.train.cluster import Team, WorkerLost
@@ -319,7 +319,8 @@ class Trainer:
 
     def _tell_failed_save(self, error: Exception) -> None:
         saved = self.keeper.saved_iteration
-        if saved is None and self._first_iteration == 0:
+        foreign = isinstance(error, ForeignChange)
+        if foreign or (saved is None and self._first_iteration == 0):
             self._unsaved = False  # not to be tried again: nothing can be saved here
             raise error
         self._unsaved = True

@@ -1,0 +1,101 @@
+"""What can take the place of a model that is not as it was: the previous set, and the backups.
+
+References: design decision 42.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from dfl_tf.disk import durable
+from dfl_tf.errors import DflTfError
+from dfl_tf.formats import model_legacy, model_native, transaction
+from dfl_tf.formats.manifest import Manifest, read_manifest
+from dfl_tf.formats.model_files import (
+    ModelFormat,
+    detect_format,
+    find_models,
+    native_folder,
+    part_file,
+    prefix_of,
+)
+from dfl_tf.formats.survey import Place, kept_previous
+from dfl_tf.formats.transaction import Basis
+
+_NAMED = 5
+
+
+def place_of(
+    directory: Path, name: str, model_class: str, format: ModelFormat | None = None
+) -> Place:
+    """Where a model and its records lie, by default in the format that is there."""
+    if (format or detect_format(directory, name, model_class)) == "native":
+        return model_native.place_of(native_folder(directory, name, model_class))
+    return model_legacy.place_of(directory, name, model_class)
+
+
+def previous_set(directory: Path, name: str, model_class: str) -> Manifest | None:
+    """The manifest of the kept previous set, if its files are there."""
+    kept = kept_previous(place_of(directory, name, model_class))
+    return None if kept is None else kept[1]
+
+
+def basis_now(directory: Path, name: str, model_class: str) -> Basis:
+    """Whatever lies there, as what a save is to take the place of."""
+    native = detect_format(directory, name, model_class) == "native"
+    return (model_native if native else model_legacy).adopt(directory, name, model_class)
+
+
+def recover(directory: Path, name: str, model_class: str) -> None:
+    """Finish or clear away an interrupted save (done by itself before the next save)."""
+    with durable.naming_the_fault(directory):
+        transaction.recover(place_of(directory, name, model_class))
+
+
+def file_of(directory: Path, name: str, model_class: str, part: str) -> str:
+    """Name of the file of a part, in the format that is there."""
+    if detect_format(directory, name, model_class) == "native":
+        return part + model_native.SUFFIX
+    return part_file(name, model_class, part)
+
+
+def backups(directory: Path, name: str, model_class: str) -> list[Path]:
+    """The backup folders of a model, the newest first."""
+    folder = directory / f"{prefix_of(name, model_class)}_autobackups"
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.is_dir() and p.name.isdigit())
+
+
+def ways_back(directory: Path, name: str, model_class: str) -> list[str]:
+    """The kept previous set and the backups with their iterations, and commands that take them."""
+    restore = shlex.join(["dfl-tf", "model", "restore", str(directory), "--class", model_class])
+    if model_class != "XSeg":
+        restore += f" --name {shlex.quote(name)}"
+    lines = []
+    kept = previous_set(directory, name, model_class)
+    if kept is not None:
+        lines.append(f"The set of iteration {kept.iteration} is kept: {restore} --previous")
+    there = backups(directory, name, model_class)
+    for folder in there[:_NAMED]:
+        iteration = backup_iteration(folder, model_class)
+        known = "unknown iteration" if iteration is None else f"iteration {iteration}"
+        lines.append(f"Backup {folder.name} ({known}): {restore} --from {folder.name}")
+    if len(there) > _NAMED:
+        lines.append(f"{len(there) - _NAMED} older backups are in {there[0].parent}.")
+    return lines or ["No previous set is kept, and there is no backup."]
+
+
+def backup_iteration(folder: Path, model_class: str) -> int | None:
+    """The iteration of a backup, from its manifest, else from its data.dat."""
+    try:
+        for found in find_models(folder, model_class):
+            record = read_manifest(place_of(folder, found.name, model_class).manifest)
+            if record is not None:
+                return record.iteration
+            prefix = prefix_of(found.name, model_class)
+            return int(model_legacy.read_data(folder / f"{prefix}_data.dat")["iter"])
+    except (DflTfError, OSError):
+        pass
+    return None

@@ -1,0 +1,218 @@
+"""What lies in a model folder, compared with what the last save here wrote. Changes nothing.
+
+The folder belongs to the user: a difference is reported, never repaired. One thing only is ours
+to see through: a swap of files that was interrupted half-way, which our own names prove. Then
+the finished `<file>.new` counts, unless somebody wrote over its place since.
+
+References: design decision 42.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from dfl_tf.disk.plain_file import open_plain
+from dfl_tf.errors import ModelFileError
+from dfl_tf.formats.manifest import FileEntry, Manifest, read_manifest, role_of
+
+NEW = ".new"
+_PIECE = 1 << 20
+
+Difference = Literal["missing", "replaced"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the files of one set and its records lie.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds the files.
+    manifest, commit : Path
+        The sidecar, and the record of an open transaction.
+    previous : Path
+        Folder of the kept previous set.
+    owns : callable
+        Whether a file name belongs to this set (a model folder holds several models).
+    """
+
+    folder: Path
+    manifest: Path
+    commit: Path
+    previous: Path
+    owns: Callable[[str], bool]
+
+    @property
+    def previous_new(self) -> Path:
+        """The previous set while it is being put together."""
+        return self.previous.with_name(self.previous.name + NEW)
+
+    @property
+    def replaced(self) -> Path:
+        """Holds numbered folders of files that were replaced without being part of a whole set."""
+        return self.previous.with_name(self.previous.name.removesuffix(".previous") + ".replaced")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The files of a set as they lie on disk.
+
+    Attributes
+    ----------
+    record : Manifest or None
+        What the last save here wrote; None for a set of another program.
+    files : dict of str to Path
+        File name to where it lies at this moment.
+    entries : dict of str to FileEntry
+        What those that were looked into hold now; of unchanged ones as recorded.
+    changes : dict of str to {"missing", "replaced"}
+        Files of the record that are not as it says. Of parts that are off, only replaced ones.
+    notes : list of str
+        What the user should know.
+    """
+
+    record: Manifest | None
+    files: dict[str, Path]
+    entries: dict[str, FileEntry] = field(default_factory=dict)
+    changes: dict[str, Difference] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def new_of(path: Path) -> Path:
+    """Where a file lies before it takes its place."""
+    return path.with_name(path.name + NEW)
+
+
+def survey(place: Place, others: Iterable[str], reads: Callable[[str], bool]) -> Survey:
+    """Compare a set with its record.
+
+    Parameters
+    ----------
+    others : iterable of str
+        Names of files in the folder that may belong to the set without being recorded.
+    reads : callable
+        Which files will be read: no others are looked into.
+    """
+    notes: list[str] = []
+    pending, current = _read(place.commit, notes), _read(place.manifest, notes)
+    record = pending or current
+    found = Survey(record, {}, notes=notes)
+    for name, entry in (record.files if record else {}).items():
+        path = place.folder / name
+        if pending is not None and (new := unfinished(place, name, current)) is not None:
+            path = new
+        if not path.is_file():
+            if not entry.off:
+                found.changes[name] = "missing"
+            continue
+        found.files[name] = path
+        if reads(name):
+            found.entries[name] = now = entry_of(path, entry)
+            if now.sha256 != entry.sha256:
+                found.changes[name] = "replaced"
+    for name in others:
+        if name not in found.files and (path := place.folder / name).is_file():
+            found.files[name] = path
+            if reads(name):
+                found.entries[name] = entry_of(path)
+    return found
+
+
+def _read(path: Path, notes: list[str]) -> Manifest | None:
+    try:
+        return read_manifest(path)
+    except ModelFileError as error:
+        notes.append(f"{error} The files are used without checking them against it")
+        return None
+
+
+def unfinished(place: Place, name: str, before: Manifest | None) -> Path | None:
+    """The `<name>.new` of a committed save that has still to take its place.
+
+    None if it has, or if another program wrote the file since the interruption: what lies there
+    then is neither the set before nor the new one.
+    """
+    new, path = new_of(place.folder / name), place.folder / name
+    if not new.is_file():
+        return None
+    if before is None:
+        before = _read(place.previous_new / "manifest.json", [])
+    old = None if before is None else before.files.get(name)
+    if old is not None and path.is_file() and not is_unchanged(path, old):
+        return None
+    return new
+
+
+def entry_of(path: Path, recorded: FileEntry | None = None) -> FileEntry:
+    """What a file holds now; the recorded entry, with today's time, if that is still true."""
+    status = path.stat()
+    if recorded is not None and status.st_size >= recorded.size:
+        digest = _sha256(path, recorded.size)
+        grows = recorded.role == "history"
+        if digest == recorded.sha256 and (grows or status.st_size == recorded.size):
+            return replace(recorded, mtime_ns=status.st_mtime_ns)
+    role = role_of(path.name) if recorded is None else recorded.role
+    return FileEntry(status.st_size, _sha256(path, status.st_size), status.st_mtime_ns, role)
+
+
+def is_unchanged(path: Path, entry: FileEntry) -> bool:
+    """Whether a file is still as recorded; its content is read only if size or time differ."""
+    try:
+        status = path.stat()
+        if (status.st_size, status.st_mtime_ns) == (entry.size, entry.mtime_ns):
+            return True
+        return entry_of(path, entry).sha256 == entry.sha256
+    except OSError:
+        return False
+
+
+def _sha256(path: Path, size: int) -> str:
+    digest = hashlib.sha256()
+    with open_plain(path) as file:
+        while size > 0 and (piece := file.read(min(size, _PIECE))):
+            digest.update(piece)
+            size -= len(piece)
+    return digest.hexdigest()
+
+
+# -- the kept previous set -------------------------------------------------------------------------
+def kept_previous(place: Place) -> tuple[Path, Manifest] | None:
+    """Folder and manifest of the newest kept previous set whose files are there."""
+    for folder in (place.previous_new, place.previous):
+        kept = _read(folder / "manifest.json", [])
+        if kept is not None and all(
+            entry.off or (folder / name).is_file() for name, entry in kept.files.items()
+        ):
+            return folder, kept
+    return None
+
+
+def survey_previous(place: Place) -> Survey:
+    """The kept previous set.
+
+    Raises
+    ------
+    ModelFileError
+        There is none, or its files are not those of its manifest.
+    """
+    found = kept_previous(place)
+    if found is None:
+        raise ModelFileError(f"{place.previous}: no previous set is kept. Restore a backup.")
+    folder, kept = found
+    survey = Survey(kept, {})
+    for name, entry in kept.files.items():
+        if (folder / name).is_file():
+            survey.files[name] = folder / name
+            survey.entries[name] = entry_of(folder / name, entry)
+    wrong = [name for name, now in survey.entries.items() if now.sha256 != kept.files[name].sha256]
+    if wrong:
+        raise ModelFileError(
+            f"{folder}: the kept previous set is damaged: {', '.join(wrong)} do not match their "
+            "checksums. Restore a backup."
+        )
+    return survey

@@ -1,0 +1,123 @@
+"""Files of a model that the user or another program changed: what a training makes of them.
+
+References: design decisions 28 and 42.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dfl_tf.errors import ModelFileError, ModelFilesChanged
+from dfl_tf.formats.model_rescue import basis_now, file_of, previous_set, ways_back
+from dfl_tf.formats.model_state import Change, ModelState
+from dfl_tf.formats.transaction import Basis
+from dfl_tf.options import RunOptions
+
+
+def judge_files(
+    folder: Path, name: str, state: ModelState, needed: Collection[str], run: RunOptions
+) -> list[str]:
+    """Refuse files that nobody has decided on; say what is taken or starts empty.
+
+    Parameters
+    ----------
+    needed : collection of str
+        Parts that the options of this run use: files of no others matter.
+    run : RunOptions
+        Holds what the user decided: `reinit`, `accept_changes`, `use_previous`.
+
+    Returns
+    -------
+    list of str
+        For the log.
+
+    Raises
+    ------
+    ModelFileError
+        Files cannot be read.
+    ModelFilesChanged
+        Files are missing, or were replaced while data.dat is the one that was saved.
+    """
+    if state.disk is None:
+        return []
+    changes = {
+        part: change
+        for part, change in state.disk.changes.items()
+        if part in needed and part not in run.reinit
+    }
+    unreadable = {part: c for part, c in changes.items() if c.kind == "unreadable"}
+    if unreadable:
+        raise ModelFileError("\n".join(_unreadable(folder, name, state, unreadable)))
+    notes = []
+    undecided: dict[str, Change] = {}
+    for part, change in changes.items():
+        if change.kind == "missing" and part.endswith("_opt"):
+            notes.append(f"warning: {change.text}; its slots start empty")
+        elif change.kind == "missing" or not run.accept_changes:
+            undecided[part] = change
+        else:
+            notes.append(f"{change.text}; it is taken as it is (--accept-changes)")
+    if undecided:
+        raise ModelFilesChanged("\n".join(_choice(folder, name, state, undecided)))
+    return [*notes, *_ages(state, [part for part in needed if part not in run.reinit])]
+
+
+def _unreadable(
+    folder: Path, name: str, state: ModelState, changes: dict[str, Change]
+) -> list[str]:
+    return [
+        *(change.text for change in changes.values()),
+        f"To begin again with these parts alone: --reinit {','.join(changes)}",
+        *ways_back(folder, name, state.model_class),
+    ]
+
+
+def _choice(folder: Path, name: str, state: ModelState, changes: dict[str, Change]) -> list[str]:
+    lines = [
+        f"{folder}: {', '.join(change.text for change in changes.values())} "
+        f"(compared with the save of iteration {state.iteration} here). Choose:",
+        f"  --reinit {','.join(changes)}  starts these parts with fresh weights",
+    ]
+    if any(change.kind == "replaced" for change in changes.values()):
+        lines.append("  --accept-changes  takes replaced files as they are")
+    kept = previous_set(folder, name, state.model_class)
+    if kept is not None:
+        lines.append(f"  --use-previous  goes back to the kept set of iteration {kept.iteration}")
+    else:
+        lines += [f"  {way}" for way in ways_back(folder, name, state.model_class)]
+    return lines
+
+
+def _ages(state: ModelState, parts: Sequence[str]) -> list[str]:
+    """One line for all parts that were last trained at the same earlier iteration."""
+    assert state.disk is not None
+    older: dict[int | None, list[str]] = {}
+    for part in parts:
+        if part not in state.tensors or part not in state.disk.trained_until:
+            continue
+        until = state.disk.trained_until[part]
+        if until != state.iteration:
+            older.setdefault(until, []).append(part)
+    lines = []
+    for until, names in older.items():
+        named = ", ".join(names)
+        if until is None:
+            lines.append(f"{named}: kept while switched off, trained until an unknown iteration")
+        elif until < state.iteration:
+            lines.append(f"{named}: {state.iteration - until} iterations old (of {until})")
+        else:
+            lines.append(f"{named}: last trained at iteration {until}, before the count was reset")
+    return lines
+
+
+def basis_for(
+    folder: Path, name: str, state: ModelState | None, model_class: str, run: RunOptions
+) -> Basis:
+    """What the first save of the run takes the place of, and which files it moves aside."""
+    if state is None or state.disk is None or run.use_previous:
+        basis = basis_now(folder, name, model_class)
+        return replace(basis, whole=False) if run.use_previous else basis
+    files = frozenset(file_of(folder, name, model_class, part) for part in run.reinit)
+    return Basis(state.disk.present, whole=state.disk.whole, discards=files)

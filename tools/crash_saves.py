@@ -14,14 +14,16 @@ What is tried, for both formats:
   model and every numbered backup stay whole;
 * `corrupt`: one byte of each file of the set is changed; `delete`: one file is removed.
 
-After each, the set is read. It must be exactly generation n or n+1, as whole as it was written,
-and a fault in it must be named. A further save must then succeed.
+After each, the set is read. After an interrupted save it must be exactly generation n or n+1, as
+whole as it was written. Damage must be named and nothing may roll back by itself; the previous
+set can be read, and the next save loses no file. A further save must then succeed.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import errno
 import json
 import os
@@ -43,7 +45,14 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dfl_tf.errors import DflTfError
-from dfl_tf.formats import ModelState, model_convert, model_files, read_model, write_model
+from dfl_tf.formats import (
+    ModelState,
+    model_convert,
+    model_files,
+    model_rescue,
+    read_model,
+    write_model,
+)
 from dfl_tf.train.backup import make_backup
 
 NAME, CLASS = "crash_test", "SAEHD"
@@ -90,7 +99,7 @@ def is_whole(state: ModelState) -> bool:
     return (
         state.loss_history == wanted.loss_history
         and state.run == wanted.run
-        and list(state.tensors) == sorted(wanted.tensors, key=list(state.tensors).index)
+        and set(state.tensors) == set(wanted.tensors)
         and all(
             np.array_equal(state.tensors[part][key], value)
             for part, tensors in wanted.tensors.items()
@@ -147,7 +156,7 @@ def _intercept_open(wrap: Callable[..., Any]) -> None:
     def opened(*args: Any, **kwargs: Any) -> Any:
         file = real_open(*args, **kwargs)
         mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
-        return _Counted(file, wrap("write", file.write)) if mode in ("wb", "xb") else file
+        return _Counted(file, wrap("write", file.write)) if mode in ("wb", "xb", "r+b") else file
 
     builtins.open = opened
 
@@ -240,7 +249,7 @@ def judge(
         tally.new += 1
     save(folder, old + 5, kind)
     again = read_model(folder, NAME, CLASS)
-    leftovers = [p.name for p in folder.rglob("*.new") if ".damaged" not in str(p)]
+    leftovers = [p.name for p in folder.rglob("*.new") if ".replaced" not in str(p)]
     if again.iteration != old + 5 or again.notes or not is_whole(again) or leftovers:
         tally.faults.append(f"{what}: the next save was not clean {leftovers} {again.notes}")
 
@@ -313,7 +322,7 @@ def try_backups(base: Path, kind: str, every: int = 1) -> Tally:
 def _backups_there(tally: Tally, folder: Path, what: str) -> set[int]:
     """The generations of the numbered backups; each must be whole."""
     found = set()
-    for backup in model_convert.backups(folder, NAME, CLASS):
+    for backup in model_rescue.backups(folder, NAME, CLASS):
         state = read_model(backup, NAME, CLASS)
         found.add(state.iteration)
         if state.notes or not is_whole(state):
@@ -442,28 +451,37 @@ def try_damage(base: Path, kind: str, rng: random.Random, rounds: int) -> tuple[
 
 
 def _judge_damage(tally: Tally, folder: Path, kind: str, path: Path, noted: bool) -> None:
+    """The fault is named, nothing rolls back, and the previous set is there for the asking."""
     tally.tried += 1
+    what = path.name
     try:
         state = read_model(folder, NAME, CLASS)
     except DflTfError as error:
-        tally.faults.append(f"{path.name}: {error}")
-        return
-    whole = generation(state.iteration)
-    run_may_be_lost = kind == "legacy" and path.name.endswith("manifest.json")
-    if run_may_be_lost and state.run == {}:
-        state = ModelState(**{**vars(state), "run": whole.run})
-    if not is_whole(state) or state.iteration not in (1, 2):
-        tally.faults.append(f"{path.name}: read generation {state.iteration}, not whole")
-    elif noted and not any(path.name in note for note in state.notes):
-        tally.faults.append(f"{path.name}: not named in {state.notes}")
-    elif state.iteration == 1:
         tally.old += 1
+        if what not in str(error) or not (noted or "missing" in str(error)):
+            tally.faults.append(f"{what}: not named in {error}")
     else:
         tally.new += 1
+        if state.iteration != 2:
+            tally.faults.append(f"{what}: read generation {state.iteration}")
+        elif noted and not any(
+            what.removeprefix(f"{NAME}_{CLASS}_") in note for note in state.notes
+        ):
+            tally.faults.append(f"{what}: not named in {state.notes}")
+    previous = read_model(folder, NAME, CLASS, previous=True)
+    if path.suffix == ".rows":  # one file for both sets, and no weights in it
+        losses = generation(previous.iteration).loss_history
+        previous = dataclasses.replace(previous, loss_history=losses)
+    if not is_whole(previous):
+        tally.faults.append(f"{what}: the previous set is not whole")
+    before = {p.read_bytes() for p in set_files(folder) if p.suffix not in (".json", ".rows")}
     save(folder, 7, kind)
     again = read_model(folder, NAME, CLASS)
     if again.iteration != 7 or again.notes or not is_whole(again):
-        tally.faults.append(f"{path.name}: the next save was not clean: {again.notes}")
+        tally.faults.append(f"{what}: the next save was not clean: {again.notes}")
+    kept = {p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    if not before <= kept:
+        tally.faults.append(f"{what}: {len(before - kept)} files are gone after the next save")
 
 
 def run_all(

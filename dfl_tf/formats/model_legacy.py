@@ -64,6 +64,7 @@ def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelSta
                 raise
             unreadable[parts[part]] = str(error)
     foreign = _is_foreign(found, data_name)
+    run = {} if found.record is None or foreign else dict(found.record.run)
     return ModelState(
         model_class=model_class,
         iteration=data["iter"],
@@ -71,11 +72,11 @@ def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelSta
         loss_history=data["loss_history"],
         tensors=tensors,
         extra={key: value for key, value in data.items() if key not in _DATA_KEYS},
-        run={} if found.record is None or foreign else dict(found.record.run),
+        run=run,
         notes=tuple(found.notes),
         disk=DiskState.of(
             found,
-            Manifest(model_class, name, "legacy", data["iter"], {}),
+            Manifest(model_class, name, "legacy", data["iter"], {}, run),
             folder=directory,
             unreadable=unreadable,
             foreign=foreign,

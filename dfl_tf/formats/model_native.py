@@ -39,13 +39,22 @@ def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelSta
     if how.previous:
         found = survey_previous(place)
     else:
-        found = survey(place, (), lambda file: _part(file) is None or how.wants(str(_part(file))))
+        found = survey(place, (), lambda file: _reads(file, how))
     manifest, what = found.record, str(folder / "manifest.json")
     if manifest is None:
         raise ModelFileError(f"{'; '.join(found.notes) or f'{what}: is missing'}.")
     if manifest.model_class != model_class:
         raise ModelFileError(f"{what}: is of class {manifest.model_class}, not {model_class}.")
-    history = _read_history(found, what)
+    unreadable: dict[str, str] = {}
+    history: list[list[float]] = []
+    try:
+        if how.wants_history:
+            history = _read_history(found, what)
+    except ModelFileError as error:
+        if not how.tolerant and not how.previous:
+            raise
+        if _HISTORY in found.files:
+            unreadable[_HISTORY] = str(error)
     arrays: dict[str, Any] = {}
     if _EXTRA + SUFFIX in found.files:
         arrays = safetensors_file.load(found.files[_EXTRA + SUFFIX])
@@ -54,7 +63,6 @@ def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelSta
     if not isinstance(options, dict) or not isinstance(extra, dict):
         raise ModelFileError(f"{what}: damaged, its options are no dictionary.")
     tensors: dict[str, dict[str, Any]] = {}
-    unreadable: dict[str, str] = {}
     parts = {part: file for file in found.files if (part := _part(file)) is not None}
     for part in sorted(filter(how.wants, parts), key=part_key):
         try:
@@ -74,6 +82,13 @@ def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelSta
         notes=tuple(found.notes),
         disk=DiskState.of(found, manifest, folder=folder, unreadable=unreadable, part_of=_part),
     )
+
+
+def _reads(file: str, how: Reading) -> bool:
+    part = _part(file)
+    if part is None:
+        return how.wants_history or file == _EXTRA + SUFFIX
+    return how.wants(part)
 
 
 def _part(file: str) -> str | None:

@@ -93,7 +93,8 @@ class DiskState:
         Of that save; None for a set of another program.
     present : Manifest
         The files as they lay there, for the comparison before the next save.
-    changes : mapping of part to Change
+    changes : mapping of str to Change
+        By part; of the history and other entries by file name.
     used : frozenset of str or None
         Parts that the last save here had in use; None without a record.
     trained_until : mapping of part to int or None
@@ -127,11 +128,10 @@ class DiskState:
         texts = {"missing": "is missing", "replaced": "is not the one that was saved"}
         changes: dict[str, Change] = {}
         for file, kind in found.changes.items():
-            part = part_of(file)
-            if part is not None and not (foreign and kind == "replaced"):
-                changes[part] = Change(file, kind, f"{file} {texts[kind]}")
+            if not (foreign and kind == "replaced"):
+                changes[part_of(file) or file] = Change(file, kind, f"{file} {texts[kind]}")
         for file, text in unreadable.items():
-            changes[str(part_of(file))] = Change(file, "unreadable", text)
+            changes[part_of(file) or file] = Change(file, "unreadable", text)
         places = {name: folder / name for name in found.files}
         moved = [f for f, path in found.files.items() if path not in (places[f], new_of(places[f]))]
         entries = {file: entry for file, entry in found.entries.items() if file not in moved}
@@ -162,7 +162,8 @@ class Reading:
     Attributes
     ----------
     only : collection of str or None
-        Parts to read; no other file is looked into. None: all.
+        Parts to read; no other file is looked into, so that a native model comes without its
+        loss history. None: all.
     tolerant : bool
         Note parts that cannot be read in `DiskState.changes` instead of raising.
     previous : bool
@@ -172,6 +173,11 @@ class Reading:
     only: Collection[str] | None = None
     tolerant: bool = False
     previous: bool = False
+
+    @property
+    def wants_history(self) -> bool:
+        """Whether the losses are read where they lie in a file of their own."""
+        return self.only is None
 
     def wants(self, part: str) -> bool:
         """Whether a part is read."""
@@ -257,8 +263,9 @@ def _notes(disk: DiskState) -> list[str]:
     if disk.foreign and disk.record is not None:
         notes.insert(
             0,
-            "the files were saved by another program, edited, or copied from a backup since the "
-            f"save of iteration {disk.record.iteration} here; they are taken as they are",
+            f"data.dat is not the one that the save of iteration {disk.record.iteration} here "
+            "wrote: another program trained on, or files were edited or copied from a backup. "
+            "The files are taken as they are",
         )
     return notes
 

@@ -82,6 +82,16 @@ class Survey:
     changes: dict[str, Difference] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def holds(self, name: str, path: Path, recorded: FileEntry | None, *, look: bool) -> bool:
+        """Note where a file lies and, if wanted, what it holds; whether it is not as recorded."""
+        self.files[name] = path
+        if not look:
+            return False
+        if not path.is_file():  # a pipe or a device: whoever reads it says so
+            return True
+        self.entries[name] = now = entry_of(path, recorded)
+        return recorded is not None and now.sha256 != recorded.sha256
+
 
 def new_of(path: Path) -> Path:
     """Where a file lies before it takes its place."""
@@ -106,20 +116,14 @@ def survey(place: Place, others: Iterable[str], reads: Callable[[str], bool]) ->
         path = place.folder / name
         if pending is not None and (new := unfinished(place, name, current)) is not None:
             path = new
-        if not path.is_file():
+        if not path.exists():
             if not entry.off:
                 found.changes[name] = "missing"
-            continue
-        found.files[name] = path
-        if reads(name):
-            found.entries[name] = now = entry_of(path, entry)
-            if now.sha256 != entry.sha256:
-                found.changes[name] = "replaced"
+        elif found.holds(name, path, entry if reads(name) else None, look=reads(name)):
+            found.changes[name] = "replaced"
     for name in others:
-        if name not in found.files and (path := place.folder / name).is_file():
-            found.files[name] = path
-            if reads(name):
-                found.entries[name] = entry_of(path)
+        if name not in found.files and (path := place.folder / name).exists():
+            found.holds(name, path, None, look=reads(name))
     return found
 
 
@@ -210,6 +214,10 @@ def survey_previous(place: Place) -> Survey:
             survey.files[name] = folder / name
             survey.entries[name] = entry_of(folder / name, entry)
     wrong = [name for name, now in survey.entries.items() if now.sha256 != kept.files[name].sha256]
+    for name in [name for name in wrong if kept.files[name].role == "history"]:
+        wrong.remove(name)  # one file for this set and the next: no weights are lost with it
+        survey.changes[name] = "replaced"
+        survey.notes.append(f"{name} is not the one that was saved; it is read as far as it goes")
     if wrong:
         raise ModelFileError(
             f"{folder}: the kept previous set is damaged: {', '.join(wrong)} do not match their "

@@ -162,7 +162,7 @@ def changes_since(place: Place, basis: Basis, names: Iterable[str]) -> list[str]
             found += [] if entry.off else [f"{name} was deleted"]
         elif not is_unchanged(place.folder / name, entry):
             found.append(f"{name} was rewritten")
-    new = [name for name in names if name not in recorded and (place.folder / name).exists()]
+    new = [name for name in names if name not in recorded and (place.folder / name).is_file()]
     return found + [f"{name} was added" for name in new]
 
 

@@ -26,7 +26,7 @@ def needed_parts(options: Options) -> tuple[str, ...]:
         return ("XSeg_256", "XSeg_256_opt")
     flavor = str(getattr(options, "archi", "")).partition("-")[0]
     parts = [*(_SAEHD[flavor] if name == "SAEHD" else _OTHERS[name]), "src_dst_opt"]
-    if flavor == "df" and getattr(options, "true_face_power", 0):
+    if flavor == "df" and getattr(options, "true_face_power", False):
         parts += ["code_discriminator", "D_code_opt"]
     if effective_dict(options).get("gan_power"):
         parts += ["GAN", "GAN_opt"]

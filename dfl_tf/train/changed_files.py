@@ -45,17 +45,18 @@ def judge_files(
     changes = {
         part: change
         for part, change in state.disk.changes.items()
-        if part in needed and part not in run.reinit
+        if (part in needed and part not in run.reinit) or part == change.file
     }
     unreadable = {part: c for part, c in changes.items() if c.kind == "unreadable"}
-    if unreadable:
-        raise ModelFileError("\n".join(_unreadable(folder, name, state, unreadable)))
+    parts = {part: change for part, change in unreadable.items() if part != change.file}
+    if parts:
+        raise ModelFileError("\n".join(_unreadable(folder, name, state, parts)))
     notes = []
     undecided: dict[str, Change] = {}
     for part, change in changes.items():
         if change.kind == "missing" and part.endswith("_opt"):
             notes.append(f"warning: {change.text}; its slots start empty")
-        elif change.kind == "missing" or not run.accept_changes:
+        elif not run.accept_changes or (change.kind == "missing" and part != change.file):
             undecided[part] = change
         else:
             notes.append(f"{change.text}; it is taken as it is (--accept-changes)")
@@ -75,13 +76,15 @@ def _unreadable(
 
 
 def _choice(folder: Path, name: str, state: ModelState, changes: dict[str, Change]) -> list[str]:
+    parts = [part for part, change in changes.items() if part != change.file]
     lines = [
         f"{folder}: {', '.join(change.text for change in changes.values())} "
         f"(compared with the save of iteration {state.iteration} here). Choose:",
-        f"  --reinit {','.join(changes)}  starts these parts with fresh weights",
     ]
-    if any(change.kind == "replaced" for change in changes.values()):
-        lines.append("  --accept-changes  takes replaced files as they are")
+    if parts:
+        lines.append(f"  --reinit {','.join(parts)}  starts with fresh weights for these parts")
+    if any(c.kind != "missing" or part == c.file for part, c in changes.items()):
+        lines.append("  --accept-changes  takes the files as they are")
     kept = previous_set(folder, name, state.model_class)
     if kept is not None:
         lines.append(f"  --use-previous  goes back to the kept set of iteration {kept.iteration}")

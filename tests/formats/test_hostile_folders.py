@@ -144,11 +144,11 @@ def _signed(folder: Path, *, options: object = None, history: dict[str, Any] | N
     found = read_manifest(place / "manifest.json")
     assert found is not None
     files, payload = dict(found.files), dict(found.payload)
+    if history is not None:  # as it was stored before manifest version 2
+        del files["loss_history.rows"]
     if options is not None:
         payload["options"] = options
-    if history == {}:
-        del files["loss_history.safetensors"]
-    elif history is not None:
+    if history:
         path = place / "loss_history.safetensors"
         size, digest = write_durably(path, lambda write: safetensors_file.dump(history, write))
         files[path.name] = FileEntry(size, digest)
@@ -172,7 +172,7 @@ def test_signed_history_of_a_wrong_form_is_an_error(
     history: dict[str, Any], tmp_path: Path
 ) -> None:
     _signed(tmp_path, history=history)
-    with pytest.raises(ModelFileError, match="damaged"):
+    with pytest.raises(ModelFileError, match=r"damaged|loss_history.rows is missing"):
         read_model(tmp_path, "x", "SAEHD")
 
 
@@ -210,10 +210,10 @@ def test_zip_archives_are_refused_and_data_after_a_pickle_is_never_read(tmp_path
 
 
 def test_json_of_millions_of_lists_is_refused_by_its_size(tmp_path: Path) -> None:
-    text = b'{"a":[' + b"[]," * (6 << 20) + b"[]]}"
+    text = b'{"a":[' + b"[]," * (17 << 20) + b"[]]}"
     manifest = tmp_path / "x.manifest.json"
     manifest.write_bytes(text)
-    with pytest.raises(ModelFileError, match="at most"):
+    with pytest.raises(ModelFileError, match="more values"):
         read_manifest(manifest)
     tensors = tmp_path / "x.safetensors"
     tensors.write_bytes(struct.pack("<Q", len(text)) + text)

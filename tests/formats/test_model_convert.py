@@ -11,7 +11,14 @@ import pytest
 import safetensors.numpy
 
 from dfl_tf.errors import ModelFileError, UsageError
-from dfl_tf.formats import find_models, model_convert, read_model, safetensors_file, write_model
+from dfl_tf.formats import (
+    find_models,
+    model_convert,
+    model_rescue,
+    read_model,
+    safetensors_file,
+    write_model,
+)
 from dfl_tf.formats.model_report import diff_states, report
 from tests.formats.samples import make_state
 
@@ -110,11 +117,13 @@ def test_restoring_a_backup_keeps_what_was_there(tmp_path: Path) -> None:
     write_model(tmp_path, "x", make_state(7))
     backup = tmp_path / "x_SAEHD_autobackups" / "01"
     write_model(backup, "x", make_state(3))
-    assert model_convert.backups(tmp_path, "x", "SAEHD") == [backup]
-    model_convert.restore_backup(tmp_path, "x", "SAEHD", backup)
+    assert model_rescue.backups(tmp_path, "x", "SAEHD") == [backup]
+    _, aside = model_convert.restore_backup(tmp_path, "x", "SAEHD", backup)
     assert read_model(tmp_path, "x", "SAEHD").iteration == 3
-    (tmp_path / "x_SAEHD_encoder.npy").write_bytes(b"damage")
-    assert read_model(tmp_path, "x", "SAEHD").iteration == 7
+    assert read_model(tmp_path, "x", "SAEHD", previous=True).iteration == 7
+    write_model(tmp_path, "x", make_state(4))  # the previous set is another now
+    assert aside is not None
+    assert read_model(aside, "x", "SAEHD").iteration == 7
 
 
 def test_damaged_backup_changes_nothing(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from dfl_tf.formats import (
     ModelLock,
     ModelState,
     find_models,
+    model_convert,
     model_files,
     read_model,
     safe_pickle,
@@ -210,12 +211,11 @@ def test_newer_training_of_the_old_program_is_taken_not_restored_away(tmp_path: 
     found = read_model(tmp_path, "x", "SAEHD")
     assert found.iteration == 100
     assert found.run == {}
-    assert "another program" in found.notes[0]
+    assert "data.dat is not the one that the save of iteration 6 here wrote" in found.notes[0]
     write_model(tmp_path, "x", make_state(101))
     assert read_model(tmp_path, "x", "SAEHD").notes == ()
     # and the old program's set is the kept previous one
-    (tmp_path / "x_SAEHD_encoder.npy").unlink()
-    assert read_model(tmp_path, "x", "SAEHD").iteration == 100
+    assert read_model(tmp_path, "x", "SAEHD", previous=True).iteration == 100
 
 
 def test_save_of_the_old_program_that_died_before_its_last_rename_is_taken(tmp_path: Path) -> None:
@@ -248,21 +248,24 @@ def test_backup_copied_over_by_the_user_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("parts", [1, 2])
-def test_torn_save_of_the_old_program_goes_back_to_the_whole_set(
+def test_torn_save_of_the_old_program_is_named_and_nothing_rolls_back(
     parts: int, tmp_path: Path
 ) -> None:
     write_model(tmp_path, "x", make_state(5))
     write_model(tmp_path, "x", make_state(6))
     old_program_saves(tmp_path, "x", 100, parts=parts)
     found = read_model(tmp_path, "x", "SAEHD")
-    assert_same(found, make_state(5))
+    assert found.iteration == 6
+    assert found.disk is not None
+    assert {change.kind for change in found.disk.changes.values()} == {"replaced"}
     assert "x_SAEHD_encoder.npy" in found.notes[0]
-    assert "1 iterations are lost" in found.notes[0]
+    assert_same(read_model(tmp_path, "x", "SAEHD", previous=True), make_state(5))
+    # bringing the previous set back moves what was there aside
     mixed = (tmp_path / "x_SAEHD_encoder.npy").read_bytes()
-    write_model(tmp_path, "x", make_state(8))
-    assert read_model(tmp_path, "x", "SAEHD").iteration == 8
-    # nothing was thrown away
-    assert (tmp_path / ".x_SAEHD.damaged" / "x_SAEHD_encoder.npy").read_bytes() == mixed
+    _, aside = model_convert.restore_backup(tmp_path, "x", "SAEHD", None)
+    assert read_model(tmp_path, "x", "SAEHD").iteration == 5
+    assert aside is not None
+    assert (aside / "x_SAEHD_encoder.npy").read_bytes() == mixed
 
 
 def test_leftover_tmp_of_the_old_program_is_used_if_its_target_is_missing(tmp_path: Path) -> None:
@@ -300,9 +303,7 @@ def test_unknown_entries_of_forks_are_carried(tmp_path: Path) -> None:
 
 # -- damage --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", FORMATS)
-def test_damage_without_a_previous_set_is_an_error_that_names_every_file(
-    kind: str, tmp_path: Path
-) -> None:
+def test_damage_that_can_be_read_is_noted_and_names_every_file(kind: str, tmp_path: Path) -> None:
     write_model(tmp_path, "x", make_state(), format=kind)
     damaged = [p for p in model_files(tmp_path, "x", "SAEHD") if "encoder" in p.name]
     damaged += [p for p in model_files(tmp_path, "x", "SAEHD") if "decoder" in p.name]
@@ -310,8 +311,12 @@ def test_damage_without_a_previous_set_is_an_error_that_names_every_file(
         data = bytearray(path.read_bytes())
         data[-10] ^= 1
         path.write_bytes(data)
-    with pytest.raises(ModelFileError, match=r"(?s)encoder.*checksum.*decoder.*checksum"):
-        read_model(tmp_path, "x", "SAEHD")
+    found = read_model(tmp_path, "x", "SAEHD")
+    assert found.disk is not None
+    assert {"encoder", "decoder"} <= found.disk.changes.keys()
+    assert all(path.name in found.notes[0] for path in damaged)
+    # whoever reads other files only does not look at these
+    assert read_model(tmp_path, "x", "SAEHD", only=["inter_B"]).notes == ()
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -329,10 +334,11 @@ def test_deleted_manifest_means_take_the_files_as_they_are(tmp_path: Path) -> No
     write_model(tmp_path, "x", make_state(6))
     path = tmp_path / "x_SAEHD_encoder.npy"
     path.write_bytes(pickle.dumps({"other": np.zeros(2, np.float32)}))
-    assert read_model(tmp_path, "x", "SAEHD").iteration == 5
+    assert "x_SAEHD_encoder.npy" in read_model(tmp_path, "x", "SAEHD").notes[0]
     (tmp_path / "x_SAEHD.manifest.json").unlink()
     found = read_model(tmp_path, "x", "SAEHD")
     assert (found.iteration, list(found.tensors["encoder"])) == (6, ["other"])
+    assert found.notes == ()
 
 
 def test_two_models_in_one_folder_leave_each_other_alone(tmp_path: Path) -> None:
@@ -371,7 +377,9 @@ def test_links_that_are_impossible_become_copies(
     write_model(tmp_path, "x", make_state(5))
     write_model(tmp_path, "x", make_state(6))
     (tmp_path / "x_SAEHD_encoder.npy").write_bytes(b"damage")
-    assert_same(read_model(tmp_path, "x", "SAEHD"), make_state(5))
+    with pytest.raises(ModelFileError, match=r"(?s)encoder.*iteration 5 is kept.*--previous"):
+        read_model(tmp_path, "x", "SAEHD")
+    assert_same(read_model(tmp_path, "x", "SAEHD", previous=True), make_state(5))
 
 
 # -- one trainer per model -----------------------------------------------------------------------

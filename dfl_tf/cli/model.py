@@ -457,7 +457,10 @@ def backup(directory: Path, name: str | None, model_class: str | None, as_json: 
     folder = directory / f"{prefix_of(name, model_class)}_autobackups"
     with ModelLock(directory, name, model_class):
         recover(directory, name, model_class)
-        state = read_model(directory, name, model_class)
+        try:
+            state = read_model(directory, name, model_class)
+        except ModelFileError as error:
+            raise type(error)(f"{error}\nNothing was backed up.") from None
         made = make_backup(folder, directory, model_files(directory, name, model_class), {})
     if as_json:
         _print({"backup": made, "iteration": state.iteration})

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from dfl_tf.disk.plain_file import map_plain
 from dfl_tf.errors import ModelFileError
+from dfl_tf.formats.loss_history import LossHistory
 
 LARGEST = 8 << 30
 """Bytes of the longest history that is written or read: 400 million iterations of two losses."""
@@ -33,16 +34,13 @@ def pack(history: Sequence[Sequence[float]]) -> bytes:
     ModelFileError
         They would be more than what is read.
     """
-    if not len(history):
-        return b""
-    widths = np.fromiter(map(len, history), np.uint32, len(history))
-    count = int(widths.sum(dtype=np.int64))
-    if 4 * len(widths) + 8 * count > LARGEST:
+    rows_of = LossHistory.of(history)
+    widths, losses = rows_of.widths, rows_of.values
+    if 4 * len(widths) + losses.nbytes > LARGEST:
         raise ModelFileError(
             f"the loss history has {len(history)} rows, more than the {LARGEST} bytes that are "
             "read. Shorten it."
         )
-    losses = np.fromiter(itertools.chain.from_iterable(history), np.float64, count)
     pieces = []
     for first, last in _runs(widths):
         rows = np.empty(last - first, _row(int(widths[first])))
@@ -54,13 +52,13 @@ def pack(history: Sequence[Sequence[float]]) -> bytes:
     return b"".join(pieces)
 
 
-def _runs(widths: npt.NDArray[np.uint32]) -> list[tuple[int, int]]:
+def _runs(widths: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
     """First and last + 1 of each run of equal widths."""
-    cuts = [0, *(np.flatnonzero(np.diff(widths.astype(np.int64))) + 1).tolist(), len(widths)]
-    return list(itertools.pairwise(cuts))
+    cuts = [0, *(np.flatnonzero(np.diff(widths)) + 1).tolist(), len(widths)]
+    return [(first, last) for first, last in itertools.pairwise(cuts) if first < last]
 
 
-def read(path: Path, size: int) -> list[list[float]]:
+def read(path: Path, size: int) -> LossHistory:
     """The rows in the first `size` bytes of a file.
 
     Raises
@@ -74,7 +72,8 @@ def read(path: Path, size: int) -> list[list[float]]:
         data = np.frombuffer(map_plain(path), np.uint8)[:size]
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror}).") from None
-    history: list[list[float]] = []
+    values: list[npt.NDArray[np.float64]] = [np.empty(0)]
+    widths: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)]
     position, ahead = 0, 64
     while position < len(data):
         width = int.from_bytes(data[position : position + 4].tobytes(), "little")
@@ -86,12 +85,13 @@ def read(path: Path, size: int) -> list[list[float]]:
         other = np.flatnonzero(rows["width"] != width)
         # looks further ahead as long as all rows are alike: few steps, none of them in vain
         rows, ahead = (rows[: other[0]], 64) if len(other) else (rows, 2 * ahead)
-        history += rows["losses"].tolist()
+        values.append(rows["losses"].ravel())
+        widths.append(np.full(len(rows), width, np.int64))
         position += len(rows) * step
-    return history
+    return LossHistory.joined(np.concatenate(values), np.concatenate(widths))
 
 
-def unpack_columns(packed: Mapping[str, Any], what: str) -> list[list[float]]:
+def unpack_columns(packed: Mapping[str, Any], what: str) -> LossHistory:
     """The rows of a history that was stored as arrays of lengths and values.
 
     Raises
@@ -102,13 +102,6 @@ def unpack_columns(packed: Mapping[str, Any], what: str) -> list[list[float]]:
         lengths, numbers = packed["lengths"], packed["values"]
         if np.ndim(lengths) != 1 or np.ndim(numbers) != 1 or lengths.dtype.kind not in "iu":
             raise ValueError("no lists of lengths and values")
-        widths, values = lengths.tolist(), numbers.astype(np.float64).tolist()
-        if sum(widths) != len(values) or any(n < 0 for n in widths):
-            raise ValueError("lengths do not add up")
+        return LossHistory.joined(numbers.astype(np.float64), lengths.astype(np.int64))
     except (KeyError, ValueError) as error:
         raise ModelFileError(f"{what}: damaged loss history ({error}).") from None
-    rows, position = [], 0
-    for width in widths:
-        rows.append(values[position : position + width])
-        position += width
-    return rows

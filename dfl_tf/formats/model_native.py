@@ -9,6 +9,7 @@ References: layout.md 6, design decisions 1 and 52.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -46,7 +47,7 @@ def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelSta
     if manifest.model_class != model_class:
         raise ModelFileError(f"{what}: is of class {manifest.model_class}, not {model_class}.")
     unreadable: dict[str, str] = {}
-    history: list[list[float]] = []
+    history: Sequence[Sequence[float]] = []
     try:
         if how.wants_history:
             history = _read_history(found, what)
@@ -138,7 +139,7 @@ def write(
     return saved
 
 
-def _read_history(found: Survey, what: str) -> list[list[float]]:
+def _read_history(found: Survey, what: str) -> Sequence[Sequence[float]]:
     if _HISTORY in found.files:
         entry = found.entries[_HISTORY]
         return history_rows.read(found.files[_HISTORY], entry.size)

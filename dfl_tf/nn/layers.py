@@ -68,6 +68,7 @@ class Conv2D(keras.layers.Layer):
     padding : {"SAME", "VALID"}
         "SAME" is not TensorFlow's: ``p = ((kernel_size - 1) * dilation + 1) // 2`` zeros lie around
         the image, then the convolution is VALID.
+    use_bias : bool
 
     References
     ----------
@@ -83,24 +84,31 @@ class Conv2D(keras.layers.Layer):
         strides: int = 1,
         dilation: int = 1,
         padding: str = "SAME",
+        use_bias: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.kernel_shape = (kernel_size, kernel_size, in_channels, out_channels)
+        self.use_bias = use_bias
         self.strides = strides
         self.dilation = dilation
         self.padding = padding
 
     def build(self, input_shape: Any = None) -> None:
         """Make `weight` (k, k, in, out) and `bias` (out)."""
-        for name, shape in (("weight", self.kernel_shape), ("bias", self.kernel_shape[-1:])):
+        shapes = {"weight": self.kernel_shape, "bias": self.kernel_shape[-1:]}
+        for name, shape in shapes.items():
+            if name == "bias" and not self.use_bias:
+                continue
             variable = self.add_weight(shape=shape, initializer="zeros", name=name, autocast=False)
             setattr(self, name, variable)
         self.built = True
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Convolve (n, h, w, in) to (n, h', w', out)."""
-        weights = tf.convert_to_tensor(self.weight), tf.convert_to_tensor(self.bias)
+        weight = tf.convert_to_tensor(self.weight)
+        bias = self.bias if self.use_bias else tf.zeros(self.kernel_shape[-1:], weight.dtype)
+        weights = weight, tf.convert_to_tensor(bias)
         if self.padding == "SAME":
             if self.strides == self.dilation == 1 and self.kernel_shape[0] % 2 == 1:
                 # the same numbers, and the kernel needs no padded copy
@@ -193,6 +201,33 @@ class Dense(keras.layers.Layer):
         return product(
             multiply, x, tf.convert_to_tensor(self.weight), tf.convert_to_tensor(self.bias)
         )
+
+
+class BatchNorm2D(keras.layers.Layer):
+    """Batch normalization with stored statistics: ``(x - mean) / sqrt(var + 1e-5) * w + b``.
+
+    For networks that are not trained here: the statistics never change.
+
+    References
+    ----------
+    S. Ioffe and C. Szegedy, "Batch Normalization", ICML 2015; extract.md 1.
+    """
+
+    def __init__(self, channels: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.channels = channels
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make `weight`, `bias`, `running_mean` and `running_var`, each (c)."""
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            variable = self.add_weight(shape=(self.channels,), initializer="zeros", name=name)
+            setattr(self, name, variable)
+        self.built = True
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Normalize (n, h, w, c)."""
+        scale = self.weight / tf.sqrt(self.running_var + 1e-5)
+        return x * scale + (self.bias - self.running_mean * scale)
 
 
 class FRNorm2D(keras.layers.Layer):

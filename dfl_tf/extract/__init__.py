@@ -1,0 +1,1 @@
+"""From frames to aligned faces: detectors, landmarkers, alignment, files."""

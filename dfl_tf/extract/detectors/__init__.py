@@ -1,0 +1,1 @@
+"""Face detectors, one file each; the protocol is `dfl_tf.extract.found.Detector`."""

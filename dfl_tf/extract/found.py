@@ -74,6 +74,9 @@ class Detector(Protocol):
     def detect(self, image: Image) -> list[Detection]:
         """Find faces in an image (h, w, 3) uint8 BGR, the largest first."""
 
+    def search(self, image: Image) -> list[Detection]:
+        """Look more closely at an image in which `detect` found nothing at any orientation."""
+
 
 class Landmarker(Protocol):
     """Finds the 68 landmarks of faces that a detector found.

@@ -1,0 +1,1 @@
+"""MediaPipe's face models as TensorFlow Lite graphs: detection without weights of the user."""

@@ -29,6 +29,7 @@ __all__ = [
     "temporary_folder",
     "terminal_encoding",
     "user_cache",
+    "user_data",
 ]
 
 _PROC = Path("/proc")
@@ -106,6 +107,15 @@ def user_cache() -> Path | None:
     """
     folder = platformdirs.user_cache_path("dfl_tf", appauthor=False)
     return folder if folder.is_absolute() else None  # without a home the tilde is still there
+
+
+def user_data() -> Path | None:
+    """Return the user's folder for data of dfl_tf that took time to get, or None without a home.
+
+    ``$XDG_DATA_HOME/dfl_tf`` or ``~/.local/share/dfl_tf`` on Linux. It may not exist.
+    """
+    folder = platformdirs.user_data_path("dfl_tf", appauthor=False)
+    return folder if folder.is_absolute() else None
 
 
 def temporary_folder() -> str | None:

@@ -1,0 +1,237 @@
+"""Moving many files as one step that survives a kill, and can be undone.
+
+How it is done
+--------------
+1. The plan, every file with the place it goes to, is written durably into a hidden file.
+2. Every file is renamed to a temporary name beside its target. (Targets may be the names of other
+   files of the plan, so nothing can go straight to its place.)
+3. The plan is marked as *placing*; from then on a temporary name means "goes to its target".
+4. Every temporary file is renamed to its target; the plan becomes the record that `undo` reads.
+
+After an interruption `finish` completes what was begun: in step 2 a file is either where it was or
+at its temporary name, in step 4 at its temporary name or at its target, so the disk tells.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dfl_tf.disk.durable import naming_the_fault, rename, sync_folder, write_file
+from dfl_tf.disk.guarded import read_json
+from dfl_tf.disk.tree_schema import Array, Record, Row, Text
+from dfl_tf.errors import WorkspaceError
+
+PLAN = ".dfl_tf-moves.json"
+PLACING = ".dfl_tf-moves-placing.json"
+DONE = ".dfl_tf-moves-done.json"
+
+_LIMIT = 512 << 20
+_NAMED = 5
+_SCHEMA = Record({"why": Text(), "token": Text(), "moves": Array(Row(Text(), Text()))})
+_ADVICE = "Remove it if the files are where they should be."
+
+
+@dataclass(frozen=True)
+class Move:
+    """One file and where it goes; both paths are relative to the folder of the plan."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class _Plan:
+    folder: Path
+    why: str
+    token: str
+    moves: tuple[Move, ...]
+
+    def source(self, move: Move) -> Path:
+        return self.folder / move.source
+
+    def target(self, move: Move) -> Path:
+        return self.folder / move.target
+
+    def between(self, number: int) -> Path:
+        """Where a file waits between its two renames: hidden, beside its target."""
+        return self.target(self.moves[number]).with_name(f".{self.token}-{number}.moving")
+
+    @property
+    def folders(self) -> list[Path]:
+        """All folders that the plan touches."""
+        paths = [path for move in self.moves for path in (self.source(move), self.target(move))]
+        return sorted({path.parent for path in paths})
+
+
+def move_files(folder: Path, moves: Sequence[Move], *, why: str) -> None:
+    """Move files within a folder and its neighbors, all or (after a kill) at the next call.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds the plan; an interrupted earlier one is completed first.
+    moves : sequence of Move
+        A target may be the source of another move. Folders of targets exist.
+    why : str
+        What this is, for the message after an interruption: "sort by blur".
+
+    Raises
+    ------
+    WorkspaceError
+        A source is missing, a target is taken or named twice, a folder is on another disk, or a
+        file cannot be renamed. Checked before anything is moved; a later fault leaves a plan that
+        the next call completes.
+    """
+    finish(folder)
+    moves = [move for move in moves if move.source != move.target]
+    plan = _Plan(folder, why, os.urandom(6).hex(), tuple(moves))
+    _check(plan)
+    if not moves:
+        return
+    write_file(folder / PLAN, _content(plan))
+    _step_aside(plan)
+    _place(plan)
+
+
+def finish(folder: Path) -> str | None:
+    """Complete a plan that was interrupted.
+
+    Returns
+    -------
+    str or None
+        What it was; None if there was none.
+
+    Raises
+    ------
+    WorkspaceError
+        The plan cannot be read, or a file cannot be renamed.
+    """
+    plan = _read(folder / PLAN)
+    if plan is not None:
+        _step_aside(plan)
+        _place(plan)
+        return plan.why
+    plan = _read(folder / PLACING)
+    if plan is not None:
+        _place(plan, marked=True)
+        return plan.why
+    return None
+
+
+def undo(folder: Path) -> tuple[str, list[str]]:
+    """Move the files of the last plan back.
+
+    Returns
+    -------
+    (str, list of str)
+        What was undone, and the files that are gone since and could not be moved back.
+
+    Raises
+    ------
+    WorkspaceError
+        There is nothing to undo, or other files have taken the old places.
+    """
+    finish(folder)
+    plan = _read(folder / DONE)
+    if plan is None:
+        raise WorkspaceError(f"{folder}: nothing was moved here that could be undone.")
+    back = [Move(move.target, move.source) for move in plan.moves]
+    gone = [move.source for move in back if not os.path.lexists(plan.folder / move.source)]
+    there = [move for move in back if move.source not in set(gone)]
+    move_files(folder, there, why=f"undo of {plan.why}")
+    with naming_the_fault(folder / DONE):
+        (folder / DONE).unlink(missing_ok=True)
+        sync_folder(folder)
+    return plan.why, gone
+
+
+def last_moves(folder: Path) -> tuple[str, tuple[Move, ...]] | None:
+    """What `undo` would undo: its name and its moves; None if nothing."""
+    plan = _read(folder / DONE)
+    return None if plan is None else (plan.why, plan.moves)
+
+
+def _content(plan: _Plan) -> bytes:
+    moves = [[move.source, move.target] for move in plan.moves]
+    # as ASCII: names of files need not be UTF-8
+    return json.dumps({"why": plan.why, "token": plan.token, "moves": moves}).encode()
+
+
+def _read(path: Path) -> _Plan | None:
+    content: dict[str, Any] | None = read_json(
+        path, kind="a plan of moves", schema=_SCHEMA, limit=_LIMIT, advice=_ADVICE, missing_ok=True
+    )
+    if content is None:
+        return None
+    moves = tuple(Move(source, target) for source, target in content["moves"])
+    plan = _Plan(path.parent, content["why"], content["token"], moves)
+    for move in moves:
+        for name in (move.source, move.target):
+            parts = Path(name).parts
+            if not parts or Path(name).is_absolute() or len(parts) > 3 or ".." in parts[1:]:
+                raise WorkspaceError(f"{path}: {name!a} is no place of a plan of moves. {_ADVICE}")
+    if not plan.token.isalnum():
+        raise WorkspaceError(f"{path}: cannot be read as a plan of moves: token. {_ADVICE}")
+    return plan
+
+
+def _check(plan: _Plan) -> None:
+    faults: list[str] = []
+    sources = {str(plan.source(move)) for move in plan.moves}
+    targets = Counter(str(plan.target(move)) for move in plan.moves)
+    missing = [move.source for move in plan.moves if not os.path.lexists(plan.source(move))]
+    faults += [f"{name} does not exist" for name in missing]
+    faults += [f"{target} is the target of {n} files" for target, n in targets.items() if n > 1]
+    faults += [
+        f"{target} exists already"
+        for target in targets
+        if target not in sources and os.path.lexists(target)
+    ]
+    if faults:
+        more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
+        raise WorkspaceError(
+            f"{plan.folder}: the files cannot be moved: {'; '.join(faults[:_NAMED])}{more}. "
+            "Nothing was moved."
+        )
+    with naming_the_fault(plan.folder, safe="Nothing was moved."):
+        disks = {os.stat(folder).st_dev for folder in plan.folders}
+        if len(disks) > 1:
+            raise OSError(errno.EXDEV, "the folders are on different disks")
+
+
+def _step_aside(plan: _Plan) -> None:
+    for number, move in enumerate(plan.moves):
+        between = plan.between(number)
+        with naming_the_fault(plan.source(move), safe="The next call completes the moves."):
+            if not os.path.lexists(between):
+                os.rename(plan.source(move), between)
+    _sync(plan)
+    with naming_the_fault(plan.folder / PLACING, safe="The next call completes the moves."):
+        rename(plan.folder / PLAN, plan.folder / PLACING)
+
+
+def _place(plan: _Plan, *, marked: bool = False) -> None:
+    for number, move in enumerate(plan.moves):
+        between = plan.between(number)
+        with naming_the_fault(plan.target(move), safe="The next call completes the moves."):
+            try:
+                os.rename(between, plan.target(move))
+            except FileNotFoundError:
+                if not marked:  # before an interruption every file is at its temporary name
+                    raise
+    _sync(plan)
+    with naming_the_fault(plan.folder / DONE, safe="The files are where they should be."):
+        rename(plan.folder / PLACING, plan.folder / DONE)
+
+
+def _sync(plan: _Plan) -> None:
+    for folder in plan.folders:
+        with naming_the_fault(folder, safe="The next call completes the moves."):
+            sync_folder(folder)

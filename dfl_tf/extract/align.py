@@ -82,7 +82,8 @@ def align_face(
     source = np.asarray(landmarks)
     matrix = None
     if face_type is FaceType.MARK_ONLY:
-        aligned, points = image, source
+        aligned = image
+        points: npt.NDArray[np.floating] = source
     else:
         matrix = align_matrix(source, size, face_type)
         if (

@@ -204,6 +204,8 @@ class FAN:
             if len(faces) != 1:
                 return first
             points = self._samples(aligned, [faces[0].box], _SAMPLES)[0]
-            return first if points is None else transform_points(points, matrix, invert=True)
+            if points is None:
+                return first
+            return transform_points(points, matrix, invert=True).astype(np.float64)
         except (cv2.error, ValueError, np.linalg.LinAlgError, DflTfError):
             return first

@@ -19,9 +19,9 @@ from dfl_tf.video.color import frame_of_planes, from_bgr, to_bgr, yuv_of, yuv_pl
 from dfl_tf.video.frames import Damage, decoded
 from dfl_tf.video.info import Progress, VideoInfo, read_info
 from dfl_tf.video.orientation import orientation_of
-from dfl_tf.video.pyav import open_video, require_av, video_stream
+from dfl_tf.video.pyav import ONE_RATE, open_video, require_av, video_stream
 from dfl_tf.video.read_back import read_back
-from dfl_tf.video.sound import aac_stream, encoder_delay, is_readable, trimmed
+from dfl_tf.video.sound import Blocks, aac_stream, encoder_delay, is_readable
 from dfl_tf.video.timeline import Clock, slack_of
 from dfl_tf.video.tone import refuse_hdr, to_sdr
 from dfl_tf.video.watch import watched
@@ -117,8 +117,9 @@ def cut(
     low = piece.start or Fraction(0)
     end = info.times[-1] + 1 / info.rate
     high = piece.end if piece.end is not None else max(end, Fraction(info.seconds))
-    total = sum(low <= t < high for t in info.times)
-    if not total:
+    shown = [time for time in info.times if low <= time < high]
+    total = len(shown)
+    if not shown:
         raise OptionError(
             f"{video.name} lasts {info.seconds:.3f} s; nothing of it is shown from "
             f"{float(low):.3f} to {float(high):.3f} s"
@@ -130,7 +131,7 @@ def cut(
     with writing_video(av, output, video) as beside:
         with contextlib.ExitStack() as stack, telling_faults(av, output):
             container = stack.enter_context(create(av, beside, output))
-            part = _Part(av, info, container, piece, (low, high, total), bitrate, output)
+            part = _Part(av, info, container, piece, (shown[0], high, total), bitrate, output)
             part.write(progress)
         read_back(beside, output, part.frames.written)
     return total
@@ -152,6 +153,8 @@ class _Part:
         self._damage = Damage()
         self._clock = Clock(info.timeline, slack_of(info.rate), info.broadcast)
         self._audio: Any = None
+        from_zero = container.format.name in ONE_RATE
+        self._blocks = Blocks(av, self._high - self._low, from_zero=from_zero)
         with open_video(info.path) as source:
             # Also what they say about how the frames were made.
             container.metadata.update(source.metadata)
@@ -187,6 +190,7 @@ class _Part:
         self.frames.finish()
         if self._audio is not None:
             self._container.mux(self._audio.encode(None))
+            self.frames.written.sound = self._blocks.first
         if index != self._info.frames:
             raise WorkspaceError(
                 f"{self._info.path}: gave {self._info.frames} frames when it was read first and "
@@ -222,13 +226,8 @@ class _Part:
             return
         raw = Fraction(frame.pts * frame.time_base)
         time = raw + self._clock.offset(raw) - self._low
-        heard = trimmed(self._av, frame, time, self._high - self._low)
-        if heard is None:
-            return
-        frame, time = heard
-        if self.frames.written.sound is None:
-            self.frames.written.sound = time
-        self._container.mux(self._audio.encode(frame))
+        for block in self._blocks.of(frame, time):
+            self._container.mux(self._audio.encode(block))
 
 
 def _look(info: VideoInfo, context: Any) -> Look:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from dfl_tf.video.frames import Damage, shown_frames
 from dfl_tf.video.orientation import Orientation, orientation_of
 from dfl_tf.video.pyav import open_video, video_stream
 from dfl_tf.video.timeline import Timeline, timeline
+from dfl_tf.video.watch import watched
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,7 @@ Progress = Callable[[int, int], None]
 PQ, HLG = 16, 18
 _HDR_TRANSFERS = {PQ: "PQ (HDR10)", HLG: "HLG"}
 _BROADCASTS = ("mpegts", "mpeg")
+_DECODING_TIMES = ("avi", "asf")
 _CLOSE = Fraction(1, 50)
 
 
@@ -128,21 +131,22 @@ def read_info(path: Path, progress: Progress | None = None) -> VideoInfo:
     """
     header = _header(path)
     damage = Damage()
-    stamps: list[int | None] = []
+    seen: list[int | None] = []
     first, length, sizes, turns = None, 0, set(), set()
     for frame in shown_frames(path, damage):
         if first is None:
             first = frame
-        stamps.append(frame.pts)
+        seen.append(frame.pts)
         length = getattr(frame, "duration", 0) or 0
         sizes.add((frame.width, frame.height))
         turns.add(orientation_of(frame))
-        if progress is not None and len(stamps) < header.estimate:
-            progress(len(stamps), header.estimate)
-    if progress is not None and stamps:
-        progress(len(stamps), len(stamps))
-    damage.tell(path, len(stamps))
+        if progress is not None and len(seen) < header.estimate:
+            progress(len(seen), header.estimate)
+    if progress is not None and seen:
+        progress(len(seen), len(seen))
+    damage.tell(path, len(seen))
     assert first is not None
+    stamps = shown_stamps(path, seen)
     line = timeline(stamps, header.unit, header.rates[0], broadcast=header.broadcast)
     _tell(path, line, sizes, turns)
     rate = _rate(header.rates, line.times)
@@ -199,6 +203,24 @@ def _header(path: Path) -> _Header:
         )
 
 
+def shown_stamps(path: Path, seen: Sequence[int | None]) -> Sequence[int | None]:
+    """Return the time stamps of decoded frames, of which `seen` are the decoder's.
+
+    AVI and ASF files store the times of decoding only; to those FFmpeg adds a delay that it
+    guesses. Every frame is shown at one of them, so that in order they are the times of showing.
+    """
+
+    def packets() -> Iterator[int]:
+        with open_video(path) as container:
+            if container.format.name in _DECODING_TIMES:
+                for packet in container.demux(video_stream(container, path)):
+                    if packet.dts is not None and packet.size:
+                        yield packet.dts
+
+    stamps = sorted(watched(packets, path))
+    return stamps if len(stamps) == len(seen) else seen
+
+
 def container_duration(container: Any) -> Fraction:
     """Return the length that a container states, in seconds; 0 if it does not."""
     return Fraction(container.duration or 0, 1000000)
@@ -218,9 +240,11 @@ def _rate(stated: tuple[Fraction, ...], times: tuple[Fraction, ...]) -> Fraction
     if len(times) < 2:
         return stated[0]
     seen = (len(times) - 1) / times[-1]
-    for rate in stated:
-        if abs(rate - seen) <= _CLOSE * seen:
-            return rate
+    usual = 1 / sorted(b - a for a, b in pairwise(times))[len(times) // 2 - 1]
+    for found in (seen, usual):
+        for rate in stated:
+            if abs(rate - found) <= _CLOSE * found:
+                return rate
     return seen.limit_denominator(1001)
 
 

@@ -22,6 +22,9 @@ PATIENCE = 60.0
 MAX_PIXELS = 8192 * 4352
 """Largest frame that is decoded: 8K; damaged files declare any size."""
 
+ONE_RATE = ("avi", "mxf", "mxf_d10", "mxf_opatom", "gxf", "dv")
+"""Kinds of files that hold frames at one rate, in the order of decoding, from time 0 on."""
+
 # FFmpeg takes text files for text art and subtitles for streams; neither is a video.
 _NO_VIDEO = IMAGE_SUFFIXES | {
     *(".txt", ".nfo", ".asc", ".diz", ".ans", ".art", ".vt", ".json", ".xml", ".yaml", ".yml"),

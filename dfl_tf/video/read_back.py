@@ -15,6 +15,7 @@ import numpy as np
 from dfl_tf.errors import WorkspaceError
 from dfl_tf.video.color import Bytes, to_bgr
 from dfl_tf.video.frames import shown_frames
+from dfl_tf.video.info import shown_stamps
 from dfl_tf.video.orientation import orientation_of
 from dfl_tf.video.pyav import open_video, video_stream
 from dfl_tf.video.timeline import timeline
@@ -172,7 +173,7 @@ def _by_frames(path: Path, written: Written) -> tuple[list[int], list[str]]:
         unit, rate = Fraction(stream.time_base), Fraction(stream.average_rate or 25)
     if not stamps:
         return [], []
-    line = timeline(stamps, unit, rate)
+    line = timeline(shown_stamps(path, stamps), unit, rate)
     return [round((line.origin + time) / unit) for time in line.times], faults
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dfl_tf.video.frames import Damage, decoded
-from dfl_tf.video.pyav import open_video
+from dfl_tf.video.pyav import ONE_RATE, open_video
 from dfl_tf.video.timeline import Clock
 from dfl_tf.video.watch import watched
 
@@ -21,7 +21,10 @@ log = logging.getLogger(__name__)
 
 # What the legacy program makes of every sound (tools.md 10).
 _AAC_RATE, _AAC_BITS = 48000, 192000
+_AAC_BLOCK = 1024
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
+# Time stamps in milliseconds or worse are no holes.
+_UNSTEADY = Fraction(1, 100)
 # Sound of an encoder's silent lead stands before the first frame; more than that is not shown.
 _LEAD = Fraction(1, 10)
 
@@ -59,10 +62,11 @@ class Sound:
     """
 
     def __init__(self, av: Any, video: Path, container: Any, part: Part, clock: Clock):
-        self._av, self._video, self._part, self._clock = av, video, part, clock
+        self._video, self._part, self._clock = video, part, clock
         self._container = container
         self._damage = Damage()
-        self.first: Fraction | None = None
+        self._first: Fraction | None = None
+        self._latest: int | None = None
         with open_video(video) as source:
             stream = source.streams.audio[0]
             self._copied = _fits(av, stream, container.format.name)
@@ -72,7 +76,9 @@ class Sound:
                 log.info("%s sound is encoded as AAC", stream.codec_context.name)
                 self._output = aac_stream(container, stream, _AAC_RATE)
                 self._output.codec_context.bit_rate = _AAC_BITS
-        self._lead = _LEAD if self._copied and not part.start else Fraction(0)
+        one_rate = container.format.name in ONE_RATE
+        self._blocks = Blocks(av, part.seconds, from_zero=one_rate)
+        self._lead = Fraction(0) if part.start or one_rate else _LEAD
         self._upcoming = watched(self._timed, video)
         self._next = next(self._upcoming, None)
 
@@ -92,7 +98,15 @@ class Sound:
     @property
     def tolerance(self) -> Fraction:
         """Seconds by which a player may find the start of the sound elsewhere."""
-        return Fraction(1, 200) if self._copied else encoder_delay(_AAC_RATE)
+        if not self._copied:
+            return encoder_delay(_AAC_RATE)
+        # What ends before the first frame is hidden by some kinds of files.
+        return Fraction(1, 20) if self._first is not None and self._first < 0 else Fraction(1, 200)
+
+    @property
+    def first(self) -> Fraction | None:
+        """When the sound that was carried over begins."""
+        return self._first if self._copied else self._blocks.first
 
     def copy(self, until: Fraction | None) -> None:
         """Carry over what is heard before `until` on the frames' clock; None: all that is left.
@@ -134,24 +148,23 @@ class Sound:
                 time = raw + self._clock.offset(raw) - self._part.start
                 if time >= self._part.seconds:
                     return
-                if self._copied:
-                    heard = (item, time) if time >= -self._lead else None
-                else:
-                    heard = trimmed(self._av, item, time, self._part.seconds)
-                if heard is not None:
-                    yield heard
+                if not self._copied or time >= -self._lead:
+                    yield item, time
 
     def _put(self, item: Any, time: Fraction) -> None:
-        if self.first is None:
-            self.first = time
-        if self._copied:
-            shift = round(time / item.time_base) - item.pts
-            item.pts += shift
-            item.dts += shift
-            item.stream = self._output
-            self._container.mux(item)
+        if not self._copied:
+            for block in self._blocks.of(item, time):
+                self._container.mux(self._output.encode(block))
             return
-        self._container.mux(self._output.encode(item))
+        shift = round(time / item.time_base) - item.pts
+        if self._latest is not None and item.dts + shift <= self._latest:
+            return  # two recordings joined: the sound of the first one lasts longer than its frames
+        self._first = time if self._first is None else self._first
+        self._latest = item.dts + shift
+        item.pts += shift
+        item.dts += shift
+        item.stream = self._output
+        self._container.mux(item)
 
 
 def aac_stream(container: Any, stream: Any, rate: int) -> Any:
@@ -161,36 +174,81 @@ def aac_stream(container: Any, stream: Any, rate: int) -> Any:
     return output
 
 
-def trimmed(av: Any, frame: Any, time: Fraction, seconds: Fraction) -> tuple[Any, Fraction] | None:
-    """Return what is heard of a decoded block from 0 to `seconds`, and when it begins.
+class Blocks:
+    """Decoded sound made continuous for an encoder, from 0 to `seconds`.
+
+    What lies outside or twice is cut off, holes are filled with silence, and time stamps that are
+    only unsteady (whole milliseconds, say) are followed by counting samples.
 
     Parameters
     ----------
-    frame : av.AudioFrame
-        Gets the time stamp.
-    time : Fraction
-        When it begins, in seconds.
+    seconds : Fraction
+        End of the part.
+    from_zero : bool
+        Begin with silence if the sound begins later, for files that cannot say so.
     """
-    rate = frame.sample_rate
-    skip = max(0, -(time * rate).__floor__())
-    left = min(frame.samples, ((seconds - time) * rate).__ceil__())
-    if skip >= left:
-        return None
-    if skip or left < frame.samples:
-        values = 1 if frame.format.is_planar else len(frame.layout.channels)
-        samples = frame.to_ndarray()[:, skip * values : left * values]
-        piece = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(samples), format=frame.format.name, layout=frame.layout.name
+
+    def __init__(self, av: Any, seconds: Fraction, *, from_zero: bool = False) -> None:
+        self._av, self._seconds = av, seconds
+        self._end = Fraction(0)
+        self._from_zero = from_zero
+        # The encoder's own lead would have a negative time, which such files do not have either.
+        self._delay = _AAC_BLOCK if from_zero else 0
+        self.first: Fraction | None = None
+
+    def of(self, frame: Any, time: Fraction) -> Iterator[Any]:
+        """Yield blocks for a decoded one that begins at `time` (seconds), with time stamps."""
+        rate = frame.sample_rate
+        if self.first is not None and abs(time - self._end) < _UNSTEADY:
+            time = self._end
+        skip = max(0, -((time - self._end) * rate).__floor__())
+        left = min(frame.samples, ((self._seconds - time) * rate).__ceil__())
+        if skip >= left:
+            return
+        begin = time + Fraction(skip, rate)
+        if self.first is not None or self._from_zero:
+            yield from self._silence(frame, begin)
+        if skip or left < frame.samples:
+            frame = self._made(
+                frame, _samples(frame)[:, skip * _values(frame) : left * _values(frame)]
+            )
+        yield self._stamped(frame, begin)
+
+    def _silence(self, like: Any, until: Fraction) -> Iterator[Any]:
+        while (missing := round((until - self._end) * like.sample_rate)) > 0:
+            shape = (_samples(like).shape[0], min(missing, like.sample_rate) * _values(like))
+            # Eight bits without a sign are silent in the middle.
+            level = 128 if like.format.name.startswith("u8") else 0
+            samples = np.full(shape, level, _samples(like).dtype)
+            yield self._stamped(self._made(like, samples), self._end)
+
+    def _made(self, like: Any, samples: Any) -> Any:
+        frame = self._av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples), format=like.format.name, layout=like.layout.name
         )
-        piece.sample_rate, piece.time_base = rate, frame.time_base
-        frame, time = piece, time + Fraction(skip, rate)
-    frame.pts = round(time / frame.time_base)
-    return frame, time
+        frame.sample_rate = like.sample_rate
+        return frame
+
+    def _stamped(self, frame: Any, begin: Fraction) -> Any:
+        self.first = begin if self.first is None else self.first
+        self._end = begin + Fraction(frame.samples, frame.sample_rate)
+        frame.time_base = Fraction(1, frame.sample_rate)
+        frame.pts = round(begin * frame.sample_rate) + self._delay
+        return frame
+
+
+def _samples(frame: Any) -> Any:
+    return frame.to_ndarray()
+
+
+def _values(frame: Any) -> int:
+    """How many numbers of a row stand for one moment."""
+    return 1 if frame.format.is_planar else len(frame.layout.channels)
 
 
 def encoder_delay(sample_rate: int) -> Fraction:
     """Seconds that an AAC encoder may put before its first sample, and a block."""
-    return Fraction(1, 50) + Fraction(3 * 1024, sample_rate)
+    return Fraction(1, 50) + Fraction(3 * _AAC_BLOCK, sample_rate)
 
 
 def is_readable(stream: Any) -> bool:

@@ -13,12 +13,13 @@ from typing import Any
 from dfl_tf.disk.durable import make_folder_for, replacing
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.video.color import BT601, BT709, Yuv, matrix_of
+from dfl_tf.video.pyav import ONE_RATE
 from dfl_tf.video.read_back import Written
 
 # 90 kHz holds the time stamps of all usual rates exactly or to a few microseconds.
 _CLOCK = Fraction(1, 90000)
-# Kinds of files that store frames without times, at one rate, in the order of decoding.
-_ONE_RATE = ("avi", "mxf", "mxf_d10", "mxf_opatom", "gxf", "dv")
+# Kinds of files that store the times of decoding only.
+_NO_REORDERING = (*ONE_RATE, "asf", "asf_stream")
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,9 @@ class FrameWriter:
     def __init__(self, container: Any, look: Look, how: Encoding, total: int, output: Path) -> None:
         self._container, self._output = container, output
         self.written = Written(total, exact=how.lossless)
-        one_rate = container.format.name in _ONE_RATE
+        one_rate = container.format.name in ONE_RATE
         self._clock = 1 / look.rate if one_rate else _CLOCK
-        self.written.coarse = self._clock / 2 if one_rate else Fraction(0)
+        self.written.coarse = self._clock if one_rate else Fraction(0)
         self._latest = -1
         stream = container.add_stream(
             "libx264rgb" if how.lossless else "libx264", rate=look.rate.limit_denominator(100000)
@@ -94,7 +95,7 @@ class FrameWriter:
         context = stream.codec_context
         context.time_base = self._clock
         height, width = look.height, look.width
-        options = {"bf": "0"} if one_rate else {}
+        options = {"bf": "0"} if container.format.name in _NO_REORDERING else {}
         if how.lossless:
             stream.pix_fmt, options["qp"] = "bgr24", "0"
         else:
@@ -112,11 +113,11 @@ class FrameWriter:
 
     def put(self, frame: Any, time: Fraction) -> None:
         """Encode a frame of the size and format of the stream, shown from `time` (seconds) on."""
-        stamp = round(time / self._clock)
-        if stamp <= self._latest:
+        stamp = max(round(time / self._clock), self._latest + 1)
+        if abs(stamp * self._clock - time) > self._clock:
             raise WorkspaceError(
-                f"{self._output}: this kind of file holds frames of one rate, but two are shown "
-                f"within 1/{float(1 / self._clock):g} s of each other; use .mp4, .mkv or .mov"
+                f"{self._output}: this kind of file holds frames of one rate, and the frame at "
+                f"{float(time):.3f} s does not fit; use .mp4, .mkv or .mov"
             )
         self._latest = stamp
         frame.pts, frame.time_base, frame.pict_type = stamp, self._clock, 0
@@ -163,7 +164,9 @@ def telling_faults(av: Any, output: Path) -> Iterator[None]:
         yield
     except (ValueError, av.error.FFmpegError) as fault:
         reason = getattr(fault, "strerror", None) or fault
-        raise WorkspaceError(f"{output}: encoding failed ({reason})") from fault
+        raise WorkspaceError(
+            f"{output}: encoding failed ({reason}); try another kind of file (.mp4, .mkv, .mov)"
+        ) from fault
 
 
 def create(av: Any, path: Path, output: Path) -> Any:

@@ -5,8 +5,8 @@ from fractions import Fraction
 
 import pytest
 
-from dfl_tf.errors import UsageError
-from dfl_tf.video.extract import TIMES_FILE, read_times
+from dfl_tf.errors import OptionError
+from dfl_tf.video.timestamps import TIMES_FILE, read_times
 
 GOOD = {"video": "x.mp4", "rate": "30000/1001", "times": {"00001": "0", "00002": "1001/30000"}}
 
@@ -14,9 +14,9 @@ GOOD = {"video": "x.mp4", "rate": "30000/1001", "times": {"00001": "0", "00002":
 def test_good_stamps_are_exact(tmp_path):
     assert read_times(tmp_path) is None
     (tmp_path / TIMES_FILE).write_text(json.dumps(GOOD))
-    rate, times = read_times(tmp_path)
-    assert rate == Fraction(30000, 1001)
-    assert times == {"00001": 0, "00002": Fraction(1001, 30000)}
+    known = read_times(tmp_path)
+    assert known.rate == Fraction(30000, 1001)
+    assert known.times == {"00001": 0, "00002": Fraction(1001, 30000)}
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_good_stamps_are_exact(tmp_path):
 )
 def test_what_is_no_time_is_refused_by_key(tmp_path, change, reason):
     (tmp_path / TIMES_FILE).write_text(json.dumps(GOOD | change))
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(OptionError) as caught:
         read_times(tmp_path)
     assert reason in str(caught.value)
-    assert "Remove it to use a fixed rate." in str(caught.value)
+    assert "remove it to take the times of the video or a fixed rate." in str(caught.value)

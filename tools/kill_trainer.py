@@ -1,6 +1,6 @@
 """Kill a saving trainer at random moments and look whether its model is whole each time.
 
-    python tools/kill_trainer.py [--kills 50] [--model fake|SAEHD] [--seed 0]
+    python tools/kill_trainer.py [--kills 50] [--model fake|SAEHD] [--seed 0] [--json]
 
 Each round starts the trainer on the same folder (it resumes), waits for a random moment after
 its first save of the round, sends SIGKILL, and reads the model: every file of one and the same
@@ -11,6 +11,7 @@ nothing but save; SAEHD is a real one (64 px, smallest dimensions) on the faces 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "ops")]
 
+from dfl_tf.disk.durable import is_temporary  # noqa: E402
 from dfl_tf.formats import ModelState, read_model  # noqa: E402
 from dfl_tf.formats.manifest import read_manifest  # noqa: E402
 
@@ -91,6 +93,7 @@ def kill_often(
 
 def _look(folder: Path, check: Callable[[ModelState], None], report: Report) -> None:
     leftovers = [path.name for path in folder.iterdir() if path.suffix in (".new", ".tmp")]
+    leftovers += [path.name for path in folder.rglob("*") if is_temporary(path.name)]
     report.in_a_save += bool(leftovers or list(folder.glob("*.commit.json")))
     finished = read_manifest(folder / "new_SAEHD.manifest.json")
     try:
@@ -110,6 +113,7 @@ def main() -> int:
     parser.add_argument("--model", choices=("fake", "SAEHD"), default="fake")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--longest", type=float, default=0.5)
+    parser.add_argument("--json", action="store_true", help="print one line of JSON at the end")
     args = parser.parse_args()
     from tests.train.support.fake_model import check_whole
 
@@ -124,6 +128,13 @@ def main() -> int:
     )
     for fault in report.torn:
         print(f"  {fault}")
+    if args.json:
+        print(
+            json.dumps({
+                "tool": "kill_trainer", "model": args.model, "kills": args.kills,
+                "in_a_save": report.in_a_save, "losses": len(report.torn),
+            })
+        )  # fmt: skip
     return 1 if report.torn else 0
 
 

@@ -274,6 +274,11 @@ def _stripped(folder: Path) -> None:
         durable.write_file(folder / name, strip_metadata(jpeg))
 
 
+def _restore_metadata(folder: Path) -> None:
+    report = metadata_file.restore_metadata(folder)
+    need(len(report.done) == FACES, f"not restored: {report}")
+
+
 def _metadata_state(folder: Path) -> str:
     known = [read_metadata(folder / name) is not None for name in _jpegs()]
     pixels = {strip_metadata((folder / n).read_bytes()) == strip_metadata(j)
@@ -386,9 +391,7 @@ def operations() -> dict[str, Operation]:
             lambda folder: "new" if (folder / "meta.dat").exists() and _metadata_state(folder)
             else "old",
         ),
-        "restore metadata": Operation(
-            _stripped, metadata_file.restore_metadata, _metadata_state
-        ),
+        "restore metadata": Operation(_stripped, _restore_metadata, _metadata_state),
         "xseg apply, folder": Operation(_faces, _apply, _applied, _apply),
         "xseg apply, pak": Operation(_pak, _apply, _applied, _apply),
         "merge, first": Operation(

@@ -92,6 +92,14 @@ def dfm(
 
 @command.command()
 @click.argument("model_dir", metavar="MODEL_DIR", type=_FOLDER)
+@click.option(
+    "--for",
+    "program",
+    type=click.Choice(("dfl", "facefusion", "visomaster")),
+    default="dfl",
+    show_default=True,
+    help="Program whose names and layout of input and output the file has.",
+)
 @_output
 @_provenance
 @_no_verify
@@ -99,6 +107,7 @@ def dfm(
 @_json
 def xseg(
     model_dir: Path,
+    program: str,
     output: Path | None,
     no_provenance: bool,
     no_verify: bool,
@@ -111,6 +120,7 @@ def xseg(
         ("XSeg", "XSeg"),
         output,
         as_json,
+        program=program,
         with_provenance=not no_provenance,
         verify=not no_verify,
         tolerance=tolerance,
@@ -168,6 +178,7 @@ def _export(
     as_json: bool,
     *,
     precision: Any = "float32",
+    program: str = "dfl",
     **settings: Any,
 ) -> None:
     from dfl_tf.export.dfm import export_dfm
@@ -182,7 +193,8 @@ def _export(
     with watch_memory() as peak:
         model = _load(folder, name, model_class)
         if model_class == "XSeg":
-            report = export_xseg(model, _target(output, folder, "XSeg_model.onnx"), **settings)
+            file = "XSeg_model.onnx" if program == "dfl" else f"XSeg_model_{program}.onnx"
+            report = export_xseg(model, _target(output, folder, file), program=program, **settings)
         else:
             path = _target(output, folder, f"{name}_{model_class}_model.dfm")
             report = export_dfm(model, path, precision=precision, **settings)
@@ -202,7 +214,7 @@ def _compare(
     allowed = tolerance or onnx_check.tolerance_of(file)
     verification = onnx_check.verify(file, model, tolerance=allowed)
     if model_class == "XSeg":
-        graph = xseg_graph(model)
+        graph = xseg_graph(model, onnx_check.program_of(file))
     else:
         graph = dfm_graph(model, half=onnx_check.is_half(file))
     faults = verification.faults() + onnx_check.weight_faults(file, graph)

@@ -103,8 +103,11 @@ def save(
     opset: int,
     with_provenance: bool,
     tolerance: float | None,
+    program: str | None = None,
 ) -> ExportReport:
     """Write a graph beside `path`, check it unless `tolerance` is None, and put it in its place.
+
+    `program` is that of `onnx_check.check`.
 
     Raises
     ------
@@ -120,7 +123,9 @@ def save(
         with watch_memory() as verified:
             if tolerance is not None:
                 beside = Path(file.name)
-                verification = onnx_check.check(beside, model, graph, tolerance=tolerance)
+                verification = onnx_check.check(
+                    beside, model, graph, tolerance=tolerance, program=program
+                )
     return ExportReport(
         path=path,
         model_class=model.model_class,

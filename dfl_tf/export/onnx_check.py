@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from dfl_tf.disk.plain_file import open_plain, path_or_content
 from dfl_tf.errors import ExportError
+from dfl_tf.export import forms
+from dfl_tf.export.forms import FORMS, XSEG_FORMS, Entry, Ports, form_of, is_channels_first
 from dfl_tf.export.onnx_graph import SIZE_LIMIT, Graph, need
 from dfl_tf.export.report import Verification
 
@@ -31,23 +33,13 @@ BATCHES = (1, 2, 3)
 MORPHS = (0.0, 0.65, 1.0)
 _NAMED = 5
 
-# Programs take inputs by name and outputs by position; -1 is the model's own side.
-Ports = dict[str, tuple[int | str, ...]]
-_FACE: Ports = {"in_face:0": ("N", -1, -1, 3)}
-_DFM_OUTPUTS: Ports = {
-    "out_face_mask:0": ("N", -1, -1, 1),
-    "out_celeb_face:0": ("N", -1, -1, 3),
-    "out_celeb_face_mask:0": ("N", -1, -1, 1),
-}
-FORMS: dict[str, tuple[Ports, Ports]] = {
-    "SAEHD": (_FACE, _DFM_OUTPUTS),
-    "AMP": (_FACE | {"morph_value:0": (1,)}, _DFM_OUTPUTS),
-    "XSeg": (_FACE, {"out_mask:0": ("N", -1, -1, 1)}),
-}
 
-
-def check(path: Path, model: FaceModel, graph: Graph, *, tolerance: float) -> Verification:
+def check(
+    path: Path, model: FaceModel, graph: Graph, *, tolerance: float, program: str | None = None
+) -> Verification:
     """Lint a file, compare its weights with its graph's, and what it computes with its model.
+
+    `program` is the key of `XSEG_FORMS` that an XSeg file must fit.
 
     Raises
     ------
@@ -55,7 +47,7 @@ def check(path: Path, model: FaceModel, graph: Graph, *, tolerance: float) -> Ve
         With all faults, or with the differences above the tolerance.
     """
     name = path.name.removesuffix(".new")
-    faults = lint(path, model.model_class) or weight_faults(path, graph)
+    faults = lint(path, model.model_class, program) or weight_faults(path, graph)
     if faults:
         raise ExportError(f"{name} is not kept: {' '.join(faults)}")
     verification = verify(path, model, tolerance=tolerance)
@@ -70,7 +62,7 @@ def check(path: Path, model: FaceModel, graph: Graph, *, tolerance: float) -> Ve
     return verification
 
 
-def lint(path: Path, model_class: str | None = None) -> list[str]:
+def lint(path: Path, model_class: str | None = None, program: str | None = None) -> list[str]:
     """Say everything about a file that DeepFaceLive, FaceFusion or VisoMaster would stumble over.
 
     Parameters
@@ -78,6 +70,8 @@ def lint(path: Path, model_class: str | None = None) -> list[str]:
     path : Path
     model_class : str, optional
         "SAEHD", "AMP" or "XSeg"; by default told by the names of inputs and outputs.
+    program : str, optional
+        Key of `XSEG_FORMS`; by default told by name and layout of the input.
 
     Returns
     -------
@@ -102,8 +96,11 @@ def lint(path: Path, model_class: str | None = None) -> list[str]:
         return [f"Its field {wrong} is no UTF-8 text; the file is damaged."]
     faults = _lint_file(onnx, path, model)
     inputs, outputs = _ports(model)
-    form = model_class or _form_of(inputs, outputs)
-    wanted_inputs, wanted_outputs = FORMS[form]
+    form = model_class or form_of(inputs, outputs)
+    if form == "XSeg":
+        wanted_inputs, wanted_outputs = XSEG_FORMS[program or forms.program_of(inputs)]
+    else:
+        wanted_inputs, wanted_outputs = FORMS[form]
     faults += _lint_ports(onnx, "input", inputs, wanted_inputs)
     faults += _lint_ports(onnx, "output", outputs, wanted_outputs)
     return faults + _lint_sizes({**_sides(inputs), **_sides(outputs)})
@@ -159,7 +156,8 @@ def verify(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
     """
     runner = session(path)
     names = [output.name for output in runner.get_outputs()]
-    side = runner.get_inputs()[0].shape[1]
+    entry = Entry.of(runner)
+    side = entry.side
     if side != model.options.resolution:
         raise ExportError(
             f"{path.name} is for faces of {side} pixels, the model {model.name} for "
@@ -168,13 +166,15 @@ def verify(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
     worst = dict.fromkeys(names, 0.0)
     runs = 0
     for batch, morph in zip(BATCHES, MORPHS, strict=True):
+        if batch > 1 and entry.single:
+            break
         face = fixed_face(batch, side)
-        feeds = {"in_face:0": face}
+        feeds = {entry.name: entry.laid_out(face)}
         if model.model_class == "AMP":
             feeds["morph_value:0"] = np.array([morph], np.float32)
         expected = expected_outputs(model, face, morph)
         for name, got in zip(names, _run(runner, feeds, path), strict=True):
-            error = difference(got, expected[name])
+            error = difference(got, entry.laid_out(expected[name]))
             # not max(): a NaN must stay
             worst[name] = error if not error <= worst[name] else worst[name]
         runs += 1
@@ -185,14 +185,16 @@ def try_out(path: Path) -> list[str]:
     """Run a file without its model: say what is no picture in [0, 1] of the declared size."""
     runner = session(path)
     inputs = [port.name for port in runner.get_inputs()]
-    side = runner.get_inputs()[0].shape[1]
+    entry = Entry.of(runner)
+    side = entry.side
     faults = []
-    for batch in BATCHES[:2]:
-        feeds = {"in_face:0": fixed_face(batch, side)}
+    for batch in BATCHES[:1] if entry.single else BATCHES[:2]:
+        feeds = {entry.name: entry.laid_out(fixed_face(batch, side))}
         if len(inputs) > 1:
             feeds["morph_value:0"] = np.array([0.5], np.float32)
         for port, array in zip(runner.get_outputs(), _run(runner, feeds, path), strict=True):
-            if array.shape[:3] != (batch, side, side):
+            sides = array.shape[2:] if entry.channels_first else array.shape[1:3]
+            if (array.shape[0], *sides) != (batch, side, side):
                 faults.append(f"The output {port.name} is {array.shape} for {batch} faces.")
             elif not (array.min() >= 0 and array.max() <= 1):
                 faults.append(f"The output {port.name} has values outside of 0 … 1.")
@@ -202,7 +204,13 @@ def try_out(path: Path) -> list[str]:
 def class_of(path: Path) -> str:
     """Return the class of model that a good file is of."""
     inputs, outputs = _ports(need("onnx").load_model(str(path), format="protobuf"))
-    return _form_of(inputs, outputs)
+    return form_of(inputs, outputs)
+
+
+def program_of(path: Path) -> str:
+    """Return the key of `XSEG_FORMS` whose form a good XSeg file has."""
+    inputs, _ = _ports(need("onnx").load_model(str(path), format="protobuf"))
+    return forms.program_of(inputs)
 
 
 def tolerance_of(path: Path) -> float:
@@ -345,12 +353,6 @@ def _ports(model: Any) -> tuple[Declared, Declared]:
     return declared(model.graph.input), declared(model.graph.output)
 
 
-def _form_of(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> str:
-    if len(outputs) == 1:
-        return "XSeg"
-    return "AMP" if len(inputs) > 1 else "SAEHD"
-
-
 def _lint_ports(onnx: Any, kind: str, found: Mapping[str, Any], wanted: Ports) -> list[str]:
     faults = []
     if list(found) != list(wanted):
@@ -380,11 +382,17 @@ def _fits(shape: tuple[int | str, ...], wanted: tuple[int | str, ...]) -> bool:
 def _rule(wanted: tuple[int | str, ...]) -> str:
     if wanted == (1,):
         return "it must be [1]."
-    return f"it must be [N, side, side, {wanted[-1]}] with numbers for all but N."
+    text = ", ".join("side" if size == -1 else str(size) for size in wanted)
+    free = " with numbers for all but N" if "N" in wanted else ""
+    return f"it must be [{text}]{free}."
 
 
 def _sides(ports: Mapping[str, Any]) -> dict[str, tuple[int | str, ...]]:
-    return {name: shape[1:3] for name, (_, shape) in ports.items() if len(shape) == 4}
+    return {
+        name: shape[2:] if is_channels_first(shape) else shape[1:3]
+        for name, (_, shape) in ports.items()
+        if len(shape) == 4
+    }
 
 
 def _lint_sizes(sides: Mapping[str, tuple[int | str, ...]]) -> list[str]:

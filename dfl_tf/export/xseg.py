@@ -13,6 +13,7 @@ import numpy as np
 from dfl_tf.errors import UsageError
 from dfl_tf.export import onnx_check
 from dfl_tf.export.dfm import save, tensors_of
+from dfl_tf.export.forms import XSEG_FORMS, Ports
 from dfl_tf.export.onnx_graph import Graph, Value
 from dfl_tf.export.onnx_networks import conv, dense, unflatten
 from dfl_tf.export.report import ExportReport
@@ -32,43 +33,65 @@ def export_xseg(
     model: FaceModel,
     path: Path,
     *,
+    program: str = "dfl",
     with_provenance: bool = True,
     verify: bool = True,
     tolerance: float | None = None,
 ) -> ExportReport:
-    """Write an XSeg model as an ONNX file: ``in_face:0`` to ``out_mask:0`` (after the sigmoid).
+    """Write an XSeg model as an ONNX file for a program; the mask is after the sigmoid.
 
-    The parameters and errors are those of `dfm.export_dfm`; float32 only.
+    Parameters
+    ----------
+    model : FaceModel
+    path : Path
+    program : {"dfl", "facefusion", "visomaster"}
+        "dfl": ``in_face:0`` (n, 256, 256, 3) to ``out_mask:0`` (n, 256, 256, 1), BGR in [0, 1].
+        "facefusion": the same with the input named ``input``. "visomaster": ``in_face:0``
+        (1, 3, 256, 256) to ``out_mask:0`` (1, 1, 256, 256).
+    with_provenance, verify, tolerance
+        And errors: see `dfm.export_dfm`; float32 only.
     """
     return save(
-        xseg_graph(model),
+        xseg_graph(model, program),
         model,
         path,
         precision="float32",
         opset=OPSET,
         with_provenance=with_provenance,
         tolerance=(tolerance or onnx_check.XSEG_TOLERANCE) if verify else None,
+        program=program,
     )
 
 
-def xseg_graph(model: FaceModel) -> Graph:
-    """Describe what the file of an XSeg model holds; no weight is fetched yet.
+def xseg_graph(model: FaceModel, program: str = "dfl") -> Graph:
+    """Describe what the file of an XSeg model for a program holds; no weight is fetched yet.
 
     Raises
     ------
     UsageError
-        If it is a model of another class.
+        If it is a model of another class, or there is no such program.
     """
     if model.model_class != "XSeg":
         raise UsageError(f"{model.model_class} is no XSeg model. Use: dfl-tf export dfm.")
+    if program not in XSEG_FORMS:
+        known = ", ".join(XSEG_FORMS)
+        raise UsageError(f"XSeg is not exported for {program!r}. Known: {known}.")
     graph = Graph(tensors_of(model))
-    _network(graph)
+    _network(graph, *XSEG_FORMS[program])
     return graph
 
 
-def _network(graph: Graph) -> None:
-    face = graph.input("in_face:0", ["batch", SIDE, SIDE, 3])
-    x = graph.add("Transpose", face, perm=[0, 3, 1, 2])
+def _shape(form: tuple[int | str, ...]) -> list[int | str]:
+    named: dict[int | str, int | str] = {"N": "batch", -1: SIDE}
+    return [named.get(size, size) for size in form]
+
+
+def _network(graph: Graph, inputs: Ports, outputs: Ports) -> None:
+    ((name, form),) = inputs.items()
+    channels_last = form[-1] == 3
+    x = graph.input(name, _shape(form))
+    if channels_last:
+        x = graph.add("Transpose", x, perm=[0, 3, 1, 2])
     skips = []
     for level, (blocks, blur) in enumerate(LEVELS):
         for i in range(1, blocks + 1):
@@ -85,8 +108,10 @@ def _network(graph: Graph) -> None:
         for i in range(blocks, 0, -1):
             x = _convolved(graph, x, f"uconv{level}{i}")
     x = graph.add("Sigmoid", conv(graph, x, PART, "out_conv"))
-    x = graph.add("Transpose", x, perm=[0, 2, 3, 1])
-    graph.output("out_mask:0", x, ["batch", SIDE, SIDE, 1])
+    if channels_last:
+        x = graph.add("Transpose", x, perm=[0, 2, 3, 1])
+    ((name, form),) = outputs.items()
+    graph.output(name, x, _shape(form))
 
 
 def _convolved(graph: Graph, x: Value, block: str) -> Value:

@@ -367,7 +367,7 @@ def sample_from_metadata(
     try:
         face_type = FaceType.from_name(metadata.face_type)
     except ValueError as error:
-        raise FacesetError(str(error)) from None
+        raise FacesetError(str(error), kind="faces of an unknown type") from None
     return FaceSample(
         name=name,
         key=key,

@@ -5,7 +5,6 @@ References: data.md 2.1 to 2.4.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -64,15 +63,16 @@ class FacesetReport:
         return self.left_out.skipped
 
     def known_types(self) -> dict[FaceType, int]:
-        """The faces by type; types that are unknown here are left out."""
-        found = {}
-        for name, number in self.face_types.items():
-            with contextlib.suppress(ValueError):
-                found[FaceType.from_name(name)] = number
-        return found
+        """The faces by type."""
+        return {FaceType.from_name(name): number for name, number in self.face_types.items()}
 
     def count(self, name: str, metadata: FaceMetadata, person: str | None) -> None:
         """Add one face, if training and merging could use it."""
+        try:
+            FaceType.from_name(metadata.face_type)
+        except ValueError as error:
+            self.left_out.add("faces of an unknown type", name, str(error))
+            return
         fault = landmarks_fault(metadata.landmarks)
         if fault:
             self.left_out.add("faces with unusable landmarks", name, fault)

@@ -264,7 +264,6 @@ class FaceModel(abc.ABC):
         parts: Sequence[str],
         *,
         adabelief: bool,
-        learning_rate: float = 5e-5,
         lr_dropout: str = "n",
         lr_cos: int = 500,
         clipgrad: bool = False,
@@ -273,7 +272,7 @@ class FaceModel(abc.ABC):
         """Make an optimizer over whole networks; its file has the name `stem`, its keys `name`."""
         dropout = lr_dropout in ("y", "cpu")
         optimizer = (AdaBelief if adabelief else RMSprop)(
-            learning_rate,
+            float(self.options.lr),
             lr_dropout=0.3 if dropout else 1.0,
             lr_cos=lr_cos if dropout else 0,
             clipnorm=1.0 if clipgrad else 0.0,

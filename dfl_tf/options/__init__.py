@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .amp import AMPOptions
+from .foreign import kept_unused, unused_note
 from .legacy import legacy_layer
 from .merge import MergeOptions
 from .quick96 import Quick96Options
@@ -52,9 +53,11 @@ __all__ = [
     "effective_dict",
     "environment_layer",
     "from_mapping",
+    "kept_unused",
     "legacy_layer",
     "resolve",
     "specs",
     "summary_text",
     "to_legacy",
+    "unused_note",
 ]

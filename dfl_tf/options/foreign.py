@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 MVE_KEYS = frozenset(
     (
         "session_name",
@@ -14,7 +17,6 @@ MVE_KEYS = frozenset(
         "eyes_prio",
         "mouth_prio",
         "loss_function",
-        "lr",
         "random_downsample",
         "random_noise",
         "random_blur",
@@ -30,6 +32,67 @@ MVE_KEYS = frozenset(
     )
 )
 """Options of the MVE fork that we do not have (options.md 5)."""
+
+KEPT_WHEN_DEFAULT = ("lr",)
+"""Options of ours that the MVE fork stores too: a dictionary that has them keeps them."""
+
+_NEUTRAL_ANYWHERE: tuple[Any, ...] = (None, False, 0, "", "none", "n")
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "adabelief": (True,),
+    "cpu_cap": (8,),
+    "gan_smoothing": (0.1,),
+    "learn_mask": (True,),
+    "loss_function": ("SSIM",),
+    "masked_training": (True,),
+    "maximum_n_backups": (24,),
+    "preview_samples": (4,),
+}
+"""Values with which the program that stored the key does what is done here."""
+
+_CONVERTED = frozenset(("eyes_prio", "mouth_prio", "random_flip"))
+"""Their conversion is a note of its own."""
+
+
+def kept_unused(unknown: Mapping[str, Any]) -> list[str]:
+    """The keys of options that are kept with a model and not applied, in their order.
+
+    Parameters
+    ----------
+    unknown : mapping
+        What the model has stored and no option of ours takes.
+    """
+    return [key for key in unknown if key in MVE_KEYS or not _is_neutral(key, unknown[key])]
+
+
+def unused_note(unknown: Mapping[str, Any]) -> list[str]:
+    """Say which options are kept and not applied although their value asks for something.
+
+    Returns
+    -------
+    list of str
+        One line, or none.
+    """
+    asking = [key for key in unknown if not _is_neutral(key, unknown[key])]
+    if not asking:
+        return []
+    shown = ", ".join(f"{key}={_short(unknown[key])}" for key in asking)
+    return [f"options of another program, kept with the model but not used: {shown}"]
+
+
+def _is_neutral(key: str, value: Any) -> bool:
+    if key in _CONVERTED:
+        return True
+    if isinstance(value, Mapping):  # MVE nests: {"enabled": no, …}
+        return not value.get("enabled", bool(value))
+    if isinstance(value, list | tuple):
+        return all(_is_neutral(key, item) for item in value)
+    return value in _NEUTRAL_ANYWHERE or value in _NEUTRAL.get(key, ())
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"
+
 
 RENAMED = {
     "eyes_prio": "; it is eyes_mouth_prio now",

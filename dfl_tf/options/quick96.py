@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .training import TrainingOptions
+from .training import TrainingOptions, learning_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +14,8 @@ class Quick96Options(TrainingOptions):
 
     NAME: ClassVar[str] = "Quick96"
     STORED: ClassVar[tuple[str, ...]] = ("batch_size",)
+
+    lr: float = learning_rate(2e-4)
 
     @property
     def resolution(self) -> int:

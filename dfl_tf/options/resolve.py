@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 from dfl_tf.errors import OptionError
 
 from . import schema
-from .foreign import MVE_KEYS, RENAMED
+from .foreign import KEPT_WHEN_DEFAULT, MVE_KEYS, RENAMED
 from .merge import MergeOptions
 from .schema import Machine, Options, OptionSpec, Value, specs
 from .training import TrainingOptions, batch_for_devices
@@ -407,7 +407,8 @@ def to_legacy(
     own = [
         key
         for key, spec in table.items()
-        if key not in options.STORED and getattr(options, key) != spec.default
+        if key not in options.STORED
+        and (getattr(options, key) != spec.default or (key in KEPT_WHEN_DEFAULT and key in order))
     ]
     written = [*options.STORED, *own]
     result: dict[str, Any] = {}

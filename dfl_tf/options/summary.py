@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,8 @@ def summary_text(
     iteration: int,
     options: Mapping[str, Any],
     devices: Sequence[Device] = (),
+    *,
+    unused: Collection[str] = (),
 ) -> str:
     """Write the summary, byte for byte as DeepFaceLab does.
 
@@ -49,6 +51,8 @@ def summary_text(
         values are shown.
     devices : sequence of Device
         GPUs in use; empty = the CPU.
+    unused : collection of str
+        Keys that are kept for another program and not applied; marked.
 
     Returns
     -------
@@ -63,6 +67,7 @@ def summary_text(
     # Options and names come out of files: as escapes they can neither break the frame nor act.
     shown = {printable(key): printable(value) for key, value in shown.items()}
     full_name = printable(full_name)
+    shown |= {key: f"{shown[key]} (kept, not used)" for key in unused if key in shown}
     names = [*shown] or [""]
     width_name = max(17, *(len(name) for name in names), 0) + 1
     texts = [full_name, str(iteration), *shown.values()]

@@ -23,6 +23,22 @@ def batch_for_devices(batch_size: int, devices: int) -> int:
     return devices * max(1, batch_size // devices)
 
 
+def learning_rate(rate: float) -> Any:
+    """Declare the option `lr` with the rate that DeepFaceLab uses for a class of models."""
+    return option(
+        rate,
+        "Learning rate.",
+        details="Lower it only when a long training does not get calmer; a higher rate can make it "
+        "diverge. The rate that a model of the MVE fork has stored is taken.",
+        label="Learning rate",
+        group="optimizer",
+        minimum=1e-6,
+        maximum=1e-3,
+        ask="never",
+        legacy_range="fixed (MVE fork: an option)",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(Options):
     """What every model has. Quick96 and XSeg store it only where it differs from the default."""
@@ -68,6 +84,8 @@ class TrainingOptions(Options):
         minimum=1,
         legacy_range="0 or more (0 = one per device)",
     )
+
+    lr: float = learning_rate(5e-5)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .schema import option
-from .training import ALL_FACE_TYPES, TrainingOptions
+from .training import ALL_FACE_TYPES, TrainingOptions, learning_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,7 @@ class XSegOptions(TrainingOptions):
         minimum=2,
         maximum=16,
     )
+    lr: float = learning_rate(1e-4)
     pretrain: bool = option(
         False,
         "Train on the pretraining faces of many people.",

@@ -21,7 +21,7 @@ from dfl_tf.errors import DflTfError, ForeignChange
 from dfl_tf.formats import ModelState, model_files, write_model
 from dfl_tf.formats.model_files import detect_format, prefix_of
 from dfl_tf.formats.transaction import Basis
-from dfl_tf.options import Device, RunOptions, summary_text
+from dfl_tf.options import Device, RunOptions, kept_unused, summary_text
 from dfl_tf.train import history
 from dfl_tf.train.after_save import AfterSave, command_of
 from dfl_tf.train.backup import BackupClock, make_backup
@@ -123,7 +123,15 @@ class Keeper:
     def summary(self) -> str:
         """The summary text of the model as it is now."""
         place = self.place
-        return summary_text(place.storage, self.model.iteration, place.options, self._devices)
+        options = self.model.options
+        unknown = {k: value for k, value in place.options.items() if not hasattr(options, k)}
+        return summary_text(
+            place.storage,
+            self.model.iteration,
+            place.options,
+            self._devices,
+            unused=kept_unused(unknown),
+        )
 
     def save(self, run_state: Mapping[str, Any]) -> None:
         """Copy the model to memory, check it and start writing it.

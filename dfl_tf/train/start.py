@@ -23,7 +23,7 @@ from dfl_tf.formats.workspace import Workspace
 from dfl_tf.imaging import set_pixel_limit
 from dfl_tf.models.parts import needed_parts
 from dfl_tf.models.restore import stored_layer
-from dfl_tf.options import OPTIONS, Layer, Resolved, RunOptions, resolve
+from dfl_tf.options import OPTIONS, Layer, Resolved, RunOptions, resolve, unused_note
 from dfl_tf.options.schema import did_you_mean
 from dfl_tf.train.changed_files import basis_for, judge_files
 from dfl_tf.train.cluster import cluster_of, described, machine_of, replicas_of
@@ -186,7 +186,9 @@ def prepare(
         first=state is None,
         basis=basis_for(folder, name, state, model_class, run),
     )
-    notes = (*changes, *resolved.adjustments, *resolved.warnings)  # with the notes of conversions
+    # with the notes of conversions
+    told = (*resolved.adjustments, *resolved.warnings, *unused_note(resolved.unknown))
+    notes = (*changes, *told)
     if asked is not None and not exists:
         notes = (*_new_name(folder, model_class, name), *notes)
     return Prepared(workspace, place, state, resolved, run, notes, stamp)

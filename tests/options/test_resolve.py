@@ -372,7 +372,8 @@ def test_every_option_is_explained_and_its_default_is_valid(cls: type) -> None:
 @pytest.mark.parametrize(
     ("key", "hint"),
     [
-        ("ae_dim", 'did you mean "ae_dims"'), ("lr", "MVE fork"), ("erode_mask_modifier", "merge"),
+        ("ae_dim", 'did you mean "ae_dims"'), ("gan_noise", "MVE fork"),
+        ("erode_mask_modifier", "merge"),
         ("foo", '"dfl-tf options" lists all'), ("random_flip", "random_src_flip"),
     ],
 )  # fmt: skip

@@ -51,7 +51,6 @@ class Quick96(FaceModel):
             "src_dst_opt",
             tuple(self.networks),
             adabelief=False,
-            learning_rate=2e-4,
             lr_dropout="y",
             lr_cos=0,
         )

@@ -46,7 +46,6 @@ class XSeg(FaceModel):
             f"{_PART}_opt",
             [_PART],
             adabelief=False,
-            learning_rate=1e-4,
             lr_dropout="y",
             lr_cos=0,
             name="opt",

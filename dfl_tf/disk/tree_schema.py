@@ -141,6 +141,20 @@ class Optional:
             self.inner.check(value, place, faults)
 
 
+class Either:
+    """What one of these says; the faults are those of the last."""
+
+    def __init__(self, *choices: Schema) -> None:
+        self._choices = choices
+
+    def check(self, value: Any, place: Place, faults: list[str]) -> None:
+        """See `Schema`."""
+        for choice in self._choices[:-1]:
+            if not faults_of(value, choice):
+                return
+        self._choices[-1].check(value, place, faults)
+
+
 class Row:
     """A list of exactly these values, in this order."""
 

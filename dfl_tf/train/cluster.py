@@ -7,13 +7,14 @@ training.md 2.6 and 8; options.md 2 (batch_size).
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from dfl_tf.disk.guarded import parse_json
+from dfl_tf.disk.tree_schema import ANYTHING, Array, Either, Integer, Record, Table, Text
 from dfl_tf.errors import DflTfError, UsageError
 from dfl_tf.options import Machine, RunOptions
 
@@ -90,6 +91,17 @@ def devices_of(run: RunOptions) -> Devices:
     return Devices("GPU", tuple(number for _, number in found))
 
 
+# programs write the index as a number or as text
+_INDEX = Either(Integer(0, 9999), Text(pattern=r"\d{1,4}", form="a whole number"))
+_TF_CONFIG = Record(
+    {
+        "cluster": Table(Array(Text(longest=300))),
+        "task": Record({"type": Text(), "index": _INDEX}, others=ANYTHING),
+    },
+    others=ANYTHING,
+)
+
+
 @dataclass(frozen=True)
 class Cluster:
     """The processes that train one model together.
@@ -127,12 +139,16 @@ def cluster_of(run: RunOptions, environ: Mapping[str, str] = os.environ) -> Clus
     text = environ.get("TF_CONFIG", "")
     if not text:
         return None
-    try:
-        config = json.loads(text)
-        jobs = {str(job): list(hosts) for job, hosts in config["cluster"].items()}
-        job, index = str(config["task"]["type"]), int(config["task"]["index"])
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise UsageError(f'TF_CONFIG is no {{"cluster": …, "task": …}}: {text[:200]}') from None
+    config = parse_json(
+        text,
+        what="TF_CONFIG",
+        kind='{"cluster": …, "task": …}',
+        schema=_TF_CONFIG,
+        error=UsageError,
+        advice=f"It is {text[:200]}",
+    )
+    jobs: dict[str, list[str]] = config["cluster"]
+    job, index = config["task"]["type"], int(config["task"]["index"])
     if not set(jobs) <= {"chief", "worker"} or job not in jobs:
         raise UsageError(
             f"TF_CONFIG names the jobs {', '.join(jobs)} and this process as {job}; a training "

@@ -274,10 +274,9 @@ def adopt(directory: Path, name: str, model_class: str) -> Basis:
     try:
         state = read(directory, name, model_class, Reading(tolerant=True))
     except DflTfError:
-        others, _, _ = _plain_files(directory, name, model_class)
-        files = {file: directory / file for file in others}
+        owns = place_of(directory, name, model_class).owns
         empty = Manifest(model_class, name, "legacy", 0, {})
-        return Basis(transaction.basis_of(empty, files, directory), whole=False)
+        return transaction.torn_basis(empty, directory, owns)
     assert state.disk is not None
     return Basis(state.disk.present, whole=state.disk.whole)
 

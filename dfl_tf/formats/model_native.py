@@ -155,14 +155,8 @@ def adopt(directory: Path, name: str, model_class: str) -> Basis:
     try:
         state = read(directory, name, model_class, Reading(tolerant=True))
     except DflTfError:
-        files = {path.name: path for path in folder.iterdir() if path.suffix != ".json"}
         empty = Manifest(model_class, name, "native", 0, {})
-        return Basis(
-            transaction.basis_of(
-                empty, {file: path for file, path in files.items() if path.is_file()}, folder
-            ),
-            whole=False,
-        )
+        return transaction.torn_basis(empty, folder, lambda file: True)
     assert state.disk is not None
     return Basis(state.disk.present, whole=state.disk.whole)
 

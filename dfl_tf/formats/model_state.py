@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError, ModelFileError
-from dfl_tf.formats.manifest import Manifest
+from dfl_tf.formats.manifest import Manifest, role_of
 from dfl_tf.formats.model_files import ModelFormat, detect_format, find_models, prefix_of
 from dfl_tf.formats.survey import Place, Survey, new_of
 
@@ -102,7 +102,7 @@ class DiskState:
     foreign : bool
         Whether `data.dat` is another one: another program trained on, or options were edited.
     whole : bool
-        Whether nothing is missing or unreadable, and every file lies in its place.
+        Whether nothing but optimizers is missing, nothing unreadable, every file in its place.
     """
 
     record: Manifest | None
@@ -135,7 +135,8 @@ class DiskState:
         places = {name: folder / name for name in found.files}
         moved = [f for f, path in found.files.items() if path not in (places[f], new_of(places[f]))]
         entries = {file: entry for file, entry in found.entries.items() if file not in moved}
-        broken = unreadable or moved or any(c.kind == "missing" for c in changes.values())
+        lost = [file for file, kind in found.changes.items() if kind == "missing"]
+        broken = unreadable or moved or any(role_of(file) != "optimizer" for file in lost)
         recorded = {} if found.record is None else found.record.files
         parts = {file: part for file in recorded if (part := part_of(file)) is not None}
         return cls(
@@ -239,7 +240,7 @@ def read_model(
         raise fault
     assert state is not None
     assert state.disk is not None
-    notes = [*state.notes, *([] if previous else _notes(state.disk))]
+    notes = [*state.notes, *([] if previous else _notes(state.disk, tolerant=tolerant))]
     for note in notes:
         _log.warning("%s: %s", prefix_of(name, model_class), note)
     return replace(state, notes=tuple(notes))
@@ -258,8 +259,9 @@ def _records(place: Place) -> list[tuple[int, int, int] | None]:
     return found
 
 
-def _notes(disk: DiskState) -> list[str]:
-    notes = [] if not disk.changes else [f"{', '.join(c.text for c in disk.changes.values())}"]
+def _notes(disk: DiskState, *, tolerant: bool) -> list[str]:
+    changes = [] if tolerant else [change.text for change in disk.changes.values()]
+    notes = [", ".join(changes)] if changes else []
     if disk.foreign and disk.record is not None:
         notes.insert(
             0,

@@ -340,11 +340,12 @@ def discard(place: Place) -> None:
     shutil.rmtree(place.previous_new, ignore_errors=True)
 
 
-def basis_of(manifest: Manifest, files: Mapping[str, Path], folder: Path) -> Manifest:
-    """`manifest` with an entry, hashed now, for each file that lies in `folder` itself."""
+def torn_basis(manifest: Manifest, folder: Path, owns: Callable[[str], bool]) -> Basis:
+    """A basis of whatever files lie in `folder`, none of which can be relied on."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
     entries = {
-        name: entry_of(path, manifest.files.get(name))
-        for name, path in files.items()
-        if path.parent == folder and path.name == name
+        path.name: entry_of(path)
+        for path in files
+        if path.is_file() and path.suffix not in (".json", NEW) and owns(path.name)
     }
-    return replace(manifest, files=entries)
+    return Basis(replace(manifest, files=entries), whole=False)

@@ -57,6 +57,7 @@ from dfl_tf.train.backup import make_backup
 
 NAME, CLASS = "crash_test", "SAEHD"
 BACKUPS = "crash_test_SAEHD_autobackups"
+WRITING = ("wb", "xb", "x+b", "r+b")
 CALLS = ("write", "fsync", "replace", "rename", "link", "unlink", "mkdir", "rmdir")
 
 
@@ -156,7 +157,7 @@ def _intercept_open(wrap: Callable[..., Any]) -> None:
     def opened(*args: Any, **kwargs: Any) -> Any:
         file = real_open(*args, **kwargs)
         mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
-        return _Counted(file, wrap("write", file.write)) if mode in ("wb", "xb", "r+b") else file
+        return _Counted(file, wrap("write", file.write)) if mode in WRITING else file
 
     builtins.open = opened
 

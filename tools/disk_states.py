@@ -211,11 +211,14 @@ def _contents(point: Point) -> Iterator[dict[int, Content]]:
         return
     empty = Content(b"", 0)
     lost = {n: point.safe.get(n, empty) for n in dirty}
-    torn = {
-        n: Content(point.seen[n].data[: len(point.seen[n].data) // 2], point.seen[n].mtime_ns)
-        for n in dirty
-    }
-    zeros = {n: Content(bytes(len(point.seen[n].data)), point.seen[n].mtime_ns) for n in dirty}
+    torn, zeros = {}, {}
+    for number in dirty:
+        data, old = point.seen[number].data, lost[number].data
+        # what was only appended cannot harm what was synced before it
+        kept = len(old) if data.startswith(old) else 0
+        half = data[: kept + (len(data) - kept) // 2]
+        torn[number] = Content(half, point.seen[number].mtime_ns)
+        zeros[number] = Content(data[:kept] + bytes(len(data) - kept), point.seen[number].mtime_ns)
     for other in (lost, torn, zeros):
         yield point.seen | other
     if len(dirty) > 1:

@@ -255,6 +255,8 @@ def append_durably(path: Path, size: int, data: bytes | memoryview) -> None:
     Those first bytes are not touched, whatever happens. What lay behind them (of an append that
     was never recorded) is cut off.
     """
+    if path.is_symlink():
+        raise _not_plain(path)
     with open(path, "r+b") as file:
         file.truncate(size)
         file.seek(size)

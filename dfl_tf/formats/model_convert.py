@@ -14,7 +14,7 @@ from typing import Any
 
 from dfl_tf.disk import durable
 from dfl_tf.disk.text import is_plain_name
-from dfl_tf.errors import ModelFileError, UsageError
+from dfl_tf.errors import DflTfError, ModelFileError, UsageError
 from dfl_tf.formats.manifest import Manifest, read_manifest
 from dfl_tf.formats.model_files import (
     MODEL_CLASSES,
@@ -134,19 +134,28 @@ def rename_model(directory: Path, old: str, new: str, model_class: str) -> list[
         recover(directory, old, model_class)
         if kind == "native":
             done = _rename_native(directory, old, new, model_class)
+        elif taken and _is_readable(directory, new, model_class):
+            # an earlier call made the new names, and was interrupted while the old ones went
+            done = _drop_old_names(directory, old, new, model_class)
         else:
             done = _rename_legacy(directory, old, new, model_class)
         for ending in _BELONGS:
             if (directory / (before + ending)).exists():
-                os.rename(directory / (before + ending), directory / (after + ending))
+                durable.rename(directory / (before + ending), directory / (after + ending))
                 done.append(after + ending)
-        durable.sync_folder(directory)
     return done
+
+
+def _is_readable(directory: Path, name: str, model_class: str) -> bool:
+    try:
+        return not read_model(directory, name, model_class).notes
+    except DflTfError:
+        return False
 
 
 def _rename_native(directory: Path, old: str, new: str, model_class: str) -> list[str]:
     folder = native_folder(directory, new, model_class)
-    os.rename(native_folder(directory, old, model_class), folder)
+    durable.rename(native_folder(directory, old, model_class), folder)
     manifest = read_manifest(folder / "manifest.json")
     if manifest is not None:
         durable.write_file(folder / "manifest.json", replace(manifest, name=new).to_bytes())
@@ -156,45 +165,60 @@ def _rename_native(directory: Path, old: str, new: str, model_class: str) -> lis
 def _rename_legacy(directory: Path, old: str, new: str, model_class: str) -> list[str]:
     read_model(directory, old, model_class, only=())
     before, after = prefix_of(old, model_class), prefix_of(new, model_class)
-    manifest_path = directory / f"{before}.manifest.json"
-    files = [
-        path
-        for path in model_files(directory, old, model_class)
-        if path != manifest_path and not path.name.endswith("_summary.txt")
-    ]
-    renamed = {path: directory / (after + path.name.removeprefix(before)) for path in files}
-    manifest = _renamed_manifest(manifest_path, before, after, new)
+    manifest = _renamed_manifest(directory / f"{before}.manifest.json", before, after, new)
     if manifest is not None:
         durable.write_file(directory / f"{after}.manifest.json", manifest.to_bytes())
-    for path, target in renamed.items():  # data.dat comes last
-        _link_or_copy(path, target)
+    for path in _files_to_rename(directory, old, model_class):  # data.dat comes last
+        _link_or_copy(path, directory / (after + path.name.removeprefix(before)))
     durable.sync_folder(directory)
-    for path in [manifest_path, *reversed(files)]:
-        path.unlink(missing_ok=True)
+    return _drop_old_names(directory, old, new, model_class)
+
+
+def _files_to_rename(directory: Path, name: str, model_class: str) -> list[Path]:
+    """The files of a legacy set but its manifest, and its summary, which follows later."""
+    return [
+        path
+        for path in model_files(directory, name, model_class)
+        if not path.name.endswith(("_summary.txt", ".manifest.json"))
+    ]
+
+
+def _drop_old_names(directory: Path, old: str, new: str, model_class: str) -> list[str]:
+    """Remove the old names of a set that has its new ones; the manifest goes last.
+
+    As long as that is there, the next call knows what is half gone (`_was_interrupted`).
+    """
+    before, after = prefix_of(old, model_class), prefix_of(new, model_class)
     _rename_previous(directory, before, after, new)
-    return [target.name for target in renamed.values()]
+    for path in reversed(_files_to_rename(directory, old, model_class)):
+        path.unlink(missing_ok=True)
+    durable.sync_folder(directory)
+    (directory / f"{before}.manifest.json").unlink(missing_ok=True)
+    durable.sync_folder(directory)
+    done = _files_to_rename(directory, new, model_class)
+    return [path.name for path in done]
 
 
 def _rename_previous(directory: Path, before: str, after: str, name: str) -> None:
     """Let the kept previous set, and what was moved aside, follow the new name."""
     for ending in ("previous", "replaced"):
         if (directory / f".{before}.{ending}").exists():
-            os.rename(directory / f".{before}.{ending}", directory / f".{after}.{ending}")
+            durable.rename(directory / f".{before}.{ending}", directory / f".{after}.{ending}")
     kept = directory / f".{after}.previous"
     if not kept.exists():
         return
     manifest = _renamed_manifest(kept / "manifest.json", before, after, name)
     for path in list(kept.iterdir()):
         if path.name.startswith(before):
-            os.rename(path, kept / (after + path.name.removeprefix(before)))
+            durable.rename(path, kept / (after + path.name.removeprefix(before)))
     if manifest is not None:
         durable.write_file(kept / "manifest.json", manifest.to_bytes())
 
 
 def _renamed_manifest(path: Path, before: str, after: str, name: str) -> Manifest | None:
     manifest = read_manifest(path)
-    if manifest is None:
-        return None
+    if manifest is None or manifest.name == name:  # an interrupted call got as far as that
+        return manifest
     files = {after + f.removeprefix(before): entry for f, entry in manifest.files.items()}
     return replace(manifest, name=name, files=files)
 

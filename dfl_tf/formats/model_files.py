@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dfl_tf.disk import durable
 from dfl_tf.disk.text import is_plain_name
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.options import OPTIONS
@@ -237,7 +238,7 @@ class ModelLock:
 
     def __enter__(self) -> ModelLock:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            durable.make_folder(self.path.parent)
             # not through a link: its target would be overwritten with our pid
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
             handle = os.open(self.path, flags, 0o644)

@@ -2,9 +2,11 @@
 """Run a golden folder against the code: case, worst error, tolerance, verdict.
 
     python tools/compare_golden.py DIR [--json] [--only GLOB] [--jobs N] [--summary]
+                                       [--faces DIR] [--workspace NAME]
 
-DIR is a folder of one kind (`models`, `training`, `data`, `merge`, `options`, `workspace`: told by
-the files in it, not by its name) or a folder that holds such folders at any depth. Nothing about
+DIR is a folder of one kind (`models`, `training`, `data`, `merge`, `options`, `workspace`,
+`extract`, `facesets`: told by the files in it, not by its name) or a folder that holds such folders
+at any depth. Frames and faces that cases name are found in the workspaces of --faces. Nothing about
 the cases is known beforehand. Arrays that no case looked at are listed at the end. Exit code 0:
 every check within its tolerance; 1: a miss, a case that could not be run, or no case at all;
 2: wrong usage.
@@ -36,6 +38,7 @@ for entry in (ROOT / "tools", ROOT / "ops", ROOT):
 from golden_kinds.arrays import array_names, take_read  # noqa: E402
 from golden_kinds.check import Check  # noqa: E402
 from golden_kinds.folders import golden_folders  # noqa: E402
+from golden_kinds.workspaces import FACES, WORKSPACE  # noqa: E402
 
 Job = tuple[str, str, str]  # kind, folder, case
 UNKNOWN = "(unknown kind)"
@@ -214,7 +217,12 @@ def main(argv: list[str] | None = None) -> int:
         "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes (default 2)"
     )
     parser.add_argument("--summary", action="store_true", help="print misses and a count only")
+    parser.add_argument("--faces", type=Path, help="folder of workspaces (../shared/faces)")
+    parser.add_argument("--workspace", help="workspace of frames named without one (workspace_s)")
     args = parser.parse_args(argv)
+    for variable, value in ((FACES, args.faces), (WORKSPACE, args.workspace)):
+        if value is not None:
+            os.environ[variable] = str(value)
     if not args.directory.is_dir():
         parser.error(f"{args.directory} is not a folder")
     _limit_threads()

@@ -8,10 +8,25 @@ from typing import Any
 
 from golden_kinds.arrays import array_names
 
-KINDS = ("models", "training", "data", "merge", "options", "workspace")
+KINDS = ("models", "training", "data", "merge", "options", "workspace", "extract", "facesets")
 
 # Any of these files or folders makes a folder one of its kind, the first that fits.
 _MARKS = {
+    "extract": (
+        "s3fd.npz",
+        "s3fd_calls.json",
+        "fan.npz",
+        "fan_calls.json",
+        "fan_second_pass.json",
+        "enhancer_net.npz",
+        "enhancer_calls.json",
+        "open_default.npz",
+        "stages.json",
+        "align/*.jpg",
+        "weight_keys_S3FD.json",
+        "weight_keys_FAN.json",
+    ),
+    "facesets": ("sorts.json", "tools.json"),
     "models": (
         "weight_keys/*.json",
         "layers.npz",

@@ -127,10 +127,11 @@ class S3FD:
         """
         from dfl_tf.disk.durable import sha256_of
         from dfl_tf.extract.detectors.s3fd_network import S3FDNetwork
-        from dfl_tf.extract.weights import load_weights
+        from dfl_tf.formats.model_legacy import read_part
+        from dfl_tf.nn.filling import fill_network
 
         network = S3FDNetwork()
-        load_weights(network, path)
+        fill_network(network, read_part(path), what=str(path))
 
         def run(image: Floats) -> Maps:
             outputs = network(image[None])

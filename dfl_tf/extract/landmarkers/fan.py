@@ -151,10 +151,11 @@ class FAN:
         """
         from dfl_tf.disk.durable import sha256_of
         from dfl_tf.extract.landmarkers.fan_network import FANNetwork
-        from dfl_tf.extract.weights import load_weights
+        from dfl_tf.formats.model_legacy import read_part
+        from dfl_tf.nn.filling import fill_network
 
         network = FANNetwork()
-        load_weights(network, path)
+        fill_network(network, read_part(path), what=str(path))
         return cls(
             lambda images: network(images).numpy(),
             second_pass=second_pass,

@@ -1,0 +1,45 @@
+"""Weight files of the legacy release, which users bring with their own installation."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dfl_tf.errors import UsageError
+
+HOME_VARIABLE = "DFL_HOME"
+_FOLDERS = ("", "facelib", "_internal/DeepFaceLab/facelib")
+
+
+def find_weights(file_name: str, home: Path | None) -> Path | None:
+    """Look for a weight file of the legacy program.
+
+    Parameters
+    ----------
+    file_name : str
+        ``S3FD.npy``, ``2DFAN.npy``, ``3DFAN.npy`` or ``FaceEnhancer.npy``.
+    home : Path or None
+        The folder of the legacy installation; None: the environment variable ``DFL_HOME``.
+
+    Returns
+    -------
+    Path or None
+        None if no folder is named.
+
+    Raises
+    ------
+    UsageError
+        A folder is named, but the file is not in it.
+    """
+    named = home or (Path(os.environ[HOME_VARIABLE]) if os.environ.get(HOME_VARIABLE) else None)
+    if named is None:
+        return None
+    for folder in _FOLDERS:
+        path = named / folder / file_name
+        if path.is_file():
+            return path
+    looked = ", ".join(str(named / folder) for folder in _FOLDERS)
+    raise UsageError(
+        f"{file_name} was not found in {looked}. Name the folder of a DeepFaceLab installation "
+        f"with --dfl-home or {HOME_VARIABLE}."
+    )

@@ -49,6 +49,6 @@ def in_frame_order(frames: Iterable[Path]) -> list[Path]:
     for before, (path, other) in enumerate(zip(ordered, by_path, strict=True)):
         if path != other:
             where = f"{path.name} follows {ordered[before - 1].name}" if before else path.name
-            log.info("frames are taken in the order of the numbers in their names (%s)", where)
+            log.warning("frames are taken in the order of the numbers in their names (%s)", where)
             break
     return ordered

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from dfl_tf.disk.frame_order import in_frame_order
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.merge.landmarks import FrameFaces, Landmarks
@@ -55,7 +56,7 @@ class FrameTask:
 
 
 def list_frames(folder: Path, known: Collection[str] = ()) -> list[Path]:
-    """Return the frame files of a folder in order; what else is there is counted and said.
+    """Return the frames of a folder by the numbers in their names; what else is there is said.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def list_frames(folder: Path, known: Collection[str] = ()) -> list[Path]:
     listing = list_folder(folder, IMAGE_SUFFIXES, what="frames", known=BESIDE_FRAMES.union(known))
     for line in listing.left_out.lines(see=f"ls -A {shlex.quote(str(folder))}"):
         log.warning("%s: %s", folder, line)
-    frames = listing.files
+    frames = in_frame_order(listing.files)
     if not frames:
         kinds = " ".join(sorted(IMAGE_SUFFIXES))
         raise WorkspaceError(f"{folder}: holds no frames ({kinds}); extract the video first")

@@ -125,7 +125,7 @@ def cut(
             f"{float(low):.3f} to {float(high):.3f} s"
         )
     if info.bits > 8:
-        log.info("%s: %d bits are rounded to 8", video, info.bits)
+        log.warning("%s: %d bits are rounded to 8", video, info.bits)
     if info.alpha:
         log.warning("%s: its alpha channel is left out", video)
     with writing_video(av, output, video) as beside:
@@ -166,6 +166,8 @@ class _Part:
     def _add_sound(self, source: Any) -> None:
         tracks = source.streams.audio
         if self._piece.audio_track >= len(tracks):
+            if self._piece.audio_track:
+                log.warning("%s: has %d audio tracks; no sound", self._info.path, len(tracks))
             return
         track = tracks[self._piece.audio_track]
         if not is_readable(track):

@@ -101,7 +101,9 @@ def encode(
     images = _images(frames)
     about = None if reference is None else read_info(reference)
     timing = _timing(frames, images, about, rate)
-    first = _read(images[0])
+    stored = read_image_unchanged(images[0])
+    _tell_depth(images, stored)
+    first = to_bgr(stored)
     with writing_video(av, output, reference) as beside:
         with contextlib.ExitStack() as stack:
             container = stack.enter_context(create(av, beside, output))
@@ -134,7 +136,7 @@ def encode(
 def _images(folder: Path) -> list[Path]:
     listing = list_folder(folder, IMAGE_SUFFIXES, what="merged frames", known={TIMES_FILE})
     for line in listing.left_out.lines():
-        log.info("%s: %s", folder, line)
+        log.warning("%s: %s", folder, line)
     if not listing.files:
         raise WorkspaceError(f"{folder}: holds no images to make a video of")
     return in_frame_order(listing.files)
@@ -185,6 +187,13 @@ def _sound(av: Any, container: Any, reference: VideoInfo, timing: _Timing) -> So
 
 def _read(path: Path) -> np.ndarray:
     return to_bgr(read_image_unchanged(path))
+
+
+def _tell_depth(images: Sequence[Path], image: np.ndarray) -> None:
+    if image.dtype != np.uint8:
+        log.warning("%s: 16 bits are rounded to the 8 of a video", images[0].name)
+    if image.shape[2] in (2, 4):
+        log.warning("%s: alpha is left out", images[0].name)
 
 
 def _frame(av: Any, video: FrameWriter, path: Path, shape: tuple[int, ...]) -> Any:

@@ -115,7 +115,7 @@ def extract(
 def _tell(info: VideoInfo, files: FrameFiles) -> None:
     if info.bits > files.bits:
         more = "; --bits 16 keeps them" if files.bits == 8 else ""
-        log.info("%s: %d bits are rounded to %d%s", info.path, info.bits, files.bits, more)
+        log.warning("%s: %d bits are rounded to %d%s", info.path, info.bits, files.bits, more)
     if info.alpha:
         log.warning("%s: its alpha channel is left out", info.path)
 

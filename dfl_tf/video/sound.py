@@ -67,18 +67,21 @@ class Sound:
         self._damage = Damage()
         self._first: Fraction | None = None
         self._latest: int | None = None
-        with open_video(video) as source:
-            stream = source.streams.audio[0]
-            self._copied = _fits(av, stream, container.format.name)
-            if self._copied:
-                self._output = container.add_stream_from_template(stream)
-            else:
-                log.info("%s sound is encoded as AAC", stream.codec_context.name)
-                self._output = aac_stream(container, stream, _AAC_RATE)
-                self._output.codec_context.bit_rate = _AAC_BITS
         one_rate = container.format.name in ONE_RATE
         self._blocks = Blocks(av, part.seconds, from_zero=one_rate)
         self._lead = Fraction(0) if part.start or one_rate else _LEAD
+        with open_video(video) as source:
+            stream = source.streams.audio[0]
+            self._copied = _fits(av, stream, container.format.name)
+            if self._copied and one_rate:
+                _, begin = next(self._timed(), (None, Fraction(0)))
+                self._copied = begin < _UNSTEADY  # such files cannot say when it begins
+            if self._copied:
+                self._output = container.add_stream_from_template(stream)
+            else:
+                log.warning("%s sound is encoded as AAC", stream.codec_context.name)
+                self._output = aac_stream(container, stream, _AAC_RATE)
+                self._output.codec_context.bit_rate = _AAC_BITS
         self._upcoming = watched(self._timed, video)
         self._next = next(self._upcoming, None)
 

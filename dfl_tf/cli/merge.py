@@ -16,12 +16,12 @@ import click
 from dfl_tf_ops.process import cores
 
 from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
+from dfl_tf.cli.merge_settings import describe_session, frame_settings
 from dfl_tf.cli.video import Progress, VideoSource, find_reference, make_video, summary
 from dfl_tf.disk.durable import make_folder_for, sha256_of, write_file
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.formats import find_models
-from dfl_tf.formats.merge_session import read_merge_session
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.imaging import encode_image
 from dfl_tf.merge.compose import Networks
@@ -33,7 +33,6 @@ from dfl_tf.merge.predictor import networks_of, weights_checksum
 from dfl_tf.merge.provenance import Provenance, embed
 from dfl_tf.merge.run import MergeReport, Run, merge_frames
 from dfl_tf.merge.session import MergeSession
-from dfl_tf.merge.settings import FrameSettings, read_frame_values
 from dfl_tf.merge.sheet import contact_sheet
 from dfl_tf.options import MergeOptions, RunOptions, default
 from dfl_tf.options.merge import MASK_MODES, MODES
@@ -98,7 +97,7 @@ class Opened:
     "--session",
     "legacy_session",
     type=PATH,
-    help="Settings of a <model>_merger_session.dat of DeepFaceLab.",
+    help="Settings of a <model>_merger_session.dat of DeepFaceLab; --print-options shows them.",
 )
 @click.option("--resume", is_flag=True, help="Go on: frames that are finished stay.")
 @click.option("--overwrite", is_flag=True, help="Start anew: merged frames that are there go.")
@@ -184,6 +183,10 @@ def command(inputs: OptionInputs, **given: Any) -> int:
         raise UsageError("--resume and --overwrite exclude each other")
     if request.sheet is not None:
         _check_sheet(request, request.sheet)
+    if request.legacy_session is not None and inputs.print_options:
+        plan = frame_settings(inputs, request.legacy_session, request.frame_config)
+        click.echo(json.dumps(describe_session(plan), indent=1))
+        return 0
     places = _places(request)
     tasks = _plan(request, places)
     opened = open_model(request, places, tasks)
@@ -281,17 +284,7 @@ def _plan(request: Request, places: Places) -> list[FrameTask]:
     request.inputs.resolve(MergeOptions)  # tells all faults at once; obeys --print-options
     beside = (places.aligned, places.images, places.masks)
     paths = list_frames(places.frames, [p.name for p in beside if p.parent == places.frames])
-    layers = request.inputs.layers()
-    files = 1 if request.inputs.config is not None and layers else 0
-    plan = FrameSettings(
-        session=None
-        if request.legacy_session is None
-        else read_merge_session(request.legacy_session),
-        config=tuple(layers[:files]),
-        frames={} if request.frame_config is None else read_frame_values(request.frame_config),
-        frames_origin="" if request.frame_config is None else request.frame_config.name,
-        given=tuple(layers[files:]),
-    )
+    plan = frame_settings(request.inputs, request.legacy_session, request.frame_config)
     settings = plan.resolve(paths)
     faces = read_frame_faces(places.aligned)
     missing = faces.without_frame(paths)

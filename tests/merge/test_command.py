@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,10 +13,13 @@ from dfl_tf.cli import merge as merge_cli
 from dfl_tf.cli.main import run
 from dfl_tf.cli.video import Progress
 from dfl_tf.face import FaceType
+from dfl_tf.formats.merge_session import read_merge_session
 from dfl_tf.merge.compose import Networks
 from dfl_tf.merge.provenance import read_provenance
 
 from .conftest import segment, swap
+
+GOLDEN_SESSION = Path(__file__).parents[1] / "golden" / "formats" / "sample_merger_session.dat"
 
 
 @pytest.fixture(autouse=True)
@@ -196,3 +200,40 @@ def test_missing_networks_are_explained(workspace, capsys, monkeypatch):
     assert merge(workspace, "--super-resolution", "10") == 2
     assert "give --enhancer FILE.onnx" in capsys.readouterr().err
     assert not (workspace / "data_dst" / "merged").exists()
+
+
+def test_print_options_shows_what_a_session_holds(capsys):
+    session = GOLDEN_SESSION
+    assert run(["merge", "--session", str(session), "--print-options", "--erode", "9"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["frames"] == sum(one["frames"] for one in shown["settings"]) == 3
+    assert (shown["finished"], shown["remaining"], shown["model_iteration"]) == (1, 2, 12345)
+    stored = read_merge_session(session)
+    first = shown["settings"][0]
+    assert first["first"] == stored.frames[0].filename
+    assert first["options"]["blur_mask_modifier"] == stored.frames[0].config["blur_mask_modifier"]
+    # flags win over the session, as they do in a merge
+    assert {one["options"]["erode_mask_modifier"] for one in shown["settings"]} == {9}
+
+
+def test_the_same_old_line_a_second_time_replaces_its_output(workspace, capsys):
+    dst = workspace / "data_dst"
+    line = [
+        *("merge", "--input-dir", dst, "--output-dir", dst / "merged"),
+        *("--output-mask-dir", dst / "merged_mask", "--aligned-dir", dst / "aligned"),
+        *("--model-dir", workspace / "model", "--model", "SAEHD"),
+    ]
+    old = [str(word) for word in line]
+    assert run(old) == 0
+    (dst / "merged" / "00001.png").write_bytes(b"old")
+    (dst / "merged" / "mine.txt").write_bytes(b"kept")
+    capsys.readouterr()
+    assert run(old) == 0
+    printed = capsys.readouterr()
+    assert "5 frames merged" in printed.out
+    assert "an earlier output of this line is replaced; --resume goes on with it" in printed.err
+    assert read_provenance(dst / "merged" / "00001.png") is not None
+    assert (dst / "merged" / "mine.txt").read_bytes() == b"kept"
+    # the new spelling asks
+    assert run(["merge", str(workspace)]) == 2
+    assert "--overwrite starts anew" in capsys.readouterr().err

@@ -33,14 +33,16 @@ class Archi:
     c: bool = False
 
     @classmethod
-    def parse(cls, text: str) -> Archi:
-        """Read an option string.
+    def parse(cls, text: str | Archi) -> Archi:
+        """Read an option string; what has been read already is returned as it is.
 
         Raises
         ------
         OptionError
             If it is none of ``df``, ``liae``, each optionally with ``-`` and letters of u, d, t, c.
         """
+        if isinstance(text, Archi):
+            return text
         flavor, dash, letters = text.partition("-")
         if flavor not in ("df", "liae") or set(letters) - set("udtc") or (dash and not letters):
             raise OptionError(
@@ -119,7 +121,7 @@ class Encoder(Network):
 
     Parameters
     ----------
-    archi : Archi
+    archi : Archi or str
     e_dims : int
     ae_dims : int
         If not 0, a dense layer brings the code to this length (AMP).
@@ -130,9 +132,10 @@ class Encoder(Network):
     """
 
     def __init__(
-        self, archi: Archi, resolution: int, e_dims: int, *, ae_dims: int = 0, **kwargs: Any
+        self, archi: Archi | str, resolution: int, e_dims: int, *, ae_dims: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        archi = Archi.parse(archi)
         act, dtype, e = archi.activation, self.dtype_policy, e_dims
         self.normalize = archi.u
         self.deep = archi.t
@@ -170,7 +173,7 @@ class Inter(Network):
 
     Parameters
     ----------
-    archi : Archi
+    archi : Archi or str
     code_length : int
         Length of the encoder's output.
     ae_dims, out_channels : int
@@ -182,7 +185,7 @@ class Inter(Network):
 
     def __init__(
         self,
-        archi: Archi,
+        archi: Archi | str,
         resolution: int,
         code_length: int,
         ae_dims: int,
@@ -190,6 +193,7 @@ class Inter(Network):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        archi = Archi.parse(archi)
         self.grid = archi.grid_resolution(resolution)
         self.out_channels = out_channels
         dtype = self.dtype_policy
@@ -213,7 +217,7 @@ class Decoder(Network):
 
     Parameters
     ----------
-    archi : Archi
+    archi : Archi or str
     in_channels, d_dims, d_mask_dims : int
     mask_first : bool
         The order in which AMP files list the output layers.
@@ -225,7 +229,7 @@ class Decoder(Network):
 
     def __init__(
         self,
-        archi: Archi,
+        archi: Archi | str,
         in_channels: int,
         d_dims: int,
         d_mask_dims: int,
@@ -234,6 +238,7 @@ class Decoder(Network):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        archi = Archi.parse(archi)
         act, dtype = archi.activation, self.dtype_policy
         factors = (8, 8, 4, 2) if archi.t else (8, 4, 2)
         widths = (in_channels, *(d_dims * factor for factor in factors))

@@ -9,6 +9,7 @@ The children of a list must be given the name ``<attribute>_<i>``.
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any, ClassVar
 
 import keras
@@ -48,7 +49,55 @@ class Block(keras.layers.Layer):
 
 
 class Network(keras.Model):
-    """A network that is one file of a model; its name is the legacy scope."""
+    """A network that is one file of a model; its name is the legacy scope.
+
+    Notes
+    -----
+    ``keras.models.clone_model``, ``copy.deepcopy`` and the ``.keras`` format work for every
+    subclass whose arguments are plain values, or turn to text that its constructor takes as well.
+    A network that Keras makes again is built: the clone has zeros for weights, the others all.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let Keras find the class by its name when it loads a file."""
+        super().__init_subclass__(**kwargs)
+        keras.saving.register_keras_serializable("dfl_tf")(cls)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Remember the arguments for `get_config`."""
+        network = super().__new__(cls, *args, **kwargs)
+        bound = inspect.signature(cls.__init__).bind(network, *args, **kwargs).arguments
+        named = {**bound, **bound.get("kwargs", {})}
+        plain = {
+            key: value
+            if value is None or isinstance(value, bool | int | float | str)
+            else f"{value}"
+            for key, value in named.items()
+            if key not in ("self", "kwargs", "name", "dtype")
+        }
+        object.__setattr__(network, "_arguments", plain)
+        return network
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor as plain values."""
+        policy = keras.dtype_policies.serialize(self.dtype_policy)
+        return {**self._arguments, "name": self.name, "dtype": policy}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """Make a network from what `get_config` returned, built, with zeros for weights."""
+        network = cls(**config)
+        network.build()
+        return network
+
+    def get_build_config(self) -> dict[str, Any]:
+        """Nothing: a network needs no shapes to be built."""
+        return {}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Build the network, if `from_config` has not."""
+        if not self.built:
+            self.build()
 
     def build(self, input_shape: Any = None) -> None:
         """Make the variables of all layers."""

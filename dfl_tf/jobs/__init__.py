@@ -1,0 +1,1 @@
+"""Long work on many items: in parallel, in order, within bounded memory."""

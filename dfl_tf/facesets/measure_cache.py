@@ -1,0 +1,104 @@
+"""Measures of faces, remembered by the content of their files.
+
+One SQLite file in the user's cache serves every command and any number of processes. Whatever
+happens to it, measures can be computed again: faults are never errors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from dfl_tf_ops.process import user_cache
+
+Floats = npt.NDArray[np.float64]
+Key = tuple[str, int]
+"""Name and version of a measure."""
+
+_FILE = "measures.sqlite"
+_TABLES = """
+CREATE TABLE IF NOT EXISTS measures (
+    digest BLOB, name TEXT, version INTEGER, value BLOB, PRIMARY KEY (digest, name)
+) WITHOUT ROWID;
+"""
+
+_log = logging.getLogger(__name__)
+
+
+class MeasureCache:
+    """Values by SHA-256 of a file and name of a measure.
+
+    Parameters
+    ----------
+    path : Path or None
+        The SQLite file; None keeps everything in memory.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._base = self._opened()
+
+    @classmethod
+    def of_user(cls) -> MeasureCache:
+        """The cache that all commands share; in memory where this user has no home."""
+        folder = user_cache()
+        return cls(None if folder is None else folder / _FILE)
+
+    def _opened(self) -> sqlite3.Connection:
+        if self.path is not None:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                return self._connect(str(self.path))
+            except sqlite3.DatabaseError as error:
+                if not isinstance(error, sqlite3.OperationalError):
+                    _log.info("%s cannot be used (%s): it is made again", self.path, error)
+                    with contextlib.suppress(OSError, sqlite3.Error):
+                        self.path.unlink()
+                        return self._connect(str(self.path))
+                _log.info("measures are not remembered: %s (%s)", self.path, error)
+            except OSError as error:
+                _log.info("measures are not remembered: %s (%s)", self.path, error.strerror)
+        return self._connect(":memory:")
+
+    def _connect(self, place: str) -> sqlite3.Connection:
+        base = sqlite3.connect(place, timeout=10, check_same_thread=False)
+        base.executescript(_TABLES)
+        return base
+
+    def _row(self, query: str, values: tuple[object, ...]) -> bytes | None:
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            row = self._base.execute(query, values).fetchone()
+            return None if row is None or not isinstance(row[0], bytes) else row[0]
+        return None
+
+    def get(self, digest: bytes, key: Key, length: int) -> Floats | None:
+        """The value of a measure, shape (length,); None if it is not known."""
+        data = self._row(
+            "SELECT value FROM measures WHERE digest = ? AND name = ? AND version = ?",
+            (digest, *key),
+        )
+        if data is None or len(data) != 8 * length:
+            return None
+        return np.frombuffer(data, "<f8").copy()
+
+    def put(self, values: Iterable[tuple[bytes, Key, npt.ArrayLike]]) -> None:
+        """Remember values by digest and measure."""
+        rows = [(d, n, v, np.asarray(x, "<f8").tobytes()) for d, (n, v), x in values]
+        with self._lock:
+            try:
+                with self._base:
+                    self._base.executemany("INSERT OR REPLACE INTO measures VALUES (?,?,?,?)", rows)
+            except sqlite3.Error as error:
+                _log.info("measures are not remembered: %s (%s)", self.path, error)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._base.close()

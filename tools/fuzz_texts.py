@@ -22,8 +22,9 @@ from dfl_tf.merge.settings import FrameSettings, read_frame_values
 from dfl_tf.options import RunOptions, resolve, yaml_file
 from dfl_tf.train import bench_compare, cluster
 from dfl_tf.video.cut import cut
-from dfl_tf.video.extract import TIMES_FILE, extract, read_times
+from dfl_tf.video.extract import extract
 from dfl_tf.video.info import read_info
+from dfl_tf.video.timestamps import TIMES_FILE, read_times
 
 _SPLIT = b"\n-- the journal --\n"
 _FRAMES = [Path(f"{i:05d}.png") for i in range(1, 30)]
@@ -143,7 +144,7 @@ def _read_times(data: bytes, folder: Path) -> None:
     (folder / TIMES_FILE).write_bytes(data)
     known = read_times(folder)
     if known is not None:
-        int(known[0] * 90000), [int(time * 90000) for time in known[1].values()]
+        int(known.rate * 90000), [int(time * 90000) for time in known.times.values()]
 
 
 def _read_index(data: bytes, folder: Path) -> None:

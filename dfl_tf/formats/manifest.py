@@ -14,19 +14,64 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from dfl_tf.disk.guarded import check_tree, parse_json
 from dfl_tf.disk.plain_file import read_plain
+from dfl_tf.disk.tree_schema import (
+    ANYTHING,
+    Boolean,
+    Integer,
+    Optional,
+    Record,
+    Schema,
+    Table,
+    Text,
+)
 from dfl_tf.errors import ModelFileError
 from dfl_tf.formats.faceset_pak import is_safe_name
 
 VERSION = 2
 LARGEST = 512 << 20
 """Bytes of the largest manifest that is written or read. Version 2 needs a few KiB."""
-_MOST_CONTAINERS, _MOST_COMMAS = 16 << 20, 64 << 20
-"""JSON of many small lists takes some 20 times its size in memory: refused before it is parsed."""
 
 Role = Literal["network", "optimizer", "data", "history", "average", "recipe"]
 """What a file holds: weights, slots, options and other entries, losses; averaged weights and the
 state of a recipe have their place here as well."""
+
+_COUNT: Schema = Integer(0)
+_SHA256 = Text(pattern="[0-9a-f]{0,64}", form="64 hexadecimal digits")
+_FILE: dict[str, Schema] = {
+    "size": _COUNT,
+    "sha256": Text(pattern="[0-9a-f]{0,64}", form="64 hexadecimal digits"),
+}
+_RUN = Record({}, {"seed": Integer()}, others=ANYTHING)
+_HEAD: dict[str, Schema] = {
+    "model_class": Text(),
+    "name": Text(),
+    "format": Text(),
+    "iteration": _COUNT,
+}
+_REST: dict[str, Schema] = {"run": _RUN, "payload": Table(ANYTHING), "snapshot": Text()}
+
+
+def _schema(entry: Record) -> Record:
+    return Record({**_HEAD, "iteration": _COUNT, "files": Table(entry)}, _REST, others=ANYTHING)
+
+
+_SCHEMAS = {
+    1: _schema(Record(_FILE, {"mtime_ns": _COUNT, "stale": Boolean()}, others=ANYTHING)),
+    2: _schema(
+        Record(
+            {
+                **_FILE,
+                "role": Text(get_args(Role)),
+                "iteration": Optional(_COUNT),
+                "off": Boolean(),
+            },
+            {"mtime_ns": _COUNT},
+            others=ANYTHING,
+        )
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -141,68 +186,51 @@ def parse_manifest(data: bytes, *, what: str) -> Manifest:
     ------
     ModelFileError
     """
-    try:
-        if (
-            data.count(b"[") + data.count(b"{") > _MOST_CONTAINERS
-            or data.count(b",") > _MOST_COMMAS
-        ):
-            raise ValueError("more values than a manifest holds")
-        body = json.loads(data.decode("utf-8", "surrogatepass"))
-        if not isinstance(body, dict):
-            raise ValueError("no JSON object")
-        version = _integer(body.get("version"))
-        if version > VERSION:
-            raise ModelFileError(
-                f"{what}: version {version} is newer than this program knows ({VERSION}). "
-                "Update the program."
-            )
-        checksum = body.pop("checksum", None)
-        if checksum != _checksum(body):
-            raise ValueError("its checksum does not match")
-        return _from_body(body)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        reason = str(error)[:120] or type(error).__name__
-        raise ModelFileError(f"{what}: damaged manifest ({reason}).") from None
+    how: Any = {
+        "what": what,
+        "kind": "a manifest",
+        "error": ModelFileError,
+        "advice": "It is damaged.",
+    }
+    body = parse_json(data, schema=Record({"version": Integer(1)}, others=ANYTHING), **how)
+    version = body["version"]
+    if version > VERSION:
+        raise ModelFileError(
+            f"{what}: version {version} is newer than this program knows ({VERSION}). "
+            "Update the program."
+        )
+    if body.pop("checksum", None) != _checksum(body):
+        raise ModelFileError(f"{what}: damaged manifest (its checksum does not match).")
+    check_tree(body, _SCHEMAS[version], **how)
+    unsafe = [name for name in body["files"] if not is_safe_name(name)]
+    if unsafe:
+        raise ModelFileError(f"{what}: {ascii(unsafe[0])[:60]} is no plain file name.")
+    return _from_body(body)
 
 
 def _from_body(body: Mapping[str, Any]) -> Manifest:
-    iteration = _integer(body["iteration"])
-    files: dict[str, FileEntry] = {}
-    for name, entry in _typed(body["files"], dict).items():
-        if not is_safe_name(name):
-            raise ValueError(f"{ascii(name)[:60]} is no plain file name")
-        files[name] = _entry(name, _typed(entry, dict), iteration, body["version"])
     return Manifest(
-        model_class=_typed(body["model_class"], str),
-        name=_typed(body["name"], str),
-        format=_typed(body["format"], str),
-        iteration=iteration,
-        files=files,
-        run=_typed(body.get("run", {}), dict),
-        payload=_typed(body.get("payload", {}), dict),
-        snapshot=_typed(body.get("snapshot", ""), str),
+        model_class=body["model_class"],
+        name=body["name"],
+        format=body["format"],
+        iteration=body["iteration"],
+        files={
+            name: _entry(name, entry, body["iteration"], body["version"])
+            for name, entry in body["files"].items()
+        },
+        run=body.get("run", {}),
+        payload=body.get("payload", {}),
+        snapshot=body.get("snapshot", ""),
     )
 
 
 def _entry(name: str, stored: Mapping[str, Any], iteration: int, version: int) -> FileEntry:
+    known = {"size": stored["size"], "sha256": stored["sha256"]}
+    known["mtime_ns"] = stored.get("mtime_ns", 0)
     if version == 1:
-        off = bool(stored.get("stale", False))
-        used: int | None = None if off else iteration
-        role: Any = role_of(name)
-    else:
-        off = bool(_typed(stored["off"], bool))
-        used = None if stored["iteration"] is None else _integer(stored["iteration"])
-        role = stored["role"]
-    if role not in get_args(Role):
-        raise ValueError(f"{ascii(role)[:40]} is no role of a file")
-    return FileEntry(
-        size=_integer(stored["size"]),
-        sha256=_typed(stored["sha256"], str),
-        mtime_ns=_integer(stored.get("mtime_ns", 0)),
-        role=role,
-        iteration=used,
-        off=off,
-    )
+        off = stored.get("stale", False)
+        return FileEntry(**known, role=role_of(name), iteration=None if off else iteration, off=off)
+    return FileEntry(**known, role=stored["role"], iteration=stored["iteration"], off=stored["off"])
 
 
 def role_of(file_name: str) -> Role:
@@ -213,15 +241,3 @@ def role_of(file_name: str) -> Role:
     if stem == "loss_history":
         return "history"
     return "data" if file_name.endswith("_data.dat") or stem == "extra" else "network"
-
-
-def _typed(value: Any, kind: type) -> Any:
-    if not isinstance(value, kind):
-        raise ValueError(f"a {type(value).__name__} where a {kind.__name__} belongs")
-    return value
-
-
-def _integer(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError(f"{str(value)[:40]} where a number belongs")
-    return value

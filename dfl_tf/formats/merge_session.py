@@ -5,6 +5,7 @@ References: merge.md 7.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -83,8 +84,15 @@ def read_merge_session(path: Path) -> MergeSession:
         frames = [_frame(record) for record in stored["frames"]]
         remaining = _indices(stored["frames_idxs"], len(frames))
         finished = _indices(stored["frames_done_idxs"], len(frames))
-        iteration = int(stored["model_iter"])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        iteration = _whole(stored["model_iter"])
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+    ) as error:
         raise LegacyFormatError(
             f"{path}: has not the form of a merger session ({type(error).__name__}: "
             f"{str(error)[:120]}). Start the merge without it."
@@ -93,10 +101,23 @@ def read_merge_session(path: Path) -> MergeSession:
 
 
 def _indices(value: Any, count: int) -> list[int]:
-    indices = [int(index) for index in value]
+    indices = [_whole(index) for index in value]
     if any(not 0 <= index < count for index in indices):
         raise ValueError("an index lies outside the frames")
     return indices
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise TypeError(f"{str(value)[:40]} is no whole number")
+    return int(value)
+
+
+def _finite(value: Any) -> float:
+    number = float(value or 0.0)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no finite number")
+    return number
 
 
 def _frame(record: Record) -> SessionFrame:
@@ -110,8 +131,8 @@ def _frame(record: Record) -> SessionFrame:
         filepath=path,
         filename=PureWindowsPath(path).name,
         landmarks=[points_array(face, 68) for face in info.get("landmarks_list") or []],
-        motion_power=float(info.get("motion_power") or 0.0),
-        motion_deg=float(info.get("motion_deg") or 0.0),
+        motion_power=_finite(info.get("motion_power")),
+        motion_deg=_finite(info.get("motion_deg")),
         config=None if config is None else plain(dict(config.attributes)),
         done=bool(attributes.get("is_done", False)),
     )

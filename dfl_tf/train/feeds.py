@@ -13,11 +13,15 @@ from typing import Any, Protocol
 
 from dfl_tf.data import Batch, BatchStream, Faceset, XSegSpec, XSegStream
 from dfl_tf.data.choose import derive_seed
-from dfl_tf.errors import FacesetError, UsageError
+from dfl_tf.disk.guarded import check_tree
+from dfl_tf.disk.tree_schema import ANYTHING, Integer, Record, Table
+from dfl_tf.errors import FacesetError, ModelFileError, UsageError
 from dfl_tf.face import FaceType
 from dfl_tf.face.smaller import SmallerFaces
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.options import RunOptions
+
+_STORED = Record({}, {"positions": Table(Integer(0))}, others=ANYTHING)
 
 
 class Stream(Protocol):
@@ -180,6 +184,13 @@ def open_feed(
         Finished iterations of the model. If the next step takes the batches of the one before
         again, they are made once more and handed to the model.
     """
+    check_tree(
+        dict(stored),
+        _STORED,
+        what=f"{model.name}",
+        kind="what its last run saved",
+        error=ModelFileError,
+    )
     seed = int(model.seed)
     positions = stored.get("positions", {}) if stored.get("seed") == seed else {}
     again = bool(positions) and model.repeats_batch(iteration)

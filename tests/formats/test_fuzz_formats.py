@@ -37,7 +37,8 @@ VIDEO = {"video info", "video extract", "video cut"}
 NEVER_REFUSED = {"face index", "xseg journal"}  # what cannot be used is made again
 
 
-def test_every_kind_is_tried_here_or_with_the_videos(tmp_path: Path) -> None:
+def test_every_kind_is_tried_here_or_with_the_videos(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("FUZZ_MARK", str(tmp_path / "mark"))
     assert set(fuzz_formats.kinds(tmp_path)) == {*KINDS, *VIDEO}
 
 

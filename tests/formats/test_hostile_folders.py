@@ -213,7 +213,7 @@ def test_json_of_millions_of_lists_is_refused_by_its_size(tmp_path: Path) -> Non
     text = b'{"a":[' + b"[]," * (17 << 20) + b"[]]}"
     manifest = tmp_path / "x.manifest.json"
     manifest.write_bytes(text)
-    with pytest.raises(ModelFileError, match="more values"):
+    with pytest.raises(ModelFileError, match="holds more values"):
         read_manifest(manifest)
     tensors = tmp_path / "x.safetensors"
     tensors.write_bytes(struct.pack("<Q", len(text)) + text)

@@ -21,8 +21,8 @@ from dfl_tf.merge.session import FORMAT, VERSION, MergeSession
 from dfl_tf.merge.settings import FrameSettings, read_frame_values
 from dfl_tf.options import RunOptions, resolve, yaml_file
 from dfl_tf.train import bench_compare, cluster
-from dfl_tf.video.cut import cut
-from dfl_tf.video.extract import extract
+from dfl_tf.video.cut import Piece, cut
+from dfl_tf.video.extract import FrameFiles, extract
 from dfl_tf.video.info import read_info
 from dfl_tf.video.timestamps import TIMES_FILE, read_times
 
@@ -194,8 +194,9 @@ def _video_reader(use: Any) -> Reader:
 def text_kinds() -> dict[str, Kind]:
     """Name to seeds and reader."""
     videos, memory = video_seeds(), 4 << 30
-    extracted = _video_reader(lambda path, at: extract(path, at / "frames", overwrite=True))
-    cutting = _video_reader(lambda path, at: cut(path, at / "cut.mp4", end=Fraction(1, 10)))
+    files, piece = FrameFiles(overwrite=True), Piece(end=Fraction(1, 10))
+    extracted = _video_reader(lambda path, at: extract(path, at / "frames", files=files))
+    cutting = _video_reader(lambda path, at: cut(path, at / "cut.mp4", piece))
     return {
         "options YAML": Kind(yaml_seeds(), _read_options, text=True),
         "frame settings": Kind(frame_seeds(), _read_frames, text=True),

@@ -126,6 +126,14 @@ def test_a_config_file_may_hold_all_of_a_command_and_flags_win(tmp_path: Path) -
     assert (own["workspace"], own["model_class"]) == (Path("other"), "AMP")
 
 
+@pytest.mark.parametrize("written", ["10", "010", "2024-01-02", "1e3", "true"])
+def test_a_folder_in_a_config_file_is_what_is_written(tmp_path: Path, written: str) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(f"workspace: {written}\n")
+    own, _ = own_parameters("--config", str(file))
+    assert own["workspace"] == Path(written)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -68,6 +68,19 @@ def test_genuine_merger_session_is_read() -> None:
     assert found.frames[0].motion_power == pytest.approx(4.47213595)
 
 
+@pytest.mark.parametrize(
+    "value", [b"G\x7f\xf0" + bytes(6), b"G\x40\x08" + bytes(6), b"X\x01\0\0\0a"]
+)
+def test_session_whose_counts_are_no_whole_numbers_is_refused(tmp_path: Path, value: bytes) -> None:
+    data = (GOLDEN / "sample_merger_session.dat").read_bytes()
+    count = b"M90"  # 12345 in two bytes
+    assert data.count(count) == 1
+    path = tmp_path / "x_merger_session.dat"
+    path.write_bytes(data.replace(count, value))
+    with pytest.raises(LegacyFormatError, match="not the form of a merger session"):
+        read_merge_session(path)
+
+
 def test_session_may_not_ask_for_other_attributes(tmp_path: Path) -> None:
     data = (GOLDEN / "sample_merger_session.dat").read_bytes()
     path = tmp_path / "x_merger_session.dat"

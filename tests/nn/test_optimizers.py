@@ -299,6 +299,20 @@ class TestState:
         assert got.shape == (3, 5)
         assert got.dtype == np.float32
 
+    @pytest.mark.parametrize("count", [np.array([7]), np.array([[7.0]], np.float32), np.int32(7)])
+    def test_any_array_of_one_element_is_a_count(self, count):
+        state = self.trained(RMSprop)[0].state_arrays(NAMES) | {"iters:0": count}
+        fresh, _ = make(RMSprop, numbers(0))
+        fresh.load_state_arrays(state, NAMES)
+        assert fresh.state_arrays(NAMES)["iters:0"] == 7
+
+    @pytest.mark.parametrize("count", [np.arange(2), np.array([]), -1, 1.5, np.nan, np.inf, 2**63])
+    def test_anything_else_is_an_error_that_says_so(self, count):
+        state = self.trained(RMSprop)[0].state_arrays(NAMES) | {"iters:0": np.asarray(count)}
+        fresh, _ = make(RMSprop, numbers(0))
+        with pytest.raises(ModelFileError, match="iters:0 is .* one whole number"):
+            fresh.load_state_arrays(state, NAMES)
+
     def test_reset_and_optional_scopes_start_empty(self):
         names = ["inter_AB/w:0", "decoder/w:0"]
         optimizer, variables = self.trained(AdaBelief)

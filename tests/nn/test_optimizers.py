@@ -310,7 +310,7 @@ class TestState:
     def test_anything_else_is_an_error_that_says_so(self, count):
         state = self.trained(RMSprop)[0].state_arrays(NAMES) | {"iters:0": np.asarray(count)}
         fresh, _ = make(RMSprop, numbers(0))
-        with pytest.raises(ModelFileError, match="iters:0 is .* one whole number"):
+        with pytest.raises(ModelFileError, match=r"iters:0 is .* one whole number"):
             fresh.load_state_arrays(state, NAMES)
 
     def test_reset_and_optional_scopes_start_empty(self):

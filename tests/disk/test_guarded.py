@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+from pathlib import Path
 
 import pytest
 
@@ -198,3 +200,16 @@ def test_all_faults_are_counted_and_the_first_ones_shown():
     assert "version is 0" in str(caught.value)
     assert "; and 1" in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+def test_no_other_module_parses_json_or_yaml():
+    # what processes of one run tell each other is no file of anyone else
+    own = {"train/bench_fit.py", "train/distribution.py", "disk/guarded.py"}
+    root = Path(guarded.__file__).parents[1]
+    parsing = re.compile(r"json\.loads?\(|JSONDecoder\(|yaml\.(safe_|full_)?load|yaml\.parse\(")
+    found = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        if parsing.search(path.read_text(encoding="utf-8"))
+    }
+    assert found <= own

@@ -511,7 +511,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50, help="SIGKILLs per format")
     parser.add_argument("--rounds", type=int, default=3, help="corrupted bytes per file")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON at the end")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -520,17 +520,24 @@ def main() -> int:
     import logging
 
     logging.disable(logging.WARNING)
-    with tempfile.TemporaryDirectory() as base:
+    # in memory if possible: what is tried here is death of the process, not of the disk
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as base:
         rows = run_all(Path(base), options.kills, options.seed, rounds=options.rounds)
+    print(f"{'':24}{'tried':>7}{'old set':>9}{'new set':>9}{'faults':>8}")
+    for name, tally in rows.items():
+        faults = len(tally.faults)
+        print(f"{name:24}{tally.tried:7}{tally.old:9}{tally.new:9}{faults:8}")
+        for fault in tally.faults[:20]:
+            print(f"    {fault}")
     if options.json:
-        print(json.dumps({name: vars(tally) for name, tally in rows.items()}, indent=2))
-    else:
-        print(f"{'':24}{'tried':>7}{'old set':>9}{'new set':>9}{'faults':>8}")
-        for name, tally in rows.items():
-            faults = len(tally.faults)
-            print(f"{name:24}{tally.tried:7}{tally.old:9}{tally.new:9}{faults:8}")
-            for fault in tally.faults[:20]:
-                print(f"    {fault}")
+        print(json.dumps({
+            "tool": "crash_saves",
+            "tried": sum(tally.tried for tally in rows.values()),
+            "kills": sum(tally.tried for name, tally in rows.items() if "SIGKILL" in name),
+            "losses": sum(len(tally.faults) for tally in rows.values()),
+            "rows": {name: vars(tally) for name, tally in rows.items()},
+        }))  # fmt: skip
     return 1 if any(tally.faults for tally in rows.values()) else 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -58,10 +58,10 @@ class Plan:
     notes: list[str]
     resets: list[str]
     faces: list[str]
-    left_out: dict[str, dict[str, list[dict[str, str]]]]
     parameters: dict[str, int]
     memory_mib: dict[str, float]
     files: list[str]
+    left_out: dict[str, dict[str, list[dict[str, str]]]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The same for machines."""

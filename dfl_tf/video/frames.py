@@ -47,13 +47,23 @@ class Damage:
             )
 
 
+def packets_of(container: Any, streams: Any) -> Iterator[Any]:
+    """Yield the packets of streams; those of streams that appear on the way are passed over."""
+    while True:
+        try:
+            yield from container.demux(streams)
+            return
+        except IndexError:  # PyAV knows only the streams that were there when it opened the file
+            continue
+
+
 def decoded(container: Any, streams: list[Any], damage: Damage) -> Iterator[tuple[Any, Any]]:
     """Yield (stream, frame) in the order in which the file gives them.
 
     A packet that does not decode is counted and skipped; a file that breaks off ends there.
     """
     av = require_av()
-    packets = container.demux(streams)
+    packets = packets_of(container, streams)
     while True:
         try:
             packet = next(packets, None)

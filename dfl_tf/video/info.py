@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dfl_tf.video.color import Yuv, bits_of, yuv_of
-from dfl_tf.video.frames import Damage, shown_frames
+from dfl_tf.video.frames import Damage, packets_of, shown_frames
 from dfl_tf.video.orientation import Orientation, orientation_of
 from dfl_tf.video.pyav import open_video, video_stream
 from dfl_tf.video.timeline import Timeline, timeline
@@ -213,7 +213,7 @@ def shown_stamps(path: Path, seen: Sequence[int | None]) -> Sequence[int | None]
     def packets() -> Iterator[int]:
         with open_video(path) as container:
             if container.format.name in _DECODING_TIMES:
-                for packet in container.demux(video_stream(container, path)):
+                for packet in packets_of(container, video_stream(container, path)):
                     if packet.dts is not None and packet.size:
                         yield packet.dts
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from dfl_tf.errors import WorkspaceError
 from dfl_tf.video.color import Bytes, to_bgr
-from dfl_tf.video.frames import shown_frames
+from dfl_tf.video.frames import packets_of, shown_frames
 from dfl_tf.video.info import shown_stamps
 from dfl_tf.video.orientation import orientation_of
 from dfl_tf.video.pyav import open_video, video_stream
@@ -133,7 +133,7 @@ def _by_packets(path: Path, written: Written) -> tuple[list[int], list[str]]:
 
     def packets() -> Iterator[int]:
         with open_video(path) as container:
-            for packet in container.demux(video_stream(container, path)):
+            for packet in packets_of(container, video_stream(container, path)):
                 if packet.pts is not None and packet.size and not packet.is_discard:
                     yield packet.pts
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dfl_tf.video.frames import Damage, decoded
+from dfl_tf.video.frames import Damage, decoded, packets_of
 from dfl_tf.video.pyav import ONE_RATE, open_video
 from dfl_tf.video.timeline import Clock
 from dfl_tf.video.watch import watched
@@ -141,7 +141,7 @@ class Sound:
         """Give packets or frames with their times, up to the end of the part."""
         with open_video(self._video) as source:
             stream = source.streams.audio[0]
-            items = source.demux(stream)
+            items = packets_of(source, stream)
             if not self._copied:
                 items = (frame for _, frame in decoded(source, [stream], self._damage))
             for item in items:

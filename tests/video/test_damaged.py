@@ -16,6 +16,7 @@ av = pytest.importorskip("av")
 from dfl_tf.cli.main import run  # noqa: E402
 from dfl_tf.errors import WorkspaceError  # noqa: E402
 from dfl_tf.video import pyav  # noqa: E402
+from dfl_tf.video.frames import packets_of  # noqa: E402
 from dfl_tf.video.info import read_info  # noqa: E402
 from dfl_tf.video.watch import watched  # noqa: E402
 from tests.video import clips  # noqa: E402
@@ -79,6 +80,19 @@ def test_damage_in_the_middle_is_counted_and_the_rest_read(tmp_path, caplog):
     info = read_info(video)
     assert 25 <= info.frames <= clips.FRAMES
     assert "damaged packets left out" in caplog.text
+
+
+def test_streams_that_appear_on_the_way_are_passed_over():
+    class Container:
+        left = iter(["a", IndexError, "b", IndexError])
+
+        def demux(self, streams):
+            for item in self.left:
+                if item is IndexError:
+                    raise IndexError
+                yield item
+
+    assert list(packets_of(Container(), ["video"])) == ["a", "b"]
 
 
 def test_huge_frames_are_refused_before_memory_is_taken(tmp_path, monkeypatch):

@@ -1,7 +1,8 @@
 """Between video frames and BGR arrays, exact to rounding, by the matrix a video says or implies.
 
 FFmpeg's own conversion truncates, which makes a gray of 128 (124, 126, 123). Here all arithmetic
-is float32 and rounds once.
+is float32 and rounds once. FFmpeg only rearranges bytes, with one thread: with several it leaves
+some rows of a frame unwritten now and then.
 """
 
 from __future__ import annotations
@@ -138,10 +139,10 @@ def _is_rgb(frame: Any) -> bool:
 def _rgb_pixels(frame: Any, bits: int) -> Stored:
     """Pixels that need no matrix; FFmpeg only rearranges them."""
     if bits_of(frame) <= 8:
-        return _rescaled(frame.reformat(format="bgr24").to_ndarray(), 255, bits)
-    image = frame.reformat(format="gbrpf32le").to_ndarray() if _is_float(frame) else None
+        return _rescaled(frame.reformat(format="bgr24", threads=1).to_ndarray(), 255, bits)
+    image = frame.reformat(format="gbrpf32le", threads=1).to_ndarray() if _is_float(frame) else None
     if image is None:
-        image = frame.reformat(format="gbrp16le").to_ndarray().astype(np.float32) / 65535
+        image = frame.reformat(format="gbrp16le", threads=1).to_ndarray().astype(np.float32) / 65535
     return _rescaled(np.ascontiguousarray(image[:, :, ::-1]), 1, bits)
 
 
@@ -203,6 +204,7 @@ def yuv_planes(frame: Any) -> tuple[list[Stored], int]:
             dst_colorspace=yuv.matrix,
             src_color_range=2 if yuv.full_range else 1,
             dst_color_range=2 if yuv.full_range else 1,
+            threads=1,
         )
         depth = bits_of(frame)
     return [_array(plane, depth) for plane in frame.planes[: 1 if gray else 3]], depth
@@ -241,7 +243,7 @@ def from_bgr(av: Any, image: Stored, pixel_format: str, yuv: Yuv | None = None) 
         if image.dtype == np.uint16:
             image = _rounded(image.astype(np.float32) / np.float32(257), 8)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")
-        return frame.reformat(format=pixel_format)
+        return frame.reformat(format=pixel_format, threads=1)
     if height % 2 or width % 2:
         padded: Any = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         image = padded

@@ -128,16 +128,28 @@ def native_folder(directory: Path, name: str, model_class: str) -> Path:
     return directory / f"{prefix_of(name, model_class)}.dfl"
 
 
-def find_models(directory: Path, model_class: str | None = None) -> list[FoundModel]:
+def find_models(directory: str | Path, model_class: str | None = None) -> list[FoundModel]:
     """The models in a folder, the newest first.
 
     A name is everything before `_<CLASS>_data.dat`, so names with underscores are found whole
     (the legacy program cuts them at the first one).
 
+    Parameters
+    ----------
+    directory : str or Path
+        Folder of model files; one that is not there holds none.
+    model_class : str, optional
+        Only models of this class.
+
+    Returns
+    -------
+    list of FoundModel
+
     References
     ----------
     models.md 5.1, workspace.md 3.1.
     """
+    directory = Path(directory)
     classes = MODEL_CLASSES if model_class is None else (model_class,)
     found: dict[tuple[str, str, ModelFormat], float] = {}
     try:

@@ -186,7 +186,7 @@ class Reading:
 
 
 def read_model(
-    directory: Path,
+    directory: str | Path,
     name: str,
     model_class: str,
     *,
@@ -202,6 +202,9 @@ def read_model(
 
     Parameters
     ----------
+    directory : str or Path
+        Folder of model files.
+    name, model_class : str
     only, tolerant, previous
         See `Reading`.
     format : {"legacy", "native"}, optional
@@ -218,6 +221,7 @@ def read_model(
     from dfl_tf.formats import model_legacy, model_native
     from dfl_tf.formats.model_rescue import place_of, ways_back
 
+    directory = Path(directory)
     found = format or detect_format(directory, name, model_class)
     if found is None:
         raise ModelFileError(_not_found(directory, name, model_class))
@@ -282,7 +286,7 @@ def _not_found(directory: Path, name: str, model_class: str) -> str:
 
 
 def write_model(
-    directory: Path,
+    directory: str | Path,
     name: str,
     state: ModelState,
     *,
@@ -296,6 +300,11 @@ def write_model(
 
     Parameters
     ----------
+    directory : str or Path
+        Folder of model files; made if it is not there.
+    name : str
+    state : ModelState
+        Its class decides the names of the files.
     format : {"same", "legacy", "native"}
         "same": as it is there; legacy for a new one.
     summary : str, optional
@@ -323,6 +332,7 @@ def write_model(
     """
     from dfl_tf.formats import model_legacy, model_native
 
+    directory = Path(directory)
     prefix = prefix_of(name, state.model_class)
     kind = format if format != "same" else detect_format(directory, name, state.model_class)
     if kind == "native":

@@ -18,11 +18,12 @@ import tensorflow as tf
 
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.formats.loss_history import LossHistory
-from dfl_tf.models import weights
+from dfl_tf.models import description, weights
 from dfl_tf.models.compiling import decide, gradient_graph
 from dfl_tf.models.cpu import slow_filter_gradients
 from dfl_tf.models.loss_scale import LossScale
 from dfl_tf.models.placement import Placement
+from dfl_tf.models.swap_input import checked_morph, face_batch
 from dfl_tf.nn.convolution import filter_gradients_by_products, minimal_products
 from dfl_tf.nn.initializers import initialize
 from dfl_tf.nn.optimizers import AdaBelief, LegacyOptimizer, RMSprop, own_copy
@@ -430,19 +431,29 @@ class FaceModel(abc.ABC):
 
         Parameters
         ----------
-        face : ndarray or tensor, shape (n, r, r, 3), float32 BGR in [0, 1]
+        face : ndarray or tensor
+            BGR, shape (n, r, r, 3), or (r, r, 3) for one face; r is the model's resolution. Floats
+            in [0, 1], or uint8, which is divided by 255.
         morph : float, optional
-            Share of src for AMP (1 = all src).
+            Share of src for AMP, in [0, 1] (1 = all src).
 
         Returns
         -------
         SwapOutput
-            NumPy arrays, float32 in [0, 1].
+            NumPy arrays, float32 in [0, 1]; without the first axis if one face was given so.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If dtype, shape or range of `face`, or `morph`, are others.
         """
-        face = tf.cast(tf.convert_to_tensor(face), self.dtype)
-        given = () if morph is None else (tf.constant(float(morph), tf.float32),)
-        output = self._predict("swap", self.swap_tensors, face, *given)
-        return SwapOutput(*(np.asarray(x, np.float32) for x in output))
+        faces, single = face_batch(face, int(self.options.resolution))
+        morph = checked_morph(morph)
+        given = () if morph is None else (tf.constant(morph, tf.float32),)
+        tensor = tf.cast(tf.convert_to_tensor(faces), self.dtype)
+        output = self._predict("swap", self.swap_tensors, tensor, *given)
+        arrays = [np.asarray(x, np.float32) for x in output]
+        return SwapOutput(*(x[0] if single else x for x in arrays))
 
     def _predict(self, kind: str, function: Callable[..., Any], *args: tf.Tensor) -> Any:
         """Run networks on whole batches of any length."""
@@ -468,6 +479,20 @@ class FaceModel(abc.ABC):
             minimal_products(self.placement.on_cpu),
         ):
             yield
+
+    def __repr__(self) -> str:
+        """Return one line on the model."""
+        return description.short(self)
+
+    def summary(self, print_fn: Callable[[str], None] = print) -> None:
+        """Print the model's networks and optimizers with the numbers of their parameters.
+
+        Parameters
+        ----------
+        print_fn : callable
+            Gets the whole text, as with ``keras.Model.summary``.
+        """
+        print_fn(description.long(self))
 
     def parameter_counts(self) -> dict[str, int]:
         """Return the number of weights of each network."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-OWN = ("DFL_TF_OPT_", "TF_CONFIG", "CUDA_VISIBLE_DEVICES", "LC_", "LANG", "XDG_")
+OWN = ("DFL_TF_OPT_", "TF_CONFIG", "CUDA_VISIBLE_DEVICES", "LC_", "LANG")
 """Variables of the user that would change what is tested, by how their names begin."""
 
 
@@ -17,8 +17,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give tests and their child processes the same surroundings everywhere.
 
     Signals have their ordinary meaning (`nohup` ignores SIGHUP, a job in the background of a
-    script SIGINT, and children inherit that), the locale is C.UTF-8, the time zone UTC, and the
-    home folder an empty one that can be written.
+    script SIGINT, and children inherit that), the locale is C.UTF-8, the time zone UTC. A home
+    folder or cache that cannot be written is replaced by an empty one.
     """
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) == signal.SIG_IGN:
@@ -28,15 +28,13 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
         os.environ.pop(name, None)
-    home = tempfile.TemporaryDirectory(prefix="dfl-tf-test-home-")
-    config.add_cleanup(home.cleanup)
-    os.environ |= {
-        "HOME": home.name,
-        "XDG_CACHE_HOME": str(Path(home.name) / ".cache"),
-        "LC_ALL": "C.UTF-8",
-        "TZ": "UTC",
-        "TERM": "dumb",
-    }
+    os.environ |= {"LC_ALL": "C.UTF-8", "TZ": "UTC", "TERM": "dumb"}
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        home = tempfile.TemporaryDirectory(prefix="dfl-tf-test-home-")
+        config.add_cleanup(home.cleanup)
+        os.environ |= {"HOME": home.name, "XDG_CACHE_HOME": str(Path(home.name) / ".cache")}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import shutil
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ BASE: dict[str, dict[str, Any]] = {
     "XSeg": {**SHARED, "face_type": "wf", "batch_size": 2},
 }
 TINTS = {"data_src": (0.6, 0.6, 1.0), "data_dst": (1.0, 0.5, 0.3)}
+BLACK = [Preview("stand-in", np.zeros((8, 8, 3), np.float32))]
 GREEN = (0.1, 1.0, 0.1)
 
 
@@ -78,6 +80,8 @@ class Outcome:
     batches: list[Any] = field(default_factory=list)
     losses: list[dict[str, np.ndarray]] = field(default_factory=list)
     before: dict[str, np.ndarray] = field(default_factory=dict)
+    shown: list[Any] = field(default_factory=list)
+    threads: int = 0
     trainer: Any = None
 
     @property
@@ -124,24 +128,39 @@ class Trainings:
         self._known: dict[str, Outcome] = {}
 
     def __call__(
-        self, cls: str, *, step: bool, by_file: bool = False, apart: str = "", **given: Any
+        self,
+        cls: str,
+        *,
+        step: bool,
+        by_file: bool = False,
+        apart: str = "",
+        after: Outcome | None = None,
+        **given: Any,
     ) -> Outcome:
         """Train with `BASE` and what is given; None leaves an option out.
 
         Runs that are `apart`, under patches say, are not taken for others with their options.
+        With `after` a copy of that run's model is trained on.
         """
         values = {**BASE[cls], **given}
-        key = json.dumps([cls, step, by_file, apart, values], sort_keys=True)
+        resumed = after and after.folder.name
+        key = json.dumps([cls, step, by_file, apart, resumed, values], sort_keys=True)
         if key not in self._known:
-            self._known[key] = self._run(cls, step, by_file, values)
+            folder = self.root / f"model{len(self._known)}"
+            if after is None:
+                folder.mkdir()
+            else:
+                shutil.copytree(after.folder, folder)
+                (folder / "log.json").unlink()
+            self._known[key] = self._run(cls, step, by_file, values, folder)
         return self._known[key]
 
-    def _run(self, cls: str, step: bool, by_file: bool, values: dict[str, Any]) -> Outcome:
-        folder = self.root / f"model{len(self._known)}"
+    def _run(
+        self, cls: str, step: bool, by_file: bool, values: dict[str, Any], folder: Path
+    ) -> Outcome:
         outcome = Outcome(folder=folder)
         values = {key: value for key, value in values.items() if value is not None}
         values.setdefault("log_json", str(folder / "log.json"))
-        folder.mkdir()
         words = ["train", str(self.root), f"--model={cls}", f"--model-dir={folder}"]
         words.append(f"--pretrain-dir={self.root / 'pretrain'}")
         if by_file:
@@ -163,13 +182,15 @@ class Trainings:
 
             def seen(*batches: Any) -> Any:
                 outcome.batches.append(batches)
+                names = [thread.name for thread in threading.enumerate()]
+                outcome.threads = sum(name.startswith("samples-") for name in names)
                 losses = train_step(*batches) if step else stubbed(model, batches)
                 outcome.losses.append({name: np.asarray(losses[name]) for name in losses})
                 return losses
 
             model.train_step = seen
             if not step:
-                model.preview = lambda *batches: [Preview("stand-in", np.zeros((8, 8, 3), "f4"))]
+                model.preview = lambda *batches: outcome.shown.append(batches) or BLACK
             return real(trainer)
 
         said = io.StringIO()
@@ -181,7 +202,9 @@ class Trainings:
 
 
 def stubbed(model: Any, batches: Any) -> dict[str, np.ndarray]:
-    return {name: np.full(len(batches[0][0]), 0.5) for name in model.loss_names}
+    """Losses without a network: 0.5, and from iteration 105 on ten times that."""
+    loss = 0.5 if model.iteration < 105 else 5.0
+    return {name: np.full(len(batches[0][0]), loss) for name in model.loss_names}
 
 
 def flag(key: str, value: Any) -> str:

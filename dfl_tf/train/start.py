@@ -315,10 +315,10 @@ def make_log(run: RunOptions) -> Logger:
     if cluster is not None and not cluster.chief:
         return Loggers([WorkerLog(cluster.index)])
     loggers: list[Logger] = [ConsoleLog(run.log_every)]
+    if run.tensorboard:  # first, for it fails without its extra, and no file is open yet
+        loggers.append(TensorBoardLog(run.tensorboard))
     if run.log_json:
         loggers.append(JsonLinesLog(run.log_json, run.log_every))
-    if run.tensorboard:
-        loggers.append(TensorBoardLog(run.tensorboard))
     return Loggers(loggers)
 
 

@@ -1,0 +1,317 @@
+"""Every option of a training run, given as a user gives it, and seen in what comes out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dfl_tf.cli.main import run as run_command
+from dfl_tf.data.cache import ArrayCache
+from dfl_tf.data.prefetch import Prefetch
+from dfl_tf.models import base as models_base
+from dfl_tf.nn.layers import Conv2D
+from dfl_tf.options import RunOptions, specs
+from dfl_tf.train.backup import BackupClock
+
+from .support import option_checks as sees
+from .support.option_checks import Check, Outcome
+from .support.option_runs import Trainings, make_workspace
+
+
+@dataclass(frozen=True)
+class Row:
+    """One option: what is given, what is given `beside` to both runs, and what is seen.
+
+    `resumed` runs train a model on.
+    """
+
+    value: Any
+    check: Check
+    beside: dict[str, Any] = field(default_factory=dict)
+    step: bool = False
+    resumed: bool = False
+
+
+def no_model(base: Outcome, run: Outcome) -> None:
+    assert base.files("*.npy")
+    assert not run.files("*.npy")
+
+
+def reinitialized(base: Outcome, run: Outcome) -> None:
+    """The named network starts over, and no other."""
+    for part, values in base.before.items():
+        assert np.array_equal(values, run.before[part]) == (part != "decoder_src")
+
+
+def previews(base: Outcome, run: Outcome) -> None:
+    assert base.files("*_preview/*.jpg")
+    assert not run.files("*_preview/*.jpg")
+
+
+def in_other_folder(base: Outcome, run: Outcome) -> None:
+    assert base.files("*_preview/*.jpg")
+    assert not run.files("*_preview/*.jpg")
+    assert list((run.folder.parent / "shown here").glob("*.jpg"))
+
+
+def new_faces(base: Outcome, run: Outcome) -> None:
+    one, other = (o.model.extra["sample_for_preview"][0][1] for o in (base, run))
+    assert not np.array_equal(one, other)
+    stored = base.trainer.model.extra["sample_for_preview"]
+    assert len(stored) == 2
+
+
+def fewer_lines(base: Outcome, run: Outcome) -> None:
+    for outcome, expected in ((base, [1, 2, 3, 4, 5]), (run, [2, 4])):
+        lines = [e["iteration"] for e in outcome.events() if e["event"] == "iteration"]
+        assert lines == expected
+
+
+def log_elsewhere(base: Outcome, run: Outcome) -> None:
+    assert base.files("log.json")
+    assert not run.files("log.json")
+    lines = (run.folder.parent / "other.json").read_text().splitlines()
+    assert json.loads(lines[-1])["event"] == "end"
+
+
+def tensorboard_asked(base: Outcome, run: Outcome) -> None:
+    """Its event files; without the extra, which one has to install."""
+    if run.code == 0:
+        assert list((run.folder.parent / "board").glob("events.*"))
+    else:
+        assert run.code == 2
+        assert "dfl-tf[tensorboard]" in run.said
+
+
+def stopped_early(base: Outcome, run: Outcome) -> None:
+    assert base.model.iteration == 100
+    assert run.model.iteration < 100
+
+
+def unguarded(base: Outcome, run: Outcome) -> None:
+    """Losses jump at iteration 105; the guard ends the run with exit code 3."""
+    assert (base.code, run.code) == (3, 0)
+    assert run.model.iteration == 140
+
+
+def bfloat16(base: Outcome, run: Outcome) -> None:
+    sees.losses_differ(base, run)
+    np.testing.assert_allclose(base.losses[0]["src"], run.losses[0]["src"], rtol=0.1)
+
+
+def twice_the_samples(base: Outcome, run: Outcome) -> None:
+    assert len(run.losses[0]["src"]) == 2 * len(base.losses[0]["src"])
+
+
+def same_step(base: Outcome, run: Outcome) -> None:
+    np.testing.assert_array_equal(base.losses[0]["src"], run.losses[0]["src"])
+    first = CALLS["both"] - CALLS["recompute on"]
+    assert CALLS["recompute on"] > 1.5 * first > 0
+
+
+def more_threads(base: Outcome, run: Outcome) -> None:
+    assert (base.threads, run.threads) == (2, 6)  # of two streams
+
+
+CALLS: dict[str, int] = {}
+GAN = {"gan_power": 10.0, "gan_patch_size": 8, "gan_dims": 4}
+SHOWN = {"no_preview": None}
+ROWS = {
+    "save_every": Row(1e-5, sees.saves_at(1, 2, 3)),
+    "save_every_iters": Row(2, sees.saves_at(1, 2, 3)),
+    "backup_now": Row(True, sees.new_file("*_autobackups/01/*"), resumed=True),
+    "backup_every": Row(1.0, sees.new_file("*_autobackups/01/*")),
+    "no_save": Row(True, no_model),
+    "model_format": Row("native", sees.new_file("**/*.safetensors")),
+    "reinit": Row("decoder_src", reinitialized, {"seed": 4}, resumed=True),
+    "preview_every": Row(2, sees.events_at("preview", 1, 2, 4, 5), SHOWN | {"target_iter": 5}),
+    "preview_dir": Row("shown here", in_other_folder, SHOWN),
+    "no_preview": Row(True, previews),
+    "new_preview_sample": Row(True, new_faces, resumed=True),
+    "log_every": Row(2, fewer_lines, {"target_iter": 5}),
+    "log_json": Row("other.json", log_elsewhere),
+    "tensorboard": Row("board", tensorboard_asked),
+    "stop_after": Row(0.05, stopped_early, {"target_iter": 100}),
+    "guard_collapse": Row(False, unguarded, {"target_iter": 140}),
+    "seed": Row(4, sees.data_differs),
+    "precision": Row("bfloat16", bfloat16, step=True),
+    "accumulate": Row(2, twice_the_samples),
+    "recompute": Row(True, same_step, step=True),
+    "total_variation_axes": Row("ch", sees.update_differs, GAN, step=True),
+    "workers": Row(3, more_threads),
+}
+ELSEWHERE = {
+    "devices": "test_devices_and_workers_share_the_batch",
+    "cluster": "test_devices_and_workers_share_the_batch",
+    "worker_index": "test_the_worker_index_says_who_is_the_chief",
+    "cpu": "test_cpu_hides_the_gpus",
+    "threads": "test_threads_reach_tensorflow",
+    "xla": "test_xla_is_decided_by_the_option",
+    "prefetch": "test_prefetch_and_cache_reach_the_streams",
+    "cache_mb": "test_prefetch_and_cache_reach_the_streams",
+}
+"""Options whose effect is on the process or on other processes: a test of their own below."""
+
+
+@pytest.fixture(scope="module")
+def trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
+    root = make_workspace(tmp_path_factory.mktemp("options"))
+    tf.config.run_functions_eagerly(True)
+    with contextlib.chdir(root):
+        yield Trainings(root)
+    tf.config.run_functions_eagerly(False)
+
+
+def test_every_option_has_a_row() -> None:
+    assert set(ROWS) | set(ELSEWHERE) == set(specs(RunOptions))
+    assert not set(ROWS) & set(ELSEWHERE)
+    assert set(ELSEWHERE.values()) <= set(globals())
+
+
+@pytest.mark.parametrize("key", ROWS)
+def test_option_shows(key: str, trainings: Trainings) -> None:
+    row = ROWS[key]
+    how: dict[str, Any] = {"step": row.step}
+    if row.resumed:
+        how["after"] = trainings("SAEHD", step=False)
+        how["target_iter"] = 2
+    if key.startswith("save_every"):
+        how["target_iter"] = 3
+    by_file = list(ROWS).index(key) % 2 == 1
+    without = {key: None} if key in ("no_preview", "log_json") else {}
+    with contextlib.ExitStack() as stack:
+        if key == "backup_every":
+            due, how["apart"] = BackupClock.due, "hours later"
+            later = lambda clock, now: due(clock, now + 5400)  # noqa: E731
+            stack.enter_context(patch.object(BackupClock, "due", later))
+        if key == "recompute":
+            stack.enter_context(counting(Conv2D, "call", "both"))
+            how["apart"] = "counted"
+        base = trainings("SAEHD", **{**how, **row.beside, **without})
+        if key == "recompute":
+            stack.enter_context(counting(Conv2D, "call", "recompute on"))
+        given = {**how, **row.beside, key: row.value}
+        run = trainings("SAEHD", by_file=by_file, **given)
+    row.check(base, run)
+
+
+@contextlib.contextmanager
+def counting(cls: type, name: str, label: str) -> Iterator[None]:
+    """Count calls of a method in `CALLS[label]`."""
+    real = getattr(cls, name)
+    CALLS[label] = 0
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        CALLS[label] += 1
+        return real(*args, **kwargs)
+
+    with patch.object(cls, name, counted):
+        yield
+
+
+def printed_batch(capsys: pytest.CaptureFixture[str], *flags: str) -> int:
+    words = ["train", ".", "--model=SAEHD", "--name=none", "--batch-size=3", *flags]
+    assert run_command([*words, "--print-options"]) == 0
+    return int(json.loads(capsys.readouterr().out)["batch_size"])
+
+
+def test_devices_and_workers_share_the_batch(
+    trainings: Trainings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert printed_batch(capsys) == 3
+    assert printed_batch(capsys, "--devices=cpu:0,cpu:1") == 2
+    assert printed_batch(capsys, "--cluster=a:1,b:2", "--worker-index=0") == 2
+
+
+def test_the_worker_index_says_who_is_the_chief(
+    trainings: Trainings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+    for index in range(2):
+        done = SimpleNamespace(run=lambda: SimpleNamespace(exit_code=0))
+        started = lambda prepared, facesets, log: seen.append(log) or done  # noqa: E731, B023
+        with patch("dfl_tf.cli.train.start", started):
+            words = ["train", ".", "--name=none", "--cluster=a:1,b:2"]
+            assert run_command([*words, f"--worker-index={index}"]) == 0
+    capsys.readouterr()
+    for log in seen:
+        log.say("here")
+    assert capsys.readouterr().err.splitlines() == ["here", "worker 1: here"]
+
+
+def test_cpu_hides_the_gpus(trainings: Trainings) -> None:
+    with patch.dict(os.environ):
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+        trainings("SAEHD", step=False, apart="no --cpu")
+        assert "CUDA_VISIBLE_DEVICES" not in os.environ
+        trainings("SAEHD", step=False, cpu=True)
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
+
+
+def test_threads_reach_tensorflow(trainings: Trainings) -> None:
+    with (
+        patch.object(tf.config.threading, "set_intra_op_parallelism_threads") as inner,
+        patch.object(tf.config.threading, "set_inter_op_parallelism_threads") as outer,
+    ):
+        trainings("SAEHD", step=False, apart="no --threads")
+        assert not inner.called
+        trainings("SAEHD", step=False, threads=1)
+        inner.assert_called_with(1)
+        outer.assert_called_with(1)
+
+
+def test_xla_is_decided_by_the_option(trainings: Trainings) -> None:
+    asked = []
+
+    def decide(plain: Any, compiled: Any, inputs: Any, *, mode: str, name: str) -> Any:
+        asked.append(mode)
+        return False, ""
+
+    with patch.object(models_base, "decide", decide):
+        trainings("SAEHD", step=True, xla="on")
+    assert set(asked) == {"on"}
+
+
+def test_prefetch_and_cache_reach_the_streams(trainings: Trainings) -> None:
+    ahead: list[int] = []
+    hits: list[bool] = []
+    begin, get = Prefetch.__init__, ArrayCache.get
+
+    def beginning(self: Any, make: Any, *, workers: int, ahead: int) -> None:
+        windows.append(ahead)
+        begin(self, make, workers=workers, ahead=ahead)
+
+    def getting(self: Any, key: Any) -> Any:
+        found = get(self, key)
+        hits.append(found is not None)
+        return found
+
+    windows = ahead
+    with patch.object(Prefetch, "__init__", beginning), patch.object(ArrayCache, "get", getting):
+        trainings("SAEHD", step=False, target_iter=6, apart="watched")
+        assert (set(ahead), any(hits)) == ({1}, True)
+        ahead.clear()
+        hits.clear()
+        trainings("SAEHD", step=False, target_iter=6, prefetch=5, cache_mb=0)
+        assert (set(ahead), any(hits)) == ({5}, False)
+
+
+def test_amp_previews_show_one_face_after_the_other(trainings: Trainings) -> None:
+    """Its sheets hold one face: that of the batch whose number the iteration gives."""
+    run = trainings("AMP", step=False, target_iter=4, preview_every=1, no_preview=None)
+    assert run.code == 0, run.said
+    faces = [
+        [np.array_equal(shown[0][1][0], face) for face in batches[0][1]].index(True)
+        for shown, batches in zip(run.shown, run.batches, strict=False)
+    ]
+    assert faces == [1, 2, 3, 0]

@@ -1,0 +1,239 @@
+"""Break the program on purpose, one named fault at a time: a test that claims it must fail.
+
+    python tools/mutate.py [NAME …] [--jobs 2] [--list] [--json]
+
+`tools/mutants.toml` names each fault: the function that holds it, a pattern that matches exactly
+once within that function, what it is replaced by, and the tests that claim it. A function is found
+by its name wherever it lies, so moving code breaks no fault; one whose pattern does not match any
+more is an error, to be mended there. Each fault is applied to a copy of the tree. First the tests
+run on a copy without a fault: all of them must pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+ROOT = Path(__file__).resolve().parents[1]
+LIST = ROOT / "tools" / "mutants.toml"
+PACKAGES = ("dfl_tf", "ops/dfl_tf_ops")
+LEFT_OUT = (".git", ".venv", "build", "dist", "shared", "*.egg-info", ".*_cache")
+HANGS_AFTER = 900
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault.
+
+    Attributes
+    ----------
+    name : str
+    function : str
+        Its qualified name, such as ``Keeper.save``; ``file.py::name`` where several have it.
+    pattern, replacement : str
+        Regular expression (`re.DOTALL`) and `re.sub` template.
+    tests : tuple of str
+        What pytest is given.
+    """
+
+    name: str
+    function: str
+    pattern: str
+    replacement: str
+    tests: tuple[str, ...]
+
+
+class StaleMutant(Exception):
+    """A fault does not fit the code any more."""
+
+
+def read_mutants(path: Path = LIST) -> list[Mutant]:
+    """All faults, cheap ones first: in the order of the file."""
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    return [
+        Mutant(name, row["function"], row["pattern"], row["replacement"], tuple(row["tests"]))
+        for name, row in table.items()
+    ]
+
+
+def _functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.AST]]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            name = prefix + node.name
+            yield name, node
+            yield from _functions(node, f"{name}.")
+
+
+def find_function(root: Path, wanted: str) -> tuple[Path, int, int]:
+    """The file of a function or class, and its first and last line, 1-based.
+
+    Raises
+    ------
+    StaleMutant
+        If there is none, or several.
+    """
+    file, _, name = wanted.rpartition("::")
+    found = []
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob(file or "*.py")):
+            text = path.read_text(encoding="utf-8")
+            if name.rpartition(".")[2] not in text:
+                continue
+            for qualified, node in _functions(ast.parse(text)):
+                if qualified == name:
+                    found.append((path, node.lineno, node.end_lineno or node.lineno))
+    if len(found) != 1:
+        places = ", ".join(f"{p.relative_to(root)}:{line}" for p, line, _ in found) or "nowhere"
+        raise StaleMutant(f"{wanted} must be the name of one function; it is found {places}")
+    return found[0]
+
+
+def mutate(root: Path, mutant: Mutant) -> tuple[Path, str]:
+    """The file that a fault changes, and its new text.
+
+    Raises
+    ------
+    StaleMutant
+        If the function is missing, or the pattern matches not exactly once within it.
+    """
+    path, first, last = find_function(root, mutant.function)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    body = "".join(lines[first - 1 : last])
+    matches = list(re.finditer(mutant.pattern, body, re.DOTALL))
+    if len(matches) != 1:
+        raise StaleMutant(
+            f"{mutant.name}: {mutant.pattern!r} matches {len(matches)} times in {mutant.function} "
+            f"({path.relative_to(root)}:{first}); it must match once"
+        )
+    changed = re.sub(mutant.pattern, mutant.replacement, body, flags=re.DOTALL)
+    text = "".join([*lines[: first - 1], changed, *lines[last:]])
+    ast.parse(text)
+    return path, text
+
+
+@contextmanager
+def applied(root: Path, mutant: Mutant) -> Iterator[None]:
+    """A fault in a copy of the tree, for a while."""
+    path, text = mutate(root, mutant)
+    before, stamp = path.read_bytes(), path.stat()
+    path.write_text(text, encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+        os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # for numba's cache
+
+
+def run_tests(root: Path, tests: Sequence[str]) -> tuple[int, str]:
+    """Pytest's exit code in a copy of the tree, and the end of what it printed."""
+    environ = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(root), str(root / "ops")]),
+        "PYTHONDONTWRITEBYTECODE": "1",  # a file may change twice within a second
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    command += [f"--timeout={HANGS_AFTER}", *tests]
+    done = subprocess.run(
+        command, cwd=root, env=environ, capture_output=True, text=True, check=False
+    )
+    return done.returncode, (done.stdout + done.stderr)[-2000:]
+
+
+def copy_tree(target: Path) -> Path:
+    """Copy what tests need; times are kept, so compiled kernels stay valid."""
+    shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(*LEFT_OUT), symlinks=True)
+    return target
+
+
+def judge(root: Path, mutant: Mutant) -> dict[str, object]:
+    """Apply a fault and run its tests: caught, survived, or an error."""
+    started = time.monotonic()
+    try:
+        with applied(root, mutant):
+            code, output = run_tests(root, mutant.tests)
+    except StaleMutant as fault:
+        return {"name": mutant.name, "verdict": "error", "seconds": 0.0, "why": str(fault)}
+    verdict = {0: "survived", 1: "caught"}.get(code, "error")
+    row: dict[str, object] = {"name": mutant.name, "verdict": verdict}
+    row["seconds"] = round(time.monotonic() - started, 1)
+    if verdict == "error":
+        row["why"] = f"pytest ended with {code}: {output}"
+    return row
+
+
+def run_all(mutants: Sequence[Mutant], jobs: int, say: object = print) -> list[dict[str, object]]:
+    """Judge all faults, some at a time, each in a copy of the tree that is free."""
+    with tempfile.TemporaryDirectory(prefix="dfl-tf-mutants-") as place:
+        copies: SimpleQueue[Path] = SimpleQueue()
+        for number in range(jobs):
+            copies.put(copy_tree(Path(place) / str(number)))
+
+        def one(mutant: Mutant | None) -> dict[str, object]:
+            root = copies.get()
+            try:
+                return judge(root, mutant) if mutant else whole(root)
+            finally:
+                copies.put(root)
+
+        def whole(root: Path) -> dict[str, object]:
+            tests = sorted({test for mutant in mutants for test in mutant.tests})
+            code, output = run_tests(root, tests)
+            verdict = "passes" if code == 0 else "error"
+            return {"name": "(no fault)", "verdict": verdict, "seconds": 0.0, "why": output}
+
+        rows = []
+        with ThreadPoolExecutor(jobs) as pool:
+            for row in pool.map(one, [None, *mutants]):
+                rows.append(row)
+                why = f"  {row['why']}" if row["verdict"] == "error" else ""
+                print(f"{row['verdict']:9}{row['seconds']:7} s  {row['name']}{why}", flush=True)
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", help="only these faults")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--list", action="store_true", help="check that all fit the code, and end")
+    parser.add_argument("--json", action="store_true", help="end with a summary in one line")
+    args = parser.parse_args(argv)
+    mutants = [m for m in read_mutants() if not args.names or m.name in args.names]
+    if unknown := set(args.names) - {mutant.name for mutant in mutants}:
+        parser.error(f"no such fault: {', '.join(sorted(unknown))}")
+    if args.list:
+        for mutant in mutants:
+            path, _ = mutate(ROOT, mutant)
+            print(f"{mutant.name}: {path.relative_to(ROOT)}")
+        return 0
+    started = time.monotonic()
+    rows = run_all(mutants, args.jobs)
+    caught = [row["name"] for row in rows if row["verdict"] == "caught"]
+    summary = {
+        "part": "mutate",
+        "mutants": len(mutants),
+        "caught": len(caught),
+        "survived": [row["name"] for row in rows if row["verdict"] == "survived"],
+        "errors": [row["name"] for row in rows if row["verdict"] == "error"],
+        "minutes": round((time.monotonic() - started) / 60, 1),
+    }
+    print(json.dumps(summary) if args.json else f"{len(caught)} of {len(mutants)} caught")
+    return 0 if len(caught) == len(mutants) and not summary["errors"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

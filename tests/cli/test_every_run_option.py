@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -123,6 +125,11 @@ def more_threads(base: Outcome, run: Outcome) -> None:
     assert (base.threads, run.threads) == (2, 6)  # of two streams
 
 
+def saved_marker(base: Outcome, run: Outcome) -> None:
+    """The command ran: it made a file in the folder that the run was started from."""
+    assert Path("saved").exists()
+
+
 CALLS: dict[str, int] = {}
 GAN = {"gan_power": 10.0, "gan_patch_size": 8, "gan_dims": 4}
 SHOWN = {"no_preview": None}
@@ -149,6 +156,7 @@ ROWS = {
     "recompute": Row(True, same_step, step=True),
     "total_variation_axes": Row("ch", sees.update_differs, GAN, step=True),
     "workers": Row(3, more_threads),
+    "after_save": Row(f"{sys.executable} -c open('saved','w')", saved_marker),
 }
 ELSEWHERE = {
     "devices": "test_devices_and_workers_share_the_batch",
@@ -159,6 +167,11 @@ ELSEWHERE = {
     "xla": "test_xla_is_decided_by_the_option",
     "prefetch": "test_prefetch_and_cache_reach_the_streams",
     "cache_mb": "test_prefetch_and_cache_reach_the_streams",
+    "worker_timeout": "test_the_wait_for_workers_is_the_options",
+    "accept_changes": "test_ways_on_after_an_edit_of_the_folder",
+    "use_previous": "test_ways_on_after_an_edit_of_the_folder",
+    "allow_smaller_faces": "test_smaller_faces_and_large_images_are_let_in",
+    "max_image_pixels": "test_smaller_faces_and_large_images_are_let_in",
 }
 """Options whose effect is on the process or on other processes: a test of their own below."""
 

@@ -79,6 +79,13 @@ def other_image(base: Outcome, run: Outcome) -> None:
     assert not np.array_equal(base.batches[0][0][0], run.batches[0][0][0])
 
 
+def optimizer_rate(base: Outcome, run: Outcome) -> None:
+    rates = [o.learning_rate for o in run.model.optimizers.values()]
+    assert rates == pytest.approx([1e-6] * len(rates))
+    assert base.model.optimizers.keys() == run.model.optimizers.keys()
+    assert min(o.learning_rate for o in base.model.optimizers.values()) > 1e-5
+
+
 def no_labels(base: Outcome, run: Outcome) -> None:
     """Pretraining draws images, not masks: what is to be predicted has three channels."""
     assert base.batches[0][0][-1].shape[-1] == 1
@@ -92,25 +99,32 @@ EVERY_MODEL = {
     "target_iter": Row(2, sees.trained(2)),
     "batch_size": Row(3, sees.batch_of(3)),
 }
+LR = {"lr": Row(1e-6, sees.smaller_step, step=True)}
 TOGETHER = {key: row.value for key, row in EVERY_MODEL.items()}
 """Given in one run: they show in different places."""
-FACE_SWAP = EVERY_MODEL | {
-    "random_src_flip": Row(True, sees.only_side(sees.SRC)),
-    "random_dst_flip": Row(False, sees.only_side(sees.DST)),
-    "models_opt_on_gpu": Row(False, on_a_gpu),
-    "e_dims": Row(18, sees.sizes("encoder")),
-    "uniform_yaw": Row(True, sees.turned_more_often, BATCHES),
-    "blur_out_mask": Row(True, sees.losses_differ, step=True),
-    "lr_dropout": Row("y", sees.drops_updates, step=True),
-    "random_warp": Row(False, sees.no_warp),
-    "gan_power": Row(0.1, sees.new_file("*_GAN.npy"), {k: GAN[k] for k in GAN if k != "gan_power"}),
-    "gan_patch_size": Row(16, sees.sizes("GAN"), GAN),
-    "gan_dims": Row(6, sees.sizes("GAN", same_in="encoder"), GAN),
-    "ct_mode": Row("rct", sees.colors_of_dst, {"random_src_flip": False}),
-    "clipgrad": Row(True, sees.clips, step=True),
-    "resolution": Row(96, sees.image_side(96)),
-    "face_type": Row("f", other_crop),
-}
+FACE_SWAP = (
+    EVERY_MODEL
+    | LR
+    | {
+        "random_src_flip": Row(True, sees.only_side(sees.SRC)),
+        "random_dst_flip": Row(False, sees.only_side(sees.DST)),
+        "models_opt_on_gpu": Row(False, on_a_gpu),
+        "e_dims": Row(18, sees.sizes("encoder")),
+        "uniform_yaw": Row(True, sees.turned_more_often, BATCHES),
+        "blur_out_mask": Row(True, sees.losses_differ, step=True),
+        "lr_dropout": Row("y", sees.drops_updates, step=True),
+        "random_warp": Row(False, sees.no_warp),
+        "gan_power": Row(
+            0.1, sees.new_file("*_GAN.npy"), {k: GAN[k] for k in GAN if k != "gan_power"}
+        ),
+        "gan_patch_size": Row(16, sees.sizes("GAN"), GAN),
+        "gan_dims": Row(6, sees.sizes("GAN", same_in="encoder"), GAN),
+        "ct_mode": Row("rct", sees.colors_of_dst, {"random_src_flip": False}),
+        "clipgrad": Row(True, sees.clips, step=True),
+        "resolution": Row(96, sees.image_side(96)),
+        "face_type": Row("f", other_crop),
+    }
+)
 ROWS = {
     "SAEHD": FACE_SWAP
     | {
@@ -136,9 +150,10 @@ ROWS = {
         "morph_factor": Row(0.1, morphs, step=True),
         "train_inters": Row(True, learns("inter_src"), step=True),
     },
-    "Quick96": EVERY_MODEL,
+    "Quick96": EVERY_MODEL | {"lr": Row(1e-6, optimizer_rate)},
     "XSeg": EVERY_MODEL
     | {
+        "lr": Row(1e-6, optimizer_rate),
         "face_type": Row("head", other_image),
         "pretrain": Row(True, no_labels),
     },

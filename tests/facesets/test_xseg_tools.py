@@ -149,6 +149,15 @@ def test_another_face_type_is_cut_out_and_put_back(folder):
     assert area == pytest.approx(expected, rel=0.05)
 
 
+def test_a_pixel_belongs_to_the_mask_from_one_half_on(folder):
+    path = sorted(folder.glob("*.jpg"))[0]
+    same = crop(read_metadata(path), path.read_bytes(), FaceType.WHOLE_FACE, "x")
+    raw = np.repeat(np.float32([0.0, 0.45, 0.499, 0.5, 0.55, 1.0]), 128 * 256 // 3)
+    raw = np.resize(raw, (256, 256, 1))
+    mask = cv2.imdecode(np.frombuffer(stored_mask(raw, same), np.uint8), cv2.IMREAD_GRAYSCALE)
+    np.testing.assert_array_equal(mask > 0, raw[:, :, 0] >= 0.5)
+
+
 def test_wrong_places_are_named(tmp_path):
     with pytest.raises(FacesetError, match="no such folder"):
         open_store(tmp_path / "absent")

@@ -251,3 +251,12 @@ def test_mask_is_encoded_as_the_old_program_does() -> None:
     noise = np.random.default_rng(0).random((256, 256))
     assert dfljpg.encode_mask(noise)[:2] == b"\xff\xd8"
     assert len(dfljpg.encode_mask(noise)) <= dfljpg.MAX_MASK_BYTES
+
+
+def test_a_mask_over_50000_bytes_becomes_a_jpeg() -> None:
+    """data.md 1.3: noise of 235 pixels is 55 kB as PNG, of 215 pixels 46 kB."""
+    for side, magic in ((235, b"\xff\xd8"), (215, b"\x89P")):
+        noise = np.random.default_rng(0).random((side, side), np.float32)
+        encoded = dfljpg.encode_mask(noise)
+        assert encoded[:2] == magic
+        assert len(encoded) <= 50_000

@@ -47,6 +47,16 @@ def update_differs(base: Outcome, run: Outcome) -> None:
     assert any(not np.array_equal(one[part], other[part]) for part in one)
 
 
+def smaller_step(base: Outcome, run: Outcome) -> None:
+    """The same direction, a fiftieth of the way."""
+    update_differs(base, run)
+    far, near = (
+        np.abs(weights(outcome.model)["encoder"] - outcome.before["encoder"]).mean()
+        for outcome in (base, run)
+    )
+    assert far / near > 20
+
+
 def drops_updates(base: Outcome, run: Outcome) -> None:
     """Seven of ten weights stay where they are."""
 

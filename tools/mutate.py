@@ -37,24 +37,28 @@ HANGS_AFTER = 900
 
 
 @dataclass(frozen=True)
-class Mutant:
-    """One fault.
+class Change:
+    """One place of a fault.
 
     Attributes
     ----------
-    name : str
     function : str
         Its qualified name, such as ``Keeper.save``; ``file.py::name`` where several have it.
     pattern, replacement : str
         Regular expression (`re.DOTALL`) and `re.sub` template.
-    tests : tuple of str
-        What pytest is given.
     """
 
-    name: str
     function: str
     pattern: str
     replacement: str
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault: its name, its places, and what pytest is given."""
+
+    name: str
+    changes: tuple[Change, ...]
     tests: tuple[str, ...]
 
 
@@ -66,7 +70,14 @@ def read_mutants(path: Path = LIST) -> list[Mutant]:
     """All faults, cheap ones first: in the order of the file."""
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     return [
-        Mutant(name, row["function"], row["pattern"], row["replacement"], tuple(row["tests"]))
+        Mutant(
+            name,
+            tuple(
+                Change(one["function"], one["pattern"], one["replacement"])
+                for one in (row, *row.get("also", []))
+            ),
+            tuple(row["tests"]),
+        )
         for name, row in table.items()
     ]
 
@@ -92,7 +103,7 @@ def find_function(root: Path, wanted: str) -> tuple[Path, int, int]:
     for package in PACKAGES:
         for path in sorted((root / package).rglob(file or "*.py")):
             text = path.read_text(encoding="utf-8")
-            if name.rpartition(".")[2] not in text:
+            if not re.search(rf"\b(def|class) {name.rpartition('.')[2]}\b", text):
                 continue
             for qualified, node in _functions(ast.parse(text)):
                 if qualified == name:
@@ -103,24 +114,24 @@ def find_function(root: Path, wanted: str) -> tuple[Path, int, int]:
     return found[0]
 
 
-def mutate(root: Path, mutant: Mutant) -> tuple[Path, str]:
-    """The file that a fault changes, and its new text.
+def mutate(root: Path, change: Change) -> tuple[Path, str]:
+    """The file that a change is made in, and its new text.
 
     Raises
     ------
     StaleMutant
         If the function is missing, or the pattern matches not exactly once within it.
     """
-    path, first, last = find_function(root, mutant.function)
+    path, first, last = find_function(root, change.function)
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     body = "".join(lines[first - 1 : last])
-    matches = list(re.finditer(mutant.pattern, body, re.DOTALL))
+    matches = list(re.finditer(change.pattern, body, re.DOTALL))
     if len(matches) != 1:
         raise StaleMutant(
-            f"{mutant.name}: {mutant.pattern!r} matches {len(matches)} times in {mutant.function} "
+            f"{change.pattern!r} matches {len(matches)} times in {change.function} "
             f"({path.relative_to(root)}:{first}); it must match once"
         )
-    changed = re.sub(mutant.pattern, mutant.replacement, body, flags=re.DOTALL)
+    changed = re.sub(change.pattern, change.replacement, body, flags=re.DOTALL)
     text = "".join([*lines[: first - 1], changed, *lines[last:]])
     ast.parse(text)
     return path, text
@@ -129,14 +140,17 @@ def mutate(root: Path, mutant: Mutant) -> tuple[Path, str]:
 @contextmanager
 def applied(root: Path, mutant: Mutant) -> Iterator[None]:
     """A fault in a copy of the tree, for a while."""
-    path, text = mutate(root, mutant)
-    before, stamp = path.read_bytes(), path.stat()
-    path.write_text(text, encoding="utf-8")
+    undo = []
     try:
+        for change in mutant.changes:
+            path, text = mutate(root, change)
+            undo.append((path, path.read_bytes(), path.stat()))
+            path.write_text(text, encoding="utf-8")
         yield
     finally:
-        path.write_bytes(before)
-        os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # for numba's cache
+        for path, before, stamp in reversed(undo):
+            path.write_bytes(before)
+            os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # for numba's cache
 
 
 def run_tests(root: Path, tests: Sequence[str]) -> tuple[int, str]:
@@ -176,7 +190,7 @@ def judge(root: Path, mutant: Mutant) -> dict[str, object]:
     return row
 
 
-def run_all(mutants: Sequence[Mutant], jobs: int, say: object = print) -> list[dict[str, object]]:
+def run_all(mutants: Sequence[Mutant], jobs: int) -> list[dict[str, object]]:
     """Judge all faults, some at a time, each in a copy of the tree that is free."""
     with tempfile.TemporaryDirectory(prefix="dfl-tf-mutants-") as place:
         copies: SimpleQueue[Path] = SimpleQueue()
@@ -205,6 +219,19 @@ def run_all(mutants: Sequence[Mutant], jobs: int, say: object = print) -> list[d
     return rows
 
 
+def _list(mutants: Sequence[Mutant]) -> int:
+    stale = 0
+    for mutant in mutants:
+        for change in mutant.changes:
+            try:
+                path, _ = mutate(ROOT, change)
+                print(f"{mutant.name}: {path.relative_to(ROOT)}")
+            except StaleMutant as fault:
+                stale += 1
+                print(f"{mutant.name}: {fault}")
+    return int(bool(stale))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", help="only these faults")
@@ -216,10 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := set(args.names) - {mutant.name for mutant in mutants}:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}")
     if args.list:
-        for mutant in mutants:
-            path, _ = mutate(ROOT, mutant)
-            print(f"{mutant.name}: {path.relative_to(ROOT)}")
-        return 0
+        return _list(mutants)
     started = time.monotonic()
     rows = run_all(mutants, args.jobs)
     caught = [row["name"] for row in rows if row["verdict"] == "caught"]

@@ -24,6 +24,7 @@ from dfl_tf.models import base as models_base
 from dfl_tf.nn.layers import Conv2D
 from dfl_tf.options import RunOptions, specs
 from dfl_tf.train.backup import BackupClock
+from dfl_tf.train.cluster import WorkerLost
 
 from .support import option_checks as sees
 from .support.option_checks import Check, Outcome
@@ -328,3 +329,36 @@ def test_amp_previews_show_one_face_after_the_other(trainings: Trainings) -> Non
         for shown, batches in zip(run.shown, run.batches, strict=False)
     ]
     assert faces == [1, 2, 3, 0]
+
+
+def test_the_wait_for_workers_is_the_options(trainings: Trainings) -> None:
+    waits = []
+
+    def meet(cluster: Any, *, timeout: float, say: Any) -> None:
+        waits.append(timeout)
+        raise WorkerLost("nobody came")
+
+    with patch("dfl_tf.train.distribution.meet", meet):
+        run = trainings("SAEHD", step=False, cluster="a:1,b:2", worker_index=0, worker_timeout=7.0)
+    assert (run.code, waits) == (1, [7.0])
+
+
+def test_ways_on_after_an_edit_of_the_folder(trainings: Trainings) -> None:
+    first = trainings("SAEHD", step=False, target_iter=2, apart="edited")
+    other = (first.folder / "new_SAEHD_decoder_dst.npy").read_bytes()
+    (first.folder / "new_SAEHD_decoder_src.npy").write_bytes(other)
+    how: dict[str, Any] = {"step": False, "after": first, "target_iter": 3}
+    assert trainings("SAEHD", **how).code == 2
+    accepted = trainings("SAEHD", **how, accept_changes=True)
+    assert accepted.code == 0, accepted.said
+    np.testing.assert_array_equal(accepted.before["decoder_src"], accepted.before["decoder_dst"])
+    previous = trainings("SAEHD", **how, use_previous=True)
+    assert previous.code == 0, previous.said
+    assert previous.events()[0]["iteration"] == 1
+    assert not np.array_equal(previous.before["decoder_src"], previous.before["decoder_dst"])
+
+
+def test_smaller_faces_and_large_images_are_let_in(trainings: Trainings) -> None:
+    assert trainings("SAEHD", step=False, face_type="head").code == 1
+    assert trainings("SAEHD", step=False, face_type="head", allow_smaller_faces=True).code == 0
+    assert trainings("SAEHD", step=False, max_image_pixels=1000).code == 1

@@ -154,7 +154,7 @@ ROWS = {
     "XSeg": EVERY_MODEL
     | {
         "lr": Row(1e-6, optimizer_rate),
-        "face_type": Row("head", other_image),
+        "face_type": Row("f", other_image),
         "pretrain": Row(True, no_labels),
     },
 }

@@ -237,3 +237,13 @@ def test_the_same_old_line_a_second_time_replaces_its_output(workspace, capsys):
     # the new spelling asks
     assert run(["merge", str(workspace)]) == 2
     assert "--overwrite starts anew" in capsys.readouterr().err
+
+
+def test_the_reference_gives_the_rate_whatever_fps_says(workspace, tmp_path, capsys):
+    pytest.importorskip("av")
+    assert merge(workspace) == 0
+    reference = tmp_path / "reference.mp4"
+    assert run(["video", "merge", str(workspace), "--fps", "10", "--output", str(reference)]) == 0
+    words = ["video", "merge", str(workspace), "--output", str(tmp_path / "made.mp4")]
+    assert run([*words, "--fps", "24", "--reference", str(reference)]) == 0
+    assert "6 frames, 10 a second" in capsys.readouterr().out.splitlines()[-1]

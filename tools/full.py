@@ -1,0 +1,209 @@
+"""What `tools/full.sh` runs: the parts of the second tier, each with its figures in one JSON line.
+
+python tools/full.py [PART …] [--again] [--jobs 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "build" / "proof"
+INPUTS, KILLS = 100_000, 200
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part: the commands that may run side by side, and what their output comes to."""
+
+    commands: tuple[str, ...]
+    figures: Callable[[Sequence[str]], Figures]
+
+
+def _last_json(output: str) -> Figures:
+    lines = [line for line in output.splitlines() if line.startswith("{")]
+    return json.loads(lines[-1]) if lines else {}
+
+
+def _summed(*keys: str) -> Callable[[Sequence[str]], Figures]:
+    """Add up some numbers of the last JSON line of every command."""
+
+    def figures(outputs: Sequence[str]) -> Figures:
+        found = [_last_json(output) for output in outputs]
+        return {key: sum(int(one[key]) for one in found if key in one) for key in keys}
+
+    return figures
+
+
+def _mutants(outputs: Sequence[str]) -> Figures:
+    found = _last_json(outputs[0])
+    return {key: found[key] for key in ("mutants", "caught", "survived", "errors")}
+
+
+def _fuzz(outputs: Sequence[str]) -> Figures:
+    found = [_last_json(output) for output in outputs]
+    readers = {name: row for one in found for name, row in one["readers"].items()}
+    return {
+        "inputs": sum(one["inputs"] for one in found),
+        "readers": len(readers),
+        "faults": sum(one["faults"] for one in found),
+        "slowest_seconds": round(
+            max(row["slowest"] for one in found for row in one["readers"].values()), 2
+        ),
+    }
+
+
+def _passed(outputs: Sequence[str]) -> Figures:
+    found = re.findall(r"(\d+) passed", outputs[0])
+    return {"passed": int(found[-1]) if found else 0}
+
+
+def _damage(outputs: Sequence[str]) -> Figures:
+    """Of `crash_saves`, whose JSON is a table of several lines, and of the killing tools."""
+    *killing, saves = outputs
+    document = json.loads(saves[saves.index("{") :])
+    figures = _summed("kills", "losses", "tried", "in_a_save")(killing)
+    figures["damaged_sets"] = sum(row["tried"] for row in document.values())
+    figures["losses"] += sum(len(row["faults"]) for row in document.values())
+    return figures
+
+
+PYTEST = "python -m pytest -q -p no:cacheprovider"
+HALF = INPUTS // 2
+PARTS = {
+    "power": Part(
+        ("python tools/power_cuts.py --all --json",), _summed("operations", "states", "losses")
+    ),
+    "kills": Part(
+        (
+            f"python tools/kill_trainer.py --kills {KILLS} --json",
+            f"python tools/crash_operations.py --kills {KILLS} --json",
+            "python tools/crash_saves.py --json",
+        ),
+        _damage,
+    ),
+    "fuzz": Part(
+        tuple(
+            f"python tools/fuzz_formats.py --count {HALF} --seed {seed} --json" for seed in (1, 2)
+        ),
+        _fuzz,
+    ),
+    "mutate": Part(("python tools/mutate.py --json",), _mutants),
+    "slow": Part((f"{PYTEST} -m slow tests",), _passed),
+    "bench": Part(
+        (
+            "python tools/bench_merge.py --frames 2 --size 320x240 --workers 1",
+            "python tools/bench_samples.py --quick --seconds 0.1 --modes none",
+            "python tools/bench_ops.py --rounds 1 --only warp",
+            "python tools/bench_history.py --entries 20000",
+            "python tools/bench_train.py --archi df --dims 32,16,16,16 --resolution 64 --rounds 1"
+            " --only plain --variants best",
+        ),
+        lambda outputs: {"tools": len(outputs)},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a part came to: kept as build/proof/PART.json."""
+
+    part: str
+    commit: str
+    modified: bool
+    date: str
+    minutes: float
+    passed: bool
+    commands: tuple[str, ...]
+    figures: Figures
+
+
+def git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def results(names: Iterable[str] = PARTS) -> dict[str, Result]:
+    """What is kept of earlier runs, by part."""
+    found = {}
+    for name in names:
+        path = RESULTS / f"{name}.json"
+        if path.is_file():
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            found[name] = Result(**{**stored, "commands": tuple(stored["commands"])})
+    return found
+
+
+def _run(command: str) -> tuple[int, str]:
+    words = [sys.executable if word == "python" else word for word in command.split()]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(
+            f"{command}: ended with {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+        )
+    return done.returncode, done.stdout
+
+
+def run_part(name: str, commit: str, modified: bool, jobs: int) -> Result:
+    """Run a part; commands that fail or print no figures make it fail."""
+    part, started = PARTS[name], time.monotonic()
+    with ThreadPoolExecutor(jobs) as pool:
+        ended = list(pool.map(_run, part.commands))
+    passed = all(code == 0 for code, _ in ended)
+    try:
+        figures = part.figures([output for _, output in ended])
+    except (KeyError, ValueError) as fault:
+        figures, passed = {"fault": repr(fault)}, False
+    minutes = round((time.monotonic() - started) / 60, 1)
+    date = datetime.now(UTC).strftime("%Y-%m-%d")
+    return Result(name, commit, modified, date, minutes, passed, part.commands, figures)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--again", action="store_true", help="run parts that passed before, too")
+    parser.add_argument("--jobs", type=int, default=2, help="commands of a part at a time")
+    args = parser.parse_args(argv)
+    if wrong := set(args.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(wrong))}; there are {', '.join(PARTS)}")
+    commit = git("rev-parse", "HEAD")
+    modified = bool(git("status", "--porcelain", "--untracked-files=no"))
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    known, failed = results(), []
+    for name in args.parts or PARTS:
+        before = known.get(name)
+        fresh = before and before.passed and before.commit == commit and not before.modified
+        if before and fresh and not modified and not args.again:
+            result = before
+        else:
+            result = run_part(name, commit, modified, args.jobs)
+            text = json.dumps(asdict(result))
+            (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        print(json.dumps(asdict(result)), flush=True)
+        if not result.passed:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+        return 1
+    if not args.parts:
+        import write_proof
+
+        return write_proof.main()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

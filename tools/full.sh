@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# The second tier of tests (decision 51): what takes hours, or nearly never fails.
+#
+#     tools/full.sh [PART …] [--again]
+#
+# Parts: slow mutate fuzz kills power bench. Without one all run, and docs/proof.md is written at the
+# end. Each part leaves one line of JSON in build/proof/PART.json. A part that passed with this very
+# commit is not run again, so a broken off run is resumed by the same command; --again runs it anew.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+venv="${DFL_TF_VENV:-.venv}"
+[ -x "$venv/bin/python" ] && export PATH="$PWD/$venv/bin:$PATH"
+export PYTHONPATH="$PWD:$PWD/ops${PYTHONPATH:+:$PYTHONPATH}" TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
+exec python tools/full.py "$@"

@@ -1,0 +1,105 @@
+"""Write docs/proof.md from what `tools/full.sh` left in build/proof.
+
+    python tools/write_proof.py
+
+All parts must have passed with one commit and no uncommitted change.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+from full import PARTS, Figures, Result, results  # noqa: E402
+
+PAGE = ROOT / "docs" / "proof.md"
+
+
+def machine() -> str:
+    """Processor, cores and memory, and the versions that count."""
+    facts = Path("/proc/cpuinfo").read_text(encoding="utf-8") if sys.platform == "linux" else ""
+    models = [line.partition(":")[2].strip() for line in facts.splitlines() if "model name" in line]
+    memory = ""
+    if sys.platform == "linux":
+        first = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()[0]
+        memory = f", {round(int(first.split()[1]) / 2**20)} GiB of memory"
+    names = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "numba")
+    installed = [f"{name} {found}" for name in names if (found := _version(name))]
+    cores = len(models) or "unknown"
+    return (
+        f"{models[0] if models else platform.processor()}, {cores} cores{memory}; "
+        f"{platform.system()}, Python {platform.python_version()}, {', '.join(installed)}"
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except ImportError:
+        return ""
+
+
+def sentence(name: str, figures: Figures) -> str:
+    """What a part found, in words."""
+    counts = {key: f"{value:,}" for key, value in figures.items() if isinstance(value, int)}
+    return {
+        "slow": "{passed} slow tests passed",
+        "mutate": "{caught} of {mutants} mutants caught",
+        "fuzz": "{inputs} mutated inputs to {readers} readers, {faults} faults",
+        "kills": "{kills} kills ({in_a_save} of the trainer's inside a save), {tried} operations "
+        "ended at a call, {damaged_sets} interrupted or damaged model sets: {losses} lost",
+        "power": "{states} states that a power cut may leave, of {operations} operations: "
+        "{losses} lost",
+        "bench": "{tools} benchmarks run",
+    }[name].format(**counts)
+
+
+def page(parts: Mapping[str, Result]) -> str:
+    """The text of docs/proof.md.
+
+    Raises
+    ------
+    ValueError
+        If a part is missing or failed, or the parts are not of one commit.
+    """
+    missing = [name for name in PARTS if name not in parts or not parts[name].passed]
+    if missing:
+        raise ValueError(f"not passed yet: {', '.join(missing)}")
+    commits = {result.commit for result in parts.values()}
+    if len(commits) != 1 or any(result.modified for result in parts.values()):
+        raise ValueError("the parts were not run with one commit without changes: --again")
+    date = max(result.date for result in parts.values())
+    lines = [
+        "# Proof",
+        "",
+        "What the second tier of tests found. Written by `tools/full.sh`; do not edit.",
+        "",
+        f"- Date: {date}",
+        f"- Commit: {commits.pop()}",
+        f"- Machine: {machine()}",
+    ]
+    for name, result in parts.items():
+        lines += ["", f"## {name}", "", f"{sentence(name, result.figures)} ({result.minutes} min)."]
+        lines += ["", *(f"    {command}" for command in result.commands)]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    try:
+        text = page(results())
+    except ValueError as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        return 1
+    PAGE.write_text(text, encoding="utf-8")
+    print(f"{PAGE.relative_to(ROOT)} is written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

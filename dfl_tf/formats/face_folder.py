@@ -15,7 +15,7 @@ NO_METADATA = "images without face metadata"
 NOT_JPEG = "images that are no JPEG files"
 EMPTY_LABELS = "labels that enclose nothing"
 BESIDE_PAK = f"loose images beside {PAK_NAME}, which is used"
-_SCRATCH = frozenset(("meta.dat", "xseg_apply.journal"))
+_SCRATCH = frozenset(("meta.dat", "xseg_apply.journal", "extraction.jsonl"))
 
 
 def list_faces(folder: Path, *, known: tuple[str, ...] = ()) -> Listing:

@@ -26,6 +26,8 @@ from dfl_tf.train.cluster import Cluster, WorkerLost
 
 SAY_AFTER = 10.0
 """Seconds before a process says for whom it waits."""
+_GRACE = 5.0
+"""Seconds more for a worker that has reached the chief, which knows who is missing."""
 _TICK = 0.5
 _LINE = 4096
 _HELLO = re.compile(r"dfl_tf 1 (\d{1,6}) ([0-9a-f]{16})")
@@ -70,11 +72,13 @@ class _Waiting:
     say: Callable[[str], None]
     started: float = field(default_factory=time.monotonic)
     said: frozenset[int] = frozenset()
+    told: frozenset[int] = frozenset()
+    """Who is missing, as the chief says; empty before it has said anything."""
 
-    def check(self, missing: Iterable[int], hint: str = "") -> None:
-        """Say who is missing, if it is time to; raises `WorkerLost` after the deadline."""
+    def check(self, missing: Iterable[int], hint: str = "", grace: float = 0.0) -> None:
+        """Say who is missing, if it is time to; raises `WorkerLost` after deadline and grace."""
         missing, now = frozenset(missing), time.monotonic()
-        if now >= self.deadline:
+        if now >= self.deadline + grace:
             raise self.lost(missing, hint)
         if missing and missing != self.said and now - self.started >= SAY_AFTER:
             self.said = missing
@@ -249,8 +253,8 @@ def _lines(connection: socket.socket, waiting: _Waiting) -> Iterator[str]:
         try:
             data = connection.recv(_LINE)
         except TimeoutError:
-            if time.monotonic() >= waiting.deadline:
-                raise waiting.lost([0], " (it is there, but does not answer)") from None
+            hint = "" if waiting.told else " (it is there, but does not answer)"
+            waiting.check(waiting.told or [0], hint, _GRACE)
             continue
         if not data or len(buffer) > _LINE:
             return
@@ -271,4 +275,5 @@ def _obey(line: str, waiting: _Waiting) -> None:
     missing = [n for n in map(int, match[2].split(",")) if n < len(waiting.cluster.addresses)]
     if match[1] == "gone":
         raise waiting.lost(missing)
-    waiting.check(missing)
+    waiting.told = frozenset(missing)
+    waiting.check(missing, grace=_GRACE)

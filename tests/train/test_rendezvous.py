@@ -25,6 +25,7 @@ def addresses(count: int) -> tuple[str, ...]:
 def soon(monkeypatch):
     monkeypatch.setattr(rendezvous, "SAY_AFTER", 0.3)
     monkeypatch.setattr(rendezvous, "_TICK", 0.05)
+    monkeypatch.setattr(rendezvous, "_GRACE", 3.0)
 
 
 def all_meet(places, indices, timeout: float = 20.0) -> list[tuple[object, list[str]]]:
@@ -55,6 +56,17 @@ def test_chief_and_workers_say_who_is_missing_and_give_up(soon):
         text = f"worker 2 ({places[2]})"
         assert str(fault).startswith(f"{text} did not arrive within 1 s (--worker-timeout)")
         assert [line.partition(",")[0] for line in said] == [f"waiting for {text}"]
+
+
+def test_a_worker_that_gives_up_first_still_names_the_missing_one(soon, monkeypatch):
+    """The chief waits longer here; a worker that has reached it does not call it missing."""
+    monkeypatch.setattr(rendezvous, "_GRACE", 0.2)
+    places = addresses(3)
+    with ThreadPoolExecutor(1) as pool:
+        chief = pool.submit(all_meet, places, (0,), 8.0)
+        ((fault, _),) = all_meet(places, (1,), timeout=2.0)
+        assert str(fault).startswith(f"worker 2 ({places[2]}) did not arrive within 2 s")
+        assert isinstance(chief.result()[0][0], WorkerLost)
 
 
 def test_a_worker_without_a_chief_gives_up(soon):

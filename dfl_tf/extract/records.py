@@ -63,6 +63,8 @@ class FrameRecord:
         checksum of a file; 0, 0 and checksum of the pixels for a frame of a video.
     run : int
         Which of the runs listed in the journal made it, from 0.
+    look : bytes
+        A tiny copy of the frame by which cuts are seen (`cuts.frame_look`); empty: not known.
     """
 
     name: str
@@ -73,6 +75,7 @@ class FrameRecord:
     rotation: int = 0
     stamp: tuple[int, int, int] = (0, 0, 0)
     run: int = 0
+    look: bytes = b""
 
 
 @dataclass(frozen=True, eq=False)

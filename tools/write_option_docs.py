@@ -57,6 +57,7 @@ TITLES = {
     "XSeg": "XSeg",
     "run": "Options of a run",
     "merge": "Options of merging",
+    "extract": "Options of extraction",
 }
 
 
@@ -65,6 +66,7 @@ def page() -> str:
         **options.OPTIONS,
         "run": options.RunOptions,
         "merge": options.MergeOptions,
+        "extract": options.ExtractOptions,
     }
     parts = [INTRODUCTION]
     explained: dict[str, OptionSpec] = {}

@@ -20,6 +20,7 @@ import click
 from dfl_tf.errors import UsageError
 from dfl_tf.options import (
     OPTIONS,
+    ExtractOptions,
     Layer,
     Machine,
     MergeOptions,
@@ -163,7 +164,7 @@ class OptionInputs:
         """The environment without what is meant for other commands."""
         layer = environment_layer(environ)
         own = {key for cls in self.classes for key in specs(cls)}
-        all_classes = (*OPTIONS.values(), RunOptions, MergeOptions)
+        all_classes = (*OPTIONS.values(), RunOptions, MergeOptions, ExtractOptions)
         others = {key for cls in all_classes for key in specs(cls)} - own
         return _only(layer, [key for key in layer.values if key not in others])
 

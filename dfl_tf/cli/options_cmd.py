@@ -9,11 +9,25 @@ from typing import Any
 import click
 
 from dfl_tf.errors import UsageError
-from dfl_tf.options import OPTIONS, MergeOptions, Options, OptionSpec, RunOptions, default, specs
+from dfl_tf.options import (
+    OPTIONS,
+    ExtractOptions,
+    MergeOptions,
+    Options,
+    OptionSpec,
+    RunOptions,
+    default,
+    specs,
+)
 from dfl_tf.options.schema import did_you_mean, show
 from dfl_tf.options.yaml_file import dump
 
-CLASSES: dict[str, type[Options]] = {**OPTIONS, "run": RunOptions, "merge": MergeOptions}
+CLASSES: dict[str, type[Options]] = {
+    **OPTIONS,
+    "run": RunOptions,
+    "merge": MergeOptions,
+    "extract": ExtractOptions,
+}
 
 
 @click.command()

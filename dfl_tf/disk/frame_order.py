@@ -14,6 +14,19 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
+BESIDE_FRAMES = frozenset(
+    (
+        "aligned",
+        "aligned.sha256",
+        "aligned_debug",
+        "aligned_trash",
+        "merged",
+        "merged_mask",
+        "timestamps.json",
+    )
+)
+"""What a workspace keeps in the folder of frames."""
+
 _NUMBER = re.compile(r"([0-9]+)")
 
 Key = tuple[tuple[str | int, ...], str]

@@ -65,6 +65,8 @@ class FrameRecord:
         Which of the runs listed in the journal made it, from 0.
     look : bytes
         A tiny copy of the frame by which cuts are seen (`cuts.frame_look`); empty: not known.
+    given : int
+        Checksum of the faces that the user gave for it (``--faces``); 0 without.
     """
 
     name: str
@@ -76,6 +78,7 @@ class FrameRecord:
     stamp: tuple[int, int, int] = (0, 0, 0)
     run: int = 0
     look: bytes = b""
+    given: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dfl_tf.disk.frame_order import in_frame_order
+from dfl_tf.disk.frame_order import BESIDE_FRAMES, in_frame_order
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.merge.landmarks import FrameFaces, Landmarks
@@ -18,9 +18,6 @@ from dfl_tf.merge.motion import Motion, motion_vectors
 from dfl_tf.options import MergeOptions
 
 FRAME_SUFFIXES = IMAGE_SUFFIXES
-BESIDE_FRAMES = frozenset(("aligned", "aligned_debug", "merged", "merged_mask", "timestamps.json"))
-"""What a workspace keeps in the folder of frames."""
-
 log = logging.getLogger(__name__)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .amp import AMPOptions
+from .extract import ExtractOptions
 from .foreign import kept_unused, unused_note
 from .legacy import legacy_layer
 from .merge import MergeOptions
@@ -36,6 +37,7 @@ __all__ = [
     "AMPOptions",
     "Device",
     "Effective",
+    "ExtractOptions",
     "FaceSwapOptions",
     "Layer",
     "Machine",

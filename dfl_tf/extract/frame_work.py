@@ -1,0 +1,336 @@
+"""What is done with one frame: look for faces, cut them out, store them. Runs in any thread."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dfl_tf.disk.durable import make_folder, replacing
+from dfl_tf.disk.left_out import Omission
+from dfl_tf.disk.plain_file import read_plain
+from dfl_tf.errors import DflTfError
+from dfl_tf.extract.align import AlignedFace, align_face
+from dfl_tf.extract.cuts import frame_look
+from dfl_tf.extract.debug_images import QUALITY, draw_faces
+from dfl_tf.extract.found import Box, Detection, Image, Landmarks, Points
+from dfl_tf.extract.frame_faces import (
+    SMALLEST_FRAME,
+    FrameFace,
+    FrameFaces,
+    find_faces,
+    prepare_frame,
+)
+from dfl_tf.extract.journal import rounded
+from dfl_tf.extract.networks import Networks
+from dfl_tf.extract.records import FrameRecord, GivenFace, RecordedFace
+from dfl_tf.extract.sources import DecodedFrame, Frame
+from dfl_tf.face import FaceType, landmarks_fault
+from dfl_tf.formats.dfljpg import read_metadata
+from dfl_tf.imaging import encode_image
+from dfl_tf.options import ExtractOptions
+
+NOT_STORED = "faces that were found and not stored"
+TOO_SMALL = f"frames with a side below {SMALLEST_FRAME} pixels"
+_NO_LANDMARKS = "no landmarks were found in its box"
+_NOT_ITS_BOX = "its landmarks are not those of the face in its box"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where faces go.
+
+    Attributes
+    ----------
+    faces : Path
+    """
+
+    faces: Path
+
+    @property
+    def debug(self) -> Path:
+        """Where debug images go."""
+        return self.faces.with_name(self.faces.name + "_debug")
+
+    @property
+    def trash(self) -> Path:
+        """Where replaced faces go."""
+        return self.faces.with_name(self.faces.name + "_trash")
+
+
+@dataclass(frozen=True, eq=False)
+class FrameTask:
+    """One frame, and what is known about it.
+
+    Attributes
+    ----------
+    frame : Frame
+    given : tuple of GivenFace, or None
+        Where the user says that its faces are; None: they are looked for.
+    given_checksum : int
+    done : FrameRecord or None
+        What an earlier run made of the frame, which stays if the frame is the same.
+    before : FrameRecord or None
+        What an earlier run made of the frame, which is replaced.
+    found : FrameRecord or None
+        The faces, found before; they are only stored.
+    """
+
+    frame: Frame
+    given: tuple[GivenFace, ...] | None = None
+    given_checksum: int = 0
+    done: FrameRecord | None = None
+    before: FrameRecord | None = None
+    found: FrameRecord | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """What became of a frame.
+
+    Attributes
+    ----------
+    record : FrameRecord
+    left_out : tuple of Omission
+    kept : bool
+        Whether the record is that of an earlier run.
+    seconds : Counter
+        By stage.
+    replaced : int
+        Older faces that went to the trash folder.
+    """
+
+    record: FrameRecord
+    left_out: tuple[Omission, ...] = ()
+    kept: bool = False
+    seconds: Counter[str] = field(default_factory=Counter)
+    replaced: int = 0
+
+
+@dataclass(frozen=True)
+class FrameWork:
+    """Does the work on frames.
+
+    Attributes
+    ----------
+    networks : Networks
+    options : ExtractOptions
+    folders : Folders
+    run : int
+        See `FrameRecord.run`.
+    store : bool
+        False to look for faces only.
+    """
+
+    networks: Networks
+    options: ExtractOptions
+    folders: Folders
+    run: int = 0
+    store: bool = True
+
+    def __call__(self, task: FrameTask) -> FrameResult:
+        """Work on one frame.
+
+        Raises
+        ------
+        DflTfError
+            The frame cannot be used.
+        """
+        seconds: Counter[str] = Counter()
+        frame = task.frame
+        with _timed(seconds, "read"):
+            decoded = frame.decode()
+            if task.done is not None and task.done.stamp[2] == decoded.stamp[2]:
+                return FrameResult(task.done, kept=True, seconds=seconds)
+            image = prepare_frame(decoded.image)
+        left_out = list(decoded.left_out)
+        if min(image.shape[:2]) < SMALLEST_FRAME and task.given is None:
+            size = f"{image.shape[1]}x{image.shape[0]}"
+            left_out.append(Omission(TOO_SMALL, frame.name, f"{size}, no face is looked for"))
+        with _timed(seconds, "find"):
+            looked = self._look(task, image)
+        record = self._record(task, decoded, looked)
+        if image.size:
+            record = replace(record, look=frame_look(image))
+        replaced = 0
+        if self.store:
+            with _timed(seconds, "align"):
+                record, aligned, files = self._align(record, image, task.given is not None)
+            with _timed(seconds, "write"):
+                replaced = self._write(task, files, image, aligned)
+            left_out += [
+                Omission(NOT_STORED, f"{frame.name}, face {number}", face.dropped)
+                for number, face in enumerate(record.faces)
+                if face.dropped
+            ]
+        return FrameResult(rounded(record), tuple(left_out), False, seconds, replaced)
+
+    def _look(self, task: FrameTask, image: Image) -> FrameFaces:
+        if task.found is not None:
+            faces = [
+                FrameFace(face.box, _landmarks_of(face), face.score) for face in task.found.faces
+            ]
+            return FrameFaces(tuple(faces), task.found.rotation)
+        if task.given is not None:
+            return FrameFaces(tuple(self._given(image, face) for face in task.given))
+        return find_faces(
+            image,
+            self.networks.detector,
+            self.networks.landmarker,
+            rotations=[int(turn) for turn in self.options.rotations],
+            max_faces=self.options.max_faces,
+        )
+
+    def _given(self, image: Image, given: GivenFace) -> FrameFace:
+        if given.landmarks is not None:
+            points = given.landmarks
+            return FrameFace(given.box or _bounding_box(points), Landmarks(points), 1.0)
+        assert given.box is not None
+        (found,) = self.networks.landmarker.find(image, [Detection(given.box, 1.0)])
+        return FrameFace(given.box, found, 1.0)
+
+    def _record(self, task: FrameTask, decoded: DecodedFrame, looked: FrameFaces) -> FrameRecord:
+        faces = [
+            RecordedFace(
+                box=face.box,
+                score=face.score,
+                landmarks=None if face.landmarks is None else face.landmarks.points,
+                landmark_score=0.0 if face.landmarks is None else face.landmarks.score,
+            )
+            for face in looked.faces
+        ]
+        return FrameRecord(
+            name=task.frame.name,
+            number=task.frame.number,
+            height=decoded.image.shape[0],
+            width=decoded.image.shape[1],
+            faces=tuple(faces),
+            rotation=looked.rotation,
+            stamp=decoded.stamp,
+            run=self.run,
+            given=task.given_checksum,
+        )
+
+    def _align(
+        self, record: FrameRecord, image: Image, by_hand: bool
+    ) -> tuple[FrameRecord, list[AlignedFace], dict[str, bytes]]:
+        """Cut out the faces; the record with their files, the faces, and the files by name."""
+        stem = Path(record.name).stem
+        faces: list[RecordedFace] = []
+        aligned: list[AlignedFace] = []
+        files: dict[str, bytes] = {}
+        for face in record.faces:
+            made = self._cut(record.name, face, image, by_hand)
+            if isinstance(made, str):
+                faces.append(replace(face, dropped=made))
+                continue
+            name = f"{stem}_{len(files)}.jpg"
+            data = made.jpeg(self.options.jpeg_quality)
+            files[name] = data
+            aligned.append(made)
+            faces.append(replace(face, file=name, sha256=hashlib.sha256(data).hexdigest()))
+        return replace(record, faces=tuple(faces)), aligned, files
+
+    def _cut(self, name: str, face: RecordedFace, image: Image, by_hand: bool) -> AlignedFace | str:
+        """A face as it is stored, or why it is not."""
+        if face.landmarks is None:
+            return _NO_LANDMARKS
+        if _shorter_side(face.box) < self.options.min_size:
+            width, height = face.box[2] - face.box[0], face.box[3] - face.box[1]
+            return f"{width:.0f}x{height:.0f} pixels are less than min_size"
+        face_type = FaceType.from_name(self.options.face_type)
+        fault = landmarks_fault(face.landmarks)
+        if fault:
+            return f"unusable landmarks: {fault}"
+        made = align_face(
+            image,
+            face.landmarks,
+            face.box,
+            face_type=face_type,
+            size=self.options.image_size,
+            source_filename=name,
+            placed_by_hand=by_hand,
+        )
+        return _NOT_ITS_BOX if made is None else made
+
+    def _write(
+        self,
+        task: FrameTask,
+        files: dict[str, bytes],
+        image: Image,
+        aligned: Sequence[AlignedFace],
+    ) -> int:
+        replaced = 0
+        for name, data in files.items():
+            replaced += _put(self.folders.faces / name, data, self.folders.trash)
+        if task.before is not None:
+            for face in task.before.faces:
+                path = self.folders.faces / face.file
+                if face.file and face.file not in files and _cut_from(path, task.frame.name):
+                    _set_aside(path, self.folders.trash)
+                    replaced += 1
+        if self.options.debug_images and image.size:
+            drawn = encode_image(draw_faces(image, aligned), ".jpg", quality=QUALITY)
+            path = self.folders.debug / f"{Path(task.frame.name).stem}.jpg"
+            with replacing(path, sync=False) as file:
+                file.write(drawn)
+        return replaced
+
+
+def _landmarks_of(face: RecordedFace) -> Landmarks | None:
+    return None if face.landmarks is None else Landmarks(face.landmarks, face.landmark_score)
+
+
+def _shorter_side(box: Box) -> float:
+    return min(box[2] - box[0], box[3] - box[1])
+
+
+def _put(path: Path, data: bytes, trash: Path) -> int:
+    """Store a face; whatever else has its name goes to the trash folder. 1 if something had."""
+    replaced = 0
+    if os.path.lexists(path):
+        with contextlib.suppress(OSError):
+            if read_plain(path, limit=len(data)) == data:
+                return 0
+        _set_aside(path, trash)
+        replaced = 1
+    with replacing(path, sync=False) as file:
+        file.write(data)
+    return replaced
+
+
+def _set_aside(path: Path, trash: Path) -> None:
+    make_folder(trash, follow=False)
+    target, number = trash / path.name, 0
+    while os.path.lexists(target):
+        number += 1
+        target = trash / f"{path.stem} ({number}){path.suffix}"
+    os.replace(path, target)
+
+
+def _cut_from(path: Path, frame: str) -> bool:
+    """Whether a file is a face of this frame; the user may have renamed or replaced it."""
+    try:
+        metadata = read_metadata(path)
+    except DflTfError:
+        return False
+    return metadata is not None and metadata.source_filename == frame
+
+
+@contextlib.contextmanager
+def _timed(seconds: Counter[str], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] += time.perf_counter() - start  # type: ignore[assignment]
+
+
+def _bounding_box(points: Points) -> Box:
+    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return left, top, right, bottom

@@ -1,0 +1,329 @@
+"""The journal of an extraction: what was done with which options, one line a frame.
+
+It lies in the folder of faces. A line is written when the faces that it speaks of are durable, so
+whatever ends a run, the next one goes on behind the last line. At the end of a run the journal is
+written whole, in the order of the frames: it is the same however often the run was interrupted.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dfl_tf.disk.durable import Journal, write_stream
+from dfl_tf.disk.guarded import parse_json
+from dfl_tf.disk.plain_file import open_plain
+from dfl_tf.disk.tree_schema import (
+    ANYTHING,
+    Array,
+    Integer,
+    Number,
+    Optional,
+    Record,
+    Row,
+    Text,
+)
+from dfl_tf.errors import WorkspaceError
+from dfl_tf.extract.records import FrameRecord, RecordedFace
+
+FILE = "extraction.jsonl"
+FORMAT, VERSION = "dfl_tf extraction", 1
+
+_KIND = "the journal of an extraction"
+_ADVICE = "--overwrite starts over."
+_LONGEST_LINE = 16 << 20
+_DECIMALS = 3
+
+_POINTS = Array(Row(Number(), Number()))
+_FACE = Record(
+    {
+        "box": Row(Number(), Number(), Number(), Number()),
+        "score": Number(),
+        "landmarks": Optional(_POINTS),
+        "landmark_score": Number(),
+        "file": Text(),
+        "sha256": Text(),
+        "dropped": Text(),
+        "track": Integer(),
+    }
+)
+_FRAME = Record(
+    {
+        "name": Text(),
+        "number": Integer(1),
+        "size": Row(Integer(0), Integer(0)),
+        "rotation": Integer(0),
+        "stamp": Row(Integer(0), Integer(0), Integer(0)),
+        "run": Integer(0),
+        "given": Integer(0),
+        "look": Text(longest=1024, pattern="[A-Za-z0-9+/=]*", form="base64"),
+        "faces": Array(_FACE),
+    }
+)
+_RUN = Record({"settings": Record({}, others=ANYTHING), "source": Record({}, others=ANYTHING)})
+_LINE = Record(
+    optional={
+        "format": Text((FORMAT,)),
+        "version": Integer(0),
+        "run": _RUN,
+        "frame": _FRAME,
+        "found": _FRAME,
+        "again": _FRAME,
+    }
+)
+
+
+@dataclass
+class Extraction:
+    """What a journal says.
+
+    Attributes
+    ----------
+    runs : list of dict
+        Options, detector and landmarker of every run, with its source; the last one counts.
+    frames : dict of str to FrameRecord
+        Finished frames by name.
+    found : dict of str to FrameRecord
+        Frames that were looked at, with the landmarks as they were found; of extractions with
+        ``--smooth`` only, where faces are stored after that.
+    again : dict of str to FrameRecord
+        Frames that are to be extracted again, as they were before.
+    """
+
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    frames: dict[str, FrameRecord] = field(default_factory=dict)
+    found: dict[str, FrameRecord] = field(default_factory=dict)
+    again: dict[str, FrameRecord] = field(default_factory=dict)
+
+    @property
+    def records(self) -> list[FrameRecord]:
+        """Finished frames, by number."""
+        return sorted(self.frames.values(), key=_place)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Options, detector and landmarker of the last run."""
+        return dict(self.runs[-1]["settings"]) if self.runs else {}
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What the frames of the last run were."""
+        return dict(self.runs[-1]["source"]) if self.runs else {}
+
+    def repeat(self, names: Iterable[str]) -> None:
+        """Take frames for unfinished."""
+        for name in names:
+            self.found.pop(name, None)
+            if name in self.frames:
+                self.again[name] = self.frames.pop(name)
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """The lines of the journal, in the order of the frames."""
+        yield {"format": FORMAT, "version": VERSION}
+        for run in self.runs:
+            yield {"run": run}
+        for key, records in (
+            ("found", self.found),
+            ("again", self.again),
+            ("frame", self.frames),
+        ):
+            for record in sorted(records.values(), key=_place):
+                yield {key: _as_dict(record)}
+
+
+class ExtractionJournal:
+    """The journal of a folder while a run goes on.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the faces.
+    content : Extraction
+        What earlier runs did.
+    before_sync : callable
+        Makes the faces durable of which the lines speak.
+    """
+
+    def __init__(
+        self, folder: Path, content: Extraction, *, before_sync: Callable[[], object]
+    ) -> None:
+        self.path = folder / FILE
+        self.content = content
+        # whole, since a killed run may have left half a line at its end
+        write_journal(folder, content)
+        self._lines = Journal(self.path, before_sync=before_sync, hold=True)
+
+    def note(self, record: FrameRecord) -> None:
+        """Note a finished frame."""
+        self.content.frames[record.name] = record
+        self.content.again.pop(record.name, None)
+        self._append({"frame": _as_dict(record)})
+
+    def note_found(self, record: FrameRecord) -> None:
+        """Note a frame whose faces are known, but not stored yet."""
+        self.content.found[record.name] = record
+        self._append({"found": _as_dict(record)})
+
+    def close(self) -> None:
+        """Make the lines durable."""
+        self._lines.close()
+
+    def finish(self) -> None:
+        """Close, and write the journal whole and in order."""
+        self.close()
+        write_journal(self.path.parent, self.content)
+
+    def _append(self, line: dict[str, Any]) -> None:
+        self._lines.append(_encoded(line))
+
+
+def write_journal(folder: Path, content: Extraction) -> None:
+    """Write the journal of a folder whole.
+
+    Raises
+    ------
+    WorkspaceError
+        It cannot be written.
+    """
+
+    def write(put: Callable[[Any], object]) -> None:
+        for line in content.lines():
+            put(_encoded(line))
+
+    write_stream(folder / FILE, write)
+
+
+def read_journal(folder: Path) -> Extraction | None:
+    """Read the journal of a folder of faces; None if there is none.
+
+    Raises
+    ------
+    WorkspaceError
+        It is no journal that this version reads.
+    """
+    path = folder / FILE
+    content = Extraction()
+    try:
+        with open_plain(path) as file:
+            for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
+                if not line.endswith(b"\n"):
+                    break  # what a killed run, or a power cut, left of its last line
+                _take(content, line, f"{path}, line {number}")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise WorkspaceError(
+            f"{path}: cannot be read as {_KIND} ({error.strerror}). {_ADVICE}"
+        ) from None
+    return content
+
+
+def rounded(record: FrameRecord) -> FrameRecord:
+    """The record as the journal keeps it: thousandths of pixels, scores to six digits."""
+    return replace(record, faces=tuple(_rounded(face) for face in record.faces))
+
+
+def _rounded(face: RecordedFace) -> RecordedFace:
+    points = face.landmarks
+    return replace(
+        face,
+        box=tuple(round(float(side), _DECIMALS) for side in face.box),  # type: ignore[arg-type]
+        score=round(float(face.score), 6),
+        landmarks=None if points is None else np.round(points, _DECIMALS),
+        landmark_score=round(float(face.landmark_score), 6),
+    )
+
+
+def _take(content: Extraction, line: bytes, what: str) -> None:
+    if not line.strip(b"\0\n"):
+        return  # a power cut can leave zeros where a line should be
+    tree = parse_json(line, what=what, kind=_KIND, schema=_LINE, advice=_ADVICE)
+    ((key, value),) = list(tree.items())[:1]
+    if key == "format" and tree["version"] != VERSION:
+        raise WorkspaceError(
+            f"{what}: version {tree['version']} of the journal is unknown (this program reads "
+            f"{VERSION}). {_ADVICE}"
+        )
+    if key == "run":
+        content.runs.append(value)
+    elif key == "frame":
+        content.frames[value["name"]] = _as_record(value)
+        content.again.pop(value["name"], None)
+    elif key == "found":
+        content.found[value["name"]] = _as_record(value)
+    elif key == "again":
+        content.again[value["name"]] = _as_record(value)
+
+
+def _place(record: FrameRecord) -> tuple[int, str]:
+    return record.number, record.name
+
+
+def _encoded(line: dict[str, Any]) -> bytes:
+    # as ASCII: a frame's name need not be UTF-8, and its escapes are read back to the byte
+    return (json.dumps(line, separators=(",", ":")) + "\n").encode()
+
+
+def _as_dict(record: FrameRecord) -> dict[str, Any]:
+    return {
+        "name": record.name,
+        "number": record.number,
+        "size": [record.height, record.width],
+        "rotation": record.rotation,
+        "stamp": list(record.stamp),
+        "run": record.run,
+        "given": record.given,
+        "look": base64.b64encode(record.look).decode(),
+        "faces": [
+            {
+                "box": list(face.box),
+                "score": face.score,
+                "landmarks": None if face.landmarks is None else face.landmarks.tolist(),
+                "landmark_score": face.landmark_score,
+                "file": face.file,
+                "sha256": face.sha256,
+                "dropped": face.dropped,
+                "track": face.track,
+            }
+            for face in record.faces
+        ],
+    }
+
+
+def _as_record(tree: dict[str, Any]) -> FrameRecord:
+    faces = [
+        RecordedFace(
+            box=tuple(face["box"]),
+            score=face["score"],
+            landmarks=(
+                None
+                if face["landmarks"] is None
+                else np.array(face["landmarks"], dtype=np.float64).reshape(-1, 2)
+            ),
+            landmark_score=face["landmark_score"],
+            file=face["file"],
+            sha256=face["sha256"],
+            dropped=face["dropped"],
+            track=face["track"],
+        )
+        for face in tree["faces"]
+    ]
+    height, width = tree["size"]
+    return FrameRecord(
+        name=tree["name"],
+        number=tree["number"],
+        height=height,
+        width=width,
+        faces=tuple(faces),
+        rotation=tree["rotation"],
+        stamp=tuple(tree["stamp"]),
+        run=tree["run"],
+        given=tree["given"],
+        look=base64.b64decode(tree["look"]),
+    )

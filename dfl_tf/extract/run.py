@@ -1,0 +1,300 @@
+"""The extraction of a whole folder or video: frames in parallel, the journal in order."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+from dfl_tf_ops.process import cores
+
+from dfl_tf.disk.durable import make_folder, sync_folder
+from dfl_tf.disk.left_out import LeftOut
+from dfl_tf.errors import DflTfError, UsageError
+from dfl_tf.extract.frame_work import Folders, FrameResult, FrameTask, FrameWork
+from dfl_tf.extract.journal import Extraction, ExtractionJournal
+from dfl_tf.extract.networks import Networks, load_networks
+from dfl_tf.extract.plan import Plan, make_plan, settings_of
+from dfl_tf.extract.records import FrameRecord, GivenFace
+from dfl_tf.extract.sources import Frame, FrameSource, chosen_numbers
+from dfl_tf.formats.checksum_file import read_checksums, write_checksums
+from dfl_tf.jobs.pool import ordered
+from dfl_tf.options import ExtractOptions, default
+
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What of a source is extracted, and what happens to what is there.
+
+    Attributes
+    ----------
+    frames : str
+        ``A:B``, counted from 1, both included; empty = all.
+    every : int
+        One frame of so many.
+    resume, overwrite : bool
+        Go on with whatever is in the folder; or delete its faces first.
+    redo : sequence of int
+        Extract these frames again, by number, and no others; older faces go to the trash folder.
+    given : dict
+        Faces that the user gives, by the name of the frame.
+    """
+
+    frames: str = ""
+    every: int = 1
+    resume: bool = False
+    overwrite: bool = False
+    redo: Sequence[int] = ()
+    given: Mapping[str, Sequence[GivenFace]] = field(default_factory=dict)
+
+
+@dataclass
+class ExtractReport:
+    """What an extraction did.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the faces.
+    frames : int
+        Frames that were worked on now.
+    done_before : int
+        Chosen frames that were finished.
+    faces, without_face : int
+        Faces stored now, and frames in which there was none.
+    failed : list of (str, str)
+        Frames that could not be extracted, and why.
+    left_out : LeftOut
+        What was not used of the source, of frames and of what was found in them.
+    notes : list of str
+        What else is to be told.
+    replaced : int
+        Older faces that went to the trash folder.
+    seconds : float
+    stage_seconds : Counter
+        Of all workers together: read, find, align, write.
+    records : list of FrameRecord
+        All finished frames, also of earlier runs, by number.
+    interrupted : bool
+        Whether the run was stopped before its end.
+    """
+
+    folder: Path
+    frames: int = 0
+    done_before: int = 0
+    faces: int = 0
+    without_face: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+    notes: list[str] = field(default_factory=list)
+    replaced: int = 0
+    seconds: float = 0.0
+    stage_seconds: Counter[str] = field(default_factory=Counter)
+    records: list[FrameRecord] = field(default_factory=list)
+    interrupted: bool = False
+
+
+def extract_faces(
+    source: FrameSource,
+    output: str | Path,
+    options: ExtractOptions | None = None,
+    *,
+    networks: Networks | None = None,
+    request: Request | None = None,
+    workers: int = 0,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> ExtractReport:
+    """Find the faces of frames and store them, aligned, as DeepFaceLab does.
+
+    Each face becomes ``<frame>_<k>.jpg`` with its metadata. A journal in the folder says which
+    frames are done, so a later call with the same options goes on where this one stopped, and
+    the folder is the same in the end for any number of workers and interruptions.
+
+    Parameters
+    ----------
+    source : FrameSource
+        `FolderFrames` for a folder of images.
+    output : path
+        Folder of the faces; made if it is missing.
+    options : ExtractOptions, optional
+    networks : Networks, optional
+        By default what `load_networks` finds.
+    request : Request, optional
+        By default all frames; what is there is kept.
+    workers : int
+        Threads; 0 = one a core.
+    progress : callable, optional
+        Called with (frames done, frames to do).
+    stop : threading.Event, optional
+        When set, frames in work are finished and the rest is left.
+
+    Returns
+    -------
+    ExtractReport
+        A frame that fails stands in `failed` and stops no other.
+
+    Raises
+    ------
+    UsageError
+        Faces of other options, of other frames or of another program are in the folder.
+    WorkspaceError
+        The folder cannot be written.
+
+    Examples
+    --------
+    >>> source = FolderFrames(Path("workspace/data_src"))
+    >>> report = extract_faces(source, "workspace/data_src/aligned")
+    >>> report.faces, report.failed
+    (72, [])
+    """
+    start = time.perf_counter()
+    options = options or default(ExtractOptions)
+    request = request or Request()
+    if request.resume and request.overwrite:
+        raise UsageError("--resume and --overwrite exclude each other")
+    networks = networks or load_networks(options)
+    folders = Folders(Path(output))
+    settings = settings_of(options, networks)
+    given = {name: tuple(faces) for name, faces in request.given.items()}
+    chosen = chosen_numbers(source.names, request.frames, request.every)
+    plan = make_plan(
+        source,
+        folders,
+        settings,
+        chosen,
+        resume=request.resume,
+        overwrite=request.overwrite,
+        redo=request.redo,
+        given={name: checksum_of(faces) for name, faces in given.items()},
+    )
+    if options.debug_images:
+        make_folder(folders.debug)
+    report = ExtractReport(folders.faces, done_before=plan.done, notes=list(plan.notes))
+    report.left_out.extend(source.left_out)
+    journal = _open_journal(folders, plan.content, settings, source)
+    work = FrameWork(networks, options, folders, run=len(plan.content.runs) - 1)
+    loop = _Loop(source, plan, given, report, journal, workers or cores(), progress, stop)
+    try:
+        with _single_threaded_opencv():
+            loop.store(work)
+    finally:
+        _finish(folders, plan.content, journal)
+    report.records = plan.content.records
+    report.seconds = time.perf_counter() - start
+    return report
+
+
+def _open_journal(
+    folders: Folders, content: Extraction, settings: dict[str, Any], source: FrameSource
+) -> ExtractionJournal:
+    run = {"settings": settings, "source": source.about}
+    if not content.runs or content.runs[-1] != run:
+        content.runs.append(run)
+    return ExtractionJournal(folders.faces, content, before_sync=lambda: sync_folder(folders.faces))
+
+
+def _finish(folders: Folders, content: Extraction, journal: ExtractionJournal) -> None:
+    journal.finish()
+    known = read_checksums(folders.faces) or {}
+    new = {
+        face.file: face.sha256
+        for record in content.frames.values()
+        for face in record.faces
+        if face.file and (folders.faces / face.file).exists()
+    }
+    if new or known:
+        write_checksums(folders.faces, known | new)
+
+
+def checksum_of(faces: Sequence[GivenFace]) -> int:
+    """Checksum of the faces that the user gives for a frame; never 0."""
+    tree = [
+        (face.box, None if face.landmarks is None else face.landmarks.tolist()) for face in faces
+    ]
+    return zlib.crc32(json.dumps(tree).encode()) or 1
+
+
+@dataclass
+class _Loop:
+    """Gives frames to the workers and takes their results in order."""
+
+    source: FrameSource
+    plan: Plan
+    given: Mapping[str, tuple[GivenFace, ...]]
+    report: ExtractReport
+    journal: ExtractionJournal
+    workers: int
+    progress: Progress | None = None
+    stop: threading.Event | None = None
+
+    def store(self, work: FrameWork) -> None:
+        """Work on all frames of the plan."""
+        numbers = set(self.plan.numbers)
+        if not numbers:
+            return
+        tasks = (self._task(frame) for frame in self._frames(numbers))
+        for done, outcome in enumerate(ordered(work, tasks, workers=self.workers), start=1):
+            if outcome.error is not None:
+                self._fail(outcome.item.frame.name, outcome.error)
+            else:
+                self._take(outcome.get())
+            if self.progress is not None:
+                self.progress(done, len(numbers))
+
+    def _frames(self, numbers: set[int]) -> Iterator[Frame]:
+        for frame in self.source.frames(numbers):
+            if self.stop is not None and self.stop.is_set():
+                self.report.interrupted = True
+                return
+            yield frame
+
+    def _task(self, frame: Frame) -> FrameTask:
+        content, given = self.plan.content, self.given.get(frame.name)
+        earlier = content.frames.get(frame.name)
+        suspect = frame.name in self.plan.suspects
+        return FrameTask(
+            frame,
+            given=given,
+            given_checksum=0 if given is None else checksum_of(given),
+            done=earlier if suspect else None,
+            before=content.again.get(frame.name) or earlier,
+        )
+
+    def _take(self, result: FrameResult) -> None:
+        report = self.report
+        report.frames += 1
+        report.stage_seconds.update(result.seconds)
+        report.left_out.extend(result.left_out)
+        report.replaced += result.replaced
+        self.journal.note(result.record)
+        if result.kept:
+            return
+        stored = sum(bool(face.file) for face in result.record.faces)
+        report.faces += stored
+        report.without_face += not stored
+
+    def _fail(self, name: str, error: Exception) -> None:
+        reason = str(error) if isinstance(error, DflTfError) else f"{type(error).__name__}: {error}"
+        self.report.failed.append((name, reason.removeprefix(f"{name}: ")))
+
+
+@contextlib.contextmanager
+def _single_threaded_opencv() -> Iterator[None]:
+    """Leave the cores to our own threads."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

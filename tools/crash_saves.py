@@ -250,7 +250,7 @@ def judge(
         tally.new += 1
     save(folder, old + 5, kind)
     again = read_model(folder, NAME, CLASS)
-    leftovers = [p.name for p in folder.rglob("*.new") if ".replaced" not in str(p)]
+    leftovers = [p.name for p in folder.rglob("*.dfl_tf-new") if ".replaced" not in str(p)]
     if again.iteration != old + 5 or again.notes or not is_whole(again) or leftovers:
         tally.faults.append(f"{what}: the next save was not clean {leftovers} {again.notes}")
 

@@ -92,7 +92,7 @@ def kill_often(
 
 
 def _look(folder: Path, check: Callable[[ModelState], None], report: Report) -> None:
-    leftovers = [path.name for path in folder.iterdir() if path.suffix in (".new", ".tmp")]
+    leftovers = [path.name for path in folder.iterdir() if path.suffix in (".dfl_tf-new", ".tmp")]
     leftovers += [path.name for path in folder.rglob("*") if is_temporary(path.name)]
     report.in_a_save += bool(leftovers or list(folder.glob("*.commit.json")))
     finished = read_manifest(folder / "new_SAEHD.manifest.json")

@@ -39,6 +39,7 @@ _DONE = "What was finished before is kept."
 _SPARE_BYTES = 1 << 20
 _PIECE = 1 << 20
 _TEMPORARY = re.compile(r"\.dfl_tf-[0-9a-f]{16}(\.\w+)?")
+_STAGED = ".dfl_tf-new"
 _cleared: set[str] = set()
 
 
@@ -107,8 +108,13 @@ def replacing(path: Path, *, suffix: str = ".tmp", sync: bool = True) -> Iterato
                 os.replace(beside, path)
             if sync:
                 sync_folder(path.parent)
-    except BaseException:
+    except BaseException as error:
         remove_quietly(beside)
+        # whoever read the file under its temporary name knew no other
+        error.args = tuple(
+            arg.replace(beside.name, path.name) if isinstance(arg, str) else arg
+            for arg in error.args
+        )
         raise
 
 
@@ -376,6 +382,21 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
+def staged(path: Path) -> Path:
+    """Where a file or folder of a transaction lies, whole, before it takes its place.
+
+    A fixed name, since the next start has to find it; of a form that no user gives a file.
+    """
+    return path.with_name(f".{path.name}{_STAGED}")
+
+
+def staged_for(name: str) -> str | None:
+    """The name whose place a file called `name` is to take; None if that is no staged file."""
+    if name.startswith(".") and name.endswith(_STAGED):
+        return name[1:].removesuffix(_STAGED) or None
+    return None
+
+
 def _create(folder: Path, suffix: str) -> BinaryIO:
     clear_leftovers(folder)
     while True:
@@ -510,6 +531,8 @@ def fault_of(error: OSError, path: Path, *, safe: str = UNCHANGED) -> WorkspaceE
     advice = _ADVICE.get(error.errno or 0, f"{error.strerror or error}.")
     named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
     other = Path(named) if named else path
+    if (target := staged_for(other.name)) is not None:
+        other = other.with_name(target)
     no_folder = error.errno == errno.ENOTDIR
     if other == path or is_temporary(other.name) or (other == path.parent and not no_folder):
         return WorkspaceError(f"{path}: cannot be written. {advice} {safe}")

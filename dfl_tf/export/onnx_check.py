@@ -46,7 +46,7 @@ def check(
     ExportError
         With all faults, or with the differences above the tolerance.
     """
-    name = path.name.removesuffix(".new")
+    name = path.name
     faults = lint(path, model.model_class, program) or weight_faults(path, graph)
     if faults:
         raise ExportError(f"{name} is not kept: {' '.join(faults)}")

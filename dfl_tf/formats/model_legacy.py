@@ -45,6 +45,8 @@ def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelSta
     else:
         others, leftovers, notes = _plain_files(directory, name, model_class)
         found = survey(place, others, reads)
+        if not how.tolerant:
+            found.refuse_damaged()
         found.notes.extend(notes)
         for file in leftovers.keys() - found.files.keys():
             found.files[file] = leftovers[file]
@@ -278,7 +280,7 @@ def adopt(directory: Path, name: str, model_class: str) -> Basis:
         empty = Manifest(model_class, name, "legacy", 0, {})
         return transaction.torn_basis(empty, directory, owns)
     assert state.disk is not None
-    return Basis(state.disk.present, whole=state.disk.whole)
+    return Basis(state.disk.present, state.disk.whole, frozenset(state.disk.damaged))
 
 
 def _data_name(name: str, model_class: str) -> str:

@@ -43,7 +43,9 @@ def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelSta
         found = survey(place, (), lambda file: _reads(file, how))
     manifest, what = found.record, str(folder / "manifest.json")
     if manifest is None:
-        raise ModelFileError(f"{'; '.join(found.notes) or f'{what}: is missing'}.")
+        raise ModelFileError("\n".join(found.damaged.values()) or f"{what}: is missing.")
+    if not how.tolerant:
+        found.refuse_damaged()
     if manifest.model_class != model_class:
         raise ModelFileError(f"{what}: is of class {manifest.model_class}, not {model_class}.")
     unreadable: dict[str, str] = {}
@@ -156,9 +158,10 @@ def adopt(directory: Path, name: str, model_class: str) -> Basis:
         state = read(directory, name, model_class, Reading(tolerant=True))
     except DflTfError:
         empty = Manifest(model_class, name, "native", 0, {})
-        return transaction.torn_basis(empty, folder, lambda file: True)
+        records = frozenset({"manifest.json"})  # it holds the options
+        return transaction.torn_basis(empty, folder, lambda file: True, records)
     assert state.disk is not None
-    return Basis(state.disk.present, whole=state.disk.whole)
+    return Basis(state.disk.present, state.disk.whole, frozenset(state.disk.damaged))
 
 
 def place_of(folder: Path) -> Place:

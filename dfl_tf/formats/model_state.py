@@ -16,7 +16,7 @@ from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError, ModelFileError
 from dfl_tf.formats.manifest import Manifest, role_of
 from dfl_tf.formats.model_files import ModelFormat, detect_format, find_models, prefix_of
-from dfl_tf.formats.survey import Place, Survey, new_of
+from dfl_tf.formats.survey import Place, Survey
 
 if TYPE_CHECKING:
     from dfl_tf.formats.transaction import Basis, Saved
@@ -101,6 +101,8 @@ class DiskState:
         The iteration of files that are as recorded; None if that is not known.
     foreign : bool
         Whether `data.dat` is another one: another program trained on, or options were edited.
+    damaged : mapping of file name to str
+        Records of ours (manifest, commit record) that cannot be read, with the fault.
     whole : bool
         Whether nothing but optimizers is missing, nothing unreadable, every file in its place.
     """
@@ -112,6 +114,7 @@ class DiskState:
     trained_until: Mapping[str, int | None]
     foreign: bool
     whole: bool
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -133,7 +136,11 @@ class DiskState:
         for file, text in unreadable.items():
             changes[part_of(file) or file] = Change(file, "unreadable", text)
         places = {name: folder / name for name in found.files}
-        moved = [f for f, path in found.files.items() if path not in (places[f], new_of(places[f]))]
+        moved = [
+            f
+            for f, path in found.files.items()
+            if path not in (places[f], durable.staged(places[f]))
+        ]
         entries = {file: entry for file, entry in found.entries.items() if file not in moved}
         lost = [file for file, kind in found.changes.items() if kind == "missing"]
         broken = unreadable or moved or any(role_of(file) != "optimizer" for file in lost)
@@ -153,6 +160,7 @@ class DiskState:
             },
             foreign=foreign,
             whole=not broken,
+            damaged=found.damaged,
         )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dfl_tf.disk.durable import staged_for
 from dfl_tf.disk.plain_file import map_plain, read_plain
 from dfl_tf.errors import DflTfError
 from dfl_tf.formats import safetensors_file
@@ -77,7 +78,7 @@ def scan_file(path: Path) -> FileAudit:
     if not path.is_file():
         return FileAudit(path, "special", problem=f"{path}: is no plain file")
     suffix = path.suffix.lower()
-    name = path.name.removesuffix(".tmp").removesuffix(".new").lower()
+    name = (staged_for(path.name) or path.name.removesuffix(".tmp")).lower()
     if name.endswith(_PICKLES):
         more = SESSION_TOKENS if "merger_session" in name else None
         return _guarded(path, "pickle", lambda r: r.add(audit(map_plain(path), more=more)))

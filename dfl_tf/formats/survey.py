@@ -2,7 +2,7 @@
 
 The folder belongs to the user: a difference is reported, never repaired. One thing only is ours
 to see through: a swap of files that was interrupted half-way, which our own names prove. Then
-the finished `<file>.new` counts, unless somebody wrote over its place since.
+the finished file beside it (`durable.staged`) counts, unless somebody wrote over its place since.
 
 References: design decision 42.
 """
@@ -10,16 +10,16 @@ References: design decision 42.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from dfl_tf.disk.durable import staged
 from dfl_tf.disk.plain_file import open_plain
 from dfl_tf.errors import ModelFileError
 from dfl_tf.formats.manifest import FileEntry, Manifest, read_manifest, role_of
 
-NEW = ".new"
 _PIECE = 1 << 20
 
 Difference = Literal["missing", "replaced"]
@@ -50,7 +50,7 @@ class Place:
     @property
     def previous_new(self) -> Path:
         """The previous set while it is being put together."""
-        return self.previous.with_name(self.previous.name + NEW)
+        return staged(self.previous)
 
     @property
     def replaced(self) -> Path:
@@ -74,6 +74,8 @@ class Survey:
         Files of the record that are not as it says. Of parts that are off, only replaced ones.
     notes : list of str
         What the user should know.
+    damaged : dict of str to str
+        Name of each record that cannot be read, and why.
     """
 
     record: Manifest | None
@@ -81,6 +83,18 @@ class Survey:
     entries: dict[str, FileEntry] = field(default_factory=dict)
     changes: dict[str, Difference] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    damaged: dict[str, str] = field(default_factory=dict)
+
+    def refuse_damaged(self) -> None:
+        """Refuse to read a set without knowing what belongs to it.
+
+        Raises
+        ------
+        ModelFileError
+            A record cannot be read.
+        """
+        if self.damaged:
+            raise ModelFileError(damage_text(self.damaged))
 
     def holds(self, name: str, path: Path, recorded: FileEntry | None, *, look: bool) -> bool:
         """Note where a file lies and, if wanted, what it holds; whether it is not as recorded."""
@@ -93,9 +107,16 @@ class Survey:
         return recorded is not None and now.sha256 != recorded.sha256
 
 
-def new_of(path: Path) -> Path:
-    """Where a file lies before it takes its place."""
-    return path.with_name(path.name + NEW)
+def damage_text(damaged: Mapping[str, str]) -> str:
+    """What records cannot be read, and how to use the files of the model nevertheless."""
+    return "\n".join(
+        [
+            *damaged.values(),
+            "It lists the files that belong together and their checksums. To use the files as they "
+            f"are, without it: move {' and '.join(damaged)} out of the folder, or train with "
+            "--accept-changes, which keeps a copy of it.",
+        ]
+    )
 
 
 def survey(place: Place, others: Iterable[str], reads: Callable[[str], bool]) -> Survey:
@@ -108,10 +129,10 @@ def survey(place: Place, others: Iterable[str], reads: Callable[[str], bool]) ->
     reads : callable
         Which files will be read: no others are looked into.
     """
-    notes: list[str] = []
-    pending, current = _read(place.commit, notes), _read(place.manifest, notes)
+    damaged: dict[str, str] = {}
+    pending, current = _read(place.commit, damaged), _read(place.manifest, damaged)
     record = pending or current
-    found = Survey(record, {}, notes=notes)
+    found = Survey(record, {}, damaged=damaged)
     for name, entry in (record.files if record else {}).items():
         path = place.folder / name
         if pending is not None and (new := unfinished(place, name, current)) is not None:
@@ -127,25 +148,26 @@ def survey(place: Place, others: Iterable[str], reads: Callable[[str], bool]) ->
     return found
 
 
-def _read(path: Path, notes: list[str]) -> Manifest | None:
+def _read(path: Path, damaged: dict[str, str]) -> Manifest | None:
     try:
         return read_manifest(path)
     except ModelFileError as error:
-        notes.append(f"{error} The files are used without checking them against it")
+        damaged[path.name] = str(error)
         return None
 
 
 def unfinished(place: Place, name: str, before: Manifest | None) -> Path | None:
-    """The `<name>.new` of a committed save that has still to take its place.
+    """The staged file of a committed save that has still to take its place.
 
     None if it has, or if another program wrote the file since the interruption: what lies there
     then is neither the set before nor the new one.
     """
-    new, path = new_of(place.folder / name), place.folder / name
+    path = place.folder / name
+    new = staged(path)
     if not new.is_file():
         return None
     if before is None:
-        before = _read(place.previous_new / "manifest.json", [])
+        before = _read(place.previous_new / "manifest.json", {})
     old = None if before is None else before.files.get(name)
     if old is not None and path.is_file() and not is_unchanged(path, old):
         return None
@@ -188,7 +210,7 @@ def _sha256(path: Path, size: int) -> str:
 def kept_previous(place: Place) -> tuple[Path, Manifest] | None:
     """Folder and manifest of the newest kept previous set whose files are there."""
     for folder in (place.previous_new, place.previous):
-        kept = _read(folder / "manifest.json", [])
+        kept = _read(folder / "manifest.json", {})
         if kept is not None and all(
             entry.off or (folder / name).is_file() for name, entry in kept.files.items()
         ):

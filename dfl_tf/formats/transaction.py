@@ -2,17 +2,17 @@
 
 How a set is saved
 ------------------
-1. Every new file is written beside its place as `<file>.new`, with its SHA-256 taken on the way,
-   and fsynced. A history that only grows is appended to in place: its old length and checksum
-   still describe the old set. A fault up to here (full disk, read-only folder, kill) leaves the
-   old set alone.
+1. Every new file is written beside its place under a name of ours (`durable.staged`), with its
+   SHA-256 taken on the way, and fsynced. A history that only grows is appended to in place: its
+   old length and checksum still describe the old set. A fault up to here (full disk, read-only
+   folder, kill) leaves the old set alone.
 2. The set that is there is kept: hard links (copies where there are no links) to its files, and
-   its manifest, in `<previous>.new/`. What is given up without being part of a whole set is
-   linked into a numbered folder of `<replaced>/`, which nothing of ours ever empties.
+   its manifest, in the staged folder of `<previous>`. What is given up without being part of a
+   whole set is linked into a numbered folder of `<replaced>/`, which nothing of ours ever empties.
 3. The manifest of the new set is written as the *commit record*, atomically and durably. From
    this moment the new set counts: all its bytes are on the disk under one name or the other.
-4. Every `<file>.new` is renamed over its file; `<previous>.new` takes the place of `<previous>`;
-   at last the commit record is renamed to the manifest, which closes the transaction.
+4. Every staged file is renamed over its file, and the staged folder over `<previous>`; at last
+   the commit record is renamed to the manifest, which closes the transaction.
 
 `survey` says what lies in a folder; `recover` finishes step 4 after an interruption, or clears
 away what was never committed. Nothing else is repaired: the folder belongs to the user.
@@ -25,7 +25,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from pathlib import Path
 from dfl_tf.disk import durable
 from dfl_tf.errors import ForeignChange, ModelFileError, WorkspaceError
 from dfl_tf.formats.manifest import FileEntry, Manifest, read_manifest, role_of
-from dfl_tf.formats.survey import NEW, Place, entry_of, is_unchanged, unfinished
+from dfl_tf.formats.survey import Place, entry_of, is_unchanged, unfinished
 
 _CARRIED = ("network", "optimizer", "average", "recipe")
 """Roles of files that stay with the set while their part is switched off."""
@@ -147,8 +147,9 @@ def write_set(
     except OSError as error:
         raise WorkspaceError(
             f"{place.folder}: the model is saved, but its files could not be renamed "
-            f"({error.strerror}). They are next to the old ones as *{NEW}; the next start reads "
-            "them and the next save puts them in place."
+            f"({error.strerror}). They are next to the old ones as "
+            f"{durable.staged(Path('*')).name}; the next start reads them and the next save puts "
+            "them in place."
         ) from error
     return Saved(Basis(manifest), aside)
 
@@ -178,7 +179,7 @@ def _refuse_change(place: Place, basis: Basis, names: Iterable[str]) -> None:
 def _stage(place: Place, contents: Contents, old: Manifest) -> dict[str, FileEntry]:
     written = {}
     for name, content in contents.files.items():
-        path = place.folder / (name + NEW)
+        path = durable.staged(place.folder / name)
         size, digest = durable.write_durably(path, content)
         time, role = path.stat().st_mtime_ns, role_of(name)
         written[name] = FileEntry(size, digest, time, role, contents.iteration)
@@ -187,7 +188,7 @@ def _stage(place: Place, contents: Contents, old: Manifest) -> dict[str, FileEnt
         if before is not None and _continues(path, before, data):
             durable.append_durably(path, before.size, data[before.size :])
         else:
-            path = place.folder / (name + NEW)
+            path = durable.staged(place.folder / name)
             durable.write_durably(path, partial(_all_at_once, data))
         digest = hashlib.sha256(data).hexdigest()
         time = path.stat().st_mtime_ns
@@ -219,7 +220,7 @@ def _switched_off(
 
 
 def _keep(place: Place, current: Manifest) -> None:
-    """Put the set that is there into `<previous>.new`."""
+    """Put the set that is there into the staged folder of the previous set."""
     durable.make_folder(place.previous_new)
     for name in current.files:
         if (place.folder / name).is_file():
@@ -265,7 +266,7 @@ def _commit(place: Place, manifest: Manifest) -> None:
 def _finish(place: Place, manifest: Manifest) -> None:
     """From the commit record to a closed transaction. Can be repeated after any interruption."""
     for name in manifest.files:
-        new = place.folder / (name + NEW)
+        new = durable.staged(place.folder / name)
         if new.exists():
             os.replace(new, place.folder / name)
     durable.sync_folder(place.folder)
@@ -295,7 +296,7 @@ def recover(place: Place) -> Manifest | None:
         pending = read_manifest(place.commit)
     except ModelFileError:
         # unreadable: no file of it can be told to belong there
-        _give_up(place, place.folder.glob(f"*{NEW}"))
+        _give_up(place, _staged(place))
         _replace_previous(place)
         os.replace(place.commit, _next_aside(place) / place.commit.name)
         durable.sync_folder(place.folder)
@@ -307,45 +308,52 @@ def recover(place: Place) -> Manifest | None:
         current = read_manifest(place.manifest)
     except ModelFileError:
         current = None
-    news = [place.folder / (name + NEW) for name in pending.files]
-    _give_up(
-        place,
-        [
-            new
-            for new in news
-            if new.is_file() and not unfinished(place, new.name.removesuffix(NEW), current)
-        ],
-    )
+    overtaken = [
+        name
+        for name in pending.files
+        if durable.staged(place.folder / name).is_file() and not unfinished(place, name, current)
+    ]
+    _give_up(place, overtaken)
     _finish(place, pending)
     return pending
 
 
-def _give_up(place: Place, files: Iterable[Path]) -> None:
-    """Move finished files that do not count any more where they are not lost."""
-    given_up = [
-        path for path in files if path.is_file() and place.owns(path.name.removesuffix(NEW))
-    ]
-    if given_up:
+def _staged(place: Place) -> list[str]:
+    """Names of the files of this set that lie there staged."""
+    found = [durable.staged_for(path.name) for path in place.folder.iterdir() if path.is_file()]
+    return sorted(name for name in found if name is not None and place.owns(name))
+
+
+def _give_up(place: Place, names: Sequence[str]) -> None:
+    """Move staged files that do not count any more where they are not lost."""
+    if names:
         folder = _next_aside(place)
-        for path in given_up:
-            os.replace(path, folder / path.name)
+        for name in names:
+            os.replace(durable.staged(place.folder / name), folder / name)
         durable.sync_folder(folder)
 
 
 def discard(place: Place) -> None:
     """Remove the leftovers of a save that was never committed."""
-    for path in place.folder.glob(f"*{NEW}"):
-        if path.is_file() and place.owns(path.name.removesuffix(NEW)):
-            durable.remove_quietly(path)
+    for name in _staged(place):
+        durable.remove_quietly(durable.staged(place.folder / name))
     shutil.rmtree(place.previous_new, ignore_errors=True)
 
 
-def torn_basis(manifest: Manifest, folder: Path, owns: Callable[[str], bool]) -> Basis:
+def torn_basis(
+    manifest: Manifest,
+    folder: Path,
+    owns: Callable[[str], bool],
+    discards: frozenset[str] = frozenset(),
+) -> Basis:
     """A basis of whatever files lie in `folder`, none of which can be relied on."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     entries = {
         path.name: entry_of(path)
         for path in files
-        if path.is_file() and path.suffix not in (".json", NEW) and owns(path.name)
+        if path.is_file()
+        and path.suffix != ".json"
+        and durable.staged_for(path.name) is None
+        and owns(path.name)
     }
-    return Basis(replace(manifest, files=entries), whole=False)
+    return Basis(replace(manifest, files=entries), whole=False, discards=discards)

@@ -12,6 +12,7 @@ from pathlib import Path
 from dfl_tf.errors import ModelFileError, ModelFilesChanged
 from dfl_tf.formats.model_rescue import basis_now, file_of, previous_set, ways_back
 from dfl_tf.formats.model_state import Change, ModelState
+from dfl_tf.formats.survey import damage_text
 from dfl_tf.formats.transaction import Basis
 from dfl_tf.options import RunOptions
 
@@ -42,6 +43,9 @@ def judge_files(
     """
     if state.disk is None:
         return []
+    if state.disk.damaged and not run.accept_changes:
+        ways = ways_back(folder, name, state.model_class)
+        raise ModelFileError("\n".join([damage_text(state.disk.damaged), *ways]))
     changes = {
         part: change
         for part, change in state.disk.changes.items()
@@ -51,7 +55,10 @@ def judge_files(
     parts = {part: change for part, change in unreadable.items() if part != change.file}
     if parts:
         raise ModelFileError("\n".join(_unreadable(folder, name, state, parts)))
-    notes = []
+    notes = [
+        f"warning: {fault} The files are taken as they are, without it (--accept-changes)"
+        for fault in state.disk.damaged.values()
+    ]
     undecided: dict[str, Change] = {}
     for part, change in changes.items():
         if change.kind == "missing" and part.endswith("_opt"):
@@ -123,4 +130,4 @@ def basis_for(
         basis = basis_now(folder, name, model_class)
         return replace(basis, whole=False) if run.use_previous else basis
     files = frozenset(file_of(folder, name, model_class, part) for part in run.reinit)
-    return Basis(state.disk.present, whole=state.disk.whole, discards=files)
+    return Basis(state.disk.present, state.disk.whole, files.union(state.disk.damaged))

@@ -168,7 +168,7 @@ def test_save_over_which_another_program_wrote_is_not_rolled_forward(
     real = os.replace
 
     def interrupted(source: str | Path, target: str | Path) -> None:
-        if str(source).endswith(".npy.new"):
+        if str(source).endswith(".npy.dfl_tf-new"):
             raise KeyboardInterrupt
         real(source, target)
 
@@ -185,4 +185,4 @@ def test_save_over_which_another_program_wrote_is_not_rolled_forward(
     write_model(tmp_path, "x", make_state(101))
     assert read_model(tmp_path, "x", "SAEHD", previous=True).iteration == 100
     aside = [path.name for path in (tmp_path / ".x_SAEHD.replaced" / "01").iterdir()]
-    assert "x_SAEHD_encoder.npy.new" in aside
+    assert "x_SAEHD_encoder.npy" in aside

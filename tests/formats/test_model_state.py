@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dfl_tf.disk import durable
 from dfl_tf.errors import ModelFileError, UsageError, WorkspaceError
 from dfl_tf.formats import (
     ModelLock,
@@ -343,9 +344,14 @@ def test_deleted_manifest_means_take_the_files_as_they_are(tmp_path: Path) -> No
 
 def test_two_models_in_one_folder_leave_each_other_alone(tmp_path: Path) -> None:
     write_model(tmp_path, "x", make_state(5))
-    (tmp_path / "y_SAEHD_encoder.npy.new").write_bytes(b"an open save of another model")
+    other = durable.staged(tmp_path / "y_SAEHD_encoder.npy")
+    other.write_bytes(b"an open save of another model")
+    own = [tmp_path / "x_SAEHD_encoder.npy.new", tmp_path / "x_SAEHD_data.dat.new"]
+    for path in own:
+        path.write_bytes(b"a file of the user")
     write_model(tmp_path, "x", make_state(6))
-    assert (tmp_path / "y_SAEHD_encoder.npy.new").exists()
+    assert other.exists()
+    assert [path.read_bytes() for path in own] == [b"a file of the user"] * 2
 
 
 def test_full_disk_is_refused_before_the_first_byte(

@@ -63,7 +63,7 @@ def test_failed_write_keeps_the_old_file(tmp_path, picture, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", refuse)
-    with pytest.raises(WorkspaceError, match=r"a\.png.*No space left"):
+    with pytest.raises(WorkspaceError, match=r"a\.png.*The disk is full"):
         write_image(path, picture // 2)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]

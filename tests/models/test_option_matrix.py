@@ -183,7 +183,7 @@ def same_tensors(one, other):
 def files_of(cls, parts, native):
     if native:
         tensors = {f"{part}.safetensors" for part in parts}
-        return tensors | {"manifest.json", "loss_history.safetensors"}
+        return tensors | {"manifest.json", "loss_history.rows"}
     prefix = "" if cls == "XSeg" else f"some name_{cls}_"
     data = "XSeg_data.dat" if cls == "XSeg" else f"{prefix}data.dat"
     manifest = data.replace("_data.dat", ".manifest.json")

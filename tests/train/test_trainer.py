@@ -391,7 +391,7 @@ def test_a_backup_that_fails_is_told_and_training_goes_on(tmp_path, monkeypatch)
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(backup.shutil, "copy2", full)
+    monkeypatch.setattr(backup.durable, "copy_file", full)
     model = FakeModel(options(target_iter=6))
     model.load_state(saved(tmp_path))
     log = ListLog()

@@ -145,28 +145,28 @@ class Either:
     """What one of these says; the faults are those of the last."""
 
     def __init__(self, *choices: Schema) -> None:
-        self._choices = choices
+        self.choices = choices
 
     def check(self, value: Any, place: Place, faults: list[str]) -> None:
         """See `Schema`."""
-        for choice in self._choices[:-1]:
+        for choice in self.choices[:-1]:
             if not faults_of(value, choice):
                 return
-        self._choices[-1].check(value, place, faults)
+        self.choices[-1].check(value, place, faults)
 
 
 class Row:
     """A list of exactly these values, in this order."""
 
     def __init__(self, *items: Schema) -> None:
-        self._items = items
+        self.items = items
 
     def check(self, value: Any, place: Place, faults: list[str]) -> None:
         """See `Schema`."""
-        if type(value) is not list or len(value) != len(self._items):
-            faults.append(_wrong(value, place, f"a list of {len(self._items)}"))
+        if type(value) is not list or len(value) != len(self.items):
+            faults.append(_wrong(value, place, f"a list of {len(self.items)}"))
             return
-        for index, (schema, item) in enumerate(zip(self._items, value, strict=True)):
+        for index, (schema, item) in enumerate(zip(self.items, value, strict=True)):
             schema.check(item, (*place, index), faults)
 
 

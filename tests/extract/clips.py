@@ -8,11 +8,10 @@ import numpy as np
 
 from dfl_tf.extract.found import Box
 from dfl_tf.extract.records import FrameRecord, RecordedFace
-from dfl_tf.face.reference_tables import REFERENCE_2D
+from dfl_tf.face.reference_tables import REFERENCE_3D
 
-# 17 points of a jaw, then the 51 reference points
-_JAW = np.stack((np.linspace(0, 1, 17), 0.3 + 0.9 * np.sin(np.linspace(0, np.pi, 17))), axis=1)
-FACE = np.concatenate((_JAW, REFERENCE_2D)).astype(np.float64)
+HEAD = REFERENCE_3D.astype(np.float64) / 150.0
+"""The landmarks of a head one unit wide, (68, 3), around the origin."""
 
 
 def box_at(x: float, y: float, side: float = 100.0) -> Box:
@@ -21,12 +20,20 @@ def box_at(x: float, y: float, side: float = 100.0) -> Box:
 
 
 def face_at(
-    x: float, y: float, side: float = 100.0, *, angle: float = 0.0, score: float = 20.0
+    x: float,
+    y: float,
+    side: float = 100.0,
+    *,
+    angle: float = 0.0,
+    yaw: float = 0.0,
+    score: float = 20.0,
 ) -> RecordedFace:
-    """An upright or turned (degrees) face around a point."""
+    """A face around a point, turned in the frame by `angle` and away by `yaw` degrees."""
+    away = np.deg2rad(yaw)
+    seen = np.stack((HEAD[:, 0] * np.cos(away) + HEAD[:, 2] * np.sin(away), HEAD[:, 1]), axis=1)
     turn = np.deg2rad(angle)
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    points = (FACE - FACE.mean(axis=0)) * side @ matrix.T + (x, y)
+    points = seen * side @ matrix.T + (x, y)
     return RecordedFace(box_at(x, y, side), score, points, score)
 
 

@@ -22,6 +22,7 @@ from dfl_tf.errors import DflTfError
 from .legacy_argv import translate
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "extract": ("extract", "Find faces in frames or a video and align them."),
     "train": ("train", "Train or resume a model."),
     "merge": ("merge", "Put the predicted faces into frames."),
     "export": ("export", "Write a model as ONNX for DeepFaceLive (dfm)."),

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from dfl_tf_ops.process import cores
 
 from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
 from dfl_tf.cli.merge_settings import describe_session, frame_settings
+from dfl_tf.cli.stopping import stopping
 from dfl_tf.cli.video import Progress, VideoSource, find_reference, make_video, summary
 from dfl_tf.disk.durable import make_folder_for, sha256_of, write_file
 from dfl_tf.errors import UsageError, WorkspaceError
@@ -421,7 +419,7 @@ def _run(
         ]
     )
     stop = threading.Event()
-    with _stopping(stop) as received:
+    with stopping(stop) as received:
         report = merge_frames(
             tasks, run, session=session, identity=identity, progress=Progress("merge"), stop=stop
         )
@@ -429,27 +427,6 @@ def _run(
         click.echo("interrupted; --resume goes on from here", err=True)
         return report, 128 + received[0] if received else 130
     return report, 1 if report.failed else 0
-
-
-@contextmanager
-def _stopping(stop: threading.Event) -> Iterator[list[int]]:
-    """Finish the frames in work on SIGINT or SIGTERM; a second SIGINT leaves at once."""
-    received: list[int] = []
-
-    def handle(number: int, _: object) -> None:
-        if received and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        received.append(number)
-        stop.set()
-
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _names(text: str) -> list[str]:

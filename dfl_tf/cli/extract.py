@@ -1,0 +1,255 @@
+"""`dfl-tf extract`: from frames or a video to aligned faces."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dfl_tf import __version__
+from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
+from dfl_tf.cli.stopping import stopping
+from dfl_tf.cli.video import Progress
+from dfl_tf.cli.video_frames import VideoFrames
+from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
+from dfl_tf.errors import UsageError
+from dfl_tf.extract import models
+from dfl_tf.extract.faces_json import Source, Tool, match_faces, read_faces, write_faces
+from dfl_tf.extract.frame_work import Folders
+from dfl_tf.extract.networks import NetworkFiles, Networks, load_networks
+from dfl_tf.extract.plan import frames_without_debug_image
+from dfl_tf.extract.records import GivenFace
+from dfl_tf.extract.run import ExtractReport, Request, extract_faces
+from dfl_tf.extract.sources import FolderFrames, FrameSource, numbers_of
+from dfl_tf.options import ExtractOptions
+from dfl_tf.video.pyav import find_video, videos_named
+
+PATH = click.Path(path_type=Path)
+SIDES = ("src", "dst")
+
+
+@click.command(cls=OptionCommand)
+@click.argument("place", type=PATH, required=False, metavar="WORKSPACE|FRAMES|VIDEO")
+@click.argument("output", type=PATH, required=False)
+@click.option(
+    "--side",
+    type=click.Choice(SIDES),
+    help="Of a workspace: data_src or data_dst; faces go to its folder aligned.",
+)
+@click.option(
+    "--frames",
+    "wanted",
+    default="",
+    metavar="A:B",
+    help="Only these frames, counted from 1, both included.",
+)
+@click.option("--every", type=int, default=1, metavar="N", help="Only one frame of N.")
+@click.option("--tone-map", is_flag=True, help="Bring HDR video to SDR, as `video extract` does.")
+@click.option("--dfl-home", type=PATH, help="Your DeepFaceLab installation; default: DFL_HOME.")
+@click.option("--models-dir", type=PATH, help="Folder of the open models.")
+@click.option(
+    "--get-models",
+    is_flag=False,
+    flag_value="faces",
+    type=click.Choice([*models.SETS]),
+    help="Download the open models of extraction (or identity: 100 MB) and leave.",
+)
+@click.option("--resume", is_flag=True, help="Go on although options or frames are others.")
+@click.option("--overwrite", is_flag=True, help="Start over: faces that are there are deleted.")
+@click.option(
+    "--redo",
+    multiple=True,
+    metavar="FRAME",
+    help="Extract these frames again, by name or A:B, or those of a report in JSON; may be "
+    "repeated. Older faces go to the trash folder beside.",
+)
+@click.option(
+    "--redo-missing-debug",
+    is_flag=True,
+    help="Extract the frames again whose debug images you deleted, looking more closely.",
+)
+@click.option("--faces", "faces_file", type=PATH, help="JSON file of boxes and landmarks to use.")
+@click.option("--write-faces", type=PATH, help="JSON file to write all boxes and landmarks to.")
+@click.option(
+    "--workers", type=click.IntRange(0), default=0, metavar="N", help="Threads; 0: one a core."
+)
+@click.option("--cpu", is_flag=True, help="Use no GPU.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@option_flags(ExtractOptions)
+def command(inputs: OptionInputs, **given: Any) -> int:
+    """Find faces in frames, align them and store them.
+
+    WORKSPACE with --side src or dst, a folder of FRAMES with the folder OUTPUT of the faces, or a
+    VIDEO (default OUTPUT: aligned in the folder named as the video). A later call with the same
+    options goes on where this one stopped.
+    """
+    line = Line(inputs=inputs, **given)
+    if line.get_models is not None:
+        models.get_models(line.get_models, line.models_dir, say=click.echo)
+        return 0
+    options = inputs.resolve(ExtractOptions).resolved.options
+    if line.cpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    source, folders, what = open_source(line)
+    files = NetworkFiles(line.dfl_home, line.models_dir)
+    networks = load_networks(options, files, say=lambda text: click.echo(text, err=True))
+    request = Request(
+        frames=line.wanted,
+        every=line.every,
+        resume=line.resume,
+        overwrite=line.overwrite,
+        redo=_redo(line, source, folders),
+        given=_given(line, source),
+    )
+    stop = threading.Event()
+    with stopping(stop) as received:
+        report = extract_faces(
+            source,
+            folders.faces,
+            options,
+            networks=networks,
+            request=request,
+            workers=line.workers,
+            progress=Progress("extract"),
+            stop=stop,
+        )
+    if line.write_faces is not None:
+        _write_faces(line.write_faces, report, networks, what)
+    _tell(line, report)
+    if report.interrupted:
+        click.echo("interrupted; the same command goes on from here", err=True)
+        return 128 + received[0] if received else 130
+    return 1 if report.failed else 0
+
+
+@dataclass(frozen=True)
+class Line:
+    """All that the command line says."""
+
+    inputs: OptionInputs
+    place: Path | None
+    output: Path | None
+    side: str | None
+    wanted: str
+    every: int
+    tone_map: bool
+    dfl_home: Path | None
+    models_dir: Path | None
+    get_models: str | None
+    resume: bool
+    overwrite: bool
+    redo: tuple[str, ...]
+    redo_missing_debug: bool
+    faces_file: Path | None
+    write_faces: Path | None
+    workers: int
+    cpu: bool
+    as_json: bool
+
+
+def open_source(line: Line) -> tuple[FrameSource, Folders, Source]:
+    """The frames, the folders for their faces, and what the frames come from."""
+    place, output = line.place, line.output
+    if place is None:
+        raise UsageError("give WORKSPACE --side src|dst, FRAMES OUTPUT, or a VIDEO")
+    if line.side is not None:
+        if output is not None:
+            raise UsageError("--side names the folders of a workspace; leave OUTPUT out")
+        root = place / "workspace" if (place / "workspace" / "data_src").is_dir() else place
+        place = root / f"data_{line.side}"
+        output = place / "aligned"
+        videos = videos_named(root, place.name)
+        if videos and not (place.is_dir() and list_folder(place, IMAGE_SUFFIXES).files):
+            click.echo(f"{place} holds no frames: {videos[0].name} is read itself", err=True)
+            place = videos[0]
+    if place.is_dir():
+        if output is None:
+            raise UsageError(
+                f"{place}: is it a workspace (give --side src or dst), or a folder of frames (give "
+                "the folder of the faces as well)?"
+            )
+        folders = Folders(output)
+        if output.absolute().resolve() == place.absolute().resolve():
+            raise UsageError(f"{place}: frames and faces must be in different folders")
+        known = [p.name for p in (folders.faces, folders.debug, folders.trash)]
+        source = FolderFrames(place, [*known, f"{output.name}.sha256"])
+        return source, folders, Source(place.name, len(source.names))
+    video = find_video(place)
+    folders = Folders(output or video.with_suffix("") / "aligned")
+    frames = VideoFrames(video, tone_map=line.tone_map, progress=Progress("read"))
+    turn = frames.info.orientation
+    if not turn.upright:
+        turned = f"by {turn.degrees} degrees" + (" and mirrored" if turn.mirrored else "")
+        click.echo(f"{video.name}: its frames are turned {turned}, as the file asks", err=True)
+    about = Source(video.name, len(frames.names), str(frames.about["sha256"]))
+    return frames, folders, about
+
+
+def _redo(line: Line, source: FrameSource, folders: Folders) -> list[int]:
+    numbers = numbers_of(source.names, line.redo)
+    if line.redo_missing_debug:
+        numbers += frames_without_debug_image(source, folders)
+        if not numbers:
+            raise UsageError(f"{folders.debug}: the debug image of every frame is there")
+    return sorted(set(numbers))
+
+
+def _given(line: Line, source: FrameSource) -> dict[str, tuple[GivenFace, ...]]:
+    if line.faces_file is None:
+        return {}
+    numbered = [(name, number) for number, name in enumerate(source.names, start=1)]
+    given = match_faces(read_faces(line.faces_file), numbered)
+    for text in given.left_out.lines():
+        click.echo(text, err=True)
+    return given.by_name
+
+
+def _write_faces(path: Path, report: ExtractReport, networks: Networks, source: Source) -> None:
+    write_faces(
+        path,
+        report.records,
+        source=source,
+        detector=Tool(networks.detector.name, networks.detector.version),
+        landmarker=Tool(networks.landmarker.name, networks.landmarker.version),
+        written_by=f"dfl_tf {__version__}",
+    )
+
+
+def _tell(line: Line, report: ExtractReport) -> None:
+    if line.as_json:
+        click.echo(json.dumps(_facts(report), indent=1))
+        return
+    speed = report.frames / report.seconds if report.seconds else 0.0
+    before = f", {report.done_before} frames were done before" if report.done_before else ""
+    click.echo(
+        f"{report.faces} faces of {report.frames} frames ({report.without_face} without a face, "
+        f"{speed:.1f} frames/s){before}: {report.folder}"
+    )
+    if report.replaced:
+        click.echo(f"{report.replaced} older faces went to {Folders(report.folder).trash}")
+    for text in [*report.notes, *report.left_out.lines(see="the same command with --json")]:
+        click.echo(text, err=True)
+    for name, reason in report.failed:
+        click.echo(f"failed: {name}: {reason}", err=True)
+
+
+def _facts(report: ExtractReport) -> dict[str, Any]:
+    return {
+        "folder": str(report.folder),
+        "frames": report.frames,
+        "done_before": report.done_before,
+        "faces": report.faces,
+        "without_face": report.without_face,
+        "failed": [{"name": name, "reason": reason} for name, reason in report.failed],
+        "replaced": report.replaced,
+        "notes": report.notes,
+        "left_out": report.left_out.as_dict(),
+        "seconds": round(report.seconds, 3),
+        "stage_seconds": {stage: round(s, 3) for stage, s in report.stage_seconds.items()},
+        "interrupted": report.interrupted,
+    }

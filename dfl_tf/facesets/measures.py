@@ -107,6 +107,13 @@ def source_rect_size(face: MeasuredFace) -> float:
     return float(0.5 * np.abs(doubled))
 
 
+def source_box(face: MeasuredFace) -> npt.NDArray[np.float64]:
+    """Left, top, right, bottom of the face in its frame, in pixels; NaN where none is stored."""
+    if face.known.source_rect is None:
+        return np.full(4, np.nan)
+    return np.array(face.known.source_rect, np.float64)
+
+
 def brightness(face: MeasuredFace) -> float:
     """Mean of the HSV value, 0 to 255."""
     return float(face.hsv[:, :, 2].mean())
@@ -141,6 +148,10 @@ def masked_histogram(face: MeasuredFace) -> npt.NDArray[np.float64]:
     return _histogram(cv2.cvtColor(face.masked, cv2.COLOR_BGR2GRAY), 0)
 
 
+def _nothing_to_load() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Measure:
     """One measure.
@@ -156,6 +167,8 @@ class Measure:
         0 for a number.
     version : int
         Raised when the result changes, so that remembered values are computed again.
+    ready : callable
+        Called once before faces are measured; says what is missing for it.
     """
 
     name: str
@@ -163,6 +176,7 @@ class Measure:
     needs_metadata: bool = True
     length: int = 0
     version: int = 1
+    ready: Callable[[], object] = _nothing_to_load
 
 
 MEASURES = {
@@ -174,6 +188,7 @@ MEASURES = {
         Measure("yaw", yaw),
         Measure("pitch", pitch),
         Measure("source_rect_size", source_rect_size),
+        Measure("source_box", source_box, length=4),
         Measure("brightness", brightness, needs_metadata=False),
         Measure("hue", hue, needs_metadata=False),
         Measure("black", black, needs_metadata=False),

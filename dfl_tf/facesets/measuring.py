@@ -15,6 +15,7 @@ from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import FacesetError
+from dfl_tf.facesets.identity import IDENTITY_MEASURE, make_embedder
 from dfl_tf.facesets.measure_cache import MeasureCache
 from dfl_tf.facesets.measures import MEASURES, Measure, MeasuredFace
 from dfl_tf.facesets.sorting import MeasuredFaces
@@ -97,12 +98,12 @@ class _Face:
     digest: bytes
     metadata: FaceMetadata | None
     values: dict[str, Floats]
-    computed: tuple[str, ...]
+    computed: tuple[Measure, ...]
 
 
 def measure_faces(
     place: Path,
-    names: Sequence[str],
+    names: Sequence[str | Measure],
     *,
     cache: MeasureCache,
     workers: int | None = None,
@@ -114,8 +115,8 @@ def measure_faces(
     ----------
     place : Path
         A folder of aligned faces, or a pak.
-    names : sequence of str
-        Keys of `MEASURES`.
+    names : sequence of str or Measure
+        Keys of `MEASURES`, or measures that depend on what the user names.
     cache : MeasureCache
         Values of files that were measured before are taken from there.
     workers : int, optional
@@ -133,7 +134,9 @@ def measure_faces(
     FacesetError
     """
     files, left_out = face_files(place)
-    wanted = [MEASURES[name] for name in names]
+    wanted = [_known(name) for name in names]
+    for measure in wanted:
+        measure.ready()
 
     def work(file: FaceFile) -> _Face:
         return _measured(file, wanted, cache)
@@ -165,6 +168,12 @@ def measure_faces(
     ), left_out
 
 
+def _known(measure: str | Measure) -> Measure:
+    if isinstance(measure, Measure):
+        return measure
+    return make_embedder().measure() if measure == IDENTITY_MEASURE else MEASURES[measure]
+
+
 def _measured(file: FaceFile, wanted: Sequence[Measure], cache: MeasureCache) -> _Face:
     data = file.read()
     digest = hashlib.sha256(data).digest()
@@ -184,14 +193,14 @@ def _measured(file: FaceFile, wanted: Sequence[Measure], cache: MeasureCache) ->
         face = MeasuredFace(to_bgr(decode_image(data, what=file.name)), metadata)
         for measure in missing:
             values[measure.name] = np.atleast_1d(np.asarray(measure.compute(face), np.float64))
-    return _Face(digest, metadata, values, tuple(measure.name for measure in missing))
+    return _Face(digest, metadata, values, tuple(missing))
 
 
 def _remember(cache: MeasureCache, faces: Sequence[_Face]) -> None:
     cache.put(
-        (face.digest, (name, MEASURES[name].version), face.values[name])
+        (face.digest, (measure.name, measure.version), face.values[measure.name])
         for face in faces
-        for name in face.computed
+        for measure in face.computed
     )
 
 

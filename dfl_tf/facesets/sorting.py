@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dfl_tf.facesets.best_faces import best_faces
 from dfl_tf.facesets.chains import dissimilarity, histogram_chain, histogram_roots, image_chain
+from dfl_tf.facesets.grouping import USUAL_DISTANCE, group_faces, threshold_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -166,6 +167,21 @@ def _best(sharpness: str) -> Callable[..., Order]:
     return arrange
 
 
+def _by_person(faces: MeasuredFaces, *, threshold: float | None = None, **_: Any) -> Order:
+    """Person after person, the largest group first; in each the most typical face first."""
+    grouping = group_faces(
+        faces.columns["identity"],
+        threshold=threshold or threshold_of(0.5, USUAL_DISTANCE),
+        frames=faces.source_filenames,
+        boxes=faces.columns["source_box"],
+    )
+    return Order(
+        [i for group in grouping.groups for i in group.members],
+        [int(i) for i in np.flatnonzero(grouping.numbers == 0)],
+        {i: float(group.number) for group in grouping.groups for i in group.members},
+    )
+
+
 METHODS: dict[str, Method] = {
     "blur": Method(("blur",), _by_value("blur", zero_is_trash=True), "sharpest first"),
     "motion-blur": Method(
@@ -200,7 +216,8 @@ METHODS: dict[str, Method] = {
         _best("source_rect_size"),
         "as final, with size in place of sharpness",
     ),
+    "identity": Method(("identity", "source_box"), _by_person, "person after person"),
 }
-"""Names of the legacy program to methods, in the order in which it lists them."""
+"""Names of the legacy program to methods, in the order in which it lists them; then our own."""
 
 ALIASES = {"final-by-blur": "final", "final-by-size": "final-fast"}

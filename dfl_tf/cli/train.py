@@ -126,10 +126,19 @@ def command(
     if plan:
         from dfl_tf.train.plan import make_plan
 
-        made = make_plan(prepared)
+        made = replace(make_plan(prepared), data=_about_faces(prepared))
         click.echo(json.dumps(made.as_dict(), indent=1) if as_json else made.text())
         return 0
     return train(prepared)
+
+
+def _about_faces(prepared: Prepared) -> list[str]:
+    """What stands out in the faces, as far as it is known without looking at them again."""
+    from dfl_tf.formats.mask_record import mask_warnings
+
+    if prepared.pretrain:
+        return []
+    return mask_warnings(prepared.workspace.src, prepared.workspace.dst)
 
 
 def model_class_named(text: str) -> str:

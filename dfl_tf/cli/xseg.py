@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,13 @@ def _finish(report: Any, done: str, as_json: bool) -> None:
     "--weights",
     "model_dir",
     type=FACES,
-    required=True,
     help="Folder with a trained XSeg, or with (or the file) XSeg_256.npy.",
 )
+@click.option(
+    "--generic", is_flag=True, help="The XSeg model that DeepFaceLab ships, from --dfl-home."
+)
+@click.option("--dfl-home", type=FACES, help="Folder of DeepFaceLab; default: DFL_HOME.")
+@click.option("--onnx", type=FACES, help="A mask network of another program, an ONNX file.")
 @click.option(
     "--face-type",
     type=click.Choice(["h", "mf", "f", "wf", "head", "same"]),
@@ -90,23 +95,80 @@ def _finish(report: Any, done: str, as_json: bool) -> None:
 )
 @click.option("--cpu", is_flag=True, help="Compute on the CPU only.")
 @_json
-def apply(faces: Path, model_dir: Path, face_type: str | None, cpu: bool, as_json: bool) -> None:
+def apply(
+    faces: Path,
+    model_dir: Path | None,
+    generic: bool,
+    dfl_home: Path | None,
+    onnx: Path | None,
+    face_type: str | None,
+    cpu: bool,
+    as_json: bool,
+) -> None:
     """Store the mask that the network makes of each face in its file.
 
-    A run that was interrupted goes on where it stopped.
+    A run that was interrupted goes on where it stopped. Which model made the masks is noted beside
+    the faces (xseg_model.json).
     """
-    from dfl_tf.facesets.xseg_masker import XSegMasker
     from dfl_tf.facesets.xseg_store import open_store
     from dfl_tf.facesets.xseg_tools import apply_masks
-    from dfl_tf.options import RunOptions
-    from dfl_tf.train.devices import configure_devices
 
+    given = [name for name, value in (("--model-dir", model_dir), ("--generic", generic),
+                                      ("--onnx", onnx)) if value]  # fmt: skip
+    if len(given) != 1:
+        received = " and ".join(given) or "none of them"
+        raise UsageError(
+            f"name one network: --model-dir, --generic or --onnx; received {received}."
+        )
     store = open_store(faces)
-    configure_devices(RunOptions(cpu=cpu))
-    masker = XSegMasker.load(model_dir, face_type)
+    if onnx is not None:
+        masker = _foreign_masker(onnx, face_type)
+    else:
+        masker = _own_masker(model_dir or _generic(dfl_home), face_type, cpu)
     with _progress("masking") as step:
         report = apply_masks(store, masker, step)
     _finish(report, "mask applied", as_json)
+    for line in _mask_warnings(store.path):
+        click.echo(f"note: {line}", err=True)
+
+
+def _foreign_masker(onnx: Path, face_type: str | None) -> Any:
+    from dfl_tf.facesets.onnx_masker import OnnxMasker
+
+    masker = OnnxMasker(onnx, face_type)
+    click.echo(masker.described(), err=True)
+    return masker
+
+
+def _own_masker(place: Path, face_type: str | None, cpu: bool) -> Any:
+    from dfl_tf.facesets.xseg_masker import XSegMasker
+    from dfl_tf.options import RunOptions
+    from dfl_tf.train.devices import configure_devices
+
+    configure_devices(RunOptions(cpu=cpu))
+    return XSegMasker.load(place, face_type)
+
+
+def _generic(dfl_home: Path | None) -> Path:
+    """The folder of the XSeg model of a DeepFaceLab installation."""
+    from dfl_tf.formats.release_files import GENERIC_XSEG, HOME_VARIABLE, find_weights
+
+    file = find_weights("XSeg_256.npy", dfl_home, folders=GENERIC_XSEG)
+    if file is None:
+        raise UsageError(
+            "--generic takes the XSeg model of your DeepFaceLab installation: name its folder "
+            f"with --dfl-home or {HOME_VARIABLE}."
+        )
+    return file.parent
+
+
+def _mask_warnings(faces: Path) -> list[str]:
+    """Say if the sides of the workspace of some faces were masked by different models."""
+    from dfl_tf.formats.mask_record import mask_warnings
+    from dfl_tf.formats.workspace import sides_beside
+
+    sides = sides_beside(faces)
+    return mask_warnings(*sides) if sides is not None else []
 
 
 @command.command()
@@ -168,19 +230,29 @@ def fetch(faces: Path, output: Path | None, delete_originals: bool, as_json: boo
 @click.argument("faces", type=FACES)
 @_json
 def status(faces: Path, as_json: bool) -> None:
-    """Count masks and labels."""
+    """Count masks and labels, and say which model made the masks."""
     from dfl_tf.facesets.xseg_store import open_store
     from dfl_tf.facesets.xseg_tools import count
+    from dfl_tf.formats.mask_record import read_mask_record
 
     with _progress("counting") as step:
         counts = count(open_store(faces), step)
     left_out = counts.pop("left_out")
+    record, warnings = read_mask_record(faces), _mask_warnings(faces)
     if as_json:
-        click.echo(json.dumps(counts | {"left_out": left_out.as_dict()}, indent=1))
+        facts = counts | {
+            "left_out": left_out.as_dict(),
+            "masked_by": None if record is None else asdict(record),
+            "warnings": warnings,
+        }
+        click.echo(json.dumps(facts, indent=1))
         return
     for line in left_out.lines(see="the same command with --json"):
         click.echo(line, err=True)
     types = counts.pop("face_types")
     counts["face_types"] = ", ".join(f"{name} {number}" for name, number in types.items())
+    counts["masked_by"] = "not known" if record is None else record
     for key, value in counts.items():
         click.echo(f"{key:<11} {value}")
+    for line in warnings:
+        click.echo(f"note: {line}", err=True)

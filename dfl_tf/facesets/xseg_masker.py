@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.face import FaceType, align_matrix, transform_points
 from dfl_tf.formats import FaceMetadata, ModelState, find_models, read_model
 from dfl_tf.formats.dfljpg import encode_mask
+from dfl_tf.formats.mask_record import MaskRecord
 from dfl_tf.formats.model_legacy import read_part
 from dfl_tf.imaging import decode_image, to_bgr, to_float
 
@@ -99,6 +100,25 @@ def _resized(image: Image, side: int) -> Image:
     return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_LANCZOS4))
 
 
+class Masker(Protocol):
+    """What masks faces."""
+
+    @property
+    def face_type(self) -> FaceType | None:
+        """What it wants to see; None = the same as each picture's."""
+
+    @property
+    def work(self) -> str:
+        """Names the weights; a journal of other weights is not used."""
+
+    @property
+    def record(self) -> MaskRecord | None:
+        """What is noted beside the faces."""
+
+    def masks(self, crops: Sequence[Crop]) -> list[bytes]:
+        """The encoded masks of some crops."""
+
+
 class XSegMasker:
     """An XSeg model that masks faces.
 
@@ -109,10 +129,18 @@ class XSegMasker:
         What it was trained on; None = the same as each picture's.
     work : str
         Names the weights; a journal of other weights is not used.
+    record : MaskRecord, optional
+        What is noted beside the faces.
     """
 
-    def __init__(self, model: Any, face_type: FaceType | None, work: str) -> None:
-        self._model, self.face_type, self.work = model, face_type, work
+    def __init__(
+        self,
+        model: Any,
+        face_type: FaceType | None,
+        work: str,
+        record: MaskRecord | None = None,
+    ) -> None:
+        self._model, self.face_type, self.work, self.record = model, face_type, work, record
 
     @classmethod
     def load(cls, place: Path, face_type: str | None = None) -> XSegMasker:
@@ -141,12 +169,22 @@ class XSegMasker:
         )
         model.load_state(ModelState(**{**vars(state), "options": {}}))
         known = None if wanted == "same" else FaceType.from_name(wanted)
-        return cls(model, known, f"{digest.hexdigest()} {wanted}")
+        sha256 = digest.hexdigest()
+        # bare weights do not know how long they were trained
+        iteration = state.iteration if state.options else None
+        record = MaskRecord(state_name(place), iteration, sha256, wanted)
+        return cls(model, known, f"{sha256} {wanted}", record)
 
     def masks(self, crops: Sequence[Crop]) -> list[bytes]:
         """The encoded masks of some crops."""
         raw = self._model.mask(np.stack([crop.image for crop in crops]))
         return [stored_mask(mask, crop) for mask, crop in zip(raw, crops, strict=True)]
+
+
+def state_name(place: Path) -> str:
+    """What the XSeg model at a place is called: XSeg in its folder, or the file."""
+    folder = place if place.is_dir() else place.parent
+    return f"XSeg in {folder.absolute().name}"
 
 
 def read_xseg(place: Path) -> ModelState:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from dfl_tf.disk.durable import make_folder, naming_the_fault, write_file
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face.polygons import encloses
-from dfl_tf.facesets.xseg_masker import XSegMasker, crop
+from dfl_tf.facesets.xseg_masker import Masker, crop
 from dfl_tf.facesets.xseg_store import ApplyJournal, FaceStore, same_picture
 from dfl_tf.formats.dfljpg import embed_metadata
 from dfl_tf.formats.face_folder import EMPTY_LABELS
+from dfl_tf.formats.mask_record import remove_mask_record, write_mask_record
 
 Step = Callable[[int, int], None]
 _BATCH = 8
@@ -52,13 +53,15 @@ class XSegReport:
         return self.left_out.skipped
 
 
-def apply_masks(store: FaceStore, masker: XSegMasker, step: Step = lambda *_: None) -> XSegReport:
+def apply_masks(store: FaceStore, masker: Masker, step: Step = lambda *_: None) -> XSegReport:
     """Give every face the mask that the network makes of it.
 
     An interrupted run goes on where it stopped: what is done is noted in a journal beside the
-    faces. A face that can not be used is skipped and named.
+    faces. A face that can not be used is skipped and named. The model is recorded beside the faces.
     """
     report = XSegReport(faces=len(store), left_out=LeftOut(store.left_out))
+    if masker.record is not None:
+        write_mask_record(store.path, masker.record)
     journal = ApplyJournal(store, masker.work)
     finished = False
     try:
@@ -68,6 +71,9 @@ def apply_masks(store: FaceStore, masker: XSegMasker, step: Step = lambda *_: No
             _apply_batch(store, masker, journal, todo[start : start + _BATCH], report)
             step(report.resumed + min(start + _BATCH, len(todo)), len(store))
         store.finish()
+        if masker.record is not None:
+            done = report.resumed + report.changed
+            write_mask_record(store.path, replace(masker.record, faces=done, complete=True))
         finished = True
     finally:
         journal.close(finished=finished)
@@ -88,7 +94,7 @@ def _taken_up(store: FaceStore, journal: ApplyJournal, index: int) -> bool:
 
 def _apply_batch(
     store: FaceStore,
-    masker: XSegMasker,
+    masker: Masker,
     journal: ApplyJournal,
     indices: Iterable[int],
     report: XSegReport,
@@ -116,7 +122,9 @@ def _apply_batch(
 
 def remove_masks(store: FaceStore, step: Step = lambda *_: None) -> XSegReport:
     """Take the applied masks away."""
-    return _remove(store, step, lambda metadata: metadata.xseg_mask_bytes is not None, mask=None)
+    report = _remove(store, step, lambda metadata: metadata.xseg_mask_bytes is not None, mask=None)
+    remove_mask_record(store.path)
+    return report
 
 
 def remove_labels(store: FaceStore, step: Step = lambda *_: None) -> XSegReport:

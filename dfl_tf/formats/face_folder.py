@@ -10,12 +10,13 @@ from pathlib import Path
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, Listing, list_folder
 from dfl_tf.errors import FacesetError
 from dfl_tf.formats.faceset_pak import PAK_NAME
+from dfl_tf.formats.mask_record import RECORD
 
 NO_METADATA = "images without face metadata"
 NOT_JPEG = "images that are no JPEG files"
 EMPTY_LABELS = "labels that enclose nothing"
 BESIDE_PAK = f"loose images beside {PAK_NAME}, which is used"
-_SCRATCH = frozenset(("meta.dat", "xseg_apply.journal", "extraction.jsonl"))
+_SCRATCH = frozenset(("meta.dat", "xseg_apply.journal", RECORD, "extraction.jsonl"))
 
 
 def list_faces(folder: Path, *, known: tuple[str, ...] = ()) -> Listing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from dfl_tf.errors import UsageError
@@ -11,15 +12,24 @@ HOME_VARIABLE = "DFL_HOME"
 _FOLDERS = ("", "facelib", "_internal/DeepFaceLab/facelib")
 
 
-def find_weights(file_name: str, home: Path | None) -> Path | None:
+GENERIC_XSEG = ("", "model_generic_xseg", "_internal/model_generic_xseg", "../model_generic_xseg")
+"""Where a release has the XSeg model that it ships."""
+
+
+def find_weights(
+    file_name: str, home: Path | None, *, folders: Sequence[str] = _FOLDERS
+) -> Path | None:
     """Look for a weight file of the legacy program.
 
     Parameters
     ----------
     file_name : str
-        ``S3FD.npy``, ``2DFAN.npy``, ``3DFAN.npy`` or ``FaceEnhancer.npy``.
+        ``S3FD.npy``, ``2DFAN.npy``, ``3DFAN.npy``, ``FaceEnhancer.npy``, or ``XSeg_256.npy`` with
+        `GENERIC_XSEG` as its folders.
     home : Path or None
         The folder of the legacy installation; None: the environment variable ``DFL_HOME``.
+    folders : sequence of str
+        Where to look, from `home`.
 
     Returns
     -------
@@ -34,11 +44,11 @@ def find_weights(file_name: str, home: Path | None) -> Path | None:
     named = home or (Path(os.environ[HOME_VARIABLE]) if os.environ.get(HOME_VARIABLE) else None)
     if named is None:
         return None
-    for folder in _FOLDERS:
+    for folder in folders:
         path = named / folder / file_name
         if path.is_file():
             return path
-    looked = ", ".join(str(named / folder) for folder in _FOLDERS)
+    looked = ", ".join(str(named / folder) for folder in folders)
     raise UsageError(
         f"{file_name} was not found in {looked}. Name the folder of a DeepFaceLab installation "
         f"with --dfl-home or {HOME_VARIABLE}."

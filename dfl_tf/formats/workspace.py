@@ -143,6 +143,26 @@ def face_type_beside(place: Path) -> tuple[str, FaceType | None]:
     return "", None
 
 
+def sides_beside(place: Path) -> tuple[Path, Path] | None:
+    """The faces of src and dst of the workspace that a folder of faces is in.
+
+    Parameters
+    ----------
+    place : Path
+        The aligned faces of one side: ``data_src/aligned``, ``data_dst/aligned`` or a pak in it.
+
+    Returns
+    -------
+    (Path, Path) or None
+        None where the folder has another name.
+    """
+    folder = (place if place.is_dir() else place.parent).absolute()
+    if folder.parent.name not in ("data_src", "data_dst"):
+        return None
+    root = folder.parent.parent
+    return root / "data_src" / folder.name, root / "data_dst" / folder.name
+
+
 def _path(value: Path | str) -> Path:
     return Path(value).expanduser().absolute()
 

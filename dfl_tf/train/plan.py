@@ -45,6 +45,8 @@ class Plan:
         traced step: an estimate.
     files : list of str
         What the run writes, beginning with the files of a save.
+    data : list of str
+        What stands out in the faces of src and dst, the most important first.
     """
 
     model: str
@@ -62,6 +64,7 @@ class Plan:
     memory_mib: dict[str, float]
     files: list[str]
     left_out: dict[str, dict[str, list[dict[str, str]]]] = field(default_factory=dict)
+    data: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """The same for machines."""
@@ -73,6 +76,8 @@ class Plan:
         until = f"until iteration {self.target_iter}" if self.target_iter else "until stopped"
         lines = [f"{self.model} in {self.folder}: {begin}, {until}; seed {self.seed}"]
         lines += ["", "faces", *(f"  {line}" for line in self.faces)]
+        if self.data:
+            lines += ["", "about these faces", *(f"  {line}" for line in self.data)]
         lines += ["", "options"]
         width = max(len(key) for key in self.options)
         for key, value in self.options.items():

@@ -85,9 +85,9 @@ class OnnxMasker:
         side = self._network.side
         raw = self._raw(np.stack([_resized(crop.image, side) for crop in crops]))
         if self.range == "0 to 255":
-            raw = raw / 255
+            raw = raw / np.float32(255)
         elif self.range == "logits":
-            raw = 0.5 + 0.5 * np.tanh(raw / 2)
+            raw = np.float32(0.5) * (1 + np.tanh(raw / 2))
         raw = np.clip(raw, 0, 1)
         return [
             stored_mask(_resized(mask, SIDE)[:, :, None], crop)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from dfl_tf.disk.durable import naming_the_fault, sync_folder, write_file
 from dfl_tf.disk.guarded import read_json
-from dfl_tf.disk.tree_schema import Boolean, Integer, Optional, Record, Text
+from dfl_tf.disk.tree_schema import Boolean, Integer, Optional, Record, Schema, Text
 
 RECORD = "xseg_model.json"
-_FIELDS = {
+_FIELDS: dict[str, Schema] = {
     "name": Text(),
     "iteration": Optional(Integer(0)),
     "sha256": Text(),

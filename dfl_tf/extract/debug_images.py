@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -64,14 +65,25 @@ def draw_faces(image: Image, faces: Sequence[AlignedFace]) -> Image:
     return drawn
 
 
+def landmark_lines(points: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], bool]]:
+    """The lines of a face (jaw, brows, nose, eyes, mouth), and whether each is closed.
+
+    Parameters
+    ----------
+    points : ndarray, shape (68, 2)
+    """
+    for part, closed in _LINES:
+        line = points[list(part)]
+        if part.stop - 1 == _LAST_OF_NOSE:
+            line = np.concatenate((line, points[_NOSE_TIP : _NOSE_TIP + 1]))
+        yield line, closed
+
+
 def _draw_landmarks(drawn: Image, points: npt.NDArray[np.float64]) -> None:
     inside = hull_mask(drawn.shape, points)[:, :, 0] > 0
     drawn[inside] //= 2
     whole = np.rint(points).astype(np.int32)
-    for part, closed in _LINES:
-        line = whole[list(part)]
-        if part.stop - 1 == _LAST_OF_NOSE:
-            line = np.concatenate((line, whole[_NOSE_TIP : _NOSE_TIP + 1]))
+    for line, closed in landmark_lines(whole):
         cv2.polylines(drawn, [line], closed, _GREEN, 1, lineType=cv2.LINE_AA)
     for number, (x, y) in enumerate(whole.tolist()):
         radius = 2 if number < 17 else 1

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import shlex
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dfl_tf.disk.terminal import cursor_stream
+from dfl_tf.cli.faceset_folder import FOLDER, FolderCommand, as_json_flag, progress, yes_flag
 from dfl_tf.errors import FacesetError
 from dfl_tf.options.training import ALL_FACE_TYPES
 
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+_ELSEWHERE = {
+    "color-transfer": "color_transfer",
+    "sort": "faceset_sort",
+}
+"""Commands to the modules of dfl_tf.cli that hold them, loaded when they are asked for."""
 
 
 class _FacesetGroup(click.Group):
-    """Adds `color-transfer`, which lives in its own module, when it is asked for."""
+    """Loads the commands of other modules when they are asked for."""
+
+    command_class = FolderCommand
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "color-transfer"])
+        return sorted([*super().list_commands(ctx), *_ELSEWHERE])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "color-transfer":
-            module = importlib.import_module("dfl_tf.cli.color_transfer")
+        if cmd_name in _ELSEWHERE:
+            module = importlib.import_module(f"dfl_tf.cli.{_ELSEWHERE[cmd_name]}")
             found: click.Command = module.command
             return found
         return super().get_command(ctx, cmd_name)
@@ -39,21 +40,6 @@ class _FacesetGroup(click.Group):
 @click.group(cls=_FacesetGroup)
 def command() -> None:
     """Pack, unpack, check facesets; keep their metadata; transfer colors."""
-
-
-@contextlib.contextmanager
-def _progress(label: str, quiet: bool) -> Iterator[Any]:
-    """A progress bar on a terminal's stderr, else nothing."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    with click.progressbar(length=1, label=label, file=cursor_stream(sys.stderr)) as bar:
-
-        def step(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
-
-        yield step
 
 
 def _finish(report: Any, as_json: bool, text: str, more: dict[str, Any] | None = None) -> None:
@@ -69,22 +55,22 @@ def _finish(report: Any, as_json: bool, text: str, more: dict[str, Any] | None =
 
 
 @command.command()
-@click.argument("folder", type=_FOLDER)
+@click.argument("folder", type=FOLDER)
 @click.option(
     "--persons/--no-persons",
     default=None,
     help="Each sub-folder is one person; default: if no face lies in FOLDER itself.",
 )
 @click.option("--delete-originals", is_flag=True, help="Delete the packed images afterwards.")
-@_yes
-@_json
+@yes_flag
+@as_json_flag
 def pack(
     folder: Path, persons: bool | None, delete_originals: bool, yes: bool, as_json: bool
 ) -> None:
     """Pack the faces of FOLDER into one faceset.pak."""
     from dfl_tf.formats import faceset_files
 
-    with _progress("packing", as_json) as step:
+    with progress("packing", as_json) as step:
         report, originals = faceset_files.pack_folder(folder, persons=persons, progress=step)
     deleted = 0
     if delete_originals:
@@ -99,14 +85,14 @@ def pack(
 
 
 @command.command()
-@click.argument("folder", type=_FOLDER)
+@click.argument("folder", type=FOLDER)
 @click.option("--keep-pak", is_flag=True, help="Keep faceset.pak (training then still uses it).")
-@_json
+@as_json_flag
 def unpack(folder: Path, keep_pak: bool, as_json: bool) -> None:
     """Write the images of FOLDER/faceset.pak back, verbatim, then remove the pak."""
     from dfl_tf.formats import faceset_files
 
-    with _progress("unpacking", as_json) as step:
+    with progress("unpacking", as_json) as step:
         report = faceset_files.unpack_folder(folder, keep_pak=keep_pak, progress=step)
     _finish(report, as_json, f"unpacked {len(report.done)} faces")
 
@@ -122,7 +108,7 @@ _all = click.option("--all", "all_of_them", is_flag=True, help="Name all that is
     help="Of the model that they are for; default: of the newest model of their workspace.",
 )
 @_all
-@_json
+@as_json_flag
 def status(path: Path, face_type: str | None, all_of_them: bool, as_json: bool) -> None:
     """Say what a folder of faces or a pak holds."""
     _examine(path, as_json, all_of_them, verify=False, wanted=face_type)
@@ -131,7 +117,7 @@ def status(path: Path, face_type: str | None, all_of_them: bool, as_json: bool) 
 @command.command()
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
 @_all
-@_json
+@as_json_flag
 @click.pass_context
 def verify(context: click.Context, path: Path, all_of_them: bool, as_json: bool) -> None:
     """Decode every image and mask of a folder of faces or a pak; exit 1 if any is damaged."""
@@ -147,7 +133,7 @@ def _examine(
     from dfl_tf.formats import faceset_files
     from dfl_tf.formats.workspace import face_type_beside
 
-    with _progress("looking", as_json) as step:
+    with progress("looking", as_json) as step:
         report = faceset_files.examine(path, verify=verify, progress=step)
     model, face_type = ("", FaceType.from_name(wanted)) if wanted else face_type_beside(path)
     smaller = SmallerFaces.count(report.known_types(), face_type) if face_type else None
@@ -181,24 +167,24 @@ def _counted(counter: dict[str, int]) -> str:
 
 
 @command.command("save-metadata")
-@click.argument("folder", type=_FOLDER)
-@_json
+@click.argument("folder", type=FOLDER)
+@as_json_flag
 def save_metadata(folder: Path, as_json: bool) -> None:
     """Save the metadata of all faces in FOLDER/meta.dat, before images are edited."""
     from dfl_tf.formats import metadata_file
 
-    with _progress("saving", as_json) as step:
+    with progress("saving", as_json) as step:
         report = metadata_file.save_metadata(folder, progress=step)
     _finish(report, as_json, f"saved the metadata of {len(report.done)} faces")
 
 
 @command.command("restore-metadata")
-@click.argument("folder", type=_FOLDER)
-@_json
+@click.argument("folder", type=FOLDER)
+@as_json_flag
 def restore_metadata(folder: Path, as_json: bool) -> None:
     """Put the metadata of FOLDER/meta.dat back into the faces, then remove it."""
     from dfl_tf.formats import metadata_file
 
-    with _progress("restoring", as_json) as step:
+    with progress("restoring", as_json) as step:
         report = metadata_file.restore_metadata(folder, progress=step)
     _finish(report, as_json, f"restored the metadata of {len(report.done)} faces")

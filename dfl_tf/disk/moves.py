@@ -6,7 +6,8 @@ How it is done
 2. Every file is renamed to a temporary name beside its target. (Targets may be the names of other
    files of the plan, so nothing can go straight to its place.)
 3. The plan is marked as *placing*; from then on a temporary name means "goes to its target".
-4. Every temporary file is renamed to its target; the plan becomes the record that `undo` reads.
+4. Every temporary file is renamed to its target, the lists of checksums of the folders follow, and
+   the plan becomes the record that `undo` reads.
 
 After an interruption `finish` completes what was begun: in step 2 a file is either where it was or
 at its temporary name, in step 4 at its temporary name or at its target, so the disk tells.
@@ -14,7 +15,6 @@ at its temporary name, in step 4 at its temporary name or at its target, so the 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections import Counter
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dfl_tf.disk.checksums import follow
 from dfl_tf.disk.durable import naming_the_fault, rename, sync_folder, write_file
 from dfl_tf.disk.guarded import read_json
 from dfl_tf.disk.tree_schema import Array, Record, Row, Text
@@ -203,7 +204,11 @@ def _check(plan: _Plan) -> None:
     with naming_the_fault(plan.folder, safe="Nothing was moved."):
         disks = {os.stat(folder).st_dev for folder in plan.folders}
         if len(disks) > 1:
-            raise OSError(errno.EXDEV, "the folders are on different disks")
+            named = ", ".join(str(folder) for folder in plan.folders)
+            raise WorkspaceError(
+                f"{named}: these folders are on different disks, and files are only moved within "
+                "one. Nothing was moved. Work on a copy instead (--copy-to, where there is one)."
+            )
 
 
 def _step_aside(plan: _Plan) -> None:
@@ -227,6 +232,7 @@ def _place(plan: _Plan, *, marked: bool = False) -> None:
                 if not marked:  # before an interruption every file is at its temporary name
                     raise
     _sync(plan)
+    follow(plan.folder.resolve(), [(m.source, m.target) for m in plan.moves], plan.token)
     with naming_the_fault(plan.folder / DONE, safe="The files are where they should be."):
         rename(plan.folder / PLACING, plan.folder / DONE)
 

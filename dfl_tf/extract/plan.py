@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dfl_tf.disk.checksums import checksum_path
 from dfl_tf.disk.durable import make_folder, remove_quietly, sync_folder
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.errors import DflTfError, UsageError
@@ -15,7 +16,6 @@ from dfl_tf.extract.journal import FILE, Extraction, read_journal
 from dfl_tf.extract.networks import Networks
 from dfl_tf.extract.records import FrameRecord
 from dfl_tf.extract.sources import FrameSource
-from dfl_tf.formats.checksum_file import checksum_path
 from dfl_tf.formats.dfljpg import read_metadata
 from dfl_tf.options import ExtractOptions
 

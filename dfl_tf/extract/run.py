@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 from dfl_tf_ops.process import cores
 
+from dfl_tf.disk import checksums
 from dfl_tf.disk.durable import make_folder, sync_folder
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import DflTfError, UsageError
@@ -25,7 +26,6 @@ from dfl_tf.extract.networks import Networks, load_networks
 from dfl_tf.extract.plan import Plan, make_plan, settings_of
 from dfl_tf.extract.records import FrameRecord, GivenFace
 from dfl_tf.extract.sources import Frame, FrameSource, chosen_numbers
-from dfl_tf.formats.checksum_file import read_checksums, write_checksums
 from dfl_tf.jobs.pool import ordered
 from dfl_tf.options import ExtractOptions, default
 
@@ -206,15 +206,13 @@ def _open_journal(
 
 def _finish(folders: Folders, content: Extraction, journal: ExtractionJournal) -> None:
     journal.finish()
-    known = read_checksums(folders.faces) or {}
-    new = {
+    written = {
         face.file: face.sha256
         for record in content.frames.values()
         for face in record.faces
         if face.file and (folders.faces / face.file).exists()
     }
-    if new or known:
-        write_checksums(folders.faces, known | new)
+    checksums.add(folders.faces, written)
 
 
 def checksum_of(faces: Sequence[GivenFace]) -> int:

@@ -16,7 +16,7 @@ _MOST_CHUNKS = 12
 _ROWS = 2048  # rows of a distance matrix that are held at once
 _ROUNDING = 1e-14
 _TIE = 1e-12
-_POOL = 16
+_POOL = 16  # pixels of a block at least, and blocks of a side at most
 
 
 def histogram_roots(histograms: npt.ArrayLike) -> Floats:
@@ -162,8 +162,9 @@ def image_chain(images: Sequence[Image], *, similar: bool = True) -> list[int]:
 def _pooled(image: Image) -> tuple[npt.NDArray[np.int32], np.int64]:
     """Sums over blocks of pixels, and the sum of all differences from the blocks' means."""
     height, width, _ = image.shape
-    rows, columns = np.arange(0, height, _POOL), np.arange(0, width, _POOL)
+    pool = max(_POOL, -(-max(height, width) // _POOL))
+    rows, columns = np.arange(0, height, pool), np.arange(0, width, pool)
     sums = np.add.reduceat(np.add.reduceat(image, rows, 0, dtype=np.int32), columns, 1)
     counts = np.outer(np.diff(np.append(rows, height)), np.diff(np.append(columns, width)))
-    means = (sums / counts[:, :, None]).repeat(_POOL, 0)[:height].repeat(_POOL, 1)[:, :width]
+    means = (sums / counts[:, :, None]).repeat(pool, 0)[:height].repeat(pool, 1)[:, :width]
     return sums.reshape(-1), np.int64(np.ceil(np.abs(image - means).sum()))

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -72,21 +72,29 @@ class MeasureCache:
         base.executescript(_TABLES)
         return base
 
-    def _row(self, query: str, values: tuple[object, ...]) -> bytes | None:
-        with self._lock, contextlib.suppress(sqlite3.Error):
-            row = self._base.execute(query, values).fetchone()
-            return None if row is None or not isinstance(row[0], bytes) else row[0]
-        return None
+    def get(self, digest: bytes, wanted: Mapping[Key, int]) -> dict[str, Floats]:
+        """The known values of one file.
 
-    def get(self, digest: bytes, key: Key, length: int) -> Floats | None:
-        """The value of a measure, shape (length,); None if it is not known."""
-        data = self._row(
-            "SELECT value FROM measures WHERE digest = ? AND name = ? AND version = ?",
-            (digest, *key),
-        )
-        if data is None or len(data) != 8 * length:
-            return None
-        return np.frombuffer(data, "<f8").copy()
+        Parameters
+        ----------
+        digest : bytes
+        wanted : mapping
+            Measures to the lengths of their values.
+
+        Returns
+        -------
+        dict
+            Name of a measure to its value, shape (length,). What is not known is missing.
+        """
+        query = "SELECT name, version, value FROM measures WHERE digest = ?"
+        rows: list[tuple[str, int, object]] = []
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            rows = self._base.execute(query, (digest,)).fetchall()
+        return {
+            name: np.frombuffer(data, "<f8").copy()
+            for name, version, data in rows
+            if isinstance(data, bytes) and len(data) == 8 * wanted.get((name, version), -1)
+        }
 
     def put(self, values: Iterable[tuple[bytes, Key, npt.ArrayLike]]) -> None:
         """Remember values by digest and measure."""

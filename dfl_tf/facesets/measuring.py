@@ -12,7 +12,6 @@ import numpy.typing as npt
 from dfl_tf_ops.process import cores
 
 from dfl_tf.disk.left_out import LeftOut
-from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import FacesetError
 from dfl_tf.facesets.identity import IDENTITY_MEASURE, make_embedder
@@ -21,8 +20,10 @@ from dfl_tf.facesets.measures import MEASURES, Measure, MeasuredFace
 from dfl_tf.facesets.sorting import MeasuredFaces
 from dfl_tf.formats import FaceMetadata, read_metadata, read_pak
 from dfl_tf.formats.dfljpg import MAX_IMAGE_BYTES
+from dfl_tf.formats.face_folder import list_faces
 from dfl_tf.formats.faceset_files import pak_of
 from dfl_tf.imaging import decode_image, to_bgr
+from dfl_tf.imaging.headers import image_size
 from dfl_tf.jobs.pool import ordered
 
 Floats = npt.NDArray[np.float64]
@@ -77,7 +78,7 @@ def face_files(place: Path) -> tuple[list[FaceFile], LeftOut]:
                 FaceFile(name, lambda i=i: faceset.jpeg(i), metadata=entry.metadata)  # type: ignore[misc]
             )
         return files, LeftOut(faceset.damaged)
-    listing = list_folder(place, IMAGE_SUFFIXES, what="aligned faces", error=FacesetError)
+    listing = list_faces(place)
     return [
         FaceFile(path.name, lambda path=path: _bytes(path), path)  # type: ignore[misc]
         for path in listing.files
@@ -92,11 +93,29 @@ def _bytes(path: Path) -> bytes:
 
 
 @dataclass(frozen=True)
+class _Facts:
+    """What is kept of a face's metadata; masks of 100,000 faces would not fit into memory."""
+
+    is_face: bool
+    source_filename: str
+    labeled: bool
+    pixels: int
+
+    @classmethod
+    def of(cls, data: bytes, metadata: FaceMetadata | None) -> _Facts:
+        height, width = image_size(data) or (0, 0)
+        if metadata is None:
+            return cls(False, "", False, height * width)
+        name, labeled = metadata.source_filename, bool(metadata.seg_ie_polys)
+        return cls(True, name, labeled, height * width)
+
+
+@dataclass(frozen=True)
 class _Face:
     """What one file gave: its digest, its values, and what must be remembered."""
 
     digest: bytes
-    metadata: FaceMetadata | None
+    facts: _Facts
     values: dict[str, Floats]
     computed: tuple[Measure, ...]
 
@@ -160,11 +179,11 @@ def measure_faces(
     _remember(cache, pending)
     return MeasuredFaces(
         names=[file.name for file in kept],
-        is_face=np.array([face.metadata is not None for face in faces], dtype=bool),
+        is_face=np.array([face.facts.is_face for face in faces], dtype=bool),
         columns={measure.name: _column(measure, faces) for measure in wanted},
-        source_filenames=[
-            "" if face.metadata is None else face.metadata.source_filename for face in faces
-        ],
+        source_filenames=[face.facts.source_filename for face in faces],
+        labeled=np.array([face.facts.labeled for face in faces], dtype=bool),
+        pixels=np.array([face.facts.pixels for face in faces], dtype=np.int64),
     ), left_out
 
 
@@ -180,20 +199,15 @@ def _measured(file: FaceFile, wanted: Sequence[Measure], cache: MeasureCache) ->
     metadata = file.metadata
     if metadata is None and file.name.lower().endswith((".jpg", ".jpeg")):
         metadata = read_metadata(data, what=file.name)
-    values, missing = {}, []
-    for measure in wanted:
-        if measure.needs_metadata and metadata is None:
-            continue
-        found = cache.get(digest, (measure.name, measure.version), max(measure.length, 1))
-        if found is None:
-            missing.append(measure)
-        else:
-            values[measure.name] = found
+    usable = [m for m in wanted if metadata is not None or not m.needs_metadata]
+    lengths = {(m.name, m.version): max(m.length, 1) for m in usable}
+    values = cache.get(digest, lengths) if lengths else {}
+    missing = [measure for measure in usable if measure.name not in values]
     if missing:
         face = MeasuredFace(to_bgr(decode_image(data, what=file.name)), metadata)
         for measure in missing:
             values[measure.name] = np.atleast_1d(np.asarray(measure.compute(face), np.float64))
-    return _Face(digest, metadata, values, tuple(missing))
+    return _Face(digest, _Facts.of(data, metadata), values, tuple(missing))
 
 
 def _remember(cache: MeasureCache, faces: Sequence[_Face]) -> None:

@@ -31,6 +31,10 @@ class MeasuredFaces:
         has none.
     source_filenames : sequence of str
         Frame that each face was cut from; empty where it is not known.
+    labeled : ndarray, shape (n,), bool
+        Whether the face has polygons drawn by hand.
+    pixels : ndarray, shape (n,), int64
+        Height times width of the image.
     images : sequence of ndarray, shape (h, w, 3), uint8
         Loaded when they are asked for.
     """
@@ -39,6 +43,8 @@ class MeasuredFaces:
     is_face: npt.NDArray[np.bool_]
     columns: Mapping[str, Floats]
     source_filenames: Sequence[str] = ()
+    labeled: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    pixels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     images: Sequence[npt.NDArray[np.uint8]] = ()
 
 
@@ -205,7 +211,10 @@ METHODS: dict[str, Method] = {
     ),
     "origname": Method((), _by_source_name, "by the name of the frame"),
     "oneface": Method((), _one_face, "reject frames with several faces"),
-    "absdiff": Method((), _by_difference, "similar images side by side", needs_images=True),
+    # the brightness shows which images can be decoded
+    "absdiff": Method(
+        ("brightness",), _by_difference, "similar images side by side", needs_images=True
+    ),
     "final": Method(
         ("gray_sharpness", "yaw", "pitch", "gray_histogram"),
         _best("gray_sharpness"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dfl_tf.disk import moves
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, Listing, list_folder
 from dfl_tf.errors import FacesetError
 from dfl_tf.formats.faceset_pak import PAK_NAME
@@ -16,7 +17,17 @@ NO_METADATA = "images without face metadata"
 NOT_JPEG = "images that are no JPEG files"
 EMPTY_LABELS = "labels that enclose nothing"
 BESIDE_PAK = f"loose images beside {PAK_NAME}, which is used"
-_SCRATCH = frozenset(("meta.dat", "xseg_apply.journal", RECORD, "extraction.jsonl"))
+_SCRATCH = frozenset(
+    (
+        "meta.dat",
+        "xseg_apply.journal",
+        RECORD,
+        "extraction.jsonl",
+        moves.PLAN,
+        moves.PLACING,
+        moves.DONE,
+    )
+)
 
 
 def list_faces(folder: Path, *, known: tuple[str, ...] = ()) -> Listing:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dfl_tf.disk import durable
+from dfl_tf.disk import checksums, durable
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import FOLDERS, Listing
 from dfl_tf.disk.plain_file import read_plain
@@ -97,6 +97,17 @@ def pak_of(path: Path) -> Path | None:
     """The pak that `path` is or holds."""
     pak = path / PAK_NAME if path.is_dir() else path
     return pak if pak.suffix == ".pak" and pak.is_file() else None
+
+
+def pak_sums(pak: Path) -> dict[str, str]:
+    """SHA-256 of the image files in a pak, by their names; see `dfl_tf.disk.checksums`."""
+    faceset = read_pak(pak)
+    return {
+        (f"{entry.person_name}/" if entry.person_name else "") + entry.filename: checksums.digest(
+            faceset.jpeg(index)
+        )
+        for index, entry in enumerate(faceset.entries)
+    }
 
 
 def examine(path: Path, *, verify: bool = False, progress: Progress | None = None) -> FacesetReport:

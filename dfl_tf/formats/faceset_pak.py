@@ -258,9 +258,23 @@ def is_safe_name(name: Any) -> bool:
     return size <= 255 and not any(character in name for character in "/\\\0:")
 
 
-def write_pak(
-    path: Path, faces: Iterable[tuple[str, str | None, FaceMetadata, Path | bytes]]
-) -> int:
+PakImage = Path | bytes | tuple[PakFaceset, int]
+PakFace = tuple[str, str | None, FaceMetadata, PakImage]
+
+
+def _size_of(image: PakImage) -> int:
+    if isinstance(image, bytes):
+        return len(image)
+    return image.stat().st_size if isinstance(image, Path) else image[0][image[1]].size
+
+
+def _bytes_of(image: PakImage) -> bytes:
+    if isinstance(image, bytes):
+        return image
+    return image.read_bytes() if isinstance(image, Path) else image[0].jpeg(image[1])
+
+
+def write_pak(path: Path, faces: Iterable[PakFace]) -> int:
     """Write a packed faceset, atomically; the images go through one at a time.
 
     Parameters
@@ -268,7 +282,8 @@ def write_pak(
     path : Path
         Usually `<folder>/faceset.pak`.
     faces : iterable of (filename, person_name, metadata, JPEG)
-        In sample order. The JPEG is a file or its bytes, copied verbatim.
+        In sample order. The JPEG is a file, its bytes, or a face of another pak by its number;
+        it is copied verbatim.
 
     Returns
     -------
@@ -284,7 +299,7 @@ def write_pak(
         if not is_safe_name(filename) or (person is not None and not is_safe_name(person)):
             whose = "" if person is None else f" of person {person}"
             raise FacesetError(f"{path}: {filename}{whose} is no plain file name.")
-    sizes = [len(j) if isinstance(j, bytes) else j.stat().st_size for _, _, _, j in listed]
+    sizes = [_size_of(jpeg) for _, _, _, jpeg in listed]
     config = dumps_legacy([_config(*face[:3]) for face in listed], protocol=4)
     start = 16 + len(config) + 8 * (len(listed) + 1)
     offsets = [0]
@@ -297,7 +312,7 @@ def write_pak(
         write(config)
         write(struct.pack(f"<{len(offsets)}Q", *offsets))
         for (filename, _, _, jpeg), size in zip(listed, sizes, strict=True):
-            data = jpeg if isinstance(jpeg, bytes) else jpeg.read_bytes()
+            data = _bytes_of(jpeg)
             if len(data) != size:
                 raise FacesetError(f"{filename}: changed while it was packed. Nothing was written.")
             write(data)

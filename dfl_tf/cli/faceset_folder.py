@@ -1,0 +1,76 @@
+"""What the commands of `dfl-tf faceset` have in common."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dfl_tf.disk.terminal import cursor_stream
+
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+FACESET = click.Path(path_type=Path, exists=True)
+"""A folder of faces, or a pak."""
+
+as_json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+yes_flag = click.option("--yes", is_flag=True, help="Do not ask.")
+undo_flag = click.option(
+    "--undo", is_flag=True, help="Take back the last run of a tool that moved files here."
+)
+dry_run_flag = click.option(
+    "--dry-run", is_flag=True, help="Only print what would be done, with the numbers."
+)
+
+
+class FolderCommand(click.Command):
+    """First completes what an interrupted run began in the faceset that it is called with."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """See `click.Command`."""
+        places = [value for value in ctx.params.values() if isinstance(value, Path)]
+        if places:
+            from dfl_tf.facesets.rearranging import settle
+
+            done = settle(places[0])
+            if done is not None:
+                click.echo(
+                    f"{places[0]}: {done} had been interrupted; it is complete now", err=True
+                )
+        return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def progress(label: str, quiet: bool) -> Iterator[Any]:
+    """A progress bar on a terminal's stderr, else nothing."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=1, label=label, file=cursor_stream(sys.stderr)) as bar:
+
+        def step(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield step
+
+
+def take_back(place: Path, as_json: bool) -> None:
+    """Undo the last move of files in a faceset, and say so."""
+    import json
+
+    from dfl_tf.facesets import rearranging
+
+    what, gone = rearranging.take_back(place)
+    if as_json:
+        click.echo(json.dumps({"undone": what, "gone": gone}, indent=2))
+        return
+    click.echo(f"undone: {what}")
+    if gone:
+        click.echo(
+            f"{len(gone)} files were removed or renamed since and are not brought back "
+            f"({gone[0]})", err=True,
+        )  # fmt: skip

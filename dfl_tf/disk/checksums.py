@@ -1,0 +1,341 @@
+"""SHA-256 of the files of a folder, in the form of sha256sum, in a file beside the folder.
+
+`aligned.sha256` lies beside `aligned` and lists `aligned/00001.jpg`, so that
+`sha256sum -c aligned.sha256` works there. The faces inside of a pak stand in comment lines, which
+sha256sum passes over.
+
+Who rewrites files that are listed does it through `Rewriting`, which keeps the list true; moves
+(`dfl_tf.disk.moves`) take the lines along. Both survive a kill. A file that did not fit its line
+before it was rewritten keeps that line: damage is not made good by writing the file again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dfl_tf.disk.durable import (
+    Journal,
+    naming_the_fault,
+    remove_quietly,
+    sha256_of,
+    sync_folder,
+    write_file,
+)
+from dfl_tf.disk.plain_file import read_plain
+from dfl_tf.errors import WorkspaceError
+
+_LIMIT = 1 << 30
+_LINE = re.compile(rb"(\\?)([0-9a-fA-F]{64}) [ *](.+)", re.DOTALL)
+_ESCAPED = re.compile(rb"\\(.)")
+_MOVES = b"# moves "
+
+
+@dataclass
+class Sums:
+    """The list of a folder.
+
+    Attributes
+    ----------
+    files : dict
+        Name within the folder (with ``/``) to SHA-256 in hex.
+    inside : dict
+        Name of a pak to the faces in it, and to the SHA-256 of their image files.
+    moves : str
+        The last moves that the list has followed.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    inside: dict[str, dict[str, str]] = field(default_factory=dict)
+    moves: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.files)
+
+
+def checksum_path(folder: Path) -> Path:
+    """Where the list of a folder lies: beside the folder itself, not beside a link to it."""
+    folder = folder.resolve()
+    return folder.with_name(f"{folder.name}.sha256")
+
+
+def _journal_path(folder: Path) -> Path:
+    folder = folder.resolve()
+    return folder.with_name(f".{folder.name}.sha256.journal")
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+# -- the list ------------------------------------------------------------------------------------
+def read_sums(folder: Path) -> Sums | None:
+    """Read the list of a folder; None if there is none.
+
+    Raises
+    ------
+    WorkspaceError
+        It cannot be read, or a line has another form.
+    """
+    path = checksum_path(folder)
+    try:
+        content = read_plain(path, limit=_LIMIT)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise WorkspaceError(f"{path}: cannot be read ({error.strerror}).") from None
+    sums, root = Sums(), os.fsencode(folder.resolve().name) + b"/"
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if line.startswith(_MOVES):
+            sums.moves = line.removeprefix(_MOVES).decode("ascii", "replace")
+        elif line.startswith(b"# ") and _LINE.fullmatch(line[2:]):
+            value, name = _parsed(line[2:], root, path, number)
+            pak, _, face = name.partition(".pak/")
+            sums.inside.setdefault(f"{pak}.pak", {})[face] = value
+        elif line and not line.startswith(b"#"):
+            value, name = _parsed(line, root, path, number)
+            sums.files[name] = value
+    _take_up(folder, sums)
+    return sums
+
+
+def _parsed(line: bytes, root: bytes, path: Path, number: int) -> tuple[str, str]:
+    found = _LINE.fullmatch(line)
+    name = b"" if found is None else found[3]
+    if found is not None and found[1]:
+        name = _plain(name)
+    if found is None or not name.startswith(root):
+        raise WorkspaceError(
+            f"{path}, line {number}: is no SHA-256 of a file in {os.fsdecode(root)}. "
+            "Remove the file, or make it again: dfl-tf faceset checksum."
+        )
+    return found[2].decode().lower(), os.fsdecode(name.removeprefix(root))
+
+
+def _plain(escaped: bytes) -> bytes:
+    return _ESCAPED.sub(lambda m: {b"n": b"\n", b"r": b"\r"}.get(m[1], m[1]), escaped)
+
+
+def write_sums(folder: Path, sums: Sums) -> None:
+    """Write the list of a folder, durably; an empty one is removed."""
+    path = checksum_path(folder)
+    root = os.fsencode(folder.resolve().name) + b"/"
+    if not sums:
+        with naming_the_fault(path):
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+        return
+    lines = [_line(value, root + os.fsencode(name)) for name, value in sorted(sums.files.items())]
+    lines += [
+        b"# " + _line(value, root + os.fsencode(f"{pak}/{face}"))
+        for pak, faces in sorted(sums.inside.items())
+        for face, value in faces.items()
+    ]
+    if sums.moves:
+        lines.append(_MOVES + sums.moves.encode() + b"\n")
+    write_file(path, b"".join(lines))
+
+
+def _line(value: str, name: bytes) -> bytes:
+    """One line as sha256sum writes it: names with a line break or a backslash are escaped."""
+    escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+    mark = b"\\" if escaped != name else b""
+    return mark + value.encode() + b"  " + escaped + b"\n"
+
+
+def record(
+    folder: Path, names: Iterable[str], *, inside: dict[str, dict[str, str]] | None = None
+) -> Sums:
+    """Add files to the list of a folder, which is made if there is none.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Files of the folder; their lines are made from what is on the disk now.
+    inside : dict, optional
+        See `Sums.inside`.
+
+    Raises
+    ------
+    WorkspaceError
+    """
+    sums = read_sums(folder) or Sums()
+    for name in names:
+        with naming_the_fault(folder / name):
+            sums.files[name] = sha256_of(folder / name)
+    sums.inside |= inside or {}
+    write_sums(folder, sums)
+    remove_quietly(_journal_path(folder))
+    return sums
+
+
+def add(folder: Path, written: Mapping[str, str]) -> None:
+    """Add files that a run wrote, by name and SHA-256; what others rewrote since keeps its line.
+
+    Raises
+    ------
+    WorkspaceError
+    """
+    sums = read_sums(folder) or Sums()
+    for name, value in written.items():
+        if sums.files.get(name, value) != value:
+            with naming_the_fault(folder / name):
+                if sha256_of(folder / name) != value:
+                    continue
+        sums.files[name] = value
+    if sums:
+        write_sums(folder, sums)
+
+
+def forget(folder: Path, names: Iterable[str]) -> None:
+    """Take files that were deleted on purpose out of the list, if there is one."""
+    sums = read_sums(folder)
+    if sums is None:
+        return
+    for name in names:
+        sums.files.pop(name, None)
+        sums.inside.pop(name, None)
+    write_sums(folder, sums)
+
+
+# -- rewriting -----------------------------------------------------------------------------------
+class Rewriting:
+    """Keeps the list of a folder true while files are rewritten; without a list it does nothing.
+
+    Each new SHA-256 is noted in a journal before the file is replaced, and all of them are
+    written into the list at the end. After a kill a file fits its line or its note.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Attributes
+    ----------
+    damaged : list of str
+        Files that did not fit their line before they were rewritten. They keep the line.
+
+    Examples
+    --------
+    >>> with Rewriting(folder) as sums:  # doctest: +SKIP
+    ...     sums.replace("00001.jpg", old=old, new=new)
+    ...     write_file(folder / "00001.jpg", new)
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._sums = read_sums(folder)
+        self._journal: Journal | None = None
+        self.damaged: list[str] = []
+
+    def __enter__(self) -> Rewriting:
+        return self
+
+    def replace(self, name: str, *, old: bytes | str, new: bytes | str) -> None:
+        """Note that a file will be replaced; `old` and `new` are its content, or its SHA-256."""
+        if self._sums is None or name not in self._sums.files:
+            return
+        before, after = (v if isinstance(v, str) else digest(v) for v in (old, new))
+        if self._sums.files[name] != before:
+            self.damaged.append(name)
+            return
+        if self._journal is None:
+            write_sums(self._folder, self._sums)  # what a killed run noted is in it now
+            remove_quietly(_journal_path(self._folder))
+            self._journal = Journal(_journal_path(self._folder))
+        self._sums.files[name] = after
+        self._journal.append(_line(after, os.fsencode(name)))
+
+    def contains(self, pak: str, faces: dict[str, str]) -> None:
+        """Note what a pak of the folder contains now."""
+        if self._sums is not None and pak in self._sums.files:
+            self._sums.inside[pak] = faces
+
+    def __exit__(self, *_: object) -> None:
+        if self._sums is None or self._journal is None:
+            return
+        self._journal.close()
+        # a file may be named in the journal and not be replaced, since an error came
+        sums = read_sums(self._folder)
+        if sums is not None:
+            sums.inside = self._sums.inside
+            write_sums(self._folder, sums)
+            remove_quietly(_journal_path(self._folder))
+
+
+def _take_up(folder: Path, sums: Sums) -> None:
+    """Use the notes of a journal that fit what is on the disk."""
+    try:
+        content = read_plain(_journal_path(folder), limit=_LIMIT)
+    except OSError:
+        return
+    notes = {}
+    for line in content.split(b"\n")[:-1]:  # the last one may be torn
+        found = _LINE.fullmatch(line)
+        if found is not None:
+            name = found[3]
+            if found[1]:
+                name = _plain(name)
+            notes[os.fsdecode(name)] = found[2].decode()
+    for name, value in notes.items():
+        try:
+            if name in sums.files and sha256_of(folder / name) == value:
+                sums.files[name] = value
+        except OSError:
+            continue
+
+
+# -- moves ---------------------------------------------------------------------------------------
+def follow(folder: Path, moves: Sequence[tuple[str, str]], token: str) -> None:
+    """Take the lines of moved files to their new names and folders; repeated, it does nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        No link.
+    moves : sequence of (str, str)
+        Old and new place, relative to `folder`: ``name``, ``folder/name`` or ``../folder/name``.
+    token : str
+        Names these moves.
+    """
+    pairs = [(_place(folder, source), _place(folder, target)) for source, target in moves]
+    lists = {place: read_sums(place) for pair in pairs for place, _ in pair}
+    if not any(lists.values()):
+        return
+    old = {place: sums or Sums() for place, sums in lists.items()}
+    new = {place: Sums(dict(sums.files), dict(sums.inside), token) for place, sums in old.items()}
+    for (place, name), _ in pairs:
+        new[place].files.pop(name, None)
+        new[place].inside.pop(name, None)
+    for (before, source), (after, target) in pairs:
+        if source in old[before].files:
+            new[after].files[target] = old[before].files[source]
+        if source in old[before].inside:
+            new[after].inside[target] = old[before].inside[source]
+    for place in _receivers_first(pairs):
+        if old[place].moves != token and (lists[place] is not None or new[place]):
+            write_sums(place, new[place])
+            remove_quietly(_journal_path(place))
+
+
+def _place(folder: Path, name: str) -> tuple[Path, str]:
+    if name.startswith("../"):
+        beside, _, rest = name.removeprefix("../").partition("/")
+        return folder.parent / beside, rest
+    return folder, name
+
+
+def _receivers_first(pairs: Iterable[tuple[tuple[Path, str], tuple[Path, str]]]) -> list[Path]:
+    """The folders, each after those that take files from it: a kill between loses no line."""
+    given = {(source[0], target[0]) for source, target in pairs}
+    left = list(dict.fromkeys(place for pair in given for place in pair))
+    ordered: list[Path] = []
+    while left:
+        free = [p for p in left if not any((p, q) in given and q != p for q in left)] or left[:1]
+        ordered += free
+        left = [place for place in left if place not in free]
+    return ordered

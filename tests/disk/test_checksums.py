@@ -1,0 +1,131 @@
+"""The list of SHA-256 beside a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dfl_tf.disk import checksums
+from dfl_tf.disk.checksums import Rewriting, Sums, checksum_path, read_sums, record, write_sums
+from dfl_tf.disk.moves import Move, move_files, undo
+from dfl_tf.errors import WorkspaceError
+
+
+def sha(content: str | bytes) -> str:
+    return hashlib.sha256(content if isinstance(content, bytes) else content.encode()).hexdigest()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    faces = tmp_path / "aligned"
+    faces.mkdir()
+    for name in "abc":
+        (faces / name).write_text(name)
+    record(faces, "abc")
+    return faces
+
+
+def files(folder: Path) -> dict[str, str]:
+    sums = read_sums(folder)
+    assert sums is not None
+    return sums.files
+
+
+def is_current(folder: Path) -> bool:
+    return files(folder) == {
+        p.name: sha(p.read_bytes()) for p in folder.iterdir() if p.name[0] != "."
+    }
+
+
+def test_sha256sum_accepts_any_name_and_all_of_them_come_back(tmp_path: Path) -> None:
+    folder = tmp_path / "al igned"
+    folder.mkdir()
+    names = ["1.jpg", "ü ß.jpg", "back\\slash.jpg", "new\nline.jpg", " blank.jpg", "\udcff.jpg"]
+    for name in names:
+        (folder / name).write_text(repr(name))
+    inside = {"faceset.pak": {"person/x\n.jpg": sha("x")}}
+    record(folder, names, inside=inside)
+    assert files(folder) == {name: sha(repr(name)) for name in names}
+    assert read_sums(folder).inside == inside  # type: ignore[union-attr]
+    done = subprocess.run(
+        ["sha256sum", "-c", "--strict", "--quiet", "al igned.sha256"], cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0
+
+
+def test_no_list_is_none_and_a_damaged_one_an_error(tmp_path: Path) -> None:
+    folder = tmp_path / "aligned"
+    assert read_sums(folder) is None
+    checksum_path(folder).write_text("nothing of the kind\n")
+    with pytest.raises(WorkspaceError, match="line 1: is no SHA-256 of a file in aligned/"):
+        read_sums(folder)
+
+
+def test_a_rewritten_file_has_a_new_line_and_damage_keeps_the_old_one(folder: Path) -> None:
+    (folder / "b").write_text("damaged")
+    with Rewriting(folder) as sums:
+        for name in "ab":
+            sums.replace(name, old=(folder / name).read_bytes(), new=b"new")
+            (folder / name).write_bytes(b"new")
+    assert files(folder) == {"a": sha("new"), "b": sha("b"), "c": sha("c")}
+    assert sums.damaged == ["b"]
+    assert [p.name for p in folder.parent.iterdir() if ".journal" in p.name] == []
+
+
+def test_after_a_kill_each_file_fits_its_line_or_its_note(folder: Path) -> None:
+    killed = Rewriting(folder)
+    killed.replace("a", old=b"a", new=b"new a")
+    (folder / "a").write_text("new a")
+    killed.replace("b", old=b"b", new=b"new b")  # noted, and not replaced
+    killed._journal._file.close()  # type: ignore[union-attr]
+    assert is_current(folder)
+    with Rewriting(folder) as sums:
+        sums.replace("c", old=b"c", new=b"new c")
+        (folder / "c").write_text("new c")
+    assert is_current(folder)
+
+
+def test_lines_go_with_moved_files_and_come_back(folder: Path) -> None:
+    (folder.parent / "trash").mkdir()
+    steps = [Move("a", "b"), Move("b", "a"), Move("c", "../trash/c")]
+    move_files(folder, steps, why="sort")
+    assert files(folder) == {"a": sha("b"), "b": sha("a")}
+    assert files(folder.parent / "trash") == {"c": sha("c")}
+    undo(folder)
+    assert files(folder) == {name: sha(name) for name in "abc"}
+    assert read_sums(folder.parent / "trash") is None
+
+
+def test_following_twice_is_following_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moves = [("a", "b"), ("b", "a"), ("c", "../trash/c")]
+    for killed_at in (1, 2):
+        write_sums(folder, Sums({name: sha(name) for name in "abc"}))
+        checksum_path(folder.parent / "trash").unlink(missing_ok=True)
+        calls = 0
+
+        def once(place: Path, sums: Sums, killed_at: int = killed_at) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == killed_at:
+                raise KeyboardInterrupt
+            write_sums(place, sums)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(checksums, "write_sums", once)
+            with pytest.raises(KeyboardInterrupt):
+                checksums.follow(folder, moves, "token")
+        for _ in range(2):
+            checksums.follow(folder, moves, "token")
+        assert files(folder) == {"a": sha("b"), "b": sha("a")}
+        assert files(folder.parent / "trash") == {"c": sha("c")}
+
+
+def test_what_a_run_wrote_is_added_unless_others_rewrote_it(folder: Path) -> None:
+    (folder / "d").write_text("d")
+    (folder / "b").write_text("again")
+    written = {"a": sha("of an older run"), "b": sha("again"), "d": sha("d")}
+    checksums.add(folder, written)
+    assert is_current(folder)

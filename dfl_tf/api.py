@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dfl_tf.errors import UsageError
 from dfl_tf.formats import find_models, read_model
 from dfl_tf.formats.model_files import GENERATOR_PARTS
+from dfl_tf.formats.workspace import user_path
 from dfl_tf.options import OPTIONS, RunOptions
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def load_model(
     >>> model.swap(face).image.shape
     (1, 128, 128, 3)
     """
-    folder = Path(model_dir).expanduser()
+    folder = user_path(model_dir)
     if model_class is not None and model_class not in OPTIONS:
         raise UsageError(f"there is no model class {model_class!r}; take {', '.join(OPTIONS)}")
     found = [model for model in find_models(folder, model_class) if name in (None, model.name)]

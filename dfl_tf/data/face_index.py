@@ -115,7 +115,7 @@ class FaceIndex:
             make_folder_for(self._file)
             write_file(self._file, head + content)
         except (DflTfError, OSError) as error:
-            _log.info("the index of faces is not kept: %s", error)
+            _log.warning("the index of faces is not kept: %s", error)
             return
         self._new = 0
 
@@ -146,5 +146,5 @@ def _read(file: Path | None) -> dict[str, tuple[Stamp, FaceFacts]]:
 
 
 def _made_again(reason: str) -> dict[str, tuple[Stamp, FaceFacts]]:
-    _log.info("the index of faces is made again (%s)", reason)
+    _log.warning("the index of faces is made again (%s)", reason)
     return {}

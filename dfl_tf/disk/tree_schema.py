@@ -7,8 +7,8 @@
     )
     faults_of(tree, SESSION)  # ["frames.00001.png is 5; it must be an object"]
 
-Why not the package jsonschema: it brings four other packages (one in Rust), needs about 5 s for
-the 60,000 rows of a face index (0.1 s here), and lets JSON's NaN and 100,000-digit numbers pass.
+Why not the package jsonschema: it brings four other packages (one in Rust), checks the rows
+of a large face index much more slowly, and lets JSON's NaN and 100,000-digit numbers pass.
 msgspec is fast, but refuses the lone surrogates that stand for bytes in file names.
 """
 

@@ -43,6 +43,7 @@ class MeasureCache:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._lock = threading.Lock()
+        self._said = False
         self._base = self._opened()
 
     @classmethod
@@ -58,14 +59,19 @@ class MeasureCache:
                 return self._connect(str(self.path))
             except sqlite3.DatabaseError as error:
                 if not isinstance(error, sqlite3.OperationalError):
-                    _log.info("%s cannot be used (%s): it is made again", self.path, error)
+                    _log.warning("%s cannot be used (%s): it is made again", self.path, error)
                     with contextlib.suppress(OSError, sqlite3.Error):
                         self.path.unlink()
                         return self._connect(str(self.path))
-                _log.info("measures are not remembered: %s (%s)", self.path, error)
+                self._not_remembered(error)
             except OSError as error:
-                _log.info("measures are not remembered: %s (%s)", self.path, error.strerror)
+                self._not_remembered(error.strerror)
         return self._connect(":memory:")
+
+    def _not_remembered(self, reason: object) -> None:
+        if not self._said:
+            _log.warning("measures are not remembered: %s (%s)", self.path, reason)
+        self._said = True
 
     def _connect(self, place: str) -> sqlite3.Connection:
         base = sqlite3.connect(place, timeout=10, check_same_thread=False)
@@ -104,7 +110,7 @@ class MeasureCache:
                 with self._base:
                     self._base.executemany("INSERT OR REPLACE INTO measures VALUES (?,?,?,?)", rows)
             except sqlite3.Error as error:
-                _log.info("measures are not remembered: %s (%s)", self.path, error)
+                self._not_remembered(error)
 
     def close(self) -> None:
         """Close the file."""

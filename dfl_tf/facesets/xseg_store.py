@@ -249,7 +249,7 @@ class ApplyJournal:
                 if length:
                     self._done[entry["name"]] = entry["picture"], _mask_bytes(entry["mask"])
                 elif entry["work"] != self._work:
-                    _log.info("%s: is of other weights; all faces are done again", self.path)
+                    _log.warning("%s: is of other weights; all faces are done again", self.path)
                     return -1
                 length += len(line) + 1
         except WorkspaceError as fault:

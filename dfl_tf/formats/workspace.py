@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from dfl_tf.errors import DflTfError, WorkspaceError
+from dfl_tf.errors import DflTfError, UsageError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.formats.model_files import FoundModel, ModelLock, find_models, model_files
 from dfl_tf.formats.model_state import read_model
@@ -163,8 +163,31 @@ def sides_beside(place: Path) -> tuple[Path, Path] | None:
     return root / "data_src" / folder.name, root / "data_dst" / folder.name
 
 
+def user_path(value: Path | str) -> Path:
+    """A path as the user gives it, `~` and `~name` replaced by the home folder.
+
+    Raises
+    ------
+    UsageError
+        There is no such home folder.
+    """
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"{value}: the home folder that ~ stands for is not known. Set HOME, or write the "
+            "path in full."
+        ) from None
+
+
 def _path(value: Path | str) -> Path:
-    return Path(value).expanduser().absolute()
+    try:
+        return user_path(value).absolute()
+    except FileNotFoundError:
+        raise UsageError(
+            f"{value}: the current folder was deleted, and the path is relative to it. Change to "
+            "another folder, or write the path in full."
+        ) from None
 
 
 def _release_faces(base: Path) -> Path | None:

@@ -95,7 +95,7 @@ class _KernelCache(NullCache):
             return self._disk.load_overload(sig, target_context)
         except Exception as fault:
             # Whatever a torn or foreign file makes of unpickling it: the kernel is compiled.
-            _log.info("a compiled kernel is made again: %r", fault)
+            _log.debug("a compiled kernel is made again: %r", fault)
             with contextlib.suppress(OSError):
                 self._disk.flush()
             return None

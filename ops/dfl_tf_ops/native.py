@@ -114,13 +114,14 @@ def _load() -> Backend:
 
     reasons = []
     for path in _candidates(tf.__version__):
-        if (misfit := _misfit(path, tf.__version__)) != "":
-            reasons.append(misfit)
-            continue
         try:
-            return Backend("native", str(path), _open(path))
-        except (tf.errors.OpError, OSError) as error:
-            reasons.append(f"{path} cannot be loaded: {error}")
+            misfit = _misfit(path, tf.__version__)
+            if misfit == "":
+                return Backend("native", str(path), _open(path))
+        except (tf.errors.OpError, OSError, UnicodeError) as error:
+            # unreadable, or in a folder whose name is not UTF-8, which TensorFlow cannot take
+            misfit = f"{path} cannot be loaded: {error}"
+        reasons.append(misfit)
     reason = "; ".join(reasons) or "the C++ library has not been built"
     if mode == "require":
         raise NativeUnavailableError(f"{reason} (DFL_TF_NATIVE=require).")
@@ -147,7 +148,7 @@ def _open(path: Path) -> Any:
 def _candidates(tensorflow_version: str) -> Iterator[Path]:
     """Files to try: beside this package, then in the user's cache, newest first."""
     beside = _PACKAGE / _FILE_NAME
-    if beside.is_file():
+    if os.path.isfile(beside):  # False where this user may not look
         yield beside
     root = user_cache()
     if root is None:

@@ -90,28 +90,20 @@ def _functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.AST]]
             yield from _functions(node, f"{name}.")
 
 
-def find_function(root: Path, wanted: str) -> tuple[Path, int, int]:
-    """The file of a function or class, and its first and last line, 1-based.
-
-    Raises
-    ------
-    StaleMutant
-        If there is none, or several.
-    """
+def find_functions(root: Path, wanted: str) -> list[tuple[Path, int, int]]:
+    """The files of all functions or classes of a name, and their first and last lines, 1-based."""
     file, _, name = wanted.rpartition("::")
+    declared = re.compile(rf"\b(def|class) {name.rpartition('.')[2]}\b")
     found = []
     for package in PACKAGES:
         for path in sorted((root / package).rglob(file or "*.py")):
             text = path.read_text(encoding="utf-8")
-            if not re.search(rf"\b(def|class) {name.rpartition('.')[2]}\b", text):
+            if not declared.search(text):
                 continue
             for qualified, node in _functions(ast.parse(text)):
                 if qualified == name:
                     found.append((path, node.lineno, node.end_lineno or node.lineno))
-    if len(found) != 1:
-        places = ", ".join(f"{p.relative_to(root)}:{line}" for p, line, _ in found) or "nowhere"
-        raise StaleMutant(f"{wanted} must be the name of one function; it is found {places}")
-    return found[0]
+    return found
 
 
 def mutate(root: Path, change: Change) -> tuple[Path, str]:
@@ -120,21 +112,23 @@ def mutate(root: Path, change: Change) -> tuple[Path, str]:
     Raises
     ------
     StaleMutant
-        If the function is missing, or the pattern matches not exactly once within it.
+        If there is no function of that name, or the pattern does not match exactly once in them.
     """
-    path, first, last = find_function(root, change.function)
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    body = "".join(lines[first - 1 : last])
-    matches = list(re.finditer(change.pattern, body, re.DOTALL))
+    found, matches = find_functions(root, change.function), []
+    for path, first, last in found:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        body = "".join(lines[first - 1 : last])
+        for _ in re.finditer(change.pattern, body, re.DOTALL):
+            changed = re.sub(change.pattern, change.replacement, body, flags=re.DOTALL)
+            matches.append((path, "".join([*lines[: first - 1], changed, *lines[last:]])))
     if len(matches) != 1:
+        places = ", ".join(f"{p.relative_to(root)}:{line}" for p, line, _ in found) or "nowhere"
         raise StaleMutant(
-            f"{change.pattern!r} matches {len(matches)} times in {change.function} "
-            f"({path.relative_to(root)}:{first}); it must match once"
+            f"{change.pattern!r} must match once in {change.function} (found {places}); it matches "
+            f"{len(matches)} times"
         )
-    changed = re.sub(change.pattern, change.replacement, body, flags=re.DOTALL)
-    text = "".join([*lines[: first - 1], changed, *lines[last:]])
-    ast.parse(text)
-    return path, text
+    ast.parse(matches[0][1])
+    return matches[0]
 
 
 @contextmanager

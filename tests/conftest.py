@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-OWN = ("DFL_TF_OPT_", "TF_CONFIG", "CUDA_VISIBLE_DEVICES", "LC_", "LANG")
+OWN = ("DFL_TF_OPT_", "DFL_TF_MAX_", "TF_CONFIG", "CUDA_VISIBLE_DEVICES", "LC_", "LANG")
 """Variables of the user that would change what is tested, by how their names begin."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -263,12 +262,9 @@ def test_the_worker_index_says_who_is_the_chief(
 
 
 def test_cpu_hides_the_gpus(trainings: Trainings) -> None:
-    with patch.dict(os.environ):
-        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-        trainings("SAEHD", step=False, apart="no --cpu")
-        assert "CUDA_VISIBLE_DEVICES" not in os.environ
-        trainings("SAEHD", step=False, cpu=True)
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert "CUDA_VISIBLE_DEVICES" not in trainings("SAEHD", step=False).environ
+    run = trainings("SAEHD", step=False, cpu=True)
+    assert run.environ["CUDA_VISIBLE_DEVICES"] == "-1"
 
 
 def test_threads_reach_tensorflow(trainings: Trainings) -> None:

@@ -39,6 +39,13 @@ def test_version_1_is_read_with_roles_by_name() -> None:
     assert found.run == {"seed": 3}
 
 
+def test_a_manifest_changed_by_hand_is_damaged() -> None:
+    data = version_1({})
+    assert parse_manifest(data, what="x").iteration == 50
+    with pytest.raises(ModelFileError, match="checksum"):
+        parse_manifest(data.replace(b'"iteration": 50', b'"iteration": 51'), what="x")
+
+
 def test_version_1_is_read_far_beyond_sixteen_mebibytes(tmp_path: Path) -> None:
     history = np.random.default_rng(0).random((400_000, 2)).tolist()
     path = tmp_path / "manifest.json"

@@ -22,6 +22,7 @@ SPEC = SampleSpec(
 def model(*, repeats: bool) -> SimpleNamespace:
     """What a feed asks of a Quick96."""
     return SimpleNamespace(
+        name="new",
         seed=3,
         sample_specs=lambda: (SPEC, SPEC),
         samples_per_step=2,

@@ -8,7 +8,7 @@ import pytest
 av = pytest.importorskip("av")
 
 from dfl_tf.imaging import read_image_unchanged, to_bgr as three_channels  # noqa: E402, I001
-from dfl_tf.video.color import Yuv, from_bgr, to_bgr, yuv_planes  # noqa: E402
+from dfl_tf.video.color import Yuv, from_bgr, matrix_of, to_bgr, yuv_planes  # noqa: E402
 
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114)}
 
@@ -53,6 +53,12 @@ def test_planes_have_no_bias(made, size, matrix, full):
     back = to_bgr(frame)[:height, :width].astype(float)
     assert np.abs((back - image).mean(axis=(0, 1))).max() <= 0.5
     assert np.abs(back - shown).max() <= 0.51
+
+
+def test_unstated_matrix_is_that_of_the_size():
+    """HD is BT.709 and what is smaller BT.601, as players take it; 2 means unspecified."""
+    assert [matrix_of(2, height) for height in (480, 719, 720, 2160)] == [5, 5, 1, 1]
+    assert [matrix_of(stated, 480) for stated in (1, 5, 6, 9)] == [1, 5, 5, 9]
 
 
 def test_gray_stays_gray_at_tiny_sizes():

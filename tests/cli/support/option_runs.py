@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import shutil
 import threading
 from dataclasses import dataclass, field
@@ -82,6 +83,7 @@ class Outcome:
     before: dict[str, np.ndarray] = field(default_factory=dict)
     shown: list[Any] = field(default_factory=list)
     threads: int = 0
+    environ: dict[str, str] = field(default_factory=dict)
     trainer: Any = None
 
     @property
@@ -195,8 +197,11 @@ class Trainings:
 
         said = io.StringIO()
         to_memory = contextlib.redirect_stdout(said), contextlib.redirect_stderr(said)
-        with to_memory[0], to_memory[1], patch.object(Trainer, "run", watched):
+        watching = patch.object(Trainer, "run", watched)
+        with to_memory[0], to_memory[1], watching, patch.dict(os.environ):
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
             outcome.code = run(words)
+            outcome.environ = dict(os.environ)
         outcome.said = said.getvalue()
         return outcome
 

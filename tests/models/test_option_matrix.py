@@ -254,15 +254,23 @@ def test_the_cases_cover_every_pair(parameters, dead, cases):
     assert len(cases) <= 40
 
 
+def spread(cases):
+    """One case of three for every run of the suite, the others for `tools/full.sh`."""
+    return [
+        pytest.param(case, id=name_of(case), marks=[pytest.mark.slow] if number % 3 else [])
+        for number, case in enumerate(cases)
+    ]
+
+
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.parametrize("case", SAEHD_CASES, ids=name_of)
+@pytest.mark.parametrize("case", spread(SAEHD_CASES))
 def test_saehd(case, demo_faces, tmp_path):
     values, run = spelled(case)
     live("SAEHD", values, run, demo_faces, tmp_path)
 
 
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.parametrize("case", AMP_CASES, ids=name_of)
+@pytest.mark.parametrize("case", spread(AMP_CASES))
 def test_amp(case, demo_faces, tmp_path):
     values, run = spelled(case)
     live("AMP", values, run, demo_faces, tmp_path)

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 
 from dfl_tf import models
-from dfl_tf.formats import read_metadata, write_model
+from dfl_tf.data import face_index
+from dfl_tf.data.faceset import Faceset
+from dfl_tf.formats import read_metadata, write_metadata, write_model
 from dfl_tf.options import OPTIONS, RunOptions
 from tests.cli.support.workspaces import call, files, loose
 
 CASES = Path(__file__).parent / "hostile"
 PAKS = Path(__file__).parents[1] / "formats" / "paks"
+FAR_FACE = Path(__file__).parents[1] / "data" / "cases" / "landmarks_1e300.jpg"
 SMALL = {
     "resolution": 64, "face_type": "wf", "archi": "df", "ae_dims": 32, "e_dims": 16,
     "d_dims": 16, "d_mask_dims": 16, "batch_size": 2,
@@ -78,6 +81,15 @@ def timestamps(root: Path) -> None:
     copy("timestamps/rate_zero.json", root / "data_dst" / "timestamps.json")
 
 
+def far_face(root: Path) -> None:
+    folder = root / "data_src" / "aligned"
+    for path in folder.iterdir():
+        metadata = read_metadata(path)
+        corners = np.float32([[0.2, 0.2], [0.8, 0.2], [0.5, 0.8]]) * metadata.shape[0]
+        write_metadata(path, dataclasses.replace(metadata, seg_ie_polys=[(1, corners)]))
+    (folder / FAR_FACE.name).write_bytes(FAR_FACE.read_bytes())
+
+
 def nothing(root: Path) -> None:
     pass
 
@@ -135,6 +147,26 @@ def test_one_clear_error_and_nothing_is_written(place: Path, capsys, harm, comma
     assert files(place) == before
 
 
+def test_damaged_manifest_can_be_accepted_and_is_kept(place: Path, capsys):
+    manifest_of("files_is_number.json")(place)
+    harmed = (place / "model" / "t_SAEHD.manifest.json").read_bytes()
+    options = ("--accept-changes", "--target-iter=21", "--cpu")
+    words = [place if word == "W" else word for word in (*TRAIN, *options)]
+    code, out, err = call(capsys, *words)
+    assert code == 0, err
+    assert "taken as they are, without it" in out + err
+    kept = place / "model" / ".t_SAEHD.replaced" / "01" / "t_SAEHD.manifest.json"
+    assert kept.read_bytes() == harmed
+    assert call(capsys, "model", "show", place / "model")[0] == 0
+
+
+def test_faces_that_cannot_be_used_are_left_out_and_named(place: Path, capsys):
+    far_face(place)
+    code, out, err = call(capsys, "faceset", "verify", place / "data_src" / "aligned")
+    assert code == 0, err
+    assert f"1 left out ({FAR_FACE.name}: a point is 1e+300 pixels away" in out
+
+
 def test_pak_with_the_name_of_a_temporary_file_unpacks_whole(place: Path, capsys):
     folder = place / "faces"
     folder.mkdir()
@@ -161,6 +193,16 @@ def test_journal_of_masks_that_cannot_be_read(place: Path, capsys, weights, link
     assert "xseg_apply.journal" in err or not link
     assert "Traceback" not in out + err
     assert victim.read_bytes() == before
+
+
+def test_index_of_faces_that_cannot_be_used_is_made_again(place: Path, capsys, monkeypatch, caplog):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+    folder = place / "data_src" / "aligned"
+    index = face_index._cache_file(folder)
+    index.parent.mkdir(parents=True)
+    copy("face_index/short_row.json", index)
+    assert len(Faceset.open(folder, eager=1)) == 6
+    assert "is made again" in caplog.text
 
 
 def test_folder_that_is_named_by_a_number(place: Path, capsys, monkeypatch):

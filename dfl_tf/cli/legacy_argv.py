@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from dfl_tf.errors import UsageError
 
-NO_EXTRACT = (
-    "extract is not there: face detection needs networks that are not part of this project. "
-    "Extract with DeepFaceLab; its aligned folders are used as they are"
+NO_WINDOW = (
+    "extract {name} is not there: it needs a window. Give boxes or landmarks with --faces FILE.json"
+    ", or delete the debug images of bad frames and run --redo-missing-debug"
 )
 INSTEAD_OF_PROGRAMS = (
     "--save-every MINUTES, --backup-every HOURS, --stop-after SECONDS or --target-iter N do what "
@@ -140,7 +140,27 @@ VERBS: dict[tuple[str, ...], Verb] = {
         {"--model-dir": FIRST, "--model": Flag("--class")},
         required=("--model-dir", "--model"),
     ),
-    ("extract",): Verb(refuse=NO_EXTRACT),
+    ("extract",): Verb(
+        ("extract",),
+        {
+            "--input-dir": FIRST,
+            "--output-dir": SECOND,
+            "--face-type": Flag(
+                "--face-type", values={"half_face": "h", "full_face": "f", "whole_face": "wf"}
+            ),
+            "--max-faces-from-image": Flag("--max-faces"),
+            "--output-debug": Flag("--debug-images", takes=0),
+            "--no-output-debug": Flag("--no-debug-images", takes=0),
+            "--manual-fix": Flag(takes=0, refuse=NO_WINDOW.format(name="--manual-fix")),
+            "--manual-output-debug-fix": Flag("--redo-missing-debug", takes=0),
+            "--manual-window-size": Flag(),
+            "--cpu-only": Flag("--cpu", takes=0),
+            "--force-gpu-idxs": Flag(ignored="extraction uses the first GPU"),
+            **_same("--image-size", "--jpeg-quality", "--detector"),
+        },
+        required=("--input-dir", "--output-dir"),
+        whole=("--input-dir", "--resume"),
+    ),
     ("sort",): Verb(
         refuse="sort is not there: sort the faces with DeepFaceLab; the order of files does not "
         "matter to training"
@@ -224,7 +244,7 @@ UTIL_REFUSED = (
 )
 """Flags of the old `util` for which there is no command."""
 
-SHARED_VERBS = ("train", "merge", "xseg")
+SHARED_VERBS = ("train", "merge", "xseg", "extract")
 """Words that are commands here too: there a line is old if it has an old flag."""
 
 

@@ -71,8 +71,7 @@ HELP = {
     "xseg remove_labels -h": "xseg remove-labels --help",
 }
 REFUSED = {
-    "extract --input-dir i --output-dir o": "extract is not there",
-    "extract": "extract is not there",
+    "extract --input-dir i --output-dir o --manual-fix": "it needs a window",
     "sort --input-dir i --by hist": "sort is not there",
     "facesettool resize --input-dir i": "facesettool resize is not there",
     "facesettool enhance --input-dir i": "facesettool enhance is not there",

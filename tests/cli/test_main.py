@@ -79,7 +79,7 @@ def test_no_command_prints_help_and_succeeds(capsys: pytest.CaptureFixture[str])
         (["zzz"], 'No such command: "zzz". See dfl-tf --help.'),
         (["options", "--jsn"], "--json"),
         (["options", "ae_dim"], 'ae_dim is not an option; did you mean "ae_dims"?'),
-        (["extract"], "extract is not there"),
+        (["extract"], "give WORKSPACE --side src|dst"),
     ],
 )
 def test_wrong_usage_leaves_with_2(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,26 @@ from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
 from dfl_tf.cli.stopping import stopping
 from dfl_tf.cli.video import Progress
 from dfl_tf.cli.video_frames import VideoFrames
+from dfl_tf.disk.durable import make_folder_for, write_file
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.errors import UsageError
 from dfl_tf.extract import models
+from dfl_tf.extract.coverage import read_redo
 from dfl_tf.extract.faces_json import Source, Tool, match_faces, read_faces, write_faces
 from dfl_tf.extract.frame_work import Folders
+from dfl_tf.extract.journal import read_journal
 from dfl_tf.extract.networks import NetworkFiles, Networks, load_networks
 from dfl_tf.extract.plan import frames_without_debug_image
 from dfl_tf.extract.records import GivenFace
 from dfl_tf.extract.run import ExtractReport, Request, extract_faces
 from dfl_tf.extract.sources import FolderFrames, FrameSource, numbers_of
-from dfl_tf.options import ExtractOptions
+from dfl_tf.options import ExtractOptions, from_mapping
+from dfl_tf.options.extract import ROTATIONS
 from dfl_tf.video.pyav import find_video, videos_named
 
 PATH = click.Path(path_type=Path)
 SIDES = ("src", "dst")
+_OF_THE_FOLDER = ("face_type", "image_size", "jpeg_quality", "max_faces", "min_size")
 
 
 @click.command(cls=OptionCommand)
@@ -76,6 +81,11 @@ SIDES = ("src", "dst")
 @click.option("--faces", "faces_file", type=PATH, help="JSON file of boxes and landmarks to use.")
 @click.option("--write-faces", type=PATH, help="JSON file to write all boxes and landmarks to.")
 @click.option(
+    "--write-coverage",
+    type=PATH,
+    help="JSON file to write what is worth a look to; --redo takes it.",
+)
+@click.option(
     "--workers", type=click.IntRange(0), default=0, metavar="N", help="Threads; 0: one a core."
 )
 @click.option("--cpu", is_flag=True, help="Use no GPU.")
@@ -96,8 +106,14 @@ def command(inputs: OptionInputs, **given: Any) -> int:
     if line.cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     source, folders, what = open_source(line)
-    files = NetworkFiles(line.dfl_home, line.models_dir)
-    networks = load_networks(options, files, say=lambda text: click.echo(text, err=True))
+    if line.redo_missing_debug:
+        options = closer_options(options, inputs, folders)
+    networks = load_networks(
+        options,
+        NetworkFiles(line.dfl_home, line.models_dir),
+        closer=line.redo_missing_debug,
+        say=lambda text: click.echo(text, err=True),
+    )
     request = Request(
         frames=line.wanted,
         every=line.every,
@@ -120,6 +136,9 @@ def command(inputs: OptionInputs, **given: Any) -> int:
         )
     if line.write_faces is not None:
         _write_faces(line.write_faces, report, networks, what)
+    if line.write_coverage is not None and report.coverage is not None:
+        make_folder_for(line.write_coverage)
+        write_file(line.write_coverage, json.dumps(report.coverage.as_dict(), indent=1).encode())
     _tell(line, report)
     if report.interrupted:
         click.echo("interrupted; the same command goes on from here", err=True)
@@ -147,6 +166,7 @@ class Line:
     redo_missing_debug: bool
     faces_file: Path | None
     write_faces: Path | None
+    write_coverage: Path | None
     workers: int
     cpu: bool
     as_json: bool
@@ -190,8 +210,30 @@ def open_source(line: Line) -> tuple[FrameSource, Folders, Source]:
     return frames, folders, about
 
 
+def closer_options(
+    options: ExtractOptions, inputs: OptionInputs, folders: Folders
+) -> ExtractOptions:
+    """Options for frames whose faces were not found well: those of the folder, but more thorough.
+
+    What is given now wins.
+    """
+    journal = read_journal(folders.faces)
+    run = None if journal is None else journal.last_run
+    before = {} if run is None else run["settings"]
+    given = {key for layer in inputs.layers() for key in layer.values}
+    kept = {key: before[key] for key in _OF_THE_FOLDER if key in before and key not in given}
+    thorough = {"rotations": ROTATIONS, "tiles": 2, "debug_images": True}
+    kept |= {key: value for key, value in thorough.items() if key not in given}
+    values, _ = from_mapping(ExtractOptions, asdict(options) | kept, origin=str(folders.faces))
+    return values
+
+
 def _redo(line: Line, source: FrameSource, folders: Folders) -> list[int]:
-    numbers = numbers_of(source.names, line.redo)
+    wanted: list[str] = []
+    for text in line.redo:
+        report = Path(text)
+        wanted += read_redo(report) if report.suffix == ".json" else [text]
+    numbers = numbers_of(source.names, wanted)
     if line.redo_missing_debug:
         numbers += frames_without_debug_image(source, folders)
         if not numbers:
@@ -234,6 +276,10 @@ def _tell(line: Line, report: ExtractReport) -> None:
         click.echo(f"{report.replaced} older faces went to {Folders(report.folder).trash}")
     for text in [*report.notes, *report.left_out.lines(see="the same command with --json")]:
         click.echo(text, err=True)
+    if report.coverage is not None and report.coverage.found:
+        click.echo("worth a look:")
+        for text in report.coverage.lines():
+            click.echo(f"  {text}")
     for name, reason in report.failed:
         click.echo(f"failed: {name}: {reason}", err=True)
 
@@ -249,6 +295,7 @@ def _facts(report: ExtractReport) -> dict[str, Any]:
         "replaced": report.replaced,
         "notes": report.notes,
         "left_out": report.left_out.as_dict(),
+        "coverage": None if report.coverage is None else report.coverage.as_dict(),
         "seconds": round(report.seconds, 3),
         "stage_seconds": {stage: round(s, 3) for stage, s in report.stage_seconds.items()},
         "interrupted": report.interrupted,

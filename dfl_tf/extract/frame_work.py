@@ -29,6 +29,7 @@ from dfl_tf.extract.frame_faces import (
 from dfl_tf.extract.journal import rounded
 from dfl_tf.extract.networks import Networks
 from dfl_tf.extract.records import FrameRecord, GivenFace, RecordedFace
+from dfl_tf.extract.smoothing import steady_landmarks
 from dfl_tf.extract.sources import DecodedFrame, Frame
 from dfl_tf.face import FaceType, landmarks_fault
 from dfl_tf.formats.dfljpg import read_metadata
@@ -101,7 +102,7 @@ class FrameResult:
         Whether the record is that of an earlier run.
     seconds : Counter
         By stage.
-    replaced : int
+    set_aside : tuple of str
         Older faces that went to the trash folder.
     """
 
@@ -109,7 +110,7 @@ class FrameResult:
     left_out: tuple[Omission, ...] = ()
     kept: bool = False
     seconds: Counter[str] = field(default_factory=Counter)
-    replaced: int = 0
+    set_aside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,18 +158,18 @@ class FrameWork:
         record = self._record(task, decoded, looked)
         if image.size:
             record = replace(record, look=frame_look(image))
-        replaced = 0
+        set_aside: list[str] = []
         if self.store:
             with _timed(seconds, "align"):
                 record, aligned, files = self._align(record, image, task.given is not None)
             with _timed(seconds, "write"):
-                replaced = self._write(task, files, image, aligned)
+                set_aside = self._write(task, files, image, aligned)
             left_out += [
                 Omission(NOT_STORED, f"{frame.name}, face {number}", face.dropped)
                 for number, face in enumerate(record.faces)
                 if face.dropped
             ]
-        return FrameResult(rounded(record), tuple(left_out), False, seconds, replaced)
+        return FrameResult(rounded(record), tuple(left_out), False, seconds, tuple(set_aside))
 
     def _look(self, task: FrameTask, image: Image) -> FrameFaces:
         if task.found is not None:
@@ -178,13 +179,22 @@ class FrameWork:
             return FrameFaces(tuple(faces), task.found.rotation)
         if task.given is not None:
             return FrameFaces(tuple(self._given(image, face) for face in task.given))
-        return find_faces(
+        looked = find_faces(
             image,
             self.networks.detector,
             self.networks.landmarker,
             rotations=[int(turn) for turn in self.options.rotations],
             max_faces=self.options.max_faces,
         )
+        if not self.options.smooth:
+            return looked
+        return replace(looked, faces=tuple(self._steadied(image, face) for face in looked.faces))
+
+    def _steadied(self, image: Image, face: FrameFace) -> FrameFace:
+        if face.landmarks is None:
+            return face
+        landmarks = steady_landmarks(image, face.box, face.landmarks, self.networks.landmarker)
+        return replace(face, landmarks=landmarks)
 
     def _given(self, image: Image, given: GivenFace) -> FrameFace:
         if given.landmarks is not None:
@@ -264,22 +274,22 @@ class FrameWork:
         files: dict[str, bytes],
         image: Image,
         aligned: Sequence[AlignedFace],
-    ) -> int:
-        replaced = 0
-        for name, data in files.items():
-            replaced += _put(self.folders.faces / name, data, self.folders.trash)
+    ) -> list[str]:
+        """Store the faces; the names of older files that went to the trash folder."""
+        faces, trash = self.folders.faces, self.folders.trash
+        set_aside = [name for name, data in files.items() if _put(faces / name, data, trash)]
         if task.before is not None:
             for face in task.before.faces:
-                path = self.folders.faces / face.file
+                path = faces / face.file
                 if face.file and face.file not in files and _cut_from(path, task.frame.name):
-                    _set_aside(path, self.folders.trash)
-                    replaced += 1
+                    _set_aside(path, trash)
+                    set_aside.append(face.file)
         if self.options.debug_images and image.size:
             drawn = encode_image(draw_faces(image, aligned), ".jpg", quality=QUALITY)
             path = self.folders.debug / f"{Path(task.frame.name).stem}.jpg"
             with replacing(path, sync=False) as file:
                 file.write(drawn)
-        return replaced
+        return set_aside
 
 
 def _landmarks_of(face: RecordedFace) -> Landmarks | None:
@@ -290,18 +300,17 @@ def _shorter_side(box: Box) -> float:
     return min(box[2] - box[0], box[3] - box[1])
 
 
-def _put(path: Path, data: bytes, trash: Path) -> int:
-    """Store a face; whatever else has its name goes to the trash folder. 1 if something had."""
-    replaced = 0
-    if os.path.lexists(path):
+def _put(path: Path, data: bytes, trash: Path) -> bool:
+    """Store a face; whatever else has its name goes to the trash folder: whether there was that."""
+    there = os.path.lexists(path)
+    if there:
         with contextlib.suppress(OSError):
             if read_plain(path, limit=len(data)) == data:
-                return 0
+                return False
         _set_aside(path, trash)
-        replaced = 1
     with replacing(path, sync=False) as file:
         file.write(data)
-    return replaced
+    return there
 
 
 def _set_aside(path: Path, trash: Path) -> None:

@@ -22,6 +22,7 @@ from dfl_tf.disk.plain_file import open_plain
 from dfl_tf.disk.tree_schema import (
     ANYTHING,
     Array,
+    Boolean,
     Integer,
     Number,
     Optional,
@@ -66,7 +67,13 @@ _FRAME = Record(
         "faces": Array(_FACE),
     }
 )
-_RUN = Record({"settings": Record({}, others=ANYTHING), "source": Record({}, others=ANYTHING)})
+_RUN = Record(
+    {
+        "settings": Record({}, others=ANYTHING),
+        "source": Record({}, others=ANYTHING),
+        "redo": Boolean(),
+    }
+)
 _LINE = Record(
     optional={
         "format": Text((FORMAT,)),
@@ -86,7 +93,8 @@ class Extraction:
     Attributes
     ----------
     runs : list of dict
-        Options, detector and landmarker of every run, with its source; the last one counts.
+        Options, detector and landmarker of every run, with its source; the last one counts that
+        was not there to extract some frames again.
     frames : dict of str to FrameRecord
         Finished frames by name.
     found : dict of str to FrameRecord
@@ -107,14 +115,16 @@ class Extraction:
         return sorted(self.frames.values(), key=_place)
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """Options, detector and landmarker of the last run."""
-        return dict(self.runs[-1]["settings"]) if self.runs else {}
+    def last_run(self) -> dict[str, Any] | None:
+        """The run whose options hold for the folder."""
+        return next((run for run in reversed(self.runs) if not run["redo"]), None)
 
-    @property
-    def source(self) -> dict[str, Any]:
-        """What the frames of the last run were."""
-        return dict(self.runs[-1]["source"]) if self.runs else {}
+    def enter(self, run: dict[str, Any]) -> int:
+        """Number of a run, which is that of an equal one where that holds still."""
+        known = self.runs if run["redo"] else [self.last_run]
+        if run not in known:
+            self.runs.append(run)
+        return len(self.runs) - 1 - self.runs[::-1].index(run)
 
     def repeat(self, names: Iterable[str]) -> None:
         """Take frames for unfinished."""

@@ -13,9 +13,12 @@ from dfl_tf.extract.detectors.s3fd import S3FD
 from dfl_tf.extract.found import Detector, Landmarker
 from dfl_tf.extract.landmarkers.fan import FAN
 from dfl_tf.extract.mesh.load import MeshModels
+from dfl_tf.extract.models import FAR, MESH, NEAR, find_model
 from dfl_tf.face import FaceType
 from dfl_tf.formats.release_files import HOME_VARIABLE, find_weights
 from dfl_tf.options import ExtractOptions
+
+_LOWER = 3.0  # the logit from which on a mesh is a face, for a closer look (extract.md 8.5)
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,20 @@ class NetworkFiles:
         """The open models."""
         return MeshModels.load(self.models_dir)
 
+    @property
+    def has_mesh(self) -> bool:
+        """Whether the open models are there."""
+        try:
+            return all(find_model(file, self.models_dir) for file in (NEAR, FAR, MESH))
+        except UsageError:
+            return False
+
 
 def load_networks(
     options: ExtractOptions,
     files: NetworkFiles | None = None,
     *,
+    closer: bool = False,
     say: Callable[[str], object] = lambda text: None,
 ) -> Networks:
     """Load what the options name.
@@ -80,6 +92,9 @@ def load_networks(
     ----------
     options : ExtractOptions
     files : NetworkFiles, optional
+    closer : bool
+        Take what finds more, at the price of time and of things that are no faces: the other
+        detector where that is there, and lower thresholds.
     say : callable
         Called with a line on what is slow.
 
@@ -94,6 +109,8 @@ def load_networks(
     name = options.detector
     if name == "auto":
         name = "s3fd" if files.names_release else "mesh"
+    if closer and name == "s3fd" and files.has_mesh:
+        name = "mesh"
     if options.tiles and name != "mesh":
         raise UsageError("tiles works with detector mesh only; add --detector mesh")
     detector: Detector
@@ -102,6 +119,9 @@ def load_networks(
         detector = S3FD.from_file(files.weights("S3FD.npy"))
     else:
         detector = files.mesh.detector(tiles=options.tiles)
+        if closer:
+            files.mesh.fitter.accepted -= _LOWER
+            detector.version += " closer"
     landmarks = options.landmarker
     if landmarks == "auto":
         landmarks = "fan" if name == "s3fd" else "mesh"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dfl_tf.disk.checksums import checksum_path
+from dfl_tf.disk.checksums import forget
 from dfl_tf.disk.durable import make_folder, remove_quietly, sync_folder
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.errors import DflTfError, UsageError
@@ -99,8 +99,8 @@ def make_plan(
     notes: list[str] = []
     if not content.runs:
         _adopt(source, folders, content, resume, notes)
-    elif not (resume or redo):
-        _check_same(content, settings, folders)
+    elif content.last_run is not None and not (resume or redo):
+        _check_same(content.last_run["settings"], settings, folders)
     suspects = _suspects(source, folders, content, resume, notes)
     names = source.names
     wanted = list(redo) or list(chosen)
@@ -120,13 +120,14 @@ def _empty(folders: Folders) -> None:
 
     What a kill leaves are faces without a journal, which the next run does not take for its own.
     """
-    for path in (folders.faces / FILE, checksum_path(folders.faces)):
-        remove_quietly(path)
+    remove_quietly(folders.faces / FILE)
     sync_folder(folders.faces)
     for folder in (folders.faces, folders.debug):
         if folder.is_dir():
-            for path in list_folder(folder, IMAGE_SUFFIXES).files:
+            images = list_folder(folder, IMAGE_SUFFIXES).files
+            for path in images:
                 path.unlink()
+            forget(folder, [path.name for path in images])
 
 
 def _adopt(
@@ -163,8 +164,7 @@ def _adopt(
     )
 
 
-def _check_same(content: Extraction, settings: Mapping[str, Any], folders: Folders) -> None:
-    before = content.settings
+def _check_same(before: Mapping[str, Any], settings: Mapping[str, Any], folders: Folders) -> None:
     differences = [
         f"{key} was {_shown(before.get(key))} and is {_shown(settings.get(key))}"
         for key in {**before, **settings}
@@ -192,7 +192,7 @@ def _suspects(
     """Finished frames that may have changed; refuses to guess what the user wants of them."""
     if not content.runs:
         return set()
-    before = content.source
+    before = (content.last_run or content.runs[-1])["source"]
     if before.get("kind") != source.about["kind"]:
         words = {"frames": "a folder of frames", "video": "a video"}
         if not resume:

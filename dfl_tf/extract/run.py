@@ -9,9 +9,8 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 from dfl_tf_ops.process import cores
@@ -20,12 +19,15 @@ from dfl_tf.disk import checksums
 from dfl_tf.disk.durable import make_folder, sync_folder
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import DflTfError, UsageError
+from dfl_tf.extract.coverage import Coverage, measure_coverage, weak_score
 from dfl_tf.extract.frame_work import Folders, FrameResult, FrameTask, FrameWork
 from dfl_tf.extract.journal import Extraction, ExtractionJournal
 from dfl_tf.extract.networks import Networks, load_networks
 from dfl_tf.extract.plan import Plan, make_plan, settings_of
 from dfl_tf.extract.records import FrameRecord, GivenFace
+from dfl_tf.extract.smoothing import smooth_tracks
 from dfl_tf.extract.sources import Frame, FrameSource, chosen_numbers
+from dfl_tf.extract.tracks import assign_tracks
 from dfl_tf.jobs.pool import ordered
 from dfl_tf.options import ExtractOptions, default
 
@@ -85,6 +87,8 @@ class ExtractReport:
         Of all workers together: read, find, align, write.
     records : list of FrameRecord
         All finished frames, also of earlier runs, by number.
+    coverage : Coverage or None
+        What to look at in them.
     interrupted : bool
         Whether the run was stopped before its end.
     """
@@ -101,6 +105,7 @@ class ExtractReport:
     seconds: float = 0.0
     stage_seconds: Counter[str] = field(default_factory=Counter)
     records: list[FrameRecord] = field(default_factory=list)
+    coverage: Coverage | None = None
     interrupted: bool = False
 
 
@@ -182,29 +187,30 @@ def extract_faces(
         make_folder(folders.debug)
     report = ExtractReport(folders.faces, done_before=plan.done, notes=list(plan.notes))
     report.left_out.extend(source.left_out)
-    journal = _open_journal(folders, plan.content, settings, source)
-    work = FrameWork(networks, options, folders, run=len(plan.content.runs) - 1)
+    content = plan.content
+    redo = bool(request.redo)
+    run = content.enter({"settings": settings, "source": source.about, "redo": redo})
+    journal = ExtractionJournal(
+        folders.faces, content, before_sync=lambda: sync_folder(folders.faces)
+    )
+    work = FrameWork(networks, options, folders, run=run)
     loop = _Loop(source, plan, given, report, journal, workers or cores(), progress, stop)
     try:
         with _single_threaded_opencv():
-            loop.store(work)
+            loop.go(work)
     finally:
-        _finish(folders, plan.content, journal)
-    report.records = plan.content.records
+        _finish(folders, content, journal, loop.set_aside)
+    report.records = content.records
+    weak = weak_score(networks.detector.name)
+    report.coverage = measure_coverage(report.records, weak_below=weak)
     report.seconds = time.perf_counter() - start
     return report
 
 
-def _open_journal(
-    folders: Folders, content: Extraction, settings: dict[str, Any], source: FrameSource
-) -> ExtractionJournal:
-    run = {"settings": settings, "source": source.about}
-    if not content.runs or content.runs[-1] != run:
-        content.runs.append(run)
-    return ExtractionJournal(folders.faces, content, before_sync=lambda: sync_folder(folders.faces))
-
-
-def _finish(folders: Folders, content: Extraction, journal: ExtractionJournal) -> None:
+def _finish(
+    folders: Folders, content: Extraction, journal: ExtractionJournal, set_aside: Sequence[str]
+) -> None:
+    content.frames = {record.name: record for record in assign_tracks(content.records)}
     journal.finish()
     written = {
         face.file: face.sha256
@@ -212,6 +218,9 @@ def _finish(folders: Folders, content: Extraction, journal: ExtractionJournal) -
         for face in record.faces
         if face.file and (folders.faces / face.file).exists()
     }
+    gone = [name for name in set_aside if not (folders.faces / name).exists()]
+    if gone:
+        checksums.forget(folders.faces, gone)
     checksums.add(folders.faces, written)
 
 
@@ -235,20 +244,49 @@ class _Loop:
     workers: int
     progress: Progress | None = None
     stop: threading.Event | None = None
+    set_aside: list[str] = field(default_factory=list)
+    _smooth: dict[str, FrameRecord] = field(default_factory=dict)
+    _done: int = 0
+    _total: int = 0
 
-    def store(self, work: FrameWork) -> None:
-        """Work on all frames of the plan."""
+    def go(self, work: FrameWork) -> None:
+        """Work on all frames; with ``smooth`` all are looked at before the first is stored."""
         numbers = set(self.plan.numbers)
+        if not work.options.smooth:
+            self._work(work, numbers, self._store)
+            return
+        found = self.plan.content.found
+        for name in self.plan.suspects:
+            found.pop(name, None)
+        names = self.source.names
+        unknown = {number for number in numbers if names[number - 1] not in found}
+        self._total = len(unknown) + len(numbers)
+        self._work(replace(work, store=False), unknown, self._look)
+        if not self.report.interrupted:
+            smooth = smooth_tracks(assign_tracks(list(found.values())))
+            self._smooth = {record.name: record for record in smooth}
+            known = {number for number in numbers if names[number - 1] in self._smooth}
+            self._work(work, known, self._store)
+
+    def _work(
+        self, work: FrameWork, numbers: set[int], take: Callable[[FrameResult], None]
+    ) -> None:
         if not numbers:
             return
+        total = self._total or len(numbers)
         tasks = (self._task(frame) for frame in self._frames(numbers))
-        for done, outcome in enumerate(ordered(work, tasks, workers=self.workers), start=1):
+        for outcome in ordered(work, tasks, workers=self.workers):
             if outcome.error is not None:
                 self._fail(outcome.item.frame.name, outcome.error)
             else:
-                self._take(outcome.get())
+                result = outcome.get()
+                self.report.stage_seconds.update(result.seconds)
+                if work.store:
+                    self.report.left_out.extend(result.left_out)
+                take(result)
+            self._done += 1
             if self.progress is not None:
-                self.progress(done, len(numbers))
+                self.progress(self._done, total)
 
     def _frames(self, numbers: set[int]) -> Iterator[Frame]:
         for frame in self.source.frames(numbers):
@@ -260,21 +298,26 @@ class _Loop:
     def _task(self, frame: Frame) -> FrameTask:
         content, given = self.plan.content, self.given.get(frame.name)
         earlier = content.frames.get(frame.name)
-        suspect = frame.name in self.plan.suspects
+        found = self._smooth.get(frame.name)
+        suspect = frame.name in self.plan.suspects and found is None
         return FrameTask(
             frame,
             given=given,
             given_checksum=0 if given is None else checksum_of(given),
             done=earlier if suspect else None,
             before=content.again.get(frame.name) or earlier,
+            found=found,
         )
 
-    def _take(self, result: FrameResult) -> None:
+    def _look(self, result: FrameResult) -> None:
+        if not result.kept:
+            self.journal.note_found(result.record)
+
+    def _store(self, result: FrameResult) -> None:
         report = self.report
         report.frames += 1
-        report.stage_seconds.update(result.seconds)
-        report.left_out.extend(result.left_out)
-        report.replaced += result.replaced
+        report.replaced += len(result.set_aside)
+        self.set_aside += result.set_aside
         self.journal.note(result.record)
         if result.kept:
             return

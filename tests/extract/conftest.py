@@ -35,9 +35,7 @@ class SquareLandmarker:
 
     name, version = "squares", "1"
 
-    def find(
-        self, image: np.ndarray, detections: Sequence[Detection]
-    ) -> list[Landmarks | None]:
+    def find(self, image: np.ndarray, detections: Sequence[Detection]) -> list[Landmarks | None]:
         boxes = [np.array(face.box).reshape(2, 2) for face in detections]
         return [Landmarks(low + FACE * (high - low), 0.8) for low, high in boxes]
 

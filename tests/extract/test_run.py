@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dfl_tf.disk.checksums import checksum_path, read_sums
 from dfl_tf.errors import UsageError
 from dfl_tf.extract.journal import FILE, read_journal
 from dfl_tf.extract.networks import Networks
@@ -17,7 +18,6 @@ from dfl_tf.extract.records import GivenFace
 from dfl_tf.extract.run import ExtractReport, Request, extract_faces
 from dfl_tf.extract.sources import FolderFrames, chosen_numbers, numbers_of
 from dfl_tf.formats import read_metadata
-from dfl_tf.formats.checksum_file import checksum_path, read_checksums
 from dfl_tf.options import ExtractOptions, default
 
 from .conftest import FACE, draw_frame
@@ -154,7 +154,9 @@ def test_changed_and_renamed_frames_are_noticed(frames, tmp_path, networks):
         extract(frames, out, networks)
     (frames / "00009.png").unlink()
     report = extract(frames, out, networks)
-    assert report.notes == ["1 frame (00006.png) vanished since they were extracted; their faces stay"]
+    assert report.notes == [
+        "1 frame (00006.png) vanished since they were extracted; their faces stay"
+    ]
 
 
 def test_new_frames_are_added(frames, tmp_path, networks):
@@ -177,7 +179,7 @@ def test_redo_keeps_older_faces_in_the_trash_folder(frames, tmp_path, networks):
     assert (tmp_path / "aligned_trash" / "00002_1.jpg").exists()
     assert not (out / "00002_1.jpg").exists()
     assert read_metadata(out / "00002_0.jpg").shape[0] == 96
-    sums = read_checksums(out)
+    sums = read_sums(out).files
     assert sums["00002_0.jpg"] == hashlib.sha256((out / "00002_0.jpg").read_bytes()).hexdigest()
     assert sorted(sums) == sorted(path.name for path in out.glob("*.jpg"))
 
@@ -244,7 +246,9 @@ def test_what_cannot_be_used_is_named_and_stops_nothing(tmp_path, networks):
     box = read_metadata(tmp_path / "aligned" / "deep_0.jpg").source_rect
     assert box == read_metadata(tmp_path / "aligned" / "Ü ber_0.jpg").source_rect
     assert read_metadata(tmp_path / "aligned" / "two\nlines_0.jpg").source_filename == names[1]
-    assert extract(folder, tmp_path / "aligned", networks).frames == 0  # tried again, 3 times failed
+    assert (
+        extract(folder, tmp_path / "aligned", networks).frames == 0
+    )  # tried again, 3 times failed
 
 
 def test_thirty_faces_of_one_frame(tmp_path, networks):
@@ -277,7 +281,7 @@ def test_frames_are_chosen_by_their_place_in_the_whole():
     assert chosen_numbers(names, "9:", 1) == [9, 10]
     assert chosen_numbers(names, "5", 1) == [5]
     for wrong in ("x", "11", "0:0"):
-        with pytest.raises(UsageError, match="--frames|no range"):
+        with pytest.raises(UsageError, match=r"--frames|no range"):
             chosen_numbers(names, wrong, 1)
     assert numbers_of(names, ["00003", "00001.png", "7", "9:10"]) == [1, 3, 7, 9, 10]
     with pytest.raises(UsageError, match="there is no frame 'x'"):
@@ -290,3 +294,34 @@ def test_frames_and_numbers_follow_the_numbers_in_names(tmp_path, networks):
     for name in ("99999.png", "100000.png"):
         cv2.imwrite(str(folder / name), draw_frame((100, 60, 80)))
     assert list(FolderFrames(folder).names) == ["99999.png", "100000.png"]
+
+
+def smooth_content(frames: Path, out: Path, networks: Networks, **given: object) -> dict:
+    options = default(ExtractOptions, image_size=64, smooth=True)
+    extract(frames, out, networks, options=options, **given)
+    return content(out)
+
+
+def test_smoothed_faces_do_not_depend_on_workers_or_interruptions(frames, tmp_path, networks):
+    whole = smooth_content(frames, tmp_path / "whole" / "aligned", networks)
+    assert whole == smooth_content(frames, tmp_path / "many" / "aligned", networks, workers=4)
+    for at in (3, 8):  # while looking, while storing
+        out, stop = tmp_path / str(at) / "aligned", threading.Event()
+        smooth_content(
+            frames,
+            out,
+            networks,
+            stop=stop,
+            progress=lambda done, _, at=at, stop=stop: done == at and stop.set(),
+        )
+        assert content(out) != whole
+        assert smooth_content(frames, out, networks) == whole
+
+
+def test_tracks_and_what_to_look_at_are_in_the_journal_and_the_report(frames, tmp_path, networks):
+    report = extract(frames, tmp_path / "aligned", networks)
+    tracks = [[face.track for face in record.faces] for record in report.records]
+    assert tracks == [[0], [0, 1], [0, 1], [], [2], [2]]
+    kept = read_journal(tmp_path / "aligned").records
+    assert [[face.track for face in record.faces] for record in kept] == tracks
+    assert report.coverage.as_dict()["findings"][0]["frames"] == ["00004.png"]

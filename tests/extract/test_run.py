@@ -20,7 +20,7 @@ from dfl_tf.extract.sources import FolderFrames, chosen_numbers, numbers_of
 from dfl_tf.formats import read_metadata
 from dfl_tf.options import ExtractOptions, default
 
-from .conftest import FACE, draw_frame
+from .squares import FACE, draw_frame
 
 OPTIONS = default(ExtractOptions, image_size=64)
 

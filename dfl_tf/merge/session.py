@@ -138,7 +138,7 @@ def _read_journal(path: Path) -> dict[str, dict[str, Any]]:
     frames = {}
     for number, line in enumerate(lines, start=1):
         # what a killed run, or a power cut, left of its last line
-        if number == len(lines) and _unfinished(line.rstrip(b"\0")):
+        if number == len(lines) and _unfinished(line):
             log.info("%s: line %d is unfinished; its frame is merged again", path, number)
             continue
         if line:
@@ -149,4 +149,8 @@ def _read_journal(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _unfinished(line: bytes) -> bool:
-    return line[:2] in (b"[", b'["') and not line.endswith(b"]")
+    """Whether a line stops before its end, or is a gap where the file had grown already."""
+    written = line.rstrip(b"\0")
+    if not written:
+        return bool(line)
+    return written[:2] in (b"[", b'["') and not written.endswith(b"]")

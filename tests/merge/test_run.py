@@ -206,6 +206,14 @@ def test_finished_frames_are_noted_while_an_earlier_one_is_in_work(workspace):
     assert waited == [True]
 
 
+@pytest.mark.parametrize("torn", [b"[", b'["b.png", {"ke', b"\0" * 40, b'["b.png"' + b"\0" * 40])
+def test_what_a_power_cut_left_of_the_last_line_is_ignored(workspace, torn):
+    session = session_of(workspace)
+    session.start(resume=False)
+    session.journal.write_bytes(torn)
+    assert MergeSession.read(session.path)["frames"] == {}
+
+
 def test_torn_line_of_the_journal_is_ignored(workspace):
     session = session_of(workspace)
     session.start(resume=False)

@@ -8,6 +8,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# a busy machine is no fault
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 OWN = ("DFL_TF_OPT_", "DFL_TF_MAX_", "TF_CONFIG", "CUDA_VISIBLE_DEVICES", "LC_", "LANG")
 """Variables of the user that would change what is tested, by how their names begin."""

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 VIEW_FROM = 4096
 """Byte strings at least this long stay views of the file until they are used."""
 
-_MAX_INTEGER_BYTES = 64
+MAX_INTEGER_BYTES = 64
+"""Larger integers are neither read nor written."""
+
 _MAX_TEXT_NUMBER = 80
 
 _FLOAT_LIST = re.compile(rb"(?s:(\x94|q.|r.{4})?\(((?:G.{8}){2,4})e)")
@@ -115,7 +117,7 @@ def _long(length_form: struct.Struct | None) -> _Handler:
             length = machine.take(1)[0]
         else:
             (length,) = length_form.unpack(machine.take(4))
-        if length > _MAX_INTEGER_BYTES or length < 0:
+        if length > MAX_INTEGER_BYTES or length < 0:
             raise Damaged(f"holds an integer of {length} bytes")
         machine.stack.append(int.from_bytes(machine.take(length), "little", signed=True))
 

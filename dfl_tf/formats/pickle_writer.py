@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from dfl_tf.formats.loss_history import LossHistory
+from dfl_tf.formats.pickle_machine import MAX_DEPTH
+from dfl_tf.formats.pickle_opcodes import MAX_INTEGER_BYTES
 from dfl_tf.formats.pickle_tokens import EnumValue
 
 _BATCH = 1000
@@ -35,7 +37,8 @@ def dumps_legacy(value: Any, *, protocol: int = 4) -> bytes:
     Raises
     ------
     TypeError
-        For any other type, and for arrays that are not numbers or text.
+        For any other type, for arrays that are not numbers or text, and for what our own reader
+        refuses: nesting deeper than `MAX_DEPTH`, integers of more than `MAX_INTEGER_BYTES`.
     """
     parts: list[bytes] = []
     dump_legacy(value, lambda part: parts.append(bytes(part)), protocol=protocol)
@@ -60,6 +63,7 @@ class _Writer:
         self._small: list[bytes] = []
         self._small_size = 0
         self._memo: dict[object, int] = {}
+        self._depth = 0
 
     def flush(self) -> None:
         self._write(b"".join(self._small))
@@ -74,7 +78,13 @@ class _Writer:
 
     def save(self, value: Any) -> None:
         handler = _HANDLERS.get(type(value))
-        if handler is not None:
+        if handler is not None and type(value) in _CONTAINERS:
+            if self._depth > MAX_DEPTH:
+                raise TypeError(f"cannot pickle what is nested deeper than {MAX_DEPTH}")
+            self._depth += 1
+            handler(self, value)
+            self._depth -= 1
+        elif handler is not None:
             handler(self, value)
         elif isinstance(value, EnumValue):
             self._enum(value)
@@ -101,8 +111,8 @@ class _Writer:
             self.emit(b"J" + struct.pack("<i", value))
         else:
             raw = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
-            if len(raw) > 64:
-                raise TypeError("cannot pickle an integer of more than 64 bytes")
+            if len(raw) > MAX_INTEGER_BYTES:
+                raise TypeError(f"cannot pickle an integer of more than {MAX_INTEGER_BYTES} bytes")
             self.emit(b"\x8a" + bytes((len(raw),)) + raw)
 
     def _float(self, value: float) -> None:
@@ -254,6 +264,7 @@ def _rows_of(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, n
     return rows
 
 
+_CONTAINERS = frozenset((tuple, list, dict))
 _HANDLERS: dict[type, Callable[[_Writer, Any], None]] = {
     type(None): _Writer._none,
     bool: _Writer._bool,

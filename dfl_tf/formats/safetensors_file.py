@@ -48,8 +48,9 @@ _TENSOR = Record(
     }
 )
 _HEADER = Record({}, {"__metadata__": Table(Text())}, others=_TENSOR)
-_MAX_HEADER = 16 << 20
-"""As JSON it takes some 20 times its size in memory; a header needs about 150 bytes a tensor."""
+MAX_HEADER = 16 << 20
+"""Longer headers are neither read nor written: as JSON they take some 20 times their size in
+memory, and a tensor needs about 150 bytes."""
 
 
 def dump(tensors: Mapping[str, Any], write: Callable[[Any], object]) -> None:
@@ -59,6 +60,8 @@ def dump(tensors: Mapping[str, Any], write: Callable[[Any], object]) -> None:
     ------
     TypeError
         For a dtype that the format does not have.
+    ModelFileError
+        The names need more than `MAX_HEADER` bytes; nothing was written.
     """
     header: dict[str, Any] = {}
     offset = 0
@@ -74,6 +77,11 @@ def dump(tensors: Mapping[str, Any], write: Callable[[Any], object]) -> None:
         offset += array.nbytes
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
+    if len(text) > MAX_HEADER:
+        raise ModelFileError(
+            f"the names of {len(header)} arrays need {len(text)} bytes; a safetensors header holds "
+            f"{MAX_HEADER}."
+        )
     write(struct.pack("<Q", len(text)))
     write(text)
     for value in tensors.values():
@@ -135,7 +143,7 @@ def _parse(data: mmap.mmap, *, what: str) -> dict[str, Any]:
 def _entries(data: mmap.mmap, *, what: str) -> list[tuple[str, np.dtype[Any], list[int], int, int]]:
     """Key, dtype, shape and absolute place of each tensor, all checked against the file."""
     (length,) = struct.unpack("<Q", data[:8])
-    if length > min(_MAX_HEADER, len(data) - 8):
+    if length > min(MAX_HEADER, len(data) - 8):
         raise ValueError(f"declares a header of {length} bytes, {len(data) - 8} follow")
     header: dict[str, Any] = parse_json(
         data[8 : 8 + length],

@@ -7,8 +7,8 @@ Each clip is one frame seen by a camera that stands still or moves as a known tr
 `mesh` as in an extraction, then treated as `--smooth` does, step by step.
 
 jitter   mean change of a landmark from frame to frame that the transform does not make, in pixels
-lag      how far the landmarks lie behind a moving face, in pixels along its way, against those of
-         the same frames without --smooth; positive means too late
+lag      how far the filter puts landmarks behind those that it was given, in pixels along the way
+         of a moving face; positive means too late. (The mean of crops looks at one frame alone.)
 shape    mean distance to where the landmarks of the noiseless first frame were carried, in pixels
 """
 
@@ -112,14 +112,14 @@ def points_of(frames: list[FrameRecord]) -> Floats:
     return np.stack([p for p in points if p is not None])
 
 
-def measure(points: Floats, plain: Floats, truth: Floats) -> dict[str, float]:
+def measure(points: Floats, given: Floats, truth: Floats) -> dict[str, float]:
     """Jitter, lag and distance of one way of finding landmarks."""
     away = points - truth
     way = np.gradient(truth, axis=0)
     speed = np.linalg.norm(way, axis=-1, keepdims=True)
     along = np.divide(way, speed, out=np.zeros_like(way), where=speed > 0.2)
     moving = int((speed > 0.2).sum())
-    behind = float(((plain - points) * along).sum() / moving) if moving else 0.0
+    behind = float(((given - points) * along).sum() / moving) if moving else 0.0
     return {
         "jitter": float(np.linalg.norm(np.diff(away, axis=0), axis=-1).mean()),
         "lag": behind,

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import savgol_filter
 
 from dfl_tf.extract.cuts import continued, frame_order
 from dfl_tf.extract.found import Box, Detection, Image, Landmarker, Landmarks, Points
@@ -201,6 +200,8 @@ def smooth_points(points: Floats, window: int = WINDOW) -> Floats:
     A. Savitzky, M. J. E. Golay, "Smoothing and differentiation of data by simplified least squares
     procedures", Analytical Chemistry 36(8), 1964.
     """
+    from scipy.signal import savgol_filter  # takes a second to import: only where it is asked for
+
     length = len(points)
     if length < _SHORTEST or window < _SHORTEST:
         return points

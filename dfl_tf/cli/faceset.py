@@ -16,6 +16,7 @@ from dfl_tf.options.training import ALL_FACE_TYPES
 
 _ELSEWHERE = {
     "color-transfer": "color_transfer",
+    "group": "faceset_group",
     "sort": "faceset_sort",
 }
 """Commands to the modules of dfl_tf.cli that hold them, loaded when they are asked for."""

@@ -119,6 +119,13 @@ def brightness(face: MeasuredFace) -> float:
     return float(face.hsv[:, :, 2].mean())
 
 
+def face_color(face: MeasuredFace) -> npt.NDArray[np.float64]:
+    """Mean blue, green and red of the face by its landmarks, 0 to 255; shape (3,)."""
+    inside = face.hull[:, :, 0] > 0
+    pixels = face.image[inside] if inside.any() else face.image.reshape(-1, 3)
+    return pixels.mean(axis=0, dtype=np.float64)
+
+
 def hue(face: MeasuredFace) -> float:
     """Mean of the hue, 0 to 179, as if it were no circle (kept for compatibility)."""
     return float(face.hsv[:, :, 0].mean())
@@ -190,6 +197,7 @@ MEASURES = {
         Measure("source_rect_size", source_rect_size),
         Measure("source_box", source_box, length=4),
         Measure("brightness", brightness, needs_metadata=False),
+        Measure("face_color", face_color, length=3),
         Measure("hue", hue, needs_metadata=False),
         Measure("black", black, needs_metadata=False),
         Measure("color_histogram", color_histogram, needs_metadata=False, length=768),

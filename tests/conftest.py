@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Leave tests of the C++ library out where it is off; else its lack is a failure."""
     if item.get_closest_marker("native") and os.environ.get("DFL_TF_NATIVE") == "off":
         pytest.skip("DFL_TF_NATIVE=off")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape what is not UTF-8 in reports: pytest-xdist ends at names of files as they are."""
+    report = yield
+    report.sections = [(name, _encodable(text)) for name, text in report.sections]
+    if report.longrepr is not None and _encodable(str(report.longrepr)) != str(report.longrepr):
+        report.longrepr = _encodable(str(report.longrepr))
+    return report
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

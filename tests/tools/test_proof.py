@@ -37,25 +37,27 @@ def git(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_the_page_names_a_commit_of_this_history() -> None:
+def test_the_page_names_commits_of_this_history() -> None:
     """Without a history (an unpacked sdist) or with a part of one, the form is all there is."""
     if not write_proof.PAGE.exists():
         # Before the first whole run there is nothing to prove, and no page may lean on it.
         assert all("proof.md" not in page.read_text(encoding="utf-8") for page in PAGES)
         return
     text = write_proof.PAGE.read_text(encoding="utf-8")
-    commit = re.search(r"^- Commit: ([0-9a-f]{40})$", text, re.MULTILINE)
-    assert commit is not None
+    commits = re.findall(r"^Commit: ([0-9a-f]{40})$", text, re.MULTILINE)
+    assert len(commits) == len(full.PARTS)
     assert re.search(r"^- Date: \d{4}-\d\d-\d\d$", text, re.MULTILINE)
     assert all(f"## {part}" in text for part in full.PARTS)
     inside = git("rev-parse", "--show-toplevel")
     if inside.returncode or Path(inside.stdout.strip()) != ROOT:
         return
-    known = git("cat-file", "-e", f"{commit[1]}^{{commit}}").returncode == 0
-    if not known and git("rev-parse", "--is-shallow-repository").stdout.strip() == "true":
-        return
-    assert known
-    assert git("merge-base", "--is-ancestor", commit[1], "HEAD").returncode == 0
+    shallow = git("rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+    for commit in set(commits):
+        known = git("cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
+        if not known and shallow:
+            continue
+        assert known, commit
+        assert git("merge-base", "--is-ancestor", commit, "HEAD").returncode == 0, commit
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
@@ -72,7 +74,7 @@ def test_claims_are_seen() -> None:
     assert unproved("videos of 1920x1080, 64 px, 4 times", "") == []
 
 
-def test_the_page_is_made_of_all_parts_and_one_commit() -> None:
+def test_the_page_is_made_of_all_parts_each_with_its_commit() -> None:
     figures = {
         "slow": {"passed": 3},
         "mutate": {"mutants": 30, "caught": 30, "survived": [], "errors": []},
@@ -92,8 +94,10 @@ def test_the_page_is_made_of_all_parts_and_one_commit() -> None:
         assert words in text
     assert all(command in text for part in full.PARTS.values() for command in part.commands)
     other = full.Result(**{**vars(parts["slow"]), "commit": "b" * 40})
-    with pytest.raises(ValueError, match="one commit"):
-        write_proof.page({**parts, "slow": other})
+    assert f"Commit: {'b' * 40}" in write_proof.page({**parts, "slow": other})
+    with pytest.raises(ValueError, match="uncommitted"):
+        changed = full.Result(**{**vars(other), "modified": True})
+        write_proof.page({**parts, "slow": changed})
     del parts["fuzz"]
     with pytest.raises(ValueError, match="not passed yet: fuzz"):
         write_proof.page(parts)

@@ -95,8 +95,8 @@ def test_the_page_is_made_of_all_parts_each_with_its_commit() -> None:
     assert all(command in text for part in full.PARTS.values() for command in part.commands)
     other = full.Result(**{**vars(parts["slow"]), "commit": "b" * 40})
     assert f"Commit: {'b' * 40}" in write_proof.page({**parts, "slow": other})
+    changed = full.Result(**{**vars(other), "modified": True})
     with pytest.raises(ValueError, match="uncommitted"):
-        changed = full.Result(**{**vars(other), "modified": True})
         write_proof.page({**parts, "slow": changed})
     del parts["fuzz"]
     with pytest.raises(ValueError, match="not passed yet: fuzz"):

@@ -256,6 +256,10 @@ class Rewriting:
             self._sums.inside[pak] = faces
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write the list, by what is on the disk now."""
         if self._sums is None or self._journal is None:
             return
         self._journal.close()

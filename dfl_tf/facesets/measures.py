@@ -16,6 +16,8 @@ from dfl_tf.face import estimate_pitch_yaw_roll, hull_mask
 from dfl_tf.formats import FaceMetadata
 
 Image = npt.NDArray[np.uint8]
+_THUMB = 16
+
 Value = float | npt.NDArray[np.float64]
 
 
@@ -155,6 +157,14 @@ def masked_histogram(face: MeasuredFace) -> npt.NDArray[np.float64]:
     return _histogram(cv2.cvtColor(face.masked, cv2.COLOR_BGR2GRAY), 0)
 
 
+def thumbnail(face: MeasuredFace) -> npt.NDArray[np.float64]:
+    """The image reduced to 16x16 pixels, B, G and R in levels of 0 to 255; shape (768,)."""
+    small = cv2.resize(
+        face.image.astype(np.float32), (_THUMB, _THUMB), interpolation=cv2.INTER_AREA
+    )
+    return small.reshape(-1).astype(np.float64)
+
+
 def _nothing_to_load() -> None:
     pass
 
@@ -200,6 +210,7 @@ MEASURES = {
         Measure("face_color", face_color, length=3),
         Measure("hue", hue, needs_metadata=False),
         Measure("black", black, needs_metadata=False),
+        Measure("thumbnail", thumbnail, needs_metadata=False, length=3 * _THUMB**2),
         Measure("color_histogram", color_histogram, needs_metadata=False, length=768),
         Measure("gray_histogram", gray_histogram, needs_metadata=False, length=256),
         Measure("masked_histogram", masked_histogram, needs_metadata=False, length=256),

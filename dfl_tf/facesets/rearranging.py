@@ -16,8 +16,9 @@ from dfl_tf.disk import checksums, moves
 from dfl_tf.disk.durable import copy_file, filling_folder, make_folder, rename, sync_folder
 from dfl_tf.disk.moves import Move
 from dfl_tf.errors import FacesetError, UsageError
-from dfl_tf.formats.faceset_files import pak_of, pak_sums
+from dfl_tf.formats.faceset_files import pak_of
 from dfl_tf.formats.faceset_pak import PAK_NAME, PakFace, PakFaceset, read_pak, write_pak
+from dfl_tf.formats.faceset_sums import pak_name, pak_sums
 
 TRASH = "_trash"
 _DIGITS = 5
@@ -166,8 +167,7 @@ def read_whole_pak(pak: Path) -> PakFaceset:
 
 def entry_name(faceset: PakFaceset, index: int) -> str:
     """The name of a face of a pak: with its person, ``person/name``."""
-    entry = faceset[index]
-    return f"{entry.person_name}/{entry.filename}" if entry.person_name else entry.filename
+    return pak_name(faceset[index].person_name, faceset[index].filename)
 
 
 def _rearranged(faceset: PakFaceset, plan: Rearrangement) -> list[PakFace]:
@@ -203,8 +203,10 @@ def swap_pak(pak: Path, faces: Sequence[PakFace], *, why: str, ending: str = TRA
     taken = names_in(aside)
     fresh = aside / free_name(f"{pak.stem}-new{pak.suffix}", taken)
     write_pak(fresh, faces)
-    if checksums.read_sums(root) is not None:
-        checksums.record(aside, [fresh.name], inside={fresh.name: pak_sums(fresh)})
+    listed = checksums.read_sums(root)
+    if listed is not None:
+        inside = _inside(fresh, faces, listed.inside.get(pak.name, {}))
+        checksums.record(aside, [fresh.name], inside={fresh.name: inside})
     before = free_name(pak.name, taken)
     steps = [
         Move(pak.name, f"../{aside.name}/{before}"),
@@ -212,6 +214,16 @@ def swap_pak(pak: Path, faces: Sequence[PakFace], *, why: str, ending: str = TRA
     ]
     moves.move_files(root, steps, why=why)
     return aside / before
+
+
+def _inside(fresh: Path, faces: Sequence[PakFace], before: dict[str, str]) -> dict[str, str]:
+    """Checksums of the faces of a new pak; faces of the old one keep theirs, damaged or not."""
+    found = pak_sums(fresh)
+    for filename, person, _, image in faces:
+        if isinstance(image, tuple):
+            name = pak_name(person, filename)
+            found[name] = before.get(entry_name(*image), found[name])
+    return found
 
 
 # -- copies --------------------------------------------------------------------------------------

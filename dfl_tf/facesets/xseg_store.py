@@ -17,16 +17,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dfl_tf.disk.durable import Journal, filling_folder, naming_the_fault, sync_folder
+from dfl_tf.disk.checksums import Rewriting
+from dfl_tf.disk.durable import (
+    Journal,
+    filling_folder,
+    naming_the_fault,
+    sync_folder,
+    write_file,
+)
 from dfl_tf.disk.guarded import parse_json
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import FACE_SUFFIXES, Listing
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.tree_schema import Record, Text
 from dfl_tf.errors import DflTfError, FacesetError, WorkspaceError
-from dfl_tf.formats import FaceMetadata, read_metadata, read_pak, write_metadata, write_pak
+from dfl_tf.formats import FaceMetadata, read_metadata, read_pak
 from dfl_tf.formats.dfljpg import MAX_IMAGE_BYTES, embed_metadata, strip_metadata
 from dfl_tf.formats.face_folder import NO_METADATA, find_faces
+from dfl_tf.formats.faceset_pak import PakFace
+from dfl_tf.formats.faceset_sums import replace_pak
 
 _log = logging.getLogger(__name__)
 
@@ -96,6 +105,7 @@ class FolderStore(FaceStore):
 
     def __init__(self, folder: Path, listing: Listing) -> None:
         self.path, self.names, self.left_out = folder, [], listing.left_out
+        self._sums: Rewriting | None = None
         for path in listing.files:
             self._take(path)
         if not self.names:
@@ -132,8 +142,19 @@ class FolderStore(FaceStore):
 
     def change(self, index: int, *, mask: bytes | None = KEPT, polygons: Any = KEPT) -> None:
         """Rewrite the file with the change, whole or not at all."""
-        metadata, _ = self.face(index)
-        write_metadata(self.path / self.names[index], _changed(metadata, mask, polygons))
+        metadata, old = self.face(index)
+        name = self.names[index]
+        new = embed_metadata(old, _changed(metadata, mask, polygons), what=str(self.path / name))
+        if self._sums is None:
+            self._sums = Rewriting(self.path)
+        self._sums.replace(name, old=old, new=new)
+        write_file(self.path / name, new)
+
+    def finish(self) -> None:
+        """Bring the list of checksums up to date."""
+        if self._sums is not None:
+            self._sums.close()
+            self._sums = None
 
     def take_up(self, index: int, mask: bytes) -> bool:
         """Say whether the face has the mask still: somebody may have removed it meanwhile."""
@@ -194,7 +215,7 @@ class PakStore(FaceStore):
         """Rewrite the pak, in its list and in the JPEGs; what has no change stays bit by bit."""
         if not self._changes:
             return
-        faces: list[tuple[str, str | None, FaceMetadata, Path | bytes]] = []
+        faces: list[PakFace] = []
         # Through files, for a large pak does not fit into memory. They are not made durable: a
         # power cut leaves the old pak, and the journal what was done.
         with naming_the_fault(self.path), filling_folder(self.path.parent) as folder:
@@ -206,7 +227,7 @@ class PakStore(FaceStore):
                 file = folder / f"{index}.jpg"
                 file.write_bytes(data)
                 faces.append((entry.filename, entry.person_name, metadata, file))
-            write_pak(self.path, faces)
+            replace_pak(self.path, faces)
             shutil.rmtree(folder, ignore_errors=True)
         self._changes.clear()
 

@@ -21,6 +21,7 @@ from dfl_tf.face.polygons import encloses
 from dfl_tf.formats.dfljpg import MAX_IMAGE_BYTES, FaceMetadata, read_metadata
 from dfl_tf.formats.face_folder import EMPTY_LABELS, NO_METADATA, find_faces, list_faces
 from dfl_tf.formats.faceset_pak import PAK_NAME, PakFaceset, read_pak, write_pak
+from dfl_tf.formats.faceset_sums import list_pak, list_unpacked
 from dfl_tf.formats.metadata_file import FolderReport, Progress
 from dfl_tf.imaging import decode_image, size_fault
 
@@ -97,17 +98,6 @@ def pak_of(path: Path) -> Path | None:
     """The pak that `path` is or holds."""
     pak = path / PAK_NAME if path.is_dir() else path
     return pak if pak.suffix == ".pak" and pak.is_file() else None
-
-
-def pak_sums(pak: Path) -> dict[str, str]:
-    """SHA-256 of the image files in a pak, by their names; see `dfl_tf.disk.checksums`."""
-    faceset = read_pak(pak)
-    return {
-        (f"{entry.person_name}/" if entry.person_name else "") + entry.filename: checksums.digest(
-            faceset.jpeg(index)
-        )
-        for index, entry in enumerate(faceset.entries)
-    }
 
 
 def examine(path: Path, *, verify: bool = False, progress: Progress | None = None) -> FacesetReport:
@@ -243,6 +233,7 @@ def pack_folder(
     if not listed:
         raise FacesetError(f"{folder}: no face with metadata is here; nothing was packed.")
     write_pak(pak, listed)
+    list_pak(pak, originals)
     return report, originals
 
 
@@ -269,6 +260,7 @@ def remove_packed(folder: Path, originals: Sequence[Path]) -> None:
     for path in originals:
         with durable.naming_the_fault(path, safe="The pak holds all faces."):
             path.unlink()
+    checksums.forget(folder, [path.relative_to(folder).as_posix() for path in originals])
     for parent in {path.parent for path in originals}:
         durable.sync_folder(parent)
 
@@ -321,9 +313,10 @@ def unpack_folder(
         # the name of a person comes from the file: nothing is written through a link of that name
         durable.make_folder(path.parent, follow=path.parent == root)
         durable.write_file(path, faceset.jpeg(index))
-        report.done.append(str(path.relative_to(root)))
+        report.done.append(path.relative_to(root).as_posix())
         if progress is not None:
             progress(index + 1, len(targets))
+    list_unpacked(pak, report.done)
     if faceset.damaged and not keep_pak:
         report.left_out.add(f"{PAK_NAME}, kept for its damaged faces", str(pak))
     elif not keep_pak:
@@ -345,6 +338,7 @@ def _remove_unpacked(pak: Path, faceset: PakFaceset, targets: list[Path]) -> Non
     with durable.naming_the_fault(pak, safe="All faces are unpacked."):
         pak.unlink()
         durable.sync_folder(pak.parent)
+    checksums.forget(pak.parent, [pak.name])
 
 
 def _holds(path: Path, jpeg: bytes) -> bool:

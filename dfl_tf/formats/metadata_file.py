@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 
 from dfl_tf.disk import durable
+from dfl_tf.disk.checksums import Rewriting
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import FACE_SUFFIXES
 from dfl_tf.disk.plain_file import read_plain
@@ -124,7 +125,7 @@ def restore_metadata(folder: Path, *, progress: Progress | None = None) -> Folde
     """Put the metadata of `meta.dat` back into the faces of `folder`, then remove `meta.dat`.
 
     An image of another size is resized to the saved one (Lanczos, quality 100); otherwise the
-    pixels are not touched. If a face fails, `meta.dat` stays.
+    pixels are not touched. If a face fails or is not here, `meta.dat` stays.
 
     Raises
     ------
@@ -134,19 +135,22 @@ def restore_metadata(folder: Path, *, progress: Progress | None = None) -> Folde
     saved = read_metadata_file(meta)
     listing = list_faces(folder)
     report, files = FolderReport(left_out=listing.left_out), listing.files
-    failed = False
-    for number, path in enumerate(files, 1):
-        if path.name not in saved:
-            report.left_out.add(f"faces without metadata in {META_NAME}", path.name, _NOT_SAVED)
-            continue
-        try:
-            _restore(path, saved[path.name])
-            report.done.append(path.name)
-        except DflTfError as error:
-            failed = True
-            report.left_out.skip(path.name, error)
-        if progress is not None:
-            progress(number, len(files))
+    failed = set(saved) - {path.name for path in files}
+    for name in sorted(failed):
+        report.left_out.add(f"faces of {META_NAME} that are not here", name, "no such file")
+    with Rewriting(folder) as sums:
+        for number, path in enumerate(files, 1):
+            if path.name not in saved:
+                report.left_out.add(f"faces without metadata in {META_NAME}", path.name, _NOT_SAVED)
+                continue
+            try:
+                _restore(path, saved[path.name], sums)
+                report.done.append(path.name)
+            except DflTfError as error:
+                failed.add(path.name)
+                report.left_out.skip(path.name, error)
+            if progress is not None:
+                progress(number, len(files))
     if not failed:
         with durable.naming_the_fault(meta, safe="All faces have their metadata."):
             meta.unlink()
@@ -154,11 +158,12 @@ def restore_metadata(folder: Path, *, progress: Progress | None = None) -> Folde
     return report
 
 
-def _restore(path: Path, metadata: FaceMetadata) -> None:
+def _restore(path: Path, metadata: FaceMetadata, sums: Rewriting) -> None:
     try:
         data = read_plain(path, limit=MAX_IMAGE_BYTES)
     except OSError as error:
         raise FacesetError(f"{path}: cannot be read ({error.strerror}).") from None
+    old = data
     height, width = metadata.shape[:2]
     fault = size_fault(height, width)
     if fault:
@@ -170,4 +175,6 @@ def _restore(path: Path, metadata: FaceMetadata) -> None:
         if not done:
             raise FacesetError(f"{path}: cannot be encoded again.")
         data = encoded.tobytes()
-    durable.write_file(path, embed_metadata(data, metadata, what=str(path)))
+    new = embed_metadata(data, metadata, what=str(path))
+    sums.replace(path.name, old=old, new=new)
+    durable.write_file(path, new)

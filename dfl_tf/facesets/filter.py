@@ -1,0 +1,272 @@
+"""Filtering a faceset: which faces stay by their measures, and which are near duplicates.
+
+References
+----------
+Design decision 40.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf.disk.left_out import LeftOut
+from dfl_tf.errors import FacesetError, UsageError
+from dfl_tf.facesets.measure_cache import MeasureCache
+from dfl_tf.facesets.measures import MEASURES
+from dfl_tf.facesets.measuring import Progress, measure_faces
+from dfl_tf.facesets.rearranging import Rearrangement
+from dfl_tf.facesets.sorting import MeasuredFaces
+
+Floats = npt.NDArray[np.float64]
+
+DUPLICATES = "near-duplicates"
+_THUMBNAIL = "thumbnail"
+_BLOCK = 1024
+_ROUNDING = 1e-4  # of a float32 dot product, generously
+_DEGREES = ("yaw", "pitch")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The values of a measure with which faces stay: from `low` to `high`, both included.
+
+    `yaw` and `pitch` are in degrees, `size` is the side of the face's box in its frame in pixels,
+    everything else is as the measure gives it.
+    """
+
+    measure: str
+    low: float = -math.inf
+    high: float = math.inf
+
+    @property
+    def column(self) -> str:
+        """The measure that is behind it."""
+        return "source_rect_size" if self.measure == "size" else self.measure
+
+    def values(self, faces: MeasuredFaces) -> Floats:
+        """The numbers that are compared, NaN where a face has none."""
+        column = faces.columns[self.column]
+        if self.measure == "size":
+            return np.sqrt(column)
+        return np.degrees(column) if self.measure in _DEGREES else column
+
+    @classmethod
+    def parse(cls, measure: str, text: str) -> Limits:
+        """Read ``A:B``, ``A:`` or ``:B``.
+
+        Raises
+        ------
+        UsageError
+            The measure is unknown or no number, or the text has another form.
+        """
+        known = MEASURES.get("source_rect_size" if measure == "size" else measure)
+        if known is None or known.length:
+            allowed = ["size", *(m.name for m in MEASURES.values() if not m.length)]
+            raise UsageError(f"there is no measure {measure!r}. Choose of {', '.join(allowed)}.")
+        low, colon, high = text.partition(":")
+        try:
+            limits = cls(measure, float(low or "-inf"), float(high or "inf"))
+        except ValueError:
+            limits = cls(measure, math.nan)
+        if not colon or not limits.low <= limits.high:
+            raise UsageError(
+                f"{measure}: {text!r} is no range. Give two numbers, the smaller one first: "
+                "-30:30; one of them may be missing: 0.4: or :200."
+            )
+        return limits
+
+
+@dataclass(frozen=True)
+class FilterPlan:
+    """What a filter would do.
+
+    Attributes
+    ----------
+    place : Path
+    faces : MeasuredFaces
+    why : str
+    reasons : dict
+        Position of each face that is taken out to why: names of measures.
+    twins : dict
+        Position of each near duplicate to the one that stays and how far away it is.
+    left_out : LeftOut
+        Unreadable files, and faces that a measure does not exist for; both stay.
+    """
+
+    place: Path
+    faces: MeasuredFaces
+    why: str
+    reasons: dict[int, list[str]]
+    twins: dict[int, tuple[int, float]] = field(default_factory=dict)
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+    @property
+    def rearrangement(self) -> Rearrangement:
+        """The moves: those that stay keep their names."""
+        names = self.faces.names
+        return Rearrangement(
+            self.place,
+            self.why,
+            [(name, name) for i, name in enumerate(names) if i not in self.reasons],
+            [names[i] for i in sorted(self.reasons)],
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a face, in folder order, with all numbers."""
+        scalars = {n: c for n, c in self.faces.columns.items() if c.ndim == 1}
+        rows = []
+        for i, name in enumerate(self.faces.names):
+            twin, distance = self.twins.get(i, (None, None))
+            row: dict[str, Any] = {
+                "name": name,
+                "stays": i not in self.reasons,
+                "why": " ".join(self.reasons.get(i, [])),
+                "like": None if twin is None else self.faces.names[twin],
+                "distance": distance,
+            }
+            for measure, column in scalars.items():
+                row[measure] = None if np.isnan(column[i]) else float(column[i])
+            rows.append(row)
+        return rows
+
+
+def plan_filter(
+    place: Path,
+    limits: Sequence[Limits] = (),
+    *,
+    near_duplicates: float | None = None,
+    invert: bool = False,
+    cache: MeasureCache,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> FilterPlan:
+    """Find out which faces of a folder or pak would be taken out; nothing is changed.
+
+    Parameters
+    ----------
+    place : Path
+    limits : sequence of Limits
+        Faces with a value outside of any are taken out; faces without a value stay.
+    near_duplicates : float, optional
+        Of those that stay, faces that are so near to a better one are taken out:
+        see `near_duplicates`.
+    invert : bool
+        Take out the faces that are within all limits instead.
+    cache : MeasureCache
+    workers : int, optional
+        Threads; by default the cores of this process.
+    progress : callable, optional
+
+    Raises
+    ------
+    UsageError, FacesetError
+    """
+    if not limits and near_duplicates is None:
+        raise UsageError("there is nothing to filter by. Name a measure and its limits.")
+    if invert and not limits:
+        raise UsageError("near duplicates cannot be inverted; name a measure and its limits.")
+    columns = [limit.column for limit in limits]
+    if near_duplicates is not None:
+        columns += [_THUMBNAIL, "source_rect_size", "blur"]
+    faces, left_out = measure_faces(
+        place, list(dict.fromkeys(columns)), cache=cache, workers=workers, progress=progress
+    )
+    if not faces.names:
+        raise FacesetError(f"{place}: no image that can be read is here.")
+    reasons: dict[int, list[str]] = {}
+    for limit in limits:
+        values = limit.values(faces)
+        for i in np.flatnonzero(np.isnan(values)):
+            left_out.add(f"images without {limit.measure}, which stay", faces.names[i])
+        with np.errstate(invalid="ignore"):
+            outside = (values < limit.low) | (values > limit.high)
+        for i in np.flatnonzero(outside):
+            reasons.setdefault(int(i), []).append(limit.measure)
+    if invert:
+        judged = ~np.any([np.isnan(limit.values(faces)) for limit in limits], axis=0)
+        inside = [i for i in range(len(faces.names)) if judged[i] and i not in reasons]
+        reasons = {i: [limit.measure for limit in limits] for i in inside}
+    twins: dict[int, tuple[int, float]] = {}
+    if near_duplicates is not None:
+        staying = [i for i in range(len(faces.names)) if i not in reasons]
+        twins = near_duplicates_of(faces, staying, near_duplicates)
+        reasons |= {i: [DUPLICATES] for i in twins}
+    names = [*(limit.measure for limit in limits), *([DUPLICATES] if twins else [])]
+    return FilterPlan(place, faces, f"filter by {', '.join(names)}", reasons, twins, left_out)
+
+
+def near_duplicates_of(
+    faces: MeasuredFaces, staying: Sequence[int], threshold: float
+) -> dict[int, tuple[int, float]]:
+    """Faces that are so near to a better one that this one stands for both.
+
+    Parameters
+    ----------
+    faces : MeasuredFaces
+        With the columns `thumbnail`, `source_rect_size` and `blur`.
+    staying : sequence of int
+        Positions to look at.
+    threshold : float
+        Root mean square difference of the images, reduced to 16x16 pixels, in levels of 0 to 255.
+
+    Returns
+    -------
+    dict
+        Position of a face that goes to the one that stays and their distance. A face with
+        polygons goes before one without, then the larger (in its frame, then in pixels), then the
+        sharper one, then the first.
+
+    Raises
+    ------
+    UsageError
+        The threshold is negative.
+    """
+    if not threshold >= 0:
+        raise UsageError(f"near-duplicates: the threshold must be 0 or more. Received: {threshold}")
+    columns = faces.columns
+
+    def best_first(i: int) -> tuple[float, ...]:
+        size, sharp = columns["source_rect_size"][i], columns["blur"][i]
+        return (
+            not faces.labeled[i],
+            -np.nan_to_num(size),
+            -float(faces.pixels[i]),
+            -np.nan_to_num(sharp),
+            i,
+        )
+
+    ranked = sorted(staying, key=best_first)
+    points = columns[_THUMBNAIL][ranked] / np.sqrt(columns[_THUMBNAIL].shape[1])
+    found = _covered(points, threshold)
+    return {ranked[i]: (ranked[j], distance) for i, (j, distance) in found.items()}
+
+
+def _covered(points: Floats, threshold: float) -> Mapping[int, tuple[int, float]]:
+    """Points, in their order, that lie within the threshold of an earlier one that stays."""
+    rough_points = points.astype(np.float32)
+    squares = (points**2).sum(axis=1).astype(np.float32)
+    kept = np.zeros(0, np.int64)
+    found: dict[int, tuple[int, float]] = {}
+    for start in range(0, len(points), _BLOCK):
+        block = np.arange(start, min(start + _BLOCK, len(points)))
+        others = np.concatenate((kept, block))
+        sums = squares[block, None] + squares[others]
+        rough = sums - 2 * rough_points[block] @ rough_points[others].T
+        close = rough <= threshold**2 + _ROUNDING * (1 + sums)
+        stays = np.ones(len(others), bool)
+        for row, i in enumerate(block):
+            columns = np.flatnonzero(close[row, : len(kept) + row] & stays[: len(kept) + row])
+            exact = np.sqrt(((points[others[columns]] - points[i]) ** 2).sum(axis=1))
+            if len(exact) and exact.min() <= threshold:
+                nearest = int(np.argmin(exact))
+                found[int(i)] = int(others[columns[nearest]]), float(exact[nearest])
+                stays[len(kept) + row] = False
+        kept = np.concatenate((kept, block[stays[len(kept) :]]))
+    return found

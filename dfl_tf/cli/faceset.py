@@ -15,11 +15,18 @@ from dfl_tf.errors import FacesetError
 from dfl_tf.options.training import ALL_FACE_TYPES
 
 _ELSEWHERE = {
-    "color-transfer": "color_transfer",
-    "group": "faceset_group",
-    "sort": "faceset_sort",
+    "checksum": ("faceset_tools", "checksum"),
+    "color-transfer": ("color_transfer", "command"),
+    "enhance": ("faceset_tools", "enhance"),
+    "export-masks": ("faceset_tools", "export_masks"),
+    "filter": ("faceset_filter", "command"),
+    "group": ("faceset_group", "command"),
+    "landmarks-images": ("faceset_tools", "landmarks_images"),
+    "recover-names": ("faceset_tools", "recover_names"),
+    "resize": ("faceset_tools", "resize"),
+    "sort": ("faceset_sort", "command"),
 }
-"""Commands to the modules of dfl_tf.cli that hold them, loaded when they are asked for."""
+"""Commands to the modules of dfl_tf.cli, and the names in them, loaded when they are asked for."""
 
 
 class _FacesetGroup(click.Group):
@@ -32,8 +39,8 @@ class _FacesetGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _ELSEWHERE:
-            module = importlib.import_module(f"dfl_tf.cli.{_ELSEWHERE[cmd_name]}")
-            found: click.Command = module.command
+            module, name = _ELSEWHERE[cmd_name]
+            found: click.Command = getattr(importlib.import_module(f"dfl_tf.cli.{module}"), name)
             return found
         return super().get_command(ctx, cmd_name)
 
@@ -121,7 +128,11 @@ def status(path: Path, face_type: str | None, all_of_them: bool, as_json: bool) 
 @as_json_flag
 @click.pass_context
 def verify(context: click.Context, path: Path, all_of_them: bool, as_json: bool) -> None:
-    """Decode every image and mask of a folder of faces or a pak; exit 1 if any is damaged."""
+    """Compare every face with its checksum, and decode it and its mask; exit 1 on any damage.
+
+    Checksums are in PATH.sha256 (dfl-tf faceset checksum); without them only damage that breaks
+    an image or its metadata is found.
+    """
     if _examine(path, as_json, all_of_them, verify=True):
         context.exit(1)
 
@@ -131,18 +142,21 @@ def _examine(
 ) -> int:
     from dfl_tf.face import FaceType
     from dfl_tf.face.smaller import SmallerFaces
-    from dfl_tf.formats import faceset_files
+    from dfl_tf.formats import faceset_files, faceset_sums
     from dfl_tf.formats.workspace import face_type_beside
 
     with progress("looking", as_json) as step:
         report = faceset_files.examine(path, verify=verify, progress=step)
+    sums = faceset_sums.compare(path) if verify else None
     model, face_type = ("", FaceType.from_name(wanted)) if wanted else face_type_beside(path)
     smaller = SmallerFaces.count(report.known_types(), face_type) if face_type else None
     if as_json:
         facts = {**vars(report), "skipped": report.skipped, "left_out": report.left_out.as_dict()}
         facts["smaller_face_types"] = None if smaller is None else smaller.number
+        if verify:
+            facts["checksums"] = None if sums is None else vars(sums)
         click.echo(json.dumps(facts, indent=2))
-        return len(report.faults)
+        return len(report.faults) + bool(sums)
     lines = [
         f"{report.source}: {report.faces} faces",
         f"  face types  {_counted(report.face_types)}",
@@ -158,8 +172,23 @@ def _examine(
     lines += [f"  DAMAGED     {name}: {reason}" for name, reason in report.faults]
     if verify and not report.faults:
         lines.append("  every image and mask can be decoded")
+    if verify:
+        lines += _compared(sums, path)
     click.echo("\n".join(lines))
-    return len(report.faults)
+    return len(report.faults) + bool(sums)
+
+
+def _compared(sums: Any, path: Path) -> list[str]:
+    if sums is None:
+        hint = f"dfl-tf faceset checksum {shlex.quote(str(path))}"
+        return [f"  no checksums are beside it; damage that can be decoded is not found ({hint})"]
+    lines = [f"  CHANGED     {name}: does not fit its checksum" for name in sums.changed]
+    lines += [f"  MISSING     {name}: has a checksum" for name in sums.missing]
+    if sums.new:
+        lines.append(f"  new         {len(sums.new)} without a checksum ({sums.new[0]})")
+    if not sums:
+        lines.append(f"  {sums.listed} files fit their checksums")
+    return lines
 
 
 def _counted(counter: dict[str, int]) -> str:

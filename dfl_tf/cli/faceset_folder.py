@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +63,6 @@ def progress(label: str, quiet: bool) -> Iterator[Any]:
 
 def take_back(place: Path, as_json: bool) -> None:
     """Undo the last move of files in a faceset, and say so."""
-    import json
-
     from dfl_tf.facesets import rearranging
 
     what, gone = rearranging.take_back(place)
@@ -74,3 +75,31 @@ def take_back(place: Path, as_json: bool) -> None:
             f"{len(gone)} files were removed or renamed since and are not brought back "
             f"({gone[0]})", err=True,
         )  # fmt: skip
+
+
+def print_rows(
+    rows: Sequence[dict[str, Any]], facts: dict[str, Any], *, as_json: bool, as_csv: bool
+) -> None:
+    """Print one row a face: as JSON (with the facts), as CSV, or as a table."""
+    if as_json:
+        click.echo(json.dumps(facts | {"faces": rows}, indent=1))
+        return
+    columns = list(rows[0]) if rows else []
+    if as_csv:
+        out = io.StringIO()
+        writer = csv.DictWriter(out, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        click.echo(out.getvalue(), nl=False)
+        return
+    cells = [columns, *([_cell(row[column]) for column in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

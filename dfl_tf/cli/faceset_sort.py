@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from dfl_tf.cli.faceset_folder import (
     FolderCommand,
     as_json_flag,
     dry_run_flag,
+    print_rows,
     progress,
     take_back,
     undo_flag,
@@ -117,7 +115,13 @@ def _sort(
         where = f" ({steps.trash_folder})" if steps.trash else ""
         click.echo(f"{told}{where}", err=machine)
     if dry_run or machine:
-        click.echo(_written(plan, steps, as_json, as_csv), nl=False)
+        facts = {
+            "method": plan.method,
+            "kept": len(steps.kept),
+            "trash": len(steps.trash),
+            "left_out": plan.left_out.as_dict(),
+        }
+        print_rows(plan.rows(), facts, as_json=as_json, as_csv=as_csv)
     if dry_run or not (steps.kept or steps.trash):
         return
     if copy_to is not None:
@@ -127,36 +131,3 @@ def _sort(
         return
     rearranging.rearrange(steps)
     click.echo("done; dfl-tf faceset sort --undo takes it back", err=machine)
-
-
-def _written(plan: Any, steps: Any, as_json: bool, as_csv: bool) -> str:
-    rows = plan.rows()
-    if as_json:
-        facts = {
-            "method": plan.method,
-            "kept": len(steps.kept),
-            "trash": len(steps.trash),
-            "left_out": plan.left_out.as_dict(),
-            "faces": rows,
-        }
-        return json.dumps(facts, indent=1) + "\n"
-    columns = list(rows[0]) if rows else ["new_name", "name", "value"]
-    if as_csv:
-        out = io.StringIO()
-        writer = csv.DictWriter(out, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return out.getvalue()
-    cells = [columns, *([_cell(row[column]) for column in columns] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-    return "".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        + "\n"
-        for line in cells
-    )
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

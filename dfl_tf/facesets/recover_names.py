@@ -48,7 +48,7 @@ def plan_names(place: Path) -> tuple[Rearrangement, LeftOut]:
         frame = metadata.source_filename.replace("\\", "/").rpartition("/")[2]
         stem = Path(frame).stem
         if not stem or not is_safe_name(f"{stem}_00000.jpeg"):
-            left_out.add(UNNAMED, file.name, f"its frame is {ascii(frame)}")
+            left_out.add(UNNAMED, file.name, f"its frame is {frame!a}")
             continue
         frames.setdefault(stem, {}).setdefault(frame, []).append(file.name)
         known.append(file.name)

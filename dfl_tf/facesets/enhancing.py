@@ -1,0 +1,114 @@
+"""Sharper faces of the same size, by the user's network.
+
+References
+----------
+extract.md 4; tools.md 8.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf.errors import ModelFileError, UsageError
+from dfl_tf.facesets.image_network import ImageNetwork
+from dfl_tf.facesets.rewriting import Work
+from dfl_tf.formats import FaceMetadata
+from dfl_tf.formats.dfljpg import embed_metadata
+from dfl_tf.formats.model_legacy import read_part
+from dfl_tf.formats.release_files import HOME_VARIABLE, find_weights
+from dfl_tf.imaging import decode_image, encode_image, to_bgr
+
+WEIGHTS = "FaceEnhancer.npy"
+_QUALITY = 100
+_OWN_SIZE = 1
+
+Floats = npt.NDArray[np.float32]
+Enhance = Callable[[Floats], Floats]
+"""From an image (h, w, 3) float32 BGR in [0, 1] to one of the same size."""
+
+
+def find_enhancer(dfl_home: Path | None, onnx: Path | None) -> Enhance:
+    """Load the network that the user names.
+
+    Parameters
+    ----------
+    dfl_home : Path or None
+        A DeepFaceLab installation with ``FaceEnhancer.npy``; None: ``DFL_HOME``.
+    onnx : Path or None
+        A network of another program; goes before.
+
+    Raises
+    ------
+    UsageError
+        None is named, or it is not there.
+    ModelFileError
+        The file is no such network.
+    """
+    if onnx is not None:
+        return onnx_enhancer(onnx)
+    path = find_weights(WEIGHTS, dfl_home)
+    if path is None:
+        raise UsageError(
+            f"{WEIGHTS} of DeepFaceLab is needed: name the folder of your installation with "
+            f"--dfl-home or {HOME_VARIABLE}, or a network of another program with --enhancer."
+        )
+    return release_enhancer(path)
+
+
+def release_enhancer(path: Path) -> Enhance:
+    """The FaceEnhancer of DeepFaceLab with the user's weights."""
+    from dfl_tf.models.face_enhancer import FaceEnhancerNetwork, enhance
+    from dfl_tf.nn.filling import fill_network
+
+    network = FaceEnhancerNetwork()
+    fill_network(network, read_part(path), what=str(path))
+    return lambda image: enhance(image, network)
+
+
+def onnx_enhancer(path: Path) -> Enhance:
+    """A network of another program, which gives an image of any size.
+
+    Channels last, (n, h, w, 3): BGR in [0, 1]. Channels first, (n, 3, h, w), as PyTorch programs
+    export them: RGB in [-1, 1]. Where the file fixes the size, faces are brought to it and back.
+    """
+    network = ImageNetwork.open(path, side=_OWN_SIZE)
+    one_at_a_time = threading.Lock()
+
+    def run(image: Floats) -> Floats:
+        height, width = image.shape[:2]
+        x = image
+        if network.side != _OWN_SIZE:
+            size = (network.side, network.side)
+            x = cv2.resize(x, size, interpolation=cv2.INTER_LANCZOS4)
+        if network.channels_first:
+            x = x[:, :, ::-1] * 2 - 1
+        with one_at_a_time:
+            y = network.run(x[None])[0]
+        if network.channels_first:
+            y = y.transpose(1, 2, 0)[:, :, ::-1] / 2 + 0.5 if y.ndim == 3 and len(y) == 3 else y[0]
+        if y.ndim != 3 or y.shape[2] != 3:
+            raise ModelFileError(f"{path}: its output is {y.shape}, no image of three channels")
+        y = np.ascontiguousarray(y)
+        if y.shape[:2] != (height, width):
+            y = cv2.resize(y, (width, height), interpolation=cv2.INTER_LANCZOS4)
+        return np.clip(y, 0, 1).astype(np.float32)
+
+    return run
+
+
+def enhancing(enhance: Enhance) -> Work:
+    """What `rewrite_faces` does with each face: enhance it, quality 100, the same metadata."""
+
+    def work(jpeg: bytes, metadata: FaceMetadata) -> bytes:
+        image = to_bgr(decode_image(jpeg, what="the image"))
+        result = enhance(image.astype(np.float32) / 255)
+        made = np.clip(result * 255, 0, 255).astype(np.uint8)
+        return embed_metadata(encode_image(made, ".jpg", quality=_QUALITY), metadata)
+
+    return work

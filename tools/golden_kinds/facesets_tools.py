@@ -151,9 +151,7 @@ def _landmark_images(folder: Path, golden: dict[str, Any]) -> list[Check]:
             shutil.copy(_input(folder, name), place)
         derived_images.landmark_images(place, place)
         names = sorted(_content(place))
-        sizes = [
-            read_image(place / name).shape for name in names if name.endswith("_debug.jpg")
-        ]
+        sizes = [read_image(place / name).shape for name in names if name.endswith("_debug.jpg")]
         faces = [
             read_image(place / name.replace("_debug", "")).shape
             for name in names
@@ -182,7 +180,11 @@ def _faces_of(names: Iterable[str], place: Path) -> None:
 
 
 def _resize(folder: Path, tag: str, golden: dict[str, Any]) -> list[Check]:
-    arrays, size, answer = load_arrays(folder / "tools.npz"), golden["size"], golden["face_type_answer"]
+    arrays, size, answer = (
+        load_arrays(folder / "tools.npz"),
+        golden["size"],
+        golden["face_type_answer"],
+    )
     wanted = None if answer == "same" else FaceType.from_name(answer)
     checks = []
     with _workplace() as base:

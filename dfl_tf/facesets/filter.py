@@ -183,8 +183,9 @@ def plan_filter(
     reasons: dict[int, list[str]] = {}
     for limit in limits:
         values = limit.values(faces)
-        for i in np.flatnonzero(np.isnan(values)):
-            left_out.add(f"images without {limit.measure}, which stay", faces.names[i])
+        for name, value in zip(faces.names, values, strict=True):
+            if np.isnan(value):
+                left_out.add(f"images without {limit.measure}, which stay", name)
         with np.errstate(invalid="ignore"):
             outside = (values < limit.low) | (values > limit.high)
         for i in np.flatnonzero(outside):

@@ -67,7 +67,7 @@ def resize_face(jpeg: bytes, metadata: FaceMetadata, size: int, wanted: FaceType
     changed = replace(
         metadata,
         face_type=face_type.legacy,
-        landmarks=transform_points(metadata.landmarks, matrix),
+        landmarks=transform_points(metadata.landmarks, matrix).astype(np.float64),
         image_to_face_mat=None if source is None else align_matrix(source, size, face_type),
         seg_ie_polys=[
             (kind, transform_points(points, matrix).astype(np.float32) if len(points) else points)

@@ -1,16 +1,18 @@
-"""Make the faces of `dfl-tf demo` from a workspace of aligned faces.
+"""Make the faces and clips of `dfl-tf demo` from a workspace of frames and aligned faces.
 
-    python tools/make_demo_data.py WORKSPACE [--output dfl_tf/demo_data]
+    python tools/make_demo_data.py WORKSPACE [--output dfl_tf/demo_data] [--only faces|clips]
 
 The committed data was made from the synthetic workspace_s. Every face is shrunk to 160 px; its
 landmarks, polygons, mask and matrix are scaled with it, and the result is written as one
-`faceset.pak` for each side, as the legacy program packs them.
+`faceset.pak` for each side, as the legacy program packs them. The frames of each side become one
+small video, from which `dfl-tf demo --whole-road` starts.
 """
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -19,9 +21,12 @@ import numpy as np
 from dfl_tf.face import FaceType, align_matrix
 from dfl_tf.formats.dfljpg import FaceMetadata, embed_metadata, encode_mask, read_metadata
 from dfl_tf.formats.faceset_pak import write_pak
+from dfl_tf.video.encode import encode
+from dfl_tf.video.write import Encoding
 
+SIDES = ("data_src", "data_dst")
 CREDIT = """\
-The faces in this folder are rendered people who do not exist. They were rendered from the
+The people in this folder are rendered and do not exist. They were rendered from the
 ICT-FaceKit Light morphable model (USC Institute for Creative Technologies, MIT licence) with
 procedural skin, and may be used under the licence of this project; keep this line.
 Made by tools/make_demo_data.py.
@@ -56,28 +61,47 @@ def shrink(data: bytes, size: int, quality: int) -> tuple[FaceMetadata, bytes]:
     return metadata, embed_metadata(jpeg, metadata)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workspace", type=Path)
-    default = Path(__file__).parents[1] / "dfl_tf" / "demo_data"
-    parser.add_argument("--output", type=Path, default=default)
-    parser.add_argument("--size", type=int, default=160)
-    parser.add_argument("--quality", type=int, default=90)
-    parser.add_argument("--faces", type=int, nargs=2, default=(72, 48), metavar=("SRC", "DST"))
-    args = parser.parse_args()
-    for side, count in zip(("data_src", "data_dst"), args.faces, strict=True):
-        paths = sorted((args.workspace / side / "aligned").glob("*.jpg"))
+def make_faces(workspace: Path, output: Path, args: argparse.Namespace) -> None:
+    """Write one pak a side."""
+    for side, count in zip(SIDES, args.faces, strict=True):
+        paths = sorted((workspace / side / "aligned").glob("*.jpg"))
         places = np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).round())
         chosen = [paths[int(place)] for place in places]
         faces = []
         for path in chosen:
             metadata, jpeg = shrink(path.read_bytes(), args.size, args.quality)
             faces.append((path.name, None, metadata, jpeg))
-        folder = args.output / side / "aligned"
+        folder = output / side / "aligned"
         folder.mkdir(parents=True, exist_ok=True)
         write_pak(folder / "faceset.pak", faces)
         size = (folder / "faceset.pak").stat().st_size
         print(f"{folder / 'faceset.pak'}: {len(faces)} faces, {size / 1000:.0f} kB")
+
+
+def make_clips(workspace: Path, output: Path, bitrate: float) -> None:
+    """Write one video a side; the credit is in each."""
+    how = Encoding(bitrate, tags={"comment": " ".join(CREDIT.split())})
+    for side in SIDES:
+        path = output / f"{side}.mp4"
+        made = encode(workspace / side, path, rate=Fraction(25), audio=False, encoding=how)
+        print(f"{path}: {made.frames} frames, {path.stat().st_size / 1000:.0f} kB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workspace", type=Path)
+    default = Path(__file__).parents[1] / "dfl_tf" / "demo_data"
+    parser.add_argument("--output", type=Path, default=default)
+    parser.add_argument("--only", choices=("faces", "clips"))
+    parser.add_argument("--size", type=int, default=160)
+    parser.add_argument("--quality", type=int, default=90)
+    parser.add_argument("--faces", type=int, nargs=2, default=(72, 48), metavar=("SRC", "DST"))
+    parser.add_argument("--bitrate", type=float, default=1.0, help="of the clips, in Mbit/s")
+    args = parser.parse_args()
+    if args.only != "clips":
+        make_faces(args.workspace, args.output, args)
+    if args.only != "faces":
+        make_clips(args.workspace, args.output, args.bitrate)
     (args.output / "CREDITS.txt").write_text(CREDIT)
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes (or reuses) .venv with everything that running, testing and exporting needs, and installs the
-# project in place with its C++ op library. Used by quickstart.sh and test.sh; run it again at will.
+# Makes (or reuses) .venv with everything that running, testing and exporting needs, installs the
+# project in place with its C++ op library, and fetches the open models of face extraction into the
+# user's data folder. Used by quickstart.sh and test.sh; run it again at will.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python="${PYTHON:-python3}"
@@ -22,7 +23,9 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
 import os, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
 extras = project["optional-dependencies"]
-wanted = project["dependencies"] + extras["dev"] + extras["export"] + extras["video"]
+wanted = list(project["dependencies"])
+for name in ("dev", "export", "video", "extract", "identity", "report"):
+    wanted += extras[name]
 print("setuptools>=77", "wheel", sep="\n")
 for line in wanted:
     print(line.replace("tensorflow>", os.environ["FLAVOR"] + ">", 1) if line.startswith("tensorflow>") else line)
@@ -31,3 +34,9 @@ PY
   pip install -qq --no-build-isolation --no-deps -e .
   printf '%s' "$want" > "$stamp"
 fi
+# What is there is only checked. Without a network everything but extraction works.
+for which in faces identity; do
+  if ! said="$("$venv/bin/dfl-tf" extract --get-models "$which" 2>&1)"; then
+    echo "the $which models were not fetched: ${said##*$'\n'}" >&2
+  fi
+done

@@ -67,6 +67,12 @@ _OF_THE_FOLDER = ("face_type", "image_size", "jpeg_quality", "max_faces", "min_s
 @click.option("--resume", is_flag=True, help="Go on although options or frames are others.")
 @click.option("--overwrite", is_flag=True, help="Start over: faces that are there are deleted.")
 @click.option(
+    "--resume-or-trash",
+    is_flag=True,
+    help="Go on where options and frames are the same; else move the faces that are there to the "
+    "trash folder beside and start over.",
+)
+@click.option(
     "--redo",
     multiple=True,
     metavar="FRAME",
@@ -119,6 +125,7 @@ def command(inputs: OptionInputs, **given: Any) -> int:
         every=line.every,
         resume=line.resume,
         overwrite=line.overwrite,
+        resume_or_trash=line.resume_or_trash,
         redo=_redo(line, source, folders),
         given=_given(line, source),
     )
@@ -162,6 +169,7 @@ class Line:
     get_models: str | None
     resume: bool
     overwrite: bool
+    resume_or_trash: bool
     redo: tuple[str, ...]
     redo_missing_debug: bool
     faces_file: Path | None

@@ -90,9 +90,12 @@ def _run(argv: Sequence[str]) -> int:
         line = translate(list(argv), count_gpus=_count_gpus)
         for note in line.notes:
             click.echo(note, err=True)
-        result = command.main(args=line.argv, prog_name="dfl-tf", standalone_mode=False)
-        sys.stdout.flush()
-        return result if isinstance(result, int) else 0
+        for words in (line.argv, *line.more):
+            result = command.main(args=words, prog_name="dfl-tf", standalone_mode=False)
+            sys.stdout.flush()
+            if isinstance(result, int) and result:
+                return result
+        return 0
     except DflTfError as fault:
         click.echo(f"error: {fault}", err=True)
         return fault.exit_code

@@ -282,7 +282,7 @@ class FrameWork:
             for face in task.before.faces:
                 path = faces / face.file
                 if face.file and face.file not in files and _cut_from(path, task.frame.name):
-                    _set_aside(path, trash)
+                    move_to_trash(path, trash)
                     set_aside.append(face.file)
         if self.options.debug_images and image.size:
             drawn = encode_image(draw_faces(image, aligned), ".jpg", quality=QUALITY)
@@ -307,13 +307,14 @@ def _put(path: Path, data: bytes, trash: Path) -> bool:
         with contextlib.suppress(OSError):
             if read_plain(path, limit=len(data)) == data:
                 return False
-        _set_aside(path, trash)
+        move_to_trash(path, trash)
     with replacing(path, sync=False) as file:
         file.write(data)
     return there
 
 
-def _set_aside(path: Path, trash: Path) -> None:
+def move_to_trash(path: Path, trash: Path) -> None:
+    """Move a file to the trash folder, under another name where its own is taken."""
     make_folder(trash, follow=False)
     target, number = trash / path.name, 0
     while os.path.lexists(target):

@@ -11,7 +11,7 @@ from dfl_tf.disk.checksums import forget
 from dfl_tf.disk.durable import make_folder, remove_quietly, sync_folder
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.errors import DflTfError, UsageError
-from dfl_tf.extract.frame_work import Folders
+from dfl_tf.extract.frame_work import Folders, move_to_trash
 from dfl_tf.extract.journal import FILE, Extraction, read_journal
 from dfl_tf.extract.networks import Networks
 from dfl_tf.extract.records import FrameRecord
@@ -21,6 +21,20 @@ from dfl_tf.options import ExtractOptions
 
 _NOT_COMPARED = ("debug_images", "detector", "landmarker")
 _WAYS = "--resume goes on all the same, --overwrite starts over (and deletes what is there)."
+
+
+class NotTheSame(UsageError):
+    """What is there was made otherwise: the user says whether to go on or to start over.
+
+    Parameters
+    ----------
+    reason, ways : str
+        What differs, and what can be done.
+    """
+
+    def __init__(self, reason: str, ways: str) -> None:
+        super().__init__(f"{reason}. {ways}")
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -94,7 +108,7 @@ def make_plan(
     """
     make_folder(folders.faces)
     if overwrite:
-        _empty(folders)
+        clear(folders)
     content = read_journal(folders.faces) or Extraction()
     notes: list[str] = []
     if not content.runs:
@@ -115,19 +129,26 @@ def make_plan(
     return Plan(content, numbers, len(wanted) - len(numbers), suspects, notes)
 
 
-def _empty(folders: Folders) -> None:
+def clear(folders: Folders, *, to_trash: bool = False) -> int:
     """Delete the faces, debug images and notes of earlier runs; the journal first.
+
+    With `to_trash` faces move to the trash folder beside. Returns the number of faces.
 
     What a kill leaves are faces without a journal, which the next run does not take for its own.
     """
     remove_quietly(folders.faces / FILE)
     sync_folder(folders.faces)
-    for folder in (folders.faces, folders.debug):
-        if folder.is_dir():
-            images = list_folder(folder, IMAGE_SUFFIXES).files
-            for path in images:
-                path.unlink()
-            forget(folder, [path.name for path in images])
+    faces = list_folder(folders.faces, IMAGE_SUFFIXES).files
+    for path in faces:
+        if to_trash:
+            move_to_trash(path, folders.trash)
+        else:
+            path.unlink()
+    forget(folders.faces, [path.name for path in faces])
+    if folders.debug.is_dir():
+        for path in list_folder(folders.debug, IMAGE_SUFFIXES).files:
+            path.unlink()
+    return len(faces)
 
 
 def _adopt(
@@ -142,10 +163,10 @@ def _adopt(
     if not images:
         return
     if not resume:
-        raise UsageError(
-            f"{folders.faces} holds {len(images)} images and no journal of their extraction. "
+        raise NotTheSame(
+            f"{folders.faces} holds {len(images)} images and no journal of their extraction",
             "--resume extracts the frames of which no face is there, --overwrite deletes the "
-            "images and starts over."
+            "images and starts over.",
         )
     places = {Path(name).stem: number for number, name in enumerate(source.names, start=1)}
     for path in images:
@@ -171,8 +192,8 @@ def _check_same(before: Mapping[str, Any], settings: Mapping[str, Any], folders:
         if before.get(key) != settings.get(key)
     ]
     if differences:
-        raise UsageError(
-            f"{folders.faces} was extracted with other options: {'; '.join(differences)}. {_WAYS}"
+        raise NotTheSame(
+            f"{folders.faces} was extracted with other options: {'; '.join(differences)}", _WAYS
         )
 
 
@@ -196,9 +217,10 @@ def _suspects(
     if before.get("kind") != source.about["kind"]:
         words = {"frames": "a folder of frames", "video": "a video"}
         if not resume:
-            raise UsageError(
+            raise NotTheSame(
                 f"{folders.faces} was extracted from {words.get(str(before.get('kind')))}, and "
-                f"{words[source.about['kind']]} is given now. {_WAYS}"
+                f"{words[source.about['kind']]} is given now",
+                _WAYS,
             )
         return set()
     there = set(source.names)
@@ -217,9 +239,10 @@ def _suspects(
     elif missing:
         notes.append(f"{_counted(missing)} vanished since they were extracted; their faces stay")
     if faults and not resume:
-        raise UsageError(
-            f"since {folders.faces} was extracted, {'; '.join(faults)}. --resume extracts what "
-            "changed and what is new, --overwrite starts over (and deletes what is there)."
+        raise NotTheSame(
+            f"since {folders.faces} was extracted, {'; '.join(faults)}",
+            "--resume extracts what changed and what is new, --overwrite starts over (and deletes "
+            "what is there).",
         )
     notes += faults
     return set(changed)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 from dfl_tf_ops.process import cores
@@ -23,7 +24,7 @@ from dfl_tf.extract.coverage import Coverage, measure_coverage, weak_score
 from dfl_tf.extract.frame_work import Folders, FrameResult, FrameTask, FrameWork
 from dfl_tf.extract.journal import Extraction, ExtractionJournal
 from dfl_tf.extract.networks import Networks, load_networks
-from dfl_tf.extract.plan import Plan, make_plan, settings_of
+from dfl_tf.extract.plan import NotTheSame, Plan, clear, make_plan, settings_of
 from dfl_tf.extract.records import FrameRecord, GivenFace
 from dfl_tf.extract.smoothing import smooth_tracks
 from dfl_tf.extract.sources import Frame, FrameSource, chosen_numbers
@@ -46,6 +47,9 @@ class Request:
         One frame of so many.
     resume, overwrite : bool
         Go on with whatever is in the folder; or delete its faces first.
+    resume_or_trash : bool
+        Go on where options and frames are those of before; else move the faces that are there to
+        the trash folder and start over.
     redo : sequence of int
         Extract these frames again, by number, and no others; older faces go to the trash folder.
     given : dict
@@ -56,6 +60,7 @@ class Request:
     every: int = 1
     resume: bool = False
     overwrite: bool = False
+    resume_or_trash: bool = False
     redo: Sequence[int] = ()
     given: Mapping[str, Sequence[GivenFace]] = field(default_factory=dict)
 
@@ -166,23 +171,15 @@ def extract_faces(
     start = time.perf_counter()
     options = options or default(ExtractOptions)
     request = request or Request()
-    if request.resume and request.overwrite:
-        raise UsageError("--resume and --overwrite exclude each other")
+    if request.resume + request.overwrite + request.resume_or_trash > 1:
+        raise UsageError("--resume, --overwrite and --resume-or-trash exclude each other")
     networks = networks or load_networks(options)
     folders = Folders(Path(output))
     settings = settings_of(options, networks)
     given = {name: tuple(faces) for name, faces in request.given.items()}
     chosen = chosen_numbers(source.names, request.frames, request.every)
-    plan = make_plan(
-        source,
-        folders,
-        settings,
-        chosen,
-        resume=request.resume,
-        overwrite=request.overwrite,
-        redo=request.redo,
-        given={name: checksum_of(faces) for name, faces in given.items()},
-    )
+    checksums = {name: checksum_of(faces) for name, faces in given.items()}
+    plan = _plan(source, folders, settings, chosen, request, checksums)
     if options.debug_images:
         make_folder(folders.debug)
     report = ExtractReport(folders.faces, done_before=plan.done, notes=list(plan.notes))
@@ -205,6 +202,37 @@ def extract_faces(
     report.coverage = measure_coverage(report.records, weak_below=weak)
     report.seconds = time.perf_counter() - start
     return report
+
+
+def _plan(
+    source: FrameSource,
+    folders: Folders,
+    settings: Mapping[str, Any],
+    chosen: Sequence[int],
+    request: Request,
+    given: Mapping[str, int],
+) -> Plan:
+    def plan() -> Plan:
+        return make_plan(
+            source,
+            folders,
+            settings,
+            chosen,
+            resume=request.resume,
+            overwrite=request.overwrite,
+            redo=request.redo,
+            given=given,
+        )
+
+    try:
+        return plan()
+    except NotTheSame as fault:
+        if not request.resume_or_trash:
+            raise
+        number = clear(folders, to_trash=True)
+        made = plan()
+        made.notes.append(f"{fault.reason}: {number} faces went to {folders.trash}")
+        return made
 
 
 def _finish(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 import click
 import pytest
 
-from dfl_tf.cli.legacy_argv import UTIL, UTIL_REFUSED, VERBS, Translation, translate
+from dfl_tf.cli import main as main_module
+from dfl_tf.cli.legacy_argv import Translation, translate
+from dfl_tf.cli.legacy_table import UTIL, UTIL_REFUSED, VERBS
 from dfl_tf.cli.main import COMMANDS
 from dfl_tf.errors import UsageError
 
@@ -46,6 +49,28 @@ ROWS = {
     "util --unpack-faceset --input-dir i": "faceset unpack i",
     "util --input-dir i --save-faceset-metadata": "faceset save-metadata i",
     "util --input-dir i --restore-faceset-metadata": "faceset restore-metadata i",
+    "extract --input-dir i --output-dir o --detector s3fd": (
+        "extract i o --detector auto --resume-or-trash"
+    ),
+    "extract --input-dir i --output-dir o --face-type half_face --max-faces-from-image 2 "
+    "--image-size 512 --jpeg-quality 95 --output-debug --manual-fix --manual-window-size 0 "
+    "--cpu-only": (
+        "extract i o --face-type h --max-faces 2 --image-size 512 --jpeg-quality 95 --debug-images "
+        "--cpu --resume-or-trash"
+    ),
+    "extract --input-dir i --output-dir o --face-type head --no-output-debug": (
+        "extract i o --face-type head --no-debug-images --resume-or-trash"
+    ),
+    "extract --input-dir i --output-dir o --force-gpu-idxs 0": "extract i o --resume-or-trash",
+    "extract --detector manual --input-dir i --output-dir o --manual-output-debug-fix": (
+        "extract i o --redo-missing-debug"
+    ),
+    "extract --extract-from-video --input-video v --output-dir o --fps 0 --chunk-size 50": (
+        "extract v o --resume-or-trash"
+    ),
+    "sort --input-dir i": "faceset sort i --by=hist",
+    "sort --input-dir i --by final-by-blur": "faceset sort i --by final-by-blur",
+    "util --input-dir i --archive-type pak --pack-faceset": "faceset pack i",
     "xseg apply --input-dir i --model-dir m": "xseg apply i --model-dir m",
     "xseg remove --input-dir i": "xseg remove i --yes",
     "xseg remove_labels --input-dir i": "xseg remove-labels i",
@@ -71,8 +96,13 @@ HELP = {
     "xseg remove_labels -h": "xseg remove-labels --help",
 }
 REFUSED = {
-    "extract --input-dir i --output-dir o --manual-fix": "it needs a window",
-    "sort --input-dir i --by hist": "sort is not there",
+    "extract --input-dir i --output-dir o --detector manual": "it needs a window",
+    "extract --input-dir i": '"extract" needs --output-dir',
+    "sort --by hist": '"sort" needs --input-dir',
+    "sort --input-dir i --what": "has no --what",
+    "ampconverter --model-dir m": "ampconverter is not there",
+    "latent --model-dir m": "latent is an internal command",
+    "util --input-dir i --archive-type zip --pack-faceset": "--archive-type zip is not there",
     "facesettool resize --input-dir i": "facesettool resize is not there",
     "facesettool enhance --input-dir i": "facesettool enhance is not there",
     "xseg editor --input-dir i": "xseg editor is not there",
@@ -88,9 +118,6 @@ REFUSED = {
     "dev_test": "dev_test is an internal command",
     "util --input-dir i": "util needs one of",
     "util --pack-faceset": '"util" needs --input-dir',
-    "util --input-dir i --pack-faceset --save-faceset-metadata": (
-        "dfl-tf faceset save-metadata i; dfl-tf faceset pack i"
-    ),
     "util --input-dir i --pack-faceset --what": '"util" has no --what',
     "exportdfm --model-dir m": '"exportdfm" needs --model',
     "videoed": "videoed needs a command",
@@ -104,6 +131,8 @@ NEW = [
     "train --src s --dst d --model-dir m --model SAEHD",
     "merge workspace --model AMP",
     "xseg apply folder --model-dir m",
+    "extract workspace --side src --face-type wf",
+    "extract frames faces --detector s3fd --image-size 512",
     "xseg remove folder --yes",
     "export dfm m --name n --class SAEHD",
     "video extract v o",
@@ -160,10 +189,47 @@ def test_gpus_of_an_old_line_where_there_are_none(line: str, flag: str) -> None:
         ("videoed extract-video --input-file v --output-dir o", "output of this line is replaced"),
         ("util --input-dir i --pack-faceset", "the originals stay"),
         ("xseg fetch --input-dir i", "the originals stay"),
+        ("extract --input-dir i --output-dir o", "faces of another one go to the trash folder"),
+        ("sort --input-dir i --by hue", "is added to the trash folder"),
     ],
 )
 def test_what_becomes_of_earlier_files_is_said(line: str, says: str) -> None:
     assert says in translate(line.split()).notes[-1]
+
+
+def test_several_actions_of_util_run_in_their_old_order() -> None:
+    made = translate(["util", "--input-dir", "i", "--pack-faceset", "--save-faceset-metadata"])
+    assert made.argv == ["faceset", "save-metadata", "i"]
+    assert made.more == (["faceset", "pack", "i"],)
+    assert made.notes[-1] == "note: and then: dfl-tf faceset pack i"
+
+
+def test_a_line_of_several_actions_stops_where_one_fails(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = ["util", "--input-dir", str(tmp_path), "--save-faceset-metadata", "--unpack-faceset"]
+    ran: list[list[str]] = []
+    codes = {"save-metadata": 0, "unpack": 0}
+
+    def main(args: list[str], **_: object) -> int:
+        ran.append(args)
+        return codes[args[1]]
+
+    monkeypatch.setattr(main_module.command, "main", main)
+    assert main_module.run(both) == 0
+    assert [args[1] for args in ran] == ["save-metadata", "unpack"]
+    ran.clear()
+    codes["save-metadata"] = 1
+    assert main_module.run(both) == 1
+    assert [args[1] for args in ran] == ["save-metadata"]
+
+
+def test_what_needed_a_window_is_said() -> None:
+    line = "extract --input-dir i --output-dir o --manual-fix --manual-window-size 9"
+    notes = translate(line.split()).notes
+    assert "warning: --manual-fix is left out: it needs a window" in notes[1]
+    assert "--faces FILE.json" in notes[1]
+    assert "warning: --manual-window-size 9 is left out" in notes[2]
 
 
 def test_lines_of_the_new_spelling_never_replace_by_themselves() -> None:

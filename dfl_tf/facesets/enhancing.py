@@ -107,7 +107,7 @@ def enhancing(enhance: Enhance) -> Work:
 
     def work(jpeg: bytes, metadata: FaceMetadata) -> bytes:
         image = to_bgr(decode_image(jpeg, what="the image"))
-        result = enhance(image.astype(np.float32) / 255)
+        result = enhance(image.astype(np.float32) / np.float32(255))
         made = np.clip(result * 255, 0, 255).astype(np.uint8)
         return embed_metadata(encode_image(made, ".jpg", quality=_QUALITY), metadata)
 

@@ -70,16 +70,6 @@ def _passed(outputs: Sequence[str]) -> Figures:
     return {"passed": int(found[-1]) if found else 0}
 
 
-def _damage(outputs: Sequence[str]) -> Figures:
-    """Of `crash_saves`, whose JSON is a table of several lines, and of the killing tools."""
-    *killing, saves = outputs
-    document = json.loads(saves[saves.index("{") :])
-    figures = _summed("kills", "losses", "tried", "in_a_save")(killing)
-    figures["damaged_sets"] = sum(row["tried"] for row in document.values())
-    figures["losses"] += sum(len(row["faults"]) for row in document.values())
-    return figures
-
-
 PYTEST = "python -m pytest -q -p no:cacheprovider"
 HALF = INPUTS // 2
 PARTS = {
@@ -92,7 +82,7 @@ PARTS = {
             f"python tools/crash_operations.py --kills {KILLS} --json",
             "python tools/crash_saves.py --json",
         ),
-        _damage,
+        _summed("kills", "in_a_save", "tried", "losses"),
     ),
     "fuzz": Part(
         tuple(
@@ -164,7 +154,7 @@ def run_part(name: str, commit: str, modified: bool, jobs: int) -> Result:
     passed = all(code == 0 for code, _ in ended)
     try:
         figures = part.figures([output for _, output in ended])
-    except (KeyError, ValueError) as fault:
+    except (KeyError, ValueError, TypeError) as fault:
         figures, passed = {"fault": repr(fault)}, False
     minutes = round((time.monotonic() - started) / 60, 1)
     date = datetime.now(UTC).strftime("%Y-%m-%d")

@@ -52,8 +52,8 @@ def sentence(name: str, figures: Figures) -> str:
         "slow": "{passed} slow tests passed",
         "mutate": "{caught} of {mutants} mutants caught",
         "fuzz": "{inputs} mutated inputs to {readers} readers, {faults} faults",
-        "kills": "{kills} kills ({in_a_save} of the trainer's inside a save), {tried} operations "
-        "ended at a call, {damaged_sets} interrupted or damaged model sets: {losses} lost",
+        "kills": "{kills} kills, {in_a_save} of them known to be inside a save; with them {tried} "
+        "interruptions and damages of operations on files: {losses} lost",
         "power": "{states} states that a power cut may leave, of {operations} operations: "
         "{losses} lost",
         "bench": "{tools} benchmarks run",

@@ -49,7 +49,7 @@ Floats = npt.NDArray[np.float64]
 
 YAWS = (40, 50, 60, 70, 80, 90)
 LEAST = 25.0  # yaw of the frames that are turned further
-EVERY = 4  # of those frames
+EVERY = 6  # of those frames
 FINER = 2  # points drawn a pixel, in each direction
 
 
@@ -133,8 +133,14 @@ def make_head(image: Image, landmarks: Floats, yaw: float, mesh: Floats) -> Head
     ]
     chosen = cv2.resize(mask, rows.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     x, y = columns[chosen], rows[chosen]
-    face = LinearNDInterpolator(mesh[:468, :2], mesh[:468, 2])(x, y)
-    depth = np.where(np.isnan(face), _skull(x, y, center, breadth, yaw), face)
+    # points outside of the mesh would be looked for in every triangle
+    hull = cv2.fillConvexPoly(np.zeros_like(mask), _hull(mesh), 1)
+    within = hull[np.rint(y).astype(int), np.rint(x).astype(int)] > 0
+    face = LinearNDInterpolator(mesh[:468, :2], mesh[:468, 2])(x[within], y[within])
+    rim = mesh[cv2.convexHull(mesh[:468, :2].astype(np.float32), returnPoints=False)[:, 0]]
+    step = rim[:, 2] - _skull(rim[:, 0], rim[:, 1], center, breadth, yaw)
+    depth = _skull(x, y, center, breadth, yaw) + _joined(x, y, rim, step, 0.35 * breadth)
+    depth[within] = np.where(np.isnan(face), depth[within], face)
     fine = cv2.resize(image, rows.shape[::-1], interpolation=cv2.INTER_CUBIC)
     depths = landmarks_of(mesh[:, [2, 2]])[:, :1]
     wide = cv2.dilate(mask, np.ones((9, 9), np.uint8))
@@ -155,6 +161,10 @@ def make_head(image: Image, landmarks: Floats, yaw: float, mesh: Floats) -> Head
     )
 
 
+def _hull(mesh: Floats) -> npt.NDArray[np.int32]:
+    return cv2.convexHull(mesh[:468, :2].astype(np.int32))
+
+
 def _foreground(image: Image, mesh: Floats) -> npt.NDArray[np.uint8]:
     """Mask of head and neck, 255 inside."""
     low, high = mesh[:468, :2].min(axis=0), mesh[:468, :2].max(axis=0)
@@ -163,14 +173,23 @@ def _foreground(image: Image, mesh: Floats) -> npt.NDArray[np.uint8]:
     left, top = np.maximum(low - 0.75 * size, 0).astype(int)
     right, bottom = (high + (0.75, 1.5) * size).astype(int)
     mask[top:bottom, left:right] = cv2.GC_PR_BGD
-    hull = cv2.convexHull(mesh[:468, :2].astype(np.int32))
-    cv2.fillConvexPoly(mask, hull, cv2.GC_FGD)
+    cv2.fillConvexPoly(mask, _hull(mesh), cv2.GC_FGD)
     cv2.setRNGSeed(1)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(image, mask, None, *models, 4, cv2.GC_INIT_WITH_MASK)
     inside = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8) * 255
     inside = cv2.morphologyEx(inside, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     return cv2.erode(inside, np.ones((3, 3), np.uint8))
+
+
+def _joined(x: Floats, y: Floats, rim: Floats, step: Floats, reach: float) -> Floats:
+    """What makes the skull meet the rim of the face: the nearest step, fading with distance."""
+    nearest, least = np.zeros_like(x), np.full_like(x, np.inf)
+    for (px, py, _), away in zip(rim, step, strict=True):
+        distance = np.hypot(x - px, y - py)
+        closer = distance < least
+        nearest[closer], least[closer] = away, distance[closer]
+    return nearest * np.exp(-least / reach)
 
 
 def _skull(x: Floats, y: Floats, center: Floats, breadth: float, yaw: float) -> Floats:

@@ -2,7 +2,8 @@
 
     python tools/write_proof.py
 
-All parts must have passed without an uncommitted change; each names the commit that it ran with.
+The required parts must have passed, without an uncommitted change; each part names the commit that
+it ran with.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ sys.path.insert(0, str(ROOT / "tools"))
 from full import PARTS, Figures, Result, results  # noqa: E402
 
 PAGE = ROOT / "docs" / "proof.md"
+REQUIRED = ("power", "kills", "fuzz", "mutate")
+"""Parts without which there is no proof; of the others the page says whether they ran."""
 
 
 def machine() -> str:
@@ -66,11 +69,14 @@ def page(parts: Mapping[str, Result]) -> str:
     Raises
     ------
     ValueError
-        If a part is missing, failed, or ran with uncommitted changes.
+        If a required part is missing, or a part failed or ran with uncommitted changes.
     """
-    missing = [name for name in PARTS if name not in parts or not parts[name].passed]
+    missing = [name for name in REQUIRED if name not in parts or not parts[name].passed]
     if missing:
         raise ValueError(f"not passed yet: {', '.join(missing)}")
+    failed = [name for name, result in parts.items() if not result.passed]
+    if failed:
+        raise ValueError(f"failed: {', '.join(failed)}")
     if any(result.modified for result in parts.values()):
         raise ValueError("parts were run with uncommitted changes: --again")
     date = max(result.date for result in parts.values())
@@ -92,6 +98,9 @@ def page(parts: Mapping[str, Result]) -> str:
             f"Commit: {result.commit}",
         ]
         lines += ["", *(f"    {command}" for command in result.commands)]
+    left_out = [name for name in PARTS if name not in parts]
+    if left_out:
+        lines += ["", f"Not run for this page: {', '.join(left_out)}."]
     return "\n".join(lines) + "\n"
 
 

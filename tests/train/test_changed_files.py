@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -214,6 +215,9 @@ def test_foreign_change_while_training_is_never_overwritten(tmp_path: Path) -> N
     class Disturbed(FakeModel):
         def train_step(self, *batches):
             if self.iteration == 4:
+                # the save of iteration 3 runs beside the training, and ends with its manifest
+                while not (tmp_path / "new_SAEHD.manifest.json").exists():
+                    time.sleep(0.01)
                 path = tmp_path / "new_SAEHD_inter.npy"
                 path.write_bytes(dumps_legacy({"w:0": np.ones(3, np.float32)}))
             return super().train_step(*batches)

@@ -210,13 +210,18 @@ def test_commands_that_read_look_at_nothing_else(tmp_path: Path) -> None:
     assert read_model(tmp_path, "x", "SAEHD", only=["encoder"]).notes == ()
 
 
+def iteration_of(manifest: Path) -> int:
+    record = read_manifest(manifest)
+    return -1 if record is None else record.iteration
+
+
 # -- two programs --------------------------------------------------------------------------------
 def test_foreign_change_while_training_is_never_overwritten(tmp_path: Path) -> None:
     class Disturbed(FakeModel):
         def train_step(self, *batches):
             if self.iteration == 4:
                 # the save of iteration 3 runs beside the training, and ends with its manifest
-                while not (tmp_path / "new_SAEHD.manifest.json").exists():
+                while iteration_of(tmp_path / "new_SAEHD.manifest.json") < 3:
                     time.sleep(0.01)
                 path = tmp_path / "new_SAEHD_inter.npy"
                 path.write_bytes(dumps_legacy({"w:0": np.ones(3, np.float32)}))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from dfl_tf.disk.checksums import follow
-from dfl_tf.disk.durable import naming_the_fault, rename, sync_folder, write_file
+from dfl_tf.disk.durable import make_folder, naming_the_fault, rename, sync_folder, write_file
 from dfl_tf.disk.guarded import read_json
 from dfl_tf.disk.tree_schema import Array, Record, Row, Text
 from dfl_tf.errors import WorkspaceError
@@ -146,6 +146,8 @@ def undo(folder: Path) -> tuple[str, list[str]]:
     back = [Move(move.target, move.source) for move in plan.moves]
     gone = [move.source for move in back if not os.path.lexists(plan.folder / move.source)]
     there = [move for move in back if move.source not in set(gone)]
+    for place in {(plan.folder / move.target).parent for move in there}:
+        make_folder(place)  # one that was left empty may be gone
     move_files(folder, there, why=f"undo of {plan.why}")
     with naming_the_fault(folder / DONE):
         (folder / DONE).unlink(missing_ok=True)

@@ -244,15 +244,14 @@ def near_duplicates_of(
         )
 
     ranked = sorted(staying, key=best_first)
-    points = columns[_THUMBNAIL][ranked] / np.sqrt(columns[_THUMBNAIL].shape[1])
-    found = _covered(points, threshold)
+    found = _covered(columns[_THUMBNAIL][ranked], threshold)
     return {ranked[i]: (ranked[j], distance) for i, (j, distance) in found.items()}
 
 
 def _covered(points: Floats, threshold: float) -> Mapping[int, tuple[int, float]]:
     """Points, in their order, that lie within the threshold of an earlier one that stays."""
-    rough_points = points.astype(np.float32)
-    squares = (points**2).sum(axis=1).astype(np.float32)
+    rough_points = (points / np.sqrt(points.shape[1])).astype(np.float32)
+    squares = (rough_points**2).sum(axis=1)
     kept = np.zeros(0, np.int64)
     found: dict[int, tuple[int, float]] = {}
     for start in range(0, len(points), _BLOCK):
@@ -264,7 +263,7 @@ def _covered(points: Floats, threshold: float) -> Mapping[int, tuple[int, float]
         stays = np.ones(len(others), bool)
         for row, i in enumerate(block):
             columns = np.flatnonzero(close[row, : len(kept) + row] & stays[: len(kept) + row])
-            exact = np.sqrt(((points[others[columns]] - points[i]) ** 2).sum(axis=1))
+            exact = np.sqrt(((points[others[columns]] - points[i]) ** 2).mean(axis=1))
             if len(exact) and exact.min() <= threshold:
                 nearest = int(np.argmin(exact))
                 found[int(i)] = int(others[columns[nearest]]), float(exact[nearest])

@@ -12,7 +12,7 @@ from pathlib import Path
 from dfl_tf.disk import checksums
 from dfl_tf.disk.checksums import Rewriting, Sums, digest, read_sums, record
 from dfl_tf.disk.durable import filling_folder, rename, sha256_of
-from dfl_tf.errors import FacesetError
+from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.formats.face_folder import list_faces
 from dfl_tf.formats.faceset_pak import PAK_NAME, PakFace, read_pak, write_pak
 
@@ -95,8 +95,8 @@ def _changed_inside(pak: Path, name: str, sums: Sums) -> list[str]:
         return []
     try:
         found = pak_sums(pak)
-    except FacesetError:
-        return []  # the pak itself is named
+    except DflTfError:
+        return []  # its list cannot be read: the pak itself is named
     return [f"{name}/{face}" for face, value in wanted.items() if found.get(face) != value]
 
 

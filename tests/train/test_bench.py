@@ -123,7 +123,7 @@ def test_reports_are_set_side_by_side(tmp_path):
     path.write_text(json.dumps(a), encoding="utf-8")
     assert read_report(path) == a
     path.write_text("[]", encoding="utf-8")
-    with pytest.raises(UsageError, match="no benchmark report"):
+    with pytest.raises(UsageError, match="as a benchmark report"):
         read_report(path)
 
 

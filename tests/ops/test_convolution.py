@@ -85,7 +85,9 @@ def test_result_and_gradients(backend, shape):
     with tf.GradientTape() as tape:
         tape.watch((x, kernel, bias))
         y = convolve_3x3(x, kernel, bias)
-    close([y, *tape.gradient(y, (x, kernel, bias), slope)], exact(*values), 2e-6)
+    # how TensorFlow's own convolution splits its sums depends on threads and on what ran before
+    tolerance = 5e-6 if backend == "fallback" else 2e-6
+    close([y, *tape.gradient(y, (x, kernel, bias), slope)], exact(*values), tolerance)
 
 
 @pytest.mark.native

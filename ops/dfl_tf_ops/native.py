@@ -23,8 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dfl_tf_ops.process import user_cache
-
 _PACKAGE = Path(__file__).resolve().parent
 _FILE_NAME = "_native.so"
 _lock = threading.Lock()
@@ -150,7 +148,7 @@ def _candidates(tensorflow_version: str) -> Iterator[Path]:
     beside = _PACKAGE / _FILE_NAME
     if os.path.isfile(beside):  # False where this user may not look
         yield beside
-    root = user_cache()
+    root = _user_cache()
     if root is None:
         return
     built = root.glob(f"{_cache_prefix(tensorflow_version)}-*/{_FILE_NAME}")
@@ -219,6 +217,13 @@ def find_compiler() -> str | None:
     return None
 
 
+def _user_cache() -> Path | None:
+    # Imported here: setup.py loads this file by its path, where the package is not installed yet.
+    from dfl_tf_ops.process import user_cache
+
+    return user_cache()
+
+
 def _cache_prefix(tensorflow_version: str) -> str:
     return f"tensorflow-{tensorflow_version}-{source_hash()}"
 
@@ -227,7 +232,7 @@ def _cache_path(tensorflow_version: str, compiler: str) -> Path:
     """Where the library belongs: keyed by TensorFlow version, source hash and compiler."""
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
     key = hashlib.sha256(f"{compiler}\n{version.stdout}".encode()).hexdigest()[:8]
-    root = user_cache()
+    root = _user_cache()
     if root is None:
         raise NativeUnavailableError("there is no home folder. Set HOME or XDG_CACHE_HOME.")
     return root / f"{_cache_prefix(tensorflow_version)}-{key}" / _FILE_NAME

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -109,3 +111,20 @@ def test_no_compiler_is_said(package, monkeypatch):
     monkeypatch.setattr(native.shutil, "which", lambda name: None)
     with pytest.raises(native.NativeUnavailableError, match="Install g\\+\\+"):
         native.build_into_cache()
+
+
+def test_setup_can_read_the_flags_before_anything_is_installed(tmp_path):
+    """setup.py loads native.py by its path: neither the package nor a dependency is there yet."""
+    script = (
+        "import importlib.util, sys\n"
+        "spec = importlib.util.spec_from_file_location('_dfl_native', sys.argv[1])\n"
+        "module = importlib.util.module_from_spec(spec)\n"
+        "sys.modules[spec.name] = module\n"
+        "spec.loader.exec_module(module)\n"
+        "print(*module.compile_flags('2.21.0'))\n"
+    )
+    # -I and -S: no PYTHONPATH, no installed packages.
+    command = [sys.executable, "-I", "-S", "-c", script, native.__file__]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert native.source_hash() in result.stdout

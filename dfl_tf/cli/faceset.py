@@ -23,6 +23,7 @@ _ELSEWHERE = {
     "group": ("faceset_group", "command"),
     "landmarks-images": ("faceset_tools", "landmarks_images"),
     "recover-names": ("faceset_tools", "recover_names"),
+    "report": ("faceset_report", "command"),
     "resize": ("faceset_tools", "resize"),
     "sort": ("faceset_sort", "command"),
 }

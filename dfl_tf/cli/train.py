@@ -25,6 +25,7 @@ from dfl_tf.train.memory import advice, out_of_memory
 from dfl_tf.train.start import Prepared, Settle, choose_name, make_log, prepare, start
 
 PATH = click.Path(path_type=Path)
+_SENTENCES = 3
 
 
 @click.command(cls=OptionCommand)
@@ -133,12 +134,14 @@ def command(
 
 
 def _about_faces(prepared: Prepared) -> list[str]:
-    """What stands out in the faces, as far as it is known without looking at them again."""
-    from dfl_tf.formats.mask_record import mask_warnings
+    """The three most important sentences about the faces, where they were measured before."""
+    from dfl_tf.facesets.measure_cache import MeasureCache
+    from dfl_tf.facesets.report.known import known_sentences
 
     if prepared.pretrain:
         return []
-    return mask_warnings(prepared.workspace.src, prepared.workspace.dst)
+    place = prepared.workspace
+    return known_sentences(place.src, place.dst, cache=MeasureCache.of_user())[:_SENTENCES]
 
 
 def model_class_named(text: str) -> str:

@@ -126,6 +126,7 @@ def measure_faces(
     *,
     cache: MeasureCache,
     workers: int | None = None,
+    compute: bool = True,
     progress: Progress | None = None,
 ) -> tuple[MeasuredFaces, LeftOut]:
     """Measure all faces of a folder or pak.
@@ -140,6 +141,8 @@ def measure_faces(
         Values of files that were measured before are taken from there.
     workers : int, optional
         Threads; by default the cores of this process.
+    compute : bool
+        False takes only what was measured before; all else has no value.
     progress : callable, optional
         Called with (done, total).
 
@@ -154,11 +157,11 @@ def measure_faces(
     """
     files, left_out = face_files(place)
     wanted = [_known(name) for name in names]
-    for measure in wanted:
+    for measure in wanted if compute else ():
         measure.ready()
 
     def work(file: FaceFile) -> _Face:
-        return _measured(file, wanted, cache)
+        return _measured(file, wanted, cache, compute)
 
     kept: list[FaceFile] = []
     faces: list[_Face] = []
@@ -193,7 +196,9 @@ def _known(measure: str | Measure) -> Measure:
     return make_embedder().measure() if measure == IDENTITY_MEASURE else MEASURES[measure]
 
 
-def _measured(file: FaceFile, wanted: Sequence[Measure], cache: MeasureCache) -> _Face:
+def _measured(
+    file: FaceFile, wanted: Sequence[Measure], cache: MeasureCache, compute: bool
+) -> _Face:
     data = file.read()
     digest = hashlib.sha256(data).digest()
     metadata = file.metadata
@@ -202,7 +207,7 @@ def _measured(file: FaceFile, wanted: Sequence[Measure], cache: MeasureCache) ->
     usable = [m for m in wanted if metadata is not None or not m.needs_metadata]
     lengths = {(m.name, m.version): max(m.length, 1) for m in usable}
     values = cache.get(digest, lengths) if lengths else {}
-    missing = [measure for measure in usable if measure.name not in values]
+    missing = [measure for measure in usable if compute and measure.name not in values]
     if missing:
         face = MeasuredFace(to_bgr(decode_image(data, what=file.name)), metadata)
         for measure in missing:

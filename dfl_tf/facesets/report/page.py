@@ -1,0 +1,256 @@
+"""The page of a report: one file, without scripts and without anything from a network.
+
+Names of files and metadata are text: every one goes through `_text`, and the page forbids scripts.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dfl_tf.disk.text import printable
+from dfl_tf.facesets.people import shown
+from dfl_tf.facesets.report import figures
+from dfl_tf.facesets.report.facts import SCALES, WORST, Facts, Scale, SideFacts
+from dfl_tf.facesets.report.poses import pose_gaps
+from dfl_tf.facesets.report.sentences import sentences
+from dfl_tf.facesets.thumbnails import Thumbnails
+
+_GROUPS = 20
+_PAIRS = 30
+_GAPS = 12
+_EXAMPLES = 5
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2em auto; padding: 0 1em; }
+h1 { font-size: 1.6em; } h2 { font-size: 1.25em; margin-top: 2em; border-bottom: 1px solid #8886; }
+h3 { font-size: 1.05em; margin-bottom: .3em; }
+table { border-collapse: collapse; } td, th { padding: .2em 1em .2em 0; text-align: left;
+  vertical-align: top; }
+ol.most li { margin: .4em 0; } .quiet { opacity: .7; }
+.plots img { max-width: 100%; height: auto; background: white; }
+.faces { display: flex; flex-wrap: wrap; gap: 6px; }
+figure { margin: 0; width: 96px; } figure img { width: 96px; height: 96px; display: block;
+  background: #8883; } figcaption { font-size: 11px; line-height: 1.25; overflow-wrap: anywhere; }
+img.strip { display: block; max-width: 100%; }
+"""
+
+_HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><style>{style}</style></head><body>
+"""
+
+
+@dataclass(frozen=True)
+class FrameStrip:
+    """What was noticed in the frames of a side's extraction.
+
+    Attributes
+    ----------
+    side : str
+    lines : sequence of str
+    strips : sequence of (str, bytes)
+        Caption and PNG or JPEG of frames with boxes and landmarks drawn.
+    """
+
+    side: str
+    lines: Sequence[str]
+    strips: Sequence[tuple[str, bytes]] = ()
+
+
+def page(facts: Facts, *, frames: Sequence[FrameStrip] = ()) -> str:
+    """Write the page.
+
+    Parameters
+    ----------
+    facts : Facts
+    frames : sequence of FrameStrip
+        Of the extractions, where they are known.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    looks = {name: Thumbnails(side.place) for name, side in facts.sides.items()}
+    names = " and ".join(str(side.place) for side in facts.sides.values())
+    parts = [
+        _HEAD.format(title=_text(f"Faces of {names}"), style=_STYLE),
+        f"<h1>A look at the faces</h1><p class='quiet'>{_text(names)}</p>",
+        _first(sentences(facts)),
+        _counts(facts),
+        _poses(facts),
+        _plots(facts),
+        *(_frames(strip) for strip in frames),
+        *(_persons(name, side, looks[name], facts) for name, side in facts.sides.items()),
+        *(_duplicates(name, side, looks[name]) for name, side in facts.sides.items()),
+        *(_worst(scale, facts, looks) for scale in SCALES if scale.worst),
+        "</body></html>\n",
+    ]
+    return "".join(parts)
+
+
+def _text(value: object) -> str:
+    """Text as text, never as markup."""
+    return html.escape(printable(value), quote=True)
+
+
+def _picture(data: bytes, alt: str, css: str = "") -> str:
+    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
+    coded = base64.b64encode(data).decode("ascii")
+    return f'<img class="{css}" alt="{_text(alt)}" src="data:image/{kind};base64,{coded}">'
+
+
+def _first(lines: Sequence[str]) -> str:
+    if not lines:
+        return "<h2>In short</h2><p>Nothing stands out.</p>"
+    items = "".join(f"<li>{_text(line)}</li>" for line in lines)
+    return f"<h2>In short</h2><ol class='most'>{items}</ol>"
+
+
+def _counts(facts: Facts) -> str:
+    sides = facts.sides
+    rows: list[tuple[str, list[str]]] = [
+        ("images", [str(len(side.names)) for side in sides.values()]),
+        ("usable faces", [str(side.survey.faces) for side in sides.values()]),
+        ("face types", [_counted(side.survey.face_types) for side in sides.values()]),
+        ("sizes", [_counted(side.survey.sizes) for side in sides.values()]),
+        ("with mask", [str(side.survey.with_mask) for side in sides.values()]),
+        ("with polygons", [str(side.survey.with_polygons) for side in sides.values()]),
+        ("masked by", [str(side.masked_by or "not known") for side in sides.values()]),
+        ("near duplicates", [str(len(side.duplicates)) for side in sides.values()]),
+        ("persons told apart by", [facts.identity] * len(sides)),
+        ("left out", ["\n".join(side.left_out.lines()) or "nothing" for side in sides.values()]),
+    ]
+    for scale in SCALES:
+        medians = [
+            f"{side.median(scale.name):.4g}" if scale.name in side.scales else "not known"
+            for side in sides.values()
+        ]
+        unit = f" ({scale.unit})" if scale.unit else ""
+        rows.append((f"{scale.title}, median{unit}", medians))
+    head = "".join(f"<th>{_text(name)}</th>" for name in sides)
+    body = "".join(
+        f"<tr><td>{_text(title)}</td>{''.join(f'<td>{_lines(cell)}</td>' for cell in cells)}</tr>"
+        for title, cells in rows
+    )
+    return f"<h2>Counts</h2><table><tr><th></th>{head}</tr>{body}</table>"
+
+
+def _lines(cell: str) -> str:
+    return "<br>".join(_text(line) for line in cell.split("\n"))
+
+
+def _counted(counter: object) -> str:
+    items = dict(counter)  # type: ignore[call-overload]
+    shown_items = sorted(items.items(), key=lambda item: -item[1])
+    more = len(shown_items) - 8
+    text = ", ".join(f"{name} ({count})" for name, count in shown_items[:8]) or "none"
+    return text + (f" and {more} more" if more > 0 else "")
+
+
+def _poses(facts: Facts) -> str:
+    plot = _picture(figures.pose_maps(facts), "yaw by pitch of both sides")
+    text = ""
+    if facts.dst is not None:
+        gaps = pose_gaps(facts.src.poses, facts.dst.poses)
+        if gaps:
+            cells = "".join(
+                f"<li>yaw {gap.yaw[0]:+.0f} to {gap.yaw[1]:+.0f}, pitch {gap.pitch[0]:+.0f} to "
+                f"{gap.pitch[1]:+.0f}: {gap.faces} faces of dst</li>"
+                for gap in gaps[:_GAPS]
+            )
+            more = f"<li>and {len(gaps) - _GAPS} more cells</li>" if len(gaps) > _GAPS else ""
+            text = (
+                "<p>Marked in red: dst looks there, src has nothing. Cells, the fullest first:</p>"
+                f"<ul>{cells}{more}</ul>"
+            )
+        else:
+            text = "<p>src has faces wherever dst looks.</p>"
+    return f"<h2>Where they look</h2><div class='plots'>{plot}</div>{text}"
+
+
+def _plots(facts: Facts) -> str:
+    wanted = ("sharpness", "size", "brightness", "motion_blur")
+    plots = [
+        _picture(figures.histogram(facts, scale), f"histogram of {scale.title}")
+        for scale in SCALES
+        if scale.name in wanted
+    ]
+    colors = _picture(figures.color_map(facts), "colors of both sides")
+    return (
+        f"<h2>Light and color</h2><div class='plots'>{colors}</div>"
+        f"<h2>Sharpness, size, brightness</h2><div class='plots'>{''.join(plots)}</div>"
+    )
+
+
+def _frames(strip: FrameStrip) -> str:
+    lines = "".join(f"<li>{_text(line)}</li>" for line in strip.lines)
+    images = "".join(
+        f"<h3>{_text(caption)}</h3>{_picture(data, caption, 'strip')}"
+        for caption, data in strip.strips
+    )
+    listed = f"<ul>{lines}</ul>" if lines else "<p>Nothing to look at.</p>"
+    return f"<h2>The frames of {_text(strip.side)}</h2>{listed}{images}"
+
+
+def _persons(name: str, side: SideFacts, looks: Thumbnails, facts: Facts) -> str:
+    title = f"<h2>Persons in {_text(name)}</h2>"
+    if side.grouping is None:
+        return f"{title}<p>Not known: {_text(facts.identity)}</p>"
+    groups = side.grouping.groups
+    rows = []
+    for group in groups[:_GROUPS]:
+        faces = [(group.members[i], f"{group.distances[i]:.2f}") for i in shown(group)]
+        rows.append(
+            f"<h3>Group {group.number}: {len(group.members)} faces, "
+            f"at most {group.spread:.2f} apart</h3>{_faces(side, looks, faces)}"
+        )
+    if len(groups) > _GROUPS:
+        rows.append(f"<p>{len(groups) - _GROUPS} smaller groups are not shown.</p>")
+    return title + ("".join(rows) or "<p>No face.</p>")
+
+
+def _duplicates(name: str, side: SideFacts, looks: Thumbnails) -> str:
+    if not side.duplicates:
+        return ""
+    faces = [
+        (face, caption)
+        for gone, stays in side.duplicates[:_PAIRS]
+        for face, caption in ((stays, "stays"), (gone, "may go"))
+    ]
+    more = len(side.duplicates) - _PAIRS
+    note = f"<p>{more} more pairs are in the JSON.</p>" if more > 0 else ""
+    count = len(side.duplicates)
+    return f"<h2>Near duplicates in {_text(name)}: {count}</h2>{_faces(side, looks, faces)}{note}"
+
+
+def _worst(scale: Scale, facts: Facts, looks: dict[str, Thumbnails]) -> str:
+    parts = []
+    for name, side in facts.sides.items():
+        if scale.name not in side.scales:
+            continue
+        values = side.scales[scale.name]
+        faces = [(i, f"{values[i]:.4g}") for i in side.worst(scale)]
+        if faces:
+            parts.append(f"<h3>{_text(name)}</h3>{_faces(side, looks[name], faces)}")
+    title = f"<h2>The {WORST} {_text(scale.worst)}</h2>"
+    return title + "".join(parts) if parts else ""
+
+
+def _faces(side: SideFacts, looks: Thumbnails, faces: Iterable[tuple[int, str]]) -> str:
+    cells = []
+    for index, caption in faces:
+        name = side.names[index]
+        data = looks.jpeg(name)
+        image = _picture(data, name) if data else '<img alt="cannot be read">'
+        cells.append(
+            f"<figure>{image}<figcaption>{_text(name)}<br>{_text(caption)}</figcaption></figure>"
+        )
+    return f"<div class='faces'>{''.join(cells)}</div>"

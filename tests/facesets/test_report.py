@@ -152,7 +152,7 @@ def test_what_matters_most_is_said_first(facts):
     assert told[1] == "masks differ."
     small = replace(src, scales={**src.scales, "size": dst.scales["size"][:1] / 4})
     assert any("smaller in their frames" in line for line in sentences(replace(facts, src=small)))
-    dark = {**src.scales, "brightness": src.scales["brightness"] - 60}
+    dark = {**src.scales, "brightness": dst.scales["brightness"][:1] - 60}
     told = sentences(replace(facts, src=replace(src, scales=dark)))
     assert any("src is darker than dst" in line for line in told)
 

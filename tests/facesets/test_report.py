@@ -72,12 +72,13 @@ def test_faces_are_counted_by_where_they_look():
 
 def test_gaps_are_cells_of_dst_that_src_lacks_the_fullest_first():
     src, dst = np.zeros((24, 18), np.int64), np.zeros((24, 18), np.int64)
-    dst[12, 9], dst[10, 13], dst[3, 3] = 5, 2, 4
+    dst[12, 9], dst[11, 11], dst[11, 10], dst[3, 3] = 5, 2, 1, 4
     src[12, 9] = 1
     gaps = pose_gaps(src, dst)
-    assert [(gap.faces, gap.yaw, gap.pitch) for gap in gaps] == [
-        (4, (-60, -50), (-45, -40)),
-        (2, (40, 50), (-10, -5)),
+    assert [(gap.faces, gap.yaw, gap.pitch, gap.near) for gap in gaps] == [
+        (4, (-60, -50), (-45, -40), False),
+        (2, (20, 30), (-5, 0), False),
+        (1, (10, 20), (-5, 0), True),
     ]
 
 

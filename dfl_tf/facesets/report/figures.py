@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dfl_tf.errors import UsageError
 from dfl_tf.facesets.report.facts import Facts, Scale, SideFacts
-from dfl_tf.facesets.report.poses import PITCH_EDGES, YAW_EDGES, Counts
+from dfl_tf.facesets.report.poses import PITCH_EDGES, YAW_EDGES, Counts, neighborhood
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,7 +53,7 @@ def _png(figure: Any) -> bytes:
 
 def pose_maps(facts: Facts) -> bytes:
     """Yaw by pitch of each side as heat maps; in that of dst the cells are marked where src has
-    nothing.
+    nothing: hatched once where it has faces beside them, else twice.
     """
     sides = facts.sides
     rows, columns = _occupied([side.poses for side in sides.values()])
@@ -88,7 +88,9 @@ def pose_maps(facts: Facts) -> bytes:
 def _mark_gaps(ax: Any, src: Counts, dst: Counts) -> None:
     from matplotlib.patches import Rectangle
 
+    around = neighborhood(src)
     for row, column in np.argwhere((dst > 0) & (src == 0)):
+        near = around[row, column]
         ax.add_patch(
             Rectangle(
                 (YAW_EDGES[column], PITCH_EDGES[row]),
@@ -96,8 +98,8 @@ def _mark_gaps(ax: Any, src: Counts, dst: Counts) -> None:
                 PITCH_EDGES[row + 1] - PITCH_EDGES[row],
                 fill=False,
                 edgecolor="#e11d2e",
-                linewidth=2,
-                hatch="xx",
+                linewidth=1 if near else 3,
+                hatch="//" if near else "xx",
             )
         )
 

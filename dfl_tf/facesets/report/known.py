@@ -33,7 +33,7 @@ def known_sentences(src: Path, dst: Path, *, cache: MeasureCache) -> list[str]:
 
 def _measured(facts: Facts) -> bool:
     shares = [
-        np.mean(~np.isnan(side.scales["yaw"])) if len(side.names) else 0.0
+        np.count_nonzero(~np.isnan(side.scales["yaw"])) / max(side.survey.faces, 1)
         for side in facts.sides.values()
     ]
-    return min(shares) >= _ENOUGH
+    return bool(min(shares) >= _ENOUGH)

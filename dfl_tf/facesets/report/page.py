@@ -31,10 +31,11 @@ h3 { font-size: 1.05em; margin-bottom: .3em; }
 table { border-collapse: collapse; } td, th { padding: .2em 1em .2em 0; text-align: left;
   vertical-align: top; }
 ol.most li { margin: .4em 0; } .quiet { opacity: .7; }
-.plots img { max-width: 100%; height: auto; background: white; }
+.plots img { max-width: 100%; vertical-align: top; height: auto; background: white; }
 .faces { display: flex; flex-wrap: wrap; gap: 6px; }
 figure { margin: 0; width: 96px; } figure img { width: 96px; height: 96px; display: block;
   background: #8883; } figcaption { font-size: 11px; line-height: 1.25; overflow-wrap: anywhere; }
+img.half { width: 49%; }
 img.strip { display: block; max-width: 100%; }
 """
 
@@ -163,12 +164,14 @@ def _poses(facts: Facts) -> str:
         if gaps:
             cells = "".join(
                 f"<li>yaw {gap.yaw[0]:+.0f} to {gap.yaw[1]:+.0f}, pitch {gap.pitch[0]:+.0f} to "
-                f"{gap.pitch[1]:+.0f}: {gap.faces} faces of dst</li>"
+                f"{gap.pitch[1]:+.0f}: {gap.faces} faces of dst"
+                f"{', src has faces beside it' if gap.near else ''}</li>"
                 for gap in gaps[:_GAPS]
             )
             more = f"<li>and {len(gaps) - _GAPS} more cells</li>" if len(gaps) > _GAPS else ""
             text = (
-                "<p>Marked in red: dst looks there, src has nothing. Cells, the fullest first:</p>"
+                "<p>Marked in red: dst looks there, src has nothing (crossed with a thick border: "
+                "nor in a cell beside it). Cells, the fullest first:</p>"
                 f"<ul>{cells}{more}</ul>"
             )
         else:
@@ -179,7 +182,7 @@ def _poses(facts: Facts) -> str:
 def _plots(facts: Facts) -> str:
     wanted = ("sharpness", "size", "brightness", "motion_blur")
     plots = [
-        _picture(figures.histogram(facts, scale), f"histogram of {scale.title}")
+        _picture(figures.histogram(facts, scale), f"histogram of {scale.title}", "half")
         for scale in SCALES
         if scale.name in wanted
     ]

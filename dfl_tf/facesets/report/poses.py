@@ -25,11 +25,14 @@ class PoseGap:
         Edges of the cell in degrees. Yaw is positive to the left of the image, pitch upwards.
     faces : int
         Of dst.
+    near : bool
+        Whether src has faces in a cell beside it.
     """
 
     yaw: tuple[float, float]
     pitch: tuple[float, float]
     faces: int
+    near: bool
 
 
 def pose_counts(yaw: Floats, pitch: Floats) -> Counts:
@@ -60,12 +63,22 @@ def _cells(radians: Floats, edges: Floats) -> npt.NDArray[np.intp]:
 
 def pose_gaps(src: Counts, dst: Counts) -> list[PoseGap]:
     """The cells with faces of dst and none of src, the fullest first."""
+    around = neighborhood(src)
     gaps = [
         PoseGap(
             (float(YAW_EDGES[column]), float(YAW_EDGES[column + 1])),
             (float(PITCH_EDGES[row]), float(PITCH_EDGES[row + 1])),
             int(dst[row, column]),
+            bool(around[row, column]),
         )
         for row, column in np.argwhere((dst > 0) & (src == 0))
     ]
     return sorted(gaps, key=lambda gap: (-gap.faces, gap.yaw, gap.pitch))
+
+
+def neighborhood(counts: Counts) -> npt.NDArray[np.bool_]:
+    """Whether a cell or one of the eight around it has faces."""
+    padded = np.pad(counts > 0, 1)
+    rows, columns = counts.shape
+    moved = [padded[i : i + rows, j : j + columns] for i in range(3) for j in range(3)]
+    return np.logical_or.reduce(moved)

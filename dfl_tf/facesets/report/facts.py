@@ -66,7 +66,7 @@ MEASURED: tuple[str, ...] = (
     "thumbnail",
 )  # fmt: skip
 
-ALIKE = 3.0
+ALIKE = 2.0
 """Near duplicates: root mean square difference of small copies, in levels of 0 to 255."""
 
 

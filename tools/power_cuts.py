@@ -34,6 +34,13 @@ from crash_saves import CLASS, NAME, back_up, bring_back, is_whole, save  # noqa
 from disk_states import Recorder, State, states  # noqa: E402
 
 from dfl_tf.disk import durable  # noqa: E402
+from dfl_tf.facesets.rearranging import (  # noqa: E402
+    Rearrangement,
+    numbered,
+    rearrange,
+    settle,
+    take_back,
+)
 from dfl_tf.facesets.xseg_store import ApplyJournal, open_store  # noqa: E402
 from dfl_tf.formats import (  # noqa: E402
     ModelState,
@@ -45,6 +52,8 @@ from dfl_tf.formats import (  # noqa: E402
     read_pak,
 )
 from dfl_tf.formats.dfljpg import strip_metadata  # noqa: E402
+from dfl_tf.formats.faceset_sums import compare, make_list  # noqa: E402
+from dfl_tf.formats.metadata_file import face_files  # noqa: E402
 from dfl_tf.formats.model_files import find_models  # noqa: E402
 from dfl_tf.merge.frame import MergedFrame  # noqa: E402
 from dfl_tf.merge.output import Output  # noqa: E402
@@ -329,6 +338,60 @@ def _pak(folder: Path) -> None:
 
 
 # -- merging -------------------------------------------------------------------------------------
+# -- moves ---------------------------------------------------------------------------------------
+def _aligned(folder: Path) -> Path:
+    """Faces with a list of checksums, in a folder that has room for its trash beside it."""
+    place = folder / "aligned"
+    place.mkdir()
+    _faces(place)
+    make_list(place)
+    return place
+
+
+def _aligned_pak(folder: Path) -> None:
+    faceset_files.remove_packed(place := _aligned(folder), faceset_files.pack_folder(place)[1])
+
+
+def _sort(folder: Path) -> None:
+    """What `faceset sort` does to the files: the first face goes, the others change places."""
+    first, *others = sorted(_jpegs())
+    rearrange(Rearrangement(folder / "aligned", "sort", numbered(others[::-1]), [first]))
+
+
+def _held(place: Path) -> dict[str, bytes]:
+    pak = place / "faceset.pak"
+    if pak.exists():
+        faceset = read_pak(pak)
+        return {faceset[i].filename: faceset.jpeg(i) for i in range(len(faceset))}
+    return {path.name: path.read_bytes() for path in face_files(place)}
+
+
+def _sorted_state(folder: Path) -> str:
+    place, trash, jpegs = folder / "aligned", folder / "aligned_trash", _jpegs()
+    settle(place)
+    need(not compare(place), f"the checksums do not fit: {compare(place)}")
+    held = _held(place)
+    if held == jpegs:
+        return "old"
+    first, *others = sorted(jpegs)
+    after = {new: jpegs[old] for old, new in numbered(others[::-1])}
+    need(held == after, f"the faces are {sorted(held)}")
+    lost = {p.name: p.read_bytes() for p in trash.iterdir() if p.suffix == ".jpg"}
+    kept = _held(trash) if (trash / "faceset.pak").exists() else lost
+    need(kept.get(first) == jpegs[first], "the face in the trash is lost")
+    return "new"
+
+
+def _sort_further(folder: Path) -> None:
+    place = folder / "aligned"
+    if _sorted_state(folder) == "old":
+        _sort(folder)
+        need(_sorted_state(folder) == "new", "the sort could not be done again")
+    take_back(place)
+    need(_held(place) == _jpegs(), "the undo did not bring the faces back")
+    need(not compare(place), "the checksums do not fit after the undo")
+
+
 def _output(folder: Path) -> Output:
     return Output(folder / "merged", folder / "merged_mask")
 
@@ -385,6 +448,8 @@ def operations() -> dict[str, Operation]:
     return dict(model_operations()) | {
         "faceset pack": Operation(_faces, _pack, _pack_state),
         "faceset unpack": Operation(_pak, unpack, _unpack_state),
+        "faceset sort": Operation(_aligned, _sort, _sorted_state, _sort_further),
+        "faceset sort, pak": Operation(_aligned_pak, _sort, _sorted_state, _sort_further),
         "save metadata": Operation(
             _faces,
             metadata_file.save_metadata,

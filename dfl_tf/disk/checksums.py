@@ -22,6 +22,7 @@ from dfl_tf.disk.durable import (
     Journal,
     naming_the_fault,
     remove_quietly,
+    rename,
     sha256_of,
     sync_folder,
     write_file,
@@ -66,6 +67,11 @@ def checksum_path(folder: Path) -> Path:
 def _journal_path(folder: Path) -> Path:
     folder = folder.resolve()
     return folder.with_name(f".{folder.name}.sha256.journal")
+
+
+def _next_path(folder: Path) -> Path:
+    folder = folder.resolve()
+    return folder.with_name(f".{folder.name}.sha256.next")
 
 
 def digest(data: bytes) -> str:
@@ -124,12 +130,16 @@ def _plain(escaped: bytes) -> bytes:
 def write_sums(folder: Path, sums: Sums) -> None:
     """Write the list of a folder, durably; an empty one is removed."""
     path = checksum_path(folder)
-    root = os.fsencode(folder.resolve().name) + b"/"
-    if not sums:
-        with naming_the_fault(path):
-            path.unlink(missing_ok=True)
-            sync_folder(path.parent)
+    if sums:
+        write_file(path, _content(folder, sums))
         return
+    with naming_the_fault(path):
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def _content(folder: Path, sums: Sums) -> bytes:
+    root = os.fsencode(folder.resolve().name) + b"/"
     lines = [_line(value, root + os.fsencode(name)) for name, value in sorted(sums.files.items())]
     lines += [
         b"# " + _line(value, root + os.fsencode(f"{pak}/{face}"))
@@ -138,7 +148,7 @@ def write_sums(folder: Path, sums: Sums) -> None:
     ]
     if sums.moves:
         lines.append(_MOVES + sums.moves.encode() + b"\n")
-    write_file(path, b"".join(lines))
+    return b"".join(lines)
 
 
 def _line(value: str, name: bytes) -> bytes:
@@ -308,8 +318,32 @@ def follow(folder: Path, moves: Sequence[tuple[str, str]], token: str) -> None:
     """
     pairs = [(_place(folder, source), _place(folder, target)) for source, target in moves]
     lists = {place: read_sums(place) for pair in pairs for place, _ in pair}
-    if not any(lists.values()):
-        return
+    new = _followed(lists, pairs, token)
+    changed = [place for place in lists if lists[place] is not None or new[place]]
+    # All are written beside their places first, since each is made from all of the others. One
+    # that has its new name tells that this was done; it can be an empty one only at the end.
+    if not any(sums is not None and sums.moves == token for sums in lists.values()):
+        for place in changed:
+            write_file(_next_path(place), _content(place, new[place]))
+    ready = [place for place in lists if _next_path(place).exists()]
+    for place in sorted(ready, key=lambda place: _next_path(place).stat().st_size, reverse=True):
+        following = _next_path(place)
+        with naming_the_fault(checksum_path(place)):
+            if any(line[:1] != b"#" for line in following.read_bytes().splitlines()):
+                rename(following, checksum_path(place))
+            else:
+                checksum_path(place).unlink(missing_ok=True)
+                following.unlink()
+                sync_folder(following.parent)
+        remove_quietly(_journal_path(place))
+
+
+def _followed(
+    lists: Mapping[Path, Sums | None],
+    pairs: Sequence[tuple[tuple[Path, str], tuple[Path, str]]],
+    token: str,
+) -> dict[Path, Sums]:
+    """The lists after the moves."""
     old = {place: sums or Sums() for place, sums in lists.items()}
     new = {place: Sums(dict(sums.files), dict(sums.inside), token) for place, sums in old.items()}
     for (place, name), _ in pairs:
@@ -320,10 +354,7 @@ def follow(folder: Path, moves: Sequence[tuple[str, str]], token: str) -> None:
             new[after].files[target] = old[before].files[source]
         if source in old[before].inside:
             new[after].inside[target] = old[before].inside[source]
-    for place in _receivers_first(pairs):
-        if old[place].moves != token and (lists[place] is not None or new[place]):
-            write_sums(place, new[place])
-            remove_quietly(_journal_path(place))
+    return new
 
 
 def _place(folder: Path, name: str) -> tuple[Path, str]:
@@ -331,15 +362,3 @@ def _place(folder: Path, name: str) -> tuple[Path, str]:
         beside, _, rest = name.removeprefix("../").partition("/")
         return folder.parent / beside, rest
     return folder, name
-
-
-def _receivers_first(pairs: Iterable[tuple[tuple[Path, str], tuple[Path, str]]]) -> list[Path]:
-    """The folders, each after those that take files from it: a kill between loses no line."""
-    given = {(source[0], target[0]) for source, target in pairs}
-    left = list(dict.fromkeys(place for pair in given for place in pair))
-    ordered: list[Path] = []
-    while left:
-        free = [p for p in left if not any((p, q) in given and q != p for q in left)] or left[:1]
-        ordered += free
-        left = [place for place in left if place not in free]
-    return ordered

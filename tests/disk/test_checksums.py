@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dfl_tf.disk import checksums
-from dfl_tf.disk.checksums import Rewriting, Sums, checksum_path, read_sums, record, write_sums
+from dfl_tf.disk.checksums import Rewriting, checksum_path, read_sums, record
 from dfl_tf.disk.moves import Move, move_files, undo
 from dfl_tf.errors import WorkspaceError
 
@@ -99,28 +101,40 @@ def test_lines_go_with_moved_files_and_come_back(folder: Path) -> None:
     assert read_sums(folder.parent / "trash") is None
 
 
-def test_following_twice_is_following_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("killed_at", range(1, 7))
+@pytest.mark.parametrize("swapped", [True, False])
+def test_lists_are_followed_once_whenever_that_is_interrupted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int, swapped: bool
+) -> None:
+    trash = folder.parent / "trash"
+    trash.mkdir()
     moves = [("a", "b"), ("b", "a"), ("c", "../trash/c")]
-    for killed_at in (1, 2):
-        write_sums(folder, Sums({name: sha(name) for name in "abc"}))
-        checksum_path(folder.parent / "trash").unlink(missing_ok=True)
-        calls = 0
+    if swapped:  # each list needs a line of the other
+        (trash / "d").write_text("d")
+        record(trash, "d")
+        moves.append(("../trash/d", "c"))
+    calls = 0
 
-        def once(place: Path, sums: Sums, killed_at: int = killed_at) -> None:
+    def killing(real: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: object) -> None:
             nonlocal calls
             calls += 1
             if calls == killed_at:
                 raise KeyboardInterrupt
-            write_sums(place, sums)
+            real(*arguments)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(checksums, "write_sums", once)
-            with pytest.raises(KeyboardInterrupt):
-                checksums.follow(folder, moves, "token")
-        for _ in range(2):
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("write_file", "rename", "sync_folder"):
+            patch.setattr(checksums, name, killing(getattr(checksums, name)))
+        with contextlib.suppress(KeyboardInterrupt):
             checksums.follow(folder, moves, "token")
-        assert files(folder) == {"a": sha("b"), "b": sha("a")}
-        assert files(folder.parent / "trash") == {"c": sha("c")}
+    for _ in range(2):
+        checksums.follow(folder, moves, "token")
+    assert files(folder) == {"a": sha("b"), "b": sha("a")} | ({"c": sha("d")} if swapped else {})
+    assert files(trash) == {"c": sha("c")}
+    assert not list(folder.parent.glob(".*"))
 
 
 def test_what_a_run_wrote_is_added_unless_others_rewrote_it(folder: Path) -> None:

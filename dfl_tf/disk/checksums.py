@@ -317,7 +317,8 @@ def follow(folder: Path, moves: Sequence[tuple[str, str]], token: str) -> None:
         Names these moves.
     """
     pairs = [(_place(folder, source), _place(folder, target)) for source, target in moves]
-    lists = {place: read_sums(place) for pair in pairs for place, _ in pair}
+    places = dict.fromkeys(place for pair in pairs for place, _ in pair)
+    lists = {place: read_sums(place) for place in places}
     new = _followed(lists, pairs, token)
     changed = [place for place in lists if lists[place] is not None or new[place]]
     # All are written beside their places first, since each is made from all of the others. One

@@ -89,9 +89,7 @@ class TimedLandmarker:
     def __init__(self, landmarker: object, known: Known) -> None:
         self._landmarker, self._known = landmarker, known
 
-    def find(
-        self, image: np.ndarray, detections: Sequence[Detection]
-    ) -> list[Landmarks | None]:
+    def find(self, image: np.ndarray, detections: Sequence[Detection]) -> list[Landmarks | None]:
         self._landmarker.find(image, detections)  # type: ignore[attr-defined]
         points = self._known.landmarks[self._known.number(image)]
         return [Landmarks(points) for _ in detections]
@@ -113,9 +111,7 @@ def make_frames(folder: Path, count: int, width: int, height: int) -> Known:
         x = (width - side) * number / max(count - 1, 1) * 0.5 + (width - side) / 4
         matrix = np.array([(side / face.shape[1], 0, x), (0, side / face.shape[0], height / 8)])
         image = background.copy()
-        cv2.warpAffine(
-            face, matrix, (width, height), image, cv2.INTER_AREA, cv2.BORDER_TRANSPARENT
-        )
+        cv2.warpAffine(face, matrix, (width, height), image, cv2.INTER_AREA, cv2.BORDER_TRANSPARENT)
         image[0, 0] = number
         points = transform_points(metadata.landmarks, matrix)
         low, high = points.min(axis=0).tolist(), points.max(axis=0).tolist()

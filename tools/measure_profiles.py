@@ -39,10 +39,10 @@ from dfl_tf.extract.mesh.fitting import FrameViews, Region
 from dfl_tf.extract.mesh.graph import Graph
 from dfl_tf.extract.mesh.load import MeshModels
 from dfl_tf.extract.mesh.table import landmarks_of
-from dfl_tf.extract.models import MESH, read_model_file
 from dfl_tf.extract.records import RecordedFace
 from dfl_tf.extract.thumbnails import thumbnail
 from dfl_tf.face import mirror_landmarks
+from dfl_tf.formats.open_models import MESH, read_model_file
 from dfl_tf.imaging import read_image, sheet, write_image
 
 Floats = npt.NDArray[np.float64]

@@ -19,7 +19,6 @@ from dfl_tf.cli.video_frames import VideoFrames
 from dfl_tf.disk.durable import make_folder_for, write_file
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.errors import UsageError
-from dfl_tf.extract import models
 from dfl_tf.extract.coverage import read_redo
 from dfl_tf.extract.faces_json import Source, Tool, match_faces, read_faces, write_faces
 from dfl_tf.extract.frame_work import Folders
@@ -29,6 +28,7 @@ from dfl_tf.extract.plan import frames_without_debug_image
 from dfl_tf.extract.records import GivenFace
 from dfl_tf.extract.run import ExtractReport, Request, extract_faces
 from dfl_tf.extract.sources import FolderFrames, FrameSource, numbers_of
+from dfl_tf.formats import open_models
 from dfl_tf.options import ExtractOptions, from_mapping
 from dfl_tf.options.extract import ROTATIONS
 from dfl_tf.video.pyav import find_video, videos_named
@@ -61,7 +61,7 @@ _OF_THE_FOLDER = ("face_type", "image_size", "jpeg_quality", "max_faces", "min_s
     "--get-models",
     is_flag=False,
     flag_value="faces",
-    type=click.Choice([*models.SETS]),
+    type=click.Choice([*open_models.SETS]),
     help="Download the open models of extraction (or identity: 100 MB) and leave.",
 )
 @click.option("--resume", is_flag=True, help="Go on although options or frames are others.")
@@ -106,7 +106,7 @@ def command(inputs: OptionInputs, **given: Any) -> int:
     """
     line = Line(inputs=inputs, **given)
     if line.get_models is not None:
-        models.get_models(line.get_models, line.models_dir, say=click.echo)
+        open_models.get_models(line.get_models, line.models_dir, say=click.echo)
         return 0
     options = inputs.resolve(ExtractOptions).resolved.options
     if line.cpu:

@@ -13,8 +13,8 @@ from dfl_tf.extract.detectors.s3fd import S3FD
 from dfl_tf.extract.found import Detector, Landmarker
 from dfl_tf.extract.landmarkers.fan import FAN
 from dfl_tf.extract.mesh.load import MeshModels
-from dfl_tf.extract.models import FAR, MESH, NEAR, find_model
 from dfl_tf.face import FaceType
+from dfl_tf.formats.open_models import FAR, MESH, NEAR, find_model
 from dfl_tf.formats.release_files import HOME_VARIABLE, find_weights
 from dfl_tf.options import ExtractOptions
 

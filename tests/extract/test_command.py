@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from dfl_tf.cli.main import run
-from dfl_tf.extract import models
 from dfl_tf.extract.journal import read_journal
-from dfl_tf.formats import read_metadata
+from dfl_tf.formats import open_models, read_metadata
 
 FRAMES = Path(__file__).resolve().parents[1] / "golden" / "faces" / "workspace_s" / "data_src"
 
@@ -42,10 +41,10 @@ def test_a_workspace_is_extracted_resumed_and_corrected(workspace, capsys):
     ]
     run_settings = read_journal(out).last_run["settings"]
     assert (run_settings["detector"], run_settings["landmarker"]) == ("mesh", "mesh")
-    assert run_settings["detector_version"] == models.MESH.sha256[:16]
+    assert run_settings["detector_version"] == open_models.MESH.sha256[:16]
     assert json.loads(look.read_text())["frames"] == 4
     tree = json.loads(faces.read_text())
-    moved = np.array(tree["frames"][1]["faces"][0]["landmarks"]) + (3.0, 0.0)
+    moved = np.add(tree["frames"][1]["faces"][0]["landmarks"], (3.0, 0.0))
     tree["frames"] = [
         {"name": "00005.jpg", "faces": [{"box": [1, 2, 30, 40], "landmarks": moved.tolist()}]}
     ]

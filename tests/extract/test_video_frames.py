@@ -41,7 +41,10 @@ def make_clip(path: Path, *, count: int = 12, bits: int = 8, times=None, setup=N
             frame = from_bgr(av, draw_frame(*squares), "yuv420p")
             if bits == 10:
                 frame = frame.reformat(format=stream.pix_fmt)
-            frame.pts, frame.time_base = (times or [40 * i for i in range(count)])[i], Fraction(1, 1000)
+            frame.pts, frame.time_base = (
+                (times or [40 * i for i in range(count)])[i],
+                Fraction(1, 1000),
+            )
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path

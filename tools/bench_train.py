@@ -125,7 +125,7 @@ class Row:
 
 def first_moments(model: Any) -> list[np.ndarray]:
     optimizer = model.optimizers["src_dst_opt"]
-    return [optimizer.slot("ms", v).numpy() for v in model.phases[0].variables]
+    return [optimizer.slot("ms", v).numpy() for v in model.updates[0].variables]
 
 
 def parity(moments: list[np.ndarray], reference: list[np.ndarray]) -> tuple[float, float]:

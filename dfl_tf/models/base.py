@@ -60,8 +60,8 @@ class SwapOutput(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Phase:
-    """One kind of update inside a training step.
+class Update:
+    """One optimizer's update inside a training step.
 
     Attributes
     ----------
@@ -106,10 +106,10 @@ class FaceModel(abc.ABC):
     networks, optimizers : dict
         By file stem, in file order. A network's name is its legacy scope, the path of a variable
         its legacy name.
-    phases : list of Phase
+    updates : list of Update
         The updates of one step, in order.
     optimizer_variables : dict
-        All variables that each optimizer has slots for; a phase may move fewer.
+        All variables that each optimizer has slots for; an update may move fewer.
     optional_parts : mapping
         Networks that may be new to an existing model, with the option that switches them on.
     scopes_without_slots : tuple of str
@@ -125,16 +125,16 @@ class FaceModel(abc.ABC):
     loss_scales : dict
         Of each optimizer, in float16.
     xla : dict
-        Optimizer → whether the gradients of its phase are compiled; known after its first step.
+        Optimizer → whether the gradients of its update are compiled; known after its first step.
     previous : tuple of Batch
         The batches of the last step, where a model takes them twice (`repeats_batch`).
     spread : callable or None
-        Does what `run_phase` does on several devices (`dfl_tf.train.distribution`).
+        Does what `run_update` does on several devices (`dfl_tf.train.distribution`).
 
     Notes
     -----
-    A step runs `gradients` and `update` of each phase: a distributed trainer calls the same two
-    with its own reduction between them.
+    A step runs `gradients` and `apply_gradients` of each update: a distributed trainer calls the
+    same two with its own reduction between them.
     """
 
     model_class: ClassVar[str]
@@ -170,14 +170,14 @@ class FaceModel(abc.ABC):
         on_gpu = bool(getattr(options, "models_opt_on_gpu", True))
         self.placement = placement or Placement.choose(self.run, models_opt_on_gpu=on_gpu)
         self.replicas = 1
-        self.spread: Callable[[Phase, list[tf.Tensor]], Losses] | None = None
+        self.spread: Callable[[Update, list[tf.Tensor]], Losses] | None = None
         self.say: Callable[[str], None] = lambda text: None
         self.loss_scales: dict[str, LossScale] = {}
         self.xla: dict[str, bool] = {}
         self.networks: dict[str, Any] = {}
         self.optimizers: dict[str, LegacyOptimizer] = {}
         self.optimizer_variables: dict[str, tuple[Any, ...]] = {}
-        self.phases: list[Phase] = []
+        self.updates: list[Update] = []
         self.set_seed(int.from_bytes(os.urandom(4)) if self.run.seed is None else self.run.seed)
         if expected is not None:
             self._check_shapes(expected, reinit)
@@ -186,7 +186,7 @@ class FaceModel(abc.ABC):
             if initialized:
                 self.initialize(self.networks)
             if training:
-                self._build_phases()
+                self._build_updates()
         self.set_seed(self.seed)
         self._compiled: dict[Any, Any] = {}
 
@@ -227,8 +227,8 @@ class FaceModel(abc.ABC):
         """Fill `networks`, in file order."""
 
     @abc.abstractmethod
-    def _build_phases(self) -> None:
-        """Fill `optimizers` (by `_add_optimizer`) and `phases`."""
+    def _build_updates(self) -> None:
+        """Fill `optimizers` (by `_add_optimizer`) and `updates`."""
 
     @abc.abstractmethod
     def sample_specs(self) -> tuple[SampleSpec, ...]:
@@ -318,35 +318,35 @@ class FaceModel(abc.ABC):
         """
         inputs = self.inputs(*batches)
         reported: Losses = {}
-        for phase in self.phases:
-            reported.update(self.run_phase(phase, inputs))
+        for update in self.updates:
+            reported.update(self.run_update(update, inputs))
         return {name: reported[name] for name in self.loss_names}
 
     def inputs(self, *batches: Batch) -> list[tf.Tensor]:
         """Flatten batches to tensors of the model's precision."""
         return [tf.cast(tf.convert_to_tensor(x), self.dtype) for batch in batches for x in batch]
 
-    def draws(self, phase: Phase, samples: int) -> list[tf.Tensor]:
-        """Return what a phase draws at random for a whole batch; it follows the inputs."""
+    def draws(self, update: Update, samples: int) -> list[tf.Tensor]:
+        """Return what an update draws at random for a whole batch; it follows the inputs."""
         return []
 
-    def run_phase(self, phase: Phase, inputs: list[tf.Tensor]) -> Losses:
-        """Do one phase of a step on a whole batch.
+    def run_update(self, update: Update, inputs: list[tf.Tensor]) -> Losses:
+        """Do one update of a step on a whole batch.
 
         Returns
         -------
         dict of tensor
             The losses of every sample before the update, and under the optimizer's name the
-            objective of the phase.
+            objective of the update.
         """
         if self.spread is not None:
-            return self.spread(phase, inputs)
-        inputs = [*inputs, *self.draws(phase, inputs[0].shape[0])]
+            return self.spread(update, inputs)
+        inputs = [*inputs, *self.draws(update, inputs[0].shape[0])]
         pieces = self.replicas * self.run.accumulate
-        if self.run.xla != "off" and phase.optimizer not in self.xla:
-            self._settle_xla(phase, [x[: x.shape[0] // pieces] for x in inputs])
+        if self.run.xla != "off" and update.optimizer not in self.xla:
+            self._settle_xla(update, [x[: x.shape[0] // pieces] for x in inputs])
         if pieces == 1:
-            return self._call("step", self._whole_phase, phase, inputs)
+            return self._call("step", self._whole_update, update, inputs)
         if inputs[0].shape[0] % pieces:
             raise OptionError(
                 f"A batch of {inputs[0].shape[0]} samples cannot be divided by {pieces} "
@@ -355,35 +355,35 @@ class FaceModel(abc.ABC):
         total: list[tf.Tensor] = []
         reported: list[Losses] = []
         for piece in zip(*(tf.split(x, pieces) for x in inputs), strict=True):
-            losses, gradients = self._call("gradients", self.gradients, phase, list(piece))
+            losses, gradients = self._call("gradients", self.gradients, update, list(piece))
             reported.append(losses)
             if total:
                 gradients = [a + b for a, b in zip(total, gradients, strict=True)]
             total = gradients
-        self._call("update", self.update, phase, [g / self.replicas for g in total])
+        self._call("update", self.apply_gradients, update, [g / self.replicas for g in total])
         return {name: tf.concat([r[name] for r in reported], axis=0) for name in reported[0]}
 
-    def _whole_phase(self, phase: Phase, inputs: Tensors) -> Losses:
-        if self.xla.get(phase.optimizer):  # XLA has no kernel for the C++ update
-            losses, gradients = self._call("gradients", self.gradients, phase, list(inputs))
+    def _whole_update(self, update: Update, inputs: Tensors) -> Losses:
+        if self.xla.get(update.optimizer):  # XLA has no kernel for the C++ update
+            losses, gradients = self._call("gradients", self.gradients, update, list(inputs))
         else:
-            losses, gradients = self.gradients(phase, inputs)
-        self.update(phase, gradients)
+            losses, gradients = self.gradients(update, inputs)
+        self.apply_gradients(update, gradients)
         return losses
 
-    def gradients(self, phase: Phase, inputs: Tensors) -> tuple[Losses, list[tf.Tensor]]:
-        """Compute the losses of a phase and the gradients of its variables.
+    def gradients(self, update: Update, inputs: Tensors) -> tuple[Losses, list[tf.Tensor]]:
+        """Compute the losses of an update and the gradients of its variables.
 
         Summed over the samples of `inputs`, which may be any slice of a batch; to be traced or run
         eagerly. Nothing is changed.
         """
-        values = [v.value for v in phase.variables]
+        values = [v.value for v in update.variables]
         with self._computing(), recomputing(self.run.recompute):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(values)
-                objective, losses = phase.objective(inputs)
+                objective, losses = update.objective(inputs)
                 total = tf.reduce_sum(objective)
-                scale = self.loss_scales.get(phase.optimizer)
+                scale = self.loss_scales.get(update.optimizer)
                 if scale is not None:
                     total = scale.scaled(total)
             gradients = tape.gradient(
@@ -391,35 +391,35 @@ class FaceModel(abc.ABC):
             )
         if scale is not None:
             gradients = scale.unscaled(gradients)
-        return {**losses, phase.optimizer: objective}, gradients
+        return {**losses, update.optimizer: objective}, gradients
 
-    def update(self, phase: Phase, gradients: Tensors) -> None:
-        """Apply the (summed or averaged) gradients of a phase; in float16 if all are finite."""
-        optimizer, scale = self.optimizers[phase.optimizer], self.loss_scales.get(phase.optimizer)
+    def apply_gradients(self, update: Update, gradients: Tensors) -> None:
+        """Apply the (summed or averaged) gradients of an update; in float16 if all are finite."""
+        optimizer, scale = self.optimizers[update.optimizer], self.loss_scales.get(update.optimizer)
         with tf.device(self.placement.variables):
             if scale is None:
-                optimizer.apply(gradients, phase.variables)
+                optimizer.apply(gradients, update.variables)
             else:
-                scale.guarded(gradients, lambda: optimizer.apply(gradients, phase.variables))
+                scale.guarded(gradients, lambda: optimizer.apply(gradients, update.variables))
 
-    def _settle_xla(self, phase: Phase, inputs: Tensors) -> None:
-        """Find out whether the gradients of a phase are compiled, on its first batch."""
-        gradients = functools.partial(self.gradients, phase)
+    def _settle_xla(self, update: Update, inputs: Tensors) -> None:
+        """Find out whether the gradients of an update are compiled, on its first batch."""
+        gradients = functools.partial(self.gradients, update)
         plain, compiled = (gradient_graph(gradients, compiled=which) for which in (False, True))
-        self.xla[phase.optimizer], reason = decide(
-            plain, compiled, inputs, mode=self.run.xla, name=phase.optimizer
+        self.xla[update.optimizer], reason = decide(
+            plain, compiled, inputs, mode=self.run.xla, name=update.optimizer
         )
         if reason:
             self.say(reason)
-        taken = compiled if self.xla[phase.optimizer] else plain
-        self._compiled["gradients", phase.optimizer] = taken
+        taken = compiled if self.xla[update.optimizer] else plain
+        self._compiled["gradients", update.optimizer] = taken
 
-    def _call(self, kind: str, function: Callable[..., Any], phase: Phase, *args: Any) -> Any:
-        """Call a function as a graph that is traced once for each phase and shape."""
-        key = (kind, phase.optimizer)
+    def _call(self, kind: str, function: Callable[..., Any], update: Update, *args: Any) -> Any:
+        """Call a function as a graph that is traced once for each update and shape."""
+        key = (kind, update.optimizer)
         if key not in self._compiled:
             self._compiled[key] = tf.function(
-                functools.partial(function, phase),
+                functools.partial(function, update),
                 autograph=False,
             )
         return self._compiled[key](*args)

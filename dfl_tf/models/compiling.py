@@ -1,4 +1,4 @@
-"""Whether the gradients of a phase are compiled with XLA: tried on the running model.
+"""Whether the gradients of an update are compiled with XLA: tried on the running model.
 
 The update is never compiled: it is a C++ operation, which XLA does not know (performance.md 5.3).
 """
@@ -47,7 +47,7 @@ def decide(
         One batch.
     mode : {"auto", "on"}
     name : str
-        Of the phase, for the message.
+        Of the update, for the message.
 
     Returns
     -------

@@ -15,7 +15,7 @@ def step_flops(model: Any) -> float:
     Convolutions count as what they are by definition, even where they are done with fewer products:
     so the count tells two ways of doing the same work apart, and a step can pass the peak.
 
-    The graph of each phase's gradients is traced, not run, and its operations are counted with
+    The graph of each update's gradients is traced, not run, and its operations are counted with
     their shapes. Element-wise work, the losses' filters and the update are not counted: the share
     of the peak that follows is what a user loses to everything that is no product.
 
@@ -28,10 +28,10 @@ def step_flops(model: Any) -> float:
     performance.md 3.2
     """
     from dfl_tf.nn.convolution import as_defined
-    from dfl_tf.train.plan import traced_phases
+    from dfl_tf.train.plan import traced_updates
 
     with as_defined():
-        graphs = traced_phases(model)
+        graphs = traced_updates(model)
     pieces = model.replicas * model.run.accumulate
     return pieces * sum(_operation(op) for graph in graphs for op in graph.get_operations())
 

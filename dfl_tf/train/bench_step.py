@@ -100,7 +100,7 @@ def _iterations(model: Any, feed: Any, count: int) -> list[tuple[float, float, i
 
 
 def _halves(model: Any, batches: Any, rounds: int) -> tuple[float, float]:
-    """Milliseconds of forward and backward passes, and of updates, of all phases of a step."""
+    """Milliseconds of forward and backward passes, and of updates, of all of a step."""
     import tensorflow as tf
 
     from dfl_tf.models.compiling import gradient_graph
@@ -108,22 +108,22 @@ def _halves(model: Any, batches: Any, rounds: int) -> tuple[float, float]:
     both = [0.0, 0.0]
     inputs = model.inputs(*batches)
     pieces = model.run.accumulate
-    for phase in model.phases:
-        given = [*inputs, *model.draws(phase, inputs[0].shape[0])]
+    for update in model.updates:
+        given = [*inputs, *model.draws(update, inputs[0].shape[0])]
         given = [x[: x.shape[0] // pieces] for x in given]
         gradients = gradient_graph(
-            functools.partial(model.gradients, phase),
-            compiled=model.xla.get(phase.optimizer, False),
+            functools.partial(model.gradients, update),
+            compiled=model.xla.get(update.optimizer, False),
         )
-        update = tf.function(functools.partial(model.update, phase), autograph=False)
+        apply = tf.function(functools.partial(model.apply_gradients, update), autograph=False)
         losses, slopes = gradients(given)
 
         def forward_backward(gradients: Any = gradients, given: Any = given) -> None:
             _finish(gradients(given)[0])
 
-        def move(update: Any = update, slopes: Any = slopes, phase: Any = phase) -> None:
-            update(slopes)
-            phase.variables[0].numpy()
+        def move(apply: Any = apply, slopes: Any = slopes, update: Any = update) -> None:
+            apply(slopes)
+            update.variables[0].numpy()
 
         _finish(losses)
         both[0] += pieces * statistics.median(machine.milliseconds(forward_backward, rounds))

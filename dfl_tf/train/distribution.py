@@ -23,7 +23,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from dfl_tf.errors import OptionError, UsageError
-from dfl_tf.models.base import FaceModel, Losses, Phase
+from dfl_tf.models.base import FaceModel, Losses, Update
 from dfl_tf.models.compiling import gradient_graph
 from dfl_tf.models.placement import HOST, Placement
 from dfl_tf.options import RunOptions
@@ -140,18 +140,18 @@ class Distribution:
                 model = create(placement=placement)  # variables are sent to all processes
         except _GONE as error:
             raise self._lost_worker(error) from None
-        model.spread = self.run_phase
+        model.spread = self.run_update
         self._model = model
         return model
 
-    # One phase of a step
+    # One update of a step
 
-    def run_phase(self, phase: Phase, inputs: list[tf.Tensor]) -> Losses:
-        """Do one phase of a step on this process's share of a batch.
+    def run_update(self, update: Update, inputs: list[tf.Tensor]) -> Losses:
+        """Do one update of a step on this process's share of a batch.
 
         Parameters
         ----------
-        phase : Phase
+        update : Update
         inputs : list of tensors
             For each accumulated batch the samples of this process, one after the other.
 
@@ -167,19 +167,19 @@ class Distribution:
         """
         if self._lost is not None:
             raise self._lost
-        pieces = self._pieces(phase, inputs)
+        pieces = self._pieces(update, inputs)
         try:
-            return self._reduced(phase, pieces)
+            return self._reduced(update, pieces)
         except _GONE as error:
             lost = self._lost_worker(error)
-            if phase is self._model.phases[0]:
+            if update is self._model.updates[0]:
                 raise lost from None
         # The generator has moved already: finish the step without the others, so that what is
         # saved is a whole step; the next one raises.
         self._lost = lost
-        return self._alone(phase, pieces)
+        return self._alone(update, pieces)
 
-    def _pieces(self, phase: Phase, inputs: list[tf.Tensor]) -> list[Any]:
+    def _pieces(self, update: Update, inputs: list[tf.Tensor]) -> list[Any]:
         """Split a share into one piece for each accumulated batch, each over the local devices."""
         samples, count = int(inputs[0].shape[0]), self._model.run.accumulate
         if samples % (count * self.local):
@@ -187,7 +187,7 @@ class Distribution:
                 f"A batch of {samples} samples cannot be divided by {count * self.local} "
                 "(accumulate x devices). Change batch_size or accumulate."
             )
-        drawn = self._model.draws(phase, samples * self.workers)
+        drawn = self._model.draws(update, samples * self.workers)
         own = [tf.gather(x, self.offsets(samples * self.workers)) for x in drawn]
         tensors = [*inputs, *own]
         parts = [tf.split(x, count * self.local) for x in tensors]
@@ -212,29 +212,29 @@ class Distribution:
 
         return self.strategy.experimental_distribute_values_from_function(value)
 
-    def _reduced(self, phase: Phase, pieces: list[Any]) -> Losses:
+    def _reduced(self, update: Update, pieces: list[Any]) -> Losses:
         if len(pieces) == 1:
-            return self._call("step", self._whole, phase, pieces[0])
-        reported, total = self._summed(phase, pieces)
-        return self._call("finish", self._finish, phase, reported, total)
+            return self._call("step", self._whole, update, pieces[0])
+        reported, total = self._summed(update, pieces)
+        return self._call("finish", self._finish, update, reported, total)
 
-    def _summed(self, phase: Phase, pieces: list[Any]) -> tuple[list[Any], Any]:
+    def _summed(self, update: Update, pieces: list[Any]) -> tuple[list[Any], Any]:
         """Return losses of each piece and the sum of the gradients, on each replica."""
         reported, total = [], None
         for piece in pieces:
-            losses, gradients = self._call("gradients", self._gradients, phase, piece)
+            losses, gradients = self._call("gradients", self._gradients, update, piece)
             reported.append(losses)
             total = (
                 gradients
                 if total is None
-                else self._call("add", self._add, phase, total, gradients)
+                else self._call("add", self._add, update, total, gradients)
             )
         return reported, total
 
-    def _alone(self, phase: Phase, pieces: list[Any]) -> Losses:
-        reported, total = self._summed(phase, pieces)
+    def _alone(self, update: Update, pieces: list[Any]) -> Losses:
+        reported, total = self._summed(update, pieces)
         mean = [tf.add_n(self._local(g)) / self.local for g in total]
-        self._call("update", self._update, phase, mean)
+        self._call("update", self._update, update, mean)
         return {
             name: tf.concat([x for losses in reported for x in self._local(losses[name])], axis=0)
             for name in reported[0]
@@ -242,50 +242,50 @@ class Distribution:
 
     # Graphs; the arguments that are one value a replica are not spelled out in the types
 
-    def _call(self, kind: str, function: Callable[..., Any], phase: Phase, *args: Any) -> Any:
-        key = (kind, phase.optimizer)
+    def _call(self, kind: str, function: Callable[..., Any], update: Update, *args: Any) -> Any:
+        key = (kind, update.optimizer)
         if key not in self._compiled:
-            self._compiled[key] = tf.function(functools.partial(function, phase), autograph=False)
+            self._compiled[key] = tf.function(functools.partial(function, update), autograph=False)
         return self._compiled[key](*args)
 
-    def _replica_gradients(self, phase: Phase, inputs: Any) -> Any:
-        key = ("jit", phase.optimizer)
+    def _replica_gradients(self, update: Update, inputs: Any) -> Any:
+        key = ("jit", update.optimizer)
         if self._model.run.xla != "on":
-            return self._model.gradients(phase, inputs)
+            return self._model.gradients(update, inputs)
         if key not in self._compiled:
-            gradients = functools.partial(self._model.gradients, phase)
+            gradients = functools.partial(self._model.gradients, update)
             self._compiled[key] = gradient_graph(gradients, compiled=True)
         return self._compiled[key](inputs)
 
-    def _gradients(self, phase: Phase, piece: Any) -> Any:
-        return self.strategy.run(lambda x: self._replica_gradients(phase, x), args=(piece,))
+    def _gradients(self, update: Update, piece: Any) -> Any:
+        return self.strategy.run(lambda x: self._replica_gradients(update, x), args=(piece,))
 
-    def _add(self, phase: Phase, total: Any, more: Any) -> Any:
+    def _add(self, update: Update, total: Any, more: Any) -> Any:
         def add(total: Any, more: Any) -> Any:
             return [a + b for a, b in zip(total, more, strict=True)]
 
         return self.strategy.run(add, args=(total, more))
 
-    def _update(self, phase: Phase, gradients: Any) -> None:
+    def _update(self, update: Update, gradients: Any) -> None:
         if self._offloaded:
-            self._model.update(phase, gradients)
+            self._model.apply_gradients(update, gradients)
         else:
-            self.strategy.run(lambda g: self._model.update(phase, g), args=(gradients,))
+            self.strategy.run(lambda g: self._model.apply_gradients(update, g), args=(gradients,))
 
-    def _whole(self, phase: Phase, piece: Any) -> Any:
+    def _whole(self, update: Update, piece: Any) -> Any:
         def step(inputs: Any) -> Any:
-            losses, gradients = self._replica_gradients(phase, inputs)
-            return self._replica_finish(phase, [losses], gradients)
+            losses, gradients = self._replica_gradients(update, inputs)
+            return self._replica_finish(update, [losses], gradients)
 
-        return self._host_update(phase, *self.strategy.run(step, args=(piece,)))
+        return self._host_update(update, *self.strategy.run(step, args=(piece,)))
 
-    def _finish(self, phase: Phase, reported: Any, total: Any) -> Any:
+    def _finish(self, update: Update, reported: Any, total: Any) -> Any:
         def finish(reported: Any, total: Any) -> Any:
-            return self._replica_finish(phase, reported, total)
+            return self._replica_finish(update, reported, total)
 
-        return self._host_update(phase, *self.strategy.run(finish, args=(reported, total)))
+        return self._host_update(update, *self.strategy.run(finish, args=(reported, total)))
 
-    def _replica_finish(self, phase: Phase, reported: list[Losses], gradients: Any) -> Any:
+    def _replica_finish(self, update: Update, reported: list[Losses], gradients: Any) -> Any:
         """Average the gradients, collect the losses of all, and move the replica's own weights."""
         names = list(reported[0])
         own = [losses[name] for losses in reported for name in names]
@@ -298,7 +298,7 @@ class Distribution:
         if self._offloaded:
             return losses, mean
         with tf.control_dependencies(arrived):
-            self._model.update(phase, mean)
+            self._model.apply_gradients(update, mean)
         return losses, []
 
     def all_reduce(self, operation: str, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -320,12 +320,12 @@ class Distribution:
         number, size = int(tf.get_static_value(context.replica_id_in_sync_group)), own.shape[0]
         return tf.pad(own, [[number * size, (self.replicas - 1 - number) * size]])
 
-    def _host_update(self, phase: Phase, losses: Any, gradients: Any) -> Losses:
+    def _host_update(self, update: Update, losses: Any, gradients: Any) -> Losses:
         """Move weights in host memory, of which there is one copy."""
         if self._offloaded:
             mean = [self._local(g)[0] for g in gradients]
             with tf.control_dependencies(mean):
-                self._model.update(phase, mean)
+                self._model.apply_gradients(update, mean)
         return {name: self._local(value)[0] for name, value in losses.items()}
 
     def _local(self, value: Any) -> tuple[tf.Tensor, ...]:

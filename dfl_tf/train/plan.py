@@ -174,7 +174,7 @@ def memory(model: Any) -> dict[str, float]:
     """
     weights = _bytes(v for network in model.networks.values() for v in network.weights)
     slots = _bytes(v for optimizer in model.optimizers.values() for v in optimizer.variables)
-    moved = [_bytes(phase.variables) for phase in model.phases]
+    moved = [_bytes(update.variables) for update in model.updates]
     gradients = max(moved, default=0) * (2 if model.run.accumulate > 1 else 1)
     sizes = {
         "weights": weights,
@@ -204,16 +204,16 @@ def _bytes(variables: Iterable[Any]) -> int:
 
 
 def kept_activations(model: Any) -> int:
-    """Bytes that flow from the forward into the backward half of the largest phase of a step.
+    """Bytes that flow from the forward into the backward half of the largest update of a step.
 
     The step is traced, not run: every tensor that is made by the forward half and read by the
     backward half lives until then.
     """
-    return max(_crossing_bytes(graph) for graph in traced_phases(model))
+    return max(_crossing_bytes(graph) for graph in traced_updates(model))
 
 
-def traced_phases(model: Any, batch: int = 0) -> list[Any]:
-    """Trace the gradients of every phase of a step, for batches of `batch` samples (0 = the own).
+def traced_updates(model: Any, batch: int = 0) -> list[Any]:
+    """Trace the gradients of every update of a step, for batches of `batch` samples (0 = the own).
 
     Returns
     -------
@@ -225,15 +225,15 @@ def traced_phases(model: Any, batch: int = 0) -> list[Any]:
     shapes = [shape for spec in model.sample_specs() for shape in sample_shapes(spec)]
     batch = batch or int(model.options.batch_size)
     inputs = [tf.TensorSpec((batch, *shape), model.dtype) for shape in shapes]
-    return [_traced(model, phase, inputs).graph for phase in model.phases]
+    return [_traced(model, update, inputs).graph for update in model.updates]
 
 
-def _traced(model: Any, phase: Any, inputs: Sequence[Any]) -> Any:
+def _traced(model: Any, update: Any, inputs: Sequence[Any]) -> Any:
     import tensorflow as tf
 
     def gradients(*tensors: Any) -> Any:
-        drawn = model.draws(phase, int(tensors[0].shape[0]))
-        return model.gradients(phase, [*tensors, *drawn])
+        drawn = model.draws(update, int(tensors[0].shape[0]))
+        return model.gradients(update, [*tensors, *drawn])
 
     return tf.function(gradients, autograph=False).get_concrete_function(*inputs)
 

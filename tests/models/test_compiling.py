@@ -57,7 +57,7 @@ def test_compiled_gradients_hold_no_depthwise_convolution(make):
     kinds = {}
     for compiled in (False, True):
         graph = compiling.gradient_graph(
-            lambda x: model.gradients(model.phases[0], x), compiled=compiled
+            lambda x: model.gradients(model.updates[0], x), compiled=compiled
         )
         operations = graph.get_concrete_function(inputs).graph.get_operations()
         kinds[compiled] = {op.type for op in operations}

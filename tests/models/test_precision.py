@@ -71,10 +71,10 @@ def test_emulated_gradients_are_those_of_low_precision_kernels(make, batches, mo
     for emulated in (False, True):
         monkeypatch.setattr(Placement, "emulates", lambda *_, emulated=emulated: emulated)
         model = make(precision="bfloat16")
-        _, found = model.gradients(model.phases[0], model.inputs(*batches(model)))
+        _, found = model.gradients(model.updates[0], model.inputs(*batches(model)))
         gradients.append(np.concatenate([np.ravel(g) for g in found]))
     wide = make()
-    _, found = wide.gradients(wide.phases[0], wide.inputs(*batches(wide)))
+    _, found = wide.gradients(wide.updates[0], wide.inputs(*batches(wide)))
     gradients.append(np.concatenate([np.ravel(g) for g in found]))
     a, b, exact = (g / np.linalg.norm(g) for g in gradients)
     # unrelated errors would be as far apart as the sum of their distances from the exact gradient
@@ -85,9 +85,9 @@ def test_emulated_gradients_are_those_of_low_precision_kernels(make, batches, mo
 def test_loss_scaling_leaves_the_gradients_as_they_are(make, batches):
     scaled, wide = make(precision="float16"), make()
     given = batches(wide)
-    phase = wide.phases[0]
-    _, expected = wide.gradients(phase, wide.inputs(*given))
-    _, gradients = scaled.gradients(scaled.phases[0], scaled.inputs(*given))
+    update = wide.updates[0]
+    _, expected = wide.gradients(update, wide.inputs(*given))
+    _, gradients = scaled.gradients(scaled.updates[0], scaled.inputs(*given))
     assert {g.dtype for g in gradients} == {tf.float32}
     a, b = (np.concatenate([np.ravel(g) for g in some]) for some in (gradients, expected))
     assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.99
@@ -96,18 +96,18 @@ def test_loss_scaling_leaves_the_gradients_as_they_are(make, batches):
 
 def test_an_overflow_skips_step_and_counter_and_halves_the_scale(make, batches, snapshot):
     model = make(precision="float16", **OPTIONS)
-    phase, optimizer = model.phases[0], model.optimizers["src_dst_opt"]
+    update, optimizer = model.updates[0], model.optimizers["src_dst_opt"]
     scale = model.loss_scales["src_dst_opt"]
     model.train_step(*batches(model))
     assert int(optimizer.iterations) == 1
-    before, slot = snapshot(model), optimizer.slot("ms", phase.variables[0]).numpy()
-    _, gradients = model.gradients(phase, model.inputs(*batches(model)))
+    before, slot = snapshot(model), optimizer.slot("ms", update.variables[0]).numpy()
+    _, gradients = model.gradients(update, model.inputs(*batches(model)))
     gradients[3] = tf.where(tf.range(tf.size(gradients[3])) == 0, np.inf, 0.0)
-    gradients[3] = tf.reshape(gradients[3], phase.variables[3].shape)
-    model.update(phase, gradients)
+    gradients[3] = tf.reshape(gradients[3], update.variables[3].shape)
+    model.apply_gradients(update, gradients)
     assert int(optimizer.iterations) == 1
     assert float(scale.value) == FIRST / 2
-    np.testing.assert_array_equal(optimizer.slot("ms", phase.variables[0]).numpy(), slot)
+    np.testing.assert_array_equal(optimizer.slot("ms", update.variables[0]).numpy(), slot)
     for part, values in snapshot(model).items():
         for a, b in zip(values, before[part], strict=True):
             np.testing.assert_array_equal(a, b)

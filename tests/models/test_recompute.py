@@ -23,13 +23,13 @@ from dfl_tf.train.plan import kept_activations
 def test_recomputed_gradients_are_the_same_and_keep_less(make, batches, cls, options):
     models = [make(cls, precision="float64", recompute=which, **options) for which in (False, True)]
     given = batches(models[0])
-    for number in range(len(models[0].phases)):
+    for number in range(len(models[0].updates)):
         found = []
         for model in models:
-            phase = model.phases[number]
+            update = model.updates[number]
             inputs = model.inputs(*given)
-            inputs += [tf.ones_like(x) for x in model.draws(phase, 2)]
-            graph = gradient_graph(functools.partial(model.gradients, phase), compiled=False)
+            inputs += [tf.ones_like(x) for x in model.draws(update, 2)]
+            graph = gradient_graph(functools.partial(model.gradients, update), compiled=False)
             losses, gradients = graph(inputs)
             found.append([*losses.values(), *gradients])
         for a, b in zip(*found, strict=True):

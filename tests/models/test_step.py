@@ -62,7 +62,7 @@ def test_unused_branches_are_not_computed(make, batches):
     decoder = model.networks["decoder_src"]
     original = decoder.call
     decoder.call = lambda z: calls.append(int(z.shape[0])) or original(z)
-    model.gradients(model.phases[0], model.inputs(*batches(model)))
+    model.gradients(model.updates[0], model.inputs(*batches(model)))
     assert calls == [2]  # src only: without styles dst does not go through it
 
 
@@ -94,9 +94,9 @@ def test_replicas_average_where_accumulation_sums(make, batches):
     whole, halves = (make(precision="float64", clipgrad=True) for _ in range(2))
     halves.replicas = 2
     given = batches(whole)
-    phase = whole.phases[0]
-    _, gradients = whole.gradients(phase, whole.inputs(*given))
-    whole.update(phase, [g / 2 for g in gradients])
+    update = whole.updates[0]
+    _, gradients = whole.gradients(update, whole.inputs(*given))
+    whole.apply_gradients(update, [g / 2 for g in gradients])
     halves.train_step(*given)
     for part, network in whole.networks.items():
         for a, b in zip(network.weights, halves.networks[part].weights, strict=True):
@@ -120,7 +120,7 @@ def test_the_graph_computes_what_eager_code_does(make, batches):
         tf.config.run_functions_eagerly(False)
     for name in graph.loss_names:
         np.testing.assert_allclose(graph_losses[name], code_losses[name], rtol=1e-12)
-    for a, b in zip(graph.phases[0].variables, code.phases[0].variables, strict=True):
+    for a, b in zip(graph.updates[0].variables, code.updates[0].variables, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-12, rtol=0)
 
 
@@ -151,22 +151,22 @@ def test_amp_trains_its_inters_only_on_request(make, batches, snapshot):
 
 def test_amp_mixes_exactly_k_channels_and_redraws_them(make):
     model = make("AMP", morph_factor=0.3, gan_power=0.1)
-    draws = [model.draws(phase, 5)[0].numpy() for phase in model.phases]
+    draws = [model.draws(update, 5)[0].numpy() for update in model.updates]
     for mixing in draws:
         assert mixing.shape == (5, 32)
         assert (mixing.sum(axis=1) == int(32 * 0.3)).all()
         assert len({row.tobytes() for row in mixing}) > 1
     assert not np.array_equal(*draws)
-    np.testing.assert_array_equal(model.draws(model.phases[0], 5)[0], draws[0])
+    np.testing.assert_array_equal(model.draws(model.updates[0], 5)[0], draws[0])
     model.optimizers["src_dst_opt"].iterations.assign(1)
-    assert not np.array_equal(model.draws(model.phases[0], 5)[0], draws[0])
+    assert not np.array_equal(model.draws(model.updates[0], 5)[0], draws[0])
 
 
 @pytest.mark.usefixtures("eagerly")
 def test_quick96_takes_a_batch_again_with_targets_as_inputs(make, batches):
     model = make("Quick96")
     seen = []
-    model.run_phase = lambda phase, inputs: (
+    model.run_update = lambda update, inputs: (
         seen.append([np.asarray(x) for x in inputs]) or {"src": None, "dst": None}
     )
     first, second = batches(model, seed=1), batches(model, seed=2)
@@ -179,7 +179,7 @@ def test_quick96_takes_a_batch_again_with_targets_as_inputs(make, batches):
     np.testing.assert_array_equal(seen[2][0], second[0][1])
     np.testing.assert_array_equal(seen[2][1], second[0][1])
     resumed = make("Quick96")
-    resumed.iteration, resumed.previous, resumed.run_phase = 3, second, model.run_phase
+    resumed.iteration, resumed.previous, resumed.run_update = 3, second, model.run_update
     resumed.train_step()
     for one, other in zip(seen[2], seen[3], strict=True):
         np.testing.assert_array_equal(one, other)

@@ -15,7 +15,7 @@ from dfl_tf.nn import convolution
 from dfl_tf.options import RunOptions, SAEHDOptions, default
 from dfl_tf.train import bench_fit, bench_flops, bench_parts
 from dfl_tf.train.bench_compare import compare, read_report
-from dfl_tf.train.plan import memory, traced_phases
+from dfl_tf.train.plan import memory, traced_updates
 from dfl_tf.train.precision import _cpu_notes, _gpu_notes, precision_notes
 
 OPTIONS = default(
@@ -53,7 +53,7 @@ def test_arithmetic_is_that_of_the_definition(monkeypatch):
     options = dataclasses.replace(OPTIONS, e_dims=32, d_dims=32)
     model = create("SAEHD", options, initialized=False)
     with_fewer = bench_flops.step_flops(model)
-    kinds = {op.type for graph in traced_phases(model) for op in graph.get_operations()}
+    kinds = {op.type for graph in traced_updates(model) for op in graph.get_operations()}
     assert "DflTf>WinogradFilterGradient" in kinds
     monkeypatch.setattr(convolution, "has_winograd", lambda dtype: False)
     assert bench_flops.step_flops(create("SAEHD", options, initialized=False)) == with_fewer

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dfl_tf import models
-from dfl_tf.models.base import FaceModel, Phase
+from dfl_tf.models.base import FaceModel, Update
 from dfl_tf.options import OPTIONS, RunOptions, from_mapping
 from golden_kinds.check import Check
 from golden_kinds.tensor_summary import Rows, weight
@@ -110,30 +110,30 @@ def record(model: FaceModel, golden: Golden, meta: Meta, inputs: Golden) -> dict
     out["pred"] = predictions(model, meta, golden, first)
     started: dict[str, Any] = {}
     mine = slice(first[0].shape[0] // model.replicas * (model.replicas - 1), None)
-    for phase in _all_phases(model):
-        name = _objective_name(phase)
+    for update in _all_updates(model):
+        name = _objective_name(update)
         draws = _mixing(golden, model)
-        losses, gradients = model.gradients(phase, [x[mine] for x in [*first, *draws]])
+        losses, gradients = model.gradients(update, [x[mine] for x in [*first, *draws]])
         if name == "G" and model.replicas == 1:
             started = {"losses": losses, "gradients": gradients}
-        out[f"loss0_{name}"] = losses[phase.optimizer].numpy()
+        out[f"loss0_{name}"] = losses[update.optimizer].numpy()
         out[f"grad{name}"] = {
-            v.path + ":0": g.numpy() for v, g in zip(phase.variables, gradients, strict=True)
+            v.path + ":0": g.numpy() for v, g in zip(update.variables, gradients, strict=True)
         }
     norms = [np.linalg.norm(g.astype(np.float64)) for g in out["gradG"].values()]
     out["gradG_globalnorm"] = np.linalg.norm(norms)
     for step in range(1, int(meta["steps"]) + 1):
         given = model.inputs(*batches(meta, inputs, step))
         reported: dict[str, Any] = {}
-        for phase in model.phases:
-            if step == 1 and started and _objective_name(phase) == "G":
-                # What `run_phase` would compute again, from the same batch and weights.
-                model.draws(phase, given[0].shape[0])
-                model.update(phase, started["gradients"])
+        for update in model.updates:
+            if step == 1 and started and _objective_name(update) == "G":
+                # What `run_update` would compute again, from the same batch and weights.
+                model.draws(update, given[0].shape[0])
+                model.apply_gradients(update, started["gradients"])
                 losses = started["losses"]
             else:
-                losses = model.run_phase(phase, given)
-            reported[_objective_name(phase)] = losses.pop(phase.optimizer)[mine]
+                losses = model.run_update(update, given)
+            reported[_objective_name(update)] = losses.pop(update.optimizer)[mine]
             reported.update(losses)
         for name, value in reported.items():
             out.setdefault(f"loss_{name}", []).append(value.numpy())
@@ -159,14 +159,14 @@ def predictions(
     return dict(zip(PREDICTIONS, (x.numpy() for x in (ss, dd, ddm, sd, sdm)), strict=True))
 
 
-def _all_phases(model: Any) -> list[Phase]:
-    """The phases of a step, and that of a code discriminator which pretraining leaves alone."""
-    phases = list(model.phases)
-    known = {phase.optimizer for phase in phases}
+def _all_updates(model: Any) -> list[Update]:
+    """The updates of a step, and that of a code discriminator which pretraining leaves alone."""
+    updates = list(model.updates)
+    known = {update.optimizer for update in updates}
     if "code_discriminator" in model.networks and "D_code_opt" not in known:
         variables = model.weights_of(["code_discriminator"])
-        phases.append(Phase("D_code_opt", variables, model.objective.discriminate_codes))
-    return phases
+        updates.append(Update("D_code_opt", variables, model.objective.discriminate_codes))
+    return updates
 
 
 def _is_double(golden: Golden) -> bool:
@@ -184,8 +184,8 @@ def _not_known(golden: Golden) -> list[Check]:
     return [Check(f"{key} is not compared", 1, 0, "unknown array") for key in unknown]
 
 
-def _objective_name(phase: Phase) -> str:
-    return {"D_code_opt": "Dcode", "GAN_opt": "GAN"}.get(phase.optimizer, "G")
+def _objective_name(update: Update) -> str:
+    return {"D_code_opt": "Dcode", "GAN_opt": "GAN"}.get(update.optimizer, "G")
 
 
 def _mixing(golden: Golden, model: FaceModel) -> list[tf.Tensor]:

@@ -11,7 +11,7 @@ from dfl_tf.data.spec import Batch, SampleSpec
 from dfl_tf.models import infer
 from dfl_tf.models.amp import networks, preview
 from dfl_tf.models.amp.objective import Objective
-from dfl_tf.models.base import FaceModel, Phase, Preview, SwapOutput
+from dfl_tf.models.base import FaceModel, Preview, SwapOutput, Update
 from dfl_tf.models.discriminators import UNetPatchDiscriminator, check_patch_size
 from dfl_tf.models.sample_specs import face_swap_specs
 
@@ -25,7 +25,7 @@ class AMP(FaceModel):
     Attributes
     ----------
     inject_mixing : iterator of arrays (n, inter_dims) or None
-        Channel mixings to use in place of drawn ones, in the order of the phases (for tests).
+        Channel mixings to use in place of drawn ones, in the order of the updates (for tests).
 
     Notes
     -----
@@ -60,7 +60,7 @@ class AMP(FaceModel):
                 UNetPatchDiscriminator, options.gan_patch_size, options.gan_dims, scope="GAN"
             )
 
-    def _build_phases(self) -> None:
+    def _build_updates(self) -> None:
         options = self.effective
         common = {
             "adabelief": True,
@@ -71,18 +71,18 @@ class AMP(FaceModel):
         objective = Objective(self.wiring, options, self.networks.get("GAN"))
         trained = networks.PARTS if options.train_inters else ("encoder", "decoder")
         self._add_optimizer("src_dst_opt", trained, **common)
-        self.phases.append(Phase("src_dst_opt", self.weights_of(trained), objective.generator))
+        self.updates.append(Update("src_dst_opt", self.weights_of(trained), objective.generator))
         if "GAN" in self.networks:
             self._add_optimizer("GAN_opt", ["GAN"], **common)
             variables = self.weights_of(["GAN"])
-            self.phases.append(Phase("GAN_opt", variables, objective.discriminate_images))
+            self.updates.append(Update("GAN_opt", variables, objective.discriminate_images))
 
-    def draws(self, phase: Phase, samples: int) -> list[tf.Tensor]:
-        """Return the channel mixing of a phase: (samples, inter_dims) of 0 and 1."""
+    def draws(self, update: Update, samples: int) -> list[tf.Tensor]:
+        """Return the channel mixing of an update: (samples, inter_dims) of 0 and 1."""
         if self.inject_mixing is not None:
             return [tf.cast(next(self.inject_mixing), self.dtype)]
-        number = self.phases.index(phase)
-        return [self._mixing(samples, number, self.optimizers[phase.optimizer].iterations)]
+        number = self.updates.index(update)
+        return [self._mixing(samples, number, self.optimizers[update.optimizer].iterations)]
 
     def _mixing(self, samples: int, number: int, counter: Any) -> tf.Tensor:
         """Put exactly ``int(inter_dims * morph_factor)`` ones in random places of each row.
@@ -106,7 +106,7 @@ class AMP(FaceModel):
 
     def view(self, src: tf.Tensor, dst: tf.Tensor, *morphs: float) -> Any:
         """Return (image, mask) of src to src, dst to dst, and dst at each morph value."""
-        mixing = self._mixing(int(src.shape[0]), len(self.phases), self.iteration)
+        mixing = self._mixing(int(src.shape[0]), len(self.updates), self.iteration)
         values = [tf.constant(morph, tf.float32) for morph in morphs]
         return self._predict("view", self.wiring.view, src, dst, mixing, *values)
 

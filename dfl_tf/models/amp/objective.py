@@ -29,7 +29,7 @@ class Objective:
     Notes
     -----
     The objectives take the batches as one flat sequence: warped image, target, mask and eyes-mouth
-    mask of src, the same of dst, and the channel mixing of this phase.
+    mask of src, the same of dst, and the channel mixing of this update.
 
     References
     ----------

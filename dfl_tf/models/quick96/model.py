@@ -10,7 +10,7 @@ import tensorflow as tf
 from dfl_tf.data.spec import Batch, OutputSpec, SampleSpec
 from dfl_tf.face import FaceType
 from dfl_tf.models import infer
-from dfl_tf.models.base import FaceModel, Losses, Phase, Preview, SwapOutput
+from dfl_tf.models.base import FaceModel, Losses, Preview, SwapOutput, Update
 from dfl_tf.models.df_liae import Archi
 from dfl_tf.models.saehd import networks, preview
 from dfl_tf.models.targets import Target, reconstruction_loss
@@ -46,7 +46,7 @@ class Quick96(FaceModel):
         )
         self.wiring = networks.Wiring(_ARCHI, dict(self.networks))
 
-    def _build_phases(self) -> None:
+    def _build_updates(self) -> None:
         self._add_optimizer(
             "src_dst_opt",
             tuple(self.networks),
@@ -55,7 +55,7 @@ class Quick96(FaceModel):
             lr_cos=0,
         )
         variables = self.weights_of(tuple(self.networks))
-        self.phases.append(Phase("src_dst_opt", variables, self._objective))
+        self.updates.append(Update("src_dst_opt", variables, self._objective))
 
     def _objective(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, Losses]:
         half = len(inputs) // 2

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from dfl_tf.data.spec import Batch, SampleSpec
 from dfl_tf.models import infer, weights
-from dfl_tf.models.base import FaceModel, Phase, Preview, SwapOutput
+from dfl_tf.models.base import FaceModel, Preview, SwapOutput, Update
 from dfl_tf.models.df_liae import Archi
 from dfl_tf.models.discriminators import (
     CodeDiscriminator,
@@ -76,7 +76,7 @@ class SAEHD(FaceModel):
                 UNetPatchDiscriminator, options.gan_patch_size, options.gan_dims, scope="D_src"
             )
 
-    def _build_phases(self) -> None:
+    def _build_updates(self) -> None:
         options = self.effective
         common = {
             "adabelief": options.adabelief,
@@ -98,16 +98,16 @@ class SAEHD(FaceModel):
         # The legacy program does not train inter_AB without random warp.
         frozen = self.archi.flavor == "liae" and not options.random_warp
         trained = [part for part in generator if not (frozen and part == "inter_AB")]
-        self.phases.append(Phase("src_dst_opt", self.weights_of(trained), objective.generator))
+        self.updates.append(Update("src_dst_opt", self.weights_of(trained), objective.generator))
         if true_face:
             self._add_optimizer("D_code_opt", ["code_discriminator"], **common)
             if not options.pretrain:
                 variables = self.weights_of(["code_discriminator"])
-                self.phases.append(Phase("D_code_opt", variables, objective.discriminate_codes))
+                self.updates.append(Update("D_code_opt", variables, objective.discriminate_codes))
         if "GAN" in self.networks:
             self._add_optimizer("GAN_opt", ["GAN"], **common)
             variables = self.weights_of(["GAN"])
-            self.phases.append(Phase("GAN_opt", variables, objective.discriminate_images))
+            self.updates.append(Update("GAN_opt", variables, objective.discriminate_images))
 
     def _true_face_power(self) -> float:
         if self._pretrain_true_face:

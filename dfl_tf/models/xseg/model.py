@@ -12,7 +12,7 @@ import tensorflow as tf
 from dfl_tf.data.spec import Batch, OutputSpec, SampleSpec, XSegSpec
 from dfl_tf.errors import UsageError
 from dfl_tf.face import FaceType
-from dfl_tf.models.base import FaceModel, Losses, Phase, Preview, SwapOutput
+from dfl_tf.models.base import FaceModel, Losses, Preview, SwapOutput, Update
 from dfl_tf.models.targets import window_sizes
 from dfl_tf.models.xseg import preview
 from dfl_tf.models.xseg.networks import XSegNetwork
@@ -41,7 +41,7 @@ class XSeg(FaceModel):
     def _build_networks(self) -> None:
         self.networks = {_PART: self._network(XSegNetwork, scope="XSeg")}
 
-    def _build_phases(self) -> None:
+    def _build_updates(self) -> None:
         self._add_optimizer(
             f"{_PART}_opt",
             [_PART],
@@ -50,7 +50,7 @@ class XSeg(FaceModel):
             lr_cos=0,
             name="opt",
         )
-        self.phases.append(Phase(f"{_PART}_opt", self.weights_of([_PART]), self._objective))
+        self.updates.append(Update(f"{_PART}_opt", self.weights_of([_PART]), self._objective))
 
     def _objective(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, Losses]:
         image, target = inputs

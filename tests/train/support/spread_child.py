@@ -167,7 +167,7 @@ def operations(spread: Distribution) -> list[str]:
     return sorted(found)
 
 
-def lost_between_phases() -> dict[str, Any]:
+def lost_between_updates() -> dict[str, Any]:
     """Lose a worker after the generator has moved: the step is finished, the next one refuses."""
     run = RunOptions(seed=5)
     wanted = options("SAEHD", archi="df", batch_size=2, **GAN)
@@ -175,12 +175,12 @@ def lost_between_phases() -> dict[str, Any]:
     model = spread.build(partial(models.create, "SAEHD", wanted, run), models_opt_on_gpu=True)
     reduced = spread._reduced
 
-    def losing(phase: Any, pieces: Any) -> Any:
-        if phase.optimizer == "GAN_opt":
+    def losing(update: Any, pieces: Any) -> Any:
+        if update.optimizer == "GAN_opt":
             raise tf.errors.UnavailableError(
                 None, None, "Collective ops is aborted by: Error reported from /job:worker/task:1"
             )
-        return reduced(phase, pieces)
+        return reduced(update, pieces)
 
     spread._reduced = losing
     spread.cluster = Cluster(("one:1", "two:2"), 0)
@@ -245,7 +245,7 @@ def main() -> None:
             "SAEHD", (1, 2), archi="df", batch_size=2, models_opt_on_gpu=False,
             true_face_power=0.01, **common,
         ),
-        "lost": lost_between_phases,
+        "lost": lost_between_updates,
         "golden": golden,
     }  # fmt: skip
     found: dict[str, Any] = {}

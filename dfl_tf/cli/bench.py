@@ -230,8 +230,9 @@ def ops_command(parameters: int, as_json: bool, report: Path | None) -> None:
 @_report_flags
 def io_command(folder: Path, parameters: int, as_json: bool, report: Path | None) -> None:
     """Save and load a made-up model on the disk of FOLDER, in both formats."""
+    from dfl_tf_ops.native_output import import_tensorflow
+
     from dfl_tf.train import bench_parts
-    from dfl_tf.train.devices import import_tensorflow
 
     import_tensorflow()
     found = bench_parts.bench_io(bench_parts.synthetic_state(parameters), folder)

@@ -135,7 +135,7 @@ def _cpu_name() -> str:
 
 
 def _devices() -> list[str]:
-    from dfl_tf.train.devices import import_tensorflow
+    from dfl_tf_ops.native_output import import_tensorflow
 
     tf = import_tensorflow()
     names = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from dfl_tf.cli.video import Progress
 from dfl_tf.cli.video_frames import VideoFrames
 from dfl_tf.disk.durable import make_folder_for, write_file
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
+from dfl_tf.disk.terminal import native_output_apart
+from dfl_tf.disk.text import printable
 from dfl_tf.errors import UsageError
 from dfl_tf.extract.coverage import read_redo
 from dfl_tf.extract.faces_json import Source, Tool, match_faces, read_faces, write_faces
@@ -111,9 +114,19 @@ def command(inputs: OptionInputs, **given: Any) -> int:
     options = inputs.resolve(ExtractOptions).resolved.options
     if line.cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    with native_output_apart() as messages:
+        report, code = _extract(line, options)
+    _tell(line, report, messages)
+    if report.interrupted:
+        click.echo("interrupted; the same command goes on from here", err=True)
+    return code
+
+
+def _extract(line: Line, options: ExtractOptions) -> tuple[ExtractReport, int]:
+    """The report and the exit code."""
     source, folders, what = open_source(line)
     if line.redo_missing_debug:
-        options = closer_options(options, inputs, folders)
+        options = closer_options(options, line.inputs, folders)
     networks = load_networks(
         options,
         NetworkFiles(line.dfl_home, line.models_dir),
@@ -146,11 +159,9 @@ def command(inputs: OptionInputs, **given: Any) -> int:
     if line.write_coverage is not None and report.coverage is not None:
         make_folder_for(line.write_coverage)
         write_file(line.write_coverage, json.dumps(report.coverage.as_dict(), indent=1).encode())
-    _tell(line, report)
     if report.interrupted:
-        click.echo("interrupted; the same command goes on from here", err=True)
-        return 128 + received[0] if received else 130
-    return 1 if report.failed else 0
+        return report, 128 + received[0] if received else 130
+    return report, 1 if report.failed else 0
 
 
 @dataclass(frozen=True)
@@ -270,9 +281,9 @@ def _write_faces(path: Path, report: ExtractReport, networks: Networks, source: 
     )
 
 
-def _tell(line: Line, report: ExtractReport) -> None:
+def _tell(line: Line, report: ExtractReport, messages: Sequence[str]) -> None:
     if line.as_json:
-        click.echo(json.dumps(_facts(report), indent=1))
+        click.echo(json.dumps(_facts(report) | {"library_messages": messages}, indent=1))
         return
     speed = report.frames / report.seconds if report.seconds else 0.0
     before = f", {report.done_before} frames were done before" if report.done_before else ""
@@ -284,12 +295,17 @@ def _tell(line: Line, report: ExtractReport) -> None:
         click.echo(f"{report.replaced} older faces went to {Folders(report.folder).trash}")
     for text in [*report.notes, *report.left_out.lines(see="the same command with --json")]:
         click.echo(text, err=True)
+    if len(messages) == 1:
+        click.echo(f"a library said: {messages[0]}", err=True)
+    elif messages:
+        see = "the same command with --json shows all"
+        click.echo(f"libraries said {len(messages)} lines ({messages[0]} …); {see}", err=True)
     if report.coverage is not None and report.coverage.found:
         click.echo("worth a look:")
         for text in report.coverage.lines():
             click.echo(f"  {text}")
     for name, reason in report.failed:
-        click.echo(f"failed: {name}: {reason}", err=True)
+        click.echo(f"failed: {printable(name)}: {reason}", err=True)
 
 
 def _facts(report: ExtractReport) -> dict[str, Any]:

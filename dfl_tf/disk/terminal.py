@@ -8,11 +8,13 @@ its text came from.
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, TextIO, cast
 
-from dfl_tf_ops.process import terminal_encoding
+from dfl_tf_ops.process import scratch_file, terminal_encoding
 
 from dfl_tf.disk.text import printable
 
@@ -81,3 +83,52 @@ class safe_output(contextlib.AbstractContextManager[None]):
 
     def __exit__(self, *fault: object) -> None:
         sys.stdout, sys.stderr = self._before
+
+
+_MOST_NATIVE = 1 << 20  # bytes of messages that are looked at
+
+
+@contextlib.contextmanager
+def native_output_apart() -> Iterator[list[str]]:
+    """Keep what native libraries write to stderr by themselves from the lines of the command.
+
+    Decoders write so about damaged images, from any thread and past Python. Until the end of the
+    block ``sys.stderr`` goes where it went before, and the file descriptor of stderr into a
+    temporary file.
+
+    Yields
+    ------
+    list of str
+        Filled at the end of the block: each line that was written, in order.
+    """
+    lines: list[str] = []
+    try:
+        kept = os.dup(2)
+    except OSError:  # stderr is closed
+        yield lines
+        return
+    before = sys.stderr
+    with os.fdopen(kept, "wb", buffering=0) as raw, scratch_file() as hidden:
+        if _is_stderr(before):
+            before.flush()
+            under = before._stream if isinstance(before, SafeStream) else before
+            encoding = getattr(under, "encoding", None) or "utf-8"
+            ours = io.TextIOWrapper(raw, encoding, "backslashreplace", write_through=True)
+            sys.stderr = cast(TextIO, SafeStream(ours))
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            sys.stderr.flush()
+            os.dup2(raw.fileno(), 2)
+            sys.stderr = before
+            hidden.seek(0)
+            text = hidden.read(_MOST_NATIVE).decode(errors="replace")
+            lines += [line for line in text.splitlines() if line.strip()]
+
+
+def _is_stderr(stream: Any) -> bool:
+    try:
+        return bool(stream.fileno() == 2)
+    except (AttributeError, OSError, ValueError):
+        return False

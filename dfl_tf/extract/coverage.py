@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.disk.guarded import read_json
+from dfl_tf.disk.text import printable
 from dfl_tf.disk.tree_schema import ANYTHING, Array, Boolean, Integer, Record, Text
 from dfl_tf.errors import UsageError
 from dfl_tf.extract.cuts import continued, frame_order
@@ -166,15 +167,18 @@ def measure_coverage(
     """
     ordered = [frames[i] for i in frame_order(frames)]
     follows = continued(ordered)
-    checks: dict[str, Callable[[Sequence[RecordedFace]], bool]] = {
-        "no face": lambda faces: not faces,
-        "several faces": lambda faces: len(faces) > 1,
-        "weak scores": lambda faces: any(face.score < weak_below for face in faces),
-        "turned away": lambda faces: any(_turn(face) > turned for face in faces),
+    checks: dict[str, Callable[[FrameRecord], bool]] = {
+        "no face": lambda frame: not frame.faces,
+        "several faces": lambda frame: len(frame.faces) > 1,
+        # faces that the user gave have no score
+        "weak scores": lambda frame: (
+            not frame.given and any(face.score < weak_below for face in frame.faces)
+        ),
+        "turned away": lambda frame: any(_turn(face) > turned for face in frame.faces),
     }
     found: dict[str, list[int]] = {name: [] for name in _NAMES}
     for place, frame in enumerate(ordered):
-        kinds = [name for name, holds in checks.items() if holds(frame.faces)]
+        kinds = [name for name, holds in checks.items() if holds(frame)]
         if follows[place]:
             kinds += _changes(ordered[place - 1].faces, frame.faces)
         for name in kinds:
@@ -273,5 +277,5 @@ def _tilt(points: npt.NDArray[np.float64]) -> float:
 
 
 def _range_text(first: FrameRecord, last: FrameRecord) -> str:
-    ends = (PurePath(frame.name).stem for frame in (first, last))
+    ends = (printable(PurePath(frame.name).stem) for frame in (first, last))
     return "–".join(dict.fromkeys(ends))

@@ -151,7 +151,7 @@ class FrameWork:
             image = prepare_frame(decoded.image)
         left_out = list(decoded.left_out)
         if min(image.shape[:2]) < SMALLEST_FRAME and task.given is None:
-            size = f"{image.shape[1]}x{image.shape[0]}"
+            size = f"{decoded.image.shape[1]}x{decoded.image.shape[0]}"
             left_out.append(Omission(TOO_SMALL, frame.name, f"{size}, no face is looked for"))
         with _timed(seconds, "find"):
             looked = self._look(task, image)

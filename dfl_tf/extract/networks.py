@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from dfl_tf_ops.native_output import import_tensorflow
+
 from dfl_tf.errors import UsageError
 from dfl_tf.extract.detectors.s3fd import S3FD
 from dfl_tf.extract.found import Detector, Landmarker
@@ -115,6 +117,7 @@ def load_networks(
         raise UsageError("tiles works with detector mesh only; add --detector mesh")
     detector: Detector
     if name == "s3fd":
+        import_tensorflow()
         say("loading S3FD")
         detector = S3FD.from_file(files.weights("S3FD.npy"))
     else:
@@ -128,6 +131,7 @@ def load_networks(
     landmarker: Landmarker
     if landmarks == "fan":
         face_type = FaceType.from_name(options.face_type)
+        import_tensorflow()
         file = "3DFAN.npy" if face_type >= FaceType.HEAD else "2DFAN.npy"
         say(f"loading {file}")
         landmarker = FAN.from_file(files.weights(file), second_pass=detector)

@@ -193,7 +193,7 @@ def extract_faces(
     work = FrameWork(networks, options, folders, run=run)
     loop = _Loop(source, plan, given, report, journal, workers or cores(), progress, stop)
     try:
-        with _single_threaded_opencv():
+        with _modest_opencv():
             loop.go(work)
     finally:
         _finish(folders, content, journal, loop.set_aside)
@@ -359,11 +359,13 @@ class _Loop:
 
 
 @contextlib.contextmanager
-def _single_threaded_opencv() -> Iterator[None]:
-    """Leave the cores to our own threads."""
-    before = cv2.getNumThreads()
+def _modest_opencv() -> Iterator[None]:
+    """Leave the cores to our own threads, and what is wrong with a frame to our own messages."""
+    threads, level = cv2.getNumThreads(), cv2.utils.logging.getLogLevel()
     cv2.setNumThreads(1)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         yield
     finally:
-        cv2.setNumThreads(before)
+        cv2.setNumThreads(threads)
+        cv2.utils.logging.setLogLevel(level)

@@ -157,10 +157,11 @@ def _trial(request: dict[str, Any]) -> dict[str, Any]:
     """The two steps of a trial."""
     _limit_memory(request["limit_mib"])
     import numpy as np
+    from dfl_tf_ops.native_output import import_tensorflow
 
     from dfl_tf import models
     from dfl_tf.options import OPTIONS, RunOptions
-    from dfl_tf.train.devices import configure_devices, import_tensorflow
+    from dfl_tf.train.devices import configure_devices
     from dfl_tf.train.plan import sample_shapes
 
     given = request["run"]

@@ -3,39 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
-from typing import Any
 
-from dfl_tf_ops.process import cores, scratch_file
+from dfl_tf_ops.native_output import import_tensorflow
+from dfl_tf_ops.process import cores
 
 from dfl_tf.errors import UsageError
 from dfl_tf.options import Device, RunOptions
 from dfl_tf.train.cluster import cluster_of, devices_of
-
-
-def import_tensorflow() -> Any:
-    """Import TensorFlow without its start-up chatter, which no log level switches off.
-
-    What it wrote is shown if the import fails.
-    """
-    if "tensorflow" in sys.modules:
-        return sys.modules["tensorflow"]
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with scratch_file() as hidden:
-        os.dup2(hidden.fileno(), 2)
-        try:
-            import tensorflow as tf
-        except BaseException:
-            os.dup2(kept, 2)
-            hidden.seek(0)
-            sys.stderr.write(hidden.read().decode(errors="replace"))
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-    return tf
 
 
 def count_gpus() -> int:

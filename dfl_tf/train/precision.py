@@ -16,7 +16,7 @@ def precision_notes(run: RunOptions) -> list[str]:
     """What a user should be told about the precision on the devices in use, one sentence each."""
     if run.precision not in _CAPABILITY:
         return []
-    from dfl_tf.train.devices import import_tensorflow
+    from dfl_tf_ops.native_output import import_tensorflow
 
     tf = import_tensorflow()
     gpus = [] if run.cpu else tf.config.get_visible_devices("GPU")

@@ -11,7 +11,7 @@ import sys
 import click
 import pytest
 
-from dfl_tf.disk.terminal import SafeStream, cursor_stream, safe_output
+from dfl_tf.disk.terminal import SafeStream, cursor_stream, native_output_apart, safe_output
 from dfl_tf.train.logging import ConsoleLog
 
 HOSTILE = "\x1b]0;owned\x07\x9b\udcff\u202e"
@@ -81,6 +81,40 @@ def test_a_terminal_of_ascii_gets_escapes(surroundings: dict[str, str]) -> None:
     assert done.stderr.isascii()
     assert b"/no\\xff/" in done.stderr
     assert b"\\x1b]0;x\\x07: there is no such folder" in done.stderr
+
+
+APART = """
+import os, sys
+from dfl_tf.disk.terminal import native_output_apart, safe_output
+with safe_output():
+    with native_output_apart() as lines:
+        print("ours \x1b", file=sys.stderr)
+        os.write(2, b"libpng error\\nINFO\\n")
+        print("ours too", file=sys.stderr)
+    print(lines, file=sys.stderr)
+os.write(2, b"end\\n")
+"""
+
+
+def test_native_output_is_kept_from_our_own_lines() -> None:
+    done = subprocess.run([sys.executable, "-c", APART], capture_output=True, env=environment())
+    expected = ["ours \\x1b", "ours too", "['libpng error', 'INFO']", "end"]
+    assert done.stderr.decode().splitlines() == expected
+
+
+def test_native_output_of_a_block_that_fails_is_kept_apart_too(capfd) -> None:
+    lines: list[str] = []
+
+    def failing() -> None:
+        nonlocal lines
+        with native_output_apart() as lines:
+            os.write(2, b"libpng error\n")
+            raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011
+        failing()
+    os.write(2, b"after\n")
+    assert (lines, capfd.readouterr().err) == (["libpng error"], "after\n")
 
 
 def environment() -> dict[str, str]:

@@ -72,6 +72,18 @@ def test_weak_scores_are_those_below_the_limit_of_the_detector():
     assert weak_score("s3fd") == 0.7
 
 
+def test_faces_that_the_user_gave_are_not_weak():
+    frames = clip([[face_at(300, 200, score=1.0)]] * 2)
+    frames[0] = replace(frames[0], given=7)
+    found = measure_coverage(frames, weak_below=weak_score("mesh")).found
+    assert found == {"weak scores": (1,)}
+
+
+def test_names_in_lines_are_printable():
+    (line,) = measure_coverage(clip([[]], name="a\nb{}\x1b.png".format)).lines()
+    assert line == r"no face: 1 frame (a\nb1\x1b)"
+
+
 def test_faces_turned_away():
     faces = [[face_at(300, 200, yaw=yaw)] for yaw in (-80, -75, -40, 0, 40, 75, 80)]
     assert found_in(faces) == {"turned away": (0, 1, 5, 6)}

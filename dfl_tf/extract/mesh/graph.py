@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from dfl_tf_ops.native_output import quiet_stderr
 
 from dfl_tf.errors import ModelFileError, UsageError
 
@@ -48,7 +49,8 @@ class Graph:
         self._content = content
         self._what = what
         self._local = threading.local()
-        details = self._interpreter().get_input_details()
+        with quiet_stderr():  # the first interpreter of a process says which delegate it made
+            details = self._interpreter().get_input_details()
         shape = [int(side) for side in details[0]["shape"]]
         if len(details) != 1 or len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
             raise ModelFileError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfl_tf.disk import durable
-from dfl_tf.errors import LegacyFormatError, ModelFileError, UnsafePickleError, WorkspaceError
+from dfl_tf.errors import (
+    LegacyFormatError,
+    ModelFileError,
+    UnsafePickleError,
+    UsageError,
+    WorkspaceError,
+)
 from dfl_tf.formats import json_tree, scan, write_model
 from dfl_tf.formats.manifest import FileEntry, Manifest, parse_manifest
 from dfl_tf.formats.merge_session import read_merge_session
 from dfl_tf.formats.model_report import same_value
-from dfl_tf.formats.workspace import Workspace
+from dfl_tf.formats.workspace import Workspace, user_path
 from tests.formats.samples import GOLDEN, GOLDEN_DATA, make_state
 
 
@@ -170,3 +177,24 @@ def test_scan_looks_into_native_models_and_names_damage(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     (bad,) = [result for result in scan.scan(tmp_path) if not result.accepted]
     assert bad.path == path
+
+
+def test_home_folder_of_nobody_is_one_clear_error() -> None:
+    with pytest.raises(UsageError, match="home folder that ~ stands for is not known"):
+        user_path("~no_such_user_here/workspace")
+    assert user_path("~/x") == Path.home() / "x"
+
+
+def test_relative_path_from_a_deleted_folder_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data_src" / "aligned").mkdir(parents=True)
+    (tmp_path / "data_dst" / "aligned").mkdir(parents=True)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    shutil.rmtree(gone)
+    with pytest.raises(UsageError, match="the current folder was deleted"):
+        Workspace.open("work")
+    assert Workspace.open(tmp_path).root == tmp_path
+    monkeypatch.chdir(tmp_path)

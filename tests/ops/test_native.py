@@ -128,3 +128,18 @@ def test_setup_can_read_the_flags_before_anything_is_installed(tmp_path):
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert native.source_hash() in result.stdout
+
+
+def test_library_that_this_user_may_not_read_falls_back_with_its_path(package, monkeypatch):
+    library_file(package / "_native.so", tf.__version__, native.source_hash())
+
+    def forbidden(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    monkeypatch.setattr(native, "source_hash", lambda: "0" * 16)
+    with pytest.warns(
+        RuntimeWarning, match="_native.so.*Permission denied|Permission denied.*_native.so"
+    ):
+        assert native.library() is None
+    assert "Permission denied" in native.backend().reason

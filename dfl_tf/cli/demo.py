@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -12,6 +13,8 @@ from dfl_tf.formats.workspace import Workspace
 from dfl_tf.options import Layer, RunOptions
 
 NAME = "demo"
+CREDITS = "CREDITS.txt"
+FACES = ("data_src/aligned/faceset.pak", "data_dst/aligned/faceset.pak", CREDITS)
 OPTIONS = {
     "resolution": 64,
     "face_type": "f",
@@ -36,20 +39,31 @@ OPTIONS = {
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("dfl-tf-demo"),
-    show_default=True,
-    help="Workspace to make or go on with.",
+    help="Workspace to make or go on with; default: dfl-tf-demo (dfl-tf-road for --whole-road).",
 )
 @click.option("--seed", type=int, default=None, help="Make the run reproducible.")
-def command(seconds: float, output: Path, seed: int | None) -> int:
+@click.option(
+    "--whole-road",
+    is_flag=True,
+    help="Start at two small clips instead: extract, report, train, merge, video.",
+)
+def command(seconds: float, output: Path | None, seed: int | None, whole_road: bool) -> int:
     """Train a small SAEHD model on built-in synthetic faces and show where the results are.
 
     Run it again to go on where it stopped.
     """
+    if whole_road:
+        from dfl_tf.cli import main
+        from dfl_tf.cli import whole_road as road
+
+        output = output or Path("dfl-tf-road")
+        unpack(output, (*road.CLIPS, CREDITS))
+        return road.walk(output, OPTIONS, seconds, seed, main.run)
     from dfl_tf.cli.train import train
     from dfl_tf.train.start import prepare, settled_by
 
-    unpack(output)
+    output = output or Path("dfl-tf-demo")
+    unpack(output, FACES)
     run = RunOptions(stop_after=seconds, preview_every=100, seed=seed)
     settle = settled_by([Layer(OPTIONS, "the demo")], run)
     prepared = prepare(Workspace.open(output), "SAEHD", NAME, settle)
@@ -60,10 +74,10 @@ def command(seconds: float, output: Path, seed: int | None) -> int:
     return code
 
 
-def unpack(output: Path) -> None:
-    """Put the faces that are not there yet into the workspace."""
+def unpack(output: Path, names: Sequence[str]) -> None:
+    """Put those of the demo's files that are not there yet into the workspace."""
     data = importlib.resources.files("dfl_tf") / "demo_data"
-    for name in ("data_src/aligned/faceset.pak", "data_dst/aligned/faceset.pak", "CREDITS.txt"):
+    for name in names:
         target = output / name
         if not target.exists():
             make_folder_for(target)

@@ -15,7 +15,6 @@ from dfl_tf.cli.legacy_table import (
     SHARED_VERBS,
     UTIL,
     UTIL_FOLDER,
-    UTIL_REFUSED,
     VERBS,
     Flag,
     Verb,
@@ -175,9 +174,6 @@ class _Line:
 
 
 def _util(words: Sequence[str]) -> Translation:
-    refused = [name for name in UTIL_REFUSED if name in words]
-    if refused:
-        raise UsageError(f"util {', '.join(refused)} is not there; use DeepFaceLab for it")
     rest = [word for word in words if word not in UTIL]
     line = _Line("util", UTIL_FOLDER)
     folder = line.arguments(rest)

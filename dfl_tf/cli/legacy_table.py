@@ -21,6 +21,7 @@ INSTEAD_OF_PROGRAMS = (
     "--target-iter N do what such programs mostly did; "
     '--after-save "COMMAND ARG ..." runs a program after each save'
 )
+NO_DEVICE = "CUDA_VISIBLE_DEVICES in the environment chooses the GPU, or none"
 NO_SERVER = (
     "starts no server: previews and losses are files (--preview-every, --log-json, --tensorboard)"
 )
@@ -194,12 +195,22 @@ VERBS: dict[tuple[str, ...], Verb] = {
         says=TRASH_GROWS,
     ),
     ("facesettool", "resize"): Verb(
-        refuse="facesettool resize is not there: faces are resized to the model's resolution while "
-        "they are read, so nothing needs to be resized before"
+        ("faceset", "resize"),
+        {"--input-dir": FIRST},
+        required=("--input-dir",),
+        says="note: DeepFaceLab asked for the size and the face type: 512 and the same are taken "
+        "(--size and --face-type of dfl-tf faceset resize). The originals go to the folder "
+        "_originals beside",
     ),
     ("facesettool", "enhance"): Verb(
-        refuse="facesettool enhance is not there: it needs FaceEnhancer.npy, which is not part of "
-        "this project. Use DeepFaceLab for it; the folder that it writes is used as it is"
+        ("faceset", "enhance"),
+        {
+            "--input-dir": FIRST,
+            "--cpu-only": Flag(takes=0, ignored=NO_DEVICE),
+            "--force-gpu-idxs": Flag(ignored=NO_DEVICE),
+        },
+        required=("--input-dir",),
+        says="note: the originals go to the folder _originals beside",
     ),
     ("xseg", "apply"): Verb(
         ("xseg", "apply"),
@@ -263,19 +274,15 @@ VERBS: dict[tuple[str, ...], Verb] = {
 """Old commands but `util`, whose flags are the commands."""
 
 UTIL: dict[str, tuple[str, ...]] = {
+    "--add-landmarks-debug-images": ("faceset", "landmarks-images"),
+    "--recover-original-aligned-filename": ("faceset", "recover-names"),
     "--save-faceset-metadata": ("faceset", "save-metadata"),
     "--restore-faceset-metadata": ("faceset", "restore-metadata"),
     "--pack-faceset": ("faceset", "pack"),
     "--unpack-faceset": ("faceset", "unpack"),
+    "--export-faceset-mask": ("faceset", "export-masks"),
 }
 """Flags of the old `util` in the order in which it carried them out."""
-
-UTIL_REFUSED = (
-    "--add-landmarks-debug-images",
-    "--recover-original-aligned-filename",
-    "--export-faceset-mask",
-)
-"""Flags of the old `util` for which there is no command."""
 
 UTIL_FOLDER = Verb(
     flags={

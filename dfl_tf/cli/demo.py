@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from dfl_tf.disk.durable import make_folder_for, write_file
+from dfl_tf.errors import UsageError
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.options import Layer, RunOptions
 
@@ -50,13 +51,14 @@ OPTIONS = {
 def command(seconds: float, output: Path | None, seed: int | None, whole_road: bool) -> int:
     """Train a small SAEHD model on built-in synthetic faces and show where the results are.
 
-    Run it again to go on where it stopped.
+    Run it again to go on where it stopped. A folder with other files than the demo's is refused.
     """
     if whole_road:
         from dfl_tf.cli import main
         from dfl_tf.cli import whole_road as road
 
         output = output or Path("dfl-tf-road")
+        refuse_other_files(output, road.CLIPS)
         unpack(output, (*road.CLIPS, CREDITS))
         return road.walk(output, OPTIONS, seconds, seed, main.run)
     from dfl_tf.cli.train import train
@@ -82,6 +84,26 @@ def unpack(output: Path, names: Sequence[str]) -> None:
         if not target.exists():
             make_folder_for(target)
             write_file(target, data.joinpath(name).read_bytes())
+
+
+def refuse_other_files(output: Path, names: Sequence[str]) -> None:
+    """Go on only in a new folder, or in one that holds these files of the demo as they are.
+
+    Raises
+    ------
+    UsageError
+        The folder is a user's own: its frames and results would be replaced.
+    """
+    if not output.exists() or not any(output.iterdir()):
+        return
+    data = importlib.resources.files("dfl_tf") / "demo_data"
+    there = [name for name in names if (output / name).exists()]
+    ours = [n for n in there if (output / n).read_bytes() == data.joinpath(n).read_bytes()]
+    if not ours or ours != there:
+        raise UsageError(
+            f"{output}: holds other files than the clips of this demo; its frames and results "
+            "would be replaced. Name a new folder with --output."
+        )
 
 
 def ending(output: Path) -> str:

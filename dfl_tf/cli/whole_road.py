@@ -24,7 +24,8 @@ def walk(root: Path, options: Mapping[str, Any], seconds: float, seed: int | Non
     """Extract, report, train, merge and make videos in a workspace that holds the two clips.
 
     Each step is a command line, which is printed and carried out; the road ends at the first that
-    fails. Walked again it goes on: faces and models that are there stay.
+    fails. Walked again it goes on: faces and the model stay and the model is trained further; the
+    report, the merged frames and the videos are made again from it.
 
     Parameters
     ----------
@@ -90,6 +91,7 @@ The whole road, from two clips to a video:
   report   {root / "report.html"}
   model    {root / "model"}
   result   {root / "result.mp4"}
-  both     {root / f"{SIDE_BY_SIDE}.mp4"}    the dst clip and the result, side by side
+  both     {root / f"{SIDE_BY_SIDE}.mp4"}    dst and the result, side by side
 
-Walk it again with more --seconds and the model goes on where it stopped."""
+Run it again (with more --seconds) and the model is trained further; faces that are there stay, the
+report, the merged frames and the videos are made again."""

@@ -14,6 +14,7 @@ Image = npt.NDArray[np.uint8]
 LONGEST_CHAIN = 20000
 _MOST_CHUNKS = 12
 _ROWS = 2048  # rows of a distance matrix that are held at once
+_TABLE = 4096  # faces whose distances are all computed first, which needs 128 MiB
 _ROUNDING = 1e-14
 _TIE = 1e-12
 _POOL = 16  # pixels of a block at least, and blocks of a side at most
@@ -100,12 +101,17 @@ def histogram_chain(roots: Floats) -> list[int]:
 
 
 def _chain_of_chunk(roots: Floats) -> list[int]:
-    channels = [np.ascontiguousarray(roots[:, channel]) for channel in range(roots.shape[1])]
     order = np.arange(len(roots))
+    channels = [np.ascontiguousarray(roots[:, channel]) for channel in range(roots.shape[1])]
+    table = None
+    if len(roots) <= _TABLE:
+        table = sum(bhattacharyya(channel, channel) for channel in channels)
+        channels = []
     for i in range(len(roots) - 1):
-        distances = sum(
-            bhattacharyya(channel[i : i + 1], channel[i + 1 :])[0] for channel in channels
-        )
+        if table is not None:
+            distances = table[order[i], order[i + 1 :]]
+        else:
+            distances = sum(bhattacharyya(c[i : i + 1], c[i + 1 :])[0] for c in channels)
         # equal histograms differ in the last bits, as a matrix product sums them differently
         nearest = i + 1 + int(np.argmax(distances <= distances.min() + _TIE))
         for array in (*channels, order):

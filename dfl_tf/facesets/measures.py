@@ -9,8 +9,8 @@ from functools import cached_property
 import cv2
 import numpy as np
 import numpy.typing as npt
-from dfl_tf_ops.sharpness import sharpness
-from skimage.feature import canny
+from dfl_tf_ops.canny import canny
+from dfl_tf_ops.sharpness import BLOCK, sharpness
 
 from dfl_tf.face import estimate_pitch_yaw_roll, hull_mask
 from dfl_tf.formats import FaceMetadata
@@ -70,7 +70,7 @@ class MeasuredFace:
 
 
 def _sharpness_of(gray: Image) -> float:
-    return sharpness(gray, canny(gray.astype(np.float64)))
+    return sharpness(gray, canny(gray)) if min(gray.shape) >= BLOCK else 0.0
 
 
 def blur(face: MeasuredFace) -> float:

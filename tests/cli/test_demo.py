@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import pytest
 
 from dfl_tf.formats import read_model
@@ -26,6 +27,36 @@ def test_the_demo_trains_shows_and_resumes(tmp_path, capsys):
     assert code == 0, err
     assert f"Training iteration {first}" in err
     assert read_model(folder / "model", "demo", "SAEHD").iteration > first
+
+
+@pytest.mark.slow
+def test_the_whole_road_is_walked_from_two_clips_to_a_video_and_again(tmp_path, capsys):
+    folder = tmp_path / "a road"
+    line = ("demo", "--whole-road", "--seconds=3", "--output", folder)
+    code, out, err = call(capsys, *line)
+    assert code == 0, err
+    assert "72 faces of 72 frames" in err + out
+    assert len(list((folder / "data_dst" / "aligned").glob("*.jpg"))) == 48
+    assert "<html" in (folder / "report.html").read_text()
+    for name, width in (("result.mp4", 480), ("side_by_side.mp4", 960)):
+        assert str(folder / name) in out
+        clip = cv2.VideoCapture(str(folder / name))
+        assert clip.get(cv2.CAP_PROP_FRAME_COUNT) == 48
+        assert clip.get(cv2.CAP_PROP_FRAME_WIDTH) == width
+        clip.release()
+    first = read_model(folder / "model", "demo", "SAEHD").iteration
+    code, out, err = call(capsys, *line)
+    assert code == 0, err
+    assert "72 frames were done before" in err + out
+    assert read_model(folder / "model", "demo", "SAEHD").iteration > first
+
+
+def test_the_whole_road_does_not_touch_a_workspace_of_the_user(tmp_path, capsys):
+    (tmp_path / "data_dst.mp4").write_bytes(b"the user's own")
+    code, _, err = call(capsys, "demo", "--whole-road", "--output", tmp_path)
+    assert code == 2
+    assert "Name a new folder with --output" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["data_dst.mp4"]
 
 
 def test_its_faces_and_clips_are_small():

@@ -65,7 +65,7 @@ def command(seconds: float, output: Path | None, seed: int | None, whole_road: b
     from dfl_tf.train.start import prepare, settled_by
 
     output = output or Path("dfl-tf-demo")
-    unpack(output, FACES)
+    unpack(output)
     run = RunOptions(stop_after=seconds, preview_every=100, seed=seed)
     settle = settled_by([Layer(OPTIONS, "the demo")], run)
     prepared = prepare(Workspace.open(output), "SAEHD", NAME, settle)
@@ -76,7 +76,7 @@ def command(seconds: float, output: Path | None, seed: int | None, whole_road: b
     return code
 
 
-def unpack(output: Path, names: Sequence[str]) -> None:
+def unpack(output: Path, names: Sequence[str] = FACES) -> None:
     """Put those of the demo's files that are not there yet into the workspace."""
     data = importlib.resources.files("dfl_tf") / "demo_data"
     for name in names:

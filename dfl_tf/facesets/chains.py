@@ -105,7 +105,9 @@ def _chain_of_chunk(roots: Floats) -> list[int]:
     channels = [np.ascontiguousarray(roots[:, channel]) for channel in range(roots.shape[1])]
     table = None
     if len(roots) <= _TABLE:
-        table = sum(bhattacharyya(channel, channel) for channel in channels)
+        table = np.zeros((len(roots), len(roots)))
+        for channel in channels:
+            table += bhattacharyya(channel, channel)
         channels = []
     for i in range(len(roots) - 1):
         if table is not None:

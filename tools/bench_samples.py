@@ -52,12 +52,12 @@ def saehd_spec(resolution: int, ct_mode: str) -> SampleSpec:
     return SampleSpec(
         resolution=resolution,
         face_type=FaceType.WHOLE_FACE,
-        outputs=(
-            OutputSpec(warp=True, color_transfer=True),
-            OutputSpec(color_transfer=True),
-            OutputSpec(kind="mask", mask="full"),
-            OutputSpec(kind="mask", mask="eyes_mouth"),
-        ),
+        outputs={
+            "image": OutputSpec(warp=True, color_transfer=True),
+            "target": OutputSpec(color_transfer=True),
+            "mask": OutputSpec(kind="mask", mask="full"),
+            "eyes_mouth": OutputSpec(kind="mask", mask="eyes_mouth"),
+        },
         random_flip=True,
         ct_mode=ct_mode,
     )
@@ -112,7 +112,7 @@ def measure_scaling(faces: list[FaceSample], spec: SampleSpec, batches: int) -> 
     Processes share nothing but the machine: they show how much of the second core there is.
     """
 
-    def make(number: int) -> list[tuple[np.ndarray, ...]]:
+    def make(number: int) -> list[dict[str, np.ndarray]]:
         return [
             make_sample(faces[(4 * number + i) % len(faces)], spec, 4 * number + i)
             for i in range(4)

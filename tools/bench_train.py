@@ -140,6 +140,8 @@ def batch(options: Any) -> tuple[Any, ...]:
     """Smooth pictures and masks of ones and zeros, the same for all variants."""
     import cv2
 
+    from dfl_tf.data import Batch
+
     rng = np.random.default_rng(0)
     side = options.resolution
 
@@ -149,10 +151,11 @@ def batch(options: Any) -> tuple[Any, ...]:
         ]
         return np.clip(np.stack(coarse), 0, 1).astype(np.float32)
 
-    def one() -> tuple[np.ndarray, ...]:
+    def one() -> Any:
         mask = np.zeros((options.batch_size, side, side, 1), np.float32)
         mask[:, side // 8 : -side // 8, side // 6 : -side // 6] = 1
-        return picture(), picture(), mask, mask
+        arrays = {"image": picture(), "target": picture(), "mask": mask, "eyes_mouth": mask}
+        return Batch(arrays)
 
     return one(), one()
 

@@ -59,7 +59,7 @@ def build(options: Any, precision: str, *, seed: int, shift: float = 0.0) -> Any
 
 def views(model: Any, batches: Any) -> list[np.ndarray]:
     """Source and destination reproduced, and the swap, each (n, r, r, 3)."""
-    pictures = model.view(*model.inputs((batches[0][1], batches[1][1])))
+    pictures = model.view(*model.tensors(*(batch["target"] for batch in batches)))
     return [np.clip(np.asarray(image, np.float32), 0, 1) for image, _ in pictures]
 
 
@@ -80,7 +80,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
 def judge(models: dict[str, Any], batches: Any) -> dict[str, dict[str, float]]:
     """SSIM of the reconstructions with their targets, and of all pictures with float32's."""
     shown = {name: views(model, batches) for name, model in models.items()}
-    targets = [batches[0][1], batches[1][1]]
+    targets = [batch["target"] for batch in batches]
     found = {}
     for name, pictures in shown.items():
         good = [ssim(p, t) for p, t in zip(pictures[:2], targets, strict=True)]

@@ -25,9 +25,12 @@ def straight_sample(
     seed: int,
     color_source: FaceSample | None = None,
     color_rng: np.random.RandomState | None = None,
-) -> tuple[Array, ...]:
+) -> dict[str, Array]:
     """All outputs of a spec, each made from nothing; `color_rng` draws anew for each output."""
-    return tuple(_output(sample, spec, o, seed, color_source, color_rng) for o in spec.outputs)
+    return {
+        name: _output(sample, spec, output, seed, color_source, color_rng)
+        for name, output in spec.outputs.items()
+    }
 
 
 def _output(

@@ -1,9 +1,10 @@
 """Facesets → batches of training samples. NumPy only, no TensorFlow."""
 
+from dfl_tf.data.batch import Batch, SampleId
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.faceset import FaceSample, Faceset
 from dfl_tf.data.sample import make_sample, preview_spec
-from dfl_tf.data.spec import Batch, OutputSpec, SampleSpec, XSegSpec
+from dfl_tf.data.spec import OutputSpec, SampleSpec, XSegSpec
 from dfl_tf.data.stream import BatchStream
 from dfl_tf.data.xseg import XSegStream, segmented_samples
 
@@ -14,6 +15,7 @@ __all__ = [
     "FaceSample",
     "Faceset",
     "OutputSpec",
+    "SampleId",
     "SampleSpec",
     "XSegSpec",
     "XSegStream",

@@ -47,7 +47,7 @@ def make_sample(
     *,
     color_source: FaceSample | None = None,
     cache: ArrayCache | None = None,
-) -> tuple[Array, ...]:
+) -> dict[str, Array]:
     """Make all outputs of a spec from one face.
 
     Pure in (sample, spec, seed, color source): the cache only saves work.
@@ -68,8 +68,8 @@ def make_sample(
 
     Returns
     -------
-    tuple of ndarray, float32
-        In the order of the spec: images (r, r, 3 or 1) BGR clipped to [0, 1], masks (r, r, 1) not
+    dict of str to ndarray, float32
+        By the names of the spec: images (r, r, 3 or 1) BGR clipped to [0, 1], masks (r, r, 1) not
         clipped.
 
     References
@@ -77,7 +77,7 @@ def make_sample(
     data.md 4; color transfer once a sample instead of once an output: decision 6.
     """
     builder = _Builder(sample, spec, seed, color_source, cache)
-    return tuple(builder.output(output) for output in spec.outputs)
+    return {name: builder.output(output) for name, output in spec.outputs.items()}
 
 
 class _Builder:
@@ -334,5 +334,7 @@ def _full_mask(sample: FaceSample) -> Array:
 
 def preview_spec(spec: SampleSpec) -> SampleSpec:
     """Return the spec with the same outputs without warp, transform and flip."""
-    outputs = tuple(replace(o, warp=False, transform=False) for o in spec.outputs)
+    outputs = {
+        name: replace(output, warp=False, transform=False) for name, output in spec.outputs.items()
+    }
     return replace(spec, outputs=outputs, random_flip=False)

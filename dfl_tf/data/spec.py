@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
-
-import numpy as np
-import numpy.typing as npt
 
 from dfl_tf.face import FaceType
 
 OutputKind = Literal["image", "mask", "landmarks", "pitch_yaw", "pitch_yaw_sigmoid"]
 Channels = Literal["bgr", "g", "ggg"]
 MaskKind = Literal["none", "full", "eyes", "eyes_mouth"]
-
-# One array an output, stacked over the samples: (n, h, w, c) float32.
-Batch = tuple[npt.NDArray[np.float32], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +61,16 @@ class OutputSpec:
     nearest_resize_to: int = 0
     normalize_tanh: bool = False
 
+    def shape(self, resolution: int) -> tuple[int, ...]:
+        """Return the shape of the array, made at a resolution."""
+        if self.kind == "landmarks":
+            return (68, 2)
+        if self.kind in ("pitch_yaw", "pitch_yaw_sigmoid"):
+            return (2,)
+        side = self.nearest_resize_to or resolution
+        colored = self.kind == "image" and self.channels != "g"
+        return (side, side, 3 if colored else 1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SampleSpec:
@@ -77,8 +82,8 @@ class SampleSpec:
         Side of the square outputs, in pixels.
     face_type : FaceType
         Crop that the model is trained on; faces of another type are re-cropped.
-    outputs : tuple of OutputSpec
-        In the order of the batch.
+    outputs : mapping of str to OutputSpec
+        The arrays of a `Batch` by their names, in their order.
     random_flip : bool
         Whether 40 % of the samples are mirrored.
     rotation_range : tuple of float
@@ -96,7 +101,7 @@ class SampleSpec:
 
     resolution: int
     face_type: FaceType
-    outputs: tuple[OutputSpec, ...]
+    outputs: Mapping[str, OutputSpec]
     random_flip: bool = False
     rotation_range: tuple[float, float] = (-10.0, 10.0)
     scale_range: tuple[float, float] = (-0.15, 0.15)
@@ -110,10 +115,25 @@ class SampleSpec:
         if not self.outputs:
             raise ValueError("a sample spec needs at least one output")
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each array of one sample, by its name."""
+        return {name: output.shape(self.resolution) for name, output in self.outputs.items()}
+
 
 @dataclass(frozen=True, kw_only=True)
 class XSegSpec:
-    """What XSeg trains on: pictures (r, r, 3) and masks (r, r, 1) of both sides (data.md 6.3)."""
+    """What XSeg trains on: `image` (r, r, 3) and `target`, its mask (r, r, 1) (data.md 6.3)."""
 
     resolution: int
     face_type: FaceType
+
+    @property
+    def outputs(self) -> dict[str, OutputSpec]:
+        """What the arrays are, by their names."""
+        return {"image": OutputSpec(), "target": OutputSpec(kind="mask", channels="g")}
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each array of one sample, by its name."""
+        return {name: output.shape(self.resolution) for name, output in self.outputs.items()}

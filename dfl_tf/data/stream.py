@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
 
+from dfl_tf.data.batch import Batch, SampleId
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.choose import ShuffledOrder, UniformYawOrder, derive_seed
 from dfl_tf.data.faceset import Faceset
 from dfl_tf.data.prefetch import Prefetch, auto_workers
 from dfl_tf.data.sample import make_sample
-from dfl_tf.data.spec import Batch, SampleSpec
+from dfl_tf.data.spec import SampleSpec
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import yaw_bins
 
@@ -25,7 +26,16 @@ _log = logging.getLogger(__name__)
 _ORDER, _COLOR_ORDER, _SAMPLE, _REPLACEMENT = range(4)
 _ATTEMPTS = 32
 
-SampleArrays = tuple[np.ndarray, ...]
+SampleArrays = Mapping[str, np.ndarray]
+
+
+class Made(NamedTuple):
+    """One sample: the face's name and key, and its arrays, or why there are none."""
+
+    name: str
+    key: str = ""
+    arrays: SampleArrays | None = None
+    reason: str = ""
 
 
 class SampleStream:
@@ -45,7 +55,7 @@ class SampleStream:
 
     def __init__(
         self,
-        make: Callable[[int, int], tuple[SampleArrays | None, str, str]],
+        make: Callable[[int, int], Made],
         batch_size: int,
         *,
         workers: int,
@@ -100,13 +110,13 @@ class SampleStream:
     def _make_batch(self, number: int) -> Batch:
         first = self._start + number * self.batch_size
         samples = [self._make_position(first + i) for i in self._offsets]
-        return tuple(np.stack(arrays) for arrays in zip(*samples, strict=True))
+        return Batch.stack([arrays for arrays, _ in samples], [sample for _, sample in samples])
 
-    def _make_position(self, position: int) -> SampleArrays:
+    def _make_position(self, position: int) -> tuple[SampleArrays, SampleId]:
         for attempt in range(_ATTEMPTS):
-            arrays, name, reason = self._make_one(position, attempt)
+            name, key, arrays, reason = self._make_one(position, attempt)
             if arrays is not None:
-                return arrays
+                return arrays, SampleId(position, key)
             with self._lock:
                 self.replaced += 1
                 if name not in self.failures:
@@ -189,7 +199,7 @@ class BatchStream(SampleStream):
             offsets=offsets,
         )
 
-    def _make(self, position: int, attempt: int) -> tuple[SampleArrays | None, str, str]:
+    def _make(self, position: int, attempt: int) -> Made:
         index = self._index(position, attempt)
         name = self._faceset.name(index)
         color_source = None
@@ -197,16 +207,17 @@ class BatchStream(SampleStream):
         try:
             if self._colors is not None:
                 color_source = self._colors[self._color_index(position, attempt)]
+            face = self._faceset[index]
             arrays = make_sample(
-                self._faceset[index],
+                face,
                 self._spec,
                 seed,
                 color_source=color_source,
                 cache=self._cache,
             )
         except (DflTfError, OSError, cv2.error) as error:
-            return None, name, str(error)
-        return arrays, name, ""
+            return Made(name, reason=str(error))
+        return Made(name, face.key, arrays)
 
     def _index(self, position: int, attempt: int) -> int:
         if attempt == 0:

@@ -13,7 +13,7 @@ from dfl_tf.data.augment import apply_warp, draw_warp
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.choose import ShuffledOrder, derive_seed
 from dfl_tf.data.faceset import FaceSample, Faceset, resize_to
-from dfl_tf.data.stream import SampleArrays, SampleStream
+from dfl_tf.data.stream import Made, SampleStream
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import FaceType, align_matrix, polygon_mask
@@ -216,7 +216,7 @@ def _degrade(image: Array, mask: Array, resolution: int, rng: Rng) -> Array:
 
 
 class XSegStream(SampleStream):
-    """Batches (image, mask) for XSeg training.
+    """Batches of `image` and `target`, its mask, for XSeg training.
 
     Parameters
     ----------
@@ -262,7 +262,7 @@ class XSegStream(SampleStream):
             offsets=offsets,
         )
 
-    def _make(self, position: int, attempt: int) -> tuple[SampleArrays | None, str, str]:
+    def _make(self, position: int, attempt: int) -> Made:
         used = face = self.samples[self._index(self._order, _REPLACEMENT, position, attempt)]
 
         def load_background() -> tuple[Array, Array]:
@@ -274,12 +274,12 @@ class XSegStream(SampleStream):
 
         rng = np.random.RandomState(derive_seed(self._seed, _SAMPLE, position, attempt))
         try:
-            arrays = make_xseg_sample(
+            image, mask = make_xseg_sample(
                 lambda: self._load(face), load_background, self._resolution, rng
             )
         except (DflTfError, OSError, cv2.error) as error:
-            return None, used.name, str(error)
-        return arrays, face.name, ""
+            return Made(used.name, reason=str(error))
+        return Made(face.name, face.key, {"image": image, "target": mask})
 
     def _index(self, order: ShuffledOrder, stream: int, position: int, attempt: int) -> int:
         if attempt == 0:

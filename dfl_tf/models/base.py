@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from dfl_tf.data.batch import Batch
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.models import description, weights
@@ -31,7 +32,7 @@ from dfl_tf.nn.tensors import products_in_float32, recomputing
 from dfl_tf.options import RunOptions, effective
 
 if TYPE_CHECKING:
-    from dfl_tf.data.spec import Batch, SampleSpec
+    from dfl_tf.data import SampleSpec, XSegSpec
     from dfl_tf.formats.model_state import ModelState
 
 POLICIES = {
@@ -70,13 +71,14 @@ class Update:
     variables : tuple
         What it moves, in file order; a subset of what the optimizer was built with.
     objective : callable
-        Takes the batches (one flat sequence of tensors) and returns the objective, shape (n,), and
-        the losses to report. The gradient is that of the sum over the samples (training.md 1.6).
+        Takes a `Batch` of tensors for each of `sample_specs`, then what `draws` gave, and returns
+        the objective, shape (n,), and the losses to report. The gradient is that of the sum over
+        the samples (training.md 1.6).
     """
 
     optimizer: str
     variables: tuple[Any, ...]
-    objective: Callable[[Tensors], tuple[tf.Tensor, Losses]]
+    objective: Callable[..., tuple[tf.Tensor, Losses]]
 
 
 class FaceModel(abc.ABC):
@@ -231,8 +233,15 @@ class FaceModel(abc.ABC):
         """Fill `optimizers` (by `_add_optimizer`) and `updates`."""
 
     @abc.abstractmethod
-    def sample_specs(self) -> tuple[SampleSpec, ...]:
-        """Say which arrays a training step wants, one spec a batch."""
+    def sample_specs(self) -> Mapping[str, SampleSpec | XSegSpec]:
+        """Say which arrays a training step takes: a spec for each batch, by the batch's name.
+
+        Batches are named "src" and "dst" after the person, or "faces" where both are one.
+        """
+
+    def preview_specs(self) -> Mapping[str, SampleSpec]:
+        """Say which batches previews show besides those of the step."""
+        return {}
 
     @abc.abstractmethod
     def preview(self, *batches: Batch) -> list[Preview]:
@@ -308,8 +317,8 @@ class FaceModel(abc.ABC):
 
         Parameters
         ----------
-        *batches : tuple of ndarray
-            One batch for each of `sample_specs`, of `samples_per_step` samples.
+        *batches : Batch
+            One for each of `sample_specs`, of `samples_per_step` samples.
 
         Returns
         -------
@@ -322,9 +331,41 @@ class FaceModel(abc.ABC):
             reported.update(self.run_update(update, inputs))
         return {name: reported[name] for name in self.loss_names}
 
+    @functools.cached_property
+    def fields(self) -> dict[str, tuple[str, ...]]:
+        """What a step takes of each batch: the names of its arrays, by the name of the batch."""
+        return {name: tuple(spec.outputs) for name, spec in self.sample_specs().items()}
+
     def inputs(self, *batches: Batch) -> list[tf.Tensor]:
-        """Flatten batches to tensors of the model's precision."""
-        return [tf.cast(tf.convert_to_tensor(x), self.dtype) for batch in batches for x in batch]
+        """Flatten batches to tensors of the model's precision, in the order of `fields`.
+
+        Raises
+        ------
+        ValueError
+            If a batch or one of its arrays is missing.
+        """
+        if len(batches) != len(self.fields):
+            raise ValueError(
+                f"a step of {self.model_class} takes {len(self.fields)} batches "
+                f"({', '.join(self.fields)}); received {len(batches)}"
+            )
+        for batch, (side, names) in zip(batches, self.fields.items(), strict=True):
+            if missing := [name for name in names if name not in batch]:
+                raise ValueError(
+                    f"the batch {side} lacks {', '.join(missing)}; it has {', '.join(batch.names)}"
+                )
+        pairs = zip(batches, self.fields.values(), strict=True)
+        return self.tensors(*(batch[name] for batch, names in pairs for name in names))
+
+    def tensors(self, *arrays: Any) -> list[tf.Tensor]:
+        """Return arrays as tensors of the model's precision."""
+        return [tf.cast(tf.convert_to_tensor(array), self.dtype) for array in arrays]
+
+    def named(self, inputs: Tensors) -> tuple[Any, ...]:
+        """Return what `inputs` flattened as batches again, followed by what was drawn."""
+        given = iter(inputs)
+        batches = [Batch({name: next(given) for name in names}) for names in self.fields.values()]
+        return (*batches, *given)
 
     def draws(self, update: Update, samples: int) -> list[tf.Tensor]:
         """Return what an update draws at random for a whole batch; it follows the inputs."""
@@ -381,7 +422,7 @@ class FaceModel(abc.ABC):
         with self._computing(), recomputing(self.run.recompute):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(values)
-                objective, losses = update.objective(inputs)
+                objective, losses = update.objective(*self.named(inputs))
                 total = tf.reduce_sum(objective)
                 scale = self.loss_scales.get(update.optimizer)
                 if scale is not None:

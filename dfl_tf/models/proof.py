@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dfl_tf.data.spec import OutputSpec
+from dfl_tf.data.batch import Batch
 from dfl_tf.errors import DflTfError
 from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.formats.model_state import ModelState
@@ -174,8 +174,8 @@ def _eagerly() -> Iterator[None]:
 
 
 def _run(model: FaceModel, keep: Collection[str]) -> _Observation:
-    batches = [fixed_batch(spec, SAMPLES) for spec in model.sample_specs()]
-    face = batches[-1][0]
+    batches = [fixed_batch(spec, SAMPLES) for spec in model.sample_specs().values()]
+    face = batches[-1]["image"]
     if model.model_class == "XSeg":
         outputs = {"logits": np.asarray(model.networks["XSeg_256"](face))}
     else:
@@ -208,7 +208,7 @@ def _compare_steps(
     return worst
 
 
-def fixed_batch(spec: Any, samples: int) -> tuple[npt.NDArray[np.float32], ...]:
+def fixed_batch(spec: Any, samples: int) -> Batch:
     """Make a batch for a spec, the same every time.
 
     Parameters
@@ -218,14 +218,13 @@ def fixed_batch(spec: Any, samples: int) -> tuple[npt.NDArray[np.float32], ...]:
 
     Returns
     -------
-    tuple of ndarray, (samples, r, r, c) float32 in [0, 1]
-        Smooth pictures, and round masks.
+    Batch, arrays (samples, r, r, c) float32 in [0, 1]
+        Smooth images, and round masks.
     """
-    outputs = getattr(spec, "outputs", (OutputSpec(), OutputSpec(kind="mask", channels="g")))
     side = spec.resolution
     y, x = np.mgrid[0:side, 0:side] / side
-    batch = []
-    for number, output in enumerate(outputs):
+    batch = {}
+    for number, (name, output) in enumerate(spec.outputs.items()):
         rng = np.random.Generator(np.random.PCG64(number))
         shift = rng.uniform(0, 1, (samples, 1, 1, 1 if output.channels == "g" else 3))
         if output.kind == "mask":
@@ -235,8 +234,8 @@ def fixed_batch(spec: Any, samples: int) -> tuple[npt.NDArray[np.float32], ...]:
             array = 0.5 + 0.4 * np.sin(9 * (x[..., None] + shift)) * np.cos(
                 7 * (y[..., None] - shift)
             )
-        batch.append(array.astype(np.float32))
-    return tuple(batch)
+        batch[name] = array.astype(np.float32)
+    return Batch(batch)
 
 
 def _same_refusal(second: ModelState, error: DflTfError) -> str:

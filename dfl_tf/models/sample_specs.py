@@ -10,7 +10,7 @@ from dfl_tf.face import FaceType
 
 def face_swap_specs(
     options: Any, *, hsv_power: float = 0.0, eyes_mouth: bool = True
-) -> tuple[SampleSpec, SampleSpec]:
+) -> dict[str, SampleSpec]:
     """Return the specs of src and dst batches.
 
     Parameters
@@ -24,8 +24,9 @@ def face_swap_specs(
 
     Returns
     -------
-    tuple of SampleSpec
-        Outputs of each: network input, target, face mask, and eyes-mouth mask if wanted.
+    dict of str to SampleSpec
+        Of "src" and "dst": `image` (network input), `target`, `mask` of the face, and `eyes_mouth`
+        if wanted.
 
     References
     ----------
@@ -34,22 +35,22 @@ def face_swap_specs(
 
     def spec(*, flip: bool, hsv: float, ct_mode: str) -> SampleSpec:
         transfer = ct_mode != "none"
-        outputs = [
-            OutputSpec(warp=options.random_warp, color_transfer=transfer, hsv_shift=hsv),
-            OutputSpec(color_transfer=transfer),
-            OutputSpec(kind="mask", channels="g", mask="full"),
-        ]
+        outputs = {
+            "image": OutputSpec(warp=options.random_warp, color_transfer=transfer, hsv_shift=hsv),
+            "target": OutputSpec(color_transfer=transfer),
+            "mask": OutputSpec(kind="mask", channels="g", mask="full"),
+        }
         if eyes_mouth:
-            outputs.append(OutputSpec(kind="mask", channels="g", mask="eyes_mouth"))
+            outputs["eyes_mouth"] = OutputSpec(kind="mask", channels="g", mask="eyes_mouth")
         return SampleSpec(
             resolution=options.resolution,
             face_type=FaceType.from_name(options.face_type),
-            outputs=tuple(outputs),
+            outputs=outputs,
             random_flip=flip,
             ct_mode=ct_mode,
         )
 
-    return (
-        spec(flip=options.random_src_flip, hsv=hsv_power, ct_mode=options.ct_mode),
-        spec(flip=options.random_dst_flip, hsv=0.0, ct_mode="none"),
-    )
+    return {
+        "src": spec(flip=options.random_src_flip, hsv=hsv_power, ct_mode=options.ct_mode),
+        "dst": spec(flip=options.random_dst_flip, hsv=0.0, ct_mode="none"),
+    }

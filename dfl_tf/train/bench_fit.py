@@ -160,9 +160,9 @@ def _trial(request: dict[str, Any]) -> dict[str, Any]:
     from dfl_tf_ops.native_output import import_tensorflow
 
     from dfl_tf import models
+    from dfl_tf.data import Batch
     from dfl_tf.options import OPTIONS, RunOptions
     from dfl_tf.train.devices import configure_devices
-    from dfl_tf.train.plan import sample_shapes
 
     given = request["run"]
     run = RunOptions(**{**given, "reinit": tuple(given["reinit"])})
@@ -174,8 +174,13 @@ def _trial(request: dict[str, Any]) -> dict[str, Any]:
         rng = np.random.default_rng(0)
         count = model.samples_per_step
         batches = [
-            tuple(rng.random((count, *shape), dtype=np.float32) for shape in sample_shapes(spec))
-            for spec in model.sample_specs()
+            Batch(
+                {
+                    field: rng.random((count, *shape), dtype=np.float32)
+                    for field, shape in spec.shapes.items()
+                }
+            )
+            for spec in model.sample_specs().values()
         ]
         seconds = 0.0
         for _ in range(2):

@@ -43,11 +43,11 @@ def bench_samples(model: Any, facesets: Any, *, seconds: float) -> Report:
         try:
             start, images = time.perf_counter(), 0
             for _ in range(4):  # the queue, and faces seen for the first time
-                images += sum(len(batch[0]) for batch in next(feed))
+                images += sum(batch.size for batch in next(feed))
             first = (time.perf_counter() - start) / images
             images, spent, begin = 0, time.process_time(), time.perf_counter()
             while time.perf_counter() - begin < seconds:
-                images += sum(len(batch[0]) for batch in next(feed))
+                images += sum(batch.size for batch in next(feed))
             wall = time.perf_counter() - begin
             spent = time.process_time() - spent
         finally:
@@ -63,7 +63,7 @@ def bench_samples(model: Any, facesets: Any, *, seconds: float) -> Report:
     return {
         "kind": "samples",
         "machine": machine.facts(),
-        "resolution": model.sample_specs()[0].resolution,
+        "resolution": next(iter(model.sample_specs().values())).resolution,
         "ct_mode": getattr(model.effective, "ct_mode", "none"),
         "faces": [len(facesets.src), len(facesets.dst)],
         "workers": rows,

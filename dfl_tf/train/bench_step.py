@@ -95,7 +95,7 @@ def _iterations(model: Any, feed: Any, count: int) -> list[tuple[float, float, i
         spent = (time.perf_counter() - start) * 1e3
         if number:  # the first one fills the queue
             wait = min(spent, (feed.wait_seconds - waited) * 1e3)
-            rows.append((spent, wait, sum(len(batch[0]) for batch in batches)))
+            rows.append((spent, wait, sum(batch.size for batch in batches)))
     return rows
 
 

@@ -118,6 +118,10 @@ class Facesets:
         faceset = Faceset.open(workspace.pretrain)
         return cls(faceset, faceset, pretrain=True)
 
+    def of(self, name: str) -> Faceset:
+        """Return the faceset of a batch by its name (`FaceModel.sample_specs`)."""
+        return self.dst if name == "dst" else self.src
+
     def sides(self) -> dict[str, Faceset]:
         """The facesets by the name of their side; one for both while pretraining."""
         return {"src and dst": self.src} if self.pretrain else {"src": self.src, "dst": self.dst}
@@ -195,8 +199,6 @@ def open_feed(
     positions = stored.get("positions", {}) if stored.get("seed") == seed else {}
     again = bool(positions) and model.repeats_batch(iteration)
     back = model.samples_per_step if again else 0
-    specs = model.sample_specs()
-    names = ("src", "dst") if len(specs) == 2 else ("faces",)
     streams = {
         name: _open_stream(
             model,
@@ -208,18 +210,15 @@ def open_feed(
             position=max(0, int(positions.get(name, 0)) - back),
             offsets=offsets,
         )
-        for number, (name, spec) in enumerate(zip(names, specs, strict=True))
+        for number, (name, spec) in enumerate(model.sample_specs().items())
     }
-    shown = {}
-    if isinstance(specs[0], XSegSpec):
-        sides = {"src": facesets.src, "dst": facesets.dst}
-        size = int(model.options.batch_size)
-        shown = {
-            name: BatchStream(
-                faceset, model.preview_spec(), size, seed=seed, workers=1, prefetch=1, cache_mb=0
-            )
-            for name, faceset in sides.items()
-        }
+    size = int(model.options.batch_size)
+    shown = {
+        name: BatchStream(
+            facesets.of(name), spec, size, seed=seed, workers=1, prefetch=1, cache_mb=0
+        )
+        for name, spec in model.preview_specs().items()
+    }
     feed = Feed(streams, seed, shown)
     if again:
         model.previous = next(feed)
@@ -241,7 +240,7 @@ def _open_stream(
         return XSegStream(both, spec.resolution, spec.face_type, size, **common)
     transfer = name == "src" and not facesets.pretrain
     return BatchStream(
-        facesets.dst if name == "dst" else facesets.src,
+        facesets.of(name),
         spec,
         size,
         color_faceset=facesets.dst if transfer else None,

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dfl_tf.data import Batch
 from dfl_tf.disk.durable import make_folder, write_file
 from dfl_tf.train.previews import jpeg_bytes
 
-Sample = tuple[tuple[NDArray[np.float32], ...], ...]
+Sample = tuple[Batch, ...]
 
 
 def history_period(model_class: str, resolution: int) -> int:
@@ -56,7 +57,7 @@ def channels_last(array: NDArray[Any]) -> NDArray[np.float32] | None:
     return np.ascontiguousarray(values, np.float32)
 
 
-def usable_sample(stored: object, like: Sequence[Sequence[NDArray[Any]]]) -> Sample | None:
+def usable_sample(stored: object, like: Sequence[Batch]) -> Sample | None:
     """The stored ``sample_for_preview`` if it fits today's batches.
 
     Parameters
@@ -70,24 +71,24 @@ def usable_sample(stored: object, like: Sequence[Sequence[NDArray[Any]]]) -> Sam
 
     Returns
     -------
-    tuple of tuples of ndarray (n, h, w, c), float32, or None when new ones must be drawn.
+    tuple of Batch with arrays (n, h, w, c), float32, or None when new ones must be drawn.
     """
     if not isinstance(stored, list | tuple) or len(stored) != len(like):
         return None
     sample = []
     for generator, batch in zip(stored, like, strict=True):
-        if not isinstance(generator, list | tuple) or len(generator) < len(batch):
+        if not isinstance(generator, list | tuple) or len(generator) < len(batch.names):
             return None
-        arrays = [channels_last(array) for array in generator[: len(batch)]]
-        if any(
-            array is None or array.shape != np.shape(other)
-            for array, other in zip(arrays, batch, strict=True)
-        ):
-            return None
-        sample.append(tuple(array for array in arrays if array is not None))
+        arrays = {}
+        for name, kept in zip(batch.names, generator, strict=False):
+            array = channels_last(kept)
+            if array is None or array.shape != np.shape(batch[name]):
+                return None
+            arrays[name] = array
+        sample.append(Batch(arrays))
     return tuple(sample)
 
 
-def stored_form(sample: Sequence[Sequence[NDArray[Any]]]) -> list[list[NDArray[np.float32]]]:
-    """What goes into ``data.dat``: lists of NHWC float32 arrays, copied."""
-    return [[np.array(array, np.float32) for array in batch] for batch in sample]
+def stored_form(sample: Sequence[Batch]) -> list[list[NDArray[np.float32]]]:
+    """What goes into ``data.dat``: lists of NHWC float32 arrays, copied, without names."""
+    return [[np.array(batch[name], np.float32) for name in batch.names] for batch in sample]

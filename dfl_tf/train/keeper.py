@@ -242,8 +242,8 @@ class Keeper:
         """AMP shows one face only: take another one each time, but not in the history."""
         if self.place.model_class != "AMP":
             return batches
-        shift = -(self.model.iteration % min(4, len(batches[0][0])))
-        return [tuple(np.roll(array, shift, axis=0) for array in batch) for batch in batches]
+        shift = -(self.model.iteration % min(4, batches[0].size))
+        return [batch.rolled(shift) for batch in batches]
 
     def history(self, sample: history.Sample) -> None:
         """Write pictures of the fixed sample when the iteration is one for it.

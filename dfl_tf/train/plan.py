@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from dfl_tf.data import XSegSpec
 from dfl_tf.formats.model_files import detect_format, part_file
 from dfl_tf.options import effective
 from dfl_tf.train.cluster import described
@@ -193,8 +192,8 @@ def _staging(model: Any) -> int:
     """Bytes of the batches that are made ahead, and the one in use."""
     pixels = sum(
         side * width * channels
-        for spec in model.sample_specs()
-        for side, width, channels in sample_shapes(spec)
+        for spec in model.sample_specs().values()
+        for side, width, channels in spec.shapes.values()
     )
     return 4 * pixels * model.samples_per_step * (model.run.prefetch + 1)
 
@@ -222,7 +221,7 @@ def traced_updates(model: Any, batch: int = 0) -> list[Any]:
     """
     import tensorflow as tf
 
-    shapes = [shape for spec in model.sample_specs() for shape in sample_shapes(spec)]
+    shapes = [s for spec in model.sample_specs().values() for s in spec.shapes.values()]
     batch = batch or int(model.options.batch_size)
     inputs = [tf.TensorSpec((batch, *shape), model.dtype) for shape in shapes]
     return [_traced(model, update, inputs).graph for update in model.updates]
@@ -236,17 +235,6 @@ def _traced(model: Any, update: Any, inputs: Sequence[Any]) -> Any:
         return model.gradients(update, [*tensors, *drawn])
 
     return tf.function(gradients, autograph=False).get_concrete_function(*inputs)
-
-
-def sample_shapes(spec: Any) -> Sequence[tuple[int, int, int]]:
-    """Height, width and channels of each array of a batch that a spec asks for."""
-    side = spec.resolution
-    if isinstance(spec, XSegSpec):
-        return [(side, side, 3), (side, side, 1)]
-    return [
-        (side, side, 3 if output.kind == "image" and output.channels != "g" else 1)
-        for output in spec.outputs
-    ]
 
 
 def _crossing_bytes(graph: Any) -> int:

@@ -154,7 +154,7 @@ class Trainer:
         losses = {name: float(np.mean(values[name])) for name in model.loss_names}
         seconds = time.perf_counter() - started
         waited = self.feed.wait_seconds - waited
-        self.timing.add(seconds, waited, sum(len(batch[0]) for batch in self._batches))
+        self.timing.add(seconds, waited, sum(batch.size for batch in self._batches))
 
         self._watchdog.check(model.iteration + 1, list(losses.values()))
         self._unsaved = True

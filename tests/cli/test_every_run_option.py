@@ -320,7 +320,7 @@ def test_amp_previews_show_one_face_after_the_other(trainings: Trainings) -> Non
     run = trainings("AMP", step=False, target_iter=4, preview_every=1, no_preview=None)
     assert run.code == 0, run.said
     faces = [
-        [np.array_equal(shown[0][1][0], face) for face in batches[0][1]].index(True)
+        [np.array_equal(shown[0]["target"][0], face) for face in batches[0]["target"]].index(True)
         for shown, batches in zip(run.shown, run.batches, strict=False)
     ]
     assert faces == [1, 2, 3, 0]

@@ -50,7 +50,7 @@ def on_a_gpu(base: Outcome, run: Outcome) -> None:
 
 def other_crop(base: Outcome, run: Outcome) -> None:
     """Less of the head is cut out, so the face mask covers more of the image."""
-    assert run.side(0, 2).mean() > 1.2 * base.side(0, 2).mean()
+    assert run.side(0, "mask").mean() > 1.2 * base.side(0, "mask").mean()
 
 
 def rms_prop(base: Outcome, run: Outcome) -> None:
@@ -76,7 +76,7 @@ def morphs(base: Outcome, run: Outcome) -> None:
 
 
 def other_image(base: Outcome, run: Outcome) -> None:
-    assert not np.array_equal(base.batches[0][0][0], run.batches[0][0][0])
+    assert not np.array_equal(base.batches[0][0]["image"], run.batches[0][0]["image"])
 
 
 def optimizer_rate(base: Outcome, run: Outcome) -> None:
@@ -88,7 +88,7 @@ def optimizer_rate(base: Outcome, run: Outcome) -> None:
 
 def no_labels(base: Outcome, run: Outcome) -> None:
     """Pretraining draws images, not masks: what is to be predicted has three channels."""
-    assert base.batches[0][0][-1].shape[-1] == 1
+    assert base.batches[0][0]["target"].shape[-1] == 1
     assert run.code == 0
     assert run.trainer.model.options.pretrain
 

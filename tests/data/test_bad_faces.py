@@ -32,7 +32,7 @@ HOLLOW = {
     "taken away": [TRIANGLE[0], (0, np.array([(0, 0), (96, 0), (96, 96), (0, 96)], np.float32))],
     "exclude only": [(0, TRIANGLE[0][1])],
 }
-SPEC = SampleSpec(resolution=32, face_type=FaceType.WHOLE_FACE, outputs=(OutputSpec(),))
+SPEC = SampleSpec(resolution=32, face_type=FaceType.WHOLE_FACE, outputs={"image": OutputSpec()})
 
 
 @pytest.fixture
@@ -84,8 +84,7 @@ def test_training_goes_on_with_the_good_faces(folder, monkeypatch, tmp_path, eag
     faceset = Faceset.open(folder, eager=eager)
     with BatchStream(faceset, SPEC, 4, seed=1, uniform_yaw=uniform_yaw, workers=1) as stream:
         for _ in range(3):
-            (images,) = next(stream)
-            assert np.isfinite(images).all()
+            assert np.isfinite(next(stream)["image"]).all()
     if uniform_yaw:
         assert names(faceset.left_out) == BAD
         again = Faceset.open(folder, eager=eager)  # a large faceset remembers its bad faces

@@ -114,13 +114,13 @@ def test_a_pak_is_remembered_by_place(make_faces, monkeypatch):
 
 
 def test_uniform_yaw_draws_alike_from_a_remembered_faceset():
-    spec = SampleSpec(resolution=64, face_type=FaceType.FULL, outputs=(OutputSpec(kind="image"),))
+    spec = SampleSpec(resolution=64, face_type=FaceType.FULL, outputs={"image": OutputSpec()})
     drawn = []
     for eager in (4000, 0, 0):
         with BatchStream(
             Faceset.open(SRC, eager=eager), spec, 4, seed=1, uniform_yaw=True
         ) as stream:
-            drawn.append(np.concatenate([next(stream)[0] for _ in range(2)]))
+            drawn.append(np.concatenate([next(stream)["image"] for _ in range(2)]))
     np.testing.assert_array_equal(drawn[1], drawn[0])
     np.testing.assert_array_equal(drawn[2], drawn[0])
 

@@ -11,12 +11,18 @@ from dfl_tf.face import FaceType
 
 from .conftest import DST, SRC
 
-SAEHD = (
-    OutputSpec(warp=True, color_transfer=True),
-    OutputSpec(color_transfer=True),
-    OutputSpec(kind="mask", mask="full"),
-    OutputSpec(kind="mask", mask="eyes_mouth"),
-)
+SAEHD = {
+    "image": OutputSpec(warp=True, color_transfer=True),
+    "target": OutputSpec(color_transfer=True),
+    "mask": OutputSpec(kind="mask", mask="full"),
+    "eyes_mouth": OutputSpec(kind="mask", mask="eyes_mouth"),
+}
+
+
+def pairs(one, other):
+    """The arrays of two samples side by side; both have the same names in the same order."""
+    assert list(one) == list(other)
+    return zip(one.values(), other.values(), strict=True)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +46,7 @@ def test_fast_path_equals_the_straight_way(src, face_type, resolution):
     wanted = spec(resolution, face_type)
     for number, sample in enumerate(src):
         fast = make_sample(sample, wanted, 1000 + number)
-        for a, b in zip(fast, straight_sample(sample, wanted, 1000 + number), strict=True):
+        for a, b in pairs(fast, straight_sample(sample, wanted, 1000 + number)):
             assert a.dtype == np.float32
             np.testing.assert_allclose(a, b, atol=2e-5)
 
@@ -50,7 +56,7 @@ def test_color_transfer_equals_the_straight_way(src, dst, mode):
     wanted = spec(ct_mode=mode)
     for sample, other in zip(src[:3], dst[:3], strict=True):
         fast = make_sample(sample, wanted, 5, color_source=other)
-        for a, b in zip(fast, straight_sample(sample, wanted, 5, other), strict=True):
+        for a, b in pairs(fast, straight_sample(sample, wanted, 5, other)):
             np.testing.assert_allclose(a, b, atol=1e-4)
 
 
@@ -62,13 +68,13 @@ def test_random_color_transfer_is_shared_by_input_and_target(src, dst, monkeypat
         return color_transfer(*arguments, **keywords)
 
     monkeypatch.setattr("dfl_tf_ops.color_transfer.color_transfer", count)
-    still = tuple(dataclasses.replace(o, warp=False) for o in SAEHD[:2])
+    still = {name: dataclasses.replace(SAEHD[name], warp=False) for name in ("image", "target")}
     wanted = spec(ct_mode="idt", outputs=still)
-    a, b = make_sample(src[0], wanted, 9, color_source=dst[0])
+    a, b = make_sample(src[0], wanted, 9, color_source=dst[0]).values()
     assert calls == ["idt"]
     np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(a, make_sample(src[0], wanted, 9, color_source=dst[0])[0])
-    other = make_sample(src[0], wanted, 10, color_source=dst[0])[0]
+    np.testing.assert_array_equal(a, make_sample(src[0], wanted, 9, color_source=dst[0])["image"])
+    other = make_sample(src[0], wanted, 10, color_source=dst[0])["image"]
     assert not np.array_equal(a, other)
 
 
@@ -78,7 +84,7 @@ def test_no_color_source_or_mode_leaves_colors_alone(src, dst):
         make_sample(src[0], spec(ct_mode="rct"), 3),
         make_sample(src[0], spec(), 3, color_source=dst[0]),
     ):
-        np.testing.assert_array_equal(plain[0], other[0])
+        np.testing.assert_array_equal(plain["image"], other["image"])
 
 
 def test_cached_samples_are_the_same_bits(src, dst):
@@ -87,7 +93,7 @@ def test_cached_samples_are_the_same_bits(src, dst):
     for seed in range(3):
         fresh = make_sample(src[2], wanted, seed, color_source=dst[1])
         kept = make_sample(src[2], wanted, seed, color_source=dst[1], cache=cache)
-        for a, b in zip(fresh, kept, strict=True):
+        for a, b in pairs(fresh, kept):
             np.testing.assert_array_equal(a, b)
     assert len(cache) == 4
 
@@ -96,10 +102,10 @@ def test_outputs_do_not_share_memory_with_the_cache(src):
     still = preview_spec(spec())
     cache = ArrayCache(2**24)
     first = make_sample(src[0], still, 0, cache=cache)
-    for array in first:
+    for array in first.values():
         array[:] = 7
     second = make_sample(src[0], still, 0, cache=cache)
-    assert all(array.max() <= 1.001 for array in second)
+    assert all(array.max() <= 1.001 for array in second.values())
 
 
 def test_full_cache_keeps_what_it_has():
@@ -112,34 +118,35 @@ def test_full_cache_keeps_what_it_has():
 
 
 def test_hsv_shift_changes_the_input_only(src):
-    shifted = (dataclasses.replace(SAEHD[0], hsv_shift=0.3), *SAEHD[1:])
+    shifted = {**SAEHD, "image": dataclasses.replace(SAEHD["image"], hsv_shift=0.3)}
     plain = make_sample(src[0], spec(), 4)
     colored = make_sample(src[0], spec(outputs=shifted), 4)
-    assert not np.array_equal(plain[0], colored[0])
-    for a, b in zip(plain[1:], colored[1:], strict=True):
+    assert not np.array_equal(plain.pop("image"), colored.pop("image"))
+    for a, b in pairs(plain, colored):
         np.testing.assert_array_equal(a, b)
 
 
 def test_forty_percent_are_flipped(src):
     still = OutputSpec(transform=False)
-    wanted = spec(outputs=(still,))
-    straight = make_sample(src[0], dataclasses.replace(wanted, random_flip=False), 0)[0]
-    images = [make_sample(src[0], wanted, seed)[0] for seed in range(200)]
+    wanted = spec(outputs={"image": still})
+    straight = make_sample(src[0], dataclasses.replace(wanted, random_flip=False), 0)["image"]
+    images = [make_sample(src[0], wanted, seed)["image"] for seed in range(200)]
     flips = sum(np.array_equal(image, straight[:, ::-1]) for image in images)
     assert flips + sum(np.array_equal(image, straight) for image in images) == 200
     assert 60 <= flips <= 100
 
 
 def test_preview_spec_shows_the_face_as_it_is(src):
-    image, target, mask, _ = make_sample(src[0], preview_spec(spec(256)), 1)
-    np.testing.assert_array_equal(image, target)
-    np.testing.assert_allclose(image, src[0].image(), atol=1e-7)
-    assert mask.shape == (256, 256, 1)
+    sample = make_sample(src[0], preview_spec(spec(256)), 1)
+    np.testing.assert_array_equal(sample["image"], sample["target"])
+    np.testing.assert_allclose(sample["image"], src[0].image(), atol=1e-7)
+    assert sample["mask"].shape == (256, 256, 1)
 
 
 def test_mve_crops_are_never_realigned(src):
     custom = dataclasses.replace(src[0], face_type=FaceType.MVE_CUSTOM, key="custom")
-    (image,) = make_sample(custom, preview_spec(spec(64, FaceType.FULL, outputs=SAEHD[:1])), 0)
+    wanted = preview_spec(spec(64, FaceType.FULL, outputs={"image": SAEHD["image"]}))
+    image = make_sample(custom, wanted, 0)["image"]
     resized = cv2.resize(src[0].image(), (64, 64), interpolation=cv2.INTER_CUBIC)
     np.testing.assert_allclose(image, np.clip(resized, 0, 1), atol=1e-6)
 
@@ -147,10 +154,13 @@ def test_mve_crops_are_never_realigned(src):
 @pytest.mark.parametrize("resolution", [16, 48, 72, 100, 130])
 def test_odd_resolutions_give_squares_of_that_size(src, resolution):
     outputs = make_sample(src[0], spec(resolution), 2)
-    assert [a.shape for a in outputs] == [(resolution, resolution, c) for c in (3, 3, 1, 1)]
+    assert [a.shape for a in outputs.values()] == [
+        (resolution, resolution, c) for c in (3, 3, 1, 1)
+    ]
+    assert {name: a.shape for name, a in outputs.items()} == spec(resolution).shapes
     warped = OutputSpec(warp=True, transform=False)
     for seed in range(4):
-        (image,) = make_sample(src[0], spec(resolution, outputs=(warped,)), seed)
+        image = make_sample(src[0], spec(resolution, outputs={"image": warped}), seed)["image"]
         assert image.shape == (resolution, resolution, 3)
 
 
@@ -158,4 +168,4 @@ def test_specs_refuse_nonsense():
     with pytest.raises(ValueError, match="resolution"):
         spec(8)
     with pytest.raises(ValueError, match="at least one output"):
-        spec(outputs=())
+        spec(outputs={})

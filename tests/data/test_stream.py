@@ -15,7 +15,10 @@ from .conftest import DST, SRC, face_jpeg
 SPEC = SampleSpec(
     resolution=32,
     face_type=FaceType.WHOLE_FACE,
-    outputs=(OutputSpec(warp=True, color_transfer=True), OutputSpec(kind="mask")),
+    outputs={
+        "image": OutputSpec(warp=True, color_transfer=True),
+        "mask": OutputSpec(kind="mask"),
+    },
     random_flip=True,
     ct_mode="rct",
 )
@@ -31,8 +34,9 @@ def take(count, workers=1, position=0, seed=7, faceset=None, **options):
 
 def assert_same(a, b):
     for batch_a, batch_b in zip(a, b, strict=True):
-        for x, y in zip(batch_a, batch_b, strict=True):
-            np.testing.assert_array_equal(x, y)
+        assert (batch_a.names, batch_a.samples) == (batch_b.names, batch_b.samples)
+        for name in batch_a.names:
+            np.testing.assert_array_equal(batch_a[name], batch_b[name])
 
 
 @pytest.mark.parametrize("options", [{}, {"uniform_yaw": True}, {"cache_mb": 0}])
@@ -43,15 +47,33 @@ def test_batches_do_not_depend_on_the_number_of_threads(options):
     assert_same(one[4:], take(5, 2, position=12, color_faceset=colors, **options))
 
 
-def test_batches_are_stacked_in_output_order():
-    images, masks = take(1)[0]
-    assert images.shape == (3, 32, 32, 3)
-    assert masks.shape == (3, 32, 32, 1)
-    assert images.dtype == masks.dtype == np.float32
+def test_batches_have_the_names_of_the_spec():
+    batch = take(1)[0]
+    assert batch.names == ("image", "mask")
+    assert batch["image"].shape == (3, 32, 32, 3)
+    assert batch["mask"].shape == (3, 32, 32, 1)
+    assert batch["image"].dtype == batch["mask"].dtype == np.float32
+
+
+def test_batches_say_which_faces_they_were_made_of():
+    faceset = Faceset.open(SRC)
+    still = SampleSpec(
+        resolution=256,
+        face_type=FaceType.WHOLE_FACE,
+        outputs={"image": OutputSpec(transform=False)},
+    )
+    by_key = {sample.key: sample for sample in faceset}
+    with BatchStream(faceset, still, 3, seed=7, position=5) as stream:
+        batches = [next(stream) for _ in range(2)]
+    samples = [sample for batch in batches for sample in batch.samples]
+    assert [sample.position for sample in samples] == [5, 6, 7, 8, 9, 10]
+    images = np.concatenate([batch["image"] for batch in batches])
+    for sample, image in zip(samples, images, strict=True):
+        np.testing.assert_allclose(image, by_key[sample.face].image(), atol=1e-6)
 
 
 def test_seeds_give_different_batches():
-    assert not np.array_equal(take(1, seed=1)[0][0], take(1, seed=2)[0][0])
+    assert not np.array_equal(take(1, seed=1)[0]["image"], take(1, seed=2)[0]["image"])
 
 
 def test_position_counts_what_was_consumed_not_what_was_prefetched():
@@ -68,10 +90,10 @@ def test_every_face_is_seen_once_an_epoch(make_faces):
     still = SampleSpec(
         resolution=32,
         face_type=FaceType.WHOLE_FACE,
-        outputs=(OutputSpec(transform=False),),
+        outputs={"image": OutputSpec(transform=False)},
     )
     with BatchStream(faceset, still, 4, seed=1) as stream:
-        images = np.concatenate([next(stream)[0] for _ in range(3)])
+        images = np.concatenate([next(stream)["image"] for _ in range(3)])
     faces = [sample.image() for sample in faceset]
     indices = [next(i for i, f in enumerate(faces) if np.array_equal(f, image)) for image in images]
     assert sorted(indices[:6]) == sorted(indices[6:]) == list(range(6))
@@ -161,9 +183,9 @@ def test_xseg_batches_do_not_depend_on_the_number_of_threads():
     one = xseg(6, 1)
     assert_same(one, xseg(6, 3))
     assert_same(one[2:], xseg(4, 2, position=4))
-    image, _ = one[0]
+    image = one[0]["image"]
     assert image.shape == (2, 32, 32, 3)
-    assert set(np.unique(np.concatenate([m for _, m in one]))) == {0, 1}
+    assert set(np.unique(np.concatenate([batch["target"] for batch in one]))) == {0, 1}
     assert image.min() >= 0
     assert image.max() <= 1
 

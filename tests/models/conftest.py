@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from dfl_tf import models
+from dfl_tf.data import Batch
 from dfl_tf.options import OPTIONS, RunOptions, default
 
 SMALL = {
@@ -61,8 +62,11 @@ def batches():
             return np.asarray(tf.image.resize(coarse, (size, size)))
 
         if model.model_class == "XSeg":
-            return ((image(3), np.round(image(1))),)
-        return tuple((image(3), image(3), image(1), image(1)) for _ in range(2))
+            return (Batch({"image": image(3), "target": np.round(image(1))}),)
+        return tuple(
+            Batch({"image": image(3), "target": image(3), "mask": image(1), "eyes_mouth": image(1)})
+            for _ in range(2)
+        )
 
     return draw
 

@@ -16,14 +16,16 @@ import numpy as np
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from dfl_tf.data import Batch
 from dfl_tf.models import create
 from dfl_tf.models.placement import Placement
 from dfl_tf.options import RunOptions, SAEHDOptions, default
 
 options = default(SAEHDOptions, resolution=64, ae_dims=32, e_dims=16, d_dims=16, d_mask_dims=16,
                   archi="df-ud", batch_size=1, lr_dropout="cpu", models_opt_on_gpu=False)
-given = tuple(tuple(np.random.default_rng(i).random((1, 64, 64, c), dtype=np.float32)
-                    for c in (3, 3, 1)) for i in range(2))
+channels = {"image": 3, "target": 3, "mask": 1}
+given = [Batch({n: np.random.default_rng(i).random((1, 64, 64, c), dtype=np.float32)
+                for n, c in channels.items()}) for i in range(2)]
 out = {}
 for name, placement in (("away", Placement("/CPU:1", "/CPU:0")), ("home", Placement())):
     model = create("SAEHD", options, RunOptions(seed=1), placement=placement)
@@ -31,7 +33,7 @@ for name, placement in (("away", Placement("/CPU:1", "/CPU:0")), ("home", Placem
     slots = [s for o in model.optimizers.values() for s in o.variables]
     update = model.updates[0]
     ops = model._compiled[("step", update.optimizer)].get_concrete_function(
-        [tf.TensorSpec(x.shape, tf.float32) for b in given for x in b]).graph
+        [tf.TensorSpec(x.shape, tf.float32) for b in given for x in b.arrays.values()]).graph
     nodes = [op for op in ops.get_operations() if op.type in ("Conv2D", "Conv2DBackpropFilter")]
     out[name] = {
         "weights": sorted({v.value.device for n in model.networks.values() for v in n.weights}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dfl_tf.data.spec import XSegSpec
+from dfl_tf.data import Batch, XSegSpec
 from dfl_tf.face import FaceType
 from dfl_tf.models.xseg.preview import overlay
 
@@ -23,7 +23,7 @@ def tiles(image, rows, columns):
 
 
 def pictures_of(model, given):
-    src, dst = model.inputs((given[0][1], given[1][1]))
+    src, dst = model.tensors(*(batch["target"] for batch in given))
     return [[np.asarray(x) for x in picture] for picture in model.wiring.view(src, dst)]
 
 
@@ -35,7 +35,7 @@ def test_saehd_rows_show_unwarped_faces_and_their_predictions(make, batches, fac
     assert (plain.name, masked.name) == ("SAEHD", "SAEHD masked")
     assert plain.image.dtype == masked.image.dtype == np.float32
     (ss, _), (dd, ddm), (sd, sdm) = pictures_of(model, given)
-    (_, s, sm, _), (_, d, dm, _) = given
+    (s, sm), (d, dm) = ((batch["target"], batch["mask"]) for batch in given)
     swap_mask = sdm if face_type == "head" else ddm * sdm
     expected = {
         "plain": (s, ss, d, dd, sd),
@@ -69,12 +69,12 @@ def test_amp_shows_one_face_at_five_morphs(make, batches):
     assert first.name == "AMP morph 1.0"
     assert (plain.name, masked.name) == ("AMP morph list", "AMP morph list masked")
     (s, d, _), (_, dd, all_src) = tiles(first.image, 2, 3)
-    np.testing.assert_array_equal(s, given[0][1][0])
-    np.testing.assert_array_equal(d, given[1][1][0])
+    np.testing.assert_array_equal(s, given[0]["target"][0])
+    np.testing.assert_array_equal(d, given[1]["target"][0])
     (dd_again, quarter, _), (_, _, one) = tiles(plain.image, 2, 3)
     np.testing.assert_array_equal(dd, dd_again)
     np.testing.assert_array_equal(one, all_src)
-    face = given[1][1][:1]
+    face = given[1]["target"][:1]
     for morph, shown in ((0.25, quarter), (1.0, one)):
         np.testing.assert_allclose(model.swap(face, morph).image[0], shown, atol=1e-5)
     (_, cut, _), _ = tiles(masked.image, 2, 3)
@@ -84,15 +84,17 @@ def test_amp_shows_one_face_at_five_morphs(make, batches):
 
 def test_amp_morph_zero_is_dst_and_default_is_src(make, batches):
     model = make("AMP")
-    face = batches(model)[1][1]
+    face = batches(model)[1]["target"]
     np.testing.assert_array_equal(model.swap(face, 0.0).mask, model.swap(face, 0.0).dst_mask)
     np.testing.assert_array_equal(model.swap(face).image, model.swap(face, 1.0).image)
 
 
 def test_xseg_tints_what_lies_outside_the_mask(make, batches):
     model = make("XSeg")
-    ((image, mask),) = batches(model, 1)
-    training, src, dst = model.preview((image, mask), (image,), (image,))
+    (given,) = batches(model, 1)
+    image, mask = given["image"], given["target"]
+    faces = Batch({"image": image})
+    training, src, dst = model.preview(given, faces, faces)
     assert training.name == "XSeg training faces"
     assert (src.name, dst.name) == ("XSeg src faces", "XSeg dst faces")
     ((true, predicted, shown),) = tiles(training.image, 1, 3)
@@ -104,31 +106,45 @@ def test_xseg_tints_what_lies_outside_the_mask(make, batches):
 
 
 def test_sample_specs_ask_for_what_the_step_uses(make):
-    src, dst = make(
-        archi="df", ct_mode="rct", random_hsv_power=0.1, random_src_flip=True, face_type="head"
-    ).sample_specs()
-    assert [o.kind for o in src.outputs] == ["image", "image", "mask"]
-    assert [o.warp for o in src.outputs] == [True, False, False]
-    assert [o.hsv_shift for o in src.outputs] == [0.1, 0, 0]
-    assert [o.color_transfer for o in src.outputs] == [True, True, False]
+    src, dst = (
+        make(
+            archi="df", ct_mode="rct", random_hsv_power=0.1, random_src_flip=True, face_type="head"
+        )
+        .sample_specs()
+        .values()
+    )
+    outputs = src.outputs.values()
+    assert list(src.outputs) == ["image", "target", "mask"]
+    assert [o.kind for o in outputs] == ["image", "image", "mask"]
+    assert [o.warp for o in outputs] == [True, False, False]
+    assert [o.hsv_shift for o in outputs] == [0.1, 0, 0]
+    assert [o.color_transfer for o in outputs] == [True, True, False]
     assert (src.ct_mode, dst.ct_mode) == ("rct", "none")
     assert (src.random_flip, dst.random_flip) == (True, True)
-    assert not any(o.hsv_shift or o.color_transfer for o in dst.outputs)
+    assert not any(o.hsv_shift or o.color_transfer for o in dst.outputs.values())
     assert src.face_type is FaceType.HEAD
-    src, dst = make(archi="df", pretrain=True, eyes_mouth_prio=True, ct_mode="rct").sample_specs()
-    assert [o.mask for o in src.outputs[2:]] == ["full", "eyes_mouth"]
+    pretraining = make(archi="df", pretrain=True, eyes_mouth_prio=True, ct_mode="rct")
+    src = pretraining.sample_specs()["src"]
+    assert [src.outputs[n].mask for n in ("mask", "eyes_mouth")] == ["full", "eyes_mouth"]
     assert src.random_flip
     assert src.ct_mode == "none"
-    assert not src.outputs[0].warp
-    assert len(make("AMP").sample_specs()[0].outputs) == 4
+    assert not src.outputs["image"].warp
+    assert len(make("AMP").sample_specs()["src"].outputs) == 4
 
 
 def test_quick96_and_xseg_specs(make):
-    src, dst = make("Quick96").sample_specs()
+    src, dst = make("Quick96").sample_specs().values()
     assert src == dst
     assert (src.resolution, src.face_type, len(src.outputs)) == (96, FaceType.FULL, 3)
-    assert make("XSeg").sample_specs() == (XSegSpec(resolution=256, face_type=FaceType.WHOLE_FACE),)
-    (pretrain,) = make("XSeg", pretrain=True).sample_specs()
-    assert [(o.channels, o.warp) for o in pretrain.outputs] == [("bgr", True), ("g", True)]
-    (face,) = make("XSeg").preview_spec().outputs
+    spec = XSegSpec(resolution=256, face_type=FaceType.WHOLE_FACE)
+    assert make("XSeg").sample_specs() == {"faces": spec}
+    outputs = make("XSeg", pretrain=True).sample_specs()["faces"].outputs
+    assert {n: (o.channels, o.warp) for n, o in outputs.items()} == {
+        "image": ("bgr", True),
+        "target": ("g", True),
+    }
+    shown = make("XSeg").preview_specs()
+    assert list(shown) == ["src", "dst"]
+    face = shown["src"].outputs["image"]
     assert (face.transform, face.border_replicate) == (False, False)
+    assert make("XSeg", pretrain=True).preview_specs() == make("Quick96").preview_specs() == {}

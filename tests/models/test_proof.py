@@ -140,10 +140,11 @@ def test_amp_and_xseg(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fixed_batches_are_fixed_and_fit_the_spec() -> None:
     options = default(OPTIONS["SAEHD"], **DIMS, eyes_mouth_prio=True)
     model = models.create("SAEHD", options, RunOptions(cpu=True), initialized=False)
-    for spec in model.sample_specs():
+    for spec in model.sample_specs().values():
         batch = fixed_batch(spec, 2)
-        assert [array.shape for array in batch] == [(2, 64, 64, c) for c in (3, 3, 1, 1)]
-        for array, again in zip(batch, fixed_batch(spec, 2), strict=True):
+        assert [a.shape for a in batch.arrays.values()] == [(2, 64, 64, c) for c in (3, 3, 1, 1)]
+        for name, array in batch.arrays.items():
+            again = fixed_batch(spec, 2)[name]
             assert array.dtype == np.float32
             assert (array == again).all()
             assert 0 <= array.min() < array.max() <= 1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dfl_tf.data import Batch
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.models import create
 from dfl_tf.options import SAEHDOptions, default
@@ -109,6 +110,16 @@ def test_a_batch_that_cannot_be_divided_is_refused(make, batches):
         model.train_step(*batches(model, 3))
 
 
+def test_a_batch_that_lacks_something_is_refused(make, batches):
+    model = make(eyes_mouth_prio=True)
+    src, dst = batches(model)
+    with pytest.raises(ValueError, match=r"takes 2 batches \(src, dst\); received 1"):
+        model.train_step(src)
+    without = Batch({name: dst[name] for name in ("image", "target")})
+    with pytest.raises(ValueError, match="batch dst lacks mask, eyes_mouth; it has image, target"):
+        model.train_step(src, without)
+
+
 def test_the_graph_computes_what_eager_code_does(make, batches):
     graph, code = (make(archi="df-ud", precision="float64") for _ in range(2))
     given = batches(graph)
@@ -176,8 +187,8 @@ def test_quick96_takes_a_batch_again_with_targets_as_inputs(make, batches):
     model.train_step(*second)
     model.iteration = 3
     model.train_step()
-    np.testing.assert_array_equal(seen[2][0], second[0][1])
-    np.testing.assert_array_equal(seen[2][1], second[0][1])
+    np.testing.assert_array_equal(seen[2][0], second[0]["target"])
+    np.testing.assert_array_equal(seen[2][1], second[0]["target"])
     resumed = make("Quick96")
     resumed.iteration, resumed.previous, resumed.run_update = 3, second, model.run_update
     resumed.train_step()
@@ -189,15 +200,15 @@ def test_quick96_takes_a_batch_again_with_targets_as_inputs(make, batches):
 @pytest.mark.parametrize("pretrain", [False, True])
 def test_xseg_learns_and_masks(make, batches, pretrain):
     model = make("XSeg", pretrain=pretrain)
-    ((image, mask),) = batches(model, 1)
-    losses = model.train_step((image, mask))
+    (given,) = batches(model, 1)
+    losses = model.train_step(given)
     assert set(losses) == {"loss"}
     assert np.isfinite(losses["loss"]).all()
-    got = model.mask(image)
+    got = model.mask(given["image"])
     assert got.shape == (1, 256, 256, 1)
     assert not ((got > 0) & (got < 0.1)).any()
     with pytest.raises(UsageError, match="XSeg masks faces"):
-        model.swap(image)
+        model.swap(given["image"])
 
 
 def test_wrong_resolution_patch_and_class_are_refused():

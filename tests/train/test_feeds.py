@@ -15,7 +15,9 @@ from dfl_tf.train.feeds import Facesets, open_feed
 
 DEMO = Path(dfl_tf.__file__).parent / "demo_data"
 SPEC = SampleSpec(
-    resolution=32, face_type=FaceType.FULL, outputs=(OutputSpec(warp=True), OutputSpec())
+    resolution=32,
+    face_type=FaceType.FULL,
+    outputs={"image": OutputSpec(warp=True), "target": OutputSpec()},
 )
 
 
@@ -24,7 +26,9 @@ def model(*, repeats: bool) -> SimpleNamespace:
     return SimpleNamespace(
         name="new",
         seed=3,
-        sample_specs=lambda: (SPEC, SPEC),
+        options=SimpleNamespace(batch_size=2),
+        sample_specs=lambda: {"src": SPEC, "dst": SPEC},
+        preview_specs=dict,
         samples_per_step=2,
         effective=SimpleNamespace(),
         repeats_batch=lambda iteration: repeats and iteration == 3,
@@ -33,8 +37,9 @@ def model(*, repeats: bool) -> SimpleNamespace:
 
 
 def same(a, b) -> bool:
-    pairs = [(x, y) for p, q in zip(a, b, strict=True) for x, y in zip(p, q, strict=True)]
-    return all(np.array_equal(x, y) for x, y in pairs)
+    pairs = list(zip(a, b, strict=True))
+    assert all(p.samples == q.samples for p, q in pairs)
+    return all(np.array_equal(p[name], q[name]) for p, q in pairs for name in p.names)
 
 
 def test_a_resumed_run_has_the_batch_before_where_it_is_taken_again():

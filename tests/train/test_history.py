@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dfl_tf.data import Batch
 from dfl_tf.train.history import channels_last, history_period, stored_form, usable_sample
 
 
@@ -25,11 +26,12 @@ def batches(rng, n=2, side=64):
     shape = (n, side, side)
     image = rng.random_sample((*shape, 3)).astype(np.float32)
     mask = rng.random_sample((*shape, 1)).astype(np.float32)
-    return (image, image, mask, mask)
+    return Batch({"image": image, "target": image, "mask": mask, "eyes_mouth": mask})
 
 
 def test_both_layouts_are_understood():
-    image, _, mask, _ = batches(np.random.RandomState(0))
+    batch = batches(np.random.RandomState(0))
+    image, mask = batch["image"], batch["mask"]
     np.testing.assert_array_equal(channels_last(image.transpose(0, 3, 1, 2)), image)
     np.testing.assert_array_equal(channels_last(mask.transpose(0, 3, 1, 2)), mask)
     np.testing.assert_array_equal(channels_last(image), image)
@@ -47,7 +49,8 @@ def test_a_stored_sample_that_fits_is_used():
     for kept in (stored, from_gpu, with_more):
         sample = usable_sample(kept, like)
         assert sample is not None
-        np.testing.assert_array_equal(sample[1][0], stored[1][0])
+        assert sample[1].names == like[1].names
+        np.testing.assert_array_equal(sample[1]["image"], stored[1][0])
 
 
 @pytest.mark.parametrize(

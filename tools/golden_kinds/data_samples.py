@@ -186,7 +186,7 @@ def run_sample(folder: Path, case: str) -> list[Check]:
     checks = [same("seed", int(rng.randint(0x80000000, dtype=np.int64)), seed)]
     for number, request in enumerate(stored["outputs"]):
         spec = _spec(stored["options"], request)
-        (array,) = make_sample(sample, spec, seed, color_source=color_source)
+        array = make_sample(sample, spec, seed, color_source=color_source)["image"]
         if request.get("data_format") == "NCHW" and array.ndim == 3:
             array = array.transpose(2, 0, 1)
         expected = arrays[f"{case}_out{number}"]
@@ -220,7 +220,7 @@ def _spec(options: dict[str, Any], request: dict[str, Any]) -> SampleSpec:
     return SampleSpec(
         resolution=request["resolution"],
         face_type=FaceType(request["face_type"]),
-        outputs=(output,),
+        outputs={"image": output},
         random_flip=options.get("random_flip", False),
         ct_mode=request.get("ct_mode") or "none",
         **{"scale_range": (-0.05, 0.05), **ranges},

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dfl_tf import models
+from dfl_tf.data import Batch
 from dfl_tf.options import OPTIONS, RunOptions, default
 from golden_kinds.check import Check
 from golden_kinds.tensor_summary import weight
@@ -73,8 +74,12 @@ def _statistics(name: str, steps: int, inputs: Golden) -> dict[str, np.ndarray |
     for step in range(steps):
         letter = "AB"[step % 2]
         batches = [
-            tuple(
-                inputs[f"{letter}_{key}"] for key in (f"warped_{p}", f"target_{p}", f"target_{p}m")
+            Batch(
+                {
+                    "image": inputs[f"{letter}_warped_{p}"],
+                    "target": inputs[f"{letter}_target_{p}"],
+                    "mask": inputs[f"{letter}_target_{p}m"],
+                }
             )
             for p in ("src", "dst")
         ]

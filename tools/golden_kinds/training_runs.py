@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dfl_tf import models
+from dfl_tf.data import Batch
 from dfl_tf.models.base import FaceModel, Update
 from dfl_tf.options import OPTIONS, RunOptions, from_mapping
 from golden_kinds.check import Check
@@ -65,21 +66,26 @@ def make_model(golden: Golden, meta: Meta, *, double: bool) -> FaceModel:
     return model
 
 
-def batches(meta: Meta, inputs: Golden, step: int) -> tuple[tuple[np.ndarray, ...], ...]:
+def batches(meta: Meta, inputs: Golden, step: int) -> tuple[Batch, ...]:
     """The batches of a step (counted from 1): A on odd ones, B on even ones."""
     cls, resolution = meta["cls"], int(meta["resolution"])
     letter = "A" if step % 2 else "B"
-    names = ("warped_{}", "target_{}", "target_{}m", "target_{}m_em")
+    names = {
+        "image": "warped_{}",
+        "target": "target_{}",
+        "mask": "target_{}m",
+        "eyes_mouth": "target_{}m_em",
+    }
     sides = ("src", "dst")
     if cls == "Quick96":
-        both = [
-            tuple(np.concatenate([inputs[f"{x}_{n.format(side)}"] for x in "AB"]) for n in names)
-            for side in sides
-        ]
         order = slice(None) if letter == "A" else slice(None, None, -1)
+
+        def tiled(key: str) -> np.ndarray:
+            both = np.concatenate([inputs[f"{x}_{key}"] for x in "AB"])
+            return np.tile(both[order], (1, 2, 2, 1))[:, :resolution, :resolution]
+
         return tuple(
-            tuple(np.tile(x[order], (1, 2, 2, 1))[:, :resolution, :resolution] for x in side)
-            for side in both
+            Batch({name: tiled(key.format(side)) for name, key in names.items()}) for side in sides
         )
     times = resolution // 64
 
@@ -89,8 +95,10 @@ def batches(meta: Meta, inputs: Golden, step: int) -> tuple[tuple[np.ndarray, ..
     if cls == "XSeg":
         image = enlarged("target_src")
         target = image[..., 1:2] if meta["options"].get("pretrain") else enlarged("target_srcm")
-        return ((image, target),)
-    return tuple(tuple(enlarged(n.format(side)) for n in names) for side in sides)
+        return (Batch({"image": image, "target": target}),)
+    return tuple(
+        Batch({name: enlarged(key.format(side)) for name, key in names.items()}) for side in sides
+    )
 
 
 def compare_run(golden: Golden, meta: Meta, inputs: Golden) -> list[Check]:

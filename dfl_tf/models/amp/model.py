@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
 
-from dfl_tf.data.spec import Batch, SampleSpec
+from dfl_tf.data import Batch, SampleSpec
 from dfl_tf.models import infer
 from dfl_tf.models.amp import networks, preview
 from dfl_tf.models.amp.objective import Objective
@@ -96,7 +96,7 @@ class AMP(FaceModel):
         rank = tf.argsort(tf.argsort(draw, axis=-1), axis=-1)
         return tf.cast(rank < count, self.dtype)
 
-    def sample_specs(self) -> tuple[SampleSpec, ...]:
+    def sample_specs(self) -> Mapping[str, SampleSpec]:
         """Return the specs of src and dst batches."""
         return face_swap_specs(self.effective)
 

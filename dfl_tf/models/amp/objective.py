@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
+from dfl_tf.data.batch import Batch
 from dfl_tf.models.amp.networks import Wiring
 from dfl_tf.models.targets import Target, prepare, reconstruction_loss
 from dfl_tf.nn.losses import discriminator_loss, total_variation_mse
@@ -28,8 +28,8 @@ class Objective:
 
     Notes
     -----
-    The objectives take the batches as one flat sequence: warped image, target, mask and eyes-mouth
-    mask of src, the same of dst, and the channel mixing of this update.
+    The objectives take the batches of src and dst (`image`, `target`, `mask`, `eyes_mouth`) and the
+    channel mixing of this update, (n, inter_dims).
 
     References
     ----------
@@ -40,10 +40,12 @@ class Objective:
     options: Any
     gan: Any = None
 
-    def generator(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, Losses]:
+    def generator(
+        self, src_batch: Batch, dst_batch: Batch, mixing: tf.Tensor
+    ) -> tuple[tf.Tensor, Losses]:
         """Return the generator's objective and the reported losses, each (n,)."""
-        src, dst = self._target(inputs[:4]), self._target(inputs[4:8])
-        src_code, dst_code, _ = self.wiring.codes(inputs[0], inputs[4], inputs[8])
+        src, dst = self._target(src_batch), self._target(dst_batch)
+        src_code, dst_code, _ = self.wiring.codes(src_batch["image"], dst_batch["image"], mixing)
         src_src, dst_dst = self.wiring.decode(src_code, dst_code)
         src_loss = reconstruction_loss(src, *src_src, both_windows=True)
         dst_loss = reconstruction_loss(dst, *dst_dst, both_windows=True)
@@ -61,10 +63,12 @@ class Objective:
             objective += 0.02 * src.background_difference(src_src.image)
         return objective, {"src": src_loss, "dst": dst_loss}
 
-    def discriminate_images(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, Losses]:
+    def discriminate_images(
+        self, src_batch: Batch, dst_batch: Batch, mixing: tf.Tensor
+    ) -> tuple[tf.Tensor, Losses]:
         """Return the GAN's objective, (n,): targets are 1, reconstructions 0; mean of 8 terms."""
-        src, dst = self._target(inputs[:4]), self._target(inputs[4:8])
-        src_code, dst_code, _ = self.wiring.codes(inputs[0], inputs[4], inputs[8])
+        src, dst = self._target(src_batch), self._target(dst_batch)
+        src_code, dst_code, _ = self.wiring.codes(src_batch["image"], dst_batch["image"], mixing)
         src_src, dst_dst = self.wiring.decode(src_code, dst_code)
         true = [src.within(src.image), dst.within(dst.image)]
         fake = [
@@ -77,5 +81,11 @@ class Objective:
                 loss += discriminator_loss(label, part)
         return loss / 8.0, {}
 
-    def _target(self, inputs: Sequence[tf.Tensor]) -> Target:
-        return prepare(*inputs[1:4], blur_out_mask=self.options.blur_out_mask, masked=True)
+    def _target(self, batch: Batch) -> Target:
+        return prepare(
+            batch["target"],
+            batch["mask"],
+            batch["eyes_mouth"],
+            blur_out_mask=self.options.blur_out_mask,
+            masked=True,
+        )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dfl_tf.models.base import Preview
 
 if TYPE_CHECKING:
-    from dfl_tf.data.spec import Batch
+    from dfl_tf.data.batch import Batch
 
 Array = npt.NDArray[np.float32]
 MORPHS = (0.25, 0.5, 0.65, 0.75, 1.0)
@@ -23,8 +23,8 @@ def draw(model: Any, src: Batch, dst: Batch) -> list[Preview]:
     ----------
     workspace.md 7.3
     """
-    s, d = (np.clip(batch[1][:1], 0, 1) for batch in (src, dst))
-    pictures = model.view(*model.inputs((s, d)), *MORPHS)
+    s, d = (np.clip(batch["target"][:1], 0, 1) for batch in (src, dst))
+    pictures = model.view(*model.tensors(s, d), *MORPHS)
     images, masks = (
         [np.clip(np.asarray(picture[i][0], np.float32), 0, 1) for picture in pictures]
         for i in (0, 1)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
 
-from dfl_tf.data.spec import Batch, OutputSpec, SampleSpec
+from dfl_tf.data import Batch, OutputSpec, SampleSpec
 from dfl_tf.face import FaceType
 from dfl_tf.models import infer
 from dfl_tf.models.base import FaceModel, Losses, Preview, SwapOutput, Update
@@ -57,13 +57,11 @@ class Quick96(FaceModel):
         variables = self.weights_of(tuple(self.networks))
         self.updates.append(Update("src_dst_opt", variables, self._objective))
 
-    def _objective(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, Losses]:
-        half = len(inputs) // 2
-        src, dst = inputs[:half], inputs[half:]
-        src_code, dst_code, _ = self.wiring.codes(src[0], dst[0])
+    def _objective(self, src: Batch, dst: Batch) -> tuple[tf.Tensor, Losses]:
+        src_code, dst_code, _ = self.wiring.codes(src["image"], dst["image"])
         src_src, dst_dst = self.wiring.decode([src_code], [dst_code])
         losses = {
-            name: reconstruction_loss(_target(*batch[1:3]), *picture, both_windows=False)
+            name: reconstruction_loss(_target(batch), *picture, both_windows=False)
             for name, batch, picture in (("src", src, src_src), ("dst", dst, dst_dst))
         }
         return losses["src"] + losses["dst"], losses
@@ -78,21 +76,25 @@ class Quick96(FaceModel):
         The batches may be left out where those of the step before are taken again.
         """
         if self.previous and self.repeats_batch(self.iteration):
-            batches = tuple((batch[1], *batch[1:]) for batch in self.previous)
+            batches = tuple(batch.with_arrays(image=batch["target"]) for batch in self.previous)
         else:
             self.previous = batches
         return super().train_step(*batches)
 
-    def sample_specs(self) -> tuple[SampleSpec, ...]:
+    def sample_specs(self) -> Mapping[str, SampleSpec]:
         """Return the specs of src and dst batches (data.md 4.4)."""
-        outputs = (OutputSpec(warp=True), OutputSpec(), OutputSpec(kind="mask", channels="g"))
+        outputs = {
+            "image": OutputSpec(warp=True),
+            "target": OutputSpec(),
+            "mask": OutputSpec(kind="mask", channels="g"),
+        }
         spec = SampleSpec(
             resolution=self.options.resolution,
             face_type=FaceType.from_name(self.options.face_type),
             outputs=outputs,
             scale_range=(-0.05, 0.05),
         )
-        return spec, spec
+        return {"src": spec, "dst": spec}
 
     def preview(self, *batches: Batch) -> list[Preview]:
         """Draw `Quick96` and `Quick96 masked`."""
@@ -114,6 +116,7 @@ class Quick96(FaceModel):
         return {key: value for key, value in found.items() if key == "resolution"}
 
 
-def _target(image: tf.Tensor, mask: tf.Tensor) -> Target:
+def _target(batch: Batch) -> Target:
     """Kept for compatibility: the blurred mask is neither cut nor doubled."""
+    image, mask = batch["target"], batch["mask"]
     return Target(image, mask, gaussian_blur(mask, _MASK_BLUR), None, True)

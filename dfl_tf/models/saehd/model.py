@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
 
-from dfl_tf.data.spec import Batch, SampleSpec
+from dfl_tf.data import Batch, SampleSpec
 from dfl_tf.models import infer, weights
 from dfl_tf.models.base import FaceModel, Preview, SwapOutput, Update
 from dfl_tf.models.df_liae import Archi
@@ -114,7 +114,7 @@ class SAEHD(FaceModel):
             return float(self.options.true_face_power)
         return 0.0 if self.options.pretrain else float(self.effective.true_face_power)
 
-    def sample_specs(self) -> tuple[SampleSpec, ...]:
+    def sample_specs(self) -> Mapping[str, SampleSpec]:
         """Return the specs of src and dst batches."""
         return face_swap_specs(
             self.effective,

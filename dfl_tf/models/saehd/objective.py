@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
+from dfl_tf.data.batch import Batch
 from dfl_tf.models.saehd.networks import Picture, Wiring
 from dfl_tf.models.targets import Target, prepare, reconstruction_loss, window_sizes
 from dfl_tf.nn.losses import (
@@ -38,8 +38,8 @@ class Objective:
 
     Notes
     -----
-    The objectives take the batches as one flat sequence: warped image, target, mask and, with
-    `eyes_mouth_prio`, the eyes-mouth mask of src; then the same of dst.
+    The objectives take the batches of src and dst: `image`, `target`, `mask` and, with
+    `eyes_mouth_prio`, `eyes_mouth`.
 
     References
     ----------
@@ -53,13 +53,12 @@ class Objective:
     true_face_power: float = 0.0
     total_variation_axes: str = "hw"
 
-    def generator(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, Losses]:
+    def generator(self, src_batch: Batch, dst_batch: Batch) -> tuple[tf.Tensor, Losses]:
         """Return the generator's objective and the reported losses, each (n,)."""
-        src_inputs, dst_inputs = _halves(inputs)
-        src, dst = self._target(src_inputs), self._target(dst_inputs)
+        src, dst = self._target(src_batch), self._target(dst_batch)
         face, background = self.options.face_style_power, self.options.bg_style_power
 
-        src_code, dst_code, swap_code = self.wiring.codes(src_inputs[0], dst_inputs[0])
+        src_code, dst_code, swap_code = self.wiring.codes(src_batch["image"], dst_batch["image"])
         src_codes = [src_code]
         if face:
             src_codes.append(tf.stop_gradient(swap_code))
@@ -83,20 +82,18 @@ class Objective:
             objective += self._adversarial(src, src_src.image)
         return objective, {"src": src_loss, "dst": dst_loss}
 
-    def discriminate_codes(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, Losses]:
+    def discriminate_codes(self, src_batch: Batch, dst_batch: Batch) -> tuple[tf.Tensor, Losses]:
         """Return the code discriminator's objective, (n,): src is 0, dst is 1."""
-        src_inputs, dst_inputs = _halves(inputs)
-        src_code, dst_code, _ = self.wiring.codes(src_inputs[0], dst_inputs[0])
+        src_code, dst_code, _ = self.wiring.codes(src_batch["image"], dst_batch["image"])
         logits_src = self.code_discriminator(tf.stop_gradient(src_code))
         logits_dst = self.code_discriminator(tf.stop_gradient(dst_code))
         loss = discriminator_loss(1.0, logits_dst) + discriminator_loss(0.0, logits_src)
         return 0.5 * loss, {}
 
-    def discriminate_images(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, Losses]:
+    def discriminate_images(self, src_batch: Batch, dst_batch: Batch) -> tuple[tf.Tensor, Losses]:
         """Return the GAN's objective, (n,): src targets are 1, src reconstructions 0."""
-        src_inputs, _ = _halves(inputs)
-        src = self._target(src_inputs)
-        (src_src,) = self.wiring.decode([self.wiring.src_code(src_inputs[0])], [])
+        src = self._target(src_batch)
+        (src_src,) = self.wiring.decode([self.wiring.src_code(src_batch["image"])], [])
         true, fake = src.within(src.image), tf.stop_gradient(src.within(src_src.image))
         loss = tf.zeros((), true.dtype)
         for logits in self.gan(tf.concat((true, fake), axis=0)):
@@ -106,11 +103,11 @@ class Objective:
             )
         return loss, {}
 
-    def _target(self, inputs: Sequence[tf.Tensor]) -> Target:
+    def _target(self, batch: Batch) -> Target:
         return prepare(
-            inputs[1],
-            inputs[2],
-            inputs[3] if self.options.eyes_mouth_prio else None,
+            batch["target"],
+            batch["mask"],
+            batch["eyes_mouth"] if self.options.eyes_mouth_prio else None,
             blur_out_mask=self.options.blur_out_mask,
             masked=self.options.masked_training,
         )
@@ -143,8 +140,3 @@ class Objective:
             loss += 1e-6 * total_variation_mse(image, self.total_variation_axes)
             loss += 0.02 * src.background_difference(image)
         return loss
-
-
-def _halves(inputs: Sequence[tf.Tensor]) -> tuple[Sequence[tf.Tensor], Sequence[tf.Tensor]]:
-    half = len(inputs) // 2
-    return inputs[:half], inputs[half:]

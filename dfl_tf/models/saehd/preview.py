@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dfl_tf.models.base import Preview
 
 if TYPE_CHECKING:
-    from dfl_tf.data.spec import Batch
+    from dfl_tf.data.batch import Batch
 
 Array = npt.NDArray[np.float32]
 
@@ -21,7 +21,7 @@ def draw(model: Any, src: Batch, dst: Batch, *, masked_by_both: bool) -> list[Pr
     Parameters
     ----------
     model : SAEHD or Quick96
-    src, dst : tuple of ndarray
+    src, dst : Batch
         Batches as for training; targets and masks of the first samples are used.
     masked_by_both : bool
         Whether the swap of the masked picture is cut by both predicted masks or its own only.
@@ -31,9 +31,11 @@ def draw(model: Any, src: Batch, dst: Batch, *, masked_by_both: bool) -> list[Pr
     workspace.md 7.3
     """
     resolution = model.options.resolution
-    count = min(4, int(model.options.batch_size), 800 // resolution, len(src[1]), len(dst[1]))
-    s, src_mask, d, dst_mask = (np.clip(x[:count], 0, 1) for x in (*src[1:3], *dst[1:3]))
-    pictures = model.view(*(model.inputs((s, d))))
+    count = min(4, int(model.options.batch_size), 800 // resolution, src.size, dst.size)
+    s, src_mask, d, dst_mask = (
+        np.clip(batch[name][:count], 0, 1) for batch in (src, dst) for name in ("target", "mask")
+    )
+    pictures = model.view(*model.tensors(s, d))
     (ss, _), (dd, ddm), (sd, sdm) = [
         [np.clip(np.asarray(x, np.float32), 0, 1) for x in picture] for picture in pictures
     ]

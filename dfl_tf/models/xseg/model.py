@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dfl_tf.data.spec import Batch, OutputSpec, SampleSpec, XSegSpec
+from dfl_tf.data import Batch, OutputSpec, SampleSpec, XSegSpec
 from dfl_tf.errors import UsageError
 from dfl_tf.face import FaceType
 from dfl_tf.models.base import FaceModel, Losses, Preview, SwapOutput, Update
@@ -28,7 +28,7 @@ _SMALLEST = 0.1
 class XSeg(FaceModel):
     """The model that masks faces; see `FaceModel` for the parameters.
 
-    A batch is (images, masks); while pretraining (warped images, their gray versions).
+    A batch has `image` and `target`: masks, or while pretraining gray versions of the images.
 
     References
     ----------
@@ -52,9 +52,9 @@ class XSeg(FaceModel):
         )
         self.updates.append(Update(f"{_PART}_opt", self.weights_of([_PART]), self._objective))
 
-    def _objective(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, Losses]:
-        image, target = inputs
-        logits = self._logits(image)
+    def _objective(self, faces: Batch) -> tuple[tf.Tensor, Losses]:
+        target = faces["target"]
+        logits = self._logits(faces["image"])
         if self.options.pretrain:
             got = tf.sigmoid(logits)
             loss = mean_dssim(target, got, 5.0, window_sizes(self.options.resolution))
@@ -78,37 +78,42 @@ class XSeg(FaceModel):
         mask[mask < _SMALLEST] = 0
         return mask
 
-    def sample_specs(self) -> tuple[Any, ...]:
+    def sample_specs(self) -> Mapping[str, SampleSpec | XSegSpec]:
         """Return the spec of the one batch: masked faces, or while pretraining gray targets."""
         face_type = FaceType.from_name(self.options.face_type)
         if not self.options.pretrain:
-            return (XSegSpec(resolution=self.options.resolution, face_type=face_type),)
-        outputs = (OutputSpec(warp=True), OutputSpec(warp=True, channels="g"))
-        return (
-            SampleSpec(
-                resolution=self.options.resolution,
-                face_type=face_type,
-                outputs=outputs,
-                random_flip=True,
-                scale_range=(-0.05, 0.05),
-            ),
+            return {"faces": XSegSpec(resolution=self.options.resolution, face_type=face_type)}
+        outputs = {
+            "image": OutputSpec(warp=True),
+            "target": OutputSpec(warp=True, channels="g"),
+        }
+        spec = SampleSpec(
+            resolution=self.options.resolution,
+            face_type=face_type,
+            outputs=outputs,
+            random_flip=True,
+            scale_range=(-0.05, 0.05),
         )
+        return {"faces": spec}
 
-    def preview_spec(self) -> SampleSpec:
-        """Return the spec of the faces of src or dst that the preview shows (data.md 4.4)."""
-        return SampleSpec(
+    def preview_specs(self) -> Mapping[str, SampleSpec]:
+        """Return the specs of the faces of src and dst that the preview shows (data.md 4.4)."""
+        if self.options.pretrain:
+            return {}
+        spec = SampleSpec(
             resolution=self.options.resolution,
             face_type=FaceType.from_name(self.options.face_type),
-            outputs=(OutputSpec(transform=False, border_replicate=False),),
+            outputs={"image": OutputSpec(transform=False, border_replicate=False)},
         )
+        return {"src": spec, "dst": spec}
 
     def preview(self, *batches: Batch) -> list[Preview]:
         """Draw `XSeg training faces` and, if given, `XSeg src faces` and `XSeg dst faces`.
 
         Parameters
         ----------
-        *batches : tuple of ndarray
-            The training batch, then optionally one batch of `preview_spec` each of src and dst.
+        *batches : Batch
+            The training batch, then optionally one of each of `preview_specs`.
         """
         return preview.draw(self, *batches)
 

@@ -11,7 +11,7 @@ from dfl_tf.models.base import Preview
 from dfl_tf.models.saehd.preview import sheet
 
 if TYPE_CHECKING:
-    from dfl_tf.data.spec import Batch
+    from dfl_tf.data.batch import Batch
 
 Array = npt.NDArray[np.float32]
 
@@ -24,7 +24,7 @@ def draw(model: Any, training: Batch, *faces: Batch) -> list[Preview]:
     workspace.md 7.3
     """
     count = min(4, int(model.options.batch_size), 800 // model.options.resolution)
-    image, target = (np.clip(x[:count], 0, 1) for x in training)
+    image, target = (np.clip(training[name][:count], 0, 1) for name in ("image", "target"))
     predicted = _predict(model, image)
     columns = [image, predicted]
     if not model.options.pretrain:
@@ -33,7 +33,7 @@ def draw(model: Any, training: Batch, *faces: Batch) -> list[Preview]:
     if model.options.pretrain:
         return previews
     for side, batch in zip(("src", "dst"), faces, strict=False):
-        image = np.clip(batch[0][:count], 0, 1)
+        image = np.clip(batch["image"][:count], 0, 1)
         predicted = _predict(model, image)
         columns = [image, predicted, overlay(image, predicted)]
         previews.append(Preview(f"XSeg {side} faces", sheet(columns)))
@@ -48,5 +48,5 @@ def overlay(image: Array, mask: Array) -> Array:
 
 
 def _predict(model: Any, image: Array) -> Array:
-    (given,) = model.inputs((image,))
+    (given,) = model.tensors(image)
     return np.clip(np.asarray(model.predict(given), np.float32), 0, 1)

@@ -10,10 +10,10 @@ from .option_runs import Outcome, weights
 
 Check = Callable[[Outcome, Outcome], None]
 SRC, DST = 0, 1
-WARPED, TARGET, MASK = 0, 1, 2
+WARPED, TARGET, MASK = "image", "target", "mask"
 
 
-def same(one: Outcome, other: Outcome, side: int, *outputs: int) -> bool:
+def same(one: Outcome, other: Outcome, side: int, *outputs: str) -> bool:
     """Whether arrays that were trained on are equal, bit by bit."""
     return all(np.array_equal(one.side(side, n), other.side(side, n)) for n in outputs)
 
@@ -157,16 +157,16 @@ def trained(iterations: int) -> Check:
 
 def batch_of(count: int) -> Check:
     def check(base: Outcome, run: Outcome) -> None:
-        assert len(base.batches[0][0][0]) != count
-        assert len(run.batches[0][0][0]) == count
+        assert base.batches[0][0].size != count
+        assert run.batches[0][0].size == count
 
     return check
 
 
 def image_side(pixels: int) -> Check:
     def check(base: Outcome, run: Outcome) -> None:
-        assert base.batches[0][0][0].shape[1] != pixels
-        assert run.batches[0][0][0].shape[1:3] == (pixels, pixels)
+        assert base.batches[0][0]["image"].shape[1] != pixels
+        assert run.batches[0][0]["image"].shape[1:3] == (pixels, pixels)
 
     return check
 

@@ -102,7 +102,7 @@ class Outcome:
         """Numbers in a network."""
         return sum(int(np.prod(v.shape)) for v in self.model.networks[part].weights)
 
-    def side(self, number: int, output: int) -> np.ndarray:
+    def side(self, number: int, output: str) -> np.ndarray:
         """Array `output` of all samples of a side that were trained on."""
         return np.concatenate([batches[number][output] for batches in self.batches])
 
@@ -209,7 +209,7 @@ class Trainings:
 def stubbed(model: Any, batches: Any) -> dict[str, np.ndarray]:
     """Losses without a network: 0.5, and from iteration 105 on ten times that."""
     loss = 0.5 if model.iteration < 105 else 5.0
-    return {name: np.full(len(batches[0][0]), loss) for name in model.loss_names}
+    return {name: np.full(batches[0].size, loss) for name in model.loss_names}
 
 
 def flag(key: str, value: Any) -> str:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from dfl_tf.data import Batch
 from dfl_tf.formats.model_state import ModelState
 
 PARTS = ("encoder", "inter", "decoder_src", "decoder_dst", "src_dst_opt")
@@ -45,7 +46,7 @@ class FakeModel:
         self.spoil_weights_at: int | None = None
 
     def train_step(self, *batches):
-        mean = np.float32(np.mean([batch[0].mean() for batch in batches]))
+        mean = np.float32(np.mean([batch["image"].mean() for batch in batches]))
         self.weight = self.weight + mean
         step = self.iteration + 1
         if step == self.spoil_weights_at:
@@ -54,7 +55,7 @@ class FakeModel:
         return {"src": np.full(2, loss), "dst": np.full(2, 2 * loss)}
 
     def preview(self, *batches):
-        image = np.clip(batches[0][0][0], 0, 1)
+        image = np.clip(batches[0]["image"][0], 0, 1)
         return [
             SimpleNamespace(name="SAEHD", image=image),
             SimpleNamespace(name="SAEHD masked", image=image * 0.5),
@@ -117,9 +118,10 @@ class FakeStream:
         rng = np.random.RandomState((self.seed * 1000003 + self.position) % 2**31)
         self.position += self.batch_size
         shape = (self.batch_size, self.side, self.side)
-        images = [rng.random_sample((*shape, 3)).astype(np.float32) for _ in range(2)]
-        masks = [rng.random_sample((*shape, 1)).astype(np.float32) for _ in range(2)]
-        return (*images, *masks)
+        channels = {"image": 3, "target": 3, "mask": 1, "eyes_mouth": 1}
+        return Batch(
+            {n: rng.random_sample((*shape, c)).astype(np.float32) for n, c in channels.items()}
+        )
 
     def close(self) -> None:
         self.closed = True

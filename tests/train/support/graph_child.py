@@ -9,6 +9,7 @@ import numpy as np
 from tensorflow.python.eager import context
 
 from dfl_tf import models
+from dfl_tf.data import Batch
 from dfl_tf.options import RunOptions, SAEHDOptions, default
 from dfl_tf.train.devices import configure_devices
 
@@ -18,7 +19,7 @@ small = {"ae_dims": 32, "e_dims": 16, "d_dims": 16, "d_mask_dims": 16}
 # Below this resolution the pass that matters leaves the graph alone.
 options = default(SAEHDOptions, resolution=128, batch_size=4, archi="df", **small)
 picture, mask = np.full((4, 128, 128, 3), 0.5, np.float32), np.ones((4, 128, 128, 1), np.float32)
-side = (picture, picture, mask, mask)
+side = Batch({"image": picture, "target": picture, "mask": mask})
 model = models.create("SAEHD", options, run)
 context.enable_run_metadata()
 model.train_step(side, side)

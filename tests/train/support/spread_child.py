@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from dfl_tf import models
+from dfl_tf.data import Batch
 from dfl_tf.models.base import FaceModel
 from dfl_tf.options import OPTIONS, RunOptions, default
 from dfl_tf.train.cluster import Cluster, Devices, WorkerLost
@@ -37,18 +38,14 @@ def options(model_class: str, **given: Any) -> Any:
     return default(OPTIONS[model_class], **{**small, **given})
 
 
-def batches(model: FaceModel, step: int) -> list[tuple[np.ndarray, ...]]:
+def batches(model: FaceModel, step: int) -> list[Batch]:
     """Pictures in [0, 1] for every spec; masks are soft discs."""
     rng = np.random.default_rng(step)
-    side, count = model.options.resolution, model.samples_per_step
-    found = []
-    for spec in model.sample_specs():
-        arrays = []
-        for output in spec.outputs:
-            channels = 3 if output.kind == "image" and output.channels != "g" else 1
-            arrays.append(rng.random((count, side, side, channels), np.float32))
-        found.append(tuple(arrays))
-    return found
+    count = model.samples_per_step
+    return [
+        Batch({name: rng.random((count, *s), np.float32) for name, s in spec.shapes.items()})
+        for spec in model.sample_specs().values()
+    ]
 
 
 def train(model: FaceModel) -> list[np.ndarray]:

@@ -9,6 +9,9 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 venv="${DFL_TF_VENV:-.venv}"
-[ -x "$venv/bin/python" ] && export PATH="$PWD/$venv/bin:$PATH"
+if [ -x "$venv/bin/python" ]; then
+    bin="$(cd "$venv/bin" && pwd)" # DFL_TF_VENV may be relative or absolute
+    export PATH="$bin:$PATH"
+fi
 export PYTHONPATH="$PWD:$PWD/ops${PYTHONPATH:+:$PYTHONPATH}" TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
 exec python tools/full.py "$@"

@@ -32,7 +32,8 @@ from dfl_tf.extract.networks import NetworkFiles, Networks, load_networks  # noq
 from dfl_tf.extract.run import extract_faces  # noqa: E402
 from dfl_tf.extract.sources import FolderFrames  # noqa: E402
 from dfl_tf.face import transform_points  # noqa: E402
-from dfl_tf.formats import read_metadata  # noqa: E402
+from dfl_tf.formats.faceset_pak import PAK_NAME, read_pak  # noqa: E402
+from dfl_tf.imaging import decode_image  # noqa: E402
 from dfl_tf.options import ExtractOptions, default  # noqa: E402
 
 STAGES = ("read", "find", "align", "write")
@@ -98,10 +99,9 @@ class TimedLandmarker:
 def make_frames(folder: Path, count: int, width: int, height: int) -> Known:
     """Frames with a face of the demo."""
     folder.mkdir(parents=True)
-    path = sorted((ROOT / "dfl_tf" / "demo_data" / "data_src" / "aligned").glob("*.jpg"))[0]
-    metadata = read_metadata(path)
-    assert metadata is not None
-    face, known = cv2.imread(str(path)), Known([], [])
+    pak = read_pak(ROOT / "dfl_tf" / "demo_data" / "data_src" / "aligned" / PAK_NAME)
+    face = decode_image(pak.jpeg(0))
+    landmarks, known = pak[0].metadata.landmarks, Known([], [])
     side = height * 3 // 4
     rng = np.random.default_rng(0)
     background = cv2.resize(
@@ -113,7 +113,7 @@ def make_frames(folder: Path, count: int, width: int, height: int) -> Known:
         image = background.copy()
         cv2.warpAffine(face, matrix, (width, height), image, cv2.INTER_AREA, cv2.BORDER_TRANSPARENT)
         image[0, 0] = number
-        points = transform_points(metadata.landmarks, matrix)
+        points = transform_points(landmarks, matrix)
         low, high = points.min(axis=0).tolist(), points.max(axis=0).tolist()
         known.boxes.append((*low, *high))
         known.landmarks.append(points)

@@ -13,6 +13,13 @@ from typing import Any
 import click
 
 from dfl_tf import __version__
+from dfl_tf.cli.extract_likeness import (
+    Chosen,
+    Wanted,
+    choose_faces,
+    complete_moves,
+    likeness_flags,
+)
 from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
 from dfl_tf.cli.stopping import stopping
 from dfl_tf.cli.video import Progress
@@ -94,6 +101,7 @@ _OF_THE_FOLDER = ("face_type", "image_size", "jpeg_quality", "max_faces", "min_s
     type=PATH,
     help="JSON file to write what is worth a look to; --redo takes it.",
 )
+@likeness_flags
 @click.option(
     "--workers", type=click.IntRange(0), default=0, metavar="N", help="Threads; 0: one a core."
 )
@@ -115,16 +123,17 @@ def command(inputs: OptionInputs, **given: Any) -> int:
     if line.cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     with native_output_apart() as messages:
-        report, code = _extract(line, options)
-    _tell(line, report, messages)
+        report, chosen, code = _extract(line, options)
+    _tell(line, report, chosen, messages)
     if report.interrupted:
         click.echo("interrupted; the same command goes on from here", err=True)
     return code
 
 
-def _extract(line: Line, options: ExtractOptions) -> tuple[ExtractReport, int]:
-    """The report and the exit code."""
+def _extract(line: Line, options: ExtractOptions) -> tuple[ExtractReport, Chosen | None, int]:
+    """The report, whose faces were kept, and the exit code."""
     source, folders, what = open_source(line)
+    complete_moves(folders.faces)
     if line.redo_missing_debug:
         options = closer_options(options, line.inputs, folders)
     networks = load_networks(
@@ -133,15 +142,15 @@ def _extract(line: Line, options: ExtractOptions) -> tuple[ExtractReport, int]:
         closer=line.redo_missing_debug,
         say=lambda text: click.echo(text, err=True),
     )
-    request = Request(
-        frames=line.wanted,
-        every=line.every,
-        resume=line.resume,
-        overwrite=line.overwrite,
-        resume_or_trash=line.resume_or_trash,
-        redo=_redo(line, source, folders),
-        given=_given(line, source),
+    wanted = Wanted.read(
+        line.like,
+        line.not_like,
+        networks=networks,
+        threshold=line.like_threshold,
+        onnx=line.embedder,
+        models=line.models_dir,
     )
+    request = _request(line, source, folders)
     stop = threading.Event()
     with stopping(stop) as received:
         report = extract_faces(
@@ -154,14 +163,11 @@ def _extract(line: Line, options: ExtractOptions) -> tuple[ExtractReport, int]:
             progress=Progress("extract"),
             stop=stop,
         )
-    if line.write_faces is not None:
-        _write_faces(line.write_faces, report, networks, what)
-    if line.write_coverage is not None and report.coverage is not None:
-        make_folder_for(line.write_coverage)
-        write_file(line.write_coverage, json.dumps(report.coverage.as_dict(), indent=1).encode())
+    _write_files(line, report, networks, what)
     if report.interrupted:
-        return report, 128 + received[0] if received else 130
-    return report, 1 if report.failed else 0
+        return report, None, 128 + received[0] if received else 130
+    chosen = None if wanted is None else choose_faces(folders.faces, wanted, report.records)
+    return report, chosen, 1 if report.failed else 0
 
 
 @dataclass(frozen=True)
@@ -186,6 +192,10 @@ class Line:
     faces_file: Path | None
     write_faces: Path | None
     write_coverage: Path | None
+    like: tuple[Path, ...]
+    not_like: tuple[Path, ...]
+    like_threshold: float | None
+    embedder: Path | None
     workers: int
     cpu: bool
     as_json: bool
@@ -270,6 +280,26 @@ def _given(line: Line, source: FrameSource) -> dict[str, tuple[GivenFace, ...]]:
     return given.by_name
 
 
+def _request(line: Line, source: FrameSource, folders: Folders) -> Request:
+    return Request(
+        frames=line.wanted,
+        every=line.every,
+        resume=line.resume,
+        overwrite=line.overwrite,
+        resume_or_trash=line.resume_or_trash,
+        redo=_redo(line, source, folders),
+        given=_given(line, source),
+    )
+
+
+def _write_files(line: Line, report: ExtractReport, networks: Networks, what: Source) -> None:
+    if line.write_faces is not None:
+        _write_faces(line.write_faces, report, networks, what)
+    if line.write_coverage is not None and report.coverage is not None:
+        make_folder_for(line.write_coverage)
+        write_file(line.write_coverage, json.dumps(report.coverage.as_dict(), indent=1).encode())
+
+
 def _write_faces(path: Path, report: ExtractReport, networks: Networks, source: Source) -> None:
     write_faces(
         path,
@@ -281,9 +311,14 @@ def _write_faces(path: Path, report: ExtractReport, networks: Networks, source: 
     )
 
 
-def _tell(line: Line, report: ExtractReport, messages: Sequence[str]) -> None:
+def _tell(
+    line: Line, report: ExtractReport, chosen: Chosen | None, messages: Sequence[str]
+) -> None:
     if line.as_json:
-        click.echo(json.dumps(_facts(report) | {"library_messages": messages}, indent=1))
+        facts = _facts(report) | {"library_messages": messages}
+        if chosen is not None:
+            facts["likeness"] = chosen.as_dict()
+        click.echo(json.dumps(facts, indent=1))
         return
     speed = report.frames / report.seconds if report.seconds else 0.0
     before = f", {report.done_before} frames were done before" if report.done_before else ""
@@ -295,6 +330,11 @@ def _tell(line: Line, report: ExtractReport, messages: Sequence[str]) -> None:
         click.echo(f"{report.replaced} older faces went to {Folders(report.folder).trash}")
     for text in [*report.notes, *report.left_out.lines(see="the same command with --json")]:
         click.echo(text, err=True)
+    if chosen is not None:
+        for text in chosen.lines():
+            click.echo(text)
+        for text in chosen.left_out.lines():
+            click.echo(text, err=True)
     if len(messages) == 1:
         click.echo(f"a library said: {messages[0]}", err=True)
     elif messages:

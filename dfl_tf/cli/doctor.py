@@ -15,7 +15,7 @@ from typing import Any
 import click
 from dfl_tf_ops import process
 
-from dfl_tf.errors import DflTfError
+from dfl_tf.errors import DflTfError, UsageError
 
 _PACKAGES = (
     "tensorflow",
@@ -27,7 +27,9 @@ _PACKAGES = (
     "scikit-image",
     "safetensors",
 )
-_OPTIONAL = ("tensorboard", "onnx", "onnxruntime", "av")
+_OPTIONAL = (
+    "tensorboard", "onnx", "onnxruntime", "av", "ai-edge-litert", "dlib-bin", "matplotlib"
+)  # fmt: skip
 
 
 class SelfTestFailed(DflTfError):
@@ -87,6 +89,7 @@ def gather() -> dict[str, Any]:
         "process": _process(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "extras": {name: _version(name) for name in _OPTIONAL},
+        "open_models": _open_models(),
         "devices": _devices(),
         "native_ops": _native(),
         "bfloat16": _bfloat16(),
@@ -120,6 +123,24 @@ def _version(package: str) -> str | None:
     if package == "tensorflow":
         return _version("tensorflow-cpu")
     return None
+
+
+def _open_models() -> dict[str, str]:
+    """Of each set of models: where it is, or how to get it."""
+    from dfl_tf.formats.open_models import SETS, models_folder, read_model_file
+
+    states = {}
+    for name, models in SETS.items():
+        fetch = "dfl-tf extract --get-models" + (f" {name}" if name != "faces" else "")
+        try:
+            for model in models:
+                read_model_file(model)
+            states[name] = f"in {models_folder()}"
+        except UsageError:
+            states[name] = f"not there ({fetch})"
+        except DflTfError as damaged:
+            states[name] = f"damaged ({damaged})"
+    return states
 
 
 def _cpu_info(key: str) -> str:

@@ -19,6 +19,7 @@ from dfl_tf.cli.faceset_folder import (
 )
 from dfl_tf.errors import UsageError
 
+_IMAGES = click.Path(path_type=Path)
 _RANGES = ("yaw", "pitch", "brightness", "hue")
 
 
@@ -37,6 +38,27 @@ _RANGES = ("yaw", "pitch", "brightness", "hue")
     metavar="LEVELS",
     help="Of faces that differ by at most so many levels of 0 to 255 keep one (2 to 8 is usual).",
 )
+@click.option(
+    "--like",
+    multiple=True,
+    type=_IMAGES,
+    metavar="IMAGES",
+    help="Only the person in this image, or folder of images, stays; may be given several times.",
+)
+@click.option(
+    "--not-like",
+    multiple=True,
+    type=_IMAGES,
+    metavar="IMAGES",
+    help="The person in this image or folder goes; may be given several times.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0),
+    help="Largest distance of one person, for --like and --not-like; default: proposed.",
+)
+@click.option("--embedder", type=_IMAGES, help="An ONNX network of your own (faces of 112 px).")
+@click.option("--models-dir", type=_IMAGES, help="Folder of the fetched models.")
 @click.option("--invert", is_flag=True, help="Take out the faces that are within all ranges.")
 @dry_run_flag
 @undo_flag
@@ -45,7 +67,9 @@ _RANGES = ("yaw", "pitch", "brightness", "hue")
 def command(folder: Path, **options: Any) -> None:
     """Take the faces of FOLDER (or a pak) that are outside of the ranges to FOLDER_trash.
 
-    Images that have no such number stay. Files are only added to the trash.
+    Images that have no such number stay. Files are only added to the trash. With --like and
+    --not-like the distances and a threshold are shown, and faces of one track (as the extraction
+    noted them) stay or go together; look first with --dry-run.
     """
     if options["undo"]:
         take_back(folder, options["as_json"])
@@ -59,6 +83,7 @@ def command(folder: Path, **options: Any) -> None:
         plan = plan_filter(
             folder,
             _limits(options),
+            person=_person(folder, options),
             near_duplicates=options["near_duplicates"],
             invert=options["invert"],
             cache=MeasureCache.of_user(),
@@ -67,17 +92,21 @@ def command(folder: Path, **options: Any) -> None:
     steps, machine = plan.rearrangement, as_json or as_csv
     for line in plan.left_out.lines():
         click.echo(line, err=True)
+    for line in plan.decision.lines() if plan.decision is not None else ():
+        click.echo(line, err=machine)
     where = f" ({steps.trash_folder})" if steps.trash else ""
     click.echo(
         f"{plan.why}: {len(steps.kept)} faces are kept, {len(steps.trash)} go to the trash{where}",
         err=machine,
     )
     if machine or options["dry_run"]:
-        facts = {
+        facts: dict[str, Any] = {
             "kept": len(steps.kept),
             "trash": len(steps.trash),
             "left_out": plan.left_out.as_dict(),
         }
+        if plan.decision is not None:
+            facts |= {"threshold": plan.decision.threshold, "proposed": plan.decision.proposed}
         print_rows(plan.rows(), facts, as_json=as_json, as_csv=as_csv)
     if options["dry_run"] or not steps.trash:
         return
@@ -100,3 +129,28 @@ def _limits(options: dict[str, Any]) -> list[Any]:
             raise UsageError(f"--measure: {text!r} is not NAME=A:B, for example motion_blur=10:.")
         limits.append(Limits.parse(name, found))
     return limits
+
+
+def _person(folder: Path, options: dict[str, Any]) -> Any:
+    """Whose faces stay; None if nobody is named."""
+    like, unlike = options["like"], options["not_like"]
+    if not like and not unlike:
+        if options["threshold"] is not None:
+            raise UsageError("--threshold is for --like and --not-like; name images with them.")
+        return None
+    from dfl_tf.cli.face_tracks import tracks_of
+    from dfl_tf.cli.reference_faces import vectors_of
+    from dfl_tf.facesets.filter import WantedPerson
+    from dfl_tf.facesets.identity import make_embedder
+
+    models = options["models_dir"]
+    embedder = make_embedder(options["embedder"], models)
+    return WantedPerson(
+        embedder,
+        like=vectors_of(like, embedder, models),
+        unlike=vectors_of(unlike, embedder, models),
+        threshold=options["threshold"],
+        tracks_of=lambda faces: tracks_of(
+            folder, faces.source_filenames, faces.columns["source_box"]
+        ),
+    )

@@ -34,15 +34,15 @@ class FolderCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """See `click.Command`."""
-        places = [value for value in ctx.params.values() if isinstance(value, Path)]
-        if places:
+        names = [argument.name for argument in self.params if isinstance(argument, click.Argument)]
+        for place in (ctx.params.get(name or "") for name in names):
+            if not isinstance(place, Path):
+                continue
             from dfl_tf.facesets.rearranging import settle
 
-            done = settle(places[0])
+            done = settle(place)
             if done is not None:
-                click.echo(
-                    f"{places[0]}: {done} had been interrupted; it is complete now", err=True
-                )
+                click.echo(f"{place}: {done} had been interrupted; it is complete now", err=True)
         return super().invoke(ctx)
 
 

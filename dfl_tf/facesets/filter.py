@@ -8,7 +8,7 @@ Design decision 40.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ import numpy.typing as npt
 
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import FacesetError, UsageError
+from dfl_tf.facesets.identity import Embedder
+from dfl_tf.facesets.likeness import Decision, decide
 from dfl_tf.facesets.measure_cache import MeasureCache
-from dfl_tf.facesets.measures import MEASURES
+from dfl_tf.facesets.measures import MEASURES, Measure
 from dfl_tf.facesets.measuring import Progress, measure_faces
 from dfl_tf.facesets.rearranging import Rearrangement
 from dfl_tf.facesets.sorting import MeasuredFaces
@@ -27,7 +29,8 @@ from dfl_tf.facesets.sorting import MeasuredFaces
 Floats = npt.NDArray[np.float64]
 
 DUPLICATES = "near-duplicates"
-_THUMBNAIL = "thumbnail"
+PERSON = "person"
+_THUMBNAIL, _BOX = "thumbnail", "source_box"
 _BLOCK = 1024
 _ROUNDING = 1e-4  # of a float32 dot product, generously
 _DEGREES = ("yaw", "pitch")
@@ -83,6 +86,44 @@ class Limits:
         return limits
 
 
+def _no_tracks(_: MeasuredFaces) -> Sequence[object]:
+    return ()
+
+
+@dataclass(frozen=True)
+class WantedPerson:
+    """Who stays: faces like some images, and not like others; see `likeness.decide`.
+
+    Attributes
+    ----------
+    embedder : Embedder
+    like, unlike : ndarray, shape (m, k), optional
+        Vectors of images of the wanted and of unwanted persons; at least one of the two.
+    threshold : float, optional
+        Largest distance; by default the proposed one.
+    tracks_of : callable
+        The track of each of some measured faces, which have the column `source_box`; a track is
+        kept or dropped as a whole.
+    """
+
+    embedder: Embedder
+    like: Floats | None = None
+    unlike: Floats | None = None
+    threshold: float | None = None
+    tracks_of: Callable[[MeasuredFaces], Sequence[object]] = _no_tracks
+
+    def decide(self, faces: MeasuredFaces) -> Decision:
+        """Who of the measured faces stays."""
+        return decide(
+            faces.columns[self.embedder.key],
+            like=self.like,
+            unlike=self.unlike,
+            scale=self.embedder.scale,
+            threshold=self.threshold,
+            tracks=self.tracks_of(faces),
+        )
+
+
 @dataclass(frozen=True)
 class FilterPlan:
     """What a filter would do.
@@ -98,6 +139,8 @@ class FilterPlan:
         Position of each near duplicate to the one that stays and how far away it is.
     left_out : LeftOut
         Unreadable files, and faces that a measure does not exist for; both stay.
+    decision : Decision or None
+        Of the person who is wanted: distances and threshold.
     """
 
     place: Path
@@ -106,6 +149,7 @@ class FilterPlan:
     reasons: dict[int, list[str]]
     twins: dict[int, tuple[int, float]] = field(default_factory=dict)
     left_out: LeftOut = field(default_factory=LeftOut)
+    decision: Decision | None = None
 
     @property
     def rearrangement(self) -> Rearrangement:
@@ -132,15 +176,23 @@ class FilterPlan:
                 "distance": distance,
             }
             for measure, column in scalars.items():
-                row[measure] = None if np.isnan(column[i]) else float(column[i])
+                row[measure] = _number(column[i])
+            if self.decision is not None:
+                row["to_like"] = _number(self.decision.like[i])
+                row["to_not_like"] = _number(self.decision.unlike[i])
             rows.append(row)
         return rows
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def plan_filter(
     place: Path,
     limits: Sequence[Limits] = (),
     *,
+    person: WantedPerson | None = None,
     near_duplicates: float | None = None,
     invert: bool = False,
     cache: MeasureCache,
@@ -154,11 +206,13 @@ def plan_filter(
     place : Path
     limits : sequence of Limits
         Faces with a value outside of any are taken out; faces without a value stay.
+    person : WantedPerson, optional
+        All others are taken out; images without face metadata stay.
     near_duplicates : float, optional
         Of those that stay, faces that are so near to a better one are taken out:
         see `near_duplicates`.
     invert : bool
-        Take out the faces that are within all limits instead.
+        Take out the faces that are within all limits, and the wanted person's, instead.
     cache : MeasureCache
     workers : int, optional
         Threads; by default the cores of this process.
@@ -168,11 +222,13 @@ def plan_filter(
     ------
     UsageError, FacesetError
     """
-    if not limits and near_duplicates is None:
+    if not limits and person is None and near_duplicates is None:
         raise UsageError("there is nothing to filter by. Name a measure and its limits.")
-    if invert and not limits:
+    if invert and not limits and person is None:
         raise UsageError("near duplicates cannot be inverted; name a measure and its limits.")
-    columns = [limit.column for limit in limits]
+    columns: list[str | Measure] = [limit.column for limit in limits]
+    if person is not None:
+        columns += [person.embedder.measure(), _BOX]
     if near_duplicates is not None:
         columns += [_THUMBNAIL, "source_rect_size", "blur"]
     faces, left_out = measure_faces(
@@ -180,27 +236,44 @@ def plan_filter(
     )
     if not faces.names:
         raise FacesetError(f"{place}: no image that can be read is here.")
-    reasons: dict[int, list[str]] = {}
-    for limit in limits:
-        values = limit.values(faces)
-        for name, value in zip(faces.names, values, strict=True):
-            if np.isnan(value):
-                left_out.add(f"images without {limit.measure}, which stay", name)
-        with np.errstate(invalid="ignore"):
-            outside = (values < limit.low) | (values > limit.high)
-        for i in np.flatnonzero(outside):
-            reasons.setdefault(int(i), []).append(limit.measure)
-    if invert:
-        judged = ~np.any([np.isnan(limit.values(faces)) for limit in limits], axis=0)
-        inside = [i for i in range(len(faces.names)) if judged[i] and i not in reasons]
-        reasons = {i: [limit.measure for limit in limits] for i in inside}
+    outside = {limit.measure: _outside(limit, faces, left_out) for limit in limits}
+    decision = None
+    if person is not None:
+        decision = person.decide(faces)
+        unknown = np.isnan(faces.columns[person.embedder.key]).any(axis=1)
+        for i in np.flatnonzero(unknown):
+            left_out.add("images without face metadata, which stay", faces.names[i])
+        outside[PERSON] = np.where(unknown, np.nan, ~decision.kept)
+    reasons = _reasons(outside, invert=invert)
     twins: dict[int, tuple[int, float]] = {}
     if near_duplicates is not None:
         staying = [i for i in range(len(faces.names)) if i not in reasons]
         twins = near_duplicates_of(faces, staying, near_duplicates)
         reasons |= {i: [DUPLICATES] for i in twins}
-    names = [*(limit.measure for limit in limits), *([DUPLICATES] if twins else [])]
-    return FilterPlan(place, faces, f"filter by {', '.join(names)}", reasons, twins, left_out)
+    names = [*outside, *([DUPLICATES] if twins else [])]
+    why = f"filter by {', '.join(names) or DUPLICATES}"
+    return FilterPlan(place, faces, why, reasons, twins, left_out, decision)
+
+
+def _outside(limit: Limits, faces: MeasuredFaces, left_out: LeftOut) -> Floats:
+    """1 for faces outside of the limits, 0 for those within, NaN for those without a value."""
+    values = limit.values(faces)
+    for name, value in zip(faces.names, values, strict=True):
+        if np.isnan(value):
+            left_out.add(f"images without {limit.measure}, which stay", name)
+    return np.where(np.isnan(values), np.nan, (values < limit.low) | (values > limit.high))
+
+
+def _reasons(outside: Mapping[str, Floats], *, invert: bool) -> dict[int, list[str]]:
+    """Position of each face that is taken out to what it is outside (or inside) of."""
+    if not outside:
+        return {}
+    table = np.stack(list(outside.values()))
+    if invert:
+        return {int(i): list(outside) for i in np.flatnonzero((table == 0).all(axis=0))}
+    gone = np.flatnonzero((table == 1).any(axis=0))
+    names = list(outside)
+    return {int(i): [names[row] for row in np.flatnonzero(table[:, i] == 1)] for i in gone}
 
 
 def near_duplicates_of(

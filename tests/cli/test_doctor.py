@@ -29,6 +29,25 @@ def test_it_tells_versions_devices_and_backends(capsys):
     assert f"numpy {np.__version__}" in out
 
 
+def test_it_says_which_open_models_are_there_and_how_to_get_the_others(
+    capsys, monkeypatch, tmp_path
+):
+    from dfl_tf.formats import open_models
+
+    monkeypatch.setattr(open_models, "user_data", lambda: tmp_path)
+    for model in open_models.SETS["faces"]:
+        path = tmp_path / "models" / model.name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    _, out, _ = call(capsys, "doctor", "--json")
+    found = json.loads(out)["open_models"]
+    assert found["faces"].startswith("damaged (")
+    assert found["identity"] == "not there (dfl-tf extract --get-models identity)"
+    monkeypatch.setattr(open_models, "_checked", lambda file, data, what: data)
+    _, out, _ = call(capsys, "doctor", "--json")
+    assert json.loads(out)["open_models"]["faces"] == f"in {tmp_path / 'models'}"
+
+
 def test_the_fast_operations_equal_their_references(capsys):
     code, out, err = call(capsys, "doctor", "--self-test")
     assert code == 0, err

@@ -242,7 +242,7 @@ def plan_filter(
         decision = person.decide(faces)
         unknown = np.isnan(faces.columns[person.embedder.key]).any(axis=1)
         for i in np.flatnonzero(unknown):
-            left_out.add("images without face metadata, which stay", faces.names[i])
+            left_out.add("images without face metadata, which stay", faces.names[int(i)])
         outside[PERSON] = np.where(unknown, np.nan, ~decision.kept)
     reasons = _reasons(outside, invert=invert)
     twins: dict[int, tuple[int, float]] = {}

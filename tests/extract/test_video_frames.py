@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from dfl_tf.cli import extract as extract_command
+from dfl_tf.cli.main import run
 from dfl_tf.cli.video_frames import VideoFrames
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.extract.journal import read_journal
@@ -17,37 +19,11 @@ from dfl_tf.extract.run import Request, extract_faces
 from dfl_tf.extract.sources import FolderFrames
 from dfl_tf.formats import read_metadata
 from dfl_tf.options import ExtractOptions, default
-from dfl_tf.video.color import from_bgr
 from dfl_tf.video.extract import FrameFiles, extract
 
-from .squares import draw_frame
+from .square_clip import make_clip
 
 OPTIONS = default(ExtractOptions, image_size=64)
-
-
-def make_clip(path: Path, *, count: int = 12, bits: int = 8, times=None, setup=None) -> Path:
-    """A white square that moves; frame 5 has none."""
-    codec = "libx264" if path.suffix in (".mp4", ".mkv") else "mpeg4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25)
-        stream.width, stream.height = 320, 240
-        stream.pix_fmt = "yuv420p" if bits == 8 else "yuv420p10le"
-        stream.codec_context.time_base = Fraction(1, 1000)
-        stream.codec_context.options = {"qp": "4"}
-        if setup is not None:
-            setup(stream)
-        for i in range(count):
-            squares = [] if i == 4 else [(60 + 8 * i, 60, 90)]
-            frame = from_bgr(av, draw_frame(*squares), "yuv420p")
-            if bits == 10:
-                frame = frame.reformat(format=stream.pix_fmt)
-            frame.pts, frame.time_base = (
-                (times or [40 * i for i in range(count)])[i],
-                Fraction(1, 1000),
-            )
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
 
 
 def faces_of(folder: Path) -> dict[str, np.ndarray]:
@@ -66,6 +42,7 @@ CLIPS = {
     "plain": {},
     "changing rate": {"times": [0, 40, 80, 200, 210, 250, 400, 420, 440, 600, 640, 700]},
     "ten bits": {"bits": 10},
+    "turned": {"setup": lambda stream: stream.set_display_rotation(90)},
 }
 
 
@@ -81,6 +58,32 @@ def test_a_video_gives_the_faces_of_its_frames(tmp_path, networks, kind):
         for name in direct
     ]
     assert all(same)
+
+
+def test_frames_that_an_edit_list_hides_are_not_extracted(tmp_path, networks):
+    whole, cut = make_clip(tmp_path / "whole.mp4"), tmp_path / "cut.mp4"
+    with av.open(str(whole)) as source, av.open(str(cut), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.dts is not None:  # three frames before time 0
+                shift = round(Fraction(3, 25) / packet.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = copy
+                target.mux(packet)
+    direct, steps = both_ways(cut, tmp_path, networks)
+    assert sorted(direct) == [f"{i:05d}_0.jpg" for i in range(1, 10) if i != 2]
+    for name, points in direct.items():
+        np.testing.assert_array_equal(points, steps[name])
+
+
+def test_a_rotation_flag_is_followed_and_told(tmp_path, networks, monkeypatch, capsys):
+    clip = make_clip(tmp_path / "clip.mp4", count=2, setup=CLIPS["turned"]["setup"])
+    monkeypatch.setattr(extract_command, "load_networks", lambda *args, **keys: networks)
+    assert run(["extract", str(clip), str(tmp_path / "out"), "--image-size", "64"]) == 0
+    assert "clip.mp4: its frames are turned by" in capsys.readouterr().err
+    (record, _) = read_journal(tmp_path / "out").records
+    assert (record.height, record.width) == (320, 240)
 
 
 def test_the_numbers_of_frames_stay_when_some_are_chosen(tmp_path, networks):

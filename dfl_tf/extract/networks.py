@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -117,7 +118,7 @@ def load_networks(
         raise UsageError("tiles works with detector mesh only; add --detector mesh")
     detector: Detector
     if name == "s3fd":
-        import_tensorflow()
+        start_tensorflow()
         say("loading S3FD")
         detector = S3FD.from_file(files.weights("S3FD.npy"))
     else:
@@ -138,3 +139,14 @@ def load_networks(
     else:
         landmarker = files.mesh.landmarker()
     return Networks(detector, landmarker)
+
+
+def start_tensorflow() -> None:
+    """Let every worker compute on one core: results do not depend on their number.
+
+    Where TensorFlow has computed something already, its threads stay as they are.
+    """
+    threading = import_tensorflow().config.threading
+    with contextlib.suppress(RuntimeError):
+        threading.set_intra_op_parallelism_threads(1)
+        threading.set_inter_op_parallelism_threads(1)

@@ -247,8 +247,11 @@ VERBS: dict[tuple[str, ...], Verb] = {
         required=("--input-file",),
     ),
     ("videoed", "denoise-image-sequence"): Verb(
-        refuse="videoed denoise-image-sequence is not there; filter the frames with ffmpeg's "
-        "hqdn3d, or use merge --image-denoise-power"
+        ("video", "denoise"),
+        {"--input-dir": FIRST, **_same("--factor")},
+        required=("--input-dir",),
+        says="note: DeepFaceLab asked for the factor (7 is taken) and replaced the frames; the "
+        "originals go to the folder _originals beside",
     ),
     ("videoed", "video-from-sequence"): Verb(
         ("video", "merge"),

@@ -294,6 +294,39 @@ def cut_name(source: Path) -> Path:
     return source.with_name(f"{source.stem}_cut{suffix}")
 
 
+@command.command("denoise")
+@click.argument("folder", type=PATH)
+@click.option(
+    "--factor",
+    type=click.FloatRange(1, 20),
+    default=7.0,
+    show_default=True,
+    help="Strength, in levels of 0 to 255: larger differences are edges and movements.",
+)
+@click.option("-o", "--output", type=PATH, help="A new folder for the results.")
+@click.option("--undo", is_flag=True, help="Bring the originals back.")
+def denoise_command(folder: Path, factor: float, output: Path | None, undo: bool) -> None:
+    """Remove the noise of the frames in FOLDER, over space and time.
+
+    The originals go to FOLDER_originals, once all results are there; --undo brings them back.
+    """
+    from dfl_tf.video.denoise import denoise, take_back
+
+    if undo:
+        what, gone = take_back(folder)
+        click.echo(f"undone: {what}")
+        if gone:
+            click.echo(f"{len(gone)} files were removed since ({gone[0]})", err=True)
+        return
+    frames, originals, left_out = denoise(
+        folder, factor, output=output, progress=Progress("denoise")
+    )
+    for line in left_out.lines():
+        click.echo(line, err=True)
+    where = f"results are in {output}" if originals is None else f"originals are in {originals}"
+    click.echo(f"{frames} frames were denoised; the {where}")
+
+
 def parse_rate(text: str) -> Fraction | None:
     """Read `25`, `29.97` or `30000/1001`; empty and 0 mean none."""
     if not text.strip():

@@ -18,6 +18,7 @@ from dfl_tf.errors import UsageError
 
 FACES = click.Path(path_type=Path)
 SECONDS_BETWEEN_LINES = 15.0
+_SEE = "the same command with --all"
 
 
 @click.group()
@@ -62,12 +63,18 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
         yield step
 
 
-def _finish(report: Any, done: str, as_json: bool) -> None:
+def _all(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--all", "all_of_them", is_flag=True, help="Name all that is left out.")(
+        function
+    )
+
+
+def _finish(report: Any, done: str, as_json: bool, all_of_them: bool = False) -> None:
     if as_json:
         facts = {**vars(report), "skipped": report.skipped, "left_out": report.left_out.as_dict()}
         click.echo(json.dumps(facts, indent=1))
         return
-    for line in report.left_out.lines(see="the same command with --json"):
+    for line in report.left_out.lines(see=_SEE, all_of_them=all_of_them):
         click.echo(line, err=True)
     resumed = f", {report.resumed} were done before" if report.resumed else ""
     skipped = f", {len(report.skipped)} files skipped" if report.skipped else ""
@@ -94,6 +101,7 @@ def _finish(report: Any, done: str, as_json: bool) -> None:
     help="What the model was trained on; default: as stored with it, else same.",
 )
 @click.option("--cpu", is_flag=True, help="Compute on the CPU only.")
+@_all
 @_json
 def apply(
     faces: Path,
@@ -103,6 +111,7 @@ def apply(
     onnx: Path | None,
     face_type: str | None,
     cpu: bool,
+    all_of_them: bool,
     as_json: bool,
 ) -> None:
     """Store the mask that the network makes of each face in its file.
@@ -112,7 +121,12 @@ def apply(
     """
     from dfl_tf.facesets.xseg_store import open_store
     from dfl_tf.facesets.xseg_tools import apply_masks
+    from dfl_tf.formats.release_files import GENERIC_NAME
 
+    if model_dir is not None and not model_dir.exists() and model_dir.name == GENERIC_NAME:
+        # scripts of the legacy release name the folder inside it
+        click.echo(f"note: {model_dir} is not there; --generic is taken for it", err=True)
+        model_dir, generic = None, True
     given = [name for name, value in (("--model-dir", model_dir), ("--generic", generic),
                                       ("--onnx", onnx)) if value]  # fmt: skip
     if len(given) != 1:
@@ -127,7 +141,7 @@ def apply(
         masker = _own_masker(model_dir or _generic(dfl_home), face_type, cpu)
     with _progress("masking") as step:
         report = apply_masks(store, masker, step)
-    _finish(report, "mask applied", as_json)
+    _finish(report, "mask applied", as_json, all_of_them)
     for line in _mask_warnings(store.path):
         click.echo(f"note: {line}", err=True)
 
@@ -228,8 +242,9 @@ def fetch(faces: Path, output: Path | None, delete_originals: bool, as_json: boo
 
 @command.command()
 @click.argument("faces", type=FACES)
+@_all
 @_json
-def status(faces: Path, as_json: bool) -> None:
+def status(faces: Path, all_of_them: bool, as_json: bool) -> None:
     """Count masks and labels, and say which model made the masks."""
     from dfl_tf.facesets.xseg_store import open_store
     from dfl_tf.facesets.xseg_tools import count
@@ -247,7 +262,7 @@ def status(faces: Path, as_json: bool) -> None:
         }
         click.echo(json.dumps(facts, indent=1))
         return
-    for line in left_out.lines(see="the same command with --json"):
+    for line in left_out.lines(see=_SEE, all_of_them=all_of_them):
         click.echo(line, err=True)
     types = counts.pop("face_types")
     counts["face_types"] = ", ".join(f"{name} {number}" for name, number in types.items())

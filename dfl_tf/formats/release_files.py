@@ -11,8 +11,10 @@ from dfl_tf.errors import UsageError
 HOME_VARIABLE = "DFL_HOME"
 _FOLDERS = ("", "facelib", "_internal/DeepFaceLab/facelib")
 
+GENERIC_NAME = "model_generic_xseg"
+"""Folder of the XSeg model that a release ships."""
 
-GENERIC_XSEG = ("", "model_generic_xseg", "_internal/model_generic_xseg", "../model_generic_xseg")
+GENERIC_XSEG = ("", GENERIC_NAME, f"_internal/{GENERIC_NAME}", f"../{GENERIC_NAME}")
 """Where a release has the XSeg model that it ships."""
 
 

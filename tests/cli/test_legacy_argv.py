@@ -84,6 +84,7 @@ ROWS = {
     "videoed extract-video --input-file v.* --output-dir o --output-ext png --fps 0": (
         "video extract v.* o --format png --fps '' --overwrite"
     ),
+    "videoed denoise-image-sequence --input-dir i --factor 3": "video denoise i --factor 3",
     "videoed cut-video --input-file v --from-time 1 --to-time 2 --audio-track-id 0 --bitrate 25": (
         "video cut v --from-time 1 --to-time 2 --audio-track-id 0 --bitrate 25"
     ),
@@ -110,7 +111,6 @@ REFUSED = {
     "latent --model-dir m": "latent is an internal command",
     "util --input-dir i --archive-type zip --pack-faceset": "--archive-type zip is not there",
     "xseg editor --input-dir i": "xseg editor is not there",
-    "videoed denoise-image-sequence --input-dir i": "denoise-image-sequence is not there",
     f"{TRAIN} --gen-snapshot": "--gen-snapshot is not there",
     f"{TRAIN} --src-pak-name a": "give the folder with --src",
     f"{TRAIN} --dst-pak-name a": "give the folder with --dst",

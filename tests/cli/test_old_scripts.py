@@ -33,6 +33,10 @@ SCRIPTS = {
     "3) cut video": ("videoed cut-video --input-file w/data_src.mp4", "video cut"),
     "3) frames of data_dst": (
         f"videoed extract-video --input-file {DST}.* --output-dir {DST} --fps 0", "video extract"),
+    "3.optional) denoise": (
+        f"videoed denoise-image-sequence --input-dir {DST}", "video denoise"),
+    "3.optional) denoise, factor": (
+        f"videoed denoise-image-sequence --input-dir {DST} --factor 3", "video denoise"),
     "4) data_src extract": (
         f"extract --input-dir {SRC} --output-dir {SA} --detector s3fd", "extract"),
     "4.2) data_src sort": (f"sort --input-dir {SA}", "faceset sort"),
@@ -92,8 +96,6 @@ WINDOWS = {
         f"extract --input-dir {SRC} --output-dir {SA} --detector manual", "--faces FILE.json"),
     "5) data_dst extract MANUAL": (f"{ALL_DST} --detector manual", "--faces FILE.json"),
     "5.XSeg) mask - edit": (f"xseg editor --input-dir {DA}", "Draw the polygons with"),
-    "3.optional) denoise": (
-        f"videoed denoise-image-sequence --input-dir {DST}", "merge --image-denoise-power"),
 }  # fmt: skip
 """Scripts that cannot be carried out: their line, and what is named to use instead."""
 

@@ -54,3 +54,21 @@ def test_wrong_requests_are_one_message_and_change_nothing(faces, capsys, argume
     assert says in err
     assert "Traceback" not in err
     assert files(faces) == before
+
+
+def test_the_generic_folder_of_an_old_script_falls_back_to_the_named_installation(faces, capsys):
+    old = ("xseg", "apply", "--input-dir", faces, "--model-dir", "internal/model_generic_xseg")
+    code, _, err = call(capsys, *old)
+    assert code == 2
+    assert "internal/model_generic_xseg is not there; --generic is taken for it" in err
+    assert "--dfl-home" in err
+
+
+def test_all_that_is_left_out_is_named_on_demand(faces, capsys):
+    for number in range(3):
+        (faces / f"note{number}.txt").write_text("")
+    _, _, err = call(capsys, "xseg", "status", faces)
+    assert "note1.txt" not in err
+    assert "the same command with --all" in err
+    _, _, err = call(capsys, "xseg", "status", faces, "--all")
+    assert all(f"note{number}.txt" in err for number in range(3))

@@ -188,8 +188,9 @@ def _mask_warnings(faces: Path) -> list[str]:
 @command.command()
 @click.argument("faces", type=FACES)
 @_yes
+@_all
 @_json
-def remove(faces: Path, yes: bool, as_json: bool) -> None:
+def remove(faces: Path, yes: bool, all_of_them: bool, as_json: bool) -> None:
     """Remove the applied masks (labels stay)."""
     from dfl_tf.facesets.xseg_store import open_store
     from dfl_tf.facesets.xseg_tools import remove_masks
@@ -197,14 +198,15 @@ def remove(faces: Path, yes: bool, as_json: bool) -> None:
     _confirm(yes, "removes the applied masks")
     with _progress("removing") as step:
         report = remove_masks(open_store(faces), step)
-    _finish(report, "mask removed", as_json)
+    _finish(report, "mask removed", as_json, all_of_them)
 
 
 @command.command("remove-labels")
 @click.argument("faces", type=FACES)
 @_yes
+@_all
 @_json
-def remove_labels_command(faces: Path, yes: bool, as_json: bool) -> None:
+def remove_labels_command(faces: Path, yes: bool, all_of_them: bool, as_json: bool) -> None:
     """Remove the polygons that were drawn by hand (masks stay)."""
     from dfl_tf.facesets.xseg_store import open_store
     from dfl_tf.facesets.xseg_tools import remove_labels
@@ -212,7 +214,7 @@ def remove_labels_command(faces: Path, yes: bool, as_json: bool) -> None:
     _confirm(yes, "removes the polygons that somebody drew by hand; `xseg fetch` copies them first")
     with _progress("removing") as step:
         report = remove_labels(open_store(faces), step)
-    _finish(report, "labels removed", as_json)
+    _finish(report, "labels removed", as_json, all_of_them)
 
 
 def _confirm(yes: bool, what: str) -> None:
@@ -224,8 +226,11 @@ def _confirm(yes: bool, what: str) -> None:
 @click.argument("faces", type=FACES)
 @click.option("--output", type=FACES, help="Default: the folder's name with _xseg.")
 @click.option("--delete-originals", is_flag=True, help="Delete what was copied (not from a pak).")
+@_all
 @_json
-def fetch(faces: Path, output: Path | None, delete_originals: bool, as_json: bool) -> None:
+def fetch(
+    faces: Path, output: Path | None, delete_originals: bool, all_of_them: bool, as_json: bool
+) -> None:
     """Copy the labeled faces to another folder."""
     from dfl_tf.facesets.xseg_store import open_store
     from dfl_tf.facesets.xseg_tools import fetch_labeled
@@ -237,7 +242,7 @@ def fetch(faces: Path, output: Path | None, delete_originals: bool, as_json: boo
         raise UsageError(f"--output {target}: is where the faces are")
     with _progress("copying") as step:
         report = fetch_labeled(store, target, delete_originals=delete_originals, step=step)
-    _finish(report, f"labeled, copied to {target}", as_json)
+    _finish(report, f"labeled, copied to {target}", as_json, all_of_them)
 
 
 @command.command()

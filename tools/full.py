@@ -81,6 +81,7 @@ PARTS = {
             f"python tools/kill_trainer.py --kills {KILLS} --json",
             f"python tools/crash_operations.py --kills {KILLS} --json",
             "python tools/kill_extract.py --json",
+            "python tools/kill_facesets.py --json",
             "python tools/crash_saves.py --json",
         ),
         _summed("kills", "in_a_save", "tried", "losses"),

@@ -74,13 +74,12 @@ def _within(levels: Levels, exponent: float) -> None:
     height, width, channels = levels.shape
     for r in range(height):
         for k in range(channels):
-            left = levels[r, 0, k]
+            left = float(levels[r, 0, k])
             for c in range(width):
-                left = np.float32(_drawn(levels[r, c, k], left, exponent))
-                if r > 0:
-                    levels[r, c, k] = _drawn(left, levels[r - 1, c, k], exponent)
-                else:
-                    levels[r, c, k] = left
+                left = _drawn(float(levels[r, c, k]), left, exponent)
+                levels[r, c, k] = (
+                    _drawn(left, float(levels[r - 1, c, k]), exponent) if r > 0 else left
+                )
 
 
 @njit
@@ -90,4 +89,4 @@ def _after(levels: Levels, before: Levels, exponent: float) -> None:
     for r in range(height):
         for c in range(width):
             for k in range(channels):
-                levels[r, c, k] = _drawn(levels[r, c, k], before[r, c, k], exponent)
+                levels[r, c, k] = _drawn(float(levels[r, c, k]), float(before[r, c, k]), exponent)

@@ -335,6 +335,35 @@ def filling_folder(parent: Path) -> Iterator[Path]:
             os.close(handle)
 
 
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+
+
+def link_into(source: Path, target: Path) -> bool:
+    """Give a file a further name in another folder; False where it only has the new one now.
+
+    A rename between two folders is one step on most file systems, not on all: a power cut could
+    keep the end of the old name without the new one. With two names, the old one can go when the
+    new one is on the disk. Where there are no hard links, the file is renamed.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.rename(source, target)
+        return False
+    return True
+
+
+def move_into(source: Path, target: Path) -> None:
+    """Move a file to another folder; a power cut leaves it in one of the two, or in both."""
+    if link_into(source, target):
+        sync_folder(target.parent)
+        source.unlink()
+    else:
+        sync_folder(target.parent)
+
+
 def rename(source: Path, target: Path) -> None:
     """Rename a file or folder; the next step begins when that is durable."""
     os.replace(source, target)

@@ -4,7 +4,8 @@ How it is done
 --------------
 1. The plan, every file with the place it goes to, is written durably into a hidden file.
 2. Every file is renamed to a temporary name beside its target. (Targets may be the names of other
-   files of the plan, so nothing can go straight to its place.)
+   files of the plan, so nothing can go straight to its place.) From another folder it is linked
+   there first, and loses its old name when that is on the disk.
 3. The plan is marked as *placing*; from then on a temporary name means "goes to its target".
 4. Every temporary file is renamed to its target, the lists of checksums of the folders follow, and
    the plan becomes the record that `undo` reads.
@@ -24,7 +25,14 @@ from pathlib import Path
 from typing import Any
 
 from dfl_tf.disk.checksums import follow
-from dfl_tf.disk.durable import make_folder, naming_the_fault, rename, sync_folder, write_file
+from dfl_tf.disk.durable import (
+    link_into,
+    make_folder,
+    naming_the_fault,
+    rename,
+    sync_folder,
+    write_file,
+)
 from dfl_tf.disk.guarded import read_json
 from dfl_tf.disk.tree_schema import Array, Record, Row, Text
 from dfl_tf.errors import WorkspaceError
@@ -214,12 +222,21 @@ def _check(plan: _Plan) -> None:
 
 
 def _step_aside(plan: _Plan) -> None:
+    crossing: list[Path] = []
     for number, move in enumerate(plan.moves):
-        between = plan.between(number)
-        with naming_the_fault(plan.source(move), safe="The next call completes the moves."):
-            if not os.path.lexists(between):
-                os.rename(plan.source(move), between)
+        source, between = plan.source(move), plan.between(number)
+        with naming_the_fault(source, safe="The next call completes the moves."):
+            if source.parent == between.parent:
+                if not os.path.lexists(between):
+                    os.rename(source, between)
+            elif os.path.lexists(between) or link_into(source, between):
+                crossing.append(source)
     _sync(plan)
+    for source in crossing:
+        with naming_the_fault(source, safe="The next call completes the moves."):
+            source.unlink(missing_ok=True)
+    if crossing:
+        _sync(plan)
     with naming_the_fault(plan.folder / PLACING, safe="The next call completes the moves."):
         rename(plan.folder / PLAN, plan.folder / PLACING)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dfl_tf.disk.durable import make_folder, replacing
+from dfl_tf.disk.durable import make_folder, move_into, replacing
 from dfl_tf.disk.left_out import Omission
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import DflTfError
@@ -320,7 +320,7 @@ def move_to_trash(path: Path, trash: Path) -> None:
     while os.path.lexists(target):
         number += 1
         target = trash / f"{path.stem} ({number}){path.suffix}"
-    os.replace(path, target)
+    move_into(path, target)
 
 
 def _cut_from(path: Path, frame: str) -> bool:

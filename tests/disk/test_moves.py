@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -51,31 +52,34 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing of ours runs after it."""
 
 
-@pytest.mark.parametrize("calls", range(16))
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("calls", range(18))
 def test_a_kill_at_any_rename_is_completed_by_the_next_call(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, calls: int
+    folder: Path, monkeypatch: pytest.MonkeyPatch, calls: int, links: bool
 ) -> None:
     left = calls
-    real, real_replace = os.rename, os.replace
 
     def counted(function):
-        def call(source, target):
+        def call(*paths, **settings):
             nonlocal left
             left -= 1
             if left < 0:
                 raise Killed
-            function(source, target)
+            function(*paths, **settings)
 
         return call
 
-    monkeypatch.setattr(moves.os, "rename", counted(real))
-    monkeypatch.setattr(moves.os, "replace", counted(real_replace))
+    def no_links(source, target, **settings):
+        raise OSError(errno.ENOTSUP, "Operation not supported", source)
+
+    monkeypatch.setattr(os, "link", counted(os.link) if links else no_links)
+    for name in ("rename", "replace", "unlink"):
+        monkeypatch.setattr(os, name, counted(getattr(os, name)))
     try:
         move_files(folder, PERMUTATION, why="sort")
     except Killed:
-        assert (
-            sum(1 for p in folder.parent.rglob("*") if p.is_file() and ".json" not in p.name) == 5
-        )
+        there = [p for p in folder.parent.rglob("*") if p.suffix in (".jpg", ".moving")]
+        assert len({p.stat().st_ino for p in there}) == 5
     monkeypatch.undo()
     finish(folder)
     planned = (folder / moves.DONE).exists()

@@ -132,7 +132,7 @@ def load_networks(
     landmarker: Landmarker
     if landmarks == "fan":
         face_type = FaceType.from_name(options.face_type)
-        import_tensorflow()
+        start_tensorflow()
         file = "3DFAN.npy" if face_type >= FaceType.HEAD else "2DFAN.npy"
         say(f"loading {file}")
         landmarker = FAN.from_file(files.weights(file), second_pass=detector)

@@ -43,7 +43,7 @@ class Change:
     Attributes
     ----------
     function : str
-        Its qualified name, such as ``Keeper.save``; ``file.py::name`` where several have it.
+        Its qualified name, such as ``Checkpointer.save``; ``file.py::name`` where several have it.
     pattern, replacement : str
         Regular expression (`re.DOTALL`) and `re.sub` template.
     """

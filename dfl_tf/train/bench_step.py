@@ -13,9 +13,10 @@ from typing import Any, Literal
 from dfl_tf.formats import write_model
 from dfl_tf.train import bench_machine as machine
 from dfl_tf.train.bench_flops import step_flops
+from dfl_tf.train.devices import configure_devices
 from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.saver import own_arrays
-from dfl_tf.train.start import Prepared, create_model, feed_and_fill
+from dfl_tf.train.start import Prepared, builder
 
 Report = dict[str, Any]
 
@@ -48,8 +49,10 @@ def bench_train(
     with timed(start, "faces"):
         facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
     with timed(start, "model"):
-        model = create_model(prepared)
-        feed, _ = feed_and_fill(model, prepared, facesets, None)
+        configure_devices(prepared.run)
+        make = builder(prepared)
+        model = make.create(prepared.settings, prepared.state)
+        feed, _ = make.feed_and_fill(model, prepared.settings, prepared.state, facesets)
     try:
         with timed(start, "first batch"):
             batches = next(feed)
@@ -136,7 +139,7 @@ def _saving(prepared: Prepared, model: Any) -> dict[str, float]:
     spent: dict[str, float] = {}
     with timed(spent, "copy_s"):
         state = own_arrays(model.state())
-    state = replace(state, options=dict(prepared.place.options))
+    state = replace(state, options=prepared.settings.legacy())
     kind: Literal["native", "legacy"] = "native" if prepared.place.format == "native" else "legacy"
     with tempfile.TemporaryDirectory() as folder, timed(spent, "write_s"):
         write_model(Path(folder), prepared.place.name, state, format=kind)
@@ -159,7 +162,7 @@ def _report(
         "kind": "train",
         "machine": machine.facts(),
         "model": prepared.place.storage,
-        "options": dict(prepared.place.options),
+        "options": prepared.settings.legacy(),
         "precision": precision,
         "xla": model.run.xla,
         "xla_used": dict(model.xla),

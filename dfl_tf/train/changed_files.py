@@ -5,7 +5,7 @@ References: design decisions 28 and 42.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,22 +101,32 @@ def _choice(folder: Path, name: str, state: ModelState, changes: dict[str, Chang
 
 
 def _ages(state: ModelState, parts: Sequence[str]) -> list[str]:
-    """One line for all parts that were last trained at the same earlier iteration."""
     assert state.disk is not None
+    until = state.disk.trained_until
+    known = {part: until[part] for part in parts if part in state.tensors and part in until}
+    return ages(known, state.iteration)
+
+
+def ages(trained_until: Mapping[str, int | None], iteration: int) -> list[str]:
+    """One line for all parts that were last trained at the same earlier iteration.
+
+    Parameters
+    ----------
+    trained_until : mapping of part to int or None
+    iteration : int
+        Of the model.
+    """
     older: dict[int | None, list[str]] = {}
-    for part in parts:
-        if part not in state.tensors or part not in state.disk.trained_until:
-            continue
-        until = state.disk.trained_until[part]
-        if until != state.iteration:
+    for part, until in trained_until.items():
+        if until != iteration:
             older.setdefault(until, []).append(part)
     lines = []
     for until, names in older.items():
         named = ", ".join(names)
         if until is None:
             lines.append(f"{named}: kept while switched off, trained until an unknown iteration")
-        elif until < state.iteration:
-            lines.append(f"{named}: {state.iteration - until} iterations old (of {until})")
+        elif until < iteration:
+            lines.append(f"{named}: {iteration - until} iterations old (of {until})")
         else:
             lines.append(f"{named}: last trained at iteration {until}, before the count was reset")
     return lines

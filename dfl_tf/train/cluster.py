@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from dfl_tf.disk.guarded import parse_json
 from dfl_tf.disk.tree_schema import ANYTHING, Array, Either, Integer, Record, Table, Text
@@ -32,6 +32,9 @@ class Team(Protocol):
 
     def agree(self, vote: int) -> int:
         """Return the highest vote of all; raises `WorkerLost`."""
+
+    def from_chief(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the chief's facts (JSON values) on every process."""
 
     def leave(self) -> None:
         """Wait until all have come here."""

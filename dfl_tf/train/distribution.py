@@ -144,6 +144,11 @@ class Distribution:
         self._model = model
         return model
 
+    def release(self) -> None:
+        """Let go of the model and of all that was traced for it; another one can be built."""
+        del self._model
+        self._compiled = {key: graph for key, graph in self._compiled.items() if key[0] == "sum"}
+
     # One update of a step
 
     def run_update(self, update: Update, inputs: list[tf.Tensor]) -> Losses:

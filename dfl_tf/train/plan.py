@@ -11,10 +11,11 @@ import numpy as np
 
 from dfl_tf.formats.model_files import detect_format, part_file
 from dfl_tf.options import effective
+from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.cluster import described
 from dfl_tf.train.feeds import Facesets
-from dfl_tf.train.keeper import ModelPlace
-from dfl_tf.train.start import Prepared, build_model, face_type_lines
+from dfl_tf.train.segment import face_type_lines
+from dfl_tf.train.start import Prepared, build_model
 
 _MIB = 2**20
 
@@ -102,7 +103,7 @@ def make_plan(prepared: Prepared) -> Plan:
     """Build the model in memory and look at it. Nothing is written and nothing is trained."""
     options = prepared.resolved.options
     facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
-    faces = [*facesets.lines(), *face_type_lines(prepared, facesets)]
+    faces = [*facesets.lines(), *face_type_lines(prepared.settings, facesets)]
     model, resets = build_model(prepared)
     used = effective(options)
     resumed = prepared.state is not None
@@ -113,7 +114,7 @@ def make_plan(prepared: Prepared) -> Plan:
         iteration=model.iteration,
         target_iter=options.target_iter,
         seed=model.seed,
-        options=dict(prepared.place.options),
+        options=prepared.settings.legacy(),
         overridden={
             key: (getattr(used.options, key), reason) for key, reason in used.reasons.items()
         },
@@ -145,7 +146,7 @@ def saved_files(prepared: Prepared, model: Any) -> list[str]:
     return [*files, *(path for path in (run.log_json, run.tensorboard) if path)]
 
 
-def _set_of_files(place: ModelPlace, stems: Sequence[str]) -> list[str]:
+def _set_of_files(place: CheckpointLocation, stems: Sequence[str]) -> list[str]:
     """The files of one save; the set before them is kept beside, in a hidden folder."""
     storage, form = place.storage, place.format
     if form == "same":

@@ -1,4 +1,4 @@
-"""From a request to a running trainer: model choice, options, faces, model, feed.
+"""From a request to a running trainer: which model, which options, the first segment.
 
 References
 ----------
@@ -7,18 +7,15 @@ workspace.md 3.1, 5, 9; options.md 1, 4, 6; design decisions 1, 2, 35.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
-from dfl_tf import models
 from dfl_tf.errors import ModelFileError, UsageError
-from dfl_tf.face import FaceType
 from dfl_tf.formats import ModelState, find_models, read_model
 from dfl_tf.formats.model_files import prefix_of
-from dfl_tf.formats.model_legacy import read_default_options, read_part
+from dfl_tf.formats.model_legacy import read_default_options
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.imaging import set_pixel_limit
 from dfl_tf.models.parts import needed_parts
@@ -26,10 +23,10 @@ from dfl_tf.models.restore import stored_layer
 from dfl_tf.options import OPTIONS, Layer, Resolved, RunOptions, resolve, unused_note
 from dfl_tf.options.schema import did_you_mean
 from dfl_tf.train.changed_files import basis_for, judge_files
+from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.cluster import cluster_of, described, machine_of, replicas_of
 from dfl_tf.train.devices import configure_devices, summary_devices
-from dfl_tf.train.feeds import Facesets, Feed, open_feed
-from dfl_tf.train.keeper import ModelPlace
+from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.logging import (
     ConsoleLog,
     JsonLinesLog,
@@ -38,19 +35,10 @@ from dfl_tf.train.logging import (
     TensorBoardLog,
     WorkerLog,
 )
-from dfl_tf.train.precision import precision_notes
+from dfl_tf.train.segment import Builder
+from dfl_tf.train.settings import Settings
+from dfl_tf.train.switching import common, followed
 from dfl_tf.train.trainer import Trainer
-
-SAME_ON_ALL_WORKERS = ("precision", "accumulate", "total_variation_axes", "xla", "guard_collapse")
-FOLLOWER: dict[str, Any] = {
-    "no_save": True,
-    "no_preview": True,
-    "backup_now": False,
-    "save_every": 0.0,
-    "save_every_iters": 0,
-    "reinit": (),
-}
-"""Run options of a worker that is not the chief."""
 
 
 class Settle(Protocol):
@@ -82,7 +70,7 @@ class Prepared:
     Attributes
     ----------
     workspace : Workspace
-    place : ModelPlace
+    place : CheckpointLocation
     state : ModelState or None
         None: the model begins at its first iteration with fresh weights.
     resolved : Resolved
@@ -96,7 +84,7 @@ class Prepared:
     """
 
     workspace: Workspace
-    place: ModelPlace
+    place: CheckpointLocation
     state: ModelState | None
     resolved: Resolved[Any]
     run: RunOptions
@@ -105,9 +93,14 @@ class Prepared:
     pretrained: Path | None = None
 
     @property
+    def settings(self) -> Settings:
+        """The options of the model and of the run."""
+        return Settings(self.resolved, self.run)
+
+    @property
     def pretrain(self) -> bool:
         """Whether the faces come from the pretraining folder."""
-        return bool(getattr(self.resolved.options, "pretrain", False))
+        return self.settings.pretrain
 
 
 def choose_name(folder: Path, model_class: str, name: str | None) -> tuple[str, bool]:
@@ -177,12 +170,11 @@ def prepare(
     if state is not None:
         changes = judge_files(folder, name, state, needed_parts(resolved.options), run)
     wanted = "legacy" if run.model_format == "auto" else run.model_format
-    place = ModelPlace(
+    place = CheckpointLocation(
         folder=folder,
         name=name,
         model_class=model_class,
         format=cast(Literal["legacy", "native"], wanted) if state is None else "same",
-        options=resolved.legacy(),
         first=state is None,
         basis=basis_for(folder, name, state, model_class, run),
     )
@@ -228,11 +220,7 @@ def enlist(
     if distribution is None or distribution.cluster is None:
         return prepared, distribution
     facts = distribution.from_chief(
-        {
-            "model_class": prepared.place.model_class,
-            "options": asdict(prepared.resolved.options),
-            "run": {key: getattr(prepared.run, key) for key in SAME_ON_ALL_WORKERS},
-        }
+        {"model_class": prepared.place.model_class, **common(prepared.settings)}
     )
     if distribution.chief:
         return prepared, distribution
@@ -241,72 +229,42 @@ def enlist(
             f"the chief trains {facts['model_class']}, this worker was told to train "
             f"{prepared.place.model_class}; start the same command on every host"
         )
-    quiet = {"autobackup_hour": 0, "write_preview_history": False}
-    options = type(prepared.resolved.options)(**{**facts["options"], **quiet})
-    run = replace(prepared.run, **facts["run"], **FOLLOWER)
-    resolved = replace(prepared.resolved, options=options)
-    return replace(prepared, resolved=resolved, run=run, state=None), distribution
+    follower = followed(prepared.settings, facts)
+    return (
+        replace(prepared, resolved=follower.resolved, run=follower.run, state=None),
+        distribution,
+    )
+
+
+def builder(
+    prepared: Prepared,
+    distribution: Any = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Builder:
+    """What builds the segments of the run."""
+    return Builder(
+        prepared.workspace,
+        prepared.place.model_class,
+        prepared.place.name,
+        distribution,
+        prepared.pretrained,
+        say,
+    )
 
 
 def build_model(prepared: Prepared) -> tuple[Any, list[str]]:
-    """Build the model and load its state; see `create_model` and `fill_model`."""
-    model = create_model(prepared)
-    return model, fill_model(model, prepared)
+    """Build the model without streams and load its state; says what was not loaded."""
+    configure_devices(prepared.run)
+    make = builder(prepared)
+    model = make.create(prepared.settings, prepared.state)
+    messages = make.fill(model, prepared.state)
+    _forget(prepared.state)
+    return model, messages
 
 
-def create_model(prepared: Prepared, distribution: Any = None) -> Any:
-    """Build the model; the weights of one that is resumed are still zero.
-
-    Parameters
-    ----------
-    prepared : Prepared
-    distribution : Distribution, optional
-        What `enlist` returned; by default the devices are chosen here.
-    """
-    create = functools.partial(
-        models.create,
-        prepared.place.model_class,
-        prepared.resolved.options,
-        # TensorFlow sees the chosen GPUs only, so the model need not choose again.
-        replace(prepared.run, devices=""),
-        name=prepared.place.name,
-        initialized=prepared.state is None,
-        expected=prepared.state,
-        reinit=prepared.run.reinit,
-    )
-    if distribution is None:
-        configure_devices(prepared.run)
-        return create()
-    on_gpu = bool(getattr(prepared.resolved.options, "models_opt_on_gpu", True))
-    return distribution.build(create, models_opt_on_gpu=on_gpu)
-
-
-def fill_model(model: Any, prepared: Prepared) -> list[str]:
-    """Load the state of a model that is resumed; says what was initialized instead of loaded."""
-    state = prepared.state
-    if state is None:
-        return _take_pretrained(model, prepared.pretrained)
-    messages: list[str] = model.load_state(state)
-    state.tensors.clear()  # three times the weights: not to be kept for the whole run
-    return messages
-
-
-def _take_pretrained(model: Any, folder: Path | None) -> list[str]:
-    """Let a new Quick96 start from weights of the release (workspace.md 3)."""
-    if folder is None:
-        return []
-    if model.model_class != "Quick96":
-        return [f"--pretrained-weights is for Quick96, a new {model.model_class} starts fresh"]
-    files = {part: folder / f"{part}.npy" for part in (*model.networks, *model.optimizers)}
-    tensors = {part: read_part(file) for part, file in files.items() if file.is_file()}
-    if not tensors.keys() & model.networks.keys():
-        # Scripts of the old program name its folder always, whether it came with one or not.
-        return [f"warning: no encoder.npy or other part lies in {folder}: Quick96 starts fresh"]
-    state = ModelState(
-        model_class=model.model_class, iteration=0, options={}, loss_history=[], tensors=tensors
-    )
-    taken = [f"{part} starts with the content of {files[part]}" for part in tensors]
-    return taken + model.load_state(state, reinit=[p for p in model.networks if p not in tensors])
+def _forget(state: ModelState | None) -> None:
+    if state is not None:
+        state.tensors.clear()  # three times the weights: not to be kept for the whole run
 
 
 def make_log(run: RunOptions) -> Logger:
@@ -320,12 +278,6 @@ def make_log(run: RunOptions) -> Logger:
     if run.log_json:
         loggers.append(JsonLinesLog(run.log_json, run.log_every))
     return Loggers(loggers)
-
-
-def face_type_lines(prepared: Prepared, facesets: Facesets) -> list[str]:
-    """Say which faces show less than the model is trained on; see `Facesets.check_face_types`."""
-    wanted = FaceType.from_name(prepared.resolved.options.face_type)
-    return facesets.check_face_types(wanted, allow_smaller=prepared.run.allow_smaller_faces)
 
 
 def start(prepared: Prepared, facesets: Facesets, log: Logger) -> Trainer:
@@ -349,55 +301,30 @@ def start(prepared: Prepared, facesets: Facesets, log: Logger) -> Trainer:
     for line in described(prepared.run, prepared.resolved.options.batch_size):
         log.say(line)
     prepared, distribution = enlist(prepared, log.say)
-    if prepared.pretrain != facesets.pretrain:  # as the chief has it
-        facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
-    for line in (*facesets.lines(), *face_type_lines(prepared, facesets)):
-        log.say(line)
-    model = create_model(prepared, distribution)
-    model.say = log.say
-    feed, messages = feed_and_fill(model, prepared, facesets, distribution)
-    if distribution is not None and prepared.run.xla == "auto":
-        log.say("--xla auto compiles nothing on several devices; --xla on would")
-    for message in (*precision_notes(prepared.run), *messages):
+    if distribution is None:
+        configure_devices(prepared.run)
+    make = builder(prepared, distribution, log.say)
+    segment = make.build(prepared.settings, prepared.state, facesets)
+    _forget(prepared.state)
+    for message in segment.messages:
         log.say(message)
-    devices = summary_devices(prepared.run)
     trainer = Trainer(
-        model, feed, place, run=prepared.run, log=log, devices=devices, team=distribution
+        segment,
+        place,
+        log=log,
+        rebuild=make.build,
+        devices=summary_devices(prepared.run),
+        team=distribution,
     )
     if chief:
-        log.say(trainer.keeper.summary())
+        log.say(trainer.checkpoint.summary())
     log.record(
         "start",
         model=place.storage,
         model_class=place.model_class,
         folder=str(place.folder),
-        iteration=model.iteration,
-        seed=model.seed,
-        options=dict(place.options),
+        iteration=segment.model.iteration,
+        seed=segment.model.seed,
+        options=segment.settings.legacy(),
     )
     return trainer
-
-
-def feed_and_fill(
-    model: Any, prepared: Prepared, facesets: Facesets, distribution: Any
-) -> tuple[Feed, list[str]]:
-    """Open the streams and load the weights; returns what `fill_model` says as well."""
-    stored = {} if prepared.state is None else prepared.state.run
-    if distribution is None:
-        if prepared.state is not None:
-            model.take_seed(prepared.state)  # the streams are drawn by it
-        # The first samples are made while the weights are loaded.
-        iteration = 0 if prepared.state is None else prepared.state.iteration
-        feed = open_feed(model, facesets, prepared.run, stored, iteration=iteration)
-        try:
-            return feed, fill_model(model, prepared)
-        except BaseException:
-            feed.close()
-            raise
-    messages = fill_model(model, prepared)
-    for side, faceset in (("src", facesets.src), ("dst", facesets.dst)):
-        distribution.check_same(f"number of {side} faces", len(faceset))
-    stored = distribution.take_from_chief(stored)
-    offsets = distribution.offsets(model.samples_per_step)
-    where: dict[str, Any] = {"offsets": offsets, "iteration": model.iteration}
-    return open_feed(model, facesets, prepared.run, stored, **where), messages

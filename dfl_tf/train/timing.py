@@ -44,11 +44,18 @@ class Timing:
     def __init__(self, window: int = 10_000) -> None:
         self._rows: deque[tuple[float, float, int]] = deque(maxlen=window)
         self._first: float | None = None
+        self._tracing = True
+
+    def begin_segment(self) -> None:
+        """Leave the next iteration out of the figures: it traces and compiles the step."""
+        self._tracing = True
 
     def add(self, seconds: float, wait_seconds: float, images: int) -> None:
         """Record one iteration: whole duration, the part spent waiting, images of all batches."""
         if self._first is None:
             self._first = seconds
+        if self._tracing:
+            self._tracing = False
         else:
             self._rows.append((seconds, min(wait_seconds, seconds), images))
 

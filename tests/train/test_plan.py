@@ -7,14 +7,14 @@ import pytest
 
 from dfl_tf.options import RunOptions, default
 from dfl_tf.options.saehd import SAEHDOptions
-from dfl_tf.train.keeper import ModelPlace
+from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.plan import Plan, saved_files
 
 MODEL = SimpleNamespace(networks={"encoder": None}, optimizers={"src_dst_opt": None})
 
 
 def files(folder: Path, form: str, run: RunOptions, *, first: bool = True, **options) -> list[str]:
-    place = ModelPlace(folder, "a", "SAEHD", format=form, first=first)
+    place = CheckpointLocation(folder, "a", "SAEHD", format=form, first=first)
     resolved = SimpleNamespace(options=default(SAEHDOptions, **options))
     prepared = SimpleNamespace(place=place, run=run, resolved=resolved)
     return saved_files(prepared, MODEL)

@@ -12,8 +12,8 @@ import pytest
 from dfl_tf.errors import FacesetError, TrainingDiverged, WorkspaceError
 from dfl_tf.formats import read_model
 from dfl_tf.train import backup
-from dfl_tf.train import keeper as keeper_module
-from dfl_tf.train import trainer as trainer_module
+from dfl_tf.train import checkpoint as checkpoint_module
+from dfl_tf.train import run as run_module
 from dfl_tf.train.memory import OutOfMemory
 
 from .support.fake_model import FakeModel, check_whole, options
@@ -73,7 +73,7 @@ def test_periodic_saves_and_the_mean_line_after_each(tmp_path):
 def test_saving_by_time(tmp_path, monkeypatch):
     clock = SimpleNamespace(now=0.0, perf_counter=time.perf_counter)
     clock.monotonic = lambda: clock.now
-    monkeypatch.setattr(trainer_module, "time", clock)
+    monkeypatch.setattr(run_module, "time", clock)
 
     class Ticking(FakeModel):
         def train_step(self, *batches):
@@ -196,7 +196,7 @@ def test_the_collapse_guard_can_be_switched_off(tmp_path):
 
 
 def full_disk_from(monkeypatch, first_failing: int, last_failing: int = 10**9):
-    real, calls = keeper_module.write_model, []
+    real, calls = checkpoint_module.write_model, []
 
     def write(*args, **settings):
         calls.append(1)
@@ -204,7 +204,7 @@ def full_disk_from(monkeypatch, first_failing: int, last_failing: int = 10**9):
             raise WorkspaceError("model: cannot be written. The disk is full: free some space.")
         return real(*args, **settings)
 
-    monkeypatch.setattr(keeper_module, "write_model", write)
+    monkeypatch.setattr(checkpoint_module, "write_model", write)
 
 
 def test_a_full_disk_at_the_first_save_stops_at_once(tmp_path, monkeypatch):
@@ -350,7 +350,7 @@ def test_a_fault_is_told_even_if_nothing_can_be_saved(tmp_path, monkeypatch):
 def test_a_save_that_failed_while_the_next_or_a_backup_waited_for_it_is_not_the_end(
     tmp_path, monkeypatch
 ):
-    real, calls = keeper_module.write_model, []
+    real, calls = checkpoint_module.write_model, []
 
     def slow_and_full(*args, **settings):
         calls.append(1)
@@ -359,7 +359,7 @@ def test_a_save_that_failed_while_the_next_or_a_backup_waited_for_it_is_not_the_
             raise WorkspaceError("model: cannot be written. The disk is full: free some space.")
         return real(*args, **settings)
 
-    monkeypatch.setattr(keeper_module, "write_model", slow_and_full)
+    monkeypatch.setattr(checkpoint_module, "write_model", slow_and_full)
     log = ListLog()
     run = {"save_every_iters": 1, "no_preview": True, "backup_every": 1e-9}
     trainer(tmp_path, FakeModel(options(target_iter=8)), log=log, **run).run()
@@ -368,7 +368,7 @@ def test_a_save_that_failed_while_the_next_or_a_backup_waited_for_it_is_not_the_
 
 
 def test_the_last_save_is_made_though_the_one_before_it_is_failing(tmp_path, monkeypatch):
-    real, calls = keeper_module.write_model, []
+    real, calls = checkpoint_module.write_model, []
 
     def slow_and_full(*args, **settings):
         calls.append(1)
@@ -377,7 +377,7 @@ def test_the_last_save_is_made_though_the_one_before_it_is_failing(tmp_path, mon
             raise WorkspaceError("model: cannot be written. The disk is full: free some space.")
         return real(*args, **settings)
 
-    monkeypatch.setattr(keeper_module, "write_model", slow_and_full)
+    monkeypatch.setattr(checkpoint_module, "write_model", slow_and_full)
     log = ListLog()
     run = {"save_every_iters": 2, "no_preview": True}
     trainer(tmp_path, FakeModel(options(target_iter=5)), log=log, **run).run()

@@ -6,25 +6,16 @@ mixed save can be told from its content alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
 
 from dfl_tf.data import Batch
 from dfl_tf.formats.model_state import ModelState
+from dfl_tf.options import SAEHDOptions, default, to_legacy
 
 PARTS = ("encoder", "inter", "decoder_src", "decoder_dst", "src_dst_opt")
-
-
-@dataclass(frozen=True)
-class FakeOptions:
-    target_iter: int = 0
-    autobackup_hour: int = 0
-    write_preview_history: bool = False
-    batch_size: int = 2
-    resolution: int = 64
-    archi: str = "df"
 
 
 class FakeModel:
@@ -34,8 +25,8 @@ class FakeModel:
     loss_names = ("src", "dst")
     previous = ()
 
-    def __init__(self, options: FakeOptions | None = None, *, size: int = 64) -> None:
-        self.options = options or FakeOptions()
+    def __init__(self, given: SAEHDOptions | None = None, *, size: int = 64) -> None:
+        self.options = given or options()
         self.effective = self.options
         self.iteration = 0
         self.loss_history: list[list[float]] = []
@@ -73,7 +64,7 @@ class FakeModel:
         return ModelState(
             model_class=self.model_class,
             iteration=self.iteration,
-            options={"resolution": 64, "archi": "df", "batch_size": 2},
+            options=to_legacy(self.options),
             loss_history=self.loss_history,
             tensors=tensors,
             extra=self.extra,
@@ -87,6 +78,14 @@ class FakeModel:
         self.weight = np.array(state.tensors["encoder"]["layer/weight:0"])
         self.size = len(self.weight)
         return []
+
+    @property
+    def networks(self) -> dict[str, None]:
+        return dict.fromkeys(PARTS[:-1])
+
+    @property
+    def optimizers(self) -> dict[str, None]:
+        return dict.fromkeys(PARTS[-1:])
 
     def parameter_counts(self) -> dict[str, int]:
         return {part: self.size for part in PARTS[:-1]}
@@ -127,5 +126,6 @@ class FakeStream:
         self.closed = True
 
 
-def options(**values) -> FakeOptions:
-    return replace(FakeOptions(), **values)
+def options(**values) -> SAEHDOptions:
+    small = {"resolution": 64, "archi": "df", "batch_size": 2}
+    return default(SAEHDOptions, **{**small, **values})

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dfl_tf.options import RunOptions
+from dfl_tf.formats import ModelState
+from dfl_tf.options import RunOptions, SAEHDOptions, legacy_layer, resolve
+from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.feeds import Feed
-from dfl_tf.train.keeper import ModelPlace
+from dfl_tf.train.segment import Segment
+from dfl_tf.train.settings import Settings
 from dfl_tf.train.trainer import Trainer
 
 from .fake_model import FakeModel, FakeStream
@@ -59,13 +63,23 @@ def trainer(
     log: ListLog | None = None,
     **run: Any,
 ) -> Trainer:
-    model = model or FakeModel()
-    place = ModelPlace(
-        folder,
-        "new",
-        "SAEHD",
-        format="legacy" if first else "same",
-        options={"resolution": 64, "archi": "df", "batch_size": 2, "odd_key": "kept"},
-        first=first,
+    place = CheckpointLocation(
+        folder, "new", "SAEHD", format="legacy" if first else "same", first=first
     )
-    return Trainer(model, feed(position), place, run=RunOptions(**run), log=log or ListLog())
+    made = segment(model or FakeModel(), position, **run)
+    return Trainer(made, place, log=log or ListLog(), rebuild=rebuild)
+
+
+def segment(model: FakeModel, position: int = 0, **run: Any) -> Segment:
+    layer = legacy_layer(SAEHDOptions, {"odd_key": "kept"}, origin="a fork")
+    resolved = replace(resolve(SAEHDOptions, [layer]), options=model.options)
+    return Segment(Settings(resolved, RunOptions(**run)), model, feed(position))
+
+
+def rebuild(settings: Settings, state: ModelState | None) -> Segment:
+    """What `segment.Builder.build` does, for the fake model."""
+    assert state is not None
+    model = FakeModel(settings.options)
+    messages = model.load_state(state)
+    positions = state.run["positions"]
+    return Segment(settings, model, feed(positions["src"]), messages)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dfl_tf.errors import TrainingDiverged
 
 
-class Watchdog:
+class Guard:
     """Looks at each iteration's losses.
 
     NaN and infinite losses stop the run at once. A collapse is told by the running median: when

@@ -1,4 +1,4 @@
-"""What a training leaves on disk: saves, backups, preview pictures, the preview history.
+"""What a training leaves on disk: saves, backups, previews, the preview history.
 
 References
 ----------
@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,22 +20,24 @@ from numpy.typing import NDArray
 from dfl_tf.errors import DflTfError, ForeignChange
 from dfl_tf.formats import ModelState, model_files, write_model
 from dfl_tf.formats.model_files import detect_format, prefix_of
+from dfl_tf.formats.model_rescue import file_of
 from dfl_tf.formats.transaction import Basis
-from dfl_tf.options import Device, RunOptions, kept_unused, summary_text
+from dfl_tf.options import Device, kept_unused, summary_text
 from dfl_tf.train import history
 from dfl_tf.train.after_save import AfterSave, command_of
 from dfl_tf.train.backup import BackupClock, make_backup
 from dfl_tf.train.feeds import Batch
+from dfl_tf.train.guard import check_finite
 from dfl_tf.train.logging import Logger
 from dfl_tf.train.loss_graph import LossTrace
 from dfl_tf.train.loss_plot import write_loss_plot
 from dfl_tf.train.previews import jpeg_bytes, preview_pictures, write_previews
 from dfl_tf.train.saver import Saver
-from dfl_tf.train.watchdog import check_finite
+from dfl_tf.train.segment import Segment
 
 
 @dataclass(frozen=True)
-class ModelPlace:
+class CheckpointLocation:
     """Where a model lies and how it is written.
 
     Attributes
@@ -44,8 +46,6 @@ class ModelPlace:
     name, model_class : str
     format : str
         ``same`` (as found), ``legacy`` or ``native``.
-    options : mapping
-        The legacy dictionary to store: in the order it was found, unknown keys included.
     basis : Basis or None
         The files as they were when the model was read; None: whatever is there is replaced.
     first : bool
@@ -56,7 +56,6 @@ class ModelPlace:
     name: str
     model_class: str
     format: Literal["same", "legacy", "native"] = "same"
-    options: Mapping[str, object] = field(default_factory=dict)
     first: bool = False
     basis: Basis | None = None
 
@@ -66,33 +65,33 @@ class ModelPlace:
         return prefix_of(self.name, self.model_class)
 
 
-class Keeper:
-    """Saves, backs up and pictures one model.
+class Checkpointer:
+    """Saves, backs up and previews one model.
 
     Parameters
     ----------
-    model : FaceModel
-    place : ModelPlace
-    run : RunOptions
+    segment : Segment
+        What is trained now; replaced when the options change.
+    place : CheckpointLocation
     log : Logger
     trace : LossTrace
-        The loss history as an array, kept by the trainer.
+        The loss history as an array, kept by the run.
     devices : sequence of Device
         For the summary; empty = CPU.
     """
 
     def __init__(
         self,
-        model: Any,
-        place: ModelPlace,
+        segment: Segment,
+        place: CheckpointLocation,
         *,
-        run: RunOptions,
         log: Logger,
         trace: LossTrace,
         devices: Sequence[Device] = (),
     ) -> None:
-        self.model, self.place, self.run, self.log = model, place, run, log
-        self._trace, self._devices = trace, devices
+        self.segment, self.place, self.log = segment, place, log
+        self.trace, self._devices = trace, devices
+        run = segment.settings.run
         self._saver = Saver(self._write)
         self.after_save: AfterSave | None = None
         if run.after_save and not run.no_save:
@@ -100,11 +99,35 @@ class Keeper:
             self.after_save = AfterSave(command, place.folder, place.name, log.say)
         self._first, self._basis = place.first, place.basis
         self._clock = BackupClock(self._backup_hours(), time.monotonic())
-        default = place.folder / f"{place.storage}_preview"
-        self.preview_folder = Path(run.preview_dir) if run.preview_dir else default
+
+    def begin(self, segment: Segment, trace: LossTrace) -> None:
+        """Go on with another segment of the run."""
+        hours = self._backup_hours()
+        self.segment, self.trace = segment, trace
+        if self._backup_hours() != hours:
+            self._clock = BackupClock(self._backup_hours(), time.monotonic())
+
+    def give_up(self, parts: Sequence[str]) -> None:
+        """Note that the content of some parts is replaced: the next save moves it aside."""
+        place = self.place
+        if self._basis is not None:
+            files = {file_of(place.folder, place.name, place.model_class, part) for part in parts}
+            self._basis = replace(self._basis, discards=self._basis.discards | files)
+
+    @property
+    def preview_folder(self) -> Path:
+        """Where previews are written."""
+        chosen = self.segment.settings.run.preview_dir
+        default = self.place.folder / f"{self.place.storage}_preview"
+        return Path(chosen) if chosen else default
 
     def _backup_hours(self) -> float:
-        return float(self.run.backup_every or self.model.options.autobackup_hour)
+        settings = self.segment.settings
+        return float(settings.run.backup_every or settings.options.autobackup_hour)
+
+    @property
+    def _model(self) -> Any:
+        return self.segment.model
 
     @property
     def saved_iteration(self) -> int | None:
@@ -122,15 +145,13 @@ class Keeper:
 
     def summary(self) -> str:
         """The summary text of the model as it is now."""
-        place = self.place
-        options = self.model.options
-        unknown = {k: value for k, value in place.options.items() if not hasattr(options, k)}
+        settings = self.segment.settings
         return summary_text(
-            place.storage,
-            self.model.iteration,
-            place.options,
+            self.place.storage,
+            self._model.iteration,
+            settings.legacy(),
             self._devices,
-            unused=kept_unused(unknown),
+            unused=kept_unused(settings.resolved.unknown),
         )
 
     def save(self, run_state: Mapping[str, Any]) -> None:
@@ -144,8 +165,9 @@ class Keeper:
             What made the save before fail.
         """
         started = time.perf_counter()
-        state = self.model.state()
-        state = replace(state, options=dict(self.place.options), run={**state.run, **run_state})
+        state = self._model.state()
+        options = self.segment.settings.legacy()
+        state = replace(state, options=options, run={**state.run, **run_state})
         check_finite(state.tensors, state.iteration)
         self._saver.submit(state, summary=self.summary())
         copied = round(time.perf_counter() - started, 3)
@@ -159,7 +181,7 @@ class Keeper:
                 state,
                 format=self.place.format if self._first else "same",
                 summary=summary,
-                default_options=dict(self.place.options) if self._first else None,
+                default_options=dict(state.options) if self._first else None,
                 basis=self._basis,
             )
         except ForeignChange as change:
@@ -209,15 +231,15 @@ class Keeper:
             folder = make_backup(backups, place.folder, files, extra)
         except (DflTfError, OSError) as error:
             self.log.say(f"warning: no backup was made, the older ones are untouched: {error}")
-            self.log.record("backup_failed", iteration=self.model.iteration, error=str(error))
+            self.log.record("backup_failed", iteration=self._model.iteration, error=str(error))
             return False
         self.log.say(f"backup made: {folder}")
-        self.log.record("backup", iteration=self.model.iteration, folder=str(folder))
+        self.log.record("backup", iteration=self._model.iteration, folder=str(folder))
         return True
 
     def _pictures(self, batches: Sequence[Batch]) -> dict[str, NDArray[np.uint8]]:
-        previews = self.model.preview(*batches)
-        return preview_pictures(previews, self._trace.array, self.model.iteration)
+        previews = self._model.preview(*batches)
+        return preview_pictures(previews, self.trace.array, self._model.iteration)
 
     def preview(self, batches: Sequence[Batch]) -> None:
         """Write preview sheets of these batches and the loss plot. A failure is told, not fatal."""
@@ -226,23 +248,23 @@ class Keeper:
             paths = write_previews(self.preview_folder, pictures)
             write_loss_plot(
                 self.preview_folder / "loss.png",
-                self._trace.array,
-                self.model.loss_names,
-                title=f"{self.place.storage}, iteration {self.model.iteration}",
-                start=max(0, self.model.iteration - len(self._trace)),
+                self.trace.array,
+                self._model.loss_names,
+                title=f"{self.place.storage}, iteration {self._model.iteration}",
+                start=max(0, self._model.iteration - len(self.trace)),
             )
         except (DflTfError, OSError) as error:
             self.log.say(f"warning: the preview was not written: {error}")
             return
         for name, picture in pictures.items():
-            self.log.picture(name, self.model.iteration, picture)
-        self.log.record("preview", iteration=self.model.iteration, files=[str(p) for p in paths])
+            self.log.picture(name, self._model.iteration, picture)
+        self.log.record("preview", iteration=self._model.iteration, files=[str(p) for p in paths])
 
     def _another_face(self, batches: Sequence[Batch]) -> Sequence[Batch]:
         """AMP shows one face only: take another one each time, but not in the history."""
         if self.place.model_class != "AMP":
             return batches
-        shift = -(self.model.iteration % min(4, batches[0].size))
+        shift = -(self._model.iteration % min(4, batches[0].size))
         return [batch.rolled(shift) for batch in batches]
 
     def history(self, sample: history.Sample) -> None:
@@ -250,8 +272,8 @@ class Keeper:
 
         Called after the optimizer step and before the counter goes up.
         """
-        options = self.model.options
-        finished = self.model.iteration
+        options = self.segment.settings.options
+        finished = self._model.iteration
         if not options.write_preview_history:
             return
         if finished % history.history_period(self.place.model_class, options.resolution):

@@ -1,0 +1,246 @@
+"""What lives as long as a run, whatever its options: log, losses, timing, guard, saves.
+
+References
+----------
+workspace.md 5 and 9; design decisions 1, 3 and 49.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from dfl_tf.errors import DflTfError, ForeignChange, TrainingDiverged
+from dfl_tf.options import Device
+from dfl_tf.train.checkpoint import Checkpointer, CheckpointLocation
+from dfl_tf.train.guard import Guard
+from dfl_tf.train.logging import IterationEvent, Logger
+from dfl_tf.train.loss_graph import LossTrace
+from dfl_tf.train.segment import Segment
+from dfl_tf.train.settings import Settings
+from dfl_tf.train.timing import Timing
+
+RETRY_SECONDS = 60.0
+
+
+class Run:
+    """The state of a run that outlives its segments.
+
+    Parameters
+    ----------
+    segment : Segment
+        The first one.
+    place : CheckpointLocation
+    log : Logger
+    devices : sequence of Device
+        For the summary; empty = CPU.
+
+    Attributes
+    ----------
+    trained : int
+        Iterations of this run.
+    unsaved : bool
+        Whether there are iterations that no save holds.
+    feed_state : dict
+        Where the streams stood after the last finished iteration.
+    """
+
+    def __init__(
+        self,
+        segment: Segment,
+        place: CheckpointLocation,
+        *,
+        log: Logger,
+        devices: Sequence[Device] = (),
+    ) -> None:
+        self.log = log
+        self.timing = Timing()
+        self.trace = LossTrace(segment.model.loss_history)
+        self.checkpoint = Checkpointer(segment, place, log=log, trace=self.trace, devices=devices)
+        self.trained = 0
+        self.unsaved = False
+        self._begun_at = segment.model.iteration
+        self.started = time.monotonic()
+        self.begin(segment)
+        self.start()
+
+    def start(self) -> None:
+        """Start the clocks."""
+        self.started = time.monotonic()
+        self._next_save = self.started + self._save_seconds
+
+    def begin(self, segment: Segment) -> None:
+        """Go on with a segment: its losses, a fresh guard, its streams."""
+        self.segment = segment
+        self.trace = LossTrace(segment.model.loss_history)
+        self.checkpoint.begin(segment, self.trace)
+        self.watch()
+        self.timing.begin_segment()
+        self.feed_state = segment.feed.run_state()
+        self._first_iteration = self._mean_from = segment.model.iteration
+        self._mean_due = False
+
+    def watch(self) -> None:
+        """Put a fresh guard in charge."""
+        self.guard = Guard(
+            self.segment.model.loss_names,
+            guard_collapse=self.settings.run.guard_collapse,
+            history=self.trace.array,
+        )
+
+    @property
+    def settings(self) -> Settings:
+        """The options that hold now."""
+        return self.segment.settings
+
+    @property
+    def model(self) -> Any:
+        """The model of the segment that is trained now."""
+        return self.segment.model
+
+    def count(self, losses: dict[str, float], seconds: float, waited: float) -> None:
+        """Note a finished iteration and report it."""
+        model, values = self.model, list(losses.values())
+        model.iteration += 1
+        self.trained += 1
+        self.feed_state = self.segment.feed.run_state()
+        model.loss_history.append(values)
+        self.trace.append(values)
+        event = IterationEvent(
+            iteration=model.iteration,
+            losses=losses,
+            seconds=seconds,
+            wait_seconds=waited,
+            wait_share=self.timing.wait_share(),
+            eta_seconds=self._eta(),
+            progress=self._progress(),
+        )
+        if self._mean_due:
+            since = self.trace.array[-max(1, model.iteration - self._mean_from) :]
+            self.log.mean_line(event, [float(mean) for mean in since.mean(axis=0)])
+            self._mean_due, self._mean_from = False, model.iteration
+        self.log.iteration(event)
+
+    @property
+    def seconds(self) -> float:
+        """How long the run lasts already."""
+        return time.monotonic() - self.started
+
+    def _eta(self) -> float | None:
+        each = self.timing.seconds_per_iteration()
+        target, limit = self.settings.options.target_iter, self.settings.run.stop_after
+        left = []
+        if target and each is not None:
+            left.append((target - self.model.iteration) * each)
+        if limit:
+            left.append(limit - self.seconds)
+        return max(0.0, min(left)) if left else None
+
+    def _progress(self) -> float | None:
+        target, limit = self.settings.options.target_iter, self.settings.run.stop_after
+        shares = []
+        if target:
+            done = self.model.iteration - self._first_iteration
+            shares.append(done / max(1, target - self._first_iteration))
+        if limit:
+            shares.append(self.seconds / limit)
+        return min(1.0, max(shares)) if shares else None
+
+    # -- saving ---------------------------------------------------------------------------------
+
+    @property
+    def _save_seconds(self) -> float:
+        minutes = self.settings.run.save_every
+        return minutes * 60 if minutes > 0 else float("inf")
+
+    def save_is_due(self) -> bool:
+        """Whether a save is due by the count of iterations or by the clock."""
+        due = every(self.settings.run.save_every_iters, self.model.iteration)
+        now = time.monotonic()
+        if self._next_save > now + self._save_seconds:  # the period was shortened meanwhile
+            self._next_save = now + self._save_seconds
+        if now >= self._next_save:
+            due = True
+            while self._next_save <= now:  # whole steps, as the legacy program counts
+                self._next_save += self._save_seconds
+        return due
+
+    def save(self) -> None:
+        """Copy the model to memory and start writing it; a failure is told, not fatal."""
+        if self.settings.run.no_save:
+            return
+        if self.guard.suspicious:
+            self.log.say("the losses jumped up: not saved now, the last save is kept")
+            return
+        try:
+            self.checkpoint.save(self.feed_state)
+        except TrainingDiverged:
+            raise
+        except (DflTfError, OSError) as error:  # also what made the save before fail
+            self._tell_failed_save(error)
+            return
+        self.unsaved = False
+        self._mean_due = True
+
+    def notice_failed_save(self) -> None:
+        """A save failed in the background: fatal for the first of a model, else tried again."""
+        if self.checkpoint.save_failed:
+            self.save_is_whole()
+
+    def save_is_whole(self) -> bool:
+        """Wait for the save that is being written; a failure is told."""
+        try:
+            self.checkpoint.wait()
+        except (DflTfError, OSError) as error:
+            self._tell_failed_save(error)
+            return False
+        return True
+
+    def save_what_is_done(self) -> None:
+        """Save the finished iterations before a fault ends the run; the fault is told after it."""
+        if not self.unsaved:
+            return
+        try:
+            self.save_is_whole()
+            self.save()
+            self.checkpoint.wait()
+        except (DflTfError, OSError) as error:
+            self.log.say(f"error: not saved: {error}")
+        else:
+            if not self.unsaved:
+                saved = self.checkpoint.saved_iteration
+                self.log.say(f"the model is saved at iteration {saved}")
+
+    def rescue(self, *, chief: bool) -> str:
+        """Save the last finished step of a team that is not whole any more; say how to go on."""
+        if not chief:
+            return "The chief saves the last finished step. Start all workers again to go on."
+        if self.settings.run.no_save:
+            return f"Nothing was saved (--no-save); {self.trained} iterations are lost."
+        if self.unsaved and not self.guard.suspicious:
+            self.checkpoint.save(self.feed_state)
+            self.checkpoint.wait()
+        saved = self.checkpoint.saved_iteration
+        where = "" if saved is None else f" at iteration {saved}"
+        return f"The model is saved{where}. Start all workers again to go on from there."
+
+    def _tell_failed_save(self, error: Exception) -> None:
+        saved = self.checkpoint.saved_iteration
+        foreign = isinstance(error, ForeignChange)
+        if foreign or (saved is None and self._begun_at == 0):
+            self.unsaved = False  # not to be tried again: nothing can be saved here
+            raise error
+        self.unsaved = True
+        self._next_save = min(self._next_save, time.monotonic() + RETRY_SECONDS)
+        self.log.say(
+            f"error: not saved: {error} The save of iteration "
+            f"{self._begun_at if saved is None else saved} is whole; training goes on and "
+            f"tries again in {RETRY_SECONDS:.0f} s."
+        )
+        self.log.record("save_failed", error=str(error))
+
+
+def every(period: int, iteration: int) -> bool:
+    """Whether an iteration is one of every `period`; never for 0."""
+    return period > 0 and iteration % period == 0

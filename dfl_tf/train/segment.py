@@ -1,0 +1,271 @@
+"""What lives as long as one set of options: the model and its data streams.
+
+References
+----------
+workspace.md 3.1, 5, 9; design decisions 1, 2, 42.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from dfl_tf import models
+from dfl_tf.face import FaceType
+from dfl_tf.formats import ModelState
+from dfl_tf.formats.model_legacy import read_part
+from dfl_tf.formats.workspace import Workspace
+from dfl_tf.train.changed_files import ages
+from dfl_tf.train.feeds import Facesets, Feed, open_feed
+from dfl_tf.train.precision import precision_notes
+from dfl_tf.train.saver import own_arrays
+from dfl_tf.train.settings import Settings
+
+
+@dataclass(frozen=True)
+class Shelved:
+    """Weights or slots of a part that is switched off, kept in the host's memory.
+
+    Attributes
+    ----------
+    arrays : mapping of str to ndarray
+        As in `ModelState.tensors`.
+    iteration : int or None
+        Until when it was trained; None if that is not known.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+    iteration: int | None
+
+
+@dataclass(eq=False)
+class Segment:
+    """A stretch of a run with one set of options.
+
+    Attributes
+    ----------
+    settings : Settings
+    model : FaceModel
+    feed : Feed
+    messages : list of str
+        What was initialized instead of loaded, and so on, for the log.
+    shelf : dict
+        Part → what of it is kept while it is switched off (decision 42).
+    distribution : Distribution or None
+        What spreads the model over devices and processes.
+    """
+
+    settings: Settings
+    model: Any
+    feed: Feed
+    messages: list[str] = field(default_factory=list)
+    shelf: dict[str, Shelved] = field(default_factory=dict)
+    distribution: Any = None
+
+    def snapshot(self, run_state: Mapping[str, Any]) -> ModelState:
+        """Everything that the model is, switched-off parts included, in arrays of its own.
+
+        Parameters
+        ----------
+        run_state : mapping
+            Where the streams stand; see `Feed.run_state`.
+        """
+        state = self.model.state()
+        kept = {part: dict(shelved.arrays) for part, shelved in self.shelf.items()}
+        return own_arrays(
+            replace(
+                state,
+                options=self.settings.legacy(),
+                run={**state.run, **run_state},
+                tensors={**kept, **state.tensors},
+            )
+        )
+
+    def shelve(self, parts: Mapping[str, Shelved], iteration: int) -> list[str]:
+        """Keep the parts that are not in use.
+
+        Parameters
+        ----------
+        parts : mapping
+            All that were in use or kept before.
+        iteration : int
+            Of the model at that time.
+
+        Returns
+        -------
+        list of str
+            How old the parts are that are in use again.
+        """
+        used = set(parts_of(self.model))
+        self.shelf = {part: kept for part, kept in parts.items() if part not in used}
+        fresh = self.settings.run.reinit
+        again = {p: kept.iteration for p, kept in parts.items() if p in used and p not in fresh}
+        return ages(again, iteration)
+
+    def close(self) -> None:
+        """Stop the streams."""
+        self.feed.close()
+
+    def release(self) -> None:
+        """Stop the streams and let go of the model and all that is kept."""
+        self.close()
+        if self.distribution is not None:
+            self.distribution.release()
+        self.model = None
+        self.shelf = {}
+
+
+def parts_of(model: Any) -> tuple[str, ...]:
+    """Networks and optimizers of a model, by the stems of their files."""
+    return (*model.networks, *model.optimizers)
+
+
+Rebuild = Callable[[Settings, ModelState | None], Segment]
+"""Makes a segment that goes on from a state with other settings; None: the chief has the state."""
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds the segments of a run: each a model with its streams.
+
+    Attributes
+    ----------
+    workspace : Workspace
+    model_class, name : str
+    distribution : Distribution or None
+        What spreads the model over devices and processes.
+    pretrained : Path or None
+        Folder of weights from which a new Quick96 starts.
+    say : callable
+        Gets a line for people.
+    """
+
+    workspace: Workspace
+    model_class: str
+    name: str
+    distribution: Any = None
+    pretrained: Path | None = None
+    say: Callable[[str], None] = lambda text: None
+
+    def build(
+        self, settings: Settings, state: ModelState | None, facesets: Facesets | None = None
+    ) -> Segment:
+        """Build the model, load it and open the streams: everything up to the first iteration.
+
+        Parameters
+        ----------
+        settings : Settings
+        state : ModelState or None
+            What the model goes on from; None: it is new, or the chief of the cluster has it.
+        facesets : Facesets, optional
+            Opened already.
+        """
+        if facesets is None or facesets.pretrain != settings.pretrain:
+            facesets = Facesets.open(self.workspace, pretrain=settings.pretrain)
+        lines = [*facesets.lines(), *face_type_lines(settings, facesets)]
+        for line in lines:
+            self.say(line)
+        model = self.create(settings, state)
+        model.say = self.say
+        feed, messages = self.feed_and_fill(model, settings, state, facesets)
+        if self.distribution is not None and settings.run.xla == "auto":
+            messages.insert(0, "--xla auto compiles nothing on several devices; --xla on would")
+        return Segment(
+            settings,
+            model,
+            feed,
+            [*precision_notes(settings.run), *messages],
+            _switched_off(model, state),
+            self.distribution,
+        )
+
+    def create(self, settings: Settings, state: ModelState | None) -> Any:
+        """Build the model; the weights of one that is resumed are still zero."""
+        options, run = settings.options, settings.run
+        create = functools.partial(
+            models.create,
+            self.model_class,
+            options,
+            # TensorFlow sees the chosen GPUs only, so the model need not choose again.
+            replace(run, devices=""),
+            name=self.name,
+            initialized=state is None,
+            expected=state,
+            reinit=run.reinit,
+        )
+        if self.distribution is None:
+            return create()
+        on_gpu = bool(getattr(options, "models_opt_on_gpu", True))
+        return self.distribution.build(create, models_opt_on_gpu=on_gpu)
+
+    def fill(self, model: Any, state: ModelState | None) -> list[str]:
+        """Load the state of a model that goes on; says what was initialized instead of loaded."""
+        if state is None:
+            return _take_pretrained(model, self.pretrained)
+        messages: list[str] = model.load_state(state)
+        return messages
+
+    def feed_and_fill(
+        self, model: Any, settings: Settings, state: ModelState | None, facesets: Facesets
+    ) -> tuple[Feed, list[str]]:
+        """Open the streams and load the weights; returns what `fill` says as well."""
+        run, stored = settings.run, {} if state is None else state.run
+        if self.distribution is None:
+            if state is not None:
+                model.take_seed(state)  # the streams are drawn by it
+            # The first samples are made while the weights are loaded.
+            iteration = 0 if state is None else state.iteration
+            feed = open_feed(model, facesets, run, stored, iteration=iteration)
+            try:
+                return feed, self.fill(model, state)
+            except BaseException:
+                feed.close()
+                raise
+        messages = self.fill(model, state)
+        for side, faceset in (("src", facesets.src), ("dst", facesets.dst)):
+            self.distribution.check_same(f"number of {side} faces", len(faceset))
+        stored = self.distribution.take_from_chief(stored)
+        offsets = self.distribution.offsets(model.samples_per_step)
+        where: dict[str, Any] = {"offsets": offsets, "iteration": model.iteration}
+        return open_feed(model, facesets, run, stored, **where), messages
+
+
+def _switched_off(model: Any, state: ModelState | None) -> dict[str, Shelved]:
+    """What a state that was read holds beyond the parts of the model."""
+    if state is None or state.disk is None:
+        return {}
+    used, until = set(parts_of(model)), state.disk.trained_until
+    return {
+        part: Shelved(arrays, until.get(part))
+        for part, arrays in state.tensors.items()
+        if part not in used
+    }
+
+
+def face_type_lines(settings: Settings, facesets: Facesets) -> list[str]:
+    """Say which faces show less than the model is trained on; see `Facesets.check_face_types`."""
+    wanted = FaceType.from_name(settings.options.face_type)
+    return facesets.check_face_types(wanted, allow_smaller=settings.run.allow_smaller_faces)
+
+
+def _take_pretrained(model: Any, folder: Path | None) -> list[str]:
+    """Let a new Quick96 start from weights of the release (workspace.md 3)."""
+    if folder is None:
+        return []
+    if model.model_class != "Quick96":
+        return [f"--pretrained-weights is for Quick96, a new {model.model_class} starts fresh"]
+    files = {part: folder / f"{part}.npy" for part in (*model.networks, *model.optimizers)}
+    tensors = {part: read_part(file) for part, file in files.items() if file.is_file()}
+    if not tensors.keys() & model.networks.keys():
+        # Scripts of the old program name its folder always, whether it came with one or not.
+        return [f"warning: no encoder.npy or other part lies in {folder}: Quick96 starts fresh"]
+    state = ModelState(
+        model_class=model.model_class, iteration=0, options={}, loss_history=[], tensors=tensors
+    )
+    taken = [f"{part} starts with the content of {files[part]}" for part in tensors]
+    return taken + model.load_state(state, reinit=[p for p in model.networks if p not in tensors])

@@ -76,7 +76,7 @@ def switch(
     *,
     chief: bool,
     alone: bool,
-) -> None:
+) -> str:
     """Give a run other options between two iterations.
 
     Parameters
@@ -88,6 +88,11 @@ def switch(
     rebuild : callable or None
     chief, alone : bool
         Whether this process decides, and whether it trains without others.
+
+    Returns
+    -------
+    str
+        Why it goes on with the old options, or empty.
 
     Raises
     ------
@@ -112,7 +117,7 @@ def switch(
         messages += told
         if fault:
             run.log.say(f"error: the options are not changed: {fault}")
-            return
+            return fault
     changes = facts["changes"]
     listed = ", ".join(f"{key} {_show(a)} -> {_show(b)}" for key, (a, b) in changes.items())
     run.log.say(f"iteration {run.model.iteration}: options changed: {listed}")
@@ -128,6 +133,7 @@ def switch(
     )
     if trusted and (run.model.iteration or run.checkpoint.saved_iteration is not None):
         run.save()  # the options are stored with the model
+    return ""
 
 
 def _replace_segment(

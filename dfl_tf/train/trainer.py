@@ -14,15 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from dfl_tf.errors import TrainingDiverged, UsageError, WorkspaceError
+from dfl_tf.errors import DflTfError, TrainingDiverged, UsageError, WorkspaceError
 from dfl_tf.options import Device, Layer
+from dfl_tf.options.resolve import OptionFaults
 from dfl_tf.train import history
 from dfl_tf.train.checkpoint import Checkpointer, CheckpointLocation
 from dfl_tf.train.cluster import Team, WorkerLost
-from dfl_tf.train.control import REQUESTS, RequestFiles, StopSignals
 from dfl_tf.train.feeds import Batch, Feed
 from dfl_tf.train.logging import Logger
 from dfl_tf.train.memory import advice, out_of_memory
+from dfl_tf.train.requests import Kind, Request, RequestFiles, RequestSource, StopSignals
 from dfl_tf.train.run import Run, every
 from dfl_tf.train.segment import Rebuild, Segment
 from dfl_tf.train.settings import Settings
@@ -73,6 +74,9 @@ class Trainer:
     team : Team, optional
         The other processes that train the same model. Its chief saves, shows, and decides on
         options.
+    requests : sequence of RequestSource, optional
+        Who may ask for something while it trains; default: files in the model folder. Workers that
+        are not the chief ask nobody.
     """
 
     def __init__(
@@ -84,11 +88,15 @@ class Trainer:
         rebuild: Rebuild | None = None,
         devices: Sequence[Device] = (),
         team: Team | None = None,
+        requests: Sequence[RequestSource] | None = None,
     ) -> None:
         self._team, self._rebuild = team, rebuild
         self._chief = team is None or team.chief
         self.state = Run(segment, place, log=log, devices=devices)
-        self._requests = RequestFiles(place.folder, place.storage, REQUESTS if self._chief else ())
+        if requests is None:
+            requests = [RequestFiles(place.folder, place.storage)]
+        self._sources = tuple(requests) if self._chief else ()
+        self._asked: list[tuple[RequestSource, Request]] = []
         self._sample: history.Sample = ()
         self._batches: tuple[Batch, ...] | None = None
         self._wanted: Settings | None = None
@@ -188,8 +196,9 @@ class Trainer:
         return self._result(signals, reason)
 
     def _begin(self) -> None:
-        for name in self._requests.clear():
-            self.log.say(f"{name} was left over from before this run: deleted")
+        for source in self._sources:
+            for told in source.begin():
+                self.log.say(told)
         if self.state.settings.run.backup_now and not self.checkpoint.backup(None):
             raise WorkspaceError("--backup-now: the backup was not made, so nothing was trained")
 
@@ -217,7 +226,7 @@ class Trainer:
         state.notice_failed_save()
         if self.checkpoint.after_save is not None:
             self.checkpoint.after_save.tell()
-        iteration, asked = self.model.iteration, self._requests.pending() - {"stop"}
+        iteration, asked = self.model.iteration, self._poll() - {"stop", "options"}
         saving = iteration == 1 or bool(asked - {"preview"}) or state.save_is_due()
         if saving:
             state.save()
@@ -229,7 +238,45 @@ class Trainer:
         backing_up = "backup" in asked or (saving and self.checkpoint.backup_is_due())
         if (asked or backing_up) and state.save_is_whole() and backing_up:
             self.checkpoint.backup(self._shown())
-        self._requests.done(asked)
+        self._answer(*asked)
+
+    def _poll(self) -> frozenset[Kind]:
+        """Ask the sources what is asked for now; requests for options are taken at once."""
+        self._asked = [(source, each) for source in self._sources for each in source.pending()]
+        for _, request in tuple(self._asked):
+            if request.kind == "options":
+                self._take(request)
+        return frozenset(request.kind for _, request in self._asked)
+
+    def _take(self, request: Request) -> None:
+        """Note options to switch to, or refuse them."""
+        fault = request.fault
+        if request.options is not None:
+            try:
+                self.switch(request.options, request.name)
+            except OptionFaults as error:
+                fault = "; ".join(error.faults)
+            except DflTfError as error:
+                fault = str(error)
+        if fault:
+            self._answer("options", only=request, fault=fault)
+
+    def _answer(self, *kinds: Kind, only: Request | None = None, fault: str = "") -> None:
+        """Tell the sources that these requests are done, or why they are refused."""
+        answered = [
+            pair
+            for pair in self._asked
+            if pair[1].kind in kinds and (only is None or pair[1] is only)
+        ]
+        for source, request in answered:
+            source.answer(request, fault)
+            self._asked.remove((source, request))
+            if fault:
+                line = "; ".join(part.strip() for part in fault.splitlines())
+                self.log.say(f"error: {request.name} is refused: {line}")
+            if request.kind == "options":
+                given = {} if request.options is None else dict(request.options.values)
+                self.log.record("request", name=request.name, options=given, refused=fault)
 
     def _boundary(self, signals: StopSignals) -> str | None:
         """Between two iterations: change options, or say why to stop; all of a team do the same."""
@@ -250,7 +297,7 @@ class Trainer:
         """The chief decides on options and targets; anybody can be interrupted."""
         if signals.received is not None:
             return STOP + signals.received
-        asked = "stop" in self._requests.pending() or self._is_over()
+        asked = self._stop_asked or self._is_over()
         if self._wanted is not None and not asked:
             return SWITCH
         chiefs = self._chief and self._stop_reason(signals) is not None
@@ -271,9 +318,11 @@ class Trainer:
             return f"target_iter {target} was reached before (a higher --target-iter goes on)"
         if self._is_over():
             return f"{settings.run.stop_after:g} seconds are over"
-        if "stop" in self._requests.pending():
-            return "stop requested"
-        return None
+        return "stop requested" if self._stop_asked else None
+
+    @property
+    def _stop_asked(self) -> bool:
+        return any(request.kind == "stop" for _, request in self._asked)
 
     def _switch(self) -> None:
         """Change the options, on all processes at this iteration."""
@@ -285,8 +334,11 @@ class Trainer:
             wanted = followed(self.segment.settings, facts)
         if not facts["changes"]:
             self.log.say("the options that were asked for hold already")
+            self._answer("options")
             return
-        switch(self.state, wanted, facts, self._rebuild, chief=self._chief, alone=not self._team)
+        alone = self._team is None
+        fault = switch(self.state, wanted, facts, self._rebuild, chief=self._chief, alone=alone)
+        self._answer("options", fault=fault)
         if facts["rebuild"]:
             self._sample = ()
 
@@ -302,7 +354,7 @@ class Trainer:
             # Nothing was trained (the target had been reached before): show what the model does.
             self._batches = next(self.feed)
             self._preview()
-        self._requests.done(frozenset({"stop"}))
+        self._answer("stop")
         if self._team is not None:
             self._team.leave()
 

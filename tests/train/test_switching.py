@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import weakref
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from dfl_tf.errors import FacesetError, OptionError
 from dfl_tf.formats import read_model
+from dfl_tf.train import requests
 from dfl_tf.train.trainer import Trainer
 
 from .support import runs
@@ -142,6 +144,66 @@ def test_a_collapsing_model_is_not_saved_by_a_switch(tmp_path):
     training.switch({"target_iter": 158})
     switching(training, {157: {"autobackup_hour": 1}}).run()
     assert saved(tmp_path).iteration == 150
+
+
+def asked_for(folder: Path, text: str, at: int = 3, until: int = 6) -> tuple[Any, ListLog]:
+    """A training that finds a file of options after an iteration, and waits until it is read."""
+    request = folder / "new_SAEHD_options.request"
+
+    class Scripted(FakeModel):
+        def train_step(self, *batches):
+            if self.iteration + 1 == at:
+                request.write_text(text)
+            elif self.iteration + 1 > at and request.exists():
+                time.sleep(requests.SETTLED)
+            return super().train_step(*batches)
+
+    log = ListLog()
+    trainer(folder, Scripted(options(target_iter=until)), log=log).run()
+    assert not request.exists()
+    return saved(folder), log
+
+
+def test_a_file_of_options_is_applied_answered_and_stored(tmp_path):
+    state, log = asked_for(tmp_path, "random_warp: off\ntarget_iter: 9\n")
+    assert (state.iteration, state.options["random_warp"]) == (9, False)
+    assert not list(tmp_path.glob("*.request*"))
+    (told,) = [line for line in log.lines if "options changed" in line]
+    assert told.endswith("options changed: target_iter 6 -> 9, random_warp on -> off")
+    (answer,) = [fields for kind, fields in log.events if kind == "request"]
+    assert answer == {
+        "name": "new_SAEHD_options.request",
+        "options": {"random_warp": False, "target_iter": 9},
+        "refused": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("batch_size: 0\nblurr: 1\n", "batch_size=0 is less than 1"),
+        ("random_warp: [", "new_SAEHD_options.request"),
+        ("", "it holds no options"),
+        ("threads: 4\n", "threads cannot change during a run"),
+    ],
+)
+def test_a_file_of_options_that_is_wrong_is_refused_in_one_line_and_renamed(tmp_path, text, says):
+    state, log = asked_for(tmp_path, text)
+    assert state.iteration == 6
+    (line,) = [line for line in log.lines if "is refused" in line]
+    assert line.startswith("error: new_SAEHD_options.request is refused: ")
+    assert says in line
+    assert "\n" not in line
+    assert (tmp_path / "new_SAEHD_options.request.refused").read_text() == text
+    (answer,) = [fields for kind, fields in log.events if kind == "request"]
+    assert answer["refused"]
+
+
+def test_a_file_of_options_from_before_the_run_is_not_applied(tmp_path):
+    (tmp_path / "new_SAEHD_options.request").write_text("target_iter: 9\n")
+    log = ListLog()
+    assert trainer(tmp_path, FakeModel(options(target_iter=2)), log=log).run().iteration == 2
+    assert "not applied, renamed to new_SAEHD_options.request.refused" in log.lines[0]
 
 
 @pytest.mark.parametrize("devices", ["", "cpu:0,cpu:1"])

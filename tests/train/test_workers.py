@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,9 +61,12 @@ class Run:
     def text(self) -> str:
         return self.output.read_text()
 
-    def iteration(self) -> int:
+    def events(self, kind: str) -> list[dict[str, Any]]:
         lines = self.losses.read_text().splitlines() if self.losses.exists() else []
-        return sum(json.loads(line).get("event") == "iteration" for line in lines[:-1])
+        return [entry for line in lines[:-1] if (entry := json.loads(line))["event"] == kind]
+
+    def iteration(self) -> int:
+        return len(self.events("iteration"))
 
     def wait_for(self, iterations: int) -> None:
         while self.iteration() < iterations:
@@ -94,7 +98,7 @@ def model(root: Path) -> ModelState:
     return read_model(root / "model", "new", "SAEHD")
 
 
-def test_a_lost_worker_ends_the_run_whole_and_a_restart_goes_on_as_if_nothing_had_been(
+def test_a_lost_worker_a_restart_and_other_options_meanwhile_leave_the_weights_of_one_process(
     tmp_path, started
 ):
     root = workspace(tmp_path / "team")
@@ -113,19 +117,30 @@ def test_a_lost_worker_ends_the_run_whole_and_a_restart_goes_on_as_if_nothing_ha
 
     chief, worker = team(root, "second")
     started += [chief, worker]
-    chief.wait_for(2)
+    chief.wait_for(1)
+    request = root / "model" / "new_SAEHD_options.request"
+    request.write_text("random_warp: false\nbatch_size: 2\n")
+    while not chief.events("segment"):
+        assert chief.process.poll() is None, chief.text()
+        time.sleep(0.05)
+    switched = chief.events("segment")[0]["iteration"]
+    chief.wait_for(switched - lost.iteration + 2)
     worker.process.send_signal(signal.SIGTERM)
     assert (chief.code(), worker.code()) == (143, 143), chief.text() + worker.text()
     assert "[#" not in worker.text()  # the chief tells the losses
     assert not worker.losses.exists()
     state = model(root)
-    assert state.iteration >= lost.iteration + 2
+    assert state.iteration >= switched + 2
+    assert not request.exists()
+    assert (state.options["random_warp"], state.options["batch_size"]) == (False, 2)
 
     alone = workspace(tmp_path / "alone")
-    target = f"--target-iter={state.iteration}"
-    one = Run(alone, "alone", "--devices=cpu:0,cpu:1", target)
-    started.append(one)
-    assert one.code() == 0, one.text()
+    later = ("--no-random-warp", "--batch-size=2")
+    for target, options in ((switched, ()), (state.iteration, later)):
+        arguments = ("--devices=cpu:0,cpu:1", f"--target-iter={target}", *options)
+        one = Run(alone, f"alone{target}", *arguments)
+        started.append(one)
+        assert one.code() == 0, one.text()
     other = model(alone)
     assert other.loss_history == state.loss_history
     assert other.run == state.run

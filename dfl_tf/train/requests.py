@@ -1,0 +1,202 @@
+"""How a running training is asked for something: by signals and by sources of requests.
+
+References
+----------
+workspace.md 5 and 9; design decisions 3 and 27.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal, Protocol, get_args
+
+from dfl_tf.disk import durable
+from dfl_tf.errors import DflTfError
+from dfl_tf.options import Layer
+from dfl_tf.options.yaml_file import read_layer
+
+Kind = Literal["save", "backup", "preview", "stop", "options"]
+SETTLED = 0.1
+"""Seconds for which a file of options has to stay as it is before it is read."""
+# SIGHUP: the terminal or the connection to it is gone. It is absent on Windows.
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+
+class StopSignals:
+    """While entered, SIGINT, SIGTERM and SIGHUP ask for a stop after the running iteration.
+
+    A second SIGINT ends the process at once, without saving, with exit code 130. A SIGHUP that is
+    ignored (nohup) stays ignored. Outside the main thread (where Python allows no handlers) nothing
+    is installed.
+
+    Attributes
+    ----------
+    received : int or None
+        The first signal that came.
+    """
+
+    def __init__(self, say: Callable[[str], None] = lambda text: None) -> None:
+        self.received: int | None = None
+        self._say = say
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                if number in SIGNALS[:2] or signal.getsignal(number) != signal.SIG_IGN:
+                    self._old[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        self._old.clear()
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal number: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
+        return 128 + (self.received or 0)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None and number == signal.SIGINT:
+            # Not SystemExit: that would wait for threads and for the save that the user gave up on.
+            with contextlib.suppress(OSError):
+                sys.stderr.write("\nstopped at once, without saving\n")
+                sys.stderr.flush()
+            os._exit(130)
+        if self.received is None:
+            self.received = number
+            name = signal.Signals(number).name
+            # Whatever happens to the message, the iteration that was interrupted goes on.
+            with contextlib.suppress(Exception):
+                self._say(
+                    f"{name}: finishing this iteration, then saving (Ctrl-C now: stop unsaved)"
+                )
+
+
+@dataclass(frozen=True)
+class Request:
+    """Something that a running training is asked for.
+
+    Attributes
+    ----------
+    kind : str
+        ``save``, ``backup``, ``preview``, ``stop``, or ``options``: go on with other options.
+    name : str
+        For messages: the file, say.
+    options : Layer or None
+        What changes, of kind ``options``.
+    fault : str
+        Why the request cannot be understood; empty if it can.
+    """
+
+    kind: Kind
+    name: str
+    options: Layer | None = None
+    fault: str = ""
+
+
+class RequestSource(Protocol):
+    """Where requests come from: files today. It is asked between iterations."""
+
+    def begin(self) -> list[str]:
+        """Clear what is left over from before the run; returns what there is to be told."""
+
+    def pending(self) -> Sequence[Request]:
+        """The requests that have not been answered."""
+
+    def answer(self, request: Request, fault: str = "") -> None:
+        """Say that a request is done, or why it is refused."""
+
+
+class RequestFiles:
+    """The files ``<model>_save.request``, ``_backup…``, ``_preview…``, ``_stop…``, ``_options…``.
+
+    A script makes one in the model folder; the trainer acts after the running iteration and deletes
+    the file when it is done, so the script can wait for that. All are empty but the one of options,
+    which is a YAML file of what changes. One that is refused is renamed to ``….refused``.
+
+    Parameters
+    ----------
+    folder : Path
+    storage_name : str
+        ``new_SAEHD``.
+    """
+
+    def __init__(self, folder: Path, storage_name: str) -> None:
+        self._paths: dict[Kind, Path] = {
+            kind: folder / f"{storage_name}_{kind}.request" for kind in get_args(Kind)
+        }
+        self._seen: tuple[tuple[int, int], float] | None = None
+
+    def begin(self) -> list[str]:
+        """Delete files left over from before this run; options are renamed."""
+        told = []
+        for kind, path in self._paths.items():
+            if not os.path.lexists(path):
+                continue
+            if kind == "options":
+                told.append(f"{path.name} was left over from before this run: {self._aside(path)}")
+            else:
+                path.unlink(missing_ok=True)
+                told.append(f"{path.name} was left over from before this run: deleted")
+        return told
+
+    def pending(self) -> list[Request]:
+        """What is asked for now."""
+        found = []
+        for kind, path in self._paths.items():
+            if path.exists():
+                request = self._options(path) if kind == "options" else Request(kind, path.name)
+                found += [] if request is None else [request]
+        return found
+
+    def _options(self, path: Path) -> Request | None:
+        """Read options; None while they may still be being written."""
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        now = (status.st_size, status.st_mtime_ns)
+        if self._seen is None or self._seen[0] != now:
+            self._seen = (now, time.monotonic())
+        if time.monotonic() - self._seen[1] < SETTLED:
+            return None
+        try:
+            layer = read_layer(path)
+        except (DflTfError, OSError) as error:
+            return Request("options", path.name, fault=str(error))
+        if not layer.values:
+            return Request("options", path.name, fault="it holds no options")
+        return Request("options", path.name, layer)
+
+    def answer(self, request: Request, fault: str = "") -> None:
+        """Delete the file of a request; one of options that are refused is renamed."""
+        path = self._paths[request.kind]
+        if request.kind == "options":
+            self._seen = None
+            if fault:
+                self._aside(path)
+                return
+        path.unlink(missing_ok=True)
+
+    @staticmethod
+    def _aside(path: Path) -> str:
+        refused = path.with_name(path.name + ".refused")
+        try:
+            os.replace(path, refused)
+        except OSError:
+            durable.remove_quietly(path)
+            return "deleted"
+        return f"not applied, renamed to {refused.name}"

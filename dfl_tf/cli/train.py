@@ -93,7 +93,8 @@ def command(
     WORKSPACE holds data_src/aligned, data_dst/aligned and model; each can be given by its own flag
     instead. SIGINT, SIGTERM and a closed terminal (SIGHUP) finish the iteration, save and leave
     with 130, 143 or 129; a second Ctrl-C leaves at once. A running training obeys the files
-    <model>_save.request, _backup.request, _preview.request and _stop.request in the model folder.
+    <model>_save.request, _backup.request, _preview.request and _stop.request in the model folder,
+    and goes on with the options of <model>_options.request, a YAML file of what changes.
     """
     model_class = model_class_named(model_class)
     if workspace is None and (src is None or dst is None or model_dir is None):

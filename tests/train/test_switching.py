@@ -113,8 +113,8 @@ def test_options_that_are_none_are_refused_and_nothing_changes(tmp_path):
     training = trainer(tmp_path, FakeModel(options(target_iter=2)))
     before = training.segment.settings
     with pytest.raises(OptionError) as caught:
-        training.switch({"batch_size": 0, "devices": "0,1", "ae_dims": 64, "blurr": 1}, "a file")
-    for text in ("batch_size=0", "devices cannot change during a run", "ae_dims=64", "blurr"):
+        training.switch({"batch_size": 0, "devices": "0,1", "ae_dims": 64, "blur_in": 1}, "a file")
+    for text in ("batch_size=0", "devices cannot change during a run", "ae_dims=64", "blur_in"):
         assert text in str(caught.value)
     assert training.run().iteration == 2
     assert training.segment.settings is before
@@ -181,7 +181,7 @@ def test_a_file_of_options_is_applied_answered_and_stored(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("batch_size: 0\nblurr: 1\n", "batch_size=0 is less than 1"),
+        ("batch_size: 0\nblur_in: 1\n", "batch_size=0 is less than 1"),
         ("random_warp: [", "new_SAEHD_options.request"),
         ("", "it holds no options"),
         ("threads: 4\n", "threads cannot change during a run"),

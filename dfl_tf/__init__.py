@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import importlib
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dfl_tf.api import convert, export_dfm, load_model, merge, new_model
 
 # Read when TensorFlow is first imported. By itself it leaves its oneDNN kernels off on CPUs without
 # AVX-512 VNNI, where a training step is faster with them too (tools/bench_train.py --onednn).
@@ -14,12 +18,12 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["__version__", "load_model"]
+__all__ = ["__version__", "convert", "export_dfm", "load_model", "merge", "new_model"]
 
 
 def __getattr__(name: str) -> object:
-    """Import what needs TensorFlow when it is asked for."""
-    if name == "load_model":
+    """Import what programs use when it is asked for; `__all__` names it."""
+    if name in __all__:
         # By name, so that no room below depends on the top through this package.
-        return importlib.import_module("dfl_tf.api").load_model
+        return getattr(importlib.import_module("dfl_tf.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,18 +1,30 @@
-"""What programs use: a model by the name of its folder."""
+"""What programs use: models, merging, conversion and export as functions."""
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dfl_tf.errors import UsageError
-from dfl_tf.formats import find_models, read_model
-from dfl_tf.formats.model_files import GENERATOR_PARTS
+from dfl_tf.formats import ModelState, read_model
+from dfl_tf.formats.choose_model import choose_model
+from dfl_tf.formats.model_files import GENERATOR_PARTS, ModelFormat
 from dfl_tf.formats.workspace import user_path
-from dfl_tf.options import OPTIONS, RunOptions
+from dfl_tf.options import OPTIONS, Layer, MergeOptions, RunOptions, resolve
+from dfl_tf.options.schema import Options
 
 if TYPE_CHECKING:
+    from dfl_tf.export.report import ExportReport
+    from dfl_tf.merge.run import MergeReport
     from dfl_tf.models.base import FaceModel
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=Options)
 
 
 def load_model(
@@ -56,16 +68,9 @@ def load_model(
     >>> model.swap(face).image.shape
     (1, 128, 128, 3)
     """
-    folder = user_path(model_dir)
-    if model_class is not None and model_class not in OPTIONS:
-        raise UsageError(f"there is no model class {model_class!r}; take {', '.join(OPTIONS)}")
-    found = [model for model in find_models(folder, model_class) if name in (None, model.name)]
-    if not found:
-        wanted = " ".join(part for part in (model_class or "model", name) if part)
-        raise UsageError(f"{folder}: no {wanted} is there")
-    name, model_class = found[0].name, found[0].model_class
+    found = choose_model(user_path(model_dir), name, model_class)
     only = None if training else GENERATOR_PARTS
-    state = read_model(folder, name, model_class, only=only)
+    state = read_model(user_path(model_dir), found.name, found.model_class, only=only)
 
     from dfl_tf.train.devices import configure_devices
 
@@ -73,5 +78,221 @@ def load_model(
     configure_devices(run)
     from dfl_tf.models.restore import restore  # imports TensorFlow, which reads the settings once
 
-    model, _ = restore(state, name=name, run=run, training=training)
+    model, _ = restore(state, name=found.name, run=run, training=training)
     return model
+
+
+def new_model(
+    model_class: str,
+    options: Mapping[str, Any] | Options | None = None,
+    *,
+    run: RunOptions | None = None,
+    **more: Any,
+) -> FaceModel:
+    """Make a model with initialized weights. Nothing is written.
+
+    Parameters
+    ----------
+    model_class : {"SAEHD", "AMP", "Quick96", "XSeg"}
+    options : mapping or Options, optional
+        Values by DeepFaceLab's keys, or a whole set such as `dfl_tf.options.SAEHDOptions`.
+    run : RunOptions, optional
+        Precision, devices, seed.
+    **more
+        Further values; they win over `options`.
+
+    Returns
+    -------
+    FaceModel
+
+    Raises
+    ------
+    UsageError
+        There is no such class.
+    OptionError
+        Values that are unknown, out of range or in conflict; all of them at once.
+
+    Examples
+    --------
+    >>> model = dfl_tf.new_model("SAEHD", resolution=64, archi="liae-ud", ae_dims=32,
+    ...                          inter_dims=32, e_dims=16, d_dims=16, d_mask_dims=16)
+    >>> model.options.resolution
+    64
+    """
+    if model_class not in OPTIONS:
+        raise UsageError(
+            f"There is no model class {model_class!r}. Choose from {', '.join(OPTIONS)}."
+        )
+    cls = OPTIONS[model_class]
+    if isinstance(options, Options):
+        if not isinstance(options, cls):
+            raise UsageError(
+                f"{type(options).__name__} are not the options of {model_class}. Give "
+                f"{cls.__name__}."
+            )
+        options = asdict(options)
+    chosen = _checked(cls, {**(options or {}), **more}, "new_model")
+
+    from dfl_tf.train.devices import configure_devices
+
+    run = run or RunOptions()
+    configure_devices(run)
+    from dfl_tf import models
+
+    return models.create(model_class, chosen, run)
+
+
+def _checked(cls: type[T], values: Mapping[str, Any], origin: str) -> T:
+    """Options of something new; what was rounded is logged."""
+    resolved = resolve(cls, [Layer(values, origin)], new=True)
+    for text in (*resolved.adjustments, *resolved.warnings):
+        log.warning("%s", text)
+    return resolved.options
+
+
+def merge(
+    workspace: str | Path | None = None,
+    settings: Mapping[str, Any] | MergeOptions | None = None,
+    *,
+    run: RunOptions | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
+    stop: threading.Event | None = None,
+    **request: Any,
+) -> MergeReport:
+    """Put the predicted faces into the frames of a workspace.
+
+    Parameters
+    ----------
+    workspace : str or Path, optional
+        Gives every folder that is not named by itself.
+    settings : mapping or MergeOptions, optional
+        Options of merging, the same for all frames.
+    run : RunOptions, optional
+        Devices and threads.
+    progress : callable, optional
+        Gets the numbers of frames done and to do.
+    say : callable, optional
+        Gets one line for each kind of thing that is left out before the run.
+    stop : threading.Event, optional
+        Once it is set the run ends after the frames in work.
+    **request
+        The other fields of `dfl_tf.merge.job.MergeRequest`: ``name``, ``model_class``,
+        ``frames_dir``, ``output_dir``, ``frames="10:20"``, ``resume``, ``overwrite``, …
+
+    Returns
+    -------
+    MergeReport
+        How many frames were merged, which failed and why, and what was left out.
+
+    Raises
+    ------
+    UsageError, OptionError, WorkspaceError, ModelFileError
+
+    Examples
+    --------
+    >>> report = dfl_tf.merge("workspace", {"mode": "seamless"}, overwrite=True)
+    >>> report.merged, report.failed
+    (654, [])
+    """
+    from dfl_tf.merge import job
+
+    known = {each.name for each in fields(job.MergeRequest)}
+    if unknown := sorted(set(request) - known):
+        raise UsageError(
+            f"merge() has no {', '.join(unknown)}. Choose from {', '.join(sorted(known))}."
+        )
+    for key, value in request.items():
+        if isinstance(value, str) and key in (
+            "enhancer",
+            *(k for k in known if k.endswith("_dir")),
+        ):
+            request[key] = user_path(value)
+    place = None if workspace is None else user_path(workspace)
+    wanted = job.MergeRequest(workspace=place, **request)
+    if not isinstance(settings, MergeOptions):
+        settings = _checked(MergeOptions, dict(settings or {}), "merge")
+    chosen = settings
+
+    def load(folder: Path, name: str, model_class: str) -> FaceModel:
+        return load_model(folder, name, model_class, training=False, run=run)
+
+    folders = job.find_folders(wanted)
+    tasks = job.plan_tasks(wanted, folders, lambda paths: [chosen] * len(paths), say or job.quiet)
+    opened = job.open_model(wanted, folders, tasks, load)
+    return job.run_merge(wanted, folders, opened, tasks, progress=progress, stop=stop)
+
+
+def convert(
+    source: str | Path,
+    target: str | Path,
+    to: ModelFormat,
+    *,
+    name: str | None = None,
+    model_class: str | None = None,
+    files_only: bool = False,
+) -> dict[str, Any]:
+    """Write a model in the other format, read it back and prove that nothing changed.
+
+    Parameters
+    ----------
+    source, target : str or Path
+        Folders of model files; may be the same.
+    to : {"legacy", "native"}
+    name, model_class : str, optional
+        Which model; without them the one that was saved last.
+    files_only : bool
+        Compare what is stored; run no network.
+
+    Returns
+    -------
+    dict
+        See `dfl_tf.formats.model_convert.convert`; ``"passed"`` says whether all is equal.
+
+    Raises
+    ------
+    UsageError, ModelFileError
+    """
+    from dfl_tf.formats import model_convert
+
+    folder = user_path(source)
+    found = choose_model(folder, name, model_class)
+    proof = None if files_only else _network_proof
+    return model_convert.convert(
+        folder, user_path(target), found.name, found.model_class, to=to, proof=proof
+    )
+
+
+def _network_proof(first: ModelState, second: ModelState) -> dict[str, Any]:
+    """What both sides compute and how they train; the checksums are in the report already."""
+    from dfl_tf.models.proof import prove
+
+    return prove(first, second).as_dict(checksums=False)
+
+
+def export_dfm(model: FaceModel | str | Path, path: str | Path, **settings: Any) -> ExportReport:
+    """Write a SAEHD or AMP model as a DFM file for live programs.
+
+    Parameters
+    ----------
+    model : FaceModel, str or Path
+        A model, or the folder of the one that was saved last.
+    path : str or Path
+        Replaced only when the new file is whole and verified.
+    **settings
+        ``precision``, ``with_provenance``, ``verify`` and ``tolerance`` of
+        `dfl_tf.export.dfm.export_dfm`.
+
+    Returns
+    -------
+    ExportReport
+
+    Raises
+    ------
+    UsageError, ModelFileError, ExportError
+    """
+    from dfl_tf.export.dfm import export_dfm as export
+
+    if isinstance(model, str | Path):
+        model = load_model(model, training=False)
+    return export(model, user_path(path), **settings)

@@ -225,24 +225,13 @@ def _pick(
     folder: Path, name: str | None, model_class: str | None, *, xseg: bool = False
 ) -> tuple[str, str]:
     """Return name and class of the model that is meant: the newest that fits."""
-    from dfl_tf.formats import find_models
+    from dfl_tf.formats.choose_model import choose_model
 
     if model_class == "Quick96":
         raise UsageError("Quick96 has no export: no other program opens it. SAEHD and AMP have.")
-    found = find_models(folder, model_class)
-    usable = [
-        m
-        for m in found
-        if m.model_class in ("SAEHD", "AMP", *(["XSeg"] if xseg else [])) and name in (None, m.name)
-    ]
-    if not usable:
-        there = ", ".join(f"{m.name} ({m.model_class})" for m in found) or "none"
-        raise ModelFileError(
-            f"{folder}: there is no such SAEHD or AMP model. Models there: {there}."
-        )
-    if name is not None and len({m.model_class for m in usable}) > 1:
-        raise UsageError(f"{folder}: {name} is there in several classes; give --class.")
-    return usable[0].name, usable[0].model_class
+    classes = ("SAEHD", "AMP", "XSeg") if xseg else ("SAEHD", "AMP")
+    found = choose_model(folder, name, model_class, classes=classes, what="model to export")
+    return found.name, found.model_class
 
 
 def _load(folder: Path, name: str, model_class: str) -> FaceModel:

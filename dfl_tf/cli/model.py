@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dfl_tf.disk.text import printable
-from dfl_tf.errors import ModelFileError, UsageError
+from dfl_tf.errors import ModelFileError
 from dfl_tf.options import OPTIONS
 
 if TYPE_CHECKING:
@@ -42,17 +42,16 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _pick(directory: Path, name: str | None, model_class: str | None) -> tuple[str, str]:
-    """Name and class of the model that is meant."""
-    from dfl_tf.formats import find_models
+    """Name and class of the model that is meant.
 
-    found = [m for m in find_models(directory, model_class) if name is None or m.name == name]
+    Both as given are taken even where the model is not whole: its backups and previous set may be.
+    """
+    from dfl_tf.formats.choose_model import choose_model
+
     if name is not None and model_class is not None:
         return name, model_class
-    if not found:
-        raise ModelFileError(f"{directory}: there is no such model. `dfl-tf model list` shows all.")
-    if name is not None and len({m.model_class for m in found}) > 1:
-        raise UsageError(f"{directory}: {name} is there in several classes; give --class.")
-    return found[0].name, found[0].model_class
+    found = choose_model(directory, name, model_class)
+    return found.name, found.model_class
 
 
 def _print(value: Any) -> None:
@@ -368,16 +367,15 @@ def convert(
     as_json: bool,
 ) -> None:
     """Convert a model and prove that nothing changed; exit 1 if anything did."""
-    from dfl_tf.formats import model_convert
+    from dfl_tf import api
 
-    name, model_class = _pick(source, name, model_class)
-    found = model_convert.convert(
+    found = api.convert(
         source,
         target,
-        name,
-        model_class,
-        to="native" if to == "native" else "legacy",
-        proof=None if files_only else _network_proof,
+        "native" if to == "native" else "legacy",
+        name=name,
+        model_class=model_class,
+        files_only=files_only,
     )
     if as_json:
         _print(found)
@@ -386,13 +384,6 @@ def convert(
             click.echo(line)
     if not found["passed"]:
         context.exit(1)
-
-
-def _network_proof(first: Any, second: Any) -> dict[str, Any]:
-    """What both sides compute and how they train; the checksums are in the report already."""
-    from dfl_tf.models.proof import prove
-
-    return prove(first, second).as_dict(checksums=False)
 
 
 def _convert_lines(found: dict[str, Any], target: Path) -> list[str]:

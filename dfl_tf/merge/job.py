@@ -1,0 +1,325 @@
+"""Merging as one job: places, plan, networks, run; what `dfl-tf merge` and `dfl_tf.merge` share."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dfl_tf_ops.process import cores
+
+from dfl_tf.disk.durable import sha256_of
+from dfl_tf.errors import UsageError, WorkspaceError
+from dfl_tf.face import FaceType
+from dfl_tf.formats import find_models
+from dfl_tf.formats.choose_model import choose_model
+from dfl_tf.formats.workspace import Workspace
+from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.enhancer import load_enhancer
+from dfl_tf.merge.landmarks import read_frame_faces
+from dfl_tf.merge.output import Output
+from dfl_tf.merge.plan import FrameTask, list_frames, plan_frames, select
+from dfl_tf.merge.predictor import networks_of, weights_checksum
+from dfl_tf.merge.provenance import Provenance
+from dfl_tf.merge.run import MergeReport, Progress, Run, merge_frames
+from dfl_tf.merge.session import MergeSession
+from dfl_tf.options import MergeOptions
+
+if TYPE_CHECKING:
+    from dfl_tf.models.base import FaceModel
+
+MODEL_CLASSES = ("SAEHD", "AMP", "Quick96")
+
+LoadModel = Callable[[Path, str, str], "FaceModel"]
+"""Folder, name and class to a model without optimizers."""
+
+SettingsOf = Callable[[list[Path]], Sequence[MergeOptions]]
+"""Paths of the frames to the options of each."""
+
+Say = Callable[[str], None]
+
+
+def quiet(line: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class MergeRequest:
+    """What is merged, with which model, and where it goes.
+
+    Attributes
+    ----------
+    workspace : Path or None
+        Gives every folder that is not named by itself.
+    model_class, name : str or None
+        Which model; without them the one that was saved last.
+    frames_dir, aligned_dir, model_dir, output_dir, output_mask_dir : Path or None
+    frames : str
+        ``A:B``: only these frames, counted from 1, both included; empty: all.
+    resume, overwrite : bool
+        Go on with an earlier run; replace its output.
+    keep_going : bool
+        Copy a frame that fails unmerged and go on.
+    enhancer : Path or None
+        ONNX network for super resolution.
+    provenance : bool
+        Note in every image that it is composited.
+    workers : int
+        Threads; 0: one a core.
+    batch : int
+        Faces that the network sees at once.
+    seed : int
+        Of the random color transfers.
+    """
+
+    workspace: Path | None = None
+    model_class: str | None = None
+    name: str | None = None
+    frames_dir: Path | None = None
+    aligned_dir: Path | None = None
+    model_dir: Path | None = None
+    output_dir: Path | None = None
+    output_mask_dir: Path | None = None
+    frames: str = ""
+    resume: bool = False
+    overwrite: bool = False
+    keep_going: bool = False
+    enhancer: Path | None = None
+    provenance: bool = True
+    workers: int = 0
+    batch: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.resume and self.overwrite:
+            raise UsageError("--resume and --overwrite exclude each other")
+
+
+@dataclass(frozen=True)
+class MergeFolders:
+    """The folders of one run."""
+
+    root: Path
+    frames: Path
+    aligned: Path
+    model: Path
+    images: Path
+    masks: Path
+
+
+@dataclass(frozen=True)
+class MergeModel:
+    """A model ready for merging, and what is said about it."""
+
+    name: str
+    model_class: str
+    iteration: int
+    face_type: FaceType
+    networks: Networks
+    checksum: str
+
+    def provenance(self) -> Provenance:
+        """The note that its merged images carry."""
+        return Provenance(self.name, self.model_class, self.iteration)
+
+
+def find_folders(request: MergeRequest) -> MergeFolders:
+    """The folders of a request.
+
+    Raises
+    ------
+    UsageError, WorkspaceError
+        One is missing, or two are the same.
+    """
+    if request.workspace is None and (request.frames_dir is None or request.model_dir is None):
+        raise UsageError("give WORKSPACE, or --frames-dir and --model-dir")
+    if request.workspace is not None:
+        root = request.workspace
+        found = Workspace.open(root, dst=request.aligned_dir, model=request.model_dir, need=())
+        root, aligned, model = found.root, found.dst, found.model
+        frames = request.frames_dir or found.dst_frames
+        if request.frames_dir is not None and request.aligned_dir is None:
+            aligned = frames / "aligned"
+    else:
+        assert request.frames_dir is not None
+        assert request.model_dir is not None
+        frames, model = request.frames_dir, request.model_dir
+        root, aligned = frames.parent, request.aligned_dir or frames / "aligned"
+    beside = aligned if aligned.is_dir() else aligned.parent
+    found_folders = MergeFolders(
+        root,
+        frames,
+        aligned,
+        model,
+        request.output_dir or frames / "merged",
+        request.output_mask_dir or frames / "merged_mask",
+    )
+    folders = [
+        p.resolve()
+        for p in (found_folders.images, found_folders.masks, found_folders.frames, beside)
+    ]
+    if len(set(folders[:2])) < 2 or set(folders[:2]) & set(folders[2:]):
+        raise UsageError(
+            "frames, aligned faces, merged frames and masks must be in four different folders; "
+            f"received {', '.join(str(folder) for folder in folders)}"
+        )
+    return found_folders
+
+
+def plan_tasks(
+    request: MergeRequest, places: MergeFolders, settings_of: SettingsOf, say: Say = quiet
+) -> list[FrameTask]:
+    """Which frames are merged, with which faces and options.
+
+    Raises
+    ------
+    WorkspaceError
+        No face belongs to a frame.
+    """
+    beside = (places.aligned, places.images, places.masks)
+    paths = list_frames(places.frames, [p.name for p in beside if p.parent == places.frames])
+    settings = settings_of(paths)
+    faces = read_frame_faces(places.aligned)
+    missing = faces.without_frame(paths)
+    tasks = plan_frames(paths, faces, lambda i, _: settings[i])
+    if not any(task.faces for task in tasks):
+        raise WorkspaceError(
+            f"{places.aligned}: nothing to merge: none of its faces belongs to a frame in "
+            f"{places.frames}; {', '.join(missing.lines())}. Extract the faces of these frames, or "
+            "name the right folders by --frames-dir and --aligned-dir."
+        )
+    for line in missing.lines():
+        say(f"{places.aligned}: {line}")
+    several = sum(len(task.faces) > 1 for task in tasks)
+    if several:
+        say(f"{several} frames hold several faces: all are merged, motion blur is off")
+    return select(tasks, request.frames) if request.frames else tasks
+
+
+def open_model(
+    request: MergeRequest,
+    places: MergeFolders,
+    tasks: Sequence[FrameTask],
+    load: LoadModel,
+    *,
+    more_masks: Sequence[str] = (),
+) -> MergeModel:
+    """Load the model, and XSeg and the enhancer if any frame needs them.
+
+    Parameters
+    ----------
+    load : callable
+    more_masks : sequence of str
+        Mask modes that are wanted beside those of the tasks.
+
+    Raises
+    ------
+    UsageError, ModelFileError, WorkspaceError
+        No such model, or a network that a frame needs is not there.
+    """
+    masks = {task.settings.mask_mode for task in tasks} | set(more_masks)
+    found = choose_model(
+        places.model, request.name, request.model_class, classes=MODEL_CLASSES, what="face model"
+    )
+    needs_xseg = any("XSeg" in mode for mode in masks)
+    if needs_xseg and not find_models(places.model, "XSeg"):
+        raise WorkspaceError(
+            f"{places.model}: holds no XSeg model (XSeg_256.npy), which the mask mode "
+            f"{', '.join(sorted(m for m in masks if 'XSeg' in m))} needs; train or copy one there, "
+            "or choose another --mask-mode"
+        )
+    enhance = None
+    if any(task.settings.super_resolution_power for task in tasks):
+        if request.enhancer is None:
+            raise UsageError(
+                "super resolution needs an enhancer network, and none comes with this program: "
+                "give --enhancer FILE.onnx, or leave --super-resolution out"
+            )
+        enhance = load_enhancer(request.enhancer)
+    morphs = {task.settings.morph for task in tasks}
+    if len(morphs) > 1:
+        raise UsageError("morph is one value for all frames")
+    model = load(places.model, found.name, found.model_class)
+    xseg = load(places.model, "XSeg", "XSeg") if needs_xseg else None
+    checksum = weights_checksum(model)
+    if xseg is not None:
+        checksum += weights_checksum(xseg)
+    return MergeModel(
+        found.name,
+        found.model_class,
+        model.iteration,
+        FaceType.from_name(model.options.face_type),
+        networks_of(model, morph=morphs.pop(), xseg=xseg, enhance=enhance),
+        checksum,
+    )
+
+
+def run_merge(
+    request: MergeRequest,
+    places: MergeFolders,
+    opened: MergeModel,
+    tasks: Sequence[FrameTask],
+    *,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> MergeReport:
+    """Merge the frames.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Gets the numbers of frames done and to do.
+    stop : threading.Event, optional
+        Once it is set the run ends after the frames in work; `resume` goes on from there.
+    """
+    packet = opened.provenance().packet() if request.provenance else None
+    output = Output(places.images, places.masks, packet)
+    output.prepare(
+        resume=request.resume,
+        overwrite=request.overwrite,
+        keep=bool(request.frames),
+        frames=[task.path for task in tasks],
+    )
+    session = MergeSession(
+        places.model / f"{opened.name}_{opened.model_class}_merge_session.json",
+        {
+            "model": opened.name,
+            "model_class": opened.model_class,
+            "iteration": opened.iteration,
+            "weights": opened.checksum,
+            "frames_dir": str(places.frames),
+            "output_dir": str(places.images),
+            "seed": request.seed,
+            "provenance": request.provenance,
+            "settings": asdict(tasks[0].settings),
+        },
+    )
+    if request.frames and not request.resume:
+        session.start(resume=True, redo=[task.path for task in tasks])
+    else:
+        session.start(resume=request.resume)
+    run = Run(
+        opened.networks,
+        opened.face_type,
+        output,
+        request.seed,
+        request.workers or cores(),
+        request.batch,
+        request.keep_going,
+    )
+    identity = json.dumps(
+        [
+            opened.checksum,
+            opened.face_type.legacy,
+            request.seed,
+            request.batch,
+            "" if request.enhancer is None else sha256_of(request.enhancer),
+            None if packet is None else packet.decode(),
+        ]
+    )
+    return merge_frames(
+        tasks, run, session=session, identity=identity, progress=progress, stop=stop
+    )

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import dfl_tf
-from dfl_tf.errors import UsageError
+from dfl_tf.errors import ModelFileError, OptionError, UsageError
+from dfl_tf.formats.choose_model import choose_model
+from tests.merge import conftest as merging
 
 ROOT = Path(__file__).parents[1]
 
@@ -78,10 +80,79 @@ def one_face_and_bytes_are_taken(model, face) -> None:
         model.swap(face, 1.5)
 
 
+@pytest.mark.filterwarnings("ignore:optimizer steps and convolutions run on plain:RuntimeWarning")
+def test_a_new_model_merges_converts_and_is_exported(tmp_path):
+    from dfl_tf.formats import read_model, write_model
+
+    small = {"archi": "df", "ae_dims": 32, "e_dims": 16, "d_dims": 16, "d_mask_dims": 16}
+    model = dfl_tf.new_model("SAEHD", small, resolution=64, face_type="wf")
+    assert (model.options.resolution, model.options.ae_dims) == (64, 32)
+    with np.load(merging.GOLDEN / "inputs.npz") as inputs:
+        landmarks = {name: inputs[f"landmarks_{name}"] for name in "AB"}
+    workspace = merging.make_workspace(tmp_path / "workspace", landmarks)
+    write_model(workspace / "model", "mine", model.state())
+
+    counts, lines = [], []
+    report = dfl_tf.merge(
+        workspace,
+        {"mode": "hist-match", "mask_mode": "dst"},
+        frames="1:3",
+        output_dir=str(tmp_path / "out"),
+        progress=lambda done, of: counts.append((done, of)),
+        say=lines.append,
+    )
+    assert (report.merged, report.failed, counts[-1]) == (3, [], (3, 3))
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        f"0000{number}.png" for number in (1, 2, 3)
+    ]
+    with pytest.raises(UsageError, match=r"merge\(\) has no frame\. Choose from aligned_dir"):
+        dfl_tf.merge(workspace, frame="1:2")
+    assert dfl_tf.merge.job.MODEL_CLASSES[0] == "SAEHD"  # the package of that name is there, too
+    with pytest.raises(OptionError, match="mode"):
+        dfl_tf.merge(workspace, {"mode": "nothing"})
+
+    found = dfl_tf.convert(workspace / "model", tmp_path / "native", "native", files_only=True)
+    assert found["passed"] is True
+    assert read_model(tmp_path / "native", "mine", "SAEHD").options["resolution"] == 64
+    file = tmp_path / "mine.dfm"
+    assert dfl_tf.export_dfm(workspace / "model", file).path == file
+    assert file.stat().st_size > 1 << 20
+    with pytest.raises(UsageError, match=r"no model class 'SAE'\. Choose from SAEHD"):
+        dfl_tf.new_model("SAE")
+    with pytest.raises(OptionError, match=r"(?s)resolution.*no_such"):
+        dfl_tf.new_model("SAEHD", resolution=7, no_such=1)
+
+
 def test_what_is_not_there_is_named(tmp_path):
-    with pytest.raises(UsageError, match="no SAEHD x is there"):
+    write_empty = tmp_path / "one_SAEHD_data.dat"
+    write_empty.write_bytes(b"")
+    (tmp_path / "one_AMP_data.dat").write_bytes(b"")
+    with pytest.raises(ModelFileError, match=r"no SAEHD model called x\. Models there: one"):
         dfl_tf.load_model(tmp_path, "x", "SAEHD")
-    with pytest.raises(UsageError, match="no model class 'SAE'"):
+    with pytest.raises(UsageError, match=r"SAE: no class of a model\. Choose from SAEHD"):
         dfl_tf.load_model(tmp_path, model_class="SAE")
+    with pytest.raises(UsageError, match=r"one is there in several classes \(AMP, SAEHD"):
+        dfl_tf.load_model(tmp_path, "one")
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         dfl_tf.nonsense  # noqa: B018
+
+
+def test_models_are_chosen_by_name_class_and_time(tmp_path):
+    import os
+
+    for age, file in enumerate(("b_SAEHD", "a_x_AMP", "a_SAEHD")):
+        path = tmp_path / f"{file}_data.dat"
+        path.write_bytes(b"")
+        os.utime(path, (1000 - age, 1000 - age))
+
+    def chosen(*given, **more):
+        found = choose_model(tmp_path, *given, **more)
+        return found.name, found.model_class
+
+    assert chosen() == ("b", "SAEHD")
+    assert chosen("a") == ("a", "SAEHD")
+    assert chosen("a_SAEHD") == ("a", "SAEHD")  # as its files are called
+    assert chosen(model_class="amp") == ("a_x", "AMP")
+    assert chosen(classes=("AMP",)) == ("a_x", "AMP")
+    with pytest.raises(ModelFileError, match=r"no model to export called b\. Models there: b"):
+        chosen("b", classes=("AMP",), what="model to export")

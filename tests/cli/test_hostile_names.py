@@ -24,6 +24,7 @@ from dfl_tf.face import FaceType
 from dfl_tf.formats import ModelState, read_model, write_model
 from dfl_tf.formats.dfljpg import FaceMetadata, read_metadata, write_metadata
 from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.job import MergeModel
 from dfl_tf.options.summary import summary_text
 
 from .support.workspaces import loose
@@ -167,9 +168,9 @@ def test_merged_frames_keep_the_bytes_of_their_names(
         ones = np.ones(images.shape[:3], np.float32)
         return 1 - images, ones, ones[..., None]
 
-    def opened(*_: object) -> merge_cli.Opened:
+    def opened(*_: object, **__: object) -> MergeModel:
         face_type, networks = FaceType.WHOLE_FACE, Networks(swap, 32, None)
-        return merge_cli.Opened("m\udcff", "SAEHD", 5, face_type, networks, "weights")
+        return MergeModel("m\udcff", "SAEHD", 5, face_type, networks, "weights")
 
     monkeypatch.setattr(merge_cli, "open_model", opened)
     workspace = merge_workspace(place / NASTY)

@@ -12,6 +12,7 @@ from dfl_tf.cli import merge as merge_cli
 from dfl_tf.cli.main import run
 from dfl_tf.face import FaceType
 from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.job import MergeModel
 from dfl_tf.merge.pixels import Frame
 from dfl_tf.merge.run import merge_frames
 
@@ -113,9 +114,9 @@ def test_a_face_with_unusable_landmarks_alone_is_left_out(workspace, points, opt
 
 @pytest.fixture
 def fake_model(monkeypatch):
-    def opened(request, places, tasks):
+    def opened(*_, **__):
         networks = Networks(swap, 32, segment)
-        return merge_cli.Opened("new", "SAEHD", 5, FaceType.WHOLE_FACE, networks, "weights")
+        return MergeModel("new", "SAEHD", 5, FaceType.WHOLE_FACE, networks, "weights")
 
     monkeypatch.setattr(merge_cli, "open_model", opened)
 

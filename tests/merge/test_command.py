@@ -15,6 +15,7 @@ from dfl_tf.cli.video import Progress
 from dfl_tf.face import FaceType
 from dfl_tf.formats.merge_session import read_merge_session
 from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.job import MergeModel
 from dfl_tf.merge.provenance import read_provenance
 
 from .conftest import segment, swap
@@ -24,9 +25,9 @@ GOLDEN_SESSION = Path(__file__).parents[1] / "golden" / "formats" / "sample_merg
 
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch):
-    def opened(request, places, tasks):
+    def opened(*_, **__):
         networks = Networks(swap, 32, segment)
-        return merge_cli.Opened("new", "SAEHD", 5, FaceType.WHOLE_FACE, networks, "weights")
+        return MergeModel("new", "SAEHD", 5, FaceType.WHOLE_FACE, networks, "weights")
 
     monkeypatch.setattr(merge_cli, "open_model", opened)
 
@@ -192,9 +193,9 @@ def test_progress_tells_rate_and_time_left(capsys):
 def test_missing_networks_are_explained(workspace, capsys, monkeypatch):
     monkeypatch.undo()
     assert merge(workspace) == 1
-    assert "holds no face model; train one first" in capsys.readouterr().err
+    assert "there is no face model. No model is there." in capsys.readouterr().err
     assert merge(workspace, "--model", "Quick97") == 2
-    monkeypatch.setattr(merge_cli, "_choose", lambda *_: ("new", "SAEHD"))
+    (workspace / "model" / "new_SAEHD_data.dat").write_bytes(b"x")
     assert merge(workspace, "--mask-mode", "XSeg-dst") == 1
     assert "holds no XSeg model (XSeg_256.npy)" in capsys.readouterr().err
     assert merge(workspace, "--super-resolution", "10") == 2

@@ -19,7 +19,10 @@ import yaml
 from dfl_tf.cli import merge as merge_cli
 from dfl_tf.cli.main import run
 from dfl_tf.face import FaceType
+from dfl_tf.formats import choose_model
+from dfl_tf.merge import job
 from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.job import MergeModel
 from dfl_tf.merge.provenance import read_provenance
 from dfl_tf.options import MergeOptions, specs
 
@@ -127,7 +130,7 @@ ROWS = {
 OF_THE_COMMAND: dict[str, Any] = {
     "seed": "test_seed_of_random_color_transfers",
     "batch": "test_batch_is_what_the_network_sees_at_once",
-    "wanted": "test_frames_and_folders",
+    "frames": "test_frames_and_folders",
     "output_dir": "test_frames_and_folders",
     "output_mask_dir": "test_frames_and_folders",
     "provenance": "test_provenance",
@@ -188,7 +191,7 @@ def merges(tmp_path_factory: pytest.TempPathFactory, landmarks: Any) -> Iterator
     (root / "data_dst" / "aligned" / "00006_1.jpg").unlink()  # motion is blurred for single faces
     made = Merges(root)
 
-    def opened(request: Any, places: Any, tasks: Any) -> merge_cli.Opened:
+    def opened(request: Any, folders: Any, tasks: Any, *_: Any, **__: Any) -> MergeModel:
         (morph,) = {task.settings.morph for task in tasks}
 
         def predict(images: Pixels) -> tuple[Pixels, Pixels, Pixels]:
@@ -197,7 +200,7 @@ def merges(tmp_path_factory: pytest.TempPathFactory, landmarks: Any) -> Iterator
             return faces * np.float32(morph), mask, dst_mask
 
         networks = Networks(predict, 32, segment, enhance)
-        return merge_cli.Opened("new", "SAEHD", 5, FaceType.WHOLE_FACE, networks, "weights")
+        return MergeModel("new", "SAEHD", 5, FaceType.WHOLE_FACE, networks, "weights")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merge_cli, "open_model", opened)
@@ -255,13 +258,13 @@ def test_provenance(merges: Merges) -> None:
 
 def test_workers_are_threads(merges: Merges, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    real = merge_cli.merge_frames
+    real = job.merge_frames
 
     def watched(tasks: Any, how: Any, **more: Any) -> Any:
         seen.append(how.workers)
         return real(tasks, how, **more)
 
-    monkeypatch.setattr(merge_cli, "merge_frames", watched)
+    monkeypatch.setattr(job, "merge_frames", watched)
     merges("--workers=3", "--keep-going")
     assert seen == [3]
 
@@ -277,14 +280,15 @@ def test_devices_and_models_that_are_asked_for(
         loaded.append((folder, name, model_class, run.cpu, run.devices, run.threads))
         return SimpleNamespace(iteration=1, options=SimpleNamespace(face_type="wf"))
 
-    def find(folder: Path, *classes: str) -> list[Any]:
+    def find(folder: Path, model_class: str | None = None) -> list[Any]:
         pairs = [("a", "AMP"), ("b", "SAEHD"), ("c", "SAEHD")]
-        return [SimpleNamespace(name=name, model_class=cls) for name, cls in pairs]
+        found = [SimpleNamespace(name=name, model_class=cls) for name, cls in pairs]
+        return [each for each in found if model_class in (None, each.model_class)]
 
     monkeypatch.setattr("dfl_tf.api.load_model", load_model)
-    monkeypatch.setattr(merge_cli, "find_models", find)
-    monkeypatch.setattr(merge_cli, "networks_of", lambda model, **_: Networks(swap, 32, segment))
-    monkeypatch.setattr(merge_cli, "weights_checksum", lambda model: "w")
+    monkeypatch.setattr(choose_model, "find_models", find)
+    monkeypatch.setattr(job, "networks_of", lambda model, **_: Networks(swap, 32, segment))
+    monkeypatch.setattr(job, "weights_checksum", lambda model: "w")
     monkeypatch.setattr(merge_cli, "open_model", OPEN_MODEL)
     words = ["merge", str(merges.root), f"--model-dir={tmp_path}", "--frames=1:1"]
     out = [f"--output-dir={tmp_path / 'm'}", f"--output-mask-dir={tmp_path / 'k'}", "--overwrite"]

@@ -29,6 +29,10 @@ class WorkspaceError(DflTfError):
     """A folder or file of the workspace is missing, unreadable or not writable."""
 
 
+UNUSABLE = "damaged or unusable faces"
+"""What such a face is counted as, where it is left out."""
+
+
 class FacesetError(WorkspaceError):
     """A faceset (folder or pak) or a face file in it is unusable.
 
@@ -38,7 +42,7 @@ class FacesetError(WorkspaceError):
         What such a face is counted as when it is left out; a plural.
     """
 
-    def __init__(self, message: str, *, kind: str = "damaged or unusable faces") -> None:
+    def __init__(self, message: str, *, kind: str = UNUSABLE) -> None:
         super().__init__(message)
         self.kind = kind
 

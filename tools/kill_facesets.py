@@ -229,7 +229,8 @@ def kill_often(base: Path, name: str, *, kills: int, faces: int, seed: int) -> R
                 kill(child, lambda: any_time or operation.begun(place), wait)  # noqa: B023
                 row.kills += 1
                 row.half_done += look(place, known, operation)
-                if rng.random() < 0.5:
+                done = operation.packed and not (place / PAK).exists()
+                if done or rng.random() < 0.5:
                     break
             finish(place, operation, begin)
             found = content(place)

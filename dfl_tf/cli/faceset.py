@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from dfl_tf.cli.faceset_folder import FOLDER, FolderCommand, as_json_flag, progress, yes_flag
-from dfl_tf.errors import FacesetError
+from dfl_tf.errors import UNUSABLE, FacesetError
 from dfl_tf.options.training import ALL_FACE_TYPES
 
 _ELSEWHERE = {
@@ -131,6 +131,8 @@ def status(path: Path, face_type: str | None, all_of_them: bool, as_json: bool) 
 def verify(context: click.Context, path: Path, all_of_them: bool, as_json: bool) -> None:
     """Compare every face with its checksum, and decode it and its mask; exit 1 on any damage.
 
+    Metadata that cannot be used (landmarks that are no numbers) counts as damage, too.
+
     Checksums are in PATH.sha256 (dfl-tf faceset checksum); without them only damage that breaks
     an image or its metadata is found.
     """
@@ -149,6 +151,8 @@ def _examine(
     with progress("looking", as_json) as step:
         report = faceset_files.examine(path, verify=verify, progress=step)
     sums = faceset_sums.compare(path) if verify else None
+    unusable = len(report.left_out.by_kind().get(UNUSABLE, ()))
+    damage = len(report.faults) + unusable + bool(sums)
     model, face_type = ("", FaceType.from_name(wanted)) if wanted else face_type_beside(path)
     smaller = SmallerFaces.count(report.known_types(), face_type) if face_type else None
     if as_json:
@@ -157,7 +161,7 @@ def _examine(
         if verify:
             facts["checksums"] = None if sums is None else vars(sums)
         click.echo(json.dumps(facts, indent=2))
-        return len(report.faults) + bool(sums)
+        return damage
     lines = [
         f"{report.source}: {report.faces} faces",
         f"  face types  {_counted(report.face_types)}",
@@ -172,11 +176,15 @@ def _examine(
     lines += [f"  {line}" for line in report.left_out.lines(see=see, all_of_them=all_of_them)]
     lines += [f"  DAMAGED     {name}: {reason}" for name, reason in report.faults]
     if verify and not report.faults:
-        lines.append("  every image and mask can be decoded")
+        lines.append(
+            "  every other image and mask can be decoded"
+            if unusable
+            else "  every image and mask can be decoded"
+        )
     if verify:
         lines += _compared(sums, path)
     click.echo("\n".join(lines))
-    return len(report.faults) + bool(sums)
+    return damage
 
 
 def _compared(sums: Any, path: Path) -> list[str]:

@@ -16,6 +16,7 @@ from dfl_tf.cli.faceset_folder import (
     progress,
     take_back,
     undo_flag,
+    undo_line,
 )
 from dfl_tf.errors import UsageError
 
@@ -53,7 +54,8 @@ _RANGES = ("yaw", "pitch", "brightness", "hue")
     help="The person in this image or folder goes; may be given several times.",
 )
 @click.option(
-    "--threshold",
+    "--like-threshold",
+    "threshold",
     type=click.FloatRange(0),
     help="Largest distance of one person, for --like and --not-like; default: proposed.",
 )
@@ -111,7 +113,7 @@ def command(folder: Path, **options: Any) -> None:
     if options["dry_run"] or not steps.trash:
         return
     rearrange(steps)
-    click.echo("done; dfl-tf faceset filter --undo takes it back", err=machine)
+    click.echo(f"done; {undo_line('filter', folder)} takes it back", err=machine)
 
 
 def _limits(options: dict[str, Any]) -> list[Any]:
@@ -136,7 +138,9 @@ def _person(folder: Path, options: dict[str, Any]) -> Any:
     like, unlike = options["like"], options["not_like"]
     if not like and not unlike:
         if options["threshold"] is not None:
-            raise UsageError("--threshold is for --like and --not-like; name images with them.")
+            raise UsageError(
+                "--like-threshold is for --like and --not-like; name images with them."
+            )
         return None
     from dfl_tf.cli.face_tracks import tracks_of
     from dfl_tf.cli.reference_faces import vectors_of

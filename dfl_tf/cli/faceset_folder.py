@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -75,6 +76,11 @@ def take_back(place: Path, as_json: bool) -> None:
             f"{len(gone)} files were removed or renamed since and are not brought back "
             f"({gone[0]})", err=True,
         )  # fmt: skip
+
+
+def undo_line(command: str, place: Path) -> str:
+    """The command line that takes back what was just done."""
+    return f"dfl-tf faceset {command} --undo {shlex.quote(str(place))}"
 
 
 def print_rows(

@@ -16,6 +16,7 @@ from dfl_tf.cli.faceset_folder import (
     progress,
     take_back,
     undo_flag,
+    undo_line,
 )
 from dfl_tf.errors import UsageError
 
@@ -130,4 +131,4 @@ def _sort(
         click.echo(f"{steps.why}: copied {len(steps.kept)} faces to {copy_to}{left}", err=machine)
         return
     rearranging.rearrange(steps)
-    click.echo("done; dfl-tf faceset sort --undo takes it back", err=machine)
+    click.echo(f"done; {undo_line('sort', plan.place)} takes it back", err=machine)

@@ -316,7 +316,15 @@ def follow(folder: Path, moves: Sequence[tuple[str, str]], token: str) -> None:
     token : str
         Names these moves.
     """
-    pairs = [(_place(folder, source), _place(folder, target)) for source, target in moves]
+    beside: dict[str, Path] = {}  # a path for each name, not for each of 100,000 files
+
+    def place_of(name: str) -> tuple[Path, str]:
+        if not name.startswith("../"):
+            return folder, name
+        other, _, rest = name.removeprefix("../").partition("/")
+        return beside.setdefault(other, folder.parent / other), rest
+
+    pairs = [(place_of(source), place_of(target)) for source, target in moves]
     places = dict.fromkeys(place for pair in pairs for place, _ in pair)
     lists = {place: read_sums(place) for place in places}
     new = _followed(lists, pairs, token)
@@ -356,10 +364,3 @@ def _followed(
         if source in old[before].inside:
             new[after].inside[target] = old[before].inside[source]
     return new
-
-
-def _place(folder: Path, name: str) -> tuple[Path, str]:
-    if name.startswith("../"):
-        beside, _, rest = name.removeprefix("../").partition("/")
-        return folder.parent / beside, rest
-    return folder, name

@@ -338,7 +338,7 @@ def filling_folder(parent: Path) -> Iterator[Path]:
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
 
-def link_into(source: Path, target: Path) -> bool:
+def link_into(source: str | Path, target: str | Path) -> bool:
     """Give a file a further name in another folder; False where it only has the new one now.
 
     A rename between two folders is one step on most file systems, not on all: a power cut could

@@ -16,11 +16,13 @@ at its temporary name, in step 4 at its temporary name or at its target, so the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,21 +64,30 @@ class _Plan:
     token: str
     moves: tuple[Move, ...]
 
-    def source(self, move: Move) -> Path:
-        return self.folder / move.source
+    # as text, and made once: there may be 100,000 of them
+    @cached_property
+    def sources(self) -> list[str]:
+        """Where the files are."""
+        return [os.path.join(self.folder, move.source) for move in self.moves]
 
-    def target(self, move: Move) -> Path:
-        return self.folder / move.target
+    @cached_property
+    def targets(self) -> list[str]:
+        """Where they go."""
+        return [os.path.join(self.folder, move.target) for move in self.moves]
 
-    def between(self, number: int) -> Path:
-        """Where a file waits between its two renames: hidden, beside its target."""
-        return self.target(self.moves[number]).with_name(f".{self.token}-{number}.moving")
+    @cached_property
+    def between(self) -> list[str]:
+        """Where they wait between the two renames: hidden, beside their targets."""
+        return [
+            os.path.join(os.path.dirname(target), f".{self.token}-{number}.moving")
+            for number, target in enumerate(self.targets)
+        ]
 
-    @property
+    @cached_property
     def folders(self) -> list[Path]:
         """All folders that the plan touches."""
-        paths = [path for move in self.moves for path in (self.source(move), self.target(move))]
-        return sorted({path.parent for path in paths})
+        names = {os.path.dirname(path) for path in (*self.sources, *self.targets)}
+        return sorted(map(Path, names))
 
 
 def move_files(folder: Path, moves: Sequence[Move], *, why: str) -> None:
@@ -152,10 +163,11 @@ def undo(folder: Path) -> tuple[str, list[str]]:
     if plan is None:
         raise WorkspaceError(f"{folder}: nothing was moved here that could be undone.")
     back = [Move(move.target, move.source) for move in plan.moves]
-    gone = [move.source for move in back if not os.path.lexists(plan.folder / move.source)]
-    there = [move for move in back if move.source not in set(gone)]
-    for place in {(plan.folder / move.target).parent for move in there}:
-        make_folder(place)  # one that was left empty may be gone
+    lost = {path for path in plan.targets if not os.path.lexists(path)}
+    gone = [move.source for move, path in zip(back, plan.targets, strict=True) if path in lost]
+    there = [move for move, path in zip(back, plan.targets, strict=True) if path not in lost]
+    for place in {os.path.dirname(os.path.join(plan.folder, move.target)) for move in there}:
+        make_folder(Path(place))  # one that was left empty may be gone
     move_files(folder, there, why=f"undo of {plan.why}")
     with naming_the_fault(folder / DONE):
         (folder / DONE).unlink(missing_ok=True)
@@ -185,8 +197,9 @@ def _read(path: Path) -> _Plan | None:
     plan = _Plan(path.parent, content["why"], content["token"], moves)
     for move in moves:
         for name in (move.source, move.target):
-            parts = Path(name).parts
-            if not parts or Path(name).is_absolute() or len(parts) > 3 or ".." in parts[1:]:
+            parts = name.split("/")
+            inside = all(parts) and not {".", ".."}.intersection(parts[1:])
+            if not inside or parts[0] == "." or len(parts) > 3 or os.path.isabs(name):
                 raise WorkspaceError(f"{path}: {name!a} is no place of a plan of moves. {_ADVICE}")
     if not plan.token.isalnum():
         raise WorkspaceError(f"{path}: cannot be read as a plan of moves: token. {_ADVICE}")
@@ -195,10 +208,12 @@ def _read(path: Path) -> _Plan | None:
 
 def _check(plan: _Plan) -> None:
     faults: list[str] = []
-    sources = {str(plan.source(move)) for move in plan.moves}
-    targets = Counter(str(plan.target(move)) for move in plan.moves)
-    missing = [move.source for move in plan.moves if not os.path.lexists(plan.source(move))]
-    faults += [f"{name} does not exist" for name in missing]
+    sources, targets = set(plan.sources), Counter(plan.targets)
+    faults += [
+        f"{move.source} does not exist"
+        for move, path in zip(plan.moves, plan.sources, strict=True)
+        if not os.path.lexists(path)
+    ]
     faults += [f"{target} is the target of {n} files" for target, n in targets.items() if n > 1]
     faults += [
         f"{target} exists already"
@@ -222,31 +237,29 @@ def _check(plan: _Plan) -> None:
 
 
 def _step_aside(plan: _Plan) -> None:
-    crossing: list[Path] = []
-    for number, move in enumerate(plan.moves):
-        source, between = plan.source(move), plan.between(number)
-        with naming_the_fault(source, safe="The next call completes the moves."):
-            if source.parent == between.parent:
+    crossing: list[str] = []
+    for source, between in zip(plan.sources, plan.between, strict=True):
+        with _Naming(source):
+            if os.path.dirname(source) == os.path.dirname(between):
                 if not os.path.lexists(between):
                     os.rename(source, between)
             elif os.path.lexists(between) or link_into(source, between):
                 crossing.append(source)
     _sync(plan)
     for source in crossing:
-        with naming_the_fault(source, safe="The next call completes the moves."):
-            source.unlink(missing_ok=True)
+        with _Naming(source), contextlib.suppress(FileNotFoundError):
+            os.unlink(source)
     if crossing:
         _sync(plan)
-    with naming_the_fault(plan.folder / PLACING, safe="The next call completes the moves."):
+    with _Naming(plan.folder / PLACING):
         rename(plan.folder / PLAN, plan.folder / PLACING)
 
 
 def _place(plan: _Plan, *, marked: bool = False) -> None:
-    for number, move in enumerate(plan.moves):
-        between = plan.between(number)
-        with naming_the_fault(plan.target(move), safe="The next call completes the moves."):
+    for between, target in zip(plan.between, plan.targets, strict=True):
+        with _Naming(target):
             try:
-                os.rename(between, plan.target(move))
+                os.rename(between, target)
             except FileNotFoundError:
                 if not marked:  # before an interruption every file is at its temporary name
                     raise
@@ -256,7 +269,24 @@ def _place(plan: _Plan, *, marked: bool = False) -> None:
         rename(plan.folder / PLACING, plan.folder / DONE)
 
 
+class _Naming:  # a generator would take twice as long, and files are many
+    """Say which file a fault is about."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> None:
+        if isinstance(fault, OSError):
+            with naming_the_fault(Path(self._path), safe="The next call completes the moves."):
+                raise fault
+
+
 def _sync(plan: _Plan) -> None:
     for folder in plan.folders:
-        with naming_the_fault(folder, safe="The next call completes the moves."):
+        with _Naming(folder):
             sync_folder(folder)

@@ -111,13 +111,12 @@ def rearrange(plan: Rearrangement) -> None:
     if pak is not None:
         _rearrange_pak(pak, plan)
         return
+    trash = plan.trash_folder
     if plan.trash:
-        make_folder(plan.trash_folder)
-    taken = names_in(plan.trash_folder)
+        make_folder(trash)
+    taken = names_in(trash)
     steps = [Move(old, new) for old, new in plan.kept]
-    steps += [
-        Move(name, f"../{plan.trash_folder.name}/{free_name(name, taken)}") for name in plan.trash
-    ]
+    steps += [Move(name, f"../{trash.name}/{free_name(name, taken)}") for name in plan.trash]
     moves.move_files(plan.folder, steps, why=plan.why)
 
 

@@ -257,10 +257,11 @@ def remove_packed(folder: Path, originals: Sequence[Path]) -> None:
             f"{pak}: holds {len(faceset)} faces of {len(originals)}; not as on the disk: "
             f"{', '.join(missing[:3]) or 'none'}. Nothing was deleted."
         )
+    # first, so that no line is of a file that a killed run had deleted
+    checksums.forget(folder, [path.relative_to(folder).as_posix() for path in originals])
     for path in originals:
         with durable.naming_the_fault(path, safe="The pak holds all faces."):
             path.unlink()
-    checksums.forget(folder, [path.relative_to(folder).as_posix() for path in originals])
     for parent in {path.parent for path in originals}:
         durable.sync_folder(parent)
 
@@ -335,10 +336,10 @@ def _remove_unpacked(pak: Path, faceset: PakFaceset, targets: list[Path]) -> Non
             + (f", not {wrong[0]}" if wrong else "")
             + ". The pak was not removed."
         )
+    checksums.forget(pak.parent, [pak.name])  # first: see remove_packed
     with durable.naming_the_fault(pak, safe="All faces are unpacked."):
         pak.unlink()
         durable.sync_folder(pak.parent)
-    checksums.forget(pak.parent, [pak.name])
 
 
 def _holds(path: Path, jpeg: bytes) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 from dfl_tf.disk import durable
 from dfl_tf.disk.left_out import LeftOut, Omission
 from dfl_tf.disk.plain_file import open_plain
-from dfl_tf.errors import FacesetError
+from dfl_tf.errors import UNUSABLE, FacesetError
 from dfl_tf.formats.dfljpg import (
     FaceMetadata,
     encode_mask,
@@ -182,12 +182,12 @@ def _entries(
         begin, end = start + offsets[index], min(ends[index], size)
         name = str(config.get("filename"))[:80]
         if begin >= end:
-            damaged.add("damaged or unusable faces", name, f"face {index} has no bytes")
+            damaged.add(UNUSABLE, name, f"face {index} has no bytes")
             continue
         try:
             entries.append(_entry(config, begin, end - begin))
         except (FacesetError, TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
-            damaged.add("damaged or unusable faces", name, f"face {index}: {error}")
+            damaged.add(UNUSABLE, name, f"face {index}: {error}")
     if damaged and not entries:
         shown = "; ".join(f"{name}: {reason}" for name, reason in damaged.skipped[:5])
         raise FacesetError(f"{path}: damaged, no face in it can be used: {shown}.")

@@ -154,7 +154,8 @@ def list_unpacked(pak: Path, names: Iterable[str]) -> None:
     inside = sums.inside.get(pak.name, {})
     found = pak_sums(pak)
     for name in names:
-        sums.files[name] = inside.get(name, found[name])
+        # a run that was killed may have listed it, and taken the pak out of the list
+        sums.files[name] = inside.get(name, sums.files.get(name, found[name]))
     checksums.write_sums(pak.parent, sums)
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from dfl_tf.cli.faceset import command
 from dfl_tf.errors import FacesetError
+from dfl_tf.formats import read_metadata
+from dfl_tf.formats.dfljpg import embed_metadata, strip_metadata
 from tests.formats.samples import make_face, make_jpeg
 
 
@@ -54,6 +58,17 @@ def test_pack_asks_before_it_deletes_and_keep_pak_keeps_it(folder: Path) -> None
     assert (folder / "faceset.pak").exists()
     result = CliRunner().invoke(command, ["pack", str(folder)])
     assert isinstance(result.exception, FacesetError)
+
+
+def test_verify_exits_1_on_metadata_that_cannot_be_used(folder: Path) -> None:
+    path = folder / "1.jpg"
+    known = replace(read_metadata(path), landmarks=np.full((68, 2), np.nan))
+    path.write_bytes(embed_metadata(strip_metadata(path.read_bytes()), known))
+    shown = run("verify", folder, code=1).stdout
+    assert "1.jpg" in shown
+    assert "a value is not finite" in shown
+    assert "every other image and mask can be decoded" in shown
+    assert run("status", folder).stdout
 
 
 def test_verify_exits_1_on_damage(folder: Path) -> None:

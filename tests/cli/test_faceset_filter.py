@@ -68,7 +68,7 @@ def test_only_the_person_of_an_image_stays_and_undo_brings_the_others_back(faces
 
 def test_the_distances_are_printed_for_programs_too(faces, capsys):
     line = ("faceset", "filter", faces, "--like", faces / names(faces)[2], "--dry-run")
-    line += ("--not-like", faces / names(faces)[3], "--threshold", "7")
+    line += ("--not-like", faces / names(faces)[3], "--like-threshold", "7")
     code, out, _ = call(capsys, *line, "--json")
     facts = json.loads(out)
     assert (code, facts["threshold"], facts["proposed"]) == (0, 7, 0.6)
@@ -102,7 +102,10 @@ def test_a_person_and_a_measure_are_combined_and_inverted(faces, capsys):
     ("arguments", "says"),
     [
         (("--like", "absent.jpg"), "absent.jpg: there is no such image or folder"),
-        (("--threshold", "0.5", "--yaw", "0:1"), "--threshold is for --like and --not-like"),
+        (
+            ("--like-threshold", "0.5", "--yaw", "0:1"),
+            "--like-threshold is for --like and --not-like",
+        ),
         ((), "there is nothing to filter by"),
         (("--measure", "yaw"), "'yaw' is not NAME=A:B"),
     ],

@@ -100,3 +100,31 @@ def test_restored_metadata_keeps_the_list_true_and_an_absent_face_keeps_the_meta
     (folder.parent / "2.jpg").rename(folder / "2.jpg")
     restore_metadata(folder)
     assert not (folder / "meta.dat").exists()
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_an_unpacking_that_ends_at_the_removal_of_the_pak_leaves_true_lines(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, removed: bool
+) -> None:
+    make_list(folder)
+    flip(folder / "2.jpg", -40)  # was damaged before: its line must outlive all of this
+    before = read_sums(folder).files  # type: ignore[union-attr]
+    remove_packed(folder, pack_folder(folder)[1])
+    real = Path.unlink
+
+    def killed(path: Path) -> None:
+        if removed:
+            real(path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            unpack_folder(folder, keep_pak=False)
+    assert compare(folder).missing == []  # type: ignore[union-attr]
+    if not removed:
+        unpack_folder(folder, keep_pak=False)
+    found = read_sums(folder)
+    assert found is not None
+    assert (found.files, found.inside) == (before, {})
+    assert compare(folder).changed == ["2.jpg"]  # type: ignore[union-attr]

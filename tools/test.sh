@@ -11,5 +11,6 @@ export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
 "$bin/mypy"
 PYTHONPATH=.:ops "$bin/lint-imports"
 "$bin/codespell" dfl_tf ops tests tools docs README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md
+"$bin/vulture"
 "$bin/clang-format" --dry-run --Werror ops/cc/*.cc
 "$bin/python" -m pytest -n 2 --dist loadfile -m "not slow" "$@"

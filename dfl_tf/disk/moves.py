@@ -175,12 +175,6 @@ def undo(folder: Path) -> tuple[str, list[str]]:
     return plan.why, gone
 
 
-def last_moves(folder: Path) -> tuple[str, tuple[Move, ...]] | None:
-    """What `undo` would undo: its name and its moves; None if nothing."""
-    plan = _read(folder / DONE)
-    return None if plan is None else (plan.why, plan.moves)
-
-
 def _content(plan: _Plan) -> bytes:
     moves = [[move.source, move.target] for move in plan.moves]
     # as ASCII: names of files need not be UTF-8

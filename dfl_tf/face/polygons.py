@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from dfl_tf.face.masks import FARTHEST
 
-EXCLUDE = 0
 INCLUDE = 1
 
 Polygon = tuple[int, npt.NDArray[np.float32]]

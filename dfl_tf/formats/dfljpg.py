@@ -211,12 +211,6 @@ def join_segments(segments: Iterable[Segment]) -> bytes:
     return b"".join(bytes((0xFF, marker)) + body for marker, body in segments)
 
 
-def segment_markers(source: bytes | Path) -> list[int]:
-    """The marker codes of a JPEG in order, e.g. `[0xD8, 0xE0, 0xEF, …, 0xD9]`."""
-    data, name = _read(source, "image")
-    return [segment.marker for segment in split_segments(data, what=name)]
-
-
 def _read(source: bytes | Path, what: str) -> tuple[bytes, str]:
     if isinstance(source, bytes):
         return source, what

@@ -105,11 +105,6 @@ class Workspace:
         """Where merged frames go."""
         return self.dst.parent / "merged"
 
-    @property
-    def merged_mask(self) -> Path:
-        """Where the masks of merged frames go."""
-        return self.dst.parent / "merged_mask"
-
     def models(self, model_class: str | None = None) -> list[FoundModel]:
         """The models in the model folder, the newest first."""
         return find_models(self.model, model_class)

@@ -17,7 +17,6 @@ from dfl_tf.merge.landmarks import FrameFaces, Landmarks
 from dfl_tf.merge.motion import Motion, motion_vectors
 from dfl_tf.options import MergeOptions
 
-FRAME_SUFFIXES = IMAGE_SUFFIXES
 log = logging.getLogger(__name__)
 
 

@@ -7,7 +7,6 @@ do not move in this step). The arithmetic of a step is `dfl_tf_ops.optimizer_ste
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -21,15 +20,6 @@ from dfl_tf.errors import ModelFileError
 
 _EPSILON = {"float16": 1e-3, "float32": 1e-6, "float64": 1e-6}
 _TWO_PI = 2 * 3.1415926535  # as the legacy program has it
-
-
-def cpu_placement(on_cpu: bool) -> contextlib.AbstractContextManager[Any]:
-    """Context in which variables are created in host memory, if asked (``models_opt_on_gpu = n``).
-
-    Build the networks in it (their reads follow the variable, the layers' arithmetic does not) and
-    give the optimizer ``slots_on_cpu=True``.
-    """
-    return tf.device("CPU:0") if on_cpu else contextlib.nullcontext()
 
 
 class LegacyOptimizer(keras.optimizers.Optimizer):
@@ -211,13 +201,6 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         norm = optimizer_step.global_norm(grads)
         bound = tf.constant(self.clipnorm, norm.dtype)
         return tf.where(norm >= bound, bound / norm, one)
-
-    def zero_slots(self, variables: Sequence[Any]) -> None:
-        """Empty the slots of these variables; the counter goes on."""
-        for slot in self.slot_names:
-            for variable in variables:
-                value = self.slot(slot, variable)
-                value.assign(tf.zeros(value.shape, value.dtype))
 
     def state_arrays(self, legacy_names: Sequence[str]) -> dict[str, npt.NDArray[Any] | np.int64]:
         """Return counter and slots under their legacy keys, in file order.

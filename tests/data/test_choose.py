@@ -1,9 +1,8 @@
 from collections import Counter
 
-import numpy as np
 import pytest
 
-from dfl_tf.data.choose import Bag, ShuffledOrder, TwoLevelBag, UniformYawOrder, derive_seed
+from dfl_tf.data.choose import ShuffledOrder, UniformYawOrder, derive_seed
 
 
 def test_every_index_once_an_epoch():
@@ -29,14 +28,6 @@ def test_uniform_yaw_visits_bins_evenly_and_faces_within_bins_evenly():
     assert {counts[i] for i in range(6)} == {10}
     again = UniformYawOrder(bins, 5)
     assert [again(p) for p in (170, 3, 99)] == [order(p) for p in (170, 3, 99)]
-
-
-def test_bags_refill_when_empty():
-    bag = Bag([4, 5, 6], np.random.RandomState(0))
-    drawn = [bag.take() for _ in range(9)]
-    assert [sorted(drawn[i : i + 3]) for i in (0, 3, 6)] == [[4, 5, 6]] * 3
-    two = TwoLevelBag([[1, 2], [3]], np.random.RandomState(0))
-    assert Counter(two.take() for _ in range(8)) == {1: 2, 2: 2, 3: 4}
 
 
 def test_seeds_are_stable_and_spread():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dfl_tf.disk import moves
-from dfl_tf.disk.moves import Move, finish, last_moves, move_files, undo
+from dfl_tf.disk.moves import Move, finish, move_files, undo
 from dfl_tf.errors import WorkspaceError
 
 PERMUTATION = [
@@ -40,7 +40,6 @@ def test_files_change_places_and_the_undo_brings_them_back(folder: Path) -> None
     move_files(folder, PERMUTATION, why="sort")
     assert contents(folder) == AFTER
     assert contents(folder.parent / "trash") == {"d.jpg": "d"}
-    assert last_moves(folder) == ("sort", tuple(PERMUTATION))
     assert undo(folder) == ("sort", [])
     assert contents(folder) == {f"{name}.jpg": name for name in "abcde"}
     assert not list(folder.glob(".dfl_tf*placing*"))

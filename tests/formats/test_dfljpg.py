@@ -87,7 +87,7 @@ def test_odd_file_is_read_and_saved_as_specified(name: str) -> None:
     assert found.landmarks.shape == (68, 2)
     again = dfljpg.embed_metadata(path.read_bytes(), found)
     if "chunks_after_resave" in wanted:
-        codes = [f"{code:02X}" for code in dfljpg.segment_markers(again)]
+        codes = [f"{segment.marker:02X}" for segment in dfljpg.split_segments(again)]
         chunks = wanted["chunks_after_resave"]
         if chunks.count("EF") == 2:  # the old program removes the first old one only
             chunks.remove("EF")

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from dfl_tf_ops import color_transfer as colors
 
-from dfl_tf.data.choose import Bag
 from dfl_tf.data.xseg import load_segmented, make_xseg_sample, segmented_samples
 from dfl_tf.face import FaceType
 from dfl_tf.imaging import filters as image_filters
 from golden_kinds.arrays import Arrays, load_arrays, load_json, mean, near, same
+from golden_kinds.bags import Bag
 from golden_kinds.check import Check
 from golden_kinds.data_samples import open_faceset, workspace_of
 

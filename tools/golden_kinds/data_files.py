@@ -192,7 +192,7 @@ def _resaved(
             # All old APP15 segments go, not only the first (data.md 1.4).
             if not (marker == "EF" and "EF" in wanted):
                 wanted.append(marker)
-        markers = [f"{marker:02X}" for marker in dfljpg.segment_markers(written)]
+        markers = [f"{segment.marker:02X}" for segment in dfljpg.split_segments(written)]
         checks.append(same("segments", markers, wanted))
     if "resaved_sha256_body" in expected:
         body = hashlib.sha256(written[written.rfind(b"\xff\xda") :]).hexdigest()

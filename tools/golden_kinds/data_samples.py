@@ -18,9 +18,9 @@ from dfl_tf.data.augment import (
     draw_warp,
     truncated_normal,
 )
-from dfl_tf.data.choose import Bag, TwoLevelBag
 from dfl_tf.face import FaceType
 from golden_kinds.arrays import Arrays, load_arrays, load_json, mean, near, same
+from golden_kinds.bags import Bag, TwoLevelBag
 from golden_kinds.check import Check
 
 _MAP_TOLERANCE, _IMAGE_TOLERANCE = 1e-4, 1e-5

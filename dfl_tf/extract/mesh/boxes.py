@@ -14,7 +14,6 @@ from dfl_tf.extract.mesh.graph import Graph
 
 Floats = npt.NDArray[np.float64]
 
-KEY_POINTS = 6
 _OVERLAP = 0.3
 # Stride of the cells and anchors in each, by the side of the input image.
 _GRIDS = {256: ((16, 2), (32, 6)), 192: ((4, 1),), 128: ((8, 2), (16, 6))}

@@ -102,6 +102,11 @@ def plain_sharpness(gray: Image) -> float:
     return sharp / total if total else 0.0
 
 
+def plain_of_face(face: MeasuredFace) -> float:
+    """Sharpness of a face, gray first, then masked (facesets.md 5)."""
+    return plain_sharpness((face.gray * face.hull[:, :, 0]).astype(np.uint8))
+
+
 def _plain_width(line: Floats, column: int, sign: int) -> int:
     left = right = _FARTHEST + 1
     for m in range(_FARTHEST + 1):
@@ -160,8 +165,8 @@ def measure(count: int, plain: int, size: int) -> list[dict[str, Any]]:
         color.append(color_histogram(face).reshape(3, 256))
         gray.append(gray_histogram(face))
         if seed < plain:
-            masked = (face.gray * face.hull[:, :, 0]).astype(np.uint8)
-            seconds, plain_sharp[seed] = timed(lambda masked=masked: plain_sharpness(masked))
+            again = MeasuredFace(face.image, face.metadata)  # which has nothing computed yet
+            seconds, plain_sharp[seed] = timed(lambda again=again: plain_of_face(again))
             theirs += seconds
     colors, grays_of = np.array(color), np.array(gray)
     share, pairs = count / plain, count * count / (plain * plain)

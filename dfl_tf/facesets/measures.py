@@ -51,7 +51,7 @@ class MeasuredFace:
         """The image, black outside of the face; everything for an image without metadata."""
         if self.metadata is None:
             return self.image
-        return (self.image * self.hull).astype(np.uint8)
+        return self.image * (self.hull != 0)  # of 8 bits: the mask is 0 or 1
 
     @cached_property
     def gray(self) -> Image:
@@ -80,7 +80,7 @@ def blur(face: MeasuredFace) -> float:
 
 def gray_sharpness(face: MeasuredFace) -> float:
     """Sharpness of the face, turned to gray before it is masked (as `final` wants it)."""
-    return _sharpness_of((face.gray * face.hull[:, :, 0]).astype(np.uint8))
+    return _sharpness_of(face.gray * (face.hull[:, :, 0] != 0))
 
 
 def motion_blur(face: MeasuredFace) -> float:

@@ -74,32 +74,31 @@ def _gradient(gray: npt.NDArray[np.uint8], r: int, c: int) -> tuple[float, float
 
 
 @njit
-def _strength(gray: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Square of the horizontal Sobel derivative; the borders are mirrored."""
+def _strength(gray: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+    """Square of 8 times the horizontal Sobel derivative; the borders are mirrored."""
     height, width = gray.shape
-    strength = np.empty((height, width))
-    mean = np.empty(width + 2)
+    strength = np.empty((height, width), np.int32)
+    mean = np.empty(width + 2, np.int32)
     for r in range(height):
         upper, here, lower = gray[max(r - 1, 0)], gray[r], gray[min(r + 1, height - 1)]
         for c in range(width):
-            mean[c + 1] = float(upper[c]) + 2.0 * float(here[c]) + float(lower[c])
+            mean[c + 1] = np.int32(upper[c]) + 2 * np.int32(here[c]) + np.int32(lower[c])
         mean[0], mean[width + 1] = mean[1], mean[width]
         for c in range(width):
-            g = (mean[c + 2] - mean[c]) / 8.0
+            g = mean[c + 2] - mean[c]
             strength[r, c] = g * g
     return strength
 
 
 @njit
-def _is_edge(strength: npt.NDArray[np.float64], r: int, c: int, threshold: float) -> bool:
+def _is_edge(strength: npt.NDArray[np.int32], r: int, c: int, threshold: float) -> bool:
     """Whether an inner pixel is a ridge of `strength` in its row or column."""
     here = strength[r, c]
     if here <= threshold:
         return False
     left, right = strength[r, c - 1], strength[r, c + 1]
     upper, lower = strength[r - 1, c], strength[r + 1, c]
-    left, right = (left if left > threshold else 0.0), (right if right > threshold else 0.0)
-    upper, lower = (upper if upper > threshold else 0.0), (lower if lower > threshold else 0.0)
+    # what is below the threshold counts as 0, which `here` is above anyhow
     return (here > left and here > right) or (here > upper and here > lower)
 
 
@@ -149,7 +148,7 @@ def _sharpness(gray: npt.NDArray[np.uint8], edges: npt.NDArray[np.bool_]) -> flo
         return 0.0
     height, width = gray.shape
     strength = _strength(gray)
-    threshold = 2.0 * math.sqrt(strength.mean())
+    threshold = 64 * (2.0 * math.sqrt(strength.sum() / 64 / strength.size))
     found = 0
     sharp = 0
     for top in range(0, height - BLOCK + 1, BLOCK):

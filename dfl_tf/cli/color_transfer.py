@@ -18,7 +18,7 @@ _EXISTING = click.Path(path_type=Path, exists=True)
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("color_transfer.png"),
     show_default=True,
-    help="Picture to write.",
+    help="Image to write.",
 )
 @click.option(
     "--faces", type=click.IntRange(1, 64), default=6, show_default=True, help="Rows of the sheet."

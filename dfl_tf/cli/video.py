@@ -73,7 +73,7 @@ def describe(info: VideoInfo) -> dict[str, object]:
     type=click.Choice(["png", "jpg"]),
     default="png",
     show_default=True,
-    help="Picture format; PNG loses nothing.",
+    help="Image format; PNG loses nothing.",
 )
 @click.option(
     "--bits",
@@ -98,7 +98,7 @@ def describe(info: VideoInfo) -> dict[str, object]:
     type=click.IntRange(1, 100),
     default=95,
     show_default=True,
-    help="Of JPEG pictures.",
+    help="Of JPEG images.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace frames that are there.")
 @click.option(
@@ -106,7 +106,7 @@ def describe(info: VideoInfo) -> dict[str, object]:
     type=click.IntRange(1),
     default=2,
     show_default=True,
-    help="Threads that write pictures.",
+    help="Threads that write images.",
 )
 def extract_command(
     video: Path,
@@ -176,7 +176,7 @@ def merge_command(
 ) -> None:
     """Make a video of merged frames.
 
-    PLACE is a workspace (its data_dst/merged is taken) or a folder of pictures. A
+    PLACE is a workspace (its data_dst/merged is taken) or a folder of images. A
     --reference gives the rate, whatever --fps says.
     """
     frames, root = merged_folder(place)
@@ -199,7 +199,7 @@ def merge_command(
 
 @dataclass(frozen=True)
 class VideoSource:
-    """Where the timing of a video and its pictures come from."""
+    """Where the timing of a video and its images come from."""
 
     reference: Path | None
     rate: Fraction | None = None

@@ -29,11 +29,11 @@ class WarpParameters:
     width : int
         Side that the parameters are for: the resolution, but at least 64.
     resolution : int
-        Side of the pictures to be warped.
+        Side of the images to be warped.
     matrix : ndarray, shape (2, 3), float64
         Rotation, scale and shift.
     flip : bool
-        Whether the picture is mirrored at the end.
+        Whether the image is mirrored at the end.
     cell : int
         Distance of the warp's nodes.
     noise_x, noise_y : ndarray, shape (n, n), float32, in [-1, 1]
@@ -95,7 +95,7 @@ def draw_warp(
     Parameters
     ----------
     resolution : int
-        Side of the pictures to be warped.
+        Side of the images to be warped.
     flip : bool
         Whether mirroring may happen (4 of 10).
     rng : numpy.random.RandomState
@@ -176,7 +176,7 @@ def apply_warp(
     interpolation: int,
     clip: bool = False,
 ) -> Image:
-    """Warp a picture by drawn parameters.
+    """Warp an image by drawn parameters.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def apply_warp(
     transform, flip : bool
         Whether rotation, scale and shift act; whether a drawn flip does.
     replicate : bool
-        Whether the picture continues beyond its border in the transform; else 0.
+        Whether the image continues beyond its border in the transform; else 0.
     interpolation : int
         OpenCV flag.
     clip : bool
@@ -202,7 +202,7 @@ def apply_warp(
     Notes
     -----
     Kept for compatibility: the elastic warp fills with 0, and its maps reach one pixel beyond the
-    picture, so a dark rim at the right and bottom is usual.
+    image, so a dark rim at the right and bottom is usual.
 
     References
     ----------
@@ -213,7 +213,7 @@ def apply_warp(
     moved = maps is not None or transform
     matrix = parameters.matrix if transform else None
     if moved and width == size and interpolation == cv2.INTER_CUBIC and image.shape[2] == 3:
-        # numba loads slowly; pictures that do not move need none of it.
+        # numba loads slowly; images that do not move need none of it.
         from dfl_tf_ops.cubic_warp import warp
 
         return warp(

@@ -1,4 +1,4 @@
-"""A set of aligned faces, in a folder or in a pak, whose pictures are read when they are needed."""
+"""A set of aligned faces, in a folder or in a pak, whose images are read when they are needed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class FaceSample:
-    """One aligned face: its metadata in memory, its picture on disk.
+    """One aligned face: its metadata in memory, its image on disk.
 
     Attributes
     ----------
@@ -52,9 +52,9 @@ class FaceSample:
         Unique within the process.
     face_type : FaceType
     shape : tuple of int
-        (height, width, 3) of the picture.
+        (height, width, 3) of the image.
     landmarks : ndarray, shape (68, 2), float64
-        Pixels of the picture, possibly outside of it.
+        Pixels of the image, possibly outside of it.
     eyebrows_expand_mod : float
     source_filename : str or None
         The frame that the face was cut from.
@@ -82,7 +82,7 @@ class FaceSample:
         return self.read()
 
     def image(self) -> npt.NDArray[np.float32]:
-        """Decode the picture: (h, w, 3) float32, BGR, [0, 1]."""
+        """Decode the image: (h, w, 3) float32, BGR, [0, 1]."""
         image = to_float(to_bgr(decode_image(self.read(), what=self.key)))
         if image.shape != self.shape:
             raise FacesetError(
@@ -122,8 +122,8 @@ class FaceSample:
 class Faceset(Sequence[FaceSample]):
     """Aligned faces in their fixed order.
 
-    The metadata of a folder of up to `eager` pictures is read when it is opened. In a larger one
-    each picture is only asked whether it carries any, and its metadata is read at first use: a
+    The metadata of a folder of up to `eager` images is read when it is opened. In a larger one
+    each image is only asked whether it carries any, and its metadata is read at first use: a
     face whose metadata turns out to be damaged then raises `DflTfError` from its index. What
     `facts` learns of a larger one is remembered between runs (`FaceIndex`).
 
@@ -155,7 +155,7 @@ class Faceset(Sequence[FaceSample]):
     def open(cls, path: str | Path, *, eager: int = 4000) -> Faceset:
         """Open a folder of aligned faces, a folder with a `faceset.pak`, or a pak.
 
-        A pak in the folder hides the loose pictures. The order is that of the sorted paths.
+        A pak in the folder hides the loose images. The order is that of the sorted paths.
 
         Raises
         ------
@@ -226,7 +226,7 @@ class Faceset(Sequence[FaceSample]):
         if not self._samples:
             detail = "".join(f"\n  {line}" for line in lines)
             raise FacesetError(
-                f"{self.path}: no aligned face found ({len(self.skipped)} pictures skipped); "
+                f"{self.path}: no aligned face found ({len(self.skipped)} images skipped); "
                 f"put the aligned .jpg files or a {PAK_NAME} there{detail}"
             )
         return self
@@ -260,7 +260,7 @@ class Faceset(Sequence[FaceSample]):
         """
         remembered = self._index
         if remembered is not None and len(remembered) < len(self) - _SILENTLY_READ:
-            _log.warning("%s: a first look at %d faces, it is remembered", self.path, len(self))
+            _log.warning("%s: indexing %d faces (first run only) …", self.path, len(self))
         packed = self.path.is_file()
         for index in range(len(self)):
             key = str(index) if packed else self.name(index)  # names in a pak may be double
@@ -325,7 +325,7 @@ def _sample_from_file(path: Path) -> FaceSample:
         raise FacesetError("not a DFL image (no face metadata in the file)", kind=NO_METADATA)
     if b"\xff\xd9" not in data:
         # The metadata are readable (decision 30), but OpenCV decodes no pixel of such a file.
-        raise FacesetError("the picture is cut off (the JPEG has no end marker)")
+        raise FacesetError("the image is cut off (the JPEG has no end marker)")
     return sample_from_metadata(path.name, metadata, key=str(path), read=partial(_face_bytes, path))
 
 
@@ -407,7 +407,7 @@ def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
 def resize_to(
     image: npt.NDArray[np.float32], size: int, interpolation: int
 ) -> npt.NDArray[np.float32]:
-    """Resize a picture to a square of `size` pixels; keeps the channel axis."""
+    """Resize an image to a square of `size` pixels; keeps the channel axis."""
     if image.shape[:2] == (size, size):
         return image
     resized = cv2.resize(image, (size, size), interpolation=interpolation)

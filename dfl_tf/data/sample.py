@@ -64,7 +64,7 @@ def make_sample(
         Face whose colors are taken where an output asks for it and `ct_mode` is not "none". One
         result is shared by all outputs of the sample.
     cache : ArrayCache, optional
-        Keeps aligned pictures and masks.
+        Keeps aligned images and masks.
 
     Returns
     -------
@@ -113,7 +113,7 @@ class _Builder:
         if output.normalize_tanh:
             image = np.clip(image * 2 - 1, -1, 1)
         array = np.ascontiguousarray(image, dtype=np.float32)
-        # An unchanged picture may be the cache's own.
+        # An unchanged image may be the cache's own.
         return array if array.flags.writeable else array.copy()
 
     def _image(self, output: OutputSpec) -> Array:
@@ -265,7 +265,7 @@ def align(
     interpolation: int,
     replicate: bool,
 ) -> Array:
-    """Bring a picture or mask of a sample to the crop and size that a model is trained on.
+    """Bring an image or mask of a sample to the crop and size that a model is trained on.
 
     A face of the same type is only resized; one of another type is re-cropped by its landmarks.
     Cubic results may overshoot [0, 1] (kept).
@@ -280,7 +280,7 @@ def align(
     interpolation : int
         OpenCV flag.
     replicate : bool
-        Whether the re-crop continues the picture beyond its border; else 0.
+        Whether the re-crop continues the image beyond its border; else 0.
 
     Returns
     -------
@@ -302,7 +302,7 @@ def align(
 
 
 def draw_mask(sample: FaceSample, kind: MaskKind, *, full: Array | None = None) -> Array:
-    """Draw a mask of a sample at the size of its picture, (h, w, 1) float32.
+    """Draw a mask of a sample at the size of its image, (h, w, 1) float32.
 
     Polygons are not used: only XSeg training takes them. `full` can hand in the "full" mask if
     it is drawn already.

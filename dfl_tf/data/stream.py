@@ -121,7 +121,7 @@ class SampleStream:
                 self.replaced += 1
                 if name not in self.failures:
                     self.failures[name] = reason
-                    _log.warning("cannot use %s, another face takes its place: %s", name, reason)
+                    _log.warning("Skipping %s and drawing another face instead: %s", name, reason)
         names = ", ".join(list(self.failures)[:5])
         raise FacesetError(
             f"{_ATTEMPTS} faces in a row cannot be read ({names}, …); "
@@ -150,7 +150,7 @@ class BatchStream(SampleStream):
     position : int
         Samples to skip: where an earlier run stopped.
     cache_mb : float
-        Budget for aligned pictures and masks, in MiB (2**20 bytes).
+        Budget for aligned images and masks, in MiB (2**20 bytes).
     offsets : sequence of int, optional
         Which samples of each batch are made here, by their place in it; the other ones are another
         process's. Default: all. Positions count whole batches.

@@ -110,7 +110,7 @@ def make_xseg_sample(
     resolution: int,
     rng: Rng,
 ) -> tuple[Array, Array]:
-    """Make one degraded picture and its mask.
+    """Make one degraded image and its mask.
 
     Parameters
     ----------

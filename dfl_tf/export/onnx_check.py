@@ -49,16 +49,16 @@ def check(
     name = path.name
     faults = lint(path, model.model_class, program) or weight_faults(path, graph)
     if faults:
-        raise ExportError(f"{name} is not kept: {' '.join(faults)}")
+        raise ExportError(f"Export rejected: {name}: {' '.join(faults)}")
     verification = verify(path, model, tolerance=tolerance)
     faults = verification.faults()
     if faults:
         advice = (
             "Take --precision float32, or allow more with --tolerance."
             if tolerance > TOLERANCES["float32"]
-            else "It is not what the model computes."
+            else "The outputs of the file differ from the model's."
         )
-        raise ExportError(f"{name} is not kept: {' '.join(faults)} {advice}")
+        raise ExportError(f"Export rejected: {name}: {' '.join(faults)} {advice}")
     return verification
 
 
@@ -109,7 +109,7 @@ def lint(path: Path, model_class: str | None = None, program: str | None = None)
 def weight_faults(path: Path, graph: Graph) -> list[str]:
     """Say which weights of a file of ours are not, bit for bit, those of the graph of its model.
 
-    What a file computes shows a changed weight only if it matters to the pictures that are tried.
+    What a file computes shows a changed weight only if it matters to the images that are tried.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def verify(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
 
 
 def try_out(path: Path) -> list[str]:
-    """Run a file without its model: say what is no picture in [0, 1] of the declared size."""
+    """Run a file without its model: say what is no image in [0, 1] of the declared size."""
     runner = session(path)
     inputs = [port.name for port in runner.get_inputs()]
     entry = Entry.of(runner)
@@ -251,7 +251,7 @@ def difference(got: Any, expected: Any) -> float:
 
 
 def fixed_face(batch: int, side: int) -> npt.NDArray[np.float32]:
-    """Make test pictures, the same every time: soft colors with some noise, (n, side, side, 3)."""
+    """Make test images, the same every time: soft colors with some noise, (n, side, side, 3)."""
     rng = np.random.Generator(np.random.PCG64(batch))
     y, x = np.mgrid[0:side, 0:side] / side
     waves = rng.uniform(2, 12, (batch, 1, 1, 3)), rng.uniform(2, 12, (batch, 1, 1, 3))
@@ -402,4 +402,4 @@ def _lint_sizes(sides: Mapping[str, tuple[int | str, ...]]) -> list[str]:
     if len(found) <= 1:
         return []
     text = ", ".join(f"{name}: {'x'.join(map(str, pair))}" for name, pair in sides.items())
-    return [f"Its pictures are not of one square size ({text})."]
+    return [f"Its images are not of one square size ({text})."]

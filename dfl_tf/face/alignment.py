@@ -98,7 +98,7 @@ def align_matrix(
     face_type : FaceType
         Which crop; must be croppable.
     scale : float
-        More than 1 shows less of the picture.
+        More than 1 shows less of the image.
 
     Returns
     -------

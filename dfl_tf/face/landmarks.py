@@ -60,7 +60,7 @@ def _extents(points: FloatArray) -> tuple[float, float]:
 
 
 def mirror_landmarks(landmarks: npt.ArrayLike, width: float) -> FloatArray:
-    """Return the landmarks of the picture mirrored left to right; `width` in pixels.
+    """Return the landmarks of the image mirrored left to right; `width` in pixels.
 
     References
     ----------

@@ -25,7 +25,7 @@ _HULL_PARTS: tuple[tuple[int, ...], ...] = (
 _EYES = (range(36, 42), range(42, 48))
 _INNER_LIPS = (range(60, 68),)
 
-# OpenCV walks through every row between a point and the picture: damaged files must not stop it.
+# OpenCV walks through every row between a point and the image: damaged files must not stop it.
 FARTHEST = 1 << 20
 
 
@@ -66,9 +66,9 @@ def hull_mask(
     Parameters
     ----------
     shape : sequence of int
-        (height, width, …) of the picture.
+        (height, width, …) of the image.
     landmarks : array_like, shape (68, 2)
-        Pixels; may lie outside of the picture.
+        Pixels; may lie outside of the image.
     eyebrows_expand_mod : float
         See `expand_eyebrows`.
 
@@ -117,7 +117,7 @@ def _whole_pixels(landmarks: npt.ArrayLike) -> IntPoints:
     return np.clip(landmarks, -FARTHEST, FARTHEST).astype(np.int64)
 
 
-# Where a patch belongs in the picture (rows, columns), and the patch.
+# Where a patch belongs in the image (rows, columns), and the patch.
 _Patch = tuple[slice, slice, Mask]
 
 
@@ -132,7 +132,7 @@ def _soft_hulls(shape: Sequence[int], landmarks: npt.ArrayLike, parts: Sequence[
     """Fill hulls, dilate by an ellipse of h/32, blur by a Gaussian of h/16.
 
     Only the neighborhood of the drawn part is filtered: everything farther away than the reach of
-    both kernels is zero, and a patch edge that is no picture edge has only zeros to mirror.
+    both kernels is zero, and a patch edge that is no image edge has only zeros to mirror.
     """
     height, width = shape[0], shape[1]
     points = _whole_pixels(landmarks).astype(np.int32)

@@ -31,7 +31,7 @@ def polygon_mask(
     Parameters
     ----------
     shape : sequence of int
-        (height, width, …) of the picture.
+        (height, width, …) of the image.
     polygons : iterable of (kind, points)
         Kind 1 includes, 0 excludes; points (n, 2) in pixels, truncated to integers.
 

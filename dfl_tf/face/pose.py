@@ -18,14 +18,14 @@ _RIGID = np.array([*range(27), *range(30, 36)])
 
 
 def estimate_pitch_yaw_roll(landmarks: npt.ArrayLike, size: int) -> tuple[float, float, float]:
-    """Estimate the pose of a head from the landmarks of its aligned picture.
+    """Estimate the pose of a head from the landmarks of its aligned image.
 
     Parameters
     ----------
     landmarks : array_like, shape (68, 2)
-        Pixels of a picture `size` pixels wide.
+        Pixels of an image `size` pixels wide.
     size : int
-        Width of the picture; also taken as the focal length of the camera.
+        Width of the image; also taken as the focal length of the camera.
 
     Returns
     -------

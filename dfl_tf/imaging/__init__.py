@@ -1,4 +1,4 @@
-"""Pictures: reading and writing, filters, sheets. BGR, no faces."""
+"""Images: reading and writing, filters, sheets. BGR, no faces."""
 
 from dfl_tf.imaging.files import (
     decode_image,

@@ -1,4 +1,4 @@
-"""Pictures on disk ⇄ arrays, for any path that the system takes."""
+"""Images on disk ⇄ arrays, for any path that the system takes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LARGEST_PIXEL, _METADATA = 8, 64 << 20
 
 
 def decode_image(data: bytes | npt.NDArray[np.uint8], *, what: str = "image") -> StoredImage:
-    """Decode an encoded picture as it is stored.
+    """Decode an encoded image as it is stored.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def decode_image(data: bytes | npt.NDArray[np.uint8], *, what: str = "image") ->
 
 
 def to_bgr(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Give a picture three channels: gray is repeated, alpha is dropped; the dtype stays."""
+    """Give an image three channels: gray is repeated, alpha is dropped; the dtype stays."""
     if image.ndim == 2:
         image = image[:, :, None]
     if image.shape[2] < 3:
@@ -77,7 +77,7 @@ def to_uint8(image: npt.NDArray[np.floating[Any]]) -> ByteImage:
 
 
 def read_image_unchanged(path: str | os.PathLike[str]) -> StoredImage:
-    """Read a picture as it is stored; see `decode_image`."""
+    """Read an image as it is stored; see `decode_image`."""
     try:
         data = read_plain(Path(path), limit=_LARGEST_PIXEL * pixel_limit() + _METADATA)
     except OSError as error:
@@ -86,18 +86,18 @@ def read_image_unchanged(path: str | os.PathLike[str]) -> StoredImage:
 
 
 def read_image(path: str | os.PathLike[str]) -> ByteImage:
-    """Read a picture as uint8 BGR, shape (h, w, 3); 16 bits are reduced to 8."""
+    """Read an image as uint8 BGR, shape (h, w, 3); 16 bits are reduced to 8."""
     image = to_bgr(read_image_unchanged(path))
     return (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
 
 
 def read_image_float(path: str | os.PathLike[str]) -> FloatImage:
-    """Read a picture as float32 BGR in [0, 1], shape (h, w, 3), with all of its precision."""
+    """Read an image as float32 BGR in [0, 1], shape (h, w, 3), with all of its precision."""
     return to_float(to_bgr(read_image_unchanged(path)))
 
 
 def encode_image(image: StoredImage, suffix: str, *, quality: int = 95) -> bytes:
-    """Encode a picture.
+    """Encode an image.
 
     Parameters
     ----------
@@ -111,10 +111,10 @@ def encode_image(image: StoredImage, suffix: str, *, quality: int = 95) -> bytes
     Raises
     ------
     ValueError
-        If the picture or the suffix cannot be encoded.
+        If the image or the suffix cannot be encoded.
     """
     if image.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"a picture to encode must be uint8 or uint16; received {image.dtype}")
+        raise ValueError(f"an image to encode must be uint8 or uint16; received {image.dtype}")
     kind = suffix.lower()
     options = [cv2.IMWRITE_JPEG_QUALITY, int(quality)] if kind in (".jpg", ".jpeg") else []
     try:
@@ -127,7 +127,7 @@ def encode_image(image: StoredImage, suffix: str, *, quality: int = 95) -> bytes
 
 
 def write_image(path: str | os.PathLike[str], image: StoredImage, *, quality: int = 95) -> None:
-    """Write a picture; the file appears whole or stays as it was.
+    """Write an image; the file appears whole or stays as it was.
 
     Parameters
     ----------

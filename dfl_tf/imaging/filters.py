@@ -1,6 +1,6 @@
-"""Random degradations of a picture, as XSeg training applies them.
+"""Random degradations of an image, as XSeg training applies them.
 
-Every filter takes a (h, w, 3) float32 BGR picture in [0, 1], an optional mask (h, w, 1) that says
+Every filter takes a (h, w, 3) float32 BGR image in [0, 1], an optional mask (h, w, 1) that says
 where it acts, and a `numpy.random.RandomState` whose draws happen in the order that is stated.
 `chance` is a percentage: the filter acts if `randint(100) < chance`.
 

@@ -1,4 +1,4 @@
-"""Grids of pictures with captions, to look at."""
+"""Grids of images with captions, to look at."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def sheet(
     gap: int = 4,
     background: int = 32,
 ) -> npt.NDArray[np.uint8]:
-    """Lay pictures out in rows.
+    """Lay images out in rows.
 
     Parameters
     ----------
     rows : sequence of sequences of ndarray or None
-        Pictures (h, w), (h, w, 1), (h, w, 3) or (h, w, 4): uint8, or float in [0, 1] (clipped,
+        Images (h, w), (h, w, 1), (h, w, 3) or (h, w, 4): uint8, or float in [0, 1] (clipped,
         truncated). None leaves a place empty. Rows may differ in length.
     captions : sequence of sequences of str, optional
-        Written above the pictures, cut to their width.
+        Written above the images, cut to their width.
     cell : int, optional
-        Width that every picture is scaled to; by default the width of the widest one.
+        Width that every image is scaled to; by default the width of the widest one.
     gap : int
-        Pixels between pictures and around them.
+        Pixels between images and around them.
     background : int
         Gray level, 0 … 255.
 
@@ -47,7 +47,7 @@ def sheet(
     pictures = [[None if p is None else _displayed(p) for p in row] for row in rows]
     present = [p for row in pictures for p in row if p is not None]
     if not present:
-        raise ValueError("a sheet needs at least one picture")
+        raise ValueError("a sheet needs at least one image")
     width = cell or max(p.shape[1] for p in present)
     pictures = [[None if p is None else _scaled(p, width) for p in row] for row in pictures]
     header = _CAPTION_HEIGHT if captions is not None else 0
@@ -72,7 +72,7 @@ def _displayed(picture: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if np.issubdtype(picture.dtype, np.floating):
         return to_bgr(to_uint8(picture))
     if picture.dtype != np.uint8:
-        raise ValueError(f"a picture of a sheet is uint8 or float; received {picture.dtype}")
+        raise ValueError(f"an image of a sheet is uint8 or float; received {picture.dtype}")
     return to_bgr(picture)
 
 

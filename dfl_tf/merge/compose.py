@@ -77,7 +77,7 @@ class MergedFace:
 
 
 class FaceCrop:
-    """A face cut out of its frame: matrices, region, aligned picture and masks.
+    """A face cut out of its frame: matrices, region, aligned image and masks.
 
     References
     ----------
@@ -236,7 +236,7 @@ def _paste_square(crop: FaceCrop, face: Floats) -> Floats:
 
 
 def _mixed(below: Floats, above: Floats, mask: Floats) -> Floats:
-    """Lay one picture over another: below·(1 − mask) + above·mask."""
+    """Lay one image over another: below·(1 − mask) + above·mask."""
     # NumPy is slow at spreading one channel over three.
     opacity = cv2.merge((mask, mask, mask))
     image = below * (1 - opacity)

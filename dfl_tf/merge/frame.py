@@ -1,4 +1,4 @@
-"""A whole frame: all of its faces, and the two pictures that are written."""
+"""A whole frame: all of its faces, and the two images that are written."""
 
 from __future__ import annotations
 

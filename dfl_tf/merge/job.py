@@ -195,7 +195,10 @@ def plan_tasks(
         say(f"{places.aligned}: {line}")
     several = sum(len(task.faces) > 1 for task in tasks)
     if several:
-        say(f"{several} frames hold several faces: all are merged, motion blur is off")
+        say(
+            f"{several} frames contain several faces. All faces will be merged; motion blur is "
+            "disabled."
+        )
     return select(tasks, request.frames) if request.frames else tasks
 
 

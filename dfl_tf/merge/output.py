@@ -18,7 +18,7 @@ from dfl_tf.merge.provenance import embed, read_provenance
 
 log = logging.getLogger(__name__)
 
-# Small and quick for camera pictures: half the time of OpenCV's default at the same size.
+# Small and quick for camera images: half the time of OpenCV's default at the same size.
 _PNG = [
     cv2.IMWRITE_PNG_COMPRESSION,
     1,
@@ -38,7 +38,7 @@ class Output:
     images, masks : Path
         Folders; made when needed.
     packet : bytes or None
-        Provenance note for every picture.
+        Provenance note for every image.
     """
 
     images: Path
@@ -46,7 +46,7 @@ class Output:
     packet: bytes | None = None
 
     def paths(self, frame: Path) -> tuple[Path, Path]:
-        """Return the files of a frame: picture and mask."""
+        """Return the files of a frame: image and mask."""
         return self.images / f"{frame.stem}.png", self.masks / f"{frame.stem}.png"
 
     def prepare(
@@ -57,24 +57,24 @@ class Output:
         keep: bool = False,
         frames: Collection[Path] = (),
     ) -> None:
-        """Make the folders; refuse to mix a new run with older pictures.
+        """Make the folders; refuse to mix a new run with older images.
 
         Parameters
         ----------
         resume : bool
-            Pictures of an earlier run may be there and stay.
+            Images of an earlier run may be there and stay.
         overwrite : bool
-            Merged pictures that are there are removed first; others stay, with a warning.
+            Merged images that are there are removed first; others stay, with a warning.
         keep : bool
             With `overwrite`: replace frame by frame instead of emptying the folders.
         frames : collection of Path
             The frames of the run. What has the name of one, or bears a note that it was merged,
-            is a merged picture.
+            is a merged image.
 
         Raises
         ------
         UsageError
-            If pictures are there and neither `resume` nor `overwrite` is given.
+            If images are there and neither `resume` nor `overwrite` is given.
 
         References
         ----------
@@ -88,7 +88,7 @@ class Output:
                 continue
             if not overwrite:
                 raise UsageError(
-                    f"{folder} holds {len(present)} pictures already: --resume goes on with them, "
+                    f"{folder} holds {len(present)} images already: --resume goes on with them, "
                     "--overwrite starts anew"
                 )
             if keep:
@@ -96,7 +96,7 @@ class Output:
             foreign = {p for p in present if p.name not in names and not _is_merged(p)}
             if foreign:
                 log.warning(
-                    "%s: %d pictures that are no merged frames stay there (%s); a video of this "
+                    "%s: %d images that are no merged frames stay there (%s); a video of this "
                     "folder would show them",
                     folder,
                     len(foreign),
@@ -107,7 +107,7 @@ class Output:
                     path.unlink()
 
     def write(self, frame: Path, merged: MergedFrame) -> tuple[int, int]:
-        """Write both pictures of a frame; returns their sizes in bytes.
+        """Write both images of a frame; returns their sizes in bytes.
 
         Their content is on the disk before they have their names. That the folder knows the names
         is made durable for many frames at once (`sync`), before the session counts them.
@@ -129,7 +129,7 @@ class Output:
     def _encode(self, pixels: Stored, how: list[int], path: Path) -> bytes:
         done, encoded = cv2.imencode(".png", pixels, how)
         if not done:
-            raise WorkspaceError(f"{path}: the picture could not be encoded as PNG")
+            raise WorkspaceError(f"{path}: the image could not be encoded as PNG")
         data = encoded.tobytes()
         return data if self.packet is None else embed(data, self.packet)
 

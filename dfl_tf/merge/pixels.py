@@ -105,5 +105,5 @@ def to_bytes(image: Floats) -> Bytes:
 
 
 def read_frame(path: Path) -> Frame:
-    """Read a frame file of any depth and channel count; WorkspaceError if it is no picture."""
+    """Read a frame file of any depth and channel count; WorkspaceError if it is no image."""
     return Frame(read_image_unchanged(path))

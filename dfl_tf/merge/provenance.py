@@ -1,4 +1,4 @@
-"""A plain, documented note in every written picture: composited, and by which model.
+"""A plain, documented note in every written image: composited, and by which model.
 
 The note is an XMP packet with the IPTC digital source type `compositeWithTrainedAlgorithmicMedia`:
 an iTXt chunk in a PNG, an APP1 segment in a JPEG. Any metadata reader shows it; nothing is hidden.
@@ -44,7 +44,7 @@ _FIELDS = {
 
 @dataclass(frozen=True)
 class Provenance:
-    """Which model composited a picture."""
+    """Which model composited an image."""
 
     model: str
     model_class: str
@@ -103,7 +103,7 @@ def embed(data: bytes, packet: bytes) -> bytes:
 
 
 def read_provenance(picture: bytes | Path) -> dict[str, str] | None:
-    """Return tool, source_type, system and version of a picture, or None if it has no such note."""
+    """Return tool, source_type, system and version of an image, or None if it has no such note."""
     data = picture.read_bytes() if isinstance(picture, Path) else picture
     start = data.find(_PNG_KEYWORD if data.startswith(_PNG_SIGNATURE) else _JPEG_HEADER)
     end = data.find(b"</x:xmpmeta>", start)

@@ -74,9 +74,10 @@ class FrameSettings:
         names = [frame.filename for frame in self.session.frames]
         if names != [path.name for path in paths]:
             raise OptionError(
-                f"the merger session is of {len(names)} frames "
-                f"({', '.join(names[:3])}, …), the folder holds {len(paths)} "
-                f"({', '.join(p.name for p in paths[:3])}, …); a session fits only its own frames"
+                f"The session was recorded for {len(names)} frames "
+                f"({', '.join(names[:3])}, …) but the folder has {len(paths)} "
+                f"({', '.join(p.name for p in paths[:3])}, …). It can only be used with the same "
+                "frames."
             )
         configs = []
         last: dict[str, Any] = {}

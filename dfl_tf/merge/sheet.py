@@ -1,4 +1,4 @@
-"""One picture to choose settings by: frames, modes and mask modes side by side."""
+"""One image to choose settings by: frames, modes and mask modes side by side."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def contact_sheet(
     networks, face_type
         As in `Run`. Every frame is shown to the network once.
     cell : int
-        Width of a picture in pixels; the surroundings of the face are shown.
+        Width of an image in pixels; the surroundings of the face are shown.
     seed : int
         Of the random color transfers.
     progress : callable, optional
-        Called with (pictures done, pictures to do).
+        Called with (images done, images to do).
 
     Returns
     -------
     ndarray, uint8, BGR
-        First column the frame, then one column a mode; a caption over every picture.
+        First column the frame, then one column a mode; a caption over every image.
     """
     rows = []
     total = len(tasks) * len(modes) * len(mask_modes)

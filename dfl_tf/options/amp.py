@@ -101,8 +101,8 @@ class AMPOptions(FaceSwapOptions):
     train_inters: bool = option(
         False,
         "Train the two inters as well (not in DeepFaceLab).",
-        details="DeepFaceLab leaves them at their random start for ever. Switched on they learn, "
-        "and their optimizer slots start empty. The model still opens in DeepFaceLab, "
+        details="DeepFaceLab never trains them. If enabled, they are trained, and their "
+        " optimizer slots start empty. The model still opens in DeepFaceLab, "
         "which then stops training them.",
         group="optimizer",
         ask="never",

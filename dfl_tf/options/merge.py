@@ -187,7 +187,7 @@ class MergeOptions(Options):
         0,
         "Add detail by the face enhancer.",
         details="Needs your own network as an ONNX file (--enhancer FILE), 4 times the size of its"
-        " input. The dearest step by far.",
+        " input. By far the slowest step.",
         label="Choose super resolution power",
         group="image",
         minimum=0,

@@ -111,7 +111,7 @@ class RunOptions(Options):
     preview_dir: str = option(
         "",
         "Folder for previews; empty = <model>_preview beside the model's files.",
-        details="The pictures that DeepFaceLab shows in its window.",
+        details="The images that DeepFaceLab shows in its window.",
         group="previews",
         ask="never",
         placeholder="DIR",
@@ -126,7 +126,7 @@ class RunOptions(Options):
     new_preview_sample: bool = option(
         False,
         "Draw new faces for the preview history.",
-        details="They are stored with the model, so that all pictures of a history show the same "
+        details="They are stored with the model, so that all images of a history show the same "
         "faces.",
         group="previews",
         ask="never",
@@ -194,8 +194,8 @@ class RunOptions(Options):
     seed: int | None = option(
         None,
         "Make the run reproducible on the same machine and thread count.",
-        details="Random numbers are drawn by position, so a resumed run goes on as an undisturbed"
-        " one would.",
+        details="Random numbers depend on the sample index, so a resumed run matches an "
+        "uninterrupted one.",
         group="numbers",
         minimum=0,
         ask="never",
@@ -242,8 +242,8 @@ class RunOptions(Options):
         group="devices",
         ask="never",
         placeholder="0,1,…",
-        details="Several make one model, each with its share of the batch. cpu:0,cpu:1 tries that "
-        "out without GPUs.",
+        details="With several devices, each processes its share of every batch. cpu:0,cpu:1 tries "
+        "that out without GPUs.",
         flags=("--force-gpu-idxs",),
     )
     cluster: str = option(
@@ -293,7 +293,7 @@ class RunOptions(Options):
     threads: int = option(
         0,
         "Threads of TensorFlow; 0 = all cores.",
-        details="Fewer leave cores to the threads that prepare faces.",
+        details="Use fewer to leave cores for data loading.",
         group="devices",
         minimum=0,
         ask="never",

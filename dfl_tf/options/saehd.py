@@ -138,8 +138,8 @@ class SAEHDOptions(FaceSwapOptions):
     random_hsv_power: float = option(
         0.0,
         "Random hue, saturation and light of the src input.",
-        details="0.05 is recommended: makes the model cope with other light in dst. Only the "
-        "network's input is changed, not the target. Off while pretraining.",
+        details="0.05 is recommended: makes the model robust to lighting differences in dst. "
+        "Only the network's input is changed, not the target. Off while pretraining.",
         label="Random hue/saturation/light intensity",
         group="faces",
         minimum=0.0,
@@ -159,7 +159,7 @@ class SAEHDOptions(FaceSwapOptions):
     )
     face_style_power: float = option(
         0.0,
-        "Make the predicted face take the colors of dst; 0 = not.",
+        "Pull the colors of the predicted face towards dst; 0 = off.",
         details="Start with 0.001 to 0.1 after 10000 iterations, watch the preview, and have a "
         "backup: it can ruin the model. Off while pretraining. Costs time.",
         label="Face style power",
@@ -169,7 +169,7 @@ class SAEHDOptions(FaceSwapOptions):
     )
     bg_style_power: float = option(
         0.0,
-        "Learn the area around the face from dst; 0 = not.",
+        "Learn the area around the face from dst; 0 = off.",
         details="2.0 is recommended where it is used. Same care as face_style_power. Off while "
         "pretraining. Costs time.",
         label="Background style power",

@@ -57,9 +57,9 @@ class TrainingOptions(Options):
     )
     write_preview_history: bool = option(
         False,
-        "Keep a picture of the progress every few iterations.",
+        "Keep an image of the progress every few iterations.",
         details="Written to <model>_history/, always of the same faces, so that a time lapse can "
-        "be made. Costs disk space and a moment per picture, nothing else.",
+        "be made. Costs disk space and a moment per image, nothing else.",
         label="Write preview history",
         group="run",
     )
@@ -121,8 +121,8 @@ class FaceSwapOptions(TrainingOptions):
     ae_dims: int = option(
         256,
         "Width of the bottleneck.",
-        details="How much the model can tell apart: raise it when expressions or eye directions "
-        "are not reproduced. Costs memory (also for the optimizer) and a little time.",
+        details="Capacity of the bottleneck. Raise it if expressions or gaze directions are not "
+        "reproduced. Costs memory (also for the optimizer) and a little time.",
         label="AutoEncoder dimensions",
         group="architecture",
         minimum=32,
@@ -144,7 +144,8 @@ class FaceSwapOptions(TrainingOptions):
     d_dims: int = option(
         64,
         "Base channels of the decoder.",
-        details="Sharpness of the result; the dearest of the dimensions in time and memory.",
+        details="Controls the sharpness of the result. The most expensive dimension in time and "
+        "memory.",
         label="Decoder dimensions",
         group="architecture",
         minimum=16,
@@ -206,10 +207,9 @@ class FaceSwapOptions(TrainingOptions):
     gan_power: float = option(
         0.0,
         "Strength of the adversarial detail loss; 0 = none.",
-        details="Brings out fine skin detail at the very end (about 0.1). Start it only when "
-        "random_warp is off and lr_dropout has run; back up first, for artifacts do not "
-        "go away again. Costs a second network, so memory and time. Off while "
-        "pretraining.",
+        details="Brings out fine skin detail at the very end (about 0.1). Enable it only after "
+        "training with random_warp off and lr_dropout on. Back up first: artifacts are "
+        "permanent. Costs a second network, so memory and time. Off while pretraining.",
         label="GAN power",
         group="gan",
         minimum=0.0,

@@ -29,7 +29,7 @@ def apply_affine(
 
     Notes
     -----
-    Colors without spread in some direction (gray pictures) make a matrix of huge entries that only
+    Colors without spread in some direction (gray images) make a matrix of huge entries that only
     cancel out in float64, and only if the mean is taken off first.
     """
     if np.abs(matrix).max() > _LARGEST_FACTOR:

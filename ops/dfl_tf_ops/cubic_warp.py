@@ -1,4 +1,4 @@
-"""The warp of a color picture: dense maps, then an affine matrix, with cubic interpolation.
+"""The warp of a color image: dense maps, then an affine matrix, with cubic interpolation.
 
 OpenCV's two passes take most of the time of a training sample. Here the four rows of a pixel's
 neighborhood are read as whole vectors, three channels of four pixels at once, and nothing but
@@ -20,7 +20,7 @@ from dfl_tf_ops.jit import intrinsic, ir, njit, njit_fused, types
 Float32Array = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]
 
-_RIM = 4  # pixels around a picture, so that no neighborhood needs a check
+_RIM = 4  # pixels around an image, so that no neighborhood needs a check
 _SLACK = 4  # a row of four pixels is read as 16 values, the last four of them unused
 _CUBIC = -0.75  # OpenCV's parameter of Keys' kernel
 _NO_MAP = np.empty((0, 0), dtype=np.float32)
@@ -36,7 +36,7 @@ _KEYS = (
 
 
 class _Scratch(threading.local):
-    """Pictures within their rim, flat, reused: fresh memory costs as much as the work on it."""
+    """Images within their rim, flat, reused: fresh memory costs as much as the work on it."""
 
     def __init__(self) -> None:
         self._arrays = [np.empty(0, dtype=np.float32)] * 2
@@ -61,14 +61,14 @@ def warp(
     flip: bool = False,
     clip: bool = False,
 ) -> Float32Array:
-    """Sample a picture by dense maps and move the outcome by an affine matrix.
+    """Sample an image by dense maps and move the outcome by an affine matrix.
 
     Parameters
     ----------
     image : ndarray, shape (h, w, 3), float32
     maps : tuple of ndarray, shape (r, s), float32, optional
-        Positions along x and y in pixels of the picture, as for `cv2.remap`; r and s are at least
-        `size`. Beyond the picture, and where a position is not a number, lies 0.
+        Positions along x and y in pixels of the image, as for `cv2.remap`; r and s are at least
+        `size`. Beyond the image, and where a position is not a number, lies 0.
     matrix : ndarray, shape (2, 3), float64, optional
         From positions before to positions after, as for `cv2.warpAffine`.
     size : int
@@ -139,7 +139,7 @@ def _check(
 
 @njit
 def _lay_out(image: Float32Array, flat: Float32Array) -> None:
-    """Copy the picture to the inside of the rim."""
+    """Copy the image to the inside of the rim."""
     height, width, _ = image.shape
     values, length = image.reshape(image.size), 3 * width
     for i in range(height):
@@ -152,7 +152,7 @@ def _lay_out(image: Float32Array, flat: Float32Array) -> None:
 
 @njit
 def _fill_rim(flat: Float32Array, height: int, width: int, replicate: bool) -> None:
-    """Set the rim to 0 or to the nearest pixel of the picture."""
+    """Set the rim to 0 or to the nearest pixel of the image."""
     length, rim = 3 * width, 3 * _RIM
     stride = length + 2 * rim
     for i in range(_RIM, height + _RIM):

@@ -24,7 +24,7 @@ def dense_grid(
     nodes : ndarray, shape (m, m), float64
         Position along x of each node, in pixels; m is at least 2.
     width : int
-        Side of the picture, in pixels.
+        Side of the image, in pixels.
     cell : int
         Side of a cell, in pixels.
 

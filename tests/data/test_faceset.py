@@ -76,7 +76,7 @@ def test_folders_without_faces_are_errors(tmp_path, make_faces):
     with pytest.raises(FacesetError, match="no aligned face found"):
         Faceset.open(tmp_path / "empty")
     (tmp_path / "empty" / "x.jpg").write_bytes(b"junk")
-    with pytest.raises(FacesetError, match=r"1 pictures skipped.*\n.*x\.jpg"):
+    with pytest.raises(FacesetError, match=r"1 images skipped.*\n.*x\.jpg"):
         Faceset.open(tmp_path / "empty")
 
 

@@ -123,7 +123,7 @@ def test_provenance_is_plain_metadata_and_can_be_left_out(saehd: Any, tmp_path: 
 def test_a_file_that_fails_its_verification_takes_no_place(saehd: Any, tmp_path: Path) -> None:
     path = tmp_path / "tiny.dfm"
     path.write_bytes(b"the previous one")
-    with pytest.raises(ExportError, match=r"tiny\.dfm is not kept: The output out_.* differs"):
+    with pytest.raises(ExportError, match=r"Export rejected: tiny\.dfm: The output out_.* differs"):
         export_dfm(saehd, path, tolerance=1e-12)
     assert path.read_bytes() == b"the previous one"
     assert [p.name for p in tmp_path.iterdir()] == ["tiny.dfm"]

@@ -104,7 +104,7 @@ def no_such_operator(model: Any) -> None:
         (size("in_face:0", 0, 1), r"in_face:0 is declared as \[1, 64, 64, 3\]; it must be \[N, "),
         (size("in_face:0", 1, 0), r"in_face:0 is declared as \[batch, \?, 64, 3\]"),
         (size("out_face_mask:0", 3, 3), r"out_face_mask:0 is declared as \[batch, 64, 64, 3\]"),
-        (size("out_celeb_face:0", 2, 32), "pictures are not of one square size"),
+        (size("out_celeb_face:0", 2, 32), "images are not of one square size"),
         (half_output, "output out_celeb_face:0 is float16; it must be float32"),
         (opset, "opset is 17; live programs know up to 13"),
         (ir_version, "IR version is 10"),
@@ -214,7 +214,7 @@ def test_one_changed_bit_of_a_weight_is_caught(half: bool, saehd: Any, tmp_path:
     assert onnx_check.weight_faults(path, graph) == []
     bad = changed(path, bend, tmp_path / "bad.dfm")
     assert onnx_check.verify(bad, saehd, tolerance=0.1).faults() == []
-    with pytest.raises(ExportError, match=r"bad\.dfm is not kept: The weight encoder/.* differs"):
+    with pytest.raises(ExportError, match=r"Export rejected: bad\.dfm: The weight encoder/.* differs"):
         onnx_check.check(bad, saehd, graph, tolerance=0.1)
 
 

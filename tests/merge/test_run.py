@@ -246,7 +246,7 @@ def test_overwrite_removes_merged_frames_only(workspace, caplog):
     merge_frames(tasks_of(workspace), run_of(workspace))
     cv2.imwrite(str(workspace / "merged_mask" / "holiday.jpg"), np.zeros((8, 8), np.uint8))
     output.prepare(resume=False, overwrite=True, frames=frames)
-    assert "1 pictures that are no merged frames stay there (holiday.jpg)" in caplog.text
+    assert "1 images that are no merged frames stay there (holiday.jpg)" in caplog.text
     assert not contents(workspace / "merged")
     assert list(contents(workspace / "merged_mask")) == ["holiday.jpg"]
 
@@ -292,7 +292,7 @@ def test_full_folder_is_not_touched_without_overwrite(workspace):
     output = Output(workspace / "m", workspace / "mm")
     output.prepare(resume=False, overwrite=False)
     (workspace / "m" / "old.png").write_bytes(b"x")
-    with pytest.raises(UsageError, match="holds 1 pictures already: --resume"):
+    with pytest.raises(UsageError, match="holds 1 images already: --resume"):
         output.prepare(resume=False, overwrite=False)
     output.prepare(resume=True, overwrite=False)
     output.prepare(resume=False, overwrite=True, keep=True)

@@ -25,7 +25,7 @@ _PACKAGES = (
     "opencv-python-headless",
     "scipy",
     "scikit-image",
-    "safetensors",
+    "pillow",
 )
 _OPTIONAL = (
     "tensorboard", "onnx", "onnxruntime", "av", "ai-edge-litert", "dlib-bin", "matplotlib"

@@ -10,7 +10,15 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dfl_tf.api import convert, export_dfm, load_model, merge, new_model
+    from dfl_tf.api import (
+        ModelKind,
+        convert,
+        export_dfm,
+        load_model,
+        merge,
+        new_model,
+        register_model,
+    )
 
 # Read when TensorFlow is first imported. By itself it leaves its oneDNN kernels off on CPUs without
 # AVX-512 VNNI, where a training step is faster with them too (tools/bench_train.py --onednn).
@@ -18,7 +26,16 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["__version__", "convert", "export_dfm", "load_model", "merge", "new_model"]
+__all__ = [
+    "ModelKind",
+    "__version__",
+    "convert",
+    "export_dfm",
+    "load_model",
+    "merge",
+    "new_model",
+    "register_model",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -12,15 +12,34 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dfl_tf.errors import UsageError
 from dfl_tf.formats import ModelState, read_model
 from dfl_tf.formats.choose_model import choose_model
-from dfl_tf.formats.model_files import GENERATOR_PARTS, ModelFormat
+from dfl_tf.formats.model_files import ModelFormat
 from dfl_tf.formats.workspace import user_path
-from dfl_tf.options import OPTIONS, Layer, MergeOptions, RunOptions, resolve
+from dfl_tf.options import (
+    KINDS,
+    OPTIONS,
+    Layer,
+    MergeOptions,
+    ModelKind,
+    RunOptions,
+    register_model,
+    resolve,
+)
 from dfl_tf.options.schema import Options
 
 if TYPE_CHECKING:
     from dfl_tf.export.report import ExportReport
     from dfl_tf.merge.run import MergeReport
     from dfl_tf.models.base import FaceModel
+
+__all__ = [
+    "ModelKind",
+    "convert",
+    "export_dfm",
+    "load_model",
+    "merge",
+    "new_model",
+    "register_model",
+]
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +88,7 @@ def load_model(
     (1, 128, 128, 3)
     """
     found = choose_model(user_path(model_dir), name, model_class)
-    only = None if training else GENERATOR_PARTS
+    only = None if training else KINDS[found.model_class].generator
     state = read_model(user_path(model_dir), found.name, found.model_class, only=only)
 
     from dfl_tf.train.devices import configure_devices
@@ -93,7 +112,8 @@ def new_model(
 
     Parameters
     ----------
-    model_class : {"SAEHD", "AMP", "Quick96", "XSeg"}
+    model_class : str
+        SAEHD, AMP, Quick96, XSeg, or a class of your own (`register_model`).
     options : mapping or Options, optional
         Values by DeepFaceLab's keys, or a whole set such as `dfl_tf.options.SAEHDOptions`.
     run : RunOptions, optional

@@ -63,7 +63,7 @@ def same_order() -> Iterator[None]:
 
     from dfl_tf.models import base, df_liae, targets
     from dfl_tf.models.df_liae import Decoder
-    from dfl_tf.models.saehd.networks import Picture, Wiring
+    from dfl_tf.models.generator import DecoderOutput, Generator
     from dfl_tf.nn import losses
     from dfl_tf.nn.tensors import depth_to_space
 
@@ -81,7 +81,7 @@ def same_order() -> Iterator[None]:
         shared = self.archi.flavor == "liae"
         names = ("decoder", "decoder") if shared else ("decoder_src", "decoder_dst")
         sides = zip(names, (src, dst), strict=True)
-        return [Picture(*self.networks[name](x)) for name, side in sides for x in side]
+        return [DecoderOutput(*self.networks[name](x)) for name, side in sides for x in side]
 
     def out_shuffled(self: Any, x: Any) -> Any:
         convs = (self.out_conv, self.out_conv1, self.out_conv2, self.out_conv3)
@@ -96,8 +96,8 @@ def same_order() -> Iterator[None]:
 
     with (
         mock.patch.object(df_liae, "leaky_relu", leaky_relu),
-        mock.patch.object(Wiring, "codes", codes),
-        mock.patch.object(Wiring, "decode", decode),
+        mock.patch.object(Generator, "codes", codes),
+        mock.patch.object(Generator, "decode", decode),
         mock.patch.object(Decoder, "_out_shuffled", out_shuffled),
         mock.patch.object(base, "slow_filter_gradients", return_value=False),
         mock.patch.object(losses, "_SEPARABLE_FROM", 10**9),
@@ -173,7 +173,7 @@ def measure(archi: str, switches: dict[str, Any], args: argparse.Namespace) -> d
     built, rows, reference = {}, {}, None
     for name in sorted(args.variants, key=lambda name: name != "best"):
         model = models.create("SAEHD", options, RunOptions(seed=1, **RUNS.get(name, {})))
-        model.say = print
+        model.step.say = print
         with CONTEXTS.get(name, contextlib.nullcontext)():
             model.train_step(*batches)
         moments = first_moments(model)

@@ -14,7 +14,7 @@ import click
 
 from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
 from dfl_tf.disk.durable import write_file
-from dfl_tf.options import OPTIONS, Layer, RunOptions
+from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, RunOptions
 
 if TYPE_CHECKING:
     from dfl_tf.train.start import Prepared
@@ -65,7 +65,9 @@ def _model_flags(function: Function) -> Function:
     """What a user's own model and faces are named by."""
     flags = (
         click.argument("workspace", type=PATH, required=False),
-        click.option("--model", "model_class", default="SAEHD", metavar="CLASS", show_default=True),
+        click.option(
+            "--model", "model_class", default=DEFAULT_MODEL, metavar="CLASS", show_default=True
+        ),
         click.option("--name", metavar="NAME", help="Model; default: the one saved last."),
         click.option("--src", type=PATH, help="Aligned src faces."),
         click.option("--dst", type=PATH, help="Aligned dst faces."),
@@ -112,7 +114,7 @@ def _prepared(
             root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dfl-tf-bench-")))
             demo.unpack(root)
             place = Workspace.open(root)
-            small = Layer(demo.OPTIONS, "the demo") if model_class == "SAEHD" else None
+            small = Layer(demo.OPTIONS, "the demo") if model_class == DEFAULT_MODEL else None
             inputs = _below(inputs, small)
         prepared = prepare(place, model_class, name, settle_by(inputs, interactive=False))
         quiet = replace(prepared.run, no_save=True, no_preview=True)

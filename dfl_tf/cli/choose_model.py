@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dfl_tf.formats import find_models
+from dfl_tf.options import KINDS
 
 Read = Callable[[str], str]
 Say = Callable[[str], None]
@@ -33,7 +34,7 @@ def ask_name(folder: Path, model_class: str, *, read: Read, say: Say) -> str | N
 
     References: workspace.md 3.1.
     """
-    if model_class == "XSeg":
+    if not KINDS[model_class].named:
         return None
     found = find_models(folder, model_class)
     if not found:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dfl_tf.errors import ModelFileError, UsageError
-from dfl_tf.options import OPTIONS
+from dfl_tf.export.forms import form_of
+from dfl_tf.options import KINDS, OPTIONS, XSegOptions
 
 if TYPE_CHECKING:
     from dfl_tf.export.report import ExportReport
@@ -72,15 +73,12 @@ def dfm(
 
     The file takes its place only after it was compared with the model; exit 1 if they differ.
     """
-    if model_class == "XSeg":  # as the old program does it
-        if precision != "float32":
-            raise UsageError("XSeg is exported as float32 only. Leave out --precision.")
-        name = "XSeg"
-    else:
-        name, model_class = _pick(model_dir, name, model_class)
+    picked = _pick(model_dir, name, model_class)
+    if precision != "float32" and not form_of(KINDS[picked[1]]).half:
+        raise UsageError(f"{picked[1]} is exported as float32 only. Leave out --precision.")
     _export(
         model_dir,
-        (name, model_class),
+        picked,
         output,
         as_json,
         precision=precision,
@@ -117,7 +115,7 @@ def xseg(
     """Export the XSeg model of a folder; exit 1 if the file differs from the model."""
     _export(
         model_dir,
-        ("XSeg", "XSeg"),
+        (XSegOptions.NAME, XSegOptions.NAME),
         output,
         as_json,
         program=program,
@@ -178,13 +176,12 @@ def _export(
     as_json: bool,
     *,
     precision: Any = "float32",
-    program: str = "dfl",
+    program: str | None = None,
     **settings: Any,
 ) -> None:
-    from dfl_tf.export.dfm import export_dfm
+    from dfl_tf.export.dfm import export_model
     from dfl_tf.export.onnx_graph import need_all
     from dfl_tf.export.report import watch_memory
-    from dfl_tf.export.xseg import export_xseg
 
     need_all()
     name, model_class = name_and_class
@@ -192,12 +189,9 @@ def _export(
         raise ModelFileError(f"{output}: there is no folder {output.parent}. Make it first.")
     with watch_memory() as peak:
         model = _load(folder, name, model_class)
-        if model_class == "XSeg":
-            file = "XSeg_model.onnx" if program == "dfl" else f"XSeg_model_{program}.onnx"
-            report = export_xseg(model, _target(output, folder, file), program=program, **settings)
-        else:
-            path = _target(output, folder, f"{name}_{model_class}_model.dfm")
-            report = export_dfm(model, path, precision=precision, **settings)
+        file = form_of(KINDS[model_class], program).file
+        path = _target(output, folder, file.format(name=name, model_class=model_class))
+        report = export_model(model, path, program=program, precision=precision, **settings)
     _tell(report, peak.bytes, as_json)
 
 
@@ -206,42 +200,41 @@ def _compare(
 ) -> tuple[dict[str, float], list[str]]:
     """Return the differences of a file from a model, and its faults."""
     from dfl_tf.export import onnx_check
-    from dfl_tf.export.dfm import dfm_graph
-    from dfl_tf.export.xseg import xseg_graph
+    from dfl_tf.export.dfm import graph_of
 
-    name, model_class = _pick(folder, name, model_class or onnx_check.class_of(file), xseg=True)
+    said, program = onnx_check.made_for(file)
+    name, model_class = _pick(folder, name, model_class or said)
     model = _load(folder, name, model_class)
     allowed = tolerance or onnx_check.tolerance_of(file)
     verification = onnx_check.verify(file, model, tolerance=allowed)
-    if model_class == "XSeg":
-        graph = xseg_graph(model, onnx_check.program_of(file))
-    else:
-        graph = dfm_graph(model, half=onnx_check.is_half(file))
+    graph = graph_of(model, program if model_class == said else None, half=onnx_check.is_half(file))
     faults = verification.faults() + onnx_check.weight_faults(file, graph)
     return verification.differences, faults
 
 
-def _pick(
-    folder: Path, name: str | None, model_class: str | None, *, xseg: bool = False
-) -> tuple[str, str]:
-    """Return name and class of the model that is meant: the newest that fits."""
+def _pick(folder: Path, name: str | None, model_class: str | None) -> tuple[str, str]:
+    """Return name and class of the model that is meant: the newest that fits.
+
+    Models that swap no faces are meant only by their class.
+    """
     from dfl_tf.formats.choose_model import choose_model
 
-    if model_class == "Quick96":
-        raise UsageError("Quick96 has no export: no other program opens it. SAEHD and AMP have.")
-    classes = ("SAEHD", "AMP", "XSeg") if xseg else ("SAEHD", "AMP")
-    found = choose_model(folder, name, model_class, classes=classes, what="model to export")
+    if model_class is not None:
+        form_of(KINDS[model_class])  # refuses what has no export
+        if not KINDS[model_class].named:
+            return model_class, model_class
+    able = [k for k, kind in KINDS.items() if kind.exports and (kind.swaps_faces or model_class)]
+    found = choose_model(folder, name, model_class, classes=able, what="model to export")
     return found.name, found.model_class
 
 
 def _load(folder: Path, name: str, model_class: str) -> FaceModel:
     """Load a model without optimizers and discriminators."""
     from dfl_tf.formats import read_model
-    from dfl_tf.formats.model_files import GENERATOR_PARTS
     from dfl_tf.models.restore import restore
     from dfl_tf.options import RunOptions
 
-    state = read_model(folder, name, model_class, only=GENERATOR_PARTS)
+    state = read_model(folder, name, model_class, only=KINDS[model_class].generator)
     model, messages = restore(state, name=name, run=RunOptions(cpu=True), training=False)
     for message in messages:
         click.echo(f"note: {message}", err=True)

@@ -13,7 +13,7 @@ import click
 
 from dfl_tf.disk.text import printable
 from dfl_tf.errors import ModelFileError
-from dfl_tf.options import OPTIONS
+from dfl_tf.options import KINDS, OPTIONS
 
 if TYPE_CHECKING:
     from dfl_tf.formats.scan import FileAudit
@@ -123,17 +123,11 @@ def show(
 
 def _inferred(model_class: str, tensors: Any, options: dict[str, Any]) -> dict[str, Any]:
     """What the tensors say about the architecture, beside what the options say."""
-    from dfl_tf.models import infer
-
-    if model_class == "SAEHD":
-        found = infer.saehd(tensors, str(options.get("archi", "")))
-    elif model_class == "AMP":
-        found = infer.amp(tensors)
-    else:
-        return {}
+    found = KINDS[model_class].options_from(tensors, options)
     return {
         key: {"tensors": value, "options": options.get(key), "agree": _agrees(key, value, options)}
         for key, value in found.items()
+        if key in KINDS[model_class].options.STORED
     }
 
 

@@ -10,6 +10,7 @@ import click
 
 from dfl_tf.errors import UsageError
 from dfl_tf.options import (
+    DEFAULT_MODEL,
     OPTIONS,
     ExtractOptions,
     MergeOptions,
@@ -45,7 +46,7 @@ def command(keys: tuple[str, ...], name: str | None, as_json: bool, as_yaml: boo
     """Explain options: all of them in short, or KEYS at length."""
     classes = {name: CLASSES[name]} if name else CLASSES
     if as_yaml:
-        click.echo(dump(default(CLASSES[name or "SAEHD"])), nl=False)
+        click.echo(dump(default(CLASSES[name or DEFAULT_MODEL])), nl=False)
         return
     chosen = _choose([key.replace("-", "_") for key in keys], classes)
     if as_json:

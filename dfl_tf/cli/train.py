@@ -17,7 +17,7 @@ from dfl_tf.cli.from_options import Chosen, OptionCommand, OptionInputs, option_
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.formats import ModelLock
 from dfl_tf.formats.workspace import Workspace
-from dfl_tf.options import OPTIONS, Layer, Machine, Resolved, RunOptions
+from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, Machine, Resolved, RunOptions
 from dfl_tf.options.prompts import ask_options
 from dfl_tf.train.cluster import cluster_of, machine_of
 from dfl_tf.train.feeds import Facesets
@@ -33,7 +33,7 @@ _SENTENCES = 3
 @click.option(
     "--model",
     "model_class",
-    default="SAEHD",
+    default=DEFAULT_MODEL,
     metavar="CLASS",
     show_default=True,
     help="SAEHD, AMP, Quick96 or XSeg.",
@@ -104,9 +104,11 @@ def command(
         given = {"src": src, "dst": dst, "model": model_dir, "pretrain": pretrain_dir}
         return Workspace.open(workspace or Path(), **given, need=need)
 
-    if restart and model_class != "XSeg":
+    if restart and not OPTIONS[model_class].RESTARTABLE:
+        able = ", ".join(known for known, cls in OPTIONS.items() if cls.RESTARTABLE)
         raise UsageError(
-            "--restart is for XSeg; begin another model with --name, or a part of one with --reinit"
+            f"--restart is for {able}; begin another model with --name, or a part of one with "
+            "--reinit"
         )
     place = folders()
     if ask_new and not choose_name(place.model, model_class, name)[1]:

@@ -5,26 +5,29 @@ References: models.md 6, tools.md 9, design decisions 10 and 23.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from dfl_tf.disk.durable import replacing
 from dfl_tf.errors import UsageError
 from dfl_tf.export import onnx_check
+from dfl_tf.export.forms import ExportForm, form_of
 from dfl_tf.export.onnx_graph import Graph, Tensors, Value
 from dfl_tf.export.onnx_networks import FaceNetworks, dense
 from dfl_tf.export.report import ExportReport, provenance, watch_memory
 from dfl_tf.models.df_liae import Archi
-from dfl_tf.models.weights import legacy_key
+from dfl_tf.models.state import legacy_key
+from dfl_tf.options import KINDS
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
+    from dfl_tf.models.swap import SwapModel
 
 Precision = Literal["float32", "float16"]
-OPSET = 12
 AMP_ARCHI = Archi.parse("df-udt")  # AMP's encoder and decoder are those of these letters
 
 
@@ -66,31 +69,64 @@ def export_dfm(
         If a package of the extra ``[export]`` is missing, the file would be too large, or it does
         not pass the checks.
     """
-    return save(
-        dfm_graph(model, half=precision == "float16"),
+    if "dfm" not in model.kind.export_forms():
+        known = ", ".join(name for name, kind in KINDS.items() if "dfm" in kind.export_forms())
+        raise UsageError(f"{model.model_class} has no DFM export. It exists for: {known}.")
+    return export_model(
         model,
         path,
+        program="dfm",
         precision=precision,
-        opset=OPSET,
         with_provenance=with_provenance,
-        tolerance=(tolerance or onnx_check.TOLERANCES[precision]) if verify else None,
+        verify=verify,
+        tolerance=tolerance,
     )
 
 
-def dfm_graph(model: FaceModel, *, half: bool) -> Graph:
-    """Describe what the DFM file of a model holds; no weight is fetched yet.
+def export_model(
+    model: FaceModel,
+    path: Path,
+    *,
+    program: str | None = None,
+    precision: Precision = "float32",
+    with_provenance: bool = True,
+    verify: bool = True,
+    tolerance: float | None = None,
+) -> ExportReport:
+    """Write a model as a file for a program; see `export_dfm`.
+
+    Parameters
+    ----------
+    program : str, optional
+        Key of `ModelKind.exports`; by default the first.
+    """
+    form = form_of(model.kind, program)
+    fixed = tolerance or form.tolerance or onnx_check.TOLERANCES[precision]
+    if precision != "float32" and not form.half:
+        raise UsageError(f"{model.model_class} is exported as float32 only.")
+    return save(
+        graph_of(model, program, half=precision == "float16"),
+        model,
+        path,
+        precision=precision,
+        opset=form.opset,
+        with_provenance=with_provenance,
+        tolerance=fixed if verify else None,
+        program=program,
+    )
+
+
+def graph_of(model: FaceModel, program: str | None = None, *, half: bool = False) -> Graph:
+    """Describe what the file of a model holds; no weight is fetched yet.
 
     Raises
     ------
     UsageError
-        If the class has no DFM form.
+        See `form_of`.
     """
-    builders: dict[str, Callable[[Graph, FaceModel], None]] = {"SAEHD": _saehd, "AMP": _amp}
-    if model.model_class not in builders:
-        known = ", ".join(builders)
-        raise UsageError(f"{model.model_class} has no DFM export. It exists for: {known}.")
     graph = Graph(tensors_of(model), half=half)
-    builders[model.model_class](graph, model)
+    form = form_of(model.kind, program)
+    form.builder()(graph, model, form)
     return graph
 
 
@@ -148,7 +184,8 @@ def tensors_of(model: FaceModel) -> Tensors:
     }
 
 
-def _saehd(graph: Graph, model: FaceModel) -> None:
+def saehd_graph(graph: Graph, model: FaceModel, form: ExportForm) -> None:
+    """Add the networks of a SAEHD."""
     options = model.options
     archi = Archi.parse(options.archi)
     nets = FaceNetworks(graph, archi, options.resolution)
@@ -163,7 +200,8 @@ def _saehd(graph: Graph, model: FaceModel) -> None:
     _outputs(nets, swap, dst, decoders)
 
 
-def _amp(graph: Graph, model: FaceModel) -> None:
+def amp_graph(graph: Graph, model: FaceModel, form: ExportForm) -> None:
+    """Add the networks of an AMP."""
     options = model.options
     nets = FaceNetworks(graph, AMP_ARCHI, options.resolution)
     face = _face(graph, options.resolution)
@@ -202,3 +240,15 @@ def _outputs(nets: FaceNetworks, swap: Value, dst: Value, decoders: Mapping[str,
     }
     for name, (value, channels) in outputs.items():
         nets.graph.output(name, value, ["batch", size, size, channels])
+
+
+def swapped(
+    model: SwapModel, face: npt.NDArray[np.float32], morph: float
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Return what the outputs of a DFM file of a model must be."""
+    swap = model.swap(face, morph if model.takes_morph else None)
+    return {
+        "out_face_mask:0": swap.dst_mask,
+        "out_celeb_face:0": swap.image,
+        "out_celeb_face_mask:0": swap.mask,
+    }

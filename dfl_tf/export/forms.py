@@ -2,36 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.errors import UsageError
+from dfl_tf.options import KINDS, ModelKind
+from dfl_tf.options.registry import imported
+
 # Programs take inputs by name and outputs by position; -1 is the model's own side.
 Ports = dict[str, tuple[int | str, ...]]
-_FACE: Ports = {"in_face:0": ("N", -1, -1, 3)}
-_DFM_OUTPUTS: Ports = {
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportForm:
+    """How models of a class become a file for a program: its ports, its graph, what it computes.
+
+    Attributes
+    ----------
+    inputs, outputs : Ports
+        Names and shapes: "N" is a free number of faces, -1 the side of the model's faces.
+    build : str or callable
+        Takes a `Graph`, the model and this form; adds the declared inputs, the networks and the
+        outputs. As ``"package.module:name"`` it is imported when it is needed.
+    expected : str or callable
+        Takes the model, faces (n, r, r, 3) float32 in [0, 1] BGR and a morph value; returns what
+        the outputs must be, by name, with the channels last.
+    file : str
+        Name of the file beside the model; ``{name}`` and ``{model_class}`` are filled in.
+    opset : int
+        Of ONNX.
+    half : bool
+        Whether a file with float16 convolutions can be made.
+    tolerance : float or None
+        Largest difference allowed from the model; None is `onnx_check.TOLERANCES`, by precision.
+    """
+
+    inputs: Ports
+    outputs: Ports
+    build: str | Callable[[Any, Any, ExportForm], None]
+    expected: str | Callable[[Any, Array, float], dict[str, Array]]
+    file: str
+    opset: int = 12
+    half: bool = True
+    tolerance: float | None = None
+
+    def builder(self) -> Callable[[Any, Any, ExportForm], None]:
+        """Return what `build` names."""
+        return imported(self.build)
+
+    def expectation(self) -> Callable[[Any, Array, float], dict[str, Array]]:
+        """Return what `expected` names."""
+        return imported(self.expected)
+
+
+FACE: Ports = {"in_face:0": ("N", -1, -1, 3)}
+MORPH: Ports = {"morph_value:0": (1,)}
+DFM_OUTPUTS: Ports = {
     "out_face_mask:0": ("N", -1, -1, 1),
     "out_celeb_face:0": ("N", -1, -1, 3),
     "out_celeb_face_mask:0": ("N", -1, -1, 1),
 }
-FORMS: dict[str, tuple[Ports, Ports]] = {
-    "SAEHD": (_FACE, _DFM_OUTPUTS),
-    "AMP": (_FACE | {"morph_value:0": (1,)}, _DFM_OUTPUTS),
-}
-XSEG_FORMS: dict[str, tuple[Ports, Ports]] = {
-    "dfl": (_FACE, {"out_mask:0": ("N", -1, -1, 1)}),
-    "facefusion": ({"input": ("N", -1, -1, 3)}, {"out_mask:0": ("N", -1, -1, 1)}),
-    "visomaster": ({"in_face:0": (1, 3, -1, -1)}, {"out_mask:0": (1, 1, -1, -1)}),
+# XSeg's norms amplify rounding where channels are nearly dead: TensorFlow's float32 is up to 2e-4
+# from float64 then (ONNX Runtime's is nearer).
+_XSEG_TOLERANCE = 5e-4
+
+
+def _dfm(name: str, inputs: Ports) -> dict[str, ExportForm]:
+    form = ExportForm(
+        inputs=inputs,
+        outputs=DFM_OUTPUTS,
+        build=f"dfl_tf.export.dfm:{name}",
+        expected="dfl_tf.export.dfm:swapped",
+        file="{name}_{model_class}_model.dfm",
+    )
+    return {"dfm": form}
+
+
+def _xseg(file: str, inputs: Ports, mask: tuple[int | str, ...] = ("N", -1, -1, 1)) -> ExportForm:
+    return ExportForm(
+        inputs=inputs,
+        outputs={"out_mask:0": mask},
+        build="dfl_tf.export.xseg:xseg_graph",
+        expected="dfl_tf.export.xseg:masked",
+        file=file,
+        opset=13,
+        half=False,
+        tolerance=_XSEG_TOLERANCE,
+    )
+
+
+SAEHD_FORMS = _dfm("saehd_graph", FACE)
+AMP_FORMS = _dfm("amp_graph", FACE | MORPH)
+XSEG_FORMS = {
+    "dfl": _xseg("XSeg_model.onnx", FACE),
+    "facefusion": _xseg("XSeg_model_facefusion.onnx", {"input": ("N", -1, -1, 3)}),
+    "visomaster": _xseg(
+        "XSeg_model_visomaster.onnx", {"in_face:0": (1, 3, -1, -1)}, (1, 1, -1, -1)
+    ),
 }
 """What programs want of an XSeg file, by the program; "dfl" is DeepFaceLab's own form."""
 
 
+def form_of(kind: ModelKind, program: str | None = None) -> ExportForm:
+    """Return the form of the files of a class for a program; by default its first.
+
+    Raises
+    ------
+    UsageError
+        If the class has no export, or none for the program.
+    """
+    forms = kind.export_forms()
+    if not forms:
+        known = ", ".join(name for name, other in KINDS.items() if other.exports)
+        raise UsageError(
+            f"{kind.name} has no export: no other program opens it. There is one for {known}."
+        )
+    if program is not None and program not in forms:
+        raise UsageError(f"{kind.name} is not exported for {program!r}. Known: {', '.join(forms)}.")
+    return forms[program or next(iter(forms))]
+
+
 @dataclass(frozen=True)
 class Entry:
-    """How a file of `FORMS` or `XSEG_FORMS` wants its faces: input name, side, layout, batch."""
+    """How a file wants its faces: input name, side, layout, batch."""
 
     name: str
     side: int
@@ -50,21 +148,46 @@ class Entry:
         return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if self.channels_first else images
 
 
-def form_of(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> str:
-    """Return the class of model that a file with these inputs and outputs is of."""
-    if len(outputs) == 1:
-        return "XSeg"
-    return "AMP" if len(inputs) > 1 else "SAEHD"
+def fitting(
+    inputs: Mapping[str, Any], outputs: Mapping[str, Any], model_class: str | None = None
+) -> tuple[str, str]:
+    """Return the class and the program whose form is nearest to the ports of a file.
 
+    Parameters
+    ----------
+    inputs, outputs : mapping of str to (type, shape)
+        Ports of the file by name.
+    model_class : str, optional
+        Only forms of this class.
 
-def program_of(inputs: Mapping[str, Any]) -> str:
-    """Return the program whose form an XSeg file has, as far as its input tells."""
-    for program, (wanted, _) in XSEG_FORMS.items():
-        for name, (_, shape) in inputs.items():
-            first = is_channels_first(wanted.get(name, ()))
-            if name in wanted and first == is_channels_first(shape):
-                return program
-    return "dfl"
+    Raises
+    ------
+    UsageError
+        If the class has no export.
+    """
+    names = (model_class,) if model_class else tuple(KINDS)
+    forms = {
+        (name, program): form
+        for name in names
+        for program, form in KINDS[name].export_forms().items()
+    }
+    if not forms:
+        raise UsageError(f"{model_class} has no export; no other program opens it.")
+
+    def distance(key: tuple[str, str]) -> tuple[int, int, int, int]:
+        form = forms[key]
+        return (
+            int((len(outputs) == 1) != (len(form.outputs) == 1)),
+            int((len(inputs) > 1) != (len(form.inputs) > 1)),
+            len(form.inputs.keys() ^ inputs.keys()) + len(form.outputs.keys() ^ outputs.keys()),
+            sum(
+                is_channels_first(form.inputs[name]) != is_channels_first(shape)
+                for name, (_, shape) in inputs.items()
+                if name in form.inputs
+            ),
+        )
+
+    return min(forms, key=distance)
 
 
 def is_channels_first(shape: Sequence[int | str | None]) -> bool:

@@ -14,18 +14,15 @@ import numpy.typing as npt
 
 from dfl_tf.disk.plain_file import open_plain, path_or_content
 from dfl_tf.errors import ExportError
-from dfl_tf.export import forms
-from dfl_tf.export.forms import FORMS, XSEG_FORMS, Entry, Ports, form_of, is_channels_first
+from dfl_tf.export.forms import Entry, Ports, fitting, form_of, is_channels_first
 from dfl_tf.export.onnx_graph import SIZE_LIMIT, Graph, need
 from dfl_tf.export.report import Verification
+from dfl_tf.options import KINDS
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
 
 TOLERANCES = {"float32": 1e-4, "float16": 2e-3}
-# XSeg's norms amplify rounding where channels are nearly dead: TensorFlow's float32 is up to 2e-4
-# from float64 then (ONNX Runtime's is nearer).
-XSEG_TOLERANCE = 5e-4
 MAX_OPSET = 13
 MAX_IR_VERSION = 8
 MAX_SIDE = 2048
@@ -39,7 +36,7 @@ def check(
 ) -> Verification:
     """Lint a file, compare its weights with its graph's, and what it computes with its model.
 
-    `program` is the key of `XSEG_FORMS` that an XSeg file must fit.
+    `program` is the key of `ModelKind.exports` that the file must fit.
 
     Raises
     ------
@@ -69,9 +66,9 @@ def lint(path: Path, model_class: str | None = None, program: str | None = None)
     ----------
     path : Path
     model_class : str, optional
-        "SAEHD", "AMP" or "XSeg"; by default told by the names of inputs and outputs.
+        By default told by the names of inputs and outputs.
     program : str, optional
-        Key of `XSEG_FORMS`; by default told by name and layout of the input.
+        Key of `ModelKind.exports`; by default told by name and layout of the input.
 
     Returns
     -------
@@ -96,13 +93,10 @@ def lint(path: Path, model_class: str | None = None, program: str | None = None)
         return [f"Its field {wrong} is no UTF-8 text; the file is damaged."]
     faults = _lint_file(onnx, path, model)
     inputs, outputs = _ports(model)
-    form = model_class or form_of(inputs, outputs)
-    if form == "XSeg":
-        wanted_inputs, wanted_outputs = XSEG_FORMS[program or forms.program_of(inputs)]
-    else:
-        wanted_inputs, wanted_outputs = FORMS[form]
-    faults += _lint_ports(onnx, "input", inputs, wanted_inputs)
-    faults += _lint_ports(onnx, "output", outputs, wanted_outputs)
+    found, nearest = fitting(inputs, outputs, model_class)
+    form = KINDS[found].export_forms()[program or nearest]
+    faults += _lint_ports(onnx, "input", inputs, form.inputs)
+    faults += _lint_ports(onnx, "output", outputs, form.outputs)
     return faults + _lint_sizes({**_sides(inputs), **_sides(outputs)})
 
 
@@ -163,6 +157,7 @@ def verify(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
             f"{path.name} is for faces of {side} pixels, the model {model.name} for "
             f"{model.options.resolution}: it was not made from this model."
         )
+    expected_of = form_of(model.kind).expectation()
     worst = dict.fromkeys(names, 0.0)
     runs = 0
     for batch, morph in zip(BATCHES, MORPHS, strict=True):
@@ -170,9 +165,9 @@ def verify(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
             break
         face = fixed_face(batch, side)
         feeds = {entry.name: entry.laid_out(face)}
-        if model.model_class == "AMP":
+        if len(runner.get_inputs()) > 1:
             feeds["morph_value:0"] = np.array([morph], np.float32)
-        expected = expected_outputs(model, face, morph)
+        expected = expected_of(model, face, morph)
         for name, got in zip(names, _run(runner, feeds, path), strict=True):
             error = difference(got, entry.laid_out(expected[name]))
             # not max(): a NaN must stay
@@ -201,23 +196,19 @@ def try_out(path: Path) -> list[str]:
     return faults
 
 
-def class_of(path: Path) -> str:
-    """Return the class of model that a good file is of."""
-    inputs, outputs = _ports(need("onnx").load_model(str(path), format="protobuf"))
-    return form_of(inputs, outputs)
-
-
-def program_of(path: Path) -> str:
-    """Return the key of `XSEG_FORMS` whose form a good XSeg file has."""
-    inputs, _ = _ports(need("onnx").load_model(str(path), format="protobuf"))
-    return forms.program_of(inputs)
+def made_for(path: Path) -> tuple[str, str]:
+    """Return the class of model that a good file is of, and the program it is for."""
+    model = need("onnx").load_model(str(path), format="protobuf")
+    said = {entry.key: str(entry.value) for entry in model.metadata_props}.get("model_class", "")
+    known = said in KINDS and KINDS[said].exports is not None
+    return fitting(*_ports(model), said if known else None)
 
 
 def tolerance_of(path: Path) -> float:
     """Return the tolerance of a good file, by its class and the precision of its weights."""
-    if class_of(path) == "XSeg":
-        return XSEG_TOLERANCE
-    return TOLERANCES["float16" if is_half(path) else "float32"]
+    model_class, program = made_for(path)
+    fixed: float | None = KINDS[model_class].export_forms()[program].tolerance
+    return fixed or TOLERANCES["float16" if is_half(path) else "float32"]
 
 
 def is_half(path: Path) -> bool:
@@ -225,22 +216,6 @@ def is_half(path: Path) -> bool:
     onnx = need("onnx")
     weights = onnx.load_model(str(path), format="protobuf").graph.initializer
     return any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in weights)
-
-
-def expected_outputs(
-    model: FaceModel, face: npt.NDArray[np.float32], morph: float
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Return what the outputs of a model's file must be, by name."""
-    if model.model_class == "XSeg":
-        # with the skips, which only pretraining leaves out
-        logits = np.asarray(model.networks["XSeg_256"](face), np.float64)
-        return {"out_mask:0": (1 / (1 + np.exp(-logits))).astype(np.float32)}
-    swap = model.swap(face, morph if model.model_class == "AMP" else None)
-    return {
-        "out_face_mask:0": swap.dst_mask,
-        "out_celeb_face:0": swap.image,
-        "out_celeb_face_mask:0": swap.mask,
-    }
 
 
 def difference(got: Any, expected: Any) -> float:

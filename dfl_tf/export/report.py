@@ -76,7 +76,7 @@ def provenance(model: FaceModel, precision: str) -> dict[str, str]:
         "model_iteration": str(model.iteration),
         "precision": precision,
     }
-    if model.model_class == "XSeg":
+    if not model.kind.swaps_faces:
         return {"description": "A trained model that finds the mask of a face."} | facts
     return {
         "description": "A trained model; faces that it returns are AI-composited.",

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from dfl_tf.errors import UsageError
-from dfl_tf.export import onnx_check
-from dfl_tf.export.dfm import save, tensors_of
-from dfl_tf.export.forms import XSEG_FORMS, Ports
+from dfl_tf.export.dfm import export_model
+from dfl_tf.export.forms import ExportForm
 from dfl_tf.export.onnx_graph import Graph, Value
 from dfl_tf.export.onnx_networks import conv, dense, unflatten
 from dfl_tf.export.report import ExportReport
@@ -23,7 +23,6 @@ from dfl_tf.nn.layers import BlurPool
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
 
-OPSET = 13
 PART = "XSeg_256"
 SIDE = 256
 GRID = 4
@@ -51,34 +50,16 @@ def export_xseg(
     with_provenance, verify, tolerance
         And errors: see `dfm.export_dfm`; float32 only.
     """
-    return save(
-        xseg_graph(model, program),
+    if model.kind.swaps_faces:
+        raise UsageError(f"{model.model_class} is no XSeg model. Use: dfl-tf export dfm.")
+    return export_model(
         model,
         path,
-        precision="float32",
-        opset=OPSET,
-        with_provenance=with_provenance,
-        tolerance=(tolerance or onnx_check.XSEG_TOLERANCE) if verify else None,
         program=program,
+        with_provenance=with_provenance,
+        verify=verify,
+        tolerance=tolerance,
     )
-
-
-def xseg_graph(model: FaceModel, program: str = "dfl") -> Graph:
-    """Describe what the file of an XSeg model for a program holds; no weight is fetched yet.
-
-    Raises
-    ------
-    UsageError
-        If it is a model of another class, or there is no such program.
-    """
-    if model.model_class != "XSeg":
-        raise UsageError(f"{model.model_class} is no XSeg model. Use: dfl-tf export dfm.")
-    if program not in XSEG_FORMS:
-        known = ", ".join(XSEG_FORMS)
-        raise UsageError(f"XSeg is not exported for {program!r}. Known: {known}.")
-    graph = Graph(tensors_of(model))
-    _network(graph, *XSEG_FORMS[program])
-    return graph
 
 
 def _shape(form: tuple[int | str, ...]) -> list[int | str]:
@@ -86,10 +67,11 @@ def _shape(form: tuple[int | str, ...]) -> list[int | str]:
     return [named.get(size, size) for size in form]
 
 
-def _network(graph: Graph, inputs: Ports, outputs: Ports) -> None:
-    ((name, form),) = inputs.items()
-    channels_last = form[-1] == 3
-    x = graph.input(name, _shape(form))
+def xseg_graph(graph: Graph, model: FaceModel, form: ExportForm) -> None:
+    """Add the network of an XSeg, with the layout of the form."""
+    ((name, shape),) = form.inputs.items()
+    channels_last = shape[-1] == 3
+    x = graph.input(name, _shape(shape))
     if channels_last:
         x = graph.add("Transpose", x, perm=[0, 3, 1, 2])
     skips = []
@@ -110,8 +92,8 @@ def _network(graph: Graph, inputs: Ports, outputs: Ports) -> None:
     x = graph.add("Sigmoid", conv(graph, x, PART, "out_conv"))
     if channels_last:
         x = graph.add("Transpose", x, perm=[0, 2, 3, 1])
-    ((name, form),) = outputs.items()
-    graph.output(name, x, _shape(form))
+    ((name, shape),) = form.outputs.items()
+    graph.output(name, x, _shape(shape))
 
 
 def _convolved(graph: Graph, x: Value, block: str) -> Value:
@@ -161,3 +143,11 @@ def _doubled(graph: Graph, x: Value, name: str) -> Value:
         strides=[2, 2],
         pads=[0, 0, size - 2, size - 2],
     )
+
+
+def masked(
+    model: FaceModel, face: npt.NDArray[np.float32], morph: float
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Return what the output of a file of an XSeg model must be."""
+    logits = np.asarray(model.outputs(face)["logits"], np.float64)
+    return {"out_mask:0": (1 / (1 + np.exp(-logits))).astype(np.float32)}

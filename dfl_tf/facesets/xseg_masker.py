@@ -24,6 +24,7 @@ from dfl_tf.formats.dfljpg import encode_mask
 from dfl_tf.formats.mask_record import MaskRecord
 from dfl_tf.formats.model_legacy import read_part
 from dfl_tf.imaging import decode_image, to_bgr, to_float
+from dfl_tf.options import XSegOptions
 
 SIDE = 256
 PART = "XSeg_256"
@@ -161,11 +162,11 @@ class XSegMasker:
         for name, tensor in state.tensors[PART].items():
             digest.update(name.encode() + np.ascontiguousarray(tensor).tobytes())
         from dfl_tf import models
-        from dfl_tf.options import XSegOptions, default
+        from dfl_tf.options import default
 
         stored = {} if wanted == "same" else {"face_type": wanted}
         model = models.create(
-            "XSeg", default(XSegOptions, **stored), training=False, initialized=False
+            XSegOptions.NAME, default(XSegOptions, **stored), training=False, initialized=False
         )
         model.load_state(ModelState(**{**vars(state), "options": {}}))
         known = None if wanted == "same" else FaceType.from_name(wanted)
@@ -197,8 +198,8 @@ def read_xseg(place: Path) -> ModelState:
     ModelFileError
         If its files are damaged.
     """
-    if place.is_dir() and find_models(place, "XSeg"):
-        state = read_model(place, "XSeg", "XSeg", only=(PART,))
+    if place.is_dir() and find_models(place, XSegOptions.NAME):
+        state = read_model(place, XSegOptions.NAME, XSegOptions.NAME, only=(PART,))
         if PART not in state.tensors:
             raise ModelFileError(f"{place}: the XSeg model has no {PART}.npy")
         return state
@@ -209,7 +210,7 @@ def read_xseg(place: Path) -> ModelState:
             f"folder of {PART}.npy in your DeepFaceLab (_internal/model_generic_xseg)."
         )
     return ModelState(
-        model_class="XSeg",
+        model_class=XSegOptions.NAME,
         iteration=0,
         options={},
         loss_history=[],

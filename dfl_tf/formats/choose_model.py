@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dfl_tf.errors import ModelFileError, UsageError
-from dfl_tf.formats.model_files import MODEL_CLASSES, FoundModel, find_models
+from dfl_tf.formats.model_files import FoundModel, find_models
+from dfl_tf.options import KINDS
 
 _NAMED = 20
 
@@ -16,7 +17,7 @@ def choose_model(
     name: str | None = None,
     model_class: str | None = None,
     *,
-    classes: Sequence[str] = MODEL_CLASSES,
+    classes: Sequence[str] | None = None,
     what: str = "model",
 ) -> FoundModel:
     """The newest model of a folder that fits.
@@ -29,8 +30,8 @@ def choose_model(
         Of the model; the form ``<name>_<Class>``, as in its file names, is understood.
     model_class : str, optional
         In any letter case.
-    classes : sequence of str
-        Those that the caller can use.
+    classes : sequence of str, optional
+        Those that the caller can use; by default all.
     what : str
         What the caller is after, for messages: "model to export".
 
@@ -50,6 +51,7 @@ def choose_model(
     workspace.md 3.1.
     """
     folder = Path(folder)
+    classes = tuple(KINDS) if classes is None else classes
     if model_class is not None:
         model_class = _class_of(model_class, classes, what)
     found = find_models(folder, model_class)

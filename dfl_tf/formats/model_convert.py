@@ -17,18 +17,19 @@ from dfl_tf.disk.text import is_plain_name
 from dfl_tf.errors import DflTfError, ModelFileError, UsageError
 from dfl_tf.formats.manifest import Manifest, read_manifest
 from dfl_tf.formats.model_files import (
-    MODEL_CLASSES,
     ModelFormat,
     ModelLock,
     detect_format,
     find_models,
     model_files,
+    name_of,
     native_folder,
     prefix_of,
 )
 from dfl_tf.formats.model_report import diff_states, state_checksums
 from dfl_tf.formats.model_rescue import backups, basis_now, recover
 from dfl_tf.formats.model_state import ModelState, read_model, write_model
+from dfl_tf.options import KINDS
 
 _BELONGS = (
     *("_history", "_autobackups", "_summary.txt"),
@@ -121,8 +122,8 @@ def rename_model(directory: Path, old: str, new: str, model_class: str) -> list[
     UsageError
         XSeg (has no name), or the new name is taken.
     """
-    if model_class == "XSeg":
-        raise UsageError("an XSeg model has no name of its own.")
+    if not KINDS[model_class].named:
+        raise UsageError(f"an {model_class} model has no name of its own.")
     before, after = prefix_of(old, model_class), prefix_of(new, model_class)
     taken = detect_format(directory, new, model_class) is not None
     if taken and not _was_interrupted(directory, before, after, new):
@@ -247,10 +248,9 @@ def backed_up(directory: Path) -> list[tuple[str, str]]:
     found = []
     for folder in sorted(directory.glob("*_autobackups")):
         prefix = folder.name.removesuffix("_autobackups")
-        for each in MODEL_CLASSES:
-            name = "XSeg" if prefix == each == "XSeg" else prefix.removesuffix(f"_{each}")
-            whole = prefix == name == "XSeg" or prefix == f"{name}_{each}"
-            if whole and name and is_plain_name(name) and backups(directory, name, each):
+        for each in KINDS:
+            name = name_of(prefix, each)
+            if name and is_plain_name(name) and backups(directory, name, each):
                 found.append((name, each))
     return found
 

@@ -15,37 +15,12 @@ from typing import Literal
 from dfl_tf.disk import durable
 from dfl_tf.disk.text import is_plain_name
 from dfl_tf.errors import UsageError, WorkspaceError
-from dfl_tf.options import OPTIONS
+from dfl_tf.options import KINDS
 
 ModelFormat = Literal["legacy", "native"]
 
-MODEL_CLASSES = tuple(OPTIONS)
-
-PART_ORDER = (
-    "encoder",
-    "inter",
-    "inter_AB",
-    "inter_B",
-    "inter_src",
-    "inter_dst",
-    "decoder",
-    "decoder_src",
-    "decoder_dst",
-    "code_discriminator",
-    "GAN",
-    "src_dst_opt",
-    "D_code_opt",
-    "GAN_opt",
-    "XSeg_256_opt",
-    "XSeg_256",
-)
-"""The order in which the legacy program saves (models.md 5.4)."""
-
 NATIVE_SUFFIXES = (".safetensors", ".rows", ".json")
 """Of the files in a native model's folder."""
-
-GENERATOR_PARTS = (*PART_ORDER[:9], "XSeg_256")
-"""The networks that make images; the others serve training."""
 
 _PART = re.compile(r"[A-Za-z0-9_]{1,64}")
 
@@ -77,11 +52,9 @@ def check_name(name: str, model_class: str) -> None:
     ------
     UsageError
     """
-    if model_class not in MODEL_CLASSES:
-        raise UsageError(
-            f"model class {model_class!r} is unknown; there are {', '.join(MODEL_CLASSES)}."
-        )
-    if model_class == "XSeg":
+    if model_class not in KINDS:
+        raise UsageError(f"model class {model_class!r} is unknown; there are {', '.join(KINDS)}.")
+    if not KINDS[model_class].named:
         return
     bad = any(c in name for c in '/\\\0:*?"<>|') or not is_plain_name(name)
     if not name or bad or name.startswith(".") or len(name) > 120:
@@ -94,12 +67,23 @@ def check_name(name: str, model_class: str) -> None:
 def prefix_of(name: str, model_class: str) -> str:
     """What all file names of a model start with: `<name>_<CLASS>`, or `XSeg`."""
     check_name(name, model_class)
-    return "XSeg" if model_class == "XSeg" else f"{name}_{model_class}"
+    return f"{name}_{model_class}" if KINDS[model_class].named else model_class
+
+
+def name_of(prefix: str, model_class: str) -> str:
+    """The name of the model whose file names start with `prefix`; empty if it is of no such class.
+
+    The name of a class without names is that of the class.
+    """
+    if not KINDS[model_class].named:
+        return model_class if prefix == model_class else ""
+    name = prefix.removesuffix(f"_{model_class}")
+    return "" if name == prefix else name
 
 
 def part_file(name: str, model_class: str, part: str) -> str:
     """File name of a part, e.g. `new_SAEHD_encoder.npy`, `XSeg_256.npy`."""
-    if model_class == "XSeg":
+    if not KINDS[model_class].named:  # its parts have the class in their names
         return f"{part}.npy"
     return f"{prefix_of(name, model_class)}_{part}.npy"
 
@@ -110,17 +94,12 @@ def part_of(file_name: str, name: str, model_class: str) -> str | None:
     if not file_name.startswith(prefix + "_") or not file_name.endswith(".npy"):
         return None
     part = file_name.removesuffix(".npy")
-    if model_class != "XSeg":
+    if KINDS[model_class].named:
         part = part.removeprefix(prefix + "_")
     rest = file_name.removeprefix(prefix + "_")
-    if any(f"{each}_" in rest for each in MODEL_CLASSES):  # of a model whose name begins with ours
+    if any(f"{each}_" in rest for each in KINDS):  # of a model whose name begins with ours
         return None
     return part if _PART.fullmatch(part) else None
-
-
-def part_key(part: str) -> tuple[int, str]:
-    """Sorts parts into the legacy save order, unknown ones last."""
-    return (PART_ORDER.index(part) if part in PART_ORDER else len(PART_ORDER), part)
 
 
 def native_folder(directory: Path, name: str, model_class: str) -> Path:
@@ -150,7 +129,7 @@ def find_models(directory: str | Path, model_class: str | None = None) -> list[F
     models.md 5.1, workspace.md 3.1.
     """
     directory = Path(directory)
-    classes = MODEL_CLASSES if model_class is None else (model_class,)
+    classes = tuple(KINDS) if model_class is None else (model_class,)
     found: dict[tuple[str, str, ModelFormat], float] = {}
     try:
         entries = sorted(directory.iterdir())
@@ -182,10 +161,7 @@ def _recognize(entry: Path, model_class: str) -> tuple[str, ModelFormat, float] 
             return None
     if stem is None:
         return None
-    if model_class == "XSeg":
-        name = "XSeg" if stem == "XSeg" else ""
-    else:
-        name = stem.removesuffix(f"_{model_class}") if stem.endswith(f"_{model_class}") else ""
+    name = name_of(stem, model_class)
     if not name or name.startswith(".") or not is_plain_name(name):
         return None
     marker = entry / "manifest.json" if kind == "native" else entry
@@ -198,9 +174,8 @@ def _recognize(entry: Path, model_class: str) -> tuple[str, ModelFormat, float] 
 def detect_format(directory: Path, name: str, model_class: str) -> ModelFormat | None:
     """The form in which a model is there; the newer one if it is there in both; None if new."""
     prefix_of(name, model_class)
-    wanted = "XSeg" if model_class == "XSeg" else name
     for model in find_models(directory, model_class):
-        if model.name == wanted:
+        if model.name == name or not KINDS[model_class].named:
             return model.format
     return None
 
@@ -222,7 +197,8 @@ def model_files(directory: Path, name: str, model_class: str) -> list[Path]:
     else:
         parts = [(part_of(p.name, name, model_class), p) for p in directory.iterdir()]
         named = [(part, path) for part, path in parts if part is not None]
-        files = [path for part, path in sorted(named, key=lambda pair: part_key(pair[0]))]
+        order = KINDS[model_class].part_key
+        files = [path for part, path in sorted(named, key=lambda pair: order(pair[0]))]
         files += [directory / f"{prefix}_data.dat", directory / f"{prefix}.manifest.json"]
     files.append(directory / f"{prefix}_summary.txt")
     return [path for path in files if path.is_file()]

@@ -21,11 +21,12 @@ from dfl_tf.errors import DflTfError, LegacyFormatError
 from dfl_tf.formats import transaction
 from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.formats.manifest import Manifest
-from dfl_tf.formats.model_files import part_file, part_key, part_of, prefix_of
+from dfl_tf.formats.model_files import part_file, part_of, prefix_of
 from dfl_tf.formats.model_state import DiskState, ModelState, Reading
 from dfl_tf.formats.safe_pickle import dump_legacy, dumps_legacy, load_file
 from dfl_tf.formats.survey import Place, Survey, entry_of, survey, survey_previous
 from dfl_tf.formats.transaction import Basis, Saved
+from dfl_tf.options import KINDS
 
 _DATA_KEYS = ("iter", "options", "loss_history")
 _EXTRA_DEFAULTS = ("sample_for_preview", "choosed_gpu_indexes")
@@ -58,7 +59,7 @@ def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelSta
     tensors: dict[str, dict[str, Any]] = {}
     unreadable: dict[str, str] = {}
     parts = {part: f for f in found.files if (part := part_of(f, name, model_class))}
-    for part in sorted(filter(how.wants, parts), key=part_key):
+    for part in sorted(filter(how.wants, parts), key=KINDS[model_class].part_key):
         try:
             tensors[part] = read_part(found.files[parts[part]])
         except DflTfError as error:

@@ -21,11 +21,12 @@ from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError, ModelFileError
 from dfl_tf.formats import history_rows, json_tree, safetensors_file, transaction
 from dfl_tf.formats.manifest import Manifest
-from dfl_tf.formats.model_files import native_folder, part_key
+from dfl_tf.formats.model_files import native_folder
 from dfl_tf.formats.model_legacy import plain
 from dfl_tf.formats.model_state import DiskState, ModelState, Reading
 from dfl_tf.formats.survey import Place, Survey, survey, survey_previous
 from dfl_tf.formats.transaction import Basis, Saved
+from dfl_tf.options import KINDS
 
 SUFFIX = ".safetensors"
 _HISTORY, _EXTRA = "loss_history.rows", "extra"
@@ -67,7 +68,7 @@ def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelSta
         raise ModelFileError(f"{what}: damaged, its options are no dictionary.")
     tensors: dict[str, dict[str, Any]] = {}
     parts = {part: file for file in found.files if (part := _part(file)) is not None}
-    for part in sorted(filter(how.wants, parts), key=part_key):
+    for part in sorted(filter(how.wants, parts), key=KINDS[model_class].part_key):
         try:
             tensors[part] = safetensors_file.load(found.files[parts[part]])
         except ModelFileError as error:

@@ -16,6 +16,7 @@ from dfl_tf.disk import durable
 from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.formats.model_files import detect_format, model_files
 from dfl_tf.formats.model_state import ModelState, read_model
+from dfl_tf.options import KINDS
 
 
 def tensor_sha256(value: Any) -> str:
@@ -73,7 +74,7 @@ def report(directory: Path, name: str, model_class: str) -> tuple[ModelState, di
     ]
     history = state.loss_history
     return state, {
-        "name": name if model_class != "XSeg" else "XSeg",
+        "name": name if KINDS[model_class].named else model_class,
         "class": model_class,
         "format": detect_format(directory, name, model_class),
         "iteration": state.iteration,

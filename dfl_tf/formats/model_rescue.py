@@ -22,6 +22,7 @@ from dfl_tf.formats.model_files import (
 )
 from dfl_tf.formats.survey import Place, kept_previous
 from dfl_tf.formats.transaction import Basis
+from dfl_tf.options import KINDS
 
 _NAMED = 5
 
@@ -71,7 +72,7 @@ def backups(directory: Path, name: str, model_class: str) -> list[Path]:
 def ways_back(directory: Path, name: str, model_class: str) -> list[str]:
     """The kept previous set and the backups with their iterations, and commands that take them."""
     restore = shlex.join(["dfl-tf", "model", "restore", str(directory), "--class", model_class])
-    if model_class != "XSeg":
+    if KINDS[model_class].named:
         restore += f" --name {shlex.quote(name)}"
     lines = []
     kept = previous_set(directory, name, model_class)

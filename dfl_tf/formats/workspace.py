@@ -9,11 +9,13 @@ import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dfl_tf.errors import DflTfError, UsageError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.formats.model_files import FoundModel, ModelLock, find_models, model_files
 from dfl_tf.formats.model_state import read_model
+from dfl_tf.options import KINDS, default, specs
 
 __all__ = ["FoundModel", "ModelLock", "Workspace", "find_models", "model_files"]
 
@@ -125,11 +127,13 @@ def face_type_beside(place: Path) -> tuple[str, FaceType | None]:
     """
     folder = (place if place.is_dir() else place.parent).absolute()
     for model in find_models(folder.parent.parent / "model"):
-        if model.model_class == "XSeg":
+        kind = KINDS[model.model_class]
+        if not kind.swaps_faces:
             continue
         full_name = f"{model.name}_{model.model_class}"
-        if model.model_class == "Quick96":
-            return full_name, FaceType.FULL
+        if "face_type" not in specs(kind.options):  # the class has one
+            fixed: Any = default(kind.options)
+            return full_name, FaceType.from_name(fixed.face_type)
         with contextlib.suppress(DflTfError, OSError, ValueError):
             state = read_model(
                 folder.parent.parent / "model", model.name, model.model_class, only=()

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dfl_tf_ops.process import cores
 
@@ -26,12 +26,10 @@ from dfl_tf.merge.predictor import networks_of, weights_checksum
 from dfl_tf.merge.provenance import Provenance
 from dfl_tf.merge.run import MergeReport, Progress, Run, merge_frames
 from dfl_tf.merge.session import MergeSession
-from dfl_tf.options import MergeOptions
+from dfl_tf.options import KINDS, MergeOptions, XSegOptions
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
-
-MODEL_CLASSES = ("SAEHD", "AMP", "Quick96")
 
 LoadModel = Callable[[Path, str, str], "FaceModel"]
 """Folder, name and class to a model without optimizers."""
@@ -224,11 +222,12 @@ def open_model(
         No such model, or a network that a frame needs is not there.
     """
     masks = {task.settings.mask_mode for task in tasks} | set(more_masks)
+    swapping = [known for known, kind in KINDS.items() if kind.swaps_faces]
     found = choose_model(
-        places.model, request.name, request.model_class, classes=MODEL_CLASSES, what="face model"
+        places.model, request.name, request.model_class, classes=swapping, what="face model"
     )
     needs_xseg = any("XSeg" in mode for mode in masks)
-    if needs_xseg and not find_models(places.model, "XSeg"):
+    if needs_xseg and not find_models(places.model, XSegOptions.NAME):
         raise WorkspaceError(
             f"{places.model}: holds no XSeg model (XSeg_256.npy), which the mask mode "
             f"{', '.join(sorted(m for m in masks if 'XSeg' in m))} needs; train or copy one there, "
@@ -245,8 +244,8 @@ def open_model(
     morphs = {task.settings.morph for task in tasks}
     if len(morphs) > 1:
         raise UsageError("morph is one value for all frames")
-    model = load(places.model, found.name, found.model_class)
-    xseg = load(places.model, "XSeg", "XSeg") if needs_xseg else None
+    model: Any = load(places.model, found.name, found.model_class)
+    xseg = load(places.model, XSegOptions.NAME, XSegOptions.NAME) if needs_xseg else None
     checksum = weights_checksum(model)
     if xseg is not None:
         checksum += weights_checksum(xseg)

@@ -14,10 +14,11 @@ from dfl_tf.merge.warping import Floats
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
+    from dfl_tf.models.swap import SwapModel
 
 
 def networks_of(
-    model: FaceModel,
+    model: SwapModel,
     *,
     morph: float = 1.0,
     xseg: Any = None,
@@ -27,14 +28,14 @@ def networks_of(
 
     Parameters
     ----------
-    model : FaceModel
+    model : SwapModel
     morph : float
-        Share of src for AMP; other models have no morph.
+        Share of src, for models that take one.
     xseg : XSeg, optional
     enhance : callable, optional
         Super resolution: (h, w, 3) float32 in [0, 1] to four times the side.
     """
-    given = morph if model.model_class == "AMP" else None
+    given = morph if model.takes_morph else None
 
     def predict(images: Floats) -> tuple[Floats, Floats, Floats]:
         swapped = model.swap(images, given)

@@ -1,22 +1,14 @@
-"""The four models. A model is found by its class name and imported only when it is wanted."""
+"""The models. A class is found in `dfl_tf.options.KINDS` and imported only when it is wanted."""
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
-from dfl_tf.errors import UsageError
+from dfl_tf.options import kind_of
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
     from dfl_tf.options import RunOptions
-
-MODELS: dict[str, str] = {
-    "SAEHD": "dfl_tf.models.saehd.model",
-    "AMP": "dfl_tf.models.amp.model",
-    "Quick96": "dfl_tf.models.quick96.model",
-    "XSeg": "dfl_tf.models.xseg.model",
-}
 
 
 def create(
@@ -27,9 +19,9 @@ def create(
     Parameters
     ----------
     model_class : str
-        A key of `MODELS`.
-    options : SAEHDOptions, AMPOptions, Quick96Options or XSegOptions
-        As stored with the model.
+        A key of `dfl_tf.options.KINDS`.
+    options : TrainingOptions
+        Those of the class, as stored with the model.
     run : RunOptions, optional
         How it is run: precision, devices, seed.
     **settings
@@ -42,7 +34,5 @@ def create(
     OptionError
         If the options contradict each other.
     """
-    if model_class not in MODELS:
-        raise UsageError(f"There is no model class {model_class!r}. Known: {', '.join(MODELS)}.")
-    module = importlib.import_module(MODELS[model_class])
-    return getattr(module, model_class)(options, run, **settings)
+    model: FaceModel = kind_of(model_class).model_type()(options, run, **settings)
+    return model

@@ -1,4 +1,4 @@
-"""FaceModel: networks, optimizers and one training step."""
+"""FaceModel: networks, optimizers, objectives and what they want of faces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import keras
@@ -17,19 +16,17 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from dfl_tf.data.batch import Batch
-from dfl_tf.errors import OptionError, UsageError
+from dfl_tf.errors import UsageError
 from dfl_tf.formats.loss_history import LossHistory
-from dfl_tf.models import description, weights
-from dfl_tf.models.compiling import decide, gradient_graph
+from dfl_tf.models import description
 from dfl_tf.models.cpu import slow_filter_gradients
-from dfl_tf.models.loss_scale import LossScale
 from dfl_tf.models.placement import Placement
-from dfl_tf.models.swap_input import checked_morph, face_batch
-from dfl_tf.nn.convolution import filter_gradients_by_products, minimal_products
+from dfl_tf.models.state import check_shapes, load, state_of
+from dfl_tf.models.step import Losses, Tensors, TrainingStep, Update
 from dfl_tf.nn.initializers import initialize
-from dfl_tf.nn.optimizers import AdaBelief, LegacyOptimizer, RMSprop, own_copy
-from dfl_tf.nn.tensors import products_in_float32, recomputing
-from dfl_tf.options import RunOptions, effective
+from dfl_tf.nn.optimizers import AdaBelief, LegacyOptimizer, RMSprop
+from dfl_tf.nn.tracing import Tracing, traced_with
+from dfl_tf.options import ModelKind, RunOptions, effective, kind_of
 
 if TYPE_CHECKING:
     from dfl_tf.data import SampleSpec, XSegSpec
@@ -41,8 +38,6 @@ POLICIES = {
     "bfloat16": "mixed_bfloat16",
     "float16": "mixed_float16",
 }
-Tensors = Sequence[tf.Tensor]
-Losses = dict[str, tf.Tensor]
 
 
 class Preview(NamedTuple):
@@ -50,35 +45,6 @@ class Preview(NamedTuple):
 
     name: str
     image: npt.NDArray[np.float32]
-
-
-class SwapOutput(NamedTuple):
-    """What merging needs of a face: (n, r, r, 3) image, its (n, r, r, 1) mask, the dst mask."""
-
-    image: Any
-    mask: Any
-    dst_mask: Any
-
-
-@dataclass(frozen=True)
-class Update:
-    """One optimizer's update inside a training step.
-
-    Attributes
-    ----------
-    optimizer : str
-        Key in `FaceModel.optimizers`.
-    variables : tuple
-        What it moves, in file order; a subset of what the optimizer was built with.
-    objective : callable
-        Takes a `Batch` of tensors for each of `sample_specs`, then what `draws` gave, and returns
-        the objective, shape (n,), and the losses to report. The gradient is that of the sum over
-        the samples (training.md 1.6).
-    """
-
-    optimizer: str
-    variables: tuple[Any, ...]
-    objective: Callable[..., tuple[tf.Tensor, Losses]]
 
 
 class FaceModel(abc.ABC):
@@ -116,33 +82,25 @@ class FaceModel(abc.ABC):
         Networks that may be new to an existing model, with the option that switches them on.
     scopes_without_slots : tuple of str
         Scopes whose slots a file may lack.
+    previews_one_face : bool
+        Whether previews show the first sample of the batches only.
     iteration, loss_history, extra
         Kept by the trainer, saved with the model.
     unknown_options : dict
         Stored options of forks, saved again unchanged.
-    replicas : int
-        Slices of a batch whose gradients are averaged, as DFL does over devices (training.md 8).
-    say : callable
-        Gets what a user should be told while the model is used; the trainer's log.
-    loss_scales : dict
-        Of each optimizer, in float16.
-    xla : dict
-        Optimizer → whether the gradients of its update are compiled; known after its first step.
+    step : TrainingStep
+        How the updates are done: in pieces, compiled, on several devices.
+    tracing : Tracing
+        How the networks are written into graphs on the device at hand.
     previous : tuple of Batch
         The batches of the last step, where a model takes them twice (`repeats_batch`).
-    spread : callable or None
-        Does what `run_update` does on several devices (`dfl_tf.train.distribution`).
-
-    Notes
-    -----
-    A step runs `gradients` and `apply_gradients` of each update: a distributed trainer calls the
-    same two with its own reduction between them.
     """
 
     model_class: ClassVar[str]
     loss_names: ClassVar[tuple[str, ...]] = ("src", "dst")
     optional_parts: ClassVar[Mapping[str, str]] = {}
     scopes_without_slots: ClassVar[tuple[str, ...]] = ()
+    previews_one_face: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -171,11 +129,12 @@ class FaceModel(abc.ABC):
         self.dtype = tf.as_dtype(self.policy.variable_dtype)
         on_gpu = bool(getattr(options, "models_opt_on_gpu", True))
         self.placement = placement or Placement.choose(self.run, models_opt_on_gpu=on_gpu)
-        self.replicas = 1
-        self.spread: Callable[[Update, list[tf.Tensor]], Losses] | None = None
-        self.say: Callable[[str], None] = lambda text: None
-        self.loss_scales: dict[str, LossScale] = {}
-        self.xla: dict[str, bool] = {}
+        on_cpu = self.placement.on_cpu
+        self.tracing = Tracing(
+            widen=self.placement.emulates(self.run.precision),
+            weight_gradient_by_gemm=on_cpu and slow_filter_gradients(),
+            winograd=on_cpu,
+        )
         self.networks: dict[str, Any] = {}
         self.optimizers: dict[str, LegacyOptimizer] = {}
         self.optimizer_variables: dict[str, tuple[Any, ...]] = {}
@@ -188,12 +147,13 @@ class FaceModel(abc.ABC):
             if initialized:
                 self.initialize(self.networks)
             if training:
-                self._build_updates()
+                self.build_updates()
+            self.step = TrainingStep(self)
         self.set_seed(self.seed)
         self._compiled: dict[Any, Any] = {}
 
     def _make_networks(self) -> None:
-        self._build_networks()
+        self.build_networks()
         for network in self.networks.values():
             network.build()
 
@@ -203,7 +163,7 @@ class FaceModel(abc.ABC):
         def check() -> None:
             with keras.StatelessScope(initialize_variables=False):
                 self._make_networks()
-            weights.check_shapes(self, expected, reinit)
+            check_shapes(self, expected, reinit)
 
         # Keras remembers, for each thread, variables that wait for their values: these never get
         # any, so they are left behind with their thread.
@@ -225,12 +185,12 @@ class FaceModel(abc.ABC):
     # What a model class says about itself
 
     @abc.abstractmethod
-    def _build_networks(self) -> None:
+    def build_networks(self) -> None:
         """Fill `networks`, in file order."""
 
     @abc.abstractmethod
-    def _build_updates(self) -> None:
-        """Fill `optimizers` (by `_add_optimizer`) and `updates`."""
+    def build_updates(self) -> None:
+        """Fill `optimizers` (by `add_optimizer`) and `updates`."""
 
     @abc.abstractmethod
     def sample_specs(self) -> Mapping[str, SampleSpec | XSegSpec]:
@@ -247,17 +207,32 @@ class FaceModel(abc.ABC):
     def preview(self, *batches: Batch) -> list[Preview]:
         """Draw the preview pictures of the first samples of the batches (workspace.md 7.3)."""
 
+    @property
+    def history_period(self) -> int:
+        """Iterations between two sheets of the preview history (workspace.md 7.1)."""
+        return 10
+
     @abc.abstractmethod
-    def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
-        """Compute `swap` as tensors of the model's precision; can be traced."""
+    def outputs(self, face: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
+        """Compute what the model makes of faces, by name: what proofs compare.
+
+        Parameters
+        ----------
+        face : ndarray, shape (n, r, r, 3), float32 in [0, 1], BGR
+        """
 
     def repeats_batch(self, iteration: int) -> bool:
         """Return whether the step after `iteration` takes the batches of the one before again."""
         return False
 
+    @property
+    def kind(self) -> ModelKind:
+        """What is known of the class without a model."""
+        return kind_of(self.model_class)
+
     def options_from(self, state: ModelState) -> dict[str, object]:
         """Return what the tensors of a state say about the architecture options."""
-        return {}
+        return self.kind.options_from(state.tensors, vars(self.options))
 
     def parts_to_reset(self, state: ModelState) -> dict[str, str]:
         """Return the parts that changed options re-initialize, each with the reason."""
@@ -265,10 +240,21 @@ class FaceModel(abc.ABC):
 
     # Building
 
-    def _network(self, cls: Callable[..., Any], *args: Any, scope: str, **kwargs: Any) -> Any:
+    def make_network(self, cls: Callable[..., Any], *args: Any, scope: str, **kwargs: Any) -> Any:
+        """Make a network with the model's precision.
+
+        Parameters
+        ----------
+        cls : type
+            A `dfl_tf.nn.layers.Network`.
+        *args, **kwargs
+            Of its constructor.
+        scope : str
+            Its name, with which the names of its slots in optimizer files begin.
+        """
         return cls(*args, name=scope, dtype=self.policy, **kwargs)
 
-    def _add_optimizer(
+    def add_optimizer(
         self,
         stem: str,
         parts: Sequence[str],
@@ -279,7 +265,25 @@ class FaceModel(abc.ABC):
         clipgrad: bool = False,
         name: str | None = None,
     ) -> None:
-        """Make an optimizer over whole networks; its file has the name `stem`, its keys `name`."""
+        """Make an optimizer over whole networks.
+
+        Parameters
+        ----------
+        stem : str
+            Its file stem and key in `optimizers`; must end in ``_opt``.
+        parts : sequence of str
+            Keys of `networks`.
+        adabelief : bool
+            AdaBelief, else RMSprop.
+        lr_dropout : {"n", "y", "cpu"}
+            Whether each step moves a random share of the weights only.
+        lr_cos : int
+            Period of the cosine of the learning rate with `lr_dropout`, in iterations; 0 = none.
+        clipgrad : bool
+            Whether gradients are clipped to the global norm 1.
+        name : str, optional
+            With which its keys begin; by default `stem`.
+        """
         dropout = lr_dropout in ("y", "cpu")
         optimizer = (AdaBelief if adabelief else RMSprop)(
             float(self.options.lr),
@@ -293,8 +297,6 @@ class FaceModel(abc.ABC):
         self.optimizer_variables[stem] = self.weights_of(parts)
         optimizer.build(self.optimizer_variables[stem])
         self.optimizers[stem] = optimizer
-        if self.run.precision == "float16":
-            self.loss_scales[stem] = LossScale(own_copy)
 
     def weights_of(self, parts: Sequence[str]) -> tuple[Any, ...]:
         """Return the variables of some networks, in file order."""
@@ -325,10 +327,7 @@ class FaceModel(abc.ABC):
         dict of tensor
             For each of `loss_names` the loss of every sample, shape (n,), before the update.
         """
-        inputs = self.inputs(*batches)
-        reported: Losses = {}
-        for update in self.updates:
-            reported.update(self.run_update(update, inputs))
+        reported = self.step.run(self.inputs(*batches))
         return {name: reported[name] for name in self.loss_names}
 
     @functools.cached_property
@@ -371,132 +370,9 @@ class FaceModel(abc.ABC):
         """Return what an update draws at random for a whole batch; it follows the inputs."""
         return []
 
-    def run_update(self, update: Update, inputs: list[tf.Tensor]) -> Losses:
-        """Do one update of a step on a whole batch.
-
-        Returns
-        -------
-        dict of tensor
-            The losses of every sample before the update, and under the optimizer's name the
-            objective of the update.
-        """
-        if self.spread is not None:
-            return self.spread(update, inputs)
-        inputs = [*inputs, *self.draws(update, inputs[0].shape[0])]
-        pieces = self.replicas * self.run.accumulate
-        if self.run.xla != "off" and update.optimizer not in self.xla:
-            self._settle_xla(update, [x[: x.shape[0] // pieces] for x in inputs])
-        if pieces == 1:
-            return self._call("step", self._whole_update, update, inputs)
-        if inputs[0].shape[0] % pieces:
-            raise OptionError(
-                f"A batch of {inputs[0].shape[0]} samples cannot be divided by {pieces} "
-                "(accumulate x devices). Change batch_size or accumulate."
-            )
-        total: list[tf.Tensor] = []
-        reported: list[Losses] = []
-        for piece in zip(*(tf.split(x, pieces) for x in inputs), strict=True):
-            losses, gradients = self._call("gradients", self.gradients, update, list(piece))
-            reported.append(losses)
-            if total:
-                gradients = [a + b for a, b in zip(total, gradients, strict=True)]
-            total = gradients
-        self._call("update", self.apply_gradients, update, [g / self.replicas for g in total])
-        return {name: tf.concat([r[name] for r in reported], axis=0) for name in reported[0]}
-
-    def _whole_update(self, update: Update, inputs: Tensors) -> Losses:
-        if self.xla.get(update.optimizer):  # XLA has no kernel for the C++ update
-            losses, gradients = self._call("gradients", self.gradients, update, list(inputs))
-        else:
-            losses, gradients = self.gradients(update, inputs)
-        self.apply_gradients(update, gradients)
-        return losses
-
-    def gradients(self, update: Update, inputs: Tensors) -> tuple[Losses, list[tf.Tensor]]:
-        """Compute the losses of an update and the gradients of its variables.
-
-        Summed over the samples of `inputs`, which may be any slice of a batch; to be traced or run
-        eagerly. Nothing is changed.
-        """
-        values = [v.value for v in update.variables]
-        with self._computing(), recomputing(self.run.recompute):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(values)
-                objective, losses = update.objective(*self.named(inputs))
-                total = tf.reduce_sum(objective)
-                scale = self.loss_scales.get(update.optimizer)
-                if scale is not None:
-                    total = scale.scaled(total)
-            gradients = tape.gradient(
-                total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO
-            )
-        if scale is not None:
-            gradients = scale.unscaled(gradients)
-        return {**losses, update.optimizer: objective}, gradients
-
-    def apply_gradients(self, update: Update, gradients: Tensors) -> None:
-        """Apply the (summed or averaged) gradients of an update; in float16 if all are finite."""
-        optimizer, scale = self.optimizers[update.optimizer], self.loss_scales.get(update.optimizer)
-        with tf.device(self.placement.variables):
-            if scale is None:
-                optimizer.apply(gradients, update.variables)
-            else:
-                scale.guarded(gradients, lambda: optimizer.apply(gradients, update.variables))
-
-    def _settle_xla(self, update: Update, inputs: Tensors) -> None:
-        """Find out whether the gradients of an update are compiled, on its first batch."""
-        gradients = functools.partial(self.gradients, update)
-        plain, compiled = (gradient_graph(gradients, compiled=which) for which in (False, True))
-        self.xla[update.optimizer], reason = decide(
-            plain, compiled, inputs, mode=self.run.xla, name=update.optimizer
-        )
-        if reason:
-            self.say(reason)
-        taken = compiled if self.xla[update.optimizer] else plain
-        self._compiled["gradients", update.optimizer] = taken
-
-    def _call(self, kind: str, function: Callable[..., Any], update: Update, *args: Any) -> Any:
-        """Call a function as a graph that is traced once for each update and shape."""
-        key = (kind, update.optimizer)
-        if key not in self._compiled:
-            self._compiled[key] = tf.function(
-                functools.partial(function, update),
-                autograph=False,
-            )
-        return self._compiled[key](*args)
-
     # Use
 
-    def swap(self, face: Any, morph: float | None = None) -> SwapOutput:
-        """Put the src face on dst faces.
-
-        Parameters
-        ----------
-        face : ndarray or tensor
-            BGR, shape (n, r, r, 3), or (r, r, 3) for one face; r is the model's resolution. Floats
-            in [0, 1], or uint8, which is divided by 255.
-        morph : float, optional
-            Share of src for AMP, in [0, 1] (1 = all src).
-
-        Returns
-        -------
-        SwapOutput
-            NumPy arrays, float32 in [0, 1]; without the first axis if one face was given so.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If dtype, shape or range of `face`, or `morph`, are others.
-        """
-        faces, single = face_batch(face, int(self.options.resolution))
-        morph = checked_morph(morph)
-        given = () if morph is None else (tf.constant(morph, tf.float32),)
-        tensor = tf.cast(tf.convert_to_tensor(faces), self.dtype)
-        output = self._predict("swap", self.swap_tensors, tensor, *given)
-        arrays = [np.asarray(x, np.float32) for x in output]
-        return SwapOutput(*(x[0] if single else x for x in arrays))
-
-    def _predict(self, kind: str, function: Callable[..., Any], *args: tf.Tensor) -> Any:
+    def run_graph(self, kind: str, function: Callable[..., Any], *args: tf.Tensor) -> Any:
         """Run networks on whole batches of any length."""
         if kind not in self._compiled:
             self._compiled[kind] = tf.function(
@@ -507,18 +383,13 @@ class FaceModel(abc.ABC):
         return self._compiled[kind](*args)
 
     def _on_device(self, function: Callable[..., Any], *tensors: tf.Tensor) -> Any:
-        with self._computing():
+        with self.computing(self.tracing):
             return function(*tensors)
 
     @contextlib.contextmanager
-    def _computing(self) -> Iterator[None]:
-        """Context for the networks: on their device, in products that it is good at."""
-        with (
-            tf.device(self.placement.compute),
-            products_in_float32(self.placement.emulates(self.run.precision)),
-            filter_gradients_by_products(self.placement.on_cpu and slow_filter_gradients()),
-            minimal_products(self.placement.on_cpu),
-        ):
+    def computing(self, tracing: Tracing) -> Iterator[None]:
+        """Context for the networks: on their device, in the forms that are chosen."""
+        with tf.device(self.placement.compute), traced_with(tracing):
             yield
 
     def __repr__(self) -> str:
@@ -543,7 +414,7 @@ class FaceModel(abc.ABC):
 
     def state(self) -> ModelState:
         """Return all that the model is, as NumPy arrays and plain Python values."""
-        return weights.state_of(self)
+        return state_of(self)
 
     def load_state(self, state: ModelState, *, reinit: Sequence[str] = ()) -> list[str]:
         """Take up a state strictly.
@@ -574,4 +445,4 @@ class FaceModel(abc.ABC):
         """
         if state.model_class != self.model_class:
             raise UsageError(f"This is a state of {state.model_class}, not of {self.model_class}.")
-        return weights.load(self, state, [*self.run.reinit, *reinit])
+        return load(self, state, [*self.run.reinit, *reinit])

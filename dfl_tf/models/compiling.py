@@ -5,32 +5,32 @@ The update is never compiled: it is a C++ operation, which XLA does not know (pe
 
 from __future__ import annotations
 
+import functools
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from dfl_tf.nn.tensors import filters_as_matrices
+if TYPE_CHECKING:
+    from dfl_tf.models.step import TrainingStep, Update
 
 ROUNDS = 3
 WORTH_IT = 0.97
 """XLA is taken if it needs at most this share of the time: repeated runs differ by 3 %."""
 
 
-def gradient_graph(gradients: Callable[..., Any], *, compiled: bool) -> Any:
-    """Make a graph function of `gradients`, compiled with XLA or not.
+def gradient_graph(step: TrainingStep, update: Update, *, compiled: bool) -> Any:
+    """Make a graph function of the gradients of an update, compiled with XLA or not.
 
     In compiled code blurs are matrix products: XLA's depthwise convolutions on a CPU are some
     twenty times slower than TensorFlow's (performance.md 3.6).
     """
-
-    def traced(*args: Any) -> Any:
-        with filters_as_matrices(compiled):
-            return gradients(*args)
-
-    return tf.function(traced, autograph=False, jit_compile=compiled)
+    tracing = replace(step.tracing, blur_as_matmul=compiled)
+    gradients = functools.partial(step.gradients, update, tracing=tracing)
+    return tf.function(gradients, autograph=False, jit_compile=compiled)
 
 
 def decide(

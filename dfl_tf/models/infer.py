@@ -14,20 +14,21 @@ def _shape(tensors: Tensors, part: str, key: str) -> tuple[int, ...]:
     return () if tensor is None else tuple(getattr(tensor, "shape", ()))
 
 
-def saehd(tensors: Tensors, archi: str) -> dict[str, object]:
+def saehd(tensors: Tensors, options: Mapping[str, Any]) -> dict[str, object]:
     """Return archi, dims and resolution of the tensors of a SAEHD model, as far as they show.
 
     Parameters
     ----------
     tensors : mapping
         Part to legacy key to array, as in `ModelState.tensors`.
-    archi : str
-        As the options say: the letters u and c leave no trace in the tensors.
+    options : mapping
+        Of them `archi` is looked at: its letters u and c leave no trace in the tensors.
 
     References
     ----------
     models.md 2.1, 2.3 to 2.5
     """
+    archi = str(options.get("archi", ""))
     flavor = "liae" if "inter_AB" in tensors else "df"
     inter, decoder = ("inter_AB", "decoder") if flavor == "liae" else ("inter", "decoder_src")
     deep = "res1/conv1/weight:0" in tensors.get("encoder", {})
@@ -46,7 +47,13 @@ def saehd(tensors: Tensors, archi: str) -> dict[str, object]:
     return found | _decoder(tensors, decoder, dense_grid)
 
 
-def amp(tensors: Tensors) -> dict[str, object]:
+def quick96(tensors: Tensors, options: Mapping[str, Any]) -> dict[str, object]:
+    """Return the resolution of the tensors of a Quick96 model."""
+    found = saehd(tensors, options)
+    return {key: value for key, value in found.items() if key == "resolution"}
+
+
+def amp(tensors: Tensors, options: Mapping[str, Any]) -> dict[str, object]:
     """Return dims and resolution of the tensors of an AMP model (models.md 3)."""
     found = _encoder(tensors, True)
     dense = _shape(tensors, "encoder", "dense1/weight:0")

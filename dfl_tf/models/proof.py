@@ -176,11 +176,7 @@ def _eagerly() -> Iterator[None]:
 def _run(model: FaceModel, keep: Collection[str]) -> _Observation:
     batches = [fixed_batch(spec, SAMPLES) for spec in model.sample_specs().values()]
     face = batches[-1]["image"]
-    if model.model_class == "XSeg":
-        outputs = {"logits": np.asarray(model.networks["XSeg_256"](face))}
-    else:
-        morph = 0.5 if model.model_class == "AMP" else None
-        outputs = dict(zip(("swap", "swap mask", "dst mask"), model.swap(face, morph), strict=True))
+    outputs: dict[str, Array] = {**model.outputs(face)}
     losses = model.train_step(*batches)
     outputs |= {f"loss of {name}": np.asarray(value) for name, value in losses.items()}
     stepped = _flat(model.state())

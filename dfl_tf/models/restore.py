@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from dfl_tf import models
 from dfl_tf.formats.model_state import ModelState
-from dfl_tf.models import infer
-from dfl_tf.options import OPTIONS, Layer, RunOptions, legacy_layer, resolve
+from dfl_tf.options import OPTIONS, Layer, RunOptions, kind_of, legacy_layer, resolve
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
@@ -17,13 +16,10 @@ def stored_layer(state: ModelState, origin: str) -> Layer:
     """Return the options saved with a model, completed by what its tensors say (options.md 5)."""
     slots = state.tensors.get("src_dst_opt", {})
     rmsprop = None if len(slots) < 2 else any(key.startswith("acc_") for key in slots)
-    inferred: dict[str, object] = {}
-    if state.model_class == "SAEHD":
-        inferred = infer.saehd(state.tensors, str(state.options.get("archi", "")))
-    elif state.model_class == "AMP":
-        inferred = infer.amp(state.tensors)
+    kind = kind_of(state.model_class)
+    inferred = kind.options_from(state.tensors, state.options)
     return legacy_layer(
-        OPTIONS[state.model_class],
+        kind.options,
         state.options,
         origin=origin,
         rmsprop_slots=rmsprop,

@@ -8,23 +8,8 @@ import tensorflow as tf
 from dfl_tf_ops.convolution import convolve_3x3
 from dfl_tf_ops.native import has_winograd
 
-from dfl_tf.nn.tensors import (
-    TraceSwitch,
-    add_bias,
-    filters_as_matrices,
-    product,
-    space_to_depth,
-    working_dtype,
-)
-
-filter_gradients_by_products = TraceSwitch("filter_gradients_by_products")
-"""Gradients of kernels are matrix products."""
-
-minimal_products = TraceSwitch("minimal_products")
-"""3x3 convolutions are done with fewer products (`dfl_tf_ops.convolution`)."""
-
-as_defined = TraceSwitch("as_defined")
-"""Convolutions are not done with fewer products after all, so that products can be counted."""
+from dfl_tf.nn.tensors import add_bias, product, space_to_depth, working_dtype
+from dfl_tf.nn.tracing import tracing
 
 _WIDE = 32
 """Products of fewer channels than this gain nothing."""
@@ -50,24 +35,25 @@ def convolve_same(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor
 
     Notes
     -----
-    `minimal_products` comes first where it applies: 3x3, enough channels, a CPU that has them.
+    `Tracing.winograd` comes first where it applies: 3x3, enough channels, a CPU that has it.
 
     oneDNN's float32 kernels for the gradient of a filter reach about half of the speed of a matrix
-    product on CPUs without AVX-512 (`tools/bench_train.py`). Within `filter_gradients_by_products`
+    product on CPUs without AVX-512 (`tools/bench_train.py`). With `Tracing.weight_gradient_by_gemm`
     that gradient is one product for each tap: the image, moved by the tap, times the gradient of
     the result.
     """
-    if _takes_fewer_products(x, kernel):
+    if _by_winograd(x, kernel):
         return convolve_3x3(x, kernel, bias)
     return product(_convolve, x, tf.cast(kernel, x.dtype), tf.cast(bias, x.dtype))
 
 
 def _convolve(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    if _takes_fewer_products(x, kernel):  # now that `product` has widened them
+    if _by_winograd(x, kernel):  # now that `product` has widened them
         return convolve_3x3(x, kernel, bias)
-    by_products = filter_gradients_by_products.on and not filters_as_matrices.on
-    if by_products and min(kernel.shape[2:]) >= _WIDE and x.dtype == tf.float32:
-        return add_bias(_with_products(x, kernel), bias)
+    chosen = tracing()
+    by_gemm = chosen.weight_gradient_by_gemm and not chosen.blur_as_matmul
+    if by_gemm and min(kernel.shape[2:]) >= _WIDE and x.dtype == tf.float32:
+        return add_bias(_with_gemm(x, kernel), bias)
     return add_bias(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
 
 
@@ -94,23 +80,23 @@ def convolve_halving(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Ten
     quarters = tf.TensorSpec((None, height // 2, width // 2, 4 * channels), working_dtype(x))
     by_nines = tf.TensorSpec((3, 3, 4 * channels, outputs))
     fits = size == 5 and height % 2 == width % 2 == 0
-    if not fits or not _takes_fewer_products(quarters, by_nines):
+    if not fits or not _by_winograd(quarters, by_nines):
         return None
     kernel = tf.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
     kernel = tf.transpose(tf.reshape(kernel, (3, 2, 3, 2, channels, outputs)), (0, 2, 1, 3, 4, 5))
     return convolve_same(space_to_depth(x), tf.reshape(kernel, by_nines.shape), bias)
 
 
-def _takes_fewer_products(x: tf.Tensor | tf.TensorSpec, kernel: tf.Tensor | tf.TensorSpec) -> bool:
-    # XLA has kernels of its own.
-    wanted = minimal_products.on and not (filters_as_matrices.on or as_defined.on)
+def _by_winograd(x: tf.Tensor | tf.TensorSpec, kernel: tf.Tensor | tf.TensorSpec) -> bool:
+    chosen = tracing()
+    wanted = chosen.winograd and not chosen.blur_as_matmul  # XLA has kernels of its own
     pixels, width = (x.shape[1] or 0) * (x.shape[2] or 0), min(kernel.shape[2:])
     pays = width >= _WIDE_ENOUGH_FOR_TRANSFORMS and pixels >= _PIXELS_ENOUGH
     return wanted and kernel.shape[0] == 3 and pays and has_winograd(x.dtype.name)
 
 
 @tf.custom_gradient
-def _with_products(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Any]:
+def _with_gemm(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Any]:
     def gradient(slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         towards_x = tf.raw_ops.Conv2DBackpropInput(
             input_sizes=tf.shape(x),

@@ -18,26 +18,21 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from dfl_tf.nn.convolution import convolve_halving, convolve_same
-from dfl_tf.nn.tensors import (
-    add_bias,
-    filter_by_matrices,
-    filters_as_matrices,
-    product,
-    recomputing,
-)
+from dfl_tf.nn.tensors import add_bias, filter_by_matrices, product
+from dfl_tf.nn.tracing import tracing
 
 
 class Block(keras.layers.Layer):
     """A layer made of layers: building it builds its children under its name, in order.
 
-    Within `recomputing` the back-propagation keeps the input of a block and computes what lies
+    With `Tracing.recompute` the back-propagation keeps the input of a block and computes what lies
     inside it a second time; of blocks within blocks, the innermost do.
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layers."""
         call = super().__call__
-        if recomputing.on and not any(isinstance(x, Block) for x in self._layers):
+        if tracing().recompute and not any(isinstance(x, Block) for x in self._layers):
             return tf.recompute_grad(call)(*args, **kwargs)
         return call(*args, **kwargs)
 
@@ -361,7 +356,7 @@ class BlurPool(keras.layers.Layer):
         """Halve (n, h, w, c) in height and width, rounding up."""
         size = len(self.kernel)
         pad = ((size - 1) // 2, size // 2)
-        if filters_as_matrices.on:
+        if tracing().blur_as_matmul:
             return filter_by_matrices(x, *(self._band(side, pad[0]) for side in x.shape[1:3]))
         x = tf.pad(x, ((0, 0), pad, pad, (0, 0)))
         kernel = np.repeat(self.kernel[:, :, None, None], x.shape[-1], axis=2)

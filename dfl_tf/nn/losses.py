@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dfl_tf.nn.tensors import filter_by_matrices, filters_as_matrices
+from dfl_tf.nn.tensors import filter_by_matrices
+from dfl_tf.nn.tracing import tracing
 
 _DSSIM_SIGMA = 1.5
 _C1 = 0.01**2
@@ -114,7 +115,7 @@ def dssim(a: tf.Tensor, b: tf.Tensor, filter_size: int) -> tf.Tensor:
         a, b = tf.cast(a, tf.float32), tf.cast(b, tf.float32)
     size = max(1, filter_size)
     moments = tf.concat((a, b, a * b, tf.square(a) + tf.square(b)), axis=-1)
-    if filters_as_matrices.on:
+    if tracing().blur_as_matmul:
         sides = moments.shape[1:3]
         moments = filter_by_matrices(moments, *(_dssim_band(size, side) for side in sides))
     elif a.dtype == tf.float64 or size < _SEPARABLE_FROM:
@@ -137,7 +138,7 @@ def gaussian_blur(x: tf.Tensor, sigma: float) -> tf.Tensor:
     ----------
     training.md 1.2
     """
-    if x.dtype == tf.float64 and not filters_as_matrices.on:
+    if x.dtype == tf.float64 and not tracing().blur_as_matmul:
         return _depthwise(x, blur_kernel(sigma), "SAME")  # odd kernel: TensorFlow's SAME is ours
     height, width = x.shape[1:3]
     return filter_by_matrices(x, _blur_band(sigma, height), _blur_band(sigma, width))

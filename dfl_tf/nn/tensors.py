@@ -2,55 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-
-class TraceSwitch:
-    """A choice of how code is traced; as a context manager it is made for the code within.
-
-    Attributes
-    ----------
-    on : bool
-        What is chosen for the code at hand; off by default.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._chosen = contextvars.ContextVar(name, default=False)
-
-    @contextlib.contextmanager
-    def __call__(self, wanted: bool = True) -> Iterator[None]:
-        """Choose for the code within."""
-        token = self._chosen.set(wanted)
-        try:
-            yield
-        finally:
-            self._chosen.reset(token)
-
-    @property
-    def on(self) -> bool:
-        """Whether it is chosen here."""
-        return self._chosen.get()
-
-
-filters_as_matrices = TraceSwitch("filters_as_matrices")
-"""Fixed filters are matrix products only, for XLA."""
-
-recomputing = TraceSwitch("recomputing")
-"""Gradients keep the inputs of blocks only and compute what lies inside a second time."""
-
-products_in_float32 = TraceSwitch("products_in_float32")
-"""`product` multiplies half-precision numbers in float32."""
+from dfl_tf.nn.tracing import tracing
 
 
 def product(function: Callable[..., tf.Tensor], *tensors: tf.Tensor) -> tf.Tensor:
     """Call a convolution or matrix product ``function(*tensors)``, with its bias if it has one.
 
-    Within `products_in_float32` half-precision numbers are widened and the sum is rounded once at
+    With `Tracing.widen` half-precision numbers are widened and the sum is rounded once at
     the end. That is what hardware for such numbers does: their products are exact in float32, in
     which it adds them up. A CPU without it has slow kernels that do the same.
     """
@@ -62,7 +25,7 @@ def product(function: Callable[..., tf.Tensor], *tensors: tf.Tensor) -> tf.Tenso
 
 def working_dtype(x: tf.Tensor) -> tf.DType:
     """Return the type in which `product` multiplies: that of `x`, or float32."""
-    return tf.float32 if x.dtype.size < 4 and products_in_float32.on else x.dtype
+    return tf.float32 if x.dtype.size < 4 and tracing().widen else x.dtype
 
 
 def add_bias(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:

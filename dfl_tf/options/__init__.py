@@ -8,6 +8,7 @@ from .foreign import kept_unused, unused_note
 from .legacy import legacy_layer
 from .merge import MergeOptions
 from .quick96 import Quick96Options
+from .registry import DEFAULT_MODEL, KINDS, OPTIONS, ModelKind, kind_of, register_model
 from .resolve import (
     Effective,
     Layer,
@@ -27,12 +28,9 @@ from .summary import Device, summary_text
 from .training import FaceSwapOptions, TrainingOptions
 from .xseg import XSegOptions
 
-OPTIONS: dict[str, type[TrainingOptions]] = {
-    cls.NAME: cls for cls in (SAEHDOptions, AMPOptions, Quick96Options, XSegOptions)
-}
-"""Class of options by model class."""
-
 __all__ = [
+    "DEFAULT_MODEL",
+    "KINDS",
     "OPTIONS",
     "AMPOptions",
     "Device",
@@ -42,6 +40,7 @@ __all__ = [
     "Layer",
     "Machine",
     "MergeOptions",
+    "ModelKind",
     "OptionSpec",
     "Options",
     "Quick96Options",
@@ -56,7 +55,9 @@ __all__ = [
     "environment_layer",
     "from_mapping",
     "kept_unused",
+    "kind_of",
     "legacy_layer",
+    "register_model",
     "resolve",
     "specs",
     "summary_text",

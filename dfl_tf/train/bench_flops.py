@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 _CONVOLUTIONS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter")
@@ -27,12 +28,11 @@ def step_flops(model: Any) -> float:
     ----------
     performance.md 3.2
     """
-    from dfl_tf.nn.convolution import as_defined
     from dfl_tf.train.plan import traced_updates
 
-    with as_defined():
-        graphs = traced_updates(model)
-    pieces = model.replicas * model.run.accumulate
+    nominal = replace(model.step.tracing, winograd=False)
+    graphs = traced_updates(model, tracing=nominal)
+    pieces = model.step.replicas * model.run.accumulate
     return pieces * sum(_operation(op) for graph in graphs for op in graph.get_operations())
 
 

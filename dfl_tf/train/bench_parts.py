@@ -16,6 +16,7 @@ import numpy as np
 from dfl_tf_ops.process import cores
 
 from dfl_tf.formats import ModelState, read_model, write_model
+from dfl_tf.options import DEFAULT_MODEL
 from dfl_tf.train import bench_machine as machine
 from dfl_tf.train.saver import own_arrays
 
@@ -211,7 +212,7 @@ def synthetic_state(parameters: int) -> ModelState:
         for i, name in enumerate(names):
             slots[f"{slot}_encoder/{name.replace(':', '_')}:0"] = value * np.float32(i + 1)
     return ModelState(
-        model_class="SAEHD",
+        model_class=DEFAULT_MODEL,
         iteration=1,
         options={"resolution": 128},
         loss_history=[[1.0, 1.0]],

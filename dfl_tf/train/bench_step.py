@@ -115,10 +115,11 @@ def _halves(model: Any, batches: Any, rounds: int) -> tuple[float, float]:
         given = [*inputs, *model.draws(update, inputs[0].shape[0])]
         given = [x[: x.shape[0] // pieces] for x in given]
         gradients = gradient_graph(
-            functools.partial(model.gradients, update),
-            compiled=model.xla.get(update.optimizer, False),
+            model.step,
+            update,
+            compiled=model.step.xla.get(update.optimizer, False),
         )
-        apply = tf.function(functools.partial(model.apply_gradients, update), autograph=False)
+        apply = tf.function(functools.partial(model.step.apply_gradients, update), autograph=False)
         losses, slopes = gradients(given)
 
         def forward_backward(gradients: Any = gradients, given: Any = given) -> None:
@@ -165,7 +166,7 @@ def _report(
         "options": prepared.settings.legacy(),
         "precision": precision,
         "xla": model.run.xla,
-        "xla_used": dict(model.xla),
+        "xla_used": dict(model.step.xla),
         "batch_size": model.options.batch_size,
         "accumulate": model.run.accumulate,
         "parameters": sum(model.parameter_counts().values()),

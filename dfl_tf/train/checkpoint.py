@@ -22,7 +22,7 @@ from dfl_tf.formats import ModelState, model_files, write_model
 from dfl_tf.formats.model_files import detect_format, prefix_of
 from dfl_tf.formats.model_rescue import file_of
 from dfl_tf.formats.transaction import Basis
-from dfl_tf.options import Device, kept_unused, summary_text
+from dfl_tf.options import Device, kept_unused, kind_of, summary_text
 from dfl_tf.train import history
 from dfl_tf.train.after_save import AfterSave, command_of
 from dfl_tf.train.backup import BackupClock, make_backup
@@ -201,7 +201,7 @@ class Checkpointer:
         kind = detect_format(place.folder, place.name, place.model_class) or place.format
         write_model(folder, place.name, state, format=kind, summary=summary, snapshot=why)
         restore = ["dfl-tf", "model", "restore", str(place.folder), "--class", place.model_class]
-        named = [] if place.model_class == "XSeg" else ["--name", place.name]
+        named = ["--name", place.name] if kind_of(place.model_class).named else []
         command = shlex.join([*restore, *named, "--from", str(folder)])
         return (
             f"Nothing was overwritten: this run's state, of iteration {state.iteration}, is in "
@@ -261,8 +261,8 @@ class Checkpointer:
         self.log.record("preview", iteration=self._model.iteration, files=[str(p) for p in paths])
 
     def _another_face(self, batches: Sequence[Batch]) -> Sequence[Batch]:
-        """AMP shows one face only: take another one each time, but not in the history."""
-        if self.place.model_class != "AMP":
+        """Take another face each time where only one is shown, but not in the history."""
+        if not self._model.previews_one_face:
             return batches
         shift = -(self._model.iteration % min(4, batches[0].size))
         return [batch.rolled(shift) for batch in batches]
@@ -276,7 +276,7 @@ class Checkpointer:
         finished = self._model.iteration
         if not options.write_preview_history:
             return
-        if finished % history.history_period(self.place.model_class, options.resolution):
+        if finished % self._model.history_period:
             return
         try:
             folder = self.place.folder / f"{self.place.storage}_history"

@@ -140,7 +140,7 @@ class Distribution:
                 model = create(placement=placement)  # variables are sent to all processes
         except _GONE as error:
             raise self._lost_worker(error) from None
-        model.spread = self.run_update
+        model.step.spread = self.run_update
         self._model = model
         return model
 
@@ -256,10 +256,9 @@ class Distribution:
     def _replica_gradients(self, update: Update, inputs: Any) -> Any:
         key = ("jit", update.optimizer)
         if self._model.run.xla != "on":
-            return self._model.gradients(update, inputs)
+            return self._model.step.gradients(update, inputs)
         if key not in self._compiled:
-            gradients = functools.partial(self._model.gradients, update)
-            self._compiled[key] = gradient_graph(gradients, compiled=True)
+            self._compiled[key] = gradient_graph(self._model.step, update, compiled=True)
         return self._compiled[key](inputs)
 
     def _gradients(self, update: Update, piece: Any) -> Any:
@@ -273,9 +272,11 @@ class Distribution:
 
     def _update(self, update: Update, gradients: Any) -> None:
         if self._offloaded:
-            self._model.apply_gradients(update, gradients)
+            self._model.step.apply_gradients(update, gradients)
         else:
-            self.strategy.run(lambda g: self._model.apply_gradients(update, g), args=(gradients,))
+            self.strategy.run(
+                lambda g: self._model.step.apply_gradients(update, g), args=(gradients,)
+            )
 
     def _whole(self, update: Update, piece: Any) -> Any:
         def step(inputs: Any) -> Any:
@@ -303,7 +304,7 @@ class Distribution:
         if self._offloaded:
             return losses, mean
         with tf.control_dependencies(arrived):
-            self._model.apply_gradients(update, mean)
+            self._model.step.apply_gradients(update, mean)
         return losses, []
 
     def all_reduce(self, operation: str, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -330,7 +331,7 @@ class Distribution:
         if self._offloaded:
             mean = [self._local(g)[0] for g in gradients]
             with tf.control_dependencies(mean):
-                self._model.apply_gradients(update, mean)
+                self._model.step.apply_gradients(update, mean)
         return {name: self._local(value)[0] for name, value in losses.items()}
 
     def _local(self, value: Any) -> tuple[tf.Tensor, ...]:

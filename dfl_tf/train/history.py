@@ -21,11 +21,6 @@ from dfl_tf.train.previews import jpeg_bytes
 Sample = tuple[Batch, ...]
 
 
-def history_period(model_class: str, resolution: int) -> int:
-    """Iterations between two pictures: 10, for SAEHD and AMP times max(1, resolution // 64)."""
-    return 10 * max(1, resolution // 64) if model_class in ("SAEHD", "AMP") else 10
-
-
 def write_history(folder: Path, pictures: dict[str, NDArray[np.uint8]], finished: int) -> None:
     """Write each picture as ``<folder>/<preview name>/<n as 7 digits>.jpg`` and ``_last.jpg``.
 

@@ -212,8 +212,13 @@ def kept_activations(model: Any) -> int:
     return max(_crossing_bytes(graph) for graph in traced_updates(model))
 
 
-def traced_updates(model: Any, batch: int = 0) -> list[Any]:
+def traced_updates(model: Any, batch: int = 0, *, tracing: Any = None) -> list[Any]:
     """Trace the gradients of every update of a step, for batches of `batch` samples (0 = the own).
+
+    Parameters
+    ----------
+    tracing : Tracing, optional
+        By default that of the model's step.
 
     Returns
     -------
@@ -225,15 +230,15 @@ def traced_updates(model: Any, batch: int = 0) -> list[Any]:
     shapes = [s for spec in model.sample_specs().values() for s in spec.shapes.values()]
     batch = batch or int(model.options.batch_size)
     inputs = [tf.TensorSpec((batch, *shape), model.dtype) for shape in shapes]
-    return [_traced(model, update, inputs).graph for update in model.updates]
+    return [_traced(model, update, inputs, tracing).graph for update in model.updates]
 
 
-def _traced(model: Any, update: Any, inputs: Sequence[Any]) -> Any:
+def _traced(model: Any, update: Any, inputs: Sequence[Any], tracing: Any) -> Any:
     import tensorflow as tf
 
     def gradients(*tensors: Any) -> Any:
         drawn = model.draws(update, int(tensors[0].shape[0]))
-        return model.gradients(update, [*tensors, *drawn])
+        return model.step.gradients(update, [*tensors, *drawn], tracing=tracing)
 
     return tf.function(gradients, autograph=False).get_concrete_function(*inputs)
 

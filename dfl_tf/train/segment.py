@@ -20,6 +20,7 @@ from dfl_tf.face import FaceType
 from dfl_tf.formats import ModelState
 from dfl_tf.formats.model_legacy import read_part
 from dfl_tf.formats.workspace import Workspace
+from dfl_tf.options import KINDS
 from dfl_tf.train.changed_files import ages
 from dfl_tf.train.feeds import Facesets, Feed, open_feed
 from dfl_tf.train.precision import precision_notes
@@ -171,7 +172,7 @@ class Builder:
         for line in lines:
             self.say(line)
         model = self.create(settings, state)
-        model.say = self.say
+        model.step.say = self.say
         feed, messages = self.feed_and_fill(model, settings, state, facesets)
         if self.distribution is not None and settings.run.xla == "auto":
             messages.insert(0, "--xla auto compiles nothing on several devices; --xla on would")
@@ -254,16 +255,18 @@ def face_type_lines(settings: Settings, facesets: Facesets) -> list[str]:
 
 
 def _take_pretrained(model: Any, folder: Path | None) -> list[str]:
-    """Let a new Quick96 start from weights of the release (workspace.md 3)."""
+    """Let a new model start from weights of the release (workspace.md 3)."""
     if folder is None:
         return []
-    if model.model_class != "Quick96":
-        return [f"--pretrained-weights is for Quick96, a new {model.model_class} starts fresh"]
+    if not model.kind.release_weights:
+        able = ", ".join(name for name, kind in KINDS.items() if kind.release_weights)
+        return [f"--pretrained-weights is for {able}, a new {model.model_class} starts fresh"]
     files = {part: folder / f"{part}.npy" for part in (*model.networks, *model.optimizers)}
     tensors = {part: read_part(file) for part, file in files.items() if file.is_file()}
     if not tensors.keys() & model.networks.keys():
         # Scripts of the old program name its folder always, whether it came with one or not.
-        return [f"warning: no encoder.npy or other part lies in {folder}: Quick96 starts fresh"]
+        starts = f"{model.model_class} starts fresh"
+        return [f"warning: no encoder.npy or other part lies in {folder}: {starts}"]
     state = ModelState(
         model_class=model.model_class, iteration=0, options={}, loss_history=[], tensors=tensors
     )

@@ -18,9 +18,8 @@ from dfl_tf.formats.model_files import prefix_of
 from dfl_tf.formats.model_legacy import read_default_options
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.imaging import set_pixel_limit
-from dfl_tf.models.parts import needed_parts
 from dfl_tf.models.restore import stored_layer
-from dfl_tf.options import OPTIONS, Layer, Resolved, RunOptions, resolve, unused_note
+from dfl_tf.options import Layer, Resolved, RunOptions, kind_of, resolve, unused_note
 from dfl_tf.options.schema import did_you_mean
 from dfl_tf.train.changed_files import basis_for, judge_files
 from dfl_tf.train.checkpoint import CheckpointLocation
@@ -109,8 +108,8 @@ def choose_name(folder: Path, model_class: str, name: str | None) -> tuple[str, 
     A given name is used as it is; without one it is the model that was saved last, or ``new``.
     """
     found = [entry.name for entry in find_models(folder, model_class)]
-    if model_class == "XSeg":
-        return "XSeg", bool(found)
+    if not kind_of(model_class).named:
+        return model_class, bool(found)
     if name is None:
         return (found[0], True) if found else ("new", False)
     prefix_of(name, model_class)  # refuses what can be no file name
@@ -144,9 +143,7 @@ def prepare(
     ModelFilesChanged
         Files of the model were removed or replaced, and the run options do not say what then.
     """
-    if model_class not in OPTIONS:
-        known = ", ".join(OPTIONS)
-        raise UsageError(f"there is no model class {model_class!r}; known are {known}")
+    kind = kind_of(model_class)
     folder = workspace.model
     asked, (name, exists) = name, choose_name(folder, model_class, name)
     stamp = _stamp(folder, name, model_class)
@@ -161,14 +158,14 @@ def prepare(
         else stored_layer(state, f"the saved model {prefix_of(name, model_class)}")
     )
     defaults = read_default_options(folder, model_class) or None if state is None else None
-    resolved, run = settle(OPTIONS[model_class], stored=stored, defaults=defaults)
+    resolved, run = settle(kind.options, stored=stored, defaults=defaults)
     set_pixel_limit(run.max_image_pixels)
     if resolved.new:
         state = None
     run = replace(run, use_previous=use_previous)
     changes: list[str] = []
     if state is not None:
-        changes = judge_files(folder, name, state, needed_parts(resolved.options), run)
+        changes = judge_files(folder, name, state, kind.needed_parts(resolved.options), run)
     wanted = "legacy" if run.model_format == "auto" else run.model_format
     place = CheckpointLocation(
         folder=folder,

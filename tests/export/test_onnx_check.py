@@ -14,7 +14,7 @@ import pytest
 
 from dfl_tf.errors import ExportError
 from dfl_tf.export import onnx_check
-from dfl_tf.export.dfm import dfm_graph, export_dfm
+from dfl_tf.export.dfm import export_dfm, graph_of
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
@@ -125,7 +125,7 @@ def test_the_linter_accepts_our_exports(good: Path, good_amp: Path) -> None:
     for path, model_class in ((good, "SAEHD"), (good_amp, "AMP")):
         assert onnx_check.lint(path) == []
         assert onnx_check.lint(path, model_class) == []
-        assert onnx_check.class_of(path) == model_class
+        assert onnx_check.made_for(path)[0] == model_class
         assert onnx_check.try_out(path) == []
 
 
@@ -210,11 +210,13 @@ def test_one_changed_bit_of_a_weight_is_caught(half: bool, saehd: Any, tmp_path:
 
     path = tmp_path / "good.dfm"
     export_dfm(saehd, path, precision="float16" if half else "float32", verify=False)
-    graph = dfm_graph(saehd, half=half)
+    graph = graph_of(saehd, half=half)
     assert onnx_check.weight_faults(path, graph) == []
     bad = changed(path, bend, tmp_path / "bad.dfm")
     assert onnx_check.verify(bad, saehd, tolerance=0.1).faults() == []
-    with pytest.raises(ExportError, match=r"Export rejected: bad\.dfm: The weight encoder/.* differs"):
+    with pytest.raises(
+        ExportError, match=r"Export rejected: bad\.dfm: The weight encoder/.* differs"
+    ):
         onnx_check.check(bad, saehd, graph, tolerance=0.1)
 
 
@@ -223,7 +225,7 @@ def test_missing_and_foreign_weights_are_named(good: Path, saehd: Any, tmp_path:
         model.graph.initializer[0].name = "stranger"
 
     renamed = changed(good, rename, tmp_path / "bad.dfm")
-    faults = onnx_check.weight_faults(renamed, dfm_graph(saehd, half=False))
+    faults = onnx_check.weight_faults(renamed, graph_of(saehd, half=False))
     assert len(faults) == 2
     assert faults[0].endswith("is missing.")
     assert faults[1] == "The weight stranger is not of this model."

@@ -32,7 +32,7 @@ def test_contract(xseg: Any, tmp_path: Path) -> None:
     assert [port.name for port in model.graph.output] == ["out_mask:0"]
     assert "DigitalSourceType" not in {entry.key for entry in model.metadata_props}
     assert onnx_check.lint(path) == []
-    assert onnx_check.class_of(path) == "XSeg"
+    assert onnx_check.made_for(path) == ("XSeg", "dfl")
 
 
 WANTED = {
@@ -61,7 +61,7 @@ def test_each_program_gets_its_names_and_layout_and_the_models_mask(
     np.testing.assert_allclose(mask.transpose(0, 2, 3, 1) if first else mask, expected, atol=5e-4)
     assert onnx_check.lint(path) == []
     assert onnx_check.try_out(path) == []
-    assert onnx_check.program_of(path) == program
+    assert onnx_check.made_for(path) == ("XSeg", program)
     for other in WANTED.keys() - {program}:
         assert onnx_check.lint(path, "XSeg", other) != []
 

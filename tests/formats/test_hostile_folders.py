@@ -131,7 +131,7 @@ def test_files_of_a_model_whose_name_begins_with_another_are_not_mixed(tmp_path:
         write_model(tmp_path, name, make_state(model_class=model_class))
     for name, model_class in models:
         found = read_model(tmp_path, name, model_class)
-        assert list(found.tensors) == list(make_state(model_class=model_class).tensors)
+        assert set(found.tensors) == set(make_state(model_class=model_class).tensors)
     assert not [p for p in model_files(tmp_path, "my", "AMP") if "SAEHD" in p.name]
     model_convert.rename_model(tmp_path, "my", "other", "AMP")
     assert read_model(tmp_path, "my_AMP", "SAEHD").notes == ()

@@ -17,7 +17,7 @@ class FakeModel:
     """Answers like a FaceModel and remembers the morph value."""
 
     def __init__(self, model_class="SAEHD"):
-        self.model_class = model_class
+        self.takes_morph = model_class == "AMP"
         self.options = SimpleNamespace(resolution=16)
         self.morph = "never asked"
 

@@ -83,5 +83,7 @@ def test_session_gives_each_frame_its_configuration():
 
 
 def test_session_of_other_frames_is_refused():
-    with pytest.raises(OptionError, match=r"session was recorded for 2 frames .*00001\.png.*folder has 4"):
+    with pytest.raises(
+        OptionError, match=r"session was recorded for 2 frames .*00001\.png.*folder has 4"
+    ):
         FrameSettings(session=session(None, None)).resolve(FRAMES)

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from dfl_tf.errors import OptionError
 from dfl_tf.models import discriminators
+from dfl_tf.models import generator as saehd
 from dfl_tf.models.amp import networks as amp
 from dfl_tf.models.df_liae import Archi, Decoder
-from dfl_tf.models.saehd import networks as saehd
 from dfl_tf.nn.initializers import initialize
 
 DIMS = {"e": 4, "ae": 6, "d": 4, "dm": 4}
@@ -28,8 +28,8 @@ def make(cls, *args, scope, **kwargs):
 @pytest.mark.parametrize("flavor", ["df", "liae"])
 def test_every_architecture_returns_its_resolution(flavor, letters):
     archi = Archi.parse(f"{flavor}-{letters}" if letters else flavor)
-    wiring = saehd.Wiring(archi, saehd.build(make, archi, 64, **DIMS))
-    for image, mask in wiring.view(tf.zeros((2, 64, 64, 3)), tf.zeros((2, 64, 64, 3))):
+    generator = saehd.Generator(archi, saehd.build(make, archi, 64, **DIMS))
+    for image, mask in generator.view(tf.zeros((2, 64, 64, 3)), tf.zeros((2, 64, 64, 3))):
         assert image.shape == (2, 64, 64, 3)
         assert mask.shape == (2, 64, 64, 1)
 
@@ -55,12 +55,12 @@ def test_resolutions_that_cannot_be_halved_are_refused(archi, resolution, neares
 def test_swap_codes_are_those_of_training():
     for text in ("df-u", "liae-u"):
         archi = Archi.parse(text)
-        wiring = saehd.Wiring(archi, saehd.build(make, archi, 64, **DIMS))
+        generator = saehd.Generator(archi, saehd.build(make, archi, 64, **DIMS))
         rng = np.random.default_rng(0)
         src, dst = (tf.constant(rng.random((1, 64, 64, 3)), tf.float32) for _ in range(2))
-        src_code, dst_code, swap_code = wiring.codes(src, dst)
-        np.testing.assert_allclose(wiring.src_code(src), src_code, atol=1e-6)
-        for got, want in zip(wiring.swap_code(dst), (swap_code, dst_code), strict=True):
+        src_code, dst_code, swap_code = generator.codes(src, dst)
+        np.testing.assert_allclose(generator.src_code(src), src_code, atol=1e-6)
+        for got, want in zip(generator.swap_code(dst), (swap_code, dst_code), strict=True):
             np.testing.assert_allclose(got, want, atol=1e-6)
 
 

@@ -32,7 +32,7 @@ for name, placement in (("away", Placement("/CPU:1", "/CPU:0")), ("home", Placem
     losses = model.train_step(*given)
     slots = [s for o in model.optimizers.values() for s in o.variables]
     update = model.updates[0]
-    ops = model._compiled[("step", update.optimizer)].get_concrete_function(
+    ops = model.step._graphs[("step", update.optimizer)].get_concrete_function(
         [tf.TensorSpec(x.shape, tf.float32) for b in given for x in b.arrays.values()]).graph
     nodes = [op for op in ops.get_operations() if op.type in ("Conv2D", "Conv2DBackpropFilter")]
     out[name] = {

@@ -10,7 +10,8 @@ from dfl_tf.models import placement
 from dfl_tf.models.loss_scale import FIRST, GROWS_AFTER, LossScale
 from dfl_tf.models.placement import Placement
 from dfl_tf.nn.optimizers import own_copy
-from dfl_tf.nn.tensors import product, products_in_float32
+from dfl_tf.nn.tensors import product
+from dfl_tf.nn.tracing import Tracing, traced_with
 
 OPTIONS = {"clipgrad": True, "lr_dropout": "y"}
 
@@ -47,7 +48,7 @@ def test_products_are_summed_in_float32_and_rounded_once(function):
     shapes = [(2, 300), (300, 5)] if function is tf.matmul else [(2, 6, 6, 40), (3, 3, 40, 5)]
     a, b = (tf.cast(rng.normal(size=shape), tf.bfloat16) for shape in shapes)
     exact = function(tf.cast(a, tf.float64), tf.cast(b, tf.float64))
-    with products_in_float32():
+    with traced_with(Tracing(widen=True)):
         got = product(function, a, b)
     assert got.dtype == tf.bfloat16
     # Half a unit in the last of the eight bits, and nothing from the three hundred additions.
@@ -71,10 +72,10 @@ def test_emulated_gradients_are_those_of_low_precision_kernels(make, batches, mo
     for emulated in (False, True):
         monkeypatch.setattr(Placement, "emulates", lambda *_, emulated=emulated: emulated)
         model = make(precision="bfloat16")
-        _, found = model.gradients(model.updates[0], model.inputs(*batches(model)))
+        _, found = model.step.gradients(model.updates[0], model.inputs(*batches(model)))
         gradients.append(np.concatenate([np.ravel(g) for g in found]))
     wide = make()
-    _, found = wide.gradients(wide.updates[0], wide.inputs(*batches(wide)))
+    _, found = wide.step.gradients(wide.updates[0], wide.inputs(*batches(wide)))
     gradients.append(np.concatenate([np.ravel(g) for g in found]))
     a, b, exact = (g / np.linalg.norm(g) for g in gradients)
     # unrelated errors would be as far apart as the sum of their distances from the exact gradient
@@ -86,8 +87,8 @@ def test_loss_scaling_leaves_the_gradients_as_they_are(make, batches):
     scaled, wide = make(precision="float16"), make()
     given = batches(wide)
     update = wide.updates[0]
-    _, expected = wide.gradients(update, wide.inputs(*given))
-    _, gradients = scaled.gradients(scaled.updates[0], scaled.inputs(*given))
+    _, expected = wide.step.gradients(update, wide.inputs(*given))
+    _, gradients = scaled.step.gradients(scaled.updates[0], scaled.inputs(*given))
     assert {g.dtype for g in gradients} == {tf.float32}
     a, b = (np.concatenate([np.ravel(g) for g in some]) for some in (gradients, expected))
     assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.99
@@ -97,14 +98,14 @@ def test_loss_scaling_leaves_the_gradients_as_they_are(make, batches):
 def test_an_overflow_skips_step_and_counter_and_halves_the_scale(make, batches, snapshot):
     model = make(precision="float16", **OPTIONS)
     update, optimizer = model.updates[0], model.optimizers["src_dst_opt"]
-    scale = model.loss_scales["src_dst_opt"]
+    scale = model.step.loss_scales["src_dst_opt"]
     model.train_step(*batches(model))
     assert int(optimizer.iterations) == 1
     before, slot = snapshot(model), optimizer.slot("ms", update.variables[0]).numpy()
-    _, gradients = model.gradients(update, model.inputs(*batches(model)))
+    _, gradients = model.step.gradients(update, model.inputs(*batches(model)))
     gradients[3] = tf.where(tf.range(tf.size(gradients[3])) == 0, np.inf, 0.0)
     gradients[3] = tf.reshape(gradients[3], update.variables[3].shape)
-    model.apply_gradients(update, gradients)
+    model.step.apply_gradients(update, gradients)
     assert int(optimizer.iterations) == 1
     assert float(scale.value) == FIRST / 2
     np.testing.assert_array_equal(optimizer.slot("ms", update.variables[0]).numpy(), slot)
@@ -127,4 +128,4 @@ def test_a_scale_grows_after_many_good_steps():
 
 
 def test_float32_has_no_scale(make):
-    assert make().loss_scales == {}
+    assert make().step.loss_scales == {}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from dfl_tf.data import Batch, XSegSpec
 from dfl_tf.face import FaceType
 from dfl_tf.models.xseg.preview import overlay
+from dfl_tf.options import KINDS
 
 pytestmark = pytest.mark.usefixtures("eagerly")
 
@@ -24,7 +27,7 @@ def tiles(image, rows, columns):
 
 def pictures_of(model, given):
     src, dst = model.tensors(*(batch["target"] for batch in given))
-    return [[np.asarray(x) for x in picture] for picture in model.wiring.view(src, dst)]
+    return [[np.asarray(x) for x in picture] for picture in model.generator.view(src, dst)]
 
 
 @pytest.mark.parametrize("face_type", ["wf", "head"])
@@ -103,6 +106,23 @@ def test_xseg_tints_what_lies_outside_the_mask(make, batches):
     half_green = 0.5 * image[0] + [0, 0.5, 0]
     np.testing.assert_allclose(true[~inside], half_green[~inside], atol=1e-6)
     np.testing.assert_allclose(shown, overlay(image, predicted[None, ..., :1])[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model_class", "resolution", "period"),
+    [
+        ("SAEHD", 64, 10),
+        ("SAEHD", 96, 10),
+        ("SAEHD", 128, 20),
+        ("AMP", 256, 40),
+        ("Quick96", 96, 10),
+        ("XSeg", 256, 10),
+    ],
+)
+def test_the_history_of_previews_has_the_legacy_period(model_class, resolution, period):
+    cls = KINDS[model_class].model_type()
+    model = SimpleNamespace(options=SimpleNamespace(resolution=resolution))
+    assert cls.history_period.fget(model) == period
 
 
 def test_sample_specs_ask_for_what_the_step_uses(make):

@@ -63,7 +63,7 @@ def test_unused_branches_are_not_computed(make, batches):
     decoder = model.networks["decoder_src"]
     original = decoder.call
     decoder.call = lambda z: calls.append(int(z.shape[0])) or original(z)
-    model.gradients(model.updates[0], model.inputs(*batches(model)))
+    model.step.gradients(model.updates[0], model.inputs(*batches(model)))
     assert calls == [2]  # src only: without styles dst does not go through it
 
 
@@ -93,11 +93,11 @@ def test_accumulated_small_batches_equal_a_big_one(make, batches, snapshot, cls,
 @pytest.mark.usefixtures("eagerly")
 def test_replicas_average_where_accumulation_sums(make, batches):
     whole, halves = (make(precision="float64", clipgrad=True) for _ in range(2))
-    halves.replicas = 2
+    halves.step.replicas = 2
     given = batches(whole)
     update = whole.updates[0]
-    _, gradients = whole.gradients(update, whole.inputs(*given))
-    whole.apply_gradients(update, [g / 2 for g in gradients])
+    _, gradients = whole.step.gradients(update, whole.inputs(*given))
+    whole.step.apply_gradients(update, [g / 2 for g in gradients])
     halves.train_step(*given)
     for part, network in whole.networks.items():
         for a, b in zip(network.weights, halves.networks[part].weights, strict=True):
@@ -177,7 +177,7 @@ def test_amp_mixes_exactly_k_channels_and_redraws_them(make):
 def test_quick96_takes_a_batch_again_with_targets_as_inputs(make, batches):
     model = make("Quick96")
     seen = []
-    model.run_update = lambda update, inputs: (
+    model.step.run_update = lambda update, inputs: (
         seen.append([np.asarray(x) for x in inputs]) or {"src": None, "dst": None}
     )
     first, second = batches(model, seed=1), batches(model, seed=2)
@@ -190,7 +190,8 @@ def test_quick96_takes_a_batch_again_with_targets_as_inputs(make, batches):
     np.testing.assert_array_equal(seen[2][0], second[0]["target"])
     np.testing.assert_array_equal(seen[2][1], second[0]["target"])
     resumed = make("Quick96")
-    resumed.iteration, resumed.previous, resumed.run_update = 3, second, model.run_update
+    resumed.iteration, resumed.previous = 3, second
+    resumed.step.run_update = model.step.run_update
     resumed.train_step()
     for one, other in zip(seen[2], seen[3], strict=True):
         np.testing.assert_array_equal(one, other)
@@ -207,8 +208,7 @@ def test_xseg_learns_and_masks(make, batches, pretrain):
     got = model.mask(given["image"])
     assert got.shape == (1, 256, 256, 1)
     assert not ((got > 0) & (got < 0.1)).any()
-    with pytest.raises(UsageError, match="XSeg masks faces"):
-        model.swap(given["image"])
+    assert not hasattr(model, "swap")
 
 
 def test_wrong_resolution_patch_and_class_are_refused():

@@ -12,10 +12,8 @@ from dfl_tf.nn import layers
 from dfl_tf.nn.convolution import (
     convolve_halving,
     convolve_same,
-    filter_gradients_by_products,
-    minimal_products,
 )
-from dfl_tf.nn.tensors import filters_as_matrices, products_in_float32
+from dfl_tf.nn.tracing import Tracing, traced_with
 
 
 def values(*shape, seed=0):
@@ -36,7 +34,7 @@ def test_gradients_are_those_of_the_convolution(size, channels):
     x, kernel = values(2, 7, 9, channels[0]), values(size, size, *channels, seed=1)
     slope = values(2, 7, 9, channels[1], seed=2)
     exact = gradients(*(tf.constant(a) for a in (x, kernel, slope)))
-    with filter_gradients_by_products():
+    with traced_with(Tracing(weight_gradient_by_gemm=True)):
         found = gradients(*(tf.constant(a, tf.float32) for a in (x, kernel, slope)))
     for a, b in zip(found, exact, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6 * np.abs(b).max())
@@ -50,7 +48,7 @@ def test_gradients_are_those_of_the_convolution(size, channels):
     ],
 )  # fmt: skip
 def test_products_only_where_they_gain(products, xla, dtype, channels):
-    with filter_gradients_by_products(products), filters_as_matrices(xla):
+    with traced_with(Tracing(weight_gradient_by_gemm=products, blur_as_matmul=xla)):
         graph = tf.function(gradients, autograph=False).get_concrete_function(
             *(
                 tf.TensorSpec(shape, dtype)
@@ -83,7 +81,7 @@ FEWER = ["DflTf>WinogradConv2D", "DflTf>WinogradConv2D", "DflTf>WinogradFilterGr
 
 @pytest.mark.native
 def test_fewer_products_come_first():
-    with minimal_products(), filter_gradients_by_products():
+    with traced_with(Tracing(winograd=True, weight_gradient_by_gemm=True)):
         kinds = graph_of("float32", 4, 3, 64, 80)
         assert sorted(k for k in kinds if "Conv" in k or "Winograd" in k) == FEWER
         assert "MatMul" not in kinds
@@ -99,7 +97,7 @@ def test_fewer_products_come_first():
     ],
 )  # fmt: skip
 def test_fewer_products_only_where_they_gain(dtype, side, kernel, inputs, outputs):
-    with minimal_products():
+    with traced_with(Tracing(winograd=True)):
         kinds = graph_of(dtype, side, kernel, inputs, outputs)
     assert "Conv2D" in kinds
     assert not set(FEWER) & set(kinds)
@@ -112,14 +110,14 @@ def test_pictures_of_unknown_size_are_convolved_in_the_plain_way():
         return convolve_same(x, kernel, bias)
 
     specs = [tf.TensorSpec(s) for s in ((None, None, None, 64), (3, 3, 64, 64), (64,))]
-    with minimal_products():
+    with traced_with(Tracing(winograd=True)):
         graph = convolve.get_concrete_function(*specs).graph
     assert "Conv2D" in [op.type for op in graph.get_operations()]
 
 
 def test_fewer_products_not_for_xla_nor_without_being_asked_for():
     shapes = ("float32", 8, 3, 64, 64)
-    with minimal_products(), filters_as_matrices():
+    with traced_with(Tracing(winograd=True, blur_as_matmul=True)):
         assert not set(FEWER) & set(graph_of(*shapes))
     assert not set(FEWER) & set(graph_of(*shapes))
 
@@ -128,7 +126,7 @@ def test_fewer_products_give_the_same_result_and_gradients():
     x, kernel = values(2, 7, 9, 64), values(3, 3, 64, 70, seed=1)
     slope = values(2, 7, 9, 70, seed=2)
     exact = gradients(*(tf.constant(a) for a in (x, kernel, slope)))
-    with minimal_products():
+    with traced_with(Tracing(winograd=True)):
         found = gradients(*(tf.constant(a, tf.float32) for a in (x, kernel, slope)))
     for a, b in zip(found, exact, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6 * np.abs(b).max())
@@ -148,7 +146,7 @@ def test_halving_as_a_convolution_of_quarters(widened):
         layer.bias.assign(np.round(values(70, seed=3) * 16) / 16)
         x = tf.constant(np.round(values(2, 10, 12, 16, seed=1) * 16) / 16, dtype)
         graph = tf.function(lambda layer, x: layer(x), autograph=False)
-        with minimal_products(fewer), products_in_float32(widened), tf.GradientTape() as tape:
+        with traced_with(Tracing(winograd=fewer, widen=widened)), tf.GradientTape() as tape:
             tape.watch(x)
             y = layer(x)
             total = tf.reduce_sum(tf.cast(y, dtype) * slope)
@@ -170,7 +168,7 @@ def test_halving_in_the_plain_way_where_quarters_gain_nothing(height, kernel, in
     x, weight = (
         tf.zeros(s, dtype) for s in ((1, height, height, inputs), (kernel, kernel, inputs, 70))
     )
-    with minimal_products():
+    with traced_with(Tracing(winograd=True)):
         assert convolve_halving(x, weight, tf.zeros(70, dtype)) is None
 
 

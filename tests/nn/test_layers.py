@@ -9,9 +9,8 @@ import tensorflow as tf
 
 from dfl_tf.nn import layers
 from dfl_tf.nn.blocks import Downscale, Residual, Upscale, leaky_relu
-from dfl_tf.nn.convolution import minimal_products
 from dfl_tf.nn.initializers import initial_value, initialize
-from dfl_tf.nn.tensors import products_in_float32
+from dfl_tf.nn.tracing import Tracing, traced_with
 
 
 def padded_convolution(x, kernel, stride, dilation):
@@ -110,7 +109,7 @@ def test_gradients_of_biases_are_added_up_in_float32(kind, widened, precision):
     }[kind]()
     layer.build()
     shape = (1200, 3) if kind == "Dense" else (3, 20, 20, 64 if kind == "wide" else 3)
-    with products_in_float32(widened), minimal_products(), tf.GradientTape() as tape:
+    with traced_with(Tracing(widen=widened, winograd=True)), tf.GradientTape() as tape:
         y = layer(tf.zeros(shape))
         total = tf.reduce_sum(tf.cast(y, tf.float32))
     assert y.dtype == policy.compute_dtype

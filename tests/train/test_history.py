@@ -4,22 +4,7 @@ import numpy as np
 import pytest
 
 from dfl_tf.data import Batch
-from dfl_tf.train.history import channels_last, history_period, stored_form, usable_sample
-
-
-@pytest.mark.parametrize(
-    ("model_class", "resolution", "period"),
-    [
-        ("SAEHD", 64, 10),
-        ("SAEHD", 96, 10),
-        ("SAEHD", 128, 20),
-        ("AMP", 256, 40),
-        ("Quick96", 96, 10),
-        ("XSeg", 256, 10),
-    ],
-)
-def test_period(model_class, resolution, period):
-    assert history_period(model_class, resolution) == period
+from dfl_tf.train.history import channels_last, stored_form, usable_sample
 
 
 def batches(rng, n=2, side=64):

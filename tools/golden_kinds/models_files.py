@@ -16,7 +16,7 @@ from dfl_tf.formats import ModelState, find_models, read_model, safe_pickle, wri
 from dfl_tf.formats.model_files import prefix_of
 from dfl_tf.formats.pickle_tokens import ALLOWED
 from dfl_tf.models.base import FaceModel
-from dfl_tf.models.weights import legacy_key
+from dfl_tf.models.state import legacy_key
 from dfl_tf.options import (
     OPTIONS,
     RunOptions,

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dfl_tf.models import generator as saehd
 from dfl_tf.models.amp import networks as amp
 from dfl_tf.models.df_liae import Archi
 from dfl_tf.models.discriminators import CodeDiscriminator, UNetPatchDiscriminator
-from dfl_tf.models.saehd import networks as saehd
 from dfl_tf.models.xseg.networks import LEVELS, XSegNetwork
 from golden_kinds.check import Check
 
@@ -127,18 +127,18 @@ def _saehd(golden: Golden, make: Maker, meta: Meta) -> dict[str, Any]:
 def _amp(golden: Golden, make: Maker, meta: Meta) -> dict[str, Any]:
     dims = {key: int(meta[key]) for key in ("e", "ae", "inter", "d", "dm")}
     networks = amp.build(make, int(meta["resolution"]), **dims)
-    wiring = amp.Wiring(networks, dims["inter"])
+    generator = amp.Generator(networks, dims["inter"])
     x = tf.constant(golden["input"])
     code = networks["encoder"](x)
     got: dict[str, Any] = {"enc": code}
     for part in ("inter_src", "inter_dst"):
         got[part] = networks[part](code)
-    swaps = [wiring.swap(x, tf.constant(v, tf.float32)) for v in golden["morph_values"]]
+    swaps = [generator.swap(x, tf.constant(v, tf.float32)) for v in golden["morph_values"]]
     got["morph_img"] = np.stack([swap.image for swap, _ in swaps])
     got["morph_src_mask"] = np.stack([swap.mask for swap, _ in swaps])
     got["dst_mask"] = swaps[0][1].mask
-    src_code, dst_code, _ = wiring.codes(x, x, tf.constant(golden["train_channel_mask"]))
-    pictures = wiring.decode(src_code, dst_code)
+    src_code, dst_code, _ = generator.codes(x, x, tf.constant(golden["train_channel_mask"]))
+    pictures = generator.decode(src_code, dst_code)
     for name, picture in zip(("srcsrc", "dstdst"), pictures, strict=True):
         got[f"train_{name}_img"], got[f"train_{name}_mask"] = picture
     return got

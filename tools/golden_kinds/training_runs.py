@@ -53,7 +53,7 @@ def make_model(golden: Golden, meta: Meta, *, double: bool) -> FaceModel:
     # The legacy program trained with the true-face term while pretraining; only this comparer does.
     quirk = {"pretrain_true_face": True} if cls == "SAEHD" and options.pretrain else {}
     model = models.create(cls, options, run, initialized=False, **quirk)
-    model.replicas = int(meta.get("devices", 1))
+    model.step.replicas = int(meta.get("devices", 1))
     if meta.get("lr_dropout_forced_off"):
         for optimizer in model.optimizers.values():
             optimizer.lr_dropout = 1.0
@@ -117,12 +117,12 @@ def record(model: FaceModel, golden: Golden, meta: Meta, inputs: Golden) -> dict
     first = model.inputs(*batches(meta, inputs, 1))
     out["pred"] = predictions(model, meta, golden, first)
     started: dict[str, Any] = {}
-    mine = slice(first[0].shape[0] // model.replicas * (model.replicas - 1), None)
+    mine = slice(first[0].shape[0] // model.step.replicas * (model.step.replicas - 1), None)
     for update in _all_updates(model):
         name = _objective_name(update)
         draws = _mixing(golden, model)
-        losses, gradients = model.gradients(update, [x[mine] for x in [*first, *draws]])
-        if name == "G" and model.replicas == 1:
+        losses, gradients = model.step.gradients(update, [x[mine] for x in [*first, *draws]])
+        if name == "G" and model.step.replicas == 1:
             started = {"losses": losses, "gradients": gradients}
         out[f"loss0_{name}"] = losses[update.optimizer].numpy()
         out[f"grad{name}"] = {
@@ -137,10 +137,10 @@ def record(model: FaceModel, golden: Golden, meta: Meta, inputs: Golden) -> dict
             if step == 1 and started and _objective_name(update) == "G":
                 # What `run_update` would compute again, from the same batch and weights.
                 model.draws(update, given[0].shape[0])
-                model.apply_gradients(update, started["gradients"])
+                model.step.apply_gradients(update, started["gradients"])
                 losses = started["losses"]
             else:
-                losses = model.run_update(update, given)
+                losses = model.step.run_update(update, given)
             reported[_objective_name(update)] = losses.pop(update.optimizer)[mine]
             reported.update(losses)
         for name, value in reported.items():
@@ -160,9 +160,9 @@ def predictions(
     src, dst = first[0], first[len(first) // 2]
     if meta["cls"] == "AMP":
         mixing = tf.cast(golden["amp_masks"][0], model.dtype)
-        pictures = model.wiring.view(src, dst, mixing, tf.constant(0.5, tf.float32))
+        pictures = model.generator.view(src, dst, mixing, tf.constant(0.5, tf.float32))
     else:
-        pictures = model.wiring.view(src, dst)
+        pictures = model.generator.view(src, dst)
     (ss, _), (dd, ddm), (sd, sdm) = pictures
     return dict(zip(PREDICTIONS, (x.numpy() for x in (ss, dd, ddm, sd, sdm)), strict=True))
 

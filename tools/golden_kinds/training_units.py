@@ -108,7 +108,7 @@ def _losses(golden: Golden, inputs: Golden) -> list[Check]:
     unit = _LossUnit(inputs)
     checks = []
     if "avg_in" in golden:
-        # As FaceModel.run_update averages the gradients of replicas: their sum by their number.
+        # As TrainingStep.run_update averages the gradients of replicas: their sum by their number.
         mean = sum(golden["avg_in"]) / np.float32(len(golden["avg_in"]))
         checks.append(Check("avg_gv", float(np.max(np.abs(mean - golden["avg_gv"]))), 1e-7))
     for key in golden:

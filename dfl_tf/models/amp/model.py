@@ -11,15 +11,16 @@ from dfl_tf.data import Batch, SampleSpec
 from dfl_tf.models import infer
 from dfl_tf.models.amp import networks, preview
 from dfl_tf.models.amp.objective import Objective
-from dfl_tf.models.base import FaceModel, Preview, SwapOutput, Update
+from dfl_tf.models.base import Preview, Update
 from dfl_tf.models.discriminators import UNetPatchDiscriminator, check_patch_size
 from dfl_tf.models.sample_specs import face_swap_specs
+from dfl_tf.models.swap import SwapModel, SwapOutput
 
 if TYPE_CHECKING:
     from dfl_tf.formats.model_state import ModelState
 
 
-class AMP(FaceModel):
+class AMP(SwapModel):
     """The model whose likeness can be dialed between dst and src; see `FaceModel`.
 
     Attributes
@@ -39,13 +40,16 @@ class AMP(FaceModel):
     model_class: ClassVar[str] = "AMP"
     optional_parts: ClassVar[Mapping[str, str]] = {"GAN": "gan_power"}
     scopes_without_slots: ClassVar[tuple[str, ...]] = ("inter_src", "inter_dst")
+    previews_one_face: ClassVar[bool] = True
+    takes_morph: ClassVar[bool] = True
 
     inject_mixing: Iterator[Any] | None = None
 
-    def _build_networks(self) -> None:
+    def build_networks(self) -> None:
+        """Fill `networks`, in file order."""
         options = self.options
         self.networks = networks.build(
-            self._network,
+            self.make_network,
             options.resolution,
             e=options.e_dims,
             ae=options.ae_dims,
@@ -53,14 +57,15 @@ class AMP(FaceModel):
             d=options.d_dims,
             dm=options.d_mask_dims,
         )
-        self.wiring = networks.Wiring(dict(self.networks), options.inter_dims)
+        self.generator = networks.Generator(dict(self.networks), options.inter_dims)
         if self.training and self.effective.gan_power:
             check_patch_size(options.gan_patch_size, options.resolution)
-            self.networks["GAN"] = self._network(
+            self.networks["GAN"] = self.make_network(
                 UNetPatchDiscriminator, options.gan_patch_size, options.gan_dims, scope="GAN"
             )
 
-    def _build_updates(self) -> None:
+    def build_updates(self) -> None:
+        """Fill `optimizers` and `updates`."""
         options = self.effective
         common = {
             "adabelief": True,
@@ -68,12 +73,14 @@ class AMP(FaceModel):
             "lr_dropout": "n" if options.lr_dropout == "n" else "y",
             "clipgrad": options.clipgrad,
         }
-        objective = Objective(self.wiring, options, self.networks.get("GAN"))
+        objective = Objective(self.generator, options, self.networks.get("GAN"))
         trained = networks.PARTS if options.train_inters else ("encoder", "decoder")
-        self._add_optimizer("src_dst_opt", trained, **common)
-        self.updates.append(Update("src_dst_opt", self.weights_of(trained), objective.generator))
+        self.add_optimizer("src_dst_opt", trained, **common)
+        self.updates.append(
+            Update("src_dst_opt", self.weights_of(trained), objective.generator_objective)
+        )
         if "GAN" in self.networks:
-            self._add_optimizer("GAN_opt", ["GAN"], **common)
+            self.add_optimizer("GAN_opt", ["GAN"], **common)
             variables = self.weights_of(["GAN"])
             self.updates.append(Update("GAN_opt", variables, objective.discriminate_images))
 
@@ -100,6 +107,11 @@ class AMP(FaceModel):
         """Return the specs of src and dst batches."""
         return face_swap_specs(self.effective)
 
+    @property
+    def history_period(self) -> int:
+        """Iterations between two sheets of the preview history: more for larger faces."""
+        return 10 * max(1, self.options.resolution // 64)
+
     def preview(self, *batches: Batch) -> list[Preview]:
         """Draw `AMP morph 1.0`, `AMP morph list` and `AMP morph list masked` of sample 0."""
         return preview.draw(self, *batches)
@@ -108,17 +120,13 @@ class AMP(FaceModel):
         """Return (image, mask) of src to src, dst to dst, and dst at each morph value."""
         mixing = self._mixing(int(src.shape[0]), len(self.updates), self.iteration)
         values = [tf.constant(morph, tf.float32) for morph in morphs]
-        return self._predict("view", self.wiring.view, src, dst, mixing, *values)
+        return self.run_graph("view", self.generator.view, src, dst, mixing, *values)
 
     def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
         """Return dst morphed towards src; without `morph` all src."""
         value = tf.constant(1.0, tf.float32) if morph is None else morph
-        swap, dst = self.wiring.swap(face, value)
+        swap, dst = self.generator.swap(face, value)
         return SwapOutput(swap.image, swap.mask, dst.mask)
-
-    def options_from(self, state: ModelState) -> dict[str, object]:
-        """Return dims and resolution as the tensors of a state show them."""
-        return infer.amp(state.tensors)
 
     def parts_to_reset(self, state: ModelState) -> dict[str, str]:
         """Name the GAN if it was changed."""

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from dfl_tf.errors import OptionError
 from dfl_tf.models.df_liae import Archi, Decoder, Encoder
-from dfl_tf.models.saehd.networks import Picture
+from dfl_tf.models.generator import DecoderOutput
 from dfl_tf.nn.layers import Dense, Network
 from dfl_tf.nn.tensors import unflatten
 
@@ -56,7 +56,7 @@ def build(
 
 
 @dataclass(frozen=True)
-class Wiring:
+class Generator:
     """The generator's networks and how they are joined (models.md 3, training.md 5)."""
 
     networks: Mapping[str, Any]
@@ -76,11 +76,11 @@ class Wiring:
         share = tf.cast(mixing, by_src.dtype)[:, None, None, :]
         return by_src * share + src_by_dst * (1.0 - share), dst_by_dst, code_dst
 
-    def decode(self, *codes: tf.Tensor) -> list[Picture]:
+    def decode(self, *codes: tf.Tensor) -> list[DecoderOutput]:
         """Decode several codes as one batch."""
         image, mask = self.networks["decoder"](tf.concat(codes, axis=0))
         pairs = zip(tf.split(image, len(codes)), tf.split(mask, len(codes)), strict=True)
-        return [Picture(*pair) for pair in pairs]
+        return [DecoderOutput(*pair) for pair in pairs]
 
     def morphed(self, by_src: tf.Tensor, by_dst: tf.Tensor, morph: tf.Tensor) -> tf.Tensor:
         """Take the first ``int32(float32(inter_dims) * morph)`` channels from src."""
@@ -89,7 +89,7 @@ class Wiring:
 
     def view(
         self, src: tf.Tensor, dst: tf.Tensor, mixing: tf.Tensor, *morphs: tf.Tensor
-    ) -> list[Picture]:
+    ) -> list[DecoderOutput]:
         """Return the pictures src to src, dst to dst, and dst morphed by each of `morphs`."""
         src_code, dst_code, flat = self.codes(src, dst, mixing)
         by_src = self.networks["inter_src"](flat)
@@ -97,7 +97,7 @@ class Wiring:
             src_code, dst_code, *(self.morphed(by_src, dst_code, morph) for morph in morphs)
         )
 
-    def swap(self, face: tf.Tensor, morph: tf.Tensor) -> tuple[Picture, Picture]:
+    def swap(self, face: tf.Tensor, morph: tf.Tensor) -> tuple[DecoderOutput, DecoderOutput]:
         """Return the pictures of dst morphed, and dst to dst."""
         flat = self.networks["encoder"](face)
         by_src, by_dst = self.networks["inter_src"](flat), self.networks["inter_dst"](flat)

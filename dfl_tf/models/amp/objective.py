@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from dfl_tf.data.batch import Batch
-from dfl_tf.models.amp.networks import Wiring
+from dfl_tf.models.amp.networks import Generator
 from dfl_tf.models.targets import Target, prepare, reconstruction_loss
 from dfl_tf.nn.losses import discriminator_loss, total_variation_mse
 
@@ -22,7 +22,7 @@ class Objective:
 
     Parameters
     ----------
-    wiring : Wiring
+    generator : Generator
     options : AMPOptions
     gan : Network or None
 
@@ -36,17 +36,17 @@ class Objective:
     training.md 5
     """
 
-    wiring: Wiring
+    generator: Generator
     options: Any
     gan: Any = None
 
-    def generator(
+    def generator_objective(
         self, src_batch: Batch, dst_batch: Batch, mixing: tf.Tensor
     ) -> tuple[tf.Tensor, Losses]:
         """Return the generator's objective and the reported losses, each (n,)."""
         src, dst = self._target(src_batch), self._target(dst_batch)
-        src_code, dst_code, _ = self.wiring.codes(src_batch["image"], dst_batch["image"], mixing)
-        src_src, dst_dst = self.wiring.decode(src_code, dst_code)
+        src_code, dst_code, _ = self.generator.codes(src_batch["image"], dst_batch["image"], mixing)
+        src_src, dst_dst = self.generator.decode(src_code, dst_code)
         src_loss = reconstruction_loss(src, *src_src, both_windows=True)
         dst_loss = reconstruction_loss(dst, *dst_dst, both_windows=True)
         objective = src_loss + dst_loss
@@ -68,8 +68,8 @@ class Objective:
     ) -> tuple[tf.Tensor, Losses]:
         """Return the GAN's objective, (n,): targets are 1, reconstructions 0; mean of 8 terms."""
         src, dst = self._target(src_batch), self._target(dst_batch)
-        src_code, dst_code, _ = self.wiring.codes(src_batch["image"], dst_batch["image"], mixing)
-        src_src, dst_dst = self.wiring.decode(src_code, dst_code)
+        src_code, dst_code, _ = self.generator.codes(src_batch["image"], dst_batch["image"], mixing)
+        src_src, dst_dst = self.generator.decode(src_code, dst_code)
         true = [src.within(src.image), dst.within(dst.image)]
         fake = [
             tf.stop_gradient(src.within(src_src.image)),

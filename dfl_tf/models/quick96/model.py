@@ -9,22 +9,22 @@ import tensorflow as tf
 
 from dfl_tf.data import Batch, OutputSpec, SampleSpec
 from dfl_tf.face import FaceType
-from dfl_tf.models import infer
-from dfl_tf.models.base import FaceModel, Losses, Preview, SwapOutput, Update
+from dfl_tf.models import generator, swap_preview
+from dfl_tf.models.base import Losses, Preview, Update
 from dfl_tf.models.df_liae import Archi
-from dfl_tf.models.saehd import networks, preview
+from dfl_tf.models.swap import SwapModel, SwapOutput
 from dfl_tf.models.targets import Target, reconstruction_loss
 from dfl_tf.nn.losses import gaussian_blur
 
 if TYPE_CHECKING:
-    from dfl_tf.formats.model_state import ModelState
+    pass
 
 _ARCHI = Archi("df", u=True, d=True)
 _REUSE_EVERY = 3
 _MASK_BLUR = 3
 
 
-class Quick96(FaceModel):
+class Quick96(SwapModel):
     """The fixed 96 pixel model for a first try; see `FaceModel` for the parameters.
 
     Notes
@@ -40,14 +40,16 @@ class Quick96(FaceModel):
 
     model_class: ClassVar[str] = "Quick96"
 
-    def _build_networks(self) -> None:
-        self.networks = networks.build(
-            self._network, _ARCHI, self.options.resolution, e=64, ae=128, d=64, dm=16
+    def build_networks(self) -> None:
+        """Fill `networks`, in file order."""
+        self.networks = generator.build(
+            self.make_network, _ARCHI, self.options.resolution, e=64, ae=128, d=64, dm=16
         )
-        self.wiring = networks.Wiring(_ARCHI, dict(self.networks))
+        self.generator = generator.Generator(_ARCHI, dict(self.networks))
 
-    def _build_updates(self) -> None:
-        self._add_optimizer(
+    def build_updates(self) -> None:
+        """Fill `optimizers` and `updates`."""
+        self.add_optimizer(
             "src_dst_opt",
             tuple(self.networks),
             adabelief=False,
@@ -58,8 +60,8 @@ class Quick96(FaceModel):
         self.updates.append(Update("src_dst_opt", variables, self._objective))
 
     def _objective(self, src: Batch, dst: Batch) -> tuple[tf.Tensor, Losses]:
-        src_code, dst_code, _ = self.wiring.codes(src["image"], dst["image"])
-        src_src, dst_dst = self.wiring.decode([src_code], [dst_code])
+        src_code, dst_code, _ = self.generator.codes(src["image"], dst["image"])
+        src_src, dst_dst = self.generator.decode([src_code], [dst_code])
         losses = {
             name: reconstruction_loss(_target(batch), *picture, both_windows=False)
             for name, batch, picture in (("src", src, src_src), ("dst", dst, dst_dst))
@@ -98,22 +100,17 @@ class Quick96(FaceModel):
 
     def preview(self, *batches: Batch) -> list[Preview]:
         """Draw `Quick96` and `Quick96 masked`."""
-        return preview.draw(self, *batches, masked_by_both=True)
+        return swap_preview.draw(self, *batches, masked_by_both=True)
 
     def view(self, src: tf.Tensor, dst: tf.Tensor) -> Any:
         """Return (image, mask) of src to src, dst to dst and dst as src."""
-        return self._predict("view", self.wiring.view, src, dst)
+        return self.run_graph("view", self.generator.view, src, dst)
 
     def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
         """Return the src face on dst; `morph` plays no part."""
-        swap_code, dst_code = self.wiring.swap_code(face)
-        swap, dst = self.wiring.decode([swap_code], [dst_code])
+        swap_code, dst_code = self.generator.swap_code(face)
+        swap, dst = self.generator.decode([swap_code], [dst_code])
         return SwapOutput(swap.image, swap.mask, dst.mask)
-
-    def options_from(self, state: ModelState) -> dict[str, object]:
-        """Return the resolution that the tensors of a state show."""
-        found = infer.saehd(state.tensors, str(_ARCHI))
-        return {key: value for key, value in found.items() if key == "resolution"}
 
 
 def _target(batch: Batch) -> Target:

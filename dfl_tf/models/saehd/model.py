@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import tensorflow as tf
 
 from dfl_tf.data import Batch, SampleSpec
-from dfl_tf.models import infer, weights
-from dfl_tf.models.base import FaceModel, Preview, SwapOutput, Update
+from dfl_tf.models import generator, infer, swap_preview
+from dfl_tf.models.base import Preview, Update
 from dfl_tf.models.df_liae import Archi
 from dfl_tf.models.discriminators import (
     CodeDiscriminator,
     UNetPatchDiscriminator,
     check_patch_size,
 )
-from dfl_tf.models.saehd import networks, preview
 from dfl_tf.models.saehd.objective import Objective
 from dfl_tf.models.sample_specs import face_swap_specs
+from dfl_tf.models.state import fits
+from dfl_tf.models.swap import SwapModel, SwapOutput
 
 if TYPE_CHECKING:
     from dfl_tf.formats.model_state import ModelState
 
 
-class SAEHD(FaceModel):
+class SAEHD(SwapModel):
     """The all-round model; see `FaceModel` for the parameters.
 
     Parameters
@@ -48,11 +49,12 @@ class SAEHD(FaceModel):
         self._pretrain_true_face = pretrain_true_face
         super().__init__(*args, **kwargs)
 
-    def _build_networks(self) -> None:
+    def build_networks(self) -> None:
+        """Fill `networks`, in file order."""
         options = self.options
         self.archi = Archi.parse(options.archi)
-        self.networks = networks.build(
-            self._network,
+        self.networks = generator.build(
+            self.make_network,
             self.archi,
             options.resolution,
             e=options.e_dims,
@@ -60,11 +62,11 @@ class SAEHD(FaceModel):
             d=options.d_dims,
             dm=options.d_mask_dims,
         )
-        self.wiring = networks.Wiring(self.archi, dict(self.networks))
+        self.generator = generator.Generator(self.archi, dict(self.networks))
         if not self.training:
             return
         if options.true_face_power and self.archi.flavor == "df":
-            self.networks["code_discriminator"] = self._network(
+            self.networks["code_discriminator"] = self.make_network(
                 CodeDiscriminator,
                 options.ae_dims,
                 self.archi.inter_resolution(options.resolution),
@@ -72,21 +74,22 @@ class SAEHD(FaceModel):
             )
         if self.effective.gan_power:
             check_patch_size(options.gan_patch_size, options.resolution)
-            self.networks["GAN"] = self._network(
+            self.networks["GAN"] = self.make_network(
                 UNetPatchDiscriminator, options.gan_patch_size, options.gan_dims, scope="D_src"
             )
 
-    def _build_updates(self) -> None:
+    def build_updates(self) -> None:
+        """Fill `optimizers` and `updates`."""
         options = self.effective
         common = {
             "adabelief": options.adabelief,
             "lr_dropout": options.lr_dropout,
             "clipgrad": options.clipgrad,
         }
-        generator = networks.parts(self.archi)
+        generator_parts = generator.parts(self.archi)
         true_face = "code_discriminator" in self.networks
         objective = Objective(
-            self.wiring,
+            self.generator,
             options,
             code_discriminator=self.networks.get("code_discriminator"),
             gan=self.networks.get("GAN"),
@@ -94,18 +97,20 @@ class SAEHD(FaceModel):
             total_variation_axes=self.run.total_variation_axes,
         )
         self.objective = objective
-        self._add_optimizer("src_dst_opt", generator, **common)
+        self.add_optimizer("src_dst_opt", generator_parts, **common)
         # The legacy program does not train inter_AB without random warp.
         frozen = self.archi.flavor == "liae" and not options.random_warp
-        trained = [part for part in generator if not (frozen and part == "inter_AB")]
-        self.updates.append(Update("src_dst_opt", self.weights_of(trained), objective.generator))
+        trained = [part for part in generator_parts if not (frozen and part == "inter_AB")]
+        self.updates.append(
+            Update("src_dst_opt", self.weights_of(trained), objective.generator_objective)
+        )
         if true_face:
-            self._add_optimizer("D_code_opt", ["code_discriminator"], **common)
+            self.add_optimizer("D_code_opt", ["code_discriminator"], **common)
             if not options.pretrain:
                 variables = self.weights_of(["code_discriminator"])
                 self.updates.append(Update("D_code_opt", variables, objective.discriminate_codes))
         if "GAN" in self.networks:
-            self._add_optimizer("GAN_opt", ["GAN"], **common)
+            self.add_optimizer("GAN_opt", ["GAN"], **common)
             variables = self.weights_of(["GAN"])
             self.updates.append(Update("GAN_opt", variables, objective.discriminate_images))
 
@@ -122,23 +127,24 @@ class SAEHD(FaceModel):
             eyes_mouth=self.effective.eyes_mouth_prio,
         )
 
+    @property
+    def history_period(self) -> int:
+        """Iterations between two sheets of the preview history: more for larger faces."""
+        return 10 * max(1, self.options.resolution // 64)
+
     def preview(self, *batches: Batch) -> list[Preview]:
         """Draw `SAEHD` and `SAEHD masked` (in three parts each above 256 pixels)."""
-        return preview.draw(self, *batches, masked_by_both=self.options.face_type != "head")
+        return swap_preview.draw(self, *batches, masked_by_both=self.options.face_type != "head")
 
     def view(self, src: tf.Tensor, dst: tf.Tensor) -> Any:
         """Return (image, mask) of src to src, dst to dst and dst as src."""
-        return self._predict("view", self.wiring.view, src, dst)
+        return self.run_graph("view", self.generator.view, src, dst)
 
     def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
         """Return the src face on dst; `morph` plays no part."""
-        swap_code, dst_code = self.wiring.swap_code(face)
-        swap, dst = self.wiring.decode([swap_code], [dst_code])
+        swap_code, dst_code = self.generator.swap_code(face)
+        swap, dst = self.generator.decode([swap_code], [dst_code])
         return SwapOutput(swap.image, swap.mask, dst.mask)
-
-    def options_from(self, state: ModelState) -> dict[str, object]:
-        """Return archi, dims and resolution as the tensors of a state show them."""
-        return infer.saehd(state.tensors, self.options.archi)
 
     def parts_to_reset(self, state: ModelState) -> dict[str, str]:
         """Name the inters if pretraining has just ended, and the GAN if it was changed.
@@ -150,7 +156,7 @@ class SAEHD(FaceModel):
             inters = ("inter",) if self.archi.flavor == "df" else ("inter_AB", "inter_B")
             reset = dict.fromkeys(inters, "pretraining has ended")
         if infer.gan_changed(state.options, self.options) and not (
-            reset and weights.fits(self.networks.get("GAN"), state.tensors.get("GAN"))
+            reset and fits(self.networks.get("GAN"), state.tensors.get("GAN"))
         ):
             reset["GAN"] = "gan_patch_size or gan_dims was changed"
         return reset

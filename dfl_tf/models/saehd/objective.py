@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from dfl_tf.data.batch import Batch
-from dfl_tf.models.saehd.networks import Picture, Wiring
+from dfl_tf.models.generator import DecoderOutput, Generator
 from dfl_tf.models.targets import Target, prepare, reconstruction_loss, window_sizes
 from dfl_tf.nn.losses import (
     discriminator_loss,
@@ -27,7 +27,7 @@ class Objective:
 
     Parameters
     ----------
-    wiring : Wiring
+    generator : Generator
     options : SAEHDOptions
         The effective ones: while pretraining, styles and GAN have power 0.
     code_discriminator, gan : Network or None
@@ -46,25 +46,25 @@ class Objective:
     training.md 2
     """
 
-    wiring: Wiring
+    generator: Generator
     options: Any
     code_discriminator: Any = None
     gan: Any = None
     true_face_power: float = 0.0
     total_variation_axes: str = "hw"
 
-    def generator(self, src_batch: Batch, dst_batch: Batch) -> tuple[tf.Tensor, Losses]:
+    def generator_objective(self, src_batch: Batch, dst_batch: Batch) -> tuple[tf.Tensor, Losses]:
         """Return the generator's objective and the reported losses, each (n,)."""
         src, dst = self._target(src_batch), self._target(dst_batch)
         face, background = self.options.face_style_power, self.options.bg_style_power
 
-        src_code, dst_code, swap_code = self.wiring.codes(src_batch["image"], dst_batch["image"])
+        src_code, dst_code, swap_code = self.generator.codes(src_batch["image"], dst_batch["image"])
         src_codes = [src_code]
         if face:
             src_codes.append(tf.stop_gradient(swap_code))
         if background:
             src_codes.append(swap_code)
-        src_src, *swaps, dst_dst = self.wiring.decode(src_codes, [dst_code])
+        src_src, *swaps, dst_dst = self.generator.decode(src_codes, [dst_code])
 
         both_windows = self.options.resolution >= 256
         src_loss = reconstruction_loss(src, *src_src, both_windows=both_windows)
@@ -84,7 +84,7 @@ class Objective:
 
     def discriminate_codes(self, src_batch: Batch, dst_batch: Batch) -> tuple[tf.Tensor, Losses]:
         """Return the code discriminator's objective, (n,): src is 0, dst is 1."""
-        src_code, dst_code, _ = self.wiring.codes(src_batch["image"], dst_batch["image"])
+        src_code, dst_code, _ = self.generator.codes(src_batch["image"], dst_batch["image"])
         logits_src = self.code_discriminator(tf.stop_gradient(src_code))
         logits_dst = self.code_discriminator(tf.stop_gradient(dst_code))
         loss = discriminator_loss(1.0, logits_dst) + discriminator_loss(0.0, logits_src)
@@ -93,7 +93,7 @@ class Objective:
     def discriminate_images(self, src_batch: Batch, dst_batch: Batch) -> tuple[tf.Tensor, Losses]:
         """Return the GAN's objective, (n,): src targets are 1, src reconstructions 0."""
         src = self._target(src_batch)
-        (src_src,) = self.wiring.decode([self.wiring.src_code(src_batch["image"])], [])
+        (src_src,) = self.generator.decode([self.generator.src_code(src_batch["image"])], [])
         true, fake = src.within(src.image), tf.stop_gradient(src.within(src_src.image))
         loss = tf.zeros((), true.dtype)
         for logits in self.gan(tf.concat((true, fake), axis=0)):
@@ -112,7 +112,7 @@ class Objective:
             masked=self.options.masked_training,
         )
 
-    def _face_style(self, swap: Picture, dst_dst: Picture) -> tf.Tensor:
+    def _face_style(self, swap: DecoderOutput, dst_dst: DecoderOutput) -> tf.Tensor:
         """Draw the swap's colors within its mask towards those of dst (decoder only)."""
         return style_loss(
             swap.image * tf.stop_gradient(swap.mask),

@@ -10,9 +10,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from dfl_tf.data import Batch, OutputSpec, SampleSpec, XSegSpec
-from dfl_tf.errors import UsageError
 from dfl_tf.face import FaceType
-from dfl_tf.models.base import FaceModel, Losses, Preview, SwapOutput, Update
+from dfl_tf.models.base import FaceModel, Losses, Preview, Update
 from dfl_tf.models.targets import window_sizes
 from dfl_tf.models.xseg import preview
 from dfl_tf.models.xseg.networks import XSegNetwork
@@ -38,11 +37,13 @@ class XSeg(FaceModel):
     model_class: ClassVar[str] = "XSeg"
     loss_names: ClassVar[tuple[str, ...]] = ("loss",)
 
-    def _build_networks(self) -> None:
-        self.networks = {_PART: self._network(XSegNetwork, scope="XSeg")}
+    def build_networks(self) -> None:
+        """Fill `networks`, in file order."""
+        self.networks = {_PART: self.make_network(XSegNetwork, scope="XSeg")}
 
-    def _build_updates(self) -> None:
-        self._add_optimizer(
+    def build_updates(self) -> None:
+        """Fill `optimizers` and `updates`."""
+        self.add_optimizer(
             f"{_PART}_opt",
             [_PART],
             adabelief=False,
@@ -69,7 +70,7 @@ class XSeg(FaceModel):
 
     def predict(self, image: tf.Tensor) -> tf.Tensor:
         """Return what the network makes of images (n, 256, 256, 3): (n, 256, 256, 1) in (0, 1)."""
-        return self._predict("predict", lambda x: tf.sigmoid(self._logits(x)), image)
+        return self.run_graph("predict", lambda x: tf.sigmoid(self._logits(x)), image)
 
     def mask(self, image: Any) -> npt.NDArray[np.float32]:
         """Mask faces as for merging: `predict`, and what is below 0.1 is 0 (models.md 4)."""
@@ -117,14 +118,9 @@ class XSeg(FaceModel):
         """
         return preview.draw(self, *batches)
 
-    def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
-        """Refuse: XSeg swaps no faces.
-
-        Raises
-        ------
-        UsageError
-        """
-        raise UsageError("XSeg masks faces and swaps none. Use `mask`, or a SAEHD or AMP model.")
+    def outputs(self, face: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the logits of faces, with the skips, which only pretraining leaves out."""
+        return {"logits": np.asarray(self.networks[_PART](face))}
 
     def parts_to_reset(self, state: ModelState) -> dict[str, str]:
         """Nothing: weights and slots are kept when pretraining ends (training.md 7)."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.models.base import Preview
-from dfl_tf.models.saehd.preview import sheet
+from dfl_tf.models.swap_preview import sheet
 
 if TYPE_CHECKING:
     from dfl_tf.data.batch import Batch

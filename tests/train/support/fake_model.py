@@ -24,6 +24,8 @@ class FakeModel:
     model_class = "SAEHD"
     loss_names = ("src", "dst")
     previous = ()
+    history_period = 10
+    previews_one_face = False
 
     def __init__(self, given: SAEHDOptions | None = None, *, size: int = 64) -> None:
         self.options = given or options()

@@ -1,4 +1,4 @@
-"""How the networks of SAEHD and Quick96 are wired: codes, reconstructions, the swap."""
+"""The generator of the df and liae architectures: codes, reconstructions, the swap."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tensorflow as tf
 from dfl_tf.models.df_liae import Archi, Decoder, Encoder, Inter
 
 
-class Picture(NamedTuple):
+class DecoderOutput(NamedTuple):
     """What a decoder returns: (n, r, r, 3) image and (n, r, r, 1) mask."""
 
     image: tf.Tensor
@@ -55,7 +55,7 @@ def build(
 
 
 @dataclass(frozen=True)
-class Wiring:
+class Generator:
     """The generator's networks and how they are joined (models.md 2.7)."""
 
     archi: Archi
@@ -78,7 +78,7 @@ class Wiring:
             tf.concat((ab_dst, ab_dst), axis=-1),
         )
 
-    def decode(self, src: Sequence[tf.Tensor], dst: Sequence[tf.Tensor]) -> list[Picture]:
+    def decode(self, src: Sequence[tf.Tensor], dst: Sequence[tf.Tensor]) -> list[DecoderOutput]:
         """Decode codes by the src and by the dst decoder; codes of one decoder are one batch."""
         if self.archi.flavor == "liae":
             return _decode_together(self.networks["decoder"], [*src, *dst])
@@ -102,15 +102,17 @@ class Wiring:
         ab = self.networks["inter_AB"](code)
         return tf.concat((ab, ab), axis=-1)
 
-    def view(self, src: tf.Tensor, dst: tf.Tensor) -> tuple[Picture, Picture, Picture]:
-        """Return the pictures src to src, dst to dst, and dst as src."""
+    def view(
+        self, src: tf.Tensor, dst: tf.Tensor
+    ) -> tuple[DecoderOutput, DecoderOutput, DecoderOutput]:
+        """Return src to src, dst to dst, and dst as src."""
         src_code, dst_code, swap_code = self.codes(src, dst)
         src_src, swap, dst_dst = self.decode([src_code, swap_code], [dst_code])
         return src_src, dst_dst, swap
 
 
-def _decode_together(decoder: Any, codes: Sequence[tf.Tensor]) -> list[Picture]:
+def _decode_together(decoder: Any, codes: Sequence[tf.Tensor]) -> list[DecoderOutput]:
     image, mask = decoder(codes[0] if len(codes) == 1 else tf.concat(codes, axis=0))
     count = len(codes)
     pairs = zip(tf.split(image, count), tf.split(mask, count), strict=True)
-    return [Picture(*pair) for pair in pairs]
+    return [DecoderOutput(*pair) for pair in pairs]

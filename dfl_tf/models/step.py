@@ -1,0 +1,189 @@
+"""The training step: the updates of a model on whole batches, in pieces, compiled, distributed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from dfl_tf.errors import OptionError
+from dfl_tf.models.compiling import decide, gradient_graph
+from dfl_tf.models.loss_scale import LossScale
+from dfl_tf.nn.optimizers import own_copy
+from dfl_tf.nn.tracing import Tracing
+
+if TYPE_CHECKING:
+    from dfl_tf.models.base import FaceModel
+
+Tensors = Sequence[tf.Tensor]
+Losses = dict[str, tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Update:
+    """One optimizer's update inside a training step.
+
+    Attributes
+    ----------
+    optimizer : str
+        Key in `FaceModel.optimizers`.
+    variables : tuple
+        What it moves, in file order; a subset of what the optimizer was built with.
+    objective : callable
+        Takes a `Batch` of tensors for each of `sample_specs`, then what `draws` gave, and returns
+        the objective, shape (n,), and the losses to report. The gradient is that of the sum over
+        the samples (training.md 1.6).
+    """
+
+    optimizer: str
+    variables: tuple[Any, ...]
+    objective: Callable[..., tuple[tf.Tensor, Losses]]
+
+
+class TrainingStep:
+    """One step of a model: each of its updates on the same batches, in their order.
+
+    A distributed trainer calls `gradients` and `update` itself, with its own reduction between
+    them, and puts that in as `spread`.
+
+    Parameters
+    ----------
+    model : FaceModel
+        With its optimizers and updates; what varies from one class of models to another is asked of
+        it.
+
+    Attributes
+    ----------
+    tracing : Tracing
+        How the gradients are traced where they are not compiled.
+    replicas : int
+        Slices of a batch whose gradients are averaged, as DFL does over devices (training.md 8).
+    spread : callable or None
+        Does what `run_update` does on several devices (`dfl_tf.train.distribution`).
+    say : callable
+        Gets what a user should be told; the trainer's log.
+    loss_scales : dict
+        Of each optimizer, in float16.
+    xla : dict
+        Optimizer → whether the gradients of its update are compiled; known after its first step.
+    """
+
+    def __init__(self, model: FaceModel) -> None:
+        self.model = model
+        self.tracing = replace(model.tracing, recompute=model.run.recompute)
+        self.replicas = 1
+        self.spread: Callable[[Update, list[tf.Tensor]], Losses] | None = None
+        self.say: Callable[[str], None] = lambda text: None
+        self.loss_scales: dict[str, LossScale] = {}
+        if model.run.precision == "float16":
+            self.loss_scales = {stem: LossScale(own_copy) for stem in model.optimizers}
+        self.xla: dict[str, bool] = {}
+        self._graphs: dict[tuple[str, str], Any] = {}
+
+    def run(self, inputs: list[tf.Tensor]) -> Losses:
+        """Do all updates on the tensors of `FaceModel.inputs`; returns all that they report."""
+        reported: Losses = {}
+        for update in self.model.updates:
+            reported.update(self.run_update(update, inputs))
+        return reported
+
+    def run_update(self, update: Update, inputs: list[tf.Tensor]) -> Losses:
+        """Do one update of a step on a whole batch.
+
+        Returns
+        -------
+        dict of tensor
+            The losses of every sample before the update, and under the optimizer's name the
+            objective of the update.
+        """
+        if self.spread is not None:
+            return self.spread(update, inputs)
+        inputs = [*inputs, *self.model.draws(update, inputs[0].shape[0])]
+        pieces = self.replicas * self.model.run.accumulate
+        if self.model.run.xla != "off" and update.optimizer not in self.xla:
+            self._choose_xla(update, [x[: x.shape[0] // pieces] for x in inputs])
+        if pieces == 1:
+            return self._call("step", self._whole_update, update, inputs)
+        if inputs[0].shape[0] % pieces:
+            raise OptionError(
+                f"A batch of {inputs[0].shape[0]} samples cannot be divided by {pieces} "
+                "(accumulate x devices). Change batch_size or accumulate."
+            )
+        total: list[tf.Tensor] = []
+        reported: list[Losses] = []
+        for piece in zip(*(tf.split(x, pieces) for x in inputs), strict=True):
+            losses, gradients = self._call("gradients", self.gradients, update, list(piece))
+            reported.append(losses)
+            if total:
+                gradients = [a + b for a, b in zip(total, gradients, strict=True)]
+            total = gradients
+        self._call("update", self.apply_gradients, update, [g / self.replicas for g in total])
+        return {name: tf.concat([r[name] for r in reported], axis=0) for name in reported[0]}
+
+    def _whole_update(self, update: Update, inputs: Tensors) -> Losses:
+        if self.xla.get(update.optimizer):  # XLA has no kernel for the C++ update
+            losses, gradients = self._call("gradients", self.gradients, update, list(inputs))
+        else:
+            losses, gradients = self.gradients(update, inputs)
+        self.apply_gradients(update, gradients)
+        return losses
+
+    def gradients(
+        self, update: Update, inputs: Tensors, *, tracing: Tracing | None = None
+    ) -> tuple[Losses, list[tf.Tensor]]:
+        """Compute the losses of an update and the gradients of its variables.
+
+        Summed over the samples of `inputs`, which may be any slice of a batch; to be traced or run
+        eagerly, by default as `tracing` says. Nothing is changed.
+        """
+        values = [v.value for v in update.variables]
+        with self.model.computing(tracing or self.tracing):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(values)
+                objective, losses = update.objective(*self.model.named(inputs))
+                total = tf.reduce_sum(objective)
+                scale = self.loss_scales.get(update.optimizer)
+                if scale is not None:
+                    total = scale.scaled(total)
+            gradients = tape.gradient(
+                total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
+        if scale is not None:
+            gradients = scale.unscaled(gradients)
+        return {**losses, update.optimizer: objective}, gradients
+
+    def apply_gradients(self, update: Update, gradients: Tensors) -> None:
+        """Apply the (summed or averaged) gradients of an update; in float16 if all are finite."""
+        optimizer, scale = (
+            self.model.optimizers[update.optimizer],
+            self.loss_scales.get(update.optimizer),
+        )
+        with tf.device(self.model.placement.variables):
+            if scale is None:
+                optimizer.apply(gradients, update.variables)
+            else:
+                scale.guarded(gradients, lambda: optimizer.apply(gradients, update.variables))
+
+    def _choose_xla(self, update: Update, inputs: Tensors) -> None:
+        """Find out whether the gradients of an update are compiled, on its first batch."""
+        plain, compiled = (gradient_graph(self, update, compiled=c) for c in (False, True))
+        self.xla[update.optimizer], reason = decide(
+            plain, compiled, inputs, mode=self.model.run.xla, name=update.optimizer
+        )
+        if reason:
+            self.say(reason)
+        taken = compiled if self.xla[update.optimizer] else plain
+        self._graphs["gradients", update.optimizer] = taken
+
+    def _call(self, kind: str, function: Callable[..., Any], update: Update, *args: Any) -> Any:
+        """Call a function as a graph that is traced once for each update and shape."""
+        key = (kind, update.optimizer)
+        if key not in self._graphs:
+            self._graphs[key] = tf.function(
+                functools.partial(function, update),
+                autograph=False,
+            )
+        return self._graphs[key](*args)

@@ -1,0 +1,71 @@
+"""SwapModel: a FaceModel that puts the src face on dst."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from dfl_tf.models.base import FaceModel
+from dfl_tf.models.swap_input import checked_morph, face_batch
+
+
+class SwapOutput(NamedTuple):
+    """What merging needs of a face: (n, r, r, 3) image, its (n, r, r, 1) mask, the dst mask."""
+
+    image: Any
+    mask: Any
+    dst_mask: Any
+
+
+class SwapModel(FaceModel):
+    """A model of two people: what merging, export and load_model's users ask it for.
+
+    Attributes
+    ----------
+    takes_morph : bool
+        Whether the share of src can be chosen when the model is used.
+    """
+
+    takes_morph: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
+        """Compute `swap` as tensors of the model's precision; can be traced."""
+
+    def swap(self, face: Any, morph: float | None = None) -> SwapOutput:
+        """Put the src face on dst faces.
+
+        Parameters
+        ----------
+        face : ndarray or tensor
+            BGR, shape (n, r, r, 3), or (r, r, 3) for one face; r is the model's resolution. Floats
+            in [0, 1], or uint8, which is divided by 255.
+        morph : float, optional
+            Share of src, in [0, 1] (1 = all src), if the model `takes_morph`.
+
+        Returns
+        -------
+        SwapOutput
+            NumPy arrays, float32 in [0, 1]; without the first axis if one face was given so.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If dtype, shape or range of `face`, or `morph`, are others.
+        """
+        faces, single = face_batch(face, int(self.options.resolution))
+        morph = checked_morph(morph)
+        given = () if morph is None else (tf.constant(morph, tf.float32),)
+        tensor = tf.cast(tf.convert_to_tensor(faces), self.dtype)
+        output = self.run_graph("swap", self.swap_tensors, tensor, *given)
+        arrays = [np.asarray(x, np.float32) for x in output]
+        return SwapOutput(*(x[0] if single else x for x in arrays))
+
+    def outputs(self, face: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the swap of faces, half morphed if the model `takes_morph`, and both masks."""
+        output = self.swap(face, 0.5 if self.takes_morph else None)
+        return dict(zip(("swap", "swap mask", "dst mask"), output, strict=True))

@@ -5,18 +5,14 @@ References: models.md 4 and 6.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf.errors import UsageError
-from dfl_tf.export.dfm import export_model
 from dfl_tf.export.forms import ExportForm
 from dfl_tf.export.onnx_graph import Graph, Value
 from dfl_tf.export.onnx_networks import conv, dense, unflatten
-from dfl_tf.export.report import ExportReport
 from dfl_tf.models.xseg.networks import LEVELS
 from dfl_tf.nn.layers import BlurPool
 
@@ -26,40 +22,6 @@ if TYPE_CHECKING:
 PART = "XSeg_256"
 SIDE = 256
 GRID = 4
-
-
-def export_xseg(
-    model: FaceModel,
-    path: Path,
-    *,
-    program: str = "dfl",
-    with_provenance: bool = True,
-    verify: bool = True,
-    tolerance: float | None = None,
-) -> ExportReport:
-    """Write an XSeg model as an ONNX file for a program; the mask is after the sigmoid.
-
-    Parameters
-    ----------
-    model : FaceModel
-    path : Path
-    program : {"dfl", "facefusion", "visomaster"}
-        "dfl": ``in_face:0`` (n, 256, 256, 3) to ``out_mask:0`` (n, 256, 256, 1), BGR in [0, 1].
-        "facefusion": the same with the input named ``input``. "visomaster": ``in_face:0``
-        (1, 3, 256, 256) to ``out_mask:0`` (1, 1, 256, 256).
-    with_provenance, verify, tolerance
-        And errors: see `dfm.export_dfm`; float32 only.
-    """
-    if model.kind.swaps_faces:
-        raise UsageError(f"{model.model_class} is no XSeg model. Use: dfl-tf export dfm.")
-    return export_model(
-        model,
-        path,
-        program=program,
-        with_provenance=with_provenance,
-        verify=verify,
-        tolerance=tolerance,
-    )
 
 
 def _shape(form: tuple[int | str, ...]) -> list[int | str]:

@@ -128,9 +128,6 @@ class _Kinds(Mapping[str, ModelKind]):
     def add(self, kind: ModelKind) -> None:
         self._kinds[kind.name] = kind
 
-    def remove(self, name: str) -> None:
-        del self._kinds[name]
-
     def _all(self) -> dict[str, ModelKind]:
         if not self._read:
             self._read = True  # what an entry point imports may look here
@@ -254,8 +251,3 @@ def register_model(kind: ModelKind) -> ModelKind:
         raise ValueError(f"there is a model class {taken} already; give the new one another NAME")
     KINDS.add(kind)
     return kind
-
-
-def unregister_model(name: str) -> None:
-    """Take a class of models out of the table again (for tests)."""
-    KINDS.remove(name)

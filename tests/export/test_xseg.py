@@ -12,11 +12,11 @@ import pytest
 
 from dfl_tf.errors import UsageError
 from dfl_tf.export import onnx_check
-from dfl_tf.export.xseg import export_xseg
+from dfl_tf.export.dfm import export_model
 
 
 def test_xseg_equals_its_model(xseg: Any, tmp_path: Path) -> None:
-    report = export_xseg(xseg, tmp_path / "XSeg_model.onnx")
+    report = export_model(xseg, tmp_path / "XSeg_model.onnx")
     assert report.verification is not None
     assert list(report.verification.differences) == ["out_mask:0"]
     assert report.verification.worst < 5e-4
@@ -25,7 +25,7 @@ def test_xseg_equals_its_model(xseg: Any, tmp_path: Path) -> None:
 
 def test_contract(xseg: Any, tmp_path: Path) -> None:
     path = tmp_path / "XSeg_model.onnx"
-    export_xseg(xseg, path, verify=False)
+    export_model(xseg, path, verify=False)
     model = onnx.load_model(str(path), format="protobuf")
     assert [o.version for o in model.opset_import] == [13]
     assert [port.name for port in model.graph.input] == ["in_face:0"]
@@ -47,7 +47,7 @@ def test_each_program_gets_its_names_and_layout_and_the_models_mask(
     xseg: Any, tmp_path: Path, program: str
 ) -> None:
     path = tmp_path / "a.onnx"
-    report = export_xseg(xseg, path, program=program)
+    report = export_model(xseg, path, program=program)
     assert report.verification is not None
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (entry,), (exit_,) = session.get_inputs(), session.get_outputs()
@@ -68,9 +68,9 @@ def test_each_program_gets_its_names_and_layout_and_the_models_mask(
 
 def test_an_unknown_program_is_refused(xseg: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Known: dfl, facefusion, visomaster"):
-        export_xseg(xseg, tmp_path / "a.onnx", program="paint")
+        export_model(xseg, tmp_path / "a.onnx", program="paint")
 
 
 def test_another_class_is_refused(saehd: Any, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="SAEHD is no XSeg model"):
-        export_xseg(saehd, tmp_path / "a.onnx")
+    with pytest.raises(UsageError, match="SAEHD is not exported for 'visomaster'"):
+        export_model(saehd, tmp_path / "a.onnx", program="visomaster")

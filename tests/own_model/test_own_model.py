@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from dfl_tf.formats import find_models, read_model
-from dfl_tf.options import register_model
-from dfl_tf.options.registry import ModelKind, unregister_model
+from dfl_tf.options import KINDS, register_model
+from dfl_tf.options.registry import ModelKind
 from tests.merge.conftest import GOLDEN, make_workspace
 
 HERE = Path(__file__).parent
@@ -51,7 +51,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Any:
     from toy import KIND
 
     yield register_model(KIND)
-    unregister_model(KIND.name)
+    KINDS._kinds.pop(KIND.name)
 
 
 def test_every_command_succeeds(done: tuple[dict[str, Any], Path]) -> None:

@@ -75,6 +75,20 @@ def make_sample(
     References
     ----------
     data.md 4; color transfer once a sample instead of once an output: decision 6.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> from pathlib import Path
+    >>> from dfl_tf.data import Faceset
+    >>> from dfl_tf.data.spec import OutputSpec, SampleSpec
+    >>> from dfl_tf.face import FaceType
+    >>> faces = Faceset.open(Path(str(files("dfl_tf") / "demo_data/data_src/aligned")))
+    >>> outputs = {"warped": OutputSpec(warp=True), "mask": OutputSpec(kind="mask")}
+    >>> spec = SampleSpec(resolution=64, face_type=FaceType.FULL, outputs=outputs)
+    >>> sample = make_sample(faces[0], spec, seed=7)
+    >>> {name: (array.shape, str(array.dtype)) for name, array in sample.items()}
+    {'warped': ((64, 64, 3), 'float32'), 'mask': ((64, 64, 1), 'float32')}
     """
     builder = _Builder(sample, spec, seed, color_source, cache)
     return {name: builder.output(output) for name, output in spec.outputs.items()}

@@ -114,7 +114,9 @@ class UNetPatchDiscriminator(Network):
 
     References
     ----------
-    models.md 2.10
+    P. Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017
+    (patches); E. Schönfeld et al., "A U-Net Based Discriminator for Generative Adversarial
+    Networks", CVPR 2020 (pixels); models.md 2.10.
     """
 
     def __init__(

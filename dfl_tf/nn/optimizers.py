@@ -316,7 +316,31 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
 class AdaBelief(LegacyOptimizer):
     """AdaBelief without bias correction; slots `ms` (mean) and `vs` (spread around it).
 
-    See `LegacyOptimizer` for the common parameters.
+    ``m = b1 m + (1 - b1) g``, ``v = b2 v + (1 - b2) (g - m)**2``, ``w -= rate m / (sqrt(v) + eps)``
+    with the new ``m`` and ``v``. See `LegacyOptimizer` for the common parameters.
+
+    Parameters
+    ----------
+    learning_rate : float
+    beta_1, beta_2 : float in [0, 1)
+        Decay of mean and spread per step.
+    **common
+        Of `LegacyOptimizer`.
+
+    References
+    ----------
+    J. Zhuang et al., "AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed
+    Gradients", NeurIPS 2020 (without its bias correction, and with epsilon outside of the root
+    only); training.md 3.
+
+    Examples
+    --------
+    >>> weight = keras.Variable([1.0, -1.0])
+    >>> optimizer = AdaBelief(0.1)
+    >>> optimizer.build([weight])
+    >>> optimizer.apply([tf.constant([2.0, 0.0])], [weight])
+    >>> [f"{value:.4f}" for value in weight.numpy()]
+    ['0.6486', '-1.0000']
     """
 
     slot_names = ("ms", "vs")
@@ -347,7 +371,30 @@ class AdaBelief(LegacyOptimizer):
 class RMSprop(LegacyOptimizer):
     """RMSprop with epsilon outside the root; slot `acc`.
 
-    See `LegacyOptimizer` for the common parameters.
+    ``a = rho a + (1 - rho) g**2``, ``w -= rate g / (sqrt(a) + eps)`` with the new ``a``. See
+    `LegacyOptimizer` for the common parameters.
+
+    Parameters
+    ----------
+    learning_rate : float
+    rho : float in [0, 1)
+        Decay of the mean square per step.
+    **common
+        Of `LegacyOptimizer`.
+
+    References
+    ----------
+    T. Tieleman and G. Hinton, "Lecture 6.5: RMSprop", Neural Networks for Machine Learning, 2012;
+    training.md 3.
+
+    Examples
+    --------
+    >>> weight = keras.Variable([1.0, -1.0])
+    >>> optimizer = RMSprop(0.1)
+    >>> optimizer.build([weight])
+    >>> optimizer.apply([tf.constant([2.0, 0.0])], [weight])
+    >>> [f"{value:.4f}" for value in weight.numpy()]
+    ['0.6838', '-1.0000']
     """
 
     slot_names = ("acc",)

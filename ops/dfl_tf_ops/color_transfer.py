@@ -108,7 +108,8 @@ def color_transfer_rct(
 
     References
     ----------
-    data.md 6.1 (rct).
+    E. Reinhard et al., "Color Transfer between Images", IEEE Computer Graphics and Applications
+    21(5), 2001; data.md 6.1 (rct).
     """
     _check(source, target)
     if source_mask is not None or target_mask is not None:
@@ -142,7 +143,8 @@ def color_transfer_lct(
 
     References
     ----------
-    data.md 6.1 (lct).
+    A. Hertzmann, "Algorithms for Rendering in Artistic Styles", PhD thesis, New York University,
+    2001; data.md 6.1 (lct).
     """
     if source.shape[2] != 3:
         return reference.lct(source, target, variant)
@@ -241,6 +243,7 @@ def color_transfer_sot(
 
     References
     ----------
+    J. Rabin et al., "Wasserstein Barycenter and its Application to Texture Mixing", SSVM 2011;
     data.md 6.1 (sot).
     """
     _check(source, target)

@@ -13,20 +13,15 @@ from typing import Any
 import click
 
 from dfl_tf import __version__
-from dfl_tf.cli.extract_likeness import (
-    Chosen,
-    Wanted,
-    choose_faces,
-    complete_moves,
-    likeness_flags,
-)
+from dfl_tf.cli.faceset_folder import complete_moves
 from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
+from dfl_tf.cli.likeness import Chosen, Named, choose_faces, likeness_flags
 from dfl_tf.cli.stopping import stopping
 from dfl_tf.cli.video import Progress
 from dfl_tf.cli.video_frames import VideoFrames
 from dfl_tf.disk.durable import make_folder_for, write_file
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
-from dfl_tf.disk.terminal import native_output_apart
+from dfl_tf.disk.terminal import library_lines, native_output_apart
 from dfl_tf.disk.text import printable
 from dfl_tf.errors import UsageError
 from dfl_tf.extract.coverage import read_redo
@@ -133,7 +128,8 @@ def command(inputs: OptionInputs, **given: Any) -> int:
 def _extract(line: Line, options: ExtractOptions) -> tuple[ExtractReport, Chosen | None, int]:
     """The report, whose faces were kept, and the exit code."""
     source, folders, what = open_source(line)
-    complete_moves(folders.faces)
+    if folders.faces.is_dir():
+        complete_moves(folders.faces)
     if line.redo_missing_debug:
         options = closer_options(options, line.inputs, folders)
     networks = load_networks(
@@ -142,14 +138,8 @@ def _extract(line: Line, options: ExtractOptions) -> tuple[ExtractReport, Chosen
         closer=line.redo_missing_debug,
         say=lambda text: click.echo(text, err=True),
     )
-    wanted = Wanted.read(
-        line.like,
-        line.not_like,
-        networks=networks,
-        threshold=line.like_threshold,
-        onnx=line.embedder,
-        models=line.models_dir,
-    )
+    named = Named(line.like, line.not_like, line.like_threshold, line.embedder, line.models_dir)
+    person, unused = named.person(folders.faces, networks)
     request = _request(line, source, folders)
     stop = threading.Event()
     with stopping(stop) as received:
@@ -166,7 +156,9 @@ def _extract(line: Line, options: ExtractOptions) -> tuple[ExtractReport, Chosen
     _write_files(line, report, networks, what)
     if report.interrupted:
         return report, None, 128 + received[0] if received else 130
-    chosen = None if wanted is None else choose_faces(folders.faces, wanted, report.records)
+    chosen = None if person is None else choose_faces(folders.faces, person)
+    if chosen is not None:
+        chosen.left_out.extend(unused)
     return report, chosen, 1 if report.failed else 0
 
 
@@ -335,11 +327,8 @@ def _tell(
             click.echo(text)
         for text in chosen.left_out.lines():
             click.echo(text, err=True)
-    if len(messages) == 1:
-        click.echo(f"a library said: {messages[0]}", err=True)
-    elif messages:
-        see = "the same command with --json shows all"
-        click.echo(f"libraries said {len(messages)} lines ({messages[0]} …); {see}", err=True)
+    for text in library_lines(messages):
+        click.echo(text, err=True)
     if report.coverage is not None and report.coverage.found:
         click.echo("worth a look:")
         for text in report.coverage.lines():

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf.errors import DflTfError
+from dfl_tf.errors import DflTfError, FacesetError
+
+if TYPE_CHECKING:
+    from dfl_tf.facesets.sorting import MeasuredFaces
 
 _SAME_FACE = 0.5  # overlap of the boxes of a face in the journal and in its metadata
 
 Floats = npt.NDArray[np.float64]
 
 
-def tracks_of(place: Path, frames: Sequence[str], boxes: Floats) -> list[int | None]:
+def tracks_of(place: Path, faces: MeasuredFaces) -> list[int | None]:
     """Find the track of each face, whatever its file is called now.
 
     Parameters
     ----------
     place : Path
         A folder of faces, or a pak.
-    frames : sequence of str
-        Frame of each face, from its metadata; empty where it is not known.
-    boxes : ndarray, shape (n, 4)
-        Left, top, right, bottom in the frame, from the metadata; NaN where they are not known.
+    faces : MeasuredFaces
+        With the column `source_box`.
 
     Returns
     -------
@@ -36,17 +38,60 @@ def tracks_of(place: Path, frames: Sequence[str], boxes: Floats) -> list[int | N
     from dfl_tf.extract.journal import read_journal
 
     try:
-        journal = read_journal(place if place.is_dir() else place.parent)
+        journal = read_journal(_folder(place))
     except DflTfError as error:
         click.echo(f"note: tracks are not used: {error}", err=True)
         journal = None
+    return _tracks(journal, faces)
+
+
+def needed_tracks_of(place: Path, faces: MeasuredFaces) -> list[int | None]:
+    """Find the track of each face, for what is nothing without tracks.
+
+    Parameters
+    ----------
+    place : Path
+        A folder of faces, or a pak.
+    faces : MeasuredFaces
+        With the column `source_box`.
+
+    Raises
+    ------
+    FacesetError
+        No journal is there, or none of the faces stands in it.
+    WorkspaceError
+        The journal cannot be read.
+    """
+    from dfl_tf.extract.journal import FILE, read_journal
+
+    journal, path = read_journal(_folder(place)), _folder(place) / FILE
+    if journal is None:
+        raise FacesetError(
+            f"{path}: is not there, so the tracks of the faces are not known. dfl-tf extract "
+            "writes it into the folder of faces; copy it along with them."
+        )
+    tracks = _tracks(journal, faces)
+    if all(track is None for track in tracks):
+        raise FacesetError(
+            f"{path}: speaks of none of the {len(tracks)} faces here, so their tracks are not "
+            "known. It must be of the extraction that made them."
+        )
+    return tracks
+
+
+def _folder(place: Path) -> Path:
+    return place if place.is_dir() else place.parent
+
+
+def _tracks(journal: Any, faces: MeasuredFaces) -> list[int | None]:
     known: dict[str, list[tuple[Floats, int]]] = {}
     for record in () if journal is None else journal.records:
-        faces = [(np.array(face.box, np.float64), face.track) for face in record.faces]
-        known[Path(record.name).name] = [(box, track) for box, track in faces if track >= 0]
+        found = [(np.array(face.box, np.float64), face.track) for face in record.faces]
+        known[Path(record.name).name] = [(box, track) for box, track in found if track >= 0]
+    boxes = faces.columns["source_box"]
     return [
         _track(known.get(frame, []), box) if frame else None
-        for frame, box in zip(frames, boxes, strict=True)
+        for frame, box in zip(faces.source_filenames, boxes, strict=True)
     ]
 
 

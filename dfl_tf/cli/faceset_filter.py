@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from dfl_tf.cli.faceset_folder import (
     undo_flag,
     undo_line,
 )
+from dfl_tf.cli.likeness import PATH, Named, likeness_flags
 from dfl_tf.errors import UsageError
 
-_IMAGES = click.Path(path_type=Path)
 _RANGES = ("yaw", "pitch", "brightness", "hue")
 
 
@@ -39,28 +40,21 @@ _RANGES = ("yaw", "pitch", "brightness", "hue")
     metavar="LEVELS",
     help="Of faces that differ by at most so many levels of 0 to 255 keep one (2 to 8 is usual).",
 )
+@click.option("--tracks", metavar="3,5-9", help="Only these tracks of the extraction stay.")
 @click.option(
-    "--like",
-    multiple=True,
-    type=_IMAGES,
-    metavar="IMAGES",
-    help="Only the person in this image, or folder of images, stays; may be given several times.",
+    "--min-track-length",
+    "shortest",
+    type=click.IntRange(1),
+    metavar="FACES",
+    help="Tracks of fewer faces go.",
 )
 @click.option(
-    "--not-like",
-    multiple=True,
-    type=_IMAGES,
-    metavar="IMAGES",
-    help="The person in this image or folder goes; may be given several times.",
+    "--whole-tracks",
+    is_flag=True,
+    help="Compare the median of a track with the ranges; it stays or goes as a whole.",
 )
-@click.option(
-    "--like-threshold",
-    "threshold",
-    type=click.FloatRange(0),
-    help="Largest distance of one person, for --like and --not-like; default: proposed.",
-)
-@click.option("--embedder", type=_IMAGES, help="An ONNX network of your own (faces of 112 px).")
-@click.option("--models-dir", type=_IMAGES, help="Folder of the fetched models.")
+@likeness_flags
+@click.option("--models-dir", type=PATH, help="Folder of the fetched models.")
 @click.option("--invert", is_flag=True, help="Take out the faces that are within all ranges.")
 @dry_run_flag
 @undo_flag
@@ -69,9 +63,10 @@ _RANGES = ("yaw", "pitch", "brightness", "hue")
 def command(folder: Path, **options: Any) -> None:
     """Take the faces of FOLDER (or a pak) that are outside of the ranges to FOLDER_trash.
 
-    Images that have no such number stay. Files are only added to the trash. With --like and
-    --not-like the distances and a threshold are shown, and faces of one track (as the extraction
-    noted them) stay or go together; look first with --dry-run.
+    Images that have no such number stay. Files are only added to the trash. Tracks are numbered as
+    the extraction noted them: `sort --by track --dry-run` lists them, and the report shows the
+    least sharp ones. With --like and --not-like the distances and a threshold are shown, and faces
+    of one track stay or go together; look first with --dry-run.
     """
     if options["undo"]:
         take_back(folder, options["as_json"])
@@ -81,11 +76,13 @@ def command(folder: Path, **options: Any) -> None:
     from dfl_tf.facesets.rearranging import rearrange
 
     as_json, as_csv = options["as_json"], options["as_csv"]
+    person, tracks = _person(folder, options), _tracks(folder, options)
     with progress("measuring", as_json or as_csv) as step:
         plan = plan_filter(
             folder,
             _limits(options),
-            person=_person(folder, options),
+            person=person,
+            tracks=tracks,
             near_duplicates=options["near_duplicates"],
             invert=options["invert"],
             cache=MeasureCache.of_user(),
@@ -135,26 +132,21 @@ def _limits(options: dict[str, Any]) -> list[Any]:
 
 def _person(folder: Path, options: dict[str, Any]) -> Any:
     """Whose faces stay; None if nobody is named."""
-    like, unlike = options["like"], options["not_like"]
-    if not like and not unlike:
-        if options["threshold"] is not None:
-            raise UsageError(
-                "--like-threshold is for --like and --not-like; name images with them."
-            )
-        return None
-    from dfl_tf.cli.face_tracks import tracks_of
-    from dfl_tf.cli.reference_faces import vectors_of
-    from dfl_tf.facesets.filter import WantedPerson
-    from dfl_tf.facesets.identity import make_embedder
+    names = ("like", "not_like", "like_threshold", "embedder", "models_dir")
+    person, left_out = Named(*(options[name] for name in names)).person(folder)
+    for line in left_out.lines():
+        click.echo(line, err=True)
+    return person
 
-    models = options["models_dir"]
-    embedder = make_embedder(options["embedder"], models)
-    return WantedPerson(
-        embedder,
-        like=vectors_of(like, embedder, models),
-        unlike=vectors_of(unlike, embedder, models),
-        threshold=options["threshold"],
-        tracks_of=lambda faces: tracks_of(
-            folder, faces.source_filenames, faces.columns["source_box"]
-        ),
-    )
+
+def _tracks(folder: Path, options: dict[str, Any]) -> Any:
+    """Which tracks stay; None if it does not matter."""
+    named, shortest, whole = options["tracks"], options["shortest"], options["whole_tracks"]
+    if named is None and shortest is None and not whole:
+        return None
+    from dfl_tf.cli.face_tracks import needed_tracks_of
+    from dfl_tf.facesets.face_tracks import TrackRanges
+    from dfl_tf.facesets.filter import WantedTracks
+
+    ranges = None if named is None else TrackRanges.parse(named)
+    return WantedTracks(partial(needed_tracks_of, folder), ranges, shortest, whole)

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from dfl_tf.disk.terminal import cursor_stream
+from dfl_tf.disk.terminal import cursor_stream, library_lines, native_output_apart
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 FACESET = click.Path(path_type=Path, exists=True)
@@ -30,21 +30,39 @@ dry_run_flag = click.option(
 )
 
 
-class FolderCommand(click.Command):
+class DecodingCommand(click.Command):
+    """Keeps what image libraries say of damaged files apart, and tells it at the end."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """See `click.Command`."""
+        said: list[str] = []
+        try:
+            with native_output_apart() as said:
+                return super().invoke(ctx)
+        finally:
+            for line in library_lines(said):
+                click.echo(line, err=True)
+
+
+class FolderCommand(DecodingCommand):
     """First completes what an interrupted run began in the faceset that it is called with."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """See `click.Command`."""
         names = [argument.name for argument in self.params if isinstance(argument, click.Argument)]
         for place in (ctx.params.get(name or "") for name in names):
-            if not isinstance(place, Path):
-                continue
-            from dfl_tf.facesets.rearranging import settle
-
-            done = settle(place)
-            if done is not None:
-                click.echo(f"{place}: {done} had been interrupted; it is complete now", err=True)
+            if isinstance(place, Path):
+                complete_moves(place)
         return super().invoke(ctx)
+
+
+def complete_moves(place: Path) -> None:
+    """Complete what an interrupted move of files began in a faceset, and say so."""
+    from dfl_tf.facesets.rearranging import settle
+
+    done = settle(place)
+    if done is not None:
+        click.echo(f"{place}: {done} had been interrupted; it is complete now", err=True)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from dfl_tf.cli.face_tracks import tracks_of
 from dfl_tf.cli.faceset_folder import FACESET, FolderCommand, progress
 from dfl_tf.errors import DflTfError, UsageError
 
@@ -104,6 +105,7 @@ def _facts(
             cache=MeasureCache.of_user(),
             embedder=network,
             identity=identity,
+            tracks_of=tracks_of,
             progress=step,
         )
 

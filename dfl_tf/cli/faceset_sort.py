@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from dfl_tf.cli.face_tracks import needed_tracks_of
 from dfl_tf.cli.faceset_folder import (
     FACESET,
     FolderCommand,
@@ -103,6 +105,7 @@ def _sort(
             cache=MeasureCache.of_user(),
             target=target or 2000,
             similar=not dissimilar,
+            tracks_of=partial(needed_tracks_of, folder),
             progress=step,
         )
     steps = plan.rearrangement

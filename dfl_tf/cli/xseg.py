@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from dfl_tf.cli.faceset_folder import DecodingCommand
 from dfl_tf.disk.terminal import cursor_stream
 from dfl_tf.errors import UsageError
 
@@ -21,7 +22,11 @@ SECONDS_BETWEEN_LINES = 15.0
 _SEE = "the same command with --all"
 
 
-@click.group()
+class _XSegGroup(click.Group):
+    command_class = DecodingCommand
+
+
+@click.group(cls=_XSegGroup)
 def command() -> None:
     """Apply, remove, fetch and count face masks.
 

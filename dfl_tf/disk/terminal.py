@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any, TextIO, cast
 
 from dfl_tf_ops.process import scratch_file, terminal_encoding
@@ -125,6 +126,29 @@ def native_output_apart() -> Iterator[list[str]]:
             hidden.seek(0)
             text = hidden.read(_MOST_NATIVE).decode(errors="replace")
             lines += [line for line in text.splitlines() if line.strip()]
+
+
+_KINDS = 4
+
+
+def library_lines(lines: Sequence[str]) -> list[str]:
+    """What native libraries wrote, for people: one line a kind.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        Lines of one kind differ in numbers only.
+    """
+    kinds: dict[str, list[str]] = {}
+    for line in lines:
+        kinds.setdefault(re.sub(r"[0-9]+", "0", line), []).append(line)
+    told = []
+    for alike in list(kinds.values())[:_KINDS]:
+        more = f" (and {len(alike) - 1} more like it)" if len(alike) > 1 else ""
+        told.append(f"a library said: {alike[0]}{more}")
+    if len(kinds) > _KINDS:
+        told.append(f"libraries said {len(kinds) - _KINDS} other things")
+    return told
 
 
 def _is_stderr(stream: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,13 @@ import numpy.typing as npt
 
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import FacesetError, UsageError
+from dfl_tf.facesets.face_tracks import (
+    NO_TRACK,
+    TrackRanges,
+    lengths_of_tracks,
+    medians_of_tracks,
+    track_numbers,
+)
 from dfl_tf.facesets.identity import Embedder
 from dfl_tf.facesets.likeness import Decision, decide
 from dfl_tf.facesets.measure_cache import MeasureCache
@@ -30,6 +37,7 @@ Floats = npt.NDArray[np.float64]
 
 DUPLICATES = "near-duplicates"
 PERSON = "person"
+TRACKS, TRACK_LENGTH = "tracks", "track length"
 _THUMBNAIL, _BOX = "thumbnail", "source_box"
 _BLOCK = 1024
 _ROUNDING = 1e-4  # of a float32 dot product, generously
@@ -86,8 +94,46 @@ class Limits:
         return limits
 
 
-def _no_tracks(_: MeasuredFaces) -> Sequence[object]:
+TracksOf = Callable[[MeasuredFaces], Sequence[int | None]]
+"""The track of each of some measured faces, which have the column `source_box`."""
+
+
+def _no_tracks(_: MeasuredFaces) -> Sequence[int | None]:
     return ()
+
+
+@dataclass(frozen=True)
+class WantedTracks:
+    """Which tracks stay.
+
+    Attributes
+    ----------
+    tracks_of : callable
+        None for a face whose track is not known; it stays.
+    ranges : TrackRanges, optional
+        The tracks that stay; by default all.
+    shortest : int, optional
+        Fewest faces of a track that stays, counted in the faceset as it is.
+    whole : bool
+        Whether the median over a track is compared with the limits in place of the values of its
+        faces, so that it stays or goes as a whole.
+    """
+
+    tracks_of: TracksOf
+    ranges: TrackRanges | None = None
+    shortest: int | None = None
+    whole: bool = False
+
+    def outside(self, numbers: npt.NDArray[np.int64]) -> dict[str, Floats]:
+        """By each condition: 1 for faces that go, 0 for those that stay, NaN for unknown."""
+        found = {}
+        if self.ranges is not None:
+            found[TRACKS] = 1 - self.ranges.contain(numbers)
+        if self.shortest is not None:
+            lengths = lengths_of_tracks(numbers)
+            short = lengths < self.shortest
+            found[TRACK_LENGTH] = np.where(np.isnan(lengths), np.nan, short)
+        return found
 
 
 @dataclass(frozen=True)
@@ -102,15 +148,14 @@ class WantedPerson:
     threshold : float, optional
         Largest distance; by default the proposed one.
     tracks_of : callable
-        The track of each of some measured faces, which have the column `source_box`; a track is
-        kept or dropped as a whole.
+        A track is kept or dropped as a whole.
     """
 
     embedder: Embedder
     like: Floats | None = None
     unlike: Floats | None = None
     threshold: float | None = None
-    tracks_of: Callable[[MeasuredFaces], Sequence[object]] = _no_tracks
+    tracks_of: TracksOf = _no_tracks
 
     def decide(self, faces: MeasuredFaces) -> Decision:
         """Who of the measured faces stays."""
@@ -177,6 +222,9 @@ class FilterPlan:
             }
             for measure, column in scalars.items():
                 row[measure] = _number(column[i])
+            if self.faces.tracks.size:
+                track = int(self.faces.tracks[i])
+                row["track"] = None if track == NO_TRACK else track
             if self.decision is not None:
                 row["to_like"] = _number(self.decision.like[i])
                 row["to_not_like"] = _number(self.decision.unlike[i])
@@ -193,6 +241,7 @@ def plan_filter(
     limits: Sequence[Limits] = (),
     *,
     person: WantedPerson | None = None,
+    tracks: WantedTracks | None = None,
     near_duplicates: float | None = None,
     invert: bool = False,
     cache: MeasureCache,
@@ -208,11 +257,14 @@ def plan_filter(
         Faces with a value outside of any are taken out; faces without a value stay.
     person : WantedPerson, optional
         All others are taken out; images without face metadata stay.
+    tracks : WantedTracks, optional
+        All others are taken out; faces whose track is not known stay.
     near_duplicates : float, optional
         Of those that stay, faces that are so near to a better one are taken out:
         see `near_duplicates`.
     invert : bool
-        Take out the faces that are within all limits, and the wanted person's, instead.
+        Take out the faces that are within all limits, the wanted person's and on the wanted
+        tracks, instead.
     cache : MeasureCache
     workers : int, optional
         Threads; by default the cores of this process.
@@ -222,13 +274,12 @@ def plan_filter(
     ------
     UsageError, FacesetError
     """
-    if not limits and person is None and near_duplicates is None:
-        raise UsageError("there is nothing to filter by. Name a measure and its limits.")
-    if invert and not limits and person is None:
-        raise UsageError("near duplicates cannot be inverted; name a measure and its limits.")
+    _check_request(limits, person, tracks, near_duplicates, invert=invert)
     columns: list[str | Measure] = [limit.column for limit in limits]
     if person is not None:
         columns += [person.embedder.measure(), _BOX]
+    if tracks is not None:
+        columns += [_BOX]
     if near_duplicates is not None:
         columns += [_THUMBNAIL, "source_rect_size", "blur"]
     faces, left_out = measure_faces(
@@ -236,7 +287,12 @@ def plan_filter(
     )
     if not faces.names:
         raise FacesetError(f"{place}: no image that can be read is here.")
-    outside = {limit.measure: _outside(limit, faces, left_out) for limit in limits}
+    if tracks is not None:
+        faces = replace(faces, tracks=track_numbers(tracks.tracks_of(faces)))
+    whole = tracks is not None and tracks.whole
+    outside = {limit.measure: _outside(limit, faces, left_out, whole=whole) for limit in limits}
+    if tracks is not None:
+        outside |= _off_tracks(tracks, faces, left_out)
     decision = None
     if person is not None:
         decision = person.decide(faces)
@@ -255,12 +311,40 @@ def plan_filter(
     return FilterPlan(place, faces, why, reasons, twins, left_out, decision)
 
 
-def _outside(limit: Limits, faces: MeasuredFaces, left_out: LeftOut) -> Floats:
+def _check_request(
+    limits: Sequence[Limits],
+    person: WantedPerson | None,
+    tracks: WantedTracks | None,
+    near_duplicates: float | None,
+    *,
+    invert: bool,
+) -> None:
+    if tracks is not None and tracks.whole and not limits:
+        raise UsageError("whole tracks need a measure and its limits, which their medians meet.")
+    chosen = bool(limits) or person is not None or tracks is not None
+    if not chosen and near_duplicates is None:
+        raise UsageError("there is nothing to filter by. Name a measure and its limits.")
+    if invert and not chosen:
+        raise UsageError("near duplicates cannot be inverted; name a measure and its limits.")
+
+
+def _off_tracks(tracks: WantedTracks, faces: MeasuredFaces, left_out: LeftOut) -> dict[str, Floats]:
+    outside = tracks.outside(faces.tracks)
+    for i in np.flatnonzero(faces.tracks == NO_TRACK) if outside else ():
+        left_out.add("faces on no known track, which stay", faces.names[int(i)])
+    return outside
+
+
+def _outside(
+    limit: Limits, faces: MeasuredFaces, left_out: LeftOut, *, whole: bool = False
+) -> Floats:
     """1 for faces outside of the limits, 0 for those within, NaN for those without a value."""
     values = limit.values(faces)
     for name, value in zip(faces.names, values, strict=True):
         if np.isnan(value):
             left_out.add(f"images without {limit.measure}, which stay", name)
+    if whole:
+        values = medians_of_tracks(values, faces.tracks)
     return np.where(np.isnan(values), np.nan, (values < limit.low) | (values > limit.high))
 
 

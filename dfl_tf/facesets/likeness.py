@@ -13,6 +13,7 @@ from scipy.spatial.distance import cdist
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.errors import DflTfError, FacesetError, UsageError
+from dfl_tf.facesets.face_tracks import medians_of_tracks, track_numbers
 from dfl_tf.facesets.identity import Embedder
 from dfl_tf.facesets.measures import MeasuredFace
 from dfl_tf.formats import FaceMetadata, read_metadata
@@ -150,7 +151,7 @@ def decide(
     unlike: Floats | None = None,
     scale: float,
     threshold: float | None = None,
-    tracks: Sequence[object] = (),
+    tracks: Sequence[int | None] = (),
 ) -> Decision:
     """Decide which faces are like some and not like others.
 
@@ -168,6 +169,7 @@ def decide(
         By default the proposed one.
     tracks : sequence, optional
         Track of each face; None or -1 for a face on none. A track is kept or dropped as a whole.
+        By default no face is on one.
 
     Returns
     -------
@@ -175,8 +177,9 @@ def decide(
     """
     if like is None and unlike is None:
         raise ValueError("like or unlike is needed")
-    near = _over_tracks(_nearest(vectors, like), tracks)
-    far = _over_tracks(_nearest(vectors, unlike), tracks)
+    numbers = track_numbers(tracks or [None] * len(vectors))
+    near = medians_of_tracks(_nearest(vectors, like), numbers)
+    far = medians_of_tracks(_nearest(vectors, unlike), numbers)
     proposed = propose_threshold(near if like is not None else far, scale)
     used = proposed if threshold is None else threshold
     if like is None:
@@ -193,18 +196,6 @@ def _nearest(vectors: Floats, references: Floats | None) -> Floats:
         return np.full(len(vectors), np.nan)
     blocks = (vectors[i : i + 2000] for i in range(0, len(vectors), 2000))
     return np.concatenate([np.zeros(0), *(cdist(b, references).min(axis=1) for b in blocks)])
-
-
-def _over_tracks(distances: Floats, tracks: Sequence[object]) -> Floats:
-    """The median of each track in place of the distances of its faces."""
-    result = distances.copy()
-    members: dict[object, list[int]] = {}
-    for i, track in enumerate(tracks):
-        if track is not None and track != -1 and not np.isnan(distances[i]):
-            members.setdefault(track, []).append(i)
-    for faces in members.values():
-        result[faces] = np.median(distances[faces])
-    return result
 
 
 def propose_threshold(distances: Floats, scale: float) -> float:

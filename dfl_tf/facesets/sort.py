@@ -8,7 +8,7 @@ facesets.md 1; design decision 40.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from dfl_tf_ops.process import cores, user_cache
 from dfl_tf.disk.durable import check_space
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import FacesetError, UsageError
+from dfl_tf.facesets.face_tracks import track_numbers
 from dfl_tf.facesets.measure_cache import MeasureCache
 from dfl_tf.facesets.measuring import FaceFile, Progress, face_files, measure_faces
 from dfl_tf.facesets.rearranging import Rearrangement, numbered
@@ -111,6 +112,7 @@ def plan_sort(
     cache: MeasureCache,
     target: int = 2000,
     similar: bool = True,
+    tracks_of: Callable[[MeasuredFaces], Sequence[int | None]] | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> SortPlan:
@@ -126,6 +128,8 @@ def plan_sort(
         For `final` and `final-fast`: about how many faces are kept.
     similar : bool
         For `absdiff`: whether similar images stand side by side.
+    tracks_of : callable, optional
+        For `track`, which needs it: the track of each measured face, None where it is not known.
     workers : int, optional
         Threads; by default the cores of this process.
     progress : callable, optional
@@ -147,6 +151,10 @@ def plan_sort(
         known = set(faces.names)
         images = _images_on_disk([file for file in files if file.name in known], workers)
         faces = replace(faces, images=images)
+    if how.needs_tracks:
+        if tracks_of is None:
+            raise ValueError(f"sorting by {name} needs tracks_of")
+        faces = replace(faces, tracks=track_numbers(tracks_of(faces)))
     order = how.arrange(faces, target=target, similar=similar)
     measured = set(faces.names)
     unreadable = [file.name for file in files if file.name not in measured]

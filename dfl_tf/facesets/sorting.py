@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dfl_tf.facesets.best_faces import best_faces
 from dfl_tf.facesets.chains import dissimilarity, histogram_chain, histogram_roots, image_chain
+from dfl_tf.facesets.face_tracks import NO_TRACK, tracks_in_time
 from dfl_tf.facesets.grouping import USUAL_DISTANCE, group_faces, threshold_of
 
 Floats = npt.NDArray[np.float64]
@@ -37,6 +38,8 @@ class MeasuredFaces:
         Height times width of the image.
     images : sequence of ndarray, shape (h, w, 3), uint8
         Loaded when they are asked for.
+    tracks : ndarray, shape (n,), int64
+        Track of each face, `face_tracks.NO_TRACK` where it is not known; read when it is asked for.
     """
 
     names: Sequence[str]
@@ -46,6 +49,7 @@ class MeasuredFaces:
     labeled: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     pixels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     images: Sequence[npt.NDArray[np.uint8]] = ()
+    tracks: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -80,12 +84,15 @@ class Method:
     help : str
     needs_images : bool
         Whether it compares whole images.
+    needs_tracks : bool
+        Whether it needs what the extraction noted.
     """
 
     measures: tuple[str, ...]
     arrange: Callable[..., Order]
     help: str
     needs_images: bool = False
+    needs_tracks: bool = False
 
 
 def _by_value(
@@ -188,6 +195,16 @@ def _by_person(faces: MeasuredFaces, *, threshold: float | None = None, **_: Any
     )
 
 
+def _by_track(faces: MeasuredFaces, **_: Any) -> Order:
+    """Track after track, each in time order; then the faces on no known track."""
+    tracks = tracks_in_time(faces.tracks, faces.source_filenames)
+    others = [int(i) for i in np.flatnonzero(faces.tracks == NO_TRACK)]
+    return Order(
+        [i for track in tracks for i in track.members] + others,
+        values={i: float(track.number) for track in tracks for i in track.members},
+    )
+
+
 METHODS: dict[str, Method] = {
     "blur": Method(("blur",), _by_value("blur", zero_is_trash=True), "sharpest first"),
     "motion-blur": Method(
@@ -226,6 +243,12 @@ METHODS: dict[str, Method] = {
         "as final, with size in place of sharpness",
     ),
     "identity": Method(("identity", "source_box"), _by_person, "person after person"),
+    "track": Method(
+        ("source_box",),
+        _by_track,
+        "track after track of the extraction, each in time order",
+        needs_tracks=True,
+    ),
 }
 """Names of the legacy program to methods, in the order in which it lists them; then our own."""
 

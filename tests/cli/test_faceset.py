@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dfl_tf.cli.faceset import command
+from dfl_tf.cli.main import run as cli
 from dfl_tf.errors import FacesetError
 from dfl_tf.formats import read_metadata
 from dfl_tf.formats.dfljpg import embed_metadata, strip_metadata
@@ -77,6 +78,19 @@ def test_verify_exits_1_on_damage(folder: Path) -> None:
     data[place : place + 12] = bytes(12)
     (folder / "1.jpg").write_bytes(data)
     assert "DAMAGED     1.jpg" in run("verify", folder, code=1).stdout
+
+
+def test_what_the_decoder_says_is_one_line_of_the_command(folder: Path, capfd) -> None:
+    for index in range(2):
+        data = (folder / f"{index}.jpg").read_bytes()
+        assert data.endswith(b"\xff\xd9")
+        scan = data[:-2] + bytes(40 + index) + data[-2:]
+        (folder / f"{index}.jpg").write_bytes(scan)
+    assert cli(["faceset", "verify", str(folder)]) == 0
+    said = capfd.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("a library said: Corrupt JPEG data: ")
+    assert said[0].endswith(" (and 1 more like it)")
 
 
 def test_metadata_is_saved_and_restored(folder: Path) -> None:

@@ -11,7 +11,13 @@ import sys
 import click
 import pytest
 
-from dfl_tf.disk.terminal import SafeStream, cursor_stream, native_output_apart, safe_output
+from dfl_tf.disk.terminal import (
+    SafeStream,
+    cursor_stream,
+    library_lines,
+    native_output_apart,
+    safe_output,
+)
 from dfl_tf.train.logging import ConsoleLog
 
 HOSTILE = "\x1b]0;owned\x07\x9b\udcff\u202e"
@@ -115,6 +121,16 @@ def test_native_output_of_a_block_that_fails_is_kept_apart_too(capfd) -> None:
         failing()
     os.write(2, b"after\n")
     assert (lines, capfd.readouterr().err) == (["libpng error"], "after\n")
+
+
+def test_what_libraries_said_is_one_line_a_kind() -> None:
+    lines = ["Corrupt JPEG data: 2 extraneous bytes", "Corrupt JPEG data: 31 extraneous bytes"]
+    assert library_lines([*lines, "libpng error: x"]) == [
+        f"a library said: {lines[0]} (and 1 more like it)",
+        "a library said: libpng error: x",
+    ]
+    assert library_lines(list("abcdef"))[-1] == "libraries said 2 other things"
+    assert library_lines([]) == []
 
 
 def environment() -> dict[str, str]:

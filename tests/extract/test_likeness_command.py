@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from dfl_tf.cli import extract as extract_command
-from dfl_tf.cli import extract_likeness
 from dfl_tf.cli.main import run
 from dfl_tf.extract.networks import Networks
+from dfl_tf.facesets import identity
 from dfl_tf.facesets.identity import Embedder
 from dfl_tf.facesets.measure_cache import MeasureCache
 
@@ -46,7 +46,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two persons side by side; in frame 4 the light makes one look like the other."""
     networks = Networks(SquareDetector(), SquareLandmarker())
     monkeypatch.setattr(extract_command, "load_networks", lambda *args, **keys: networks)
-    monkeypatch.setattr(extract_likeness, "make_embedder", lambda *args: MiddleColor())
+    monkeypatch.setattr(identity, "make_embedder", lambda *args: MiddleColor())
     cache = MeasureCache(tmp_path / "cache")
     monkeypatch.setattr(MeasureCache, "of_user", classmethod(lambda cls: cache))
     (tmp_path / "frames").mkdir()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.disk.left_out import LeftOut
+from dfl_tf.facesets.face_tracks import NO_TRACK, Track, track_numbers, tracks_in_time
 from dfl_tf.facesets.filter import near_duplicates_of
 from dfl_tf.facesets.grouping import Grouping, group_faces, threshold_of
 from dfl_tf.facesets.identity import Embedder
@@ -25,8 +26,13 @@ from dfl_tf.formats.mask_record import MaskRecord, mask_warnings, read_mask_reco
 Floats = npt.NDArray[np.float64]
 
 WORST = 30
+WORST_TRACKS = 10
 _PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 _GROUPS = 100
+
+
+TracksOf = Callable[[Path, MeasuredFaces], Sequence[int | None]]
+"""The track of each face of a place, None where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,74 @@ ALIKE = 2.0
 
 
 @dataclass(frozen=True)
+class TrackFacts:
+    """The tracks of one side.
+
+    Attributes
+    ----------
+    tracks : sequence of Track
+        In time order.
+    frames : sequence of str
+        Frame of each face of the side.
+    sharpness : ndarray, shape (tracks,), float64
+        Median over each track.
+    without : int
+        Images whose track is not known.
+    """
+
+    tracks: Sequence[Track]
+    frames: Sequence[str]
+    sharpness: Floats
+    without: int
+
+    @classmethod
+    def of(cls, faces: MeasuredFaces, known: Sequence[int | None]) -> TrackFacts | None:
+        """Gather the tracks of measured faces; None if no face is on a known one."""
+        numbers = track_numbers(known)
+        tracks = tracks_in_time(numbers, faces.source_filenames)
+        if not tracks:
+            return None
+        values = faces.columns["blur"]
+        sharpness = [_median(values[track.members]) for track in tracks]
+        without = int(np.count_nonzero(numbers == NO_TRACK))
+        return cls(tracks, faces.source_filenames, np.array(sharpness), without)
+
+    def lengths(self) -> list[int]:
+        """Number of faces of each track."""
+        return [len(track.members) for track in self.tracks]
+
+    def least_sharp(self, count: int = WORST_TRACKS) -> list[int]:
+        """Positions of the tracks whose median sharpness is the least, the worst first."""
+        order = np.argsort(self.sharpness, kind="stable")  # NaN comes last
+        return [int(i) for i in order[:count] if not np.isnan(self.sharpness[i])]
+
+    def span(self, track: Track) -> str:
+        """The frames of a track, for people."""
+        first, last = (self.frames[track.members[end]] for end in (0, -1))
+        return first if first == last else f"{first} to {last}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """All numbers, for machines."""
+        marks = np.percentile(self.lengths(), _PERCENTILES)
+        return {
+            "count": len(self.tracks),
+            "without": self.without,
+            "lengths": {str(p): float(mark) for p, mark in zip(_PERCENTILES, marks, strict=True)},
+            "least_sharp": [self.tracks[i].number for i in self.least_sharp()],
+            "tracks": [
+                {
+                    "track": track.number,
+                    "faces": len(track.members),
+                    "first": self.frames[track.members[0]],
+                    "last": self.frames[track.members[-1]],
+                    "sharpness": _number(sharpness),
+                }
+                for track, sharpness in zip(self.tracks, self.sharpness, strict=True)
+            ],
+        }
+
+
+@dataclass(frozen=True)
 class SideFacts:
     """What is known of the faces of one side.
 
@@ -93,6 +167,8 @@ class SideFacts:
         A face that may go, and the one that stays in its place.
     masked_by : MaskRecord or None
     left_out : LeftOut
+    tracks : TrackFacts or None
+        None where they are not known.
     """
 
     place: Path
@@ -105,6 +181,7 @@ class SideFacts:
     duplicates: Sequence[tuple[int, int]]
     masked_by: MaskRecord | None
     left_out: LeftOut
+    tracks: TrackFacts | None = None
 
     def worst(self, scale: Scale, count: int = WORST) -> list[int]:
         """The worst faces by a scale, the worst first."""
@@ -114,9 +191,7 @@ class SideFacts:
 
     def median(self, name: str) -> float:
         """The median of a scale; NaN without a face."""
-        values = self.scales[name]
-        known = values[~np.isnan(values)]
-        return float(np.median(known)) if known.size else float("nan")
+        return _median(self.scales[name])
 
     def as_dict(self) -> dict[str, Any]:
         """All numbers, for machines."""
@@ -139,6 +214,7 @@ class SideFacts:
                 {"face": self.names[a], "stays": self.names[b]} for a, b in self.duplicates
             ],
             "groups": self._groups(),
+            "tracks": None if self.tracks is None else self.tracks.as_dict(),
         }
 
     def _has(self, scale: Scale) -> bool:
@@ -230,6 +306,7 @@ def collect(
     cache: MeasureCache,
     embedder: Embedder | None = None,
     identity: str = "",
+    tracks_of: TracksOf | None = None,
     compute: bool = True,
     progress: Progress | None = None,
 ) -> Facts:
@@ -244,6 +321,8 @@ def collect(
         Tells persons apart; ready.
     identity : str
         Its name, or why there is none.
+    tracks_of : callable, optional
+        Without it no tracks are known.
     compute : bool
         False takes only what was measured before.
     progress : callable, optional
@@ -255,7 +334,7 @@ def collect(
         There is no such folder or pak.
     """
     sides = [
-        _side(place, cache, embedder, compute, progress)
+        _side(place, cache, embedder, tracks_of, compute, progress)
         for place in (src, dst)
         if place is not None
     ]
@@ -267,6 +346,7 @@ def _side(
     place: Path,
     cache: MeasureCache,
     embedder: Embedder | None,
+    tracks_of: TracksOf | None,
     compute: bool,
     progress: Progress | None,
 ) -> SideFacts:
@@ -299,6 +379,7 @@ def _side(
         _duplicates(faces),
         read_mask_record(place),
         left_out,
+        None if tracks_of is None else TrackFacts.of(faces, tracks_of(place, faces)),
     )
 
 
@@ -336,6 +417,11 @@ def _distances(vectors: Floats, grouping: Grouping) -> Floats:
 def _means(colors: Floats) -> Floats:
     known = colors[~np.isnan(colors).any(axis=1)]
     return known.mean(axis=0) if len(known) else np.full(3, np.nan)
+
+
+def _median(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if known.size else float("nan")
 
 
 def _number(value: float) -> float | None:

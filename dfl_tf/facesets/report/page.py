@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import html
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from dfl_tf.facesets.thumbnails import Thumbnails
 _GROUPS = 20
 _PAIRS = 30
 _GAPS = 12
-_EXAMPLES = 5
+_TRACK_FACES = 10
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -89,6 +90,7 @@ def page(facts: Facts, *, frames: Sequence[FrameStrip] = ()) -> str:
         _poses(facts),
         _plots(facts),
         *(_frames(strip) for strip in frames),
+        *(_tracks(name, side, looks[name]) for name, side in facts.sides.items()),
         *(_persons(name, side, looks[name], facts) for name, side in facts.sides.items()),
         *(_duplicates(name, side, looks[name]) for name, side in facts.sides.items()),
         *(_worst(scale, facts, looks) for scale in SCALES if scale.worst),
@@ -126,6 +128,7 @@ def _counts(facts: Facts) -> str:
         ("with polygons", [str(side.survey.with_polygons) for side in sides.values()]),
         ("masked by", [str(side.masked_by or "not known") for side in sides.values()]),
         ("near duplicates", [str(len(side.duplicates)) for side in sides.values()]),
+        ("tracks", [_tracks_counted(side) for side in sides.values()]),
         ("persons told apart by", [facts.identity] * len(sides)),
         ("left out", ["\n".join(side.left_out.lines()) or "nothing" for side in sides.values()]),
     ]
@@ -201,6 +204,38 @@ def _frames(strip: FrameStrip) -> str:
     )
     listed = f"<ul>{lines}</ul>" if lines else "<p>Nothing to look at.</p>"
     return f"<h2>The frames of {_text(strip.side)}</h2>{listed}{images}"
+
+
+def _tracks_counted(side: SideFacts) -> str:
+    if side.tracks is None:
+        return "not known"
+    lengths = side.tracks.lengths()
+    middle = statistics.median(lengths)
+    text = f"{len(lengths)}, of {min(lengths)} to {max(lengths)} faces (median {middle:g})"
+    return f"{text}\n{side.tracks.without} images on none" if side.tracks.without else text
+
+
+def _tracks(name: str, side: SideFacts, looks: Thumbnails) -> str:
+    """The least sharp tracks, each in time order."""
+    found = side.tracks
+    if found is None or len(found.tracks) < 2:
+        return ""
+    rows = []
+    for track, sharpness in ((found.tracks[i], found.sharpness[i]) for i in found.least_sharp()):
+        step = -(-len(track.members) // _TRACK_FACES)
+        faces = [(i, found.frames[i]) for i in track.members[::step]]
+        many = "s" if len(track.members) > 1 else ""
+        rows.append(
+            f"<h3>Track {track.number}: {len(track.members)} face{many}, "
+            f"{_text(found.span(track))}, median sharpness {sharpness:.4g}</h3>"
+            f"{_faces(side, looks, faces)}"
+        )
+    counted = _text(_tracks_counted(side).replace("\n", "; "))
+    return (
+        f"<h2>The least sharp tracks of {_text(name)}</h2><p>Of {counted}. "
+        "<code>dfl-tf faceset filter --tracks 3,5-9 --invert</code> takes tracks out.</p>"
+        f"{''.join(rows)}"
+    )
 
 
 def _persons(name: str, side: SideFacts, looks: Thumbnails, facts: Facts) -> str:

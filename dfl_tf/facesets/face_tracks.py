@@ -1,0 +1,146 @@
+"""Tracks of faces: one face through consecutive frames, as the extraction noted it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf.disk.frame_order import natural_key
+from dfl_tf.errors import UsageError
+
+Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
+
+NO_TRACK = -1
+
+_RANGE = re.compile(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?")
+
+
+@dataclass(frozen=True)
+class Track:
+    """A track of a faceset.
+
+    Attributes
+    ----------
+    number : int
+        As in the journal of the extraction, from 0.
+    members : list of int
+        Positions of its faces, in time order.
+    """
+
+    number: int
+    members: list[int]
+
+
+def track_numbers(tracks: Sequence[int | None]) -> Numbers:
+    """Tracks as an array, shape (n,), int64, with `NO_TRACK` for faces on none."""
+    return np.array([NO_TRACK if track is None else track for track in tracks], np.int64)
+
+
+def tracks_in_time(numbers: Numbers, frames: Sequence[str]) -> list[Track]:
+    """Gather the faces of each track.
+
+    Parameters
+    ----------
+    numbers : ndarray, shape (n,), int64
+        `NO_TRACK` for faces on none.
+    frames : sequence of str
+        Name of the frame of each face.
+
+    Returns
+    -------
+    list of Track
+        In the order in which they begin; of one frame in the order of their numbers.
+    """
+    members: dict[int, list[int]] = {}
+    for i in sorted(range(len(numbers)), key=lambda i: natural_key(frames[i])):
+        if numbers[i] != NO_TRACK:
+            members.setdefault(int(numbers[i]), []).append(i)
+    first = {number: natural_key(frames[faces[0]]) for number, faces in members.items()}
+    return [
+        Track(number, members[number]) for number in sorted(members, key=lambda n: (first[n], n))
+    ]
+
+
+def medians_of_tracks(values: Floats, numbers: Numbers) -> Floats:
+    """The median of each track in place of the values of its faces.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,), float64
+        A face without a value (NaN) has none afterwards.
+    numbers : ndarray, shape (n,), int64
+        `NO_TRACK` for faces that keep their own value.
+    """
+    result = values.copy()
+    usable = np.flatnonzero(~np.isnan(values) & (numbers != NO_TRACK))
+    ordered = usable[np.argsort(numbers[usable], kind="stable")]
+    for faces in np.split(ordered, np.flatnonzero(np.diff(numbers[ordered])) + 1):
+        if faces.size:
+            result[faces] = np.median(values[faces])
+    return result
+
+
+def lengths_of_tracks(numbers: Numbers) -> Floats:
+    """Number of faces of each face's track; NaN for a face on none."""
+    _, track, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    return np.where(numbers == NO_TRACK, np.nan, counts[track].astype(np.float64))
+
+
+@dataclass(frozen=True)
+class TrackRanges:
+    """Numbers of tracks: ``3,5-9``.
+
+    Attributes
+    ----------
+    ranges : tuple of (int, int)
+        First and last of each.
+    """
+
+    ranges: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> TrackRanges:
+        """Read numbers and ranges, separated by commas.
+
+        Raises
+        ------
+        UsageError
+            The text has another form.
+        """
+        ranges = []
+        for piece in text.split(","):
+            found = _RANGE.fullmatch(piece)
+            low, high = (0, -1) if found is None else (int(found[1]), int(found[2] or found[1]))
+            if high < low:
+                raise UsageError(
+                    f"tracks: {piece!r} is no track. Give numbers and ranges, the smaller number "
+                    "first: 3,5-9."
+                )
+            ranges.append((low, high))
+        return cls(tuple(ranges))
+
+    def contain(self, numbers: Numbers) -> Floats:
+        """1 for faces on these tracks, 0 for those on others, NaN for those on none.
+
+        Raises
+        ------
+        UsageError
+            No face is on a track that is named.
+        """
+        inside = np.zeros(len(numbers), bool)
+        for low, high in self.ranges:
+            here = (numbers >= low) & (numbers <= high)
+            if not here.any():
+                named = str(low) if low == high else f"{low}-{high}"
+                known = np.unique(numbers[numbers != NO_TRACK])
+                raise UsageError(
+                    f"tracks: no face is on {named}. Choose of the {len(known)} tracks from "
+                    f"{known[0]} to {known[-1]}; sort --by track --dry-run lists them."
+                )
+            inside |= here
+        return np.where(numbers == NO_TRACK, np.nan, inside)

@@ -18,6 +18,7 @@ from dfl_tf_ops.process import allow_open_files
 from dfl_tf import __version__
 from dfl_tf.disk.terminal import safe_output
 from dfl_tf.errors import DflTfError
+from dfl_tf.jobs.events import Events, Lines, captured_logging
 
 from .legacy_argv import translate
 
@@ -81,7 +82,7 @@ def command() -> None:
 def run(argv: Sequence[str]) -> int:
     """Run one command line and return the exit code (decision 27)."""
     allow_open_files()
-    with safe_output():
+    with safe_output(), captured_logging(Events([Lines()])):
         return _run(argv)
 
 

@@ -17,6 +17,7 @@ from dfl_tf.cli.from_options import Chosen, OptionCommand, OptionInputs, option_
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.formats import ModelLock
 from dfl_tf.formats.workspace import Workspace
+from dfl_tf.jobs.events import captured_logging
 from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, Machine, Resolved, RunOptions
 from dfl_tf.options.prompts import ask_options
 from dfl_tf.train.cluster import cluster_of, machine_of
@@ -214,9 +215,10 @@ def train(prepared: Prepared) -> int:
     chief = cluster is None or cluster.chief  # the others write nothing
     lock = ModelLock(place.folder, place.name, place.model_class) if chief else nullcontext()
     with lock:
-        log = make_log(prepared.run)
+        log = make_log(prepared)
         try:
-            return start(prepared, facesets, log).run().exit_code
+            with captured_logging(log):
+                return start(prepared, facesets, log).run().exit_code
         except Exception as fault:
             if out_of_memory(fault):  # while the model was built
                 raise advice(prepared.resolved.options.batch_size) from fault

@@ -143,8 +143,10 @@ class RunOptions(Options):
     )
     log_json: str = option(
         "",
-        "Append one JSON line per logged iteration to this file.",
-        details="For plots and other programs: iteration, time, losses.",
+        "Append one JSON line per event to this file; empty = beside the model.",
+        details="For plots and other programs: iterations with time and losses, saves, previews, "
+        "messages. Without a file a run keeps <model>_log.jsonl in the model folder, with every "
+        "50th iteration; it is continued in new files, of which eight are kept (64 MiB in all).",
         group="logging",
         ask="never",
         placeholder="FILE",

@@ -22,13 +22,13 @@ from dfl_tf.formats import ModelState, model_files, write_model
 from dfl_tf.formats.model_files import detect_format, prefix_of
 from dfl_tf.formats.model_rescue import file_of
 from dfl_tf.formats.transaction import Basis
+from dfl_tf.jobs.events import Events
 from dfl_tf.options import Device, kept_unused, kind_of, summary_text
-from dfl_tf.train import history
+from dfl_tf.train import events, history
 from dfl_tf.train.after_save import AfterSave, command_of
 from dfl_tf.train.backup import BackupClock, make_backup
 from dfl_tf.train.feeds import Batch
 from dfl_tf.train.guard import check_finite
-from dfl_tf.train.logging import Logger
 from dfl_tf.train.loss_graph import LossTrace
 from dfl_tf.train.loss_plot import write_loss_plot
 from dfl_tf.train.previews import jpeg_bytes, preview_pictures, write_previews
@@ -73,7 +73,7 @@ class Checkpointer:
     segment : Segment
         What is trained now; replaced when the options change.
     place : CheckpointLocation
-    log : Logger
+    log : Events
     trace : LossTrace
         The loss history as an array, kept by the run.
     devices : sequence of Device
@@ -85,7 +85,7 @@ class Checkpointer:
         segment: Segment,
         place: CheckpointLocation,
         *,
-        log: Logger,
+        log: Events,
         trace: LossTrace,
         devices: Sequence[Device] = (),
     ) -> None:
@@ -171,7 +171,7 @@ class Checkpointer:
         check_finite(state.tensors, state.iteration)
         self._saver.submit(state, summary=self.summary())
         copied = round(time.perf_counter() - started, 3)
-        self.log.record("save", iteration=state.iteration, copy_seconds=copied)
+        self.log.emit(events.Save(state.iteration, copied))
 
     def _write(self, state: ModelState, *, summary: str) -> None:
         try:
@@ -231,10 +231,10 @@ class Checkpointer:
             folder = make_backup(backups, place.folder, files, extra)
         except (DflTfError, OSError) as error:
             self.log.say(f"warning: no backup was made, the older ones are untouched: {error}")
-            self.log.record("backup_failed", iteration=self._model.iteration, error=str(error))
+            self.log.emit(events.BackupFailed(self._model.iteration, str(error)))
             return False
         self.log.say(f"backup made: {folder}")
-        self.log.record("backup", iteration=self._model.iteration, folder=str(folder))
+        self.log.emit(events.Backup(self._model.iteration, str(folder)))
         return True
 
     def _pictures(self, batches: Sequence[Batch]) -> dict[str, NDArray[np.uint8]]:
@@ -256,9 +256,8 @@ class Checkpointer:
         except (DflTfError, OSError) as error:
             self.log.say(f"warning: the preview was not written: {error}")
             return
-        for name, picture in pictures.items():
-            self.log.picture(name, self._model.iteration, picture)
-        self.log.record("preview", iteration=self._model.iteration, files=[str(p) for p in paths])
+        files = [str(path) for path in paths]
+        self.log.emit(events.Preview(self._model.iteration, files, pictures))
 
     def _another_face(self, batches: Sequence[Batch]) -> Sequence[Batch]:
         """Take another face each time where only one is shown, but not in the history."""

@@ -15,6 +15,7 @@ from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.cluster import described
 from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.segment import face_type_lines
+from dfl_tf.train.sinks.json_lines import log_beside
 from dfl_tf.train.start import Prepared, build_model
 
 _MIB = 2**20
@@ -143,6 +144,8 @@ def saved_files(prepared: Prepared, model: Any) -> list[str]:
         files.append(f"{storage}_history/")
     if run.backup_now or run.backup_every or prepared.resolved.options.autobackup_hour:
         files.append(f"{storage}_autobackups/")
+    if not (run.no_save or run.log_json):
+        files.append(log_beside(place.folder, storage).name)
     return [*files, *(path for path in (run.log_json, run.tensorboard) if path)]
 
 

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from dfl_tf.errors import DflTfError, ForeignChange, TrainingDiverged
+from dfl_tf.jobs.events import Events
 from dfl_tf.options import Device
+from dfl_tf.train import events
 from dfl_tf.train.checkpoint import Checkpointer, CheckpointLocation
 from dfl_tf.train.guard import Guard
-from dfl_tf.train.logging import IterationEvent, Logger
 from dfl_tf.train.loss_graph import LossTrace
 from dfl_tf.train.segment import Segment
 from dfl_tf.train.settings import Settings
@@ -32,7 +33,7 @@ class Run:
     segment : Segment
         The first one.
     place : CheckpointLocation
-    log : Logger
+    log : Events
     devices : sequence of Device
         For the summary; empty = CPU.
 
@@ -51,7 +52,7 @@ class Run:
         segment: Segment,
         place: CheckpointLocation,
         *,
-        log: Logger,
+        log: Events,
         devices: Sequence[Device] = (),
     ) -> None:
         self.log = log
@@ -107,7 +108,7 @@ class Run:
         self.feed_state = self.segment.feed.run_state()
         model.loss_history.append(values)
         self.trace.append(values)
-        event = IterationEvent(
+        event = events.Iteration(
             iteration=model.iteration,
             losses=losses,
             seconds=seconds,
@@ -118,9 +119,10 @@ class Run:
         )
         if self._mean_due:
             since = self.trace.array[-max(1, model.iteration - self._mean_from) :]
-            self.log.mean_line(event, [float(mean) for mean in since.mean(axis=0)])
+            means = dict(zip(losses, map(float, since.mean(axis=0)), strict=False))
+            self.log.emit(events.Mean(model.iteration, means, seconds))
             self._mean_due, self._mean_from = False, model.iteration
-        self.log.iteration(event)
+        self.log.emit(event)
 
     @property
     def seconds(self) -> float:
@@ -238,7 +240,7 @@ class Run:
             f"{self._begun_at if saved is None else saved} is whole; training goes on and "
             f"tries again in {RETRY_SECONDS:.0f} s."
         )
-        self.log.record("save_failed", error=str(error))
+        self.log.emit(events.SaveFailed(str(error)))
 
 
 def every(period: int, iteration: int) -> bool:

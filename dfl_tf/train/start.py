@@ -12,32 +12,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
-from dfl_tf.errors import ModelFileError, UsageError
+from dfl_tf.errors import ModelFileError, UsageError, WorkspaceError
 from dfl_tf.formats import ModelState, find_models, read_model
 from dfl_tf.formats.model_files import prefix_of
 from dfl_tf.formats.model_legacy import read_default_options
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.imaging import set_pixel_limit
+from dfl_tf.jobs.events import Events
 from dfl_tf.models.restore import stored_layer
 from dfl_tf.options import Layer, Resolved, RunOptions, kind_of, resolve, unused_note
 from dfl_tf.options.schema import did_you_mean
+from dfl_tf.train import events
 from dfl_tf.train.changed_files import basis_for, judge_files
 from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.cluster import cluster_of, described, machine_of, replicas_of
 from dfl_tf.train.devices import configure_devices, summary_devices
 from dfl_tf.train.feeds import Facesets
-from dfl_tf.train.logging import (
-    ConsoleLog,
-    JsonLinesLog,
-    Logger,
-    Loggers,
-    TensorBoardLog,
-    WorkerLog,
-)
 from dfl_tf.train.segment import Builder
 from dfl_tf.train.settings import Settings
+from dfl_tf.train.sinks.console import ConsoleLog, WorkerLog
+from dfl_tf.train.sinks.json_lines import JsonLinesLog, log_beside
+from dfl_tf.train.sinks.tensorboard import TensorBoardLog
 from dfl_tf.train.switching import common, followed
 from dfl_tf.train.trainer import Trainer
+
+EVERY_BESIDE = 50
+"""Iterations between lines of the log beside the model, where nothing else is asked for."""
 
 
 class Settle(Protocol):
@@ -264,20 +264,31 @@ def _forget(state: ModelState | None) -> None:
         state.tensors.clear()  # three times the weights: not to be kept for the whole run
 
 
-def make_log(run: RunOptions) -> Logger:
-    """The loggers that the run options ask for; a worker that is not the chief says little."""
+def make_log(prepared: Prepared) -> Events:
+    """The sinks that a run has; a worker that is not the chief says little.
+
+    Every run keeps a log beside the model (`log_beside`), unless ``--log-json`` names another file
+    or nothing is to be written.
+    """
+    run, place = prepared.run, prepared.place
     cluster = cluster_of(run)
     if cluster is not None and not cluster.chief:
-        return Loggers([WorkerLog(cluster.index)])
-    loggers: list[Logger] = [ConsoleLog(run.log_every)]
+        return Events([WorkerLog(cluster.index)])
+    log = Events([ConsoleLog(run.log_every)])
     if run.tensorboard:  # first, for it fails without its extra, and no file is open yet
-        loggers.append(TensorBoardLog(run.tensorboard))
+        log.add(TensorBoardLog(run.tensorboard))
     if run.log_json:
-        loggers.append(JsonLinesLog(run.log_json, run.log_every))
-    return Loggers(loggers)
+        log.add(JsonLinesLog(run.log_json, run.log_every))
+    elif not run.no_save:
+        beside, every = log_beside(place.folder, place.storage), run.log_every or EVERY_BESIDE
+        try:
+            log.add(JsonLinesLog(beside, every, rotated=True))
+        except WorkspaceError as error:
+            log.say(f"warning: this run keeps no log beside the model: {error}")
+    return log
 
 
-def start(prepared: Prepared, facesets: Facesets, log: Logger) -> Trainer:
+def start(prepared: Prepared, facesets: Facesets, log: Events) -> Trainer:
     """Build the model and open the streams: everything up to the first iteration.
 
     The caller holds the model's lock.
@@ -315,13 +326,15 @@ def start(prepared: Prepared, facesets: Facesets, log: Logger) -> Trainer:
     )
     if chief:
         log.say(trainer.checkpoint.summary())
-    log.record(
-        "start",
-        model=place.storage,
-        model_class=place.model_class,
-        folder=str(place.folder),
-        iteration=segment.model.iteration,
-        seed=segment.model.seed,
-        options=segment.settings.legacy(),
+    model = segment.model
+    log.emit(
+        events.Start(
+            place.storage,
+            place.model_class,
+            str(place.folder),
+            model.iteration,
+            model.seed,
+            segment.settings.legacy(),
+        )
     )
     return trainer

@@ -15,6 +15,7 @@ from typing import Any
 
 from dfl_tf.errors import DflTfError
 from dfl_tf.formats import ModelState
+from dfl_tf.train import events
 from dfl_tf.train.memory import out_of_memory
 from dfl_tf.train.run import Run
 from dfl_tf.train.segment import Rebuild, Segment, Shelved, parts_of
@@ -123,13 +124,9 @@ def switch(
     run.log.say(f"iteration {run.model.iteration}: options changed: {listed}")
     for message in messages:
         run.log.say(message)
-    run.log.record(
-        "segment",
-        iteration=run.model.iteration,
-        changes=dict(changes),
-        rebuilt=facts["rebuild"],
-        seconds=round(time.monotonic() - started, 3),
-        messages=messages,
+    seconds = round(time.monotonic() - started, 3)
+    run.log.emit(
+        events.Switched(run.model.iteration, dict(changes), facts["rebuild"], seconds, messages)
     )
     if trusted and (run.model.iteration or run.checkpoint.saved_iteration is not None):
         run.save()  # the options are stored with the model

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from dfl_tf.errors import DflTfError, TrainingDiverged, UsageError, WorkspaceError
+from dfl_tf.jobs.events import Events
 from dfl_tf.options import Device, Layer
 from dfl_tf.options.resolve import OptionFaults
-from dfl_tf.train import history
+from dfl_tf.train import events, history
 from dfl_tf.train.checkpoint import Checkpointer, CheckpointLocation
 from dfl_tf.train.cluster import Team, WorkerLost
 from dfl_tf.train.feeds import Batch, Feed
-from dfl_tf.train.logging import Logger
 from dfl_tf.train.memory import advice, out_of_memory
 from dfl_tf.train.requests import Kind, Request, RequestFiles, RequestSource, StopSignals
 from dfl_tf.train.run import Run, every
@@ -65,7 +65,7 @@ class Trainer:
         `iteration`, its `loss_history` and its ``extra["sample_for_preview"]``.
     place : CheckpointLocation
         Where it is saved.
-    log : Logger
+    log : Events
     rebuild : callable, optional
         Makes the segment that follows when the options change; without it `switch` takes only
         options that the model does not depend on.
@@ -84,7 +84,7 @@ class Trainer:
         segment: Segment,
         place: CheckpointLocation,
         *,
-        log: Logger,
+        log: Events,
         rebuild: Rebuild | None = None,
         devices: Sequence[Device] = (),
         team: Team | None = None,
@@ -117,7 +117,7 @@ class Trainer:
         return self.segment.feed
 
     @property
-    def log(self) -> Logger:
+    def log(self) -> Events:
         """Where the run reports to."""
         return self.state.log
 
@@ -276,7 +276,7 @@ class Trainer:
                 self.log.say(f"error: {request.name} is refused: {line}")
             if request.kind == "options":
                 given = {} if request.options is None else dict(request.options.values)
-                self.log.record("request", name=request.name, options=given, refused=fault)
+                self.log.emit(events.Answered(request.name, given, fault))
 
     def _boundary(self, signals: StopSignals) -> str | None:
         """Between two iterations: change options, or say why to stop; all of a team do the same."""
@@ -363,14 +363,8 @@ class Trainer:
         code = signals.exit_code if signals.received is not None else 0
         done = timing.text() if self.state.trained else "nothing was trained"
         self.log.say(f"iteration {self.model.iteration}: {reason}; {done}")
-        self.log.record(
-            "end",
-            reason=reason,
-            exit_code=code,
-            iteration=self.model.iteration,
-            saved_iteration=self.checkpoint.saved_iteration,
-            timing=timing.as_dict(),
-        )
+        saved, iteration = self.checkpoint.saved_iteration, self.model.iteration
+        self.log.emit(events.End(reason, code, iteration, saved, timing.as_dict()))
         return TrainResult(code, reason, self.model.iteration, timing)
 
     # -- showing --------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from dfl_tf.disk.terminal import (
     native_output_apart,
     safe_output,
 )
-from dfl_tf.train.logging import ConsoleLog
+from dfl_tf.train.sinks.console import ConsoleLog
 
 HOSTILE = "\x1b]0;owned\x07\x9b\udcff\u202e"
 SHOWN = "\\x1b]0;owned\\x07\\u009b\\xff\\u202e"

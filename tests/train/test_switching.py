@@ -13,7 +13,9 @@ import pytest
 
 from dfl_tf.errors import FacesetError, OptionError
 from dfl_tf.formats import read_model
+from dfl_tf.jobs.events import Event
 from dfl_tf.train import requests
+from dfl_tf.train.events import Iteration
 from dfl_tf.train.trainer import Trainer
 
 from .support import runs
@@ -31,15 +33,12 @@ def saved(folder: Path) -> Any:
 
 def switching(training: Trainer, changes: dict[int, dict[str, Any]]) -> Trainer:
     """Ask for changes after some iterations."""
-    log = training.log
-    count = log.iteration
 
-    def asking(event: Any) -> None:
-        count(event)
-        if event.iteration in changes:
+    def asking(event: Event) -> None:
+        if isinstance(event, Iteration) and event.iteration in changes:
             training.switch(changes[event.iteration])
 
-    log.iteration = asking  # type: ignore[method-assign]
+    training.log.then = asking
     return training
 
 

@@ -54,7 +54,7 @@ def test_a_model_that_is_at_its_target_is_not_trained_but_shown(tmp_path):
     log = ListLog()
     result = trainer(tmp_path, model, first=False, log=log).run()
     assert (result.exit_code, result.iteration, log.iterations) == (0, 3, [])
-    assert log.pictures == ["SAEHD", "SAEHD masked"]
+    assert log.images == ["SAEHD", "SAEHD masked"]
     after = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     assert after == before
 

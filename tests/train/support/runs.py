@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dfl_tf.formats import ModelState
+from dfl_tf.jobs.events import Event, Events, Message
 from dfl_tf.options import RunOptions, SAEHDOptions, legacy_layer, resolve
 from dfl_tf.train.checkpoint import CheckpointLocation
+from dfl_tf.train.events import Iteration, Mean, Preview
 from dfl_tf.train.feeds import Feed
 from dfl_tf.train.segment import Segment
 from dfl_tf.train.settings import Settings
@@ -17,33 +20,31 @@ from dfl_tf.train.trainer import Trainer
 from .fake_model import FakeModel, FakeStream
 
 
-class ListLog:
-    """A logger that remembers."""
+class ListLog(Events):
+    """A log that remembers, and that may be followed by a function."""
 
-    def __init__(self) -> None:
+    def __init__(self, then: Callable[[Event], None] = lambda event: None) -> None:
+        super().__init__()
         self.lines: list[str] = []
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.iterations: list[int] = []
         self.means: list[tuple[int, list[float]]] = []
-        self.pictures: list[str] = []
+        self.images: list[str] = []
+        self.then = then
 
-    def iteration(self, event) -> None:
-        self.iterations.append(event.iteration)
-
-    def mean_line(self, event, means) -> None:
-        self.means.append((event.iteration, list(means)))
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def record(self, kind: str, **fields: Any) -> None:
-        self.events.append((kind, fields))
-
-    def picture(self, name, iteration, image) -> None:
-        self.pictures.append(name)
-
-    def close(self) -> None:
-        pass
+    def emit(self, event: Event) -> None:
+        match event:
+            case Message():
+                self.lines.append(event.text)
+            case Iteration():
+                self.iterations.append(event.iteration)
+            case Mean():
+                self.means.append((event.iteration, list(event.losses.values())))
+            case _:
+                self.events.append((event.kind, event.record()))
+        if isinstance(event, Preview):
+            self.images += event.images
+        self.then(event)
 
     def kinds(self) -> list[str]:
         return [kind for kind, _ in self.events]

@@ -73,14 +73,12 @@ def watched(alive: list[int]) -> None:
 def by_switches(root: Path, devices: str) -> tuple[ModelState, ListLog]:
     log, story = ListLog(), list(STORY)
     training = trainer(root, NEW, devices, log)
-    count = log.iteration
 
     def asking(event: Any) -> None:
-        count(event)
-        if event.iteration in (1, 2):
+        if event.kind == "iteration" and event.iteration in (1, 2):
             training.switch(story.pop(0))
 
-    log.iteration = asking  # type: ignore[method-assign]
+    log.then = asking
     training.run()
     return read_model(root / "model", "new", "SAEHD"), log
 

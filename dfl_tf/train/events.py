@@ -1,0 +1,195 @@
+"""What a training reports, as typed events; see `dfl_tf.jobs.events` for sinks.
+
+Every event has a line in the JSON log (`sinks.json_lines`), with the fields that `record` returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfl_tf.jobs.events import Event
+
+
+@dataclass(frozen=True)
+class Start(Event):
+    """A training begins."""
+
+    kind: ClassVar[str] = "start"
+    model: str
+    model_class: str
+    folder: str
+    iteration: int
+    seed: int
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Iteration(Event):
+    """One finished iteration.
+
+    Attributes
+    ----------
+    iteration : int
+        Number of finished iterations, this one included.
+    losses : dict of str to float
+        Mean over the batch, in the order of the loss history.
+    seconds, wait_seconds : float
+        Whole duration (samples and steps), and the part spent waiting for samples.
+    wait_share : float
+        The share of waiting lately, 0..1.
+    eta_seconds : float or None
+        Until the target iteration or the time limit; None without either.
+    progress : float or None
+        0..1 of this run; None for an endless one.
+    measure : callable
+        Computes `scalars`; called only if a sink asks for them.
+    """
+
+    kind: ClassVar[str] = "iteration"
+    iteration: int
+    losses: Mapping[str, float]
+    seconds: float
+    wait_seconds: float
+    wait_share: float = 0.0
+    eta_seconds: float | None = None
+    progress: float | None = None
+    measure: Callable[[], Mapping[str, float]] = dict
+
+    @cached_property
+    def scalars(self) -> Mapping[str, float]:
+        """Further figures of the step: terms of the losses, learning rates and so on."""
+        return self.measure()
+
+    def record(self) -> dict[str, Any]:
+        """Return the iteration, its losses and its timing."""
+        scalars = dict(self.scalars)
+        return {
+            "iteration": self.iteration,
+            "losses": dict(self.losses),
+            "ms": round(self.seconds * 1000, 3),
+            "wait_ms": round(self.wait_seconds * 1000, 3),
+            **({"scalars": scalars} if scalars else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Mean(Event):
+    """The mean losses since the line before; told at the first iteration after a save."""
+
+    kind: ClassVar[str] = "mean"
+    iteration: int
+    losses: Mapping[str, float]
+    seconds: float
+
+    def record(self) -> dict[str, Any]:
+        """Return the iteration and the losses."""
+        return {"iteration": self.iteration, "losses": dict(self.losses)}
+
+
+@dataclass(frozen=True)
+class Save(Event):
+    """The model was copied to memory, and is being written."""
+
+    kind: ClassVar[str] = "save"
+    iteration: int
+    copy_seconds: float
+
+
+@dataclass(frozen=True)
+class SaveFailed(Event):
+    """A save failed; the one before is intact."""
+
+    kind: ClassVar[str] = "save_failed"
+    error: str
+
+
+@dataclass(frozen=True)
+class Backup(Event):
+    """A backup was made."""
+
+    kind: ClassVar[str] = "backup"
+    iteration: int
+    folder: str
+
+
+@dataclass(frozen=True)
+class BackupFailed(Event):
+    """A backup could not be made; those before are intact."""
+
+    kind: ClassVar[str] = "backup_failed"
+    iteration: int
+    error: str
+
+
+@dataclass(frozen=True)
+class Preview(Event):
+    """Previews were written.
+
+    Attributes
+    ----------
+    iteration : int
+    files : sequence of str
+    images : dict of str to ndarray
+        By preview name: shape (h, w, 3), uint8, BGR. Not in the log.
+    """
+
+    kind: ClassVar[str] = "preview"
+    iteration: int
+    files: Sequence[str]
+    images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+
+    def record(self) -> dict[str, Any]:
+        """Return the iteration and the files."""
+        return {"iteration": self.iteration, "files": list(self.files)}
+
+
+@dataclass(frozen=True)
+class Switched(Event):
+    """The training goes on with other options from this iteration on.
+
+    Attributes
+    ----------
+    iteration : int
+    changes : dict of str to (old, new)
+    rebuilt : bool
+        Whether the model was built again.
+    seconds : float
+        How long that took.
+    messages : sequence of str
+        What was initialized or emptied, and so on.
+    """
+
+    kind: ClassVar[str] = "segment"
+    iteration: int
+    changes: Mapping[str, Sequence[Any]]
+    rebuilt: bool
+    seconds: float
+    messages: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Answered(Event):
+    """A request for other options was answered; `refused` says why not, or is empty."""
+
+    kind: ClassVar[str] = "request"
+    name: str
+    options: Mapping[str, Any]
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class End(Event):
+    """The training ends."""
+
+    kind: ClassVar[str] = "end"
+    reason: str
+    exit_code: int
+    iteration: int
+    saved_iteration: int | None
+    timing: Mapping[str, float]

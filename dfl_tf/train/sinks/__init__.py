@@ -1,0 +1,1 @@
+"""Where the events of a training go: the console, JSON lines, TensorBoard."""

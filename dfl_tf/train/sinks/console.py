@@ -1,0 +1,165 @@
+"""What a training prints: the loss line, the progress bar, messages.
+
+References
+----------
+workspace.md 5.1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import IO, Any
+
+from dfl_tf.disk.terminal import cursor_stream
+from dfl_tf.disk.text import printable
+from dfl_tf.jobs.events import Closed, Event, Message
+from dfl_tf.train.events import Iteration, Mean
+
+
+def loss_line(
+    iteration: int, seconds: float, losses: Sequence[float], now: datetime | None = None
+) -> str:
+    """The legacy line ``[HH:MM:SS][#NNNNNN][TTTTms][a.aaaa][b.bbbb]``.
+
+    Iterations of 10 s and more show seconds instead: 4 decimals cut to 5 characters and ``s``.
+    """
+    clock = (now or datetime.now()).strftime("%H:%M:%S")
+    lasted = f"{seconds:.4f}"[:5] + "s" if seconds >= 10 else f"{int(seconds * 1000):04d}ms"
+    values = "".join(f"[{loss:.4f}]" for loss in losses)
+    return f"[{clock}][#{iteration:06d}][{lasted}]{values}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``4d 03h``, ``2h 05m``, ``3m 07s`` or ``12s``."""
+    whole = max(0, round(seconds))
+    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
+    if days:
+        return f"{days}d {hours:02d}h"
+    if hours:
+        return f"{hours}h {minutes:02d}m"
+    return f"{minutes}m {whole % 60:02d}s" if minutes else f"{whole}s"
+
+
+class ConsoleLog:
+    """The lines on stderr: a live progress line on a terminal, plain lines elsewhere.
+
+    Parameters
+    ----------
+    every : int
+        Iterations between lines; 0 = each one on a terminal, every 50th elsewhere.
+    stream : text stream or None
+        None: stderr. Once it can not be written any more (the terminal is closed, `tee` is gone),
+        what is said goes nowhere, and the training goes on.
+    """
+
+    def __init__(self, every: int = 0, stream: IO[str] | None = None) -> None:
+        self._stream = stream if stream is not None else sys.stderr
+        self._live = self._stream.isatty()
+        self._every = every or (1 if self._live else 50)
+        self._progress: Any = None
+        self._task: Any = None
+        self._told_iteration = -1
+
+    def emit(self, event: Event) -> None:
+        """Show iterations, mean losses and messages."""
+        match event:
+            case Iteration():
+                self._iteration(event)
+            case Mean():
+                self._told_iteration = event.iteration
+                self.say(loss_line(event.iteration, event.seconds, list(event.losses.values())))
+            case Message() if event.shown:
+                self.say(event.text)
+            case Closed():
+                self._close()
+
+    def _iteration(self, event: Iteration) -> None:
+        line = loss_line(event.iteration, event.seconds, list(event.losses.values()))
+        if self._live and event.iteration % self._every == 0:
+            self._show(event, line)
+        elif not self._live and event.iteration % self._every == 0 and not self._told(event):
+            left = "" if event.eta_seconds is None else f" {duration(event.eta_seconds)} left"
+            self._print(line + left)
+
+    def _told(self, event: Iteration) -> bool:
+        return self._told_iteration == event.iteration
+
+    def say(self, text: str) -> None:
+        """Print a message above the progress line."""
+        if self._progress is None:
+            self._print(text)
+            return
+        try:
+            self._progress.console.print(
+                printable(text, lines=True), markup=False, highlight=False, soft_wrap=True
+            )
+        except OSError:
+            self._silence()
+
+    def _print(self, text: str) -> None:
+        try:
+            print(text, file=self._stream, flush=True)
+        except OSError:
+            self._silence()
+
+    def _silence(self) -> None:
+        """Point a dead stream to nowhere: whoever else writes there must not fail either."""
+        self._progress, self._live = None, False
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+    def _close(self) -> None:
+        """Leave the last progress line standing and end it."""
+        if self._progress is not None:
+            with contextlib.suppress(OSError):
+                self._progress.stop()
+            self._progress = None
+
+    def _show(self, event: Iteration, line: str) -> None:
+        if self._progress is None:
+            self._progress, self._task = _progress_line(self._stream)
+        waits = f"waits {100 * event.wait_share:.0f} %" if event.wait_share >= 0.05 else ""
+        left = "" if event.eta_seconds is None else f"{duration(event.eta_seconds)} left"
+        self._progress.update(
+            self._task,
+            total=1.0 if event.progress is not None else None,
+            completed=event.progress or 0.0,
+            line=line,
+            left=left,
+            waits=waits,
+        )
+
+
+def _progress_line(stream: IO[str]) -> tuple[Any, Any]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    progress = Progress(
+        TextColumn("{task.fields[line]}", markup=False),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[left]} {task.fields[waits]}", markup=False),
+        console=Console(file=cursor_stream(stream)),
+        refresh_per_second=4,
+    )
+    task = progress.add_task("", total=None, line="", left="", waits="")
+    progress.start()
+    return progress, task
+
+
+class WorkerLog(ConsoleLog):
+    """The lines of a worker that is not the chief: what happens to it, without the losses."""
+
+    def __init__(self, index: int, stream: IO[str] | None = None) -> None:
+        super().__init__(stream=stream)
+        self._index = index
+
+    def emit(self, event: Event) -> None:
+        """Show messages under the worker's number; the chief tells the rest."""
+        if isinstance(event, Message) and event.shown:
+            self._print(f"worker {self._index}: {event.text}")

@@ -1,0 +1,58 @@
+"""Losses, times and previews for TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dfl_tf.errors import UsageError
+from dfl_tf.jobs.events import Closed, Event
+from dfl_tf.train.events import Iteration, Preview, Switched
+
+
+class TensorBoardLog:
+    """Losses, further figures, times and previews; needs the ``tensorboard`` extra.
+
+    Raises
+    ------
+    UsageError
+        If TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path | str, every: int = 0) -> None:
+        try:
+            import tensorboard  # noqa: F401
+        except ImportError:
+            raise UsageError(
+                "--tensorboard needs TensorBoard, which is not installed: "
+                'pip install "dfl-tf[tensorboard]", or use --log-json'
+            ) from None
+        import tensorflow as tf
+
+        self._tf = tf
+        self._every = every or 1
+        self._writer = tf.summary.create_file_writer(str(folder))
+
+    def emit(self, event: Event) -> None:
+        """Write an event; messages and saves are left to other sinks."""
+        match event:
+            case Iteration() if event.iteration % self._every == 0:
+                self._iteration(event)
+            case Preview():
+                with self._writer.as_default(step=event.iteration):
+                    for name, image in event.images.items():
+                        self._tf.summary.image(f"preview/{name}", image[None, :, :, ::-1])
+                self._writer.flush()
+            case Switched():
+                changes = ", ".join(f"{key}: {new}" for key, (_, new) in event.changes.items())
+                with self._writer.as_default(step=event.iteration):
+                    self._tf.summary.text("options", changes)
+            case Closed():
+                self._writer.close()
+
+    def _iteration(self, event: Iteration) -> None:
+        with self._writer.as_default(step=event.iteration):
+            for name, loss in event.losses.items():
+                self._tf.summary.scalar(f"loss/{name}", loss)
+            for name, value in event.scalars.items():
+                self._tf.summary.scalar(name, value)
+            self._tf.summary.scalar("time/ms", event.seconds * 1000)

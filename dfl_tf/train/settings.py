@@ -16,7 +16,6 @@ from dfl_tf.options import (
     Options,
     Resolved,
     RunOptions,
-    effective,
     legacy_layer,
     resolve,
     specs,
@@ -74,11 +73,6 @@ class Settings:
     def pretrain(self) -> bool:
         """Whether the faces come from the pretraining folder."""
         return bool(getattr(self.options, "pretrain", False))
-
-    @property
-    def overridden(self) -> dict[str, str]:
-        """Why options are not used as they are stored, by key."""
-        return effective(self.options).reasons
 
     def legacy(self) -> dict[str, Any]:
         """The options of the model as ``data.dat`` holds them, unknown keys included."""

@@ -81,6 +81,9 @@ class FakeModel:
         self.size = len(self.weight)
         return []
 
+    def scalars(self) -> dict[str, float]:
+        return {"learning_rate/src_dst_opt": 5e-5}
+
     @property
     def networks(self) -> dict[str, None]:
         return dict.fromkeys(PARTS[:-1])

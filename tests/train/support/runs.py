@@ -61,7 +61,7 @@ def trainer(
     *,
     first: bool = True,
     position: int = 0,
-    log: ListLog | None = None,
+    log: Events | None = None,
     **run: Any,
 ) -> Trainer:
     place = CheckpointLocation(

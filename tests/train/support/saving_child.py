@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 from dfl_tf.formats import find_models, read_model
-from dfl_tf.train.logging import ConsoleLog
+from dfl_tf.jobs.events import Events
+from dfl_tf.train.sinks.console import ConsoleLog
 
 from .fake_model import FakeModel
 from .runs import trainer
@@ -44,7 +45,7 @@ def main(folder: Path, seconds: float) -> int:
         save_every_iters=1,
         no_preview=True,
         guard_collapse=False,
-        log=ConsoleLog(10**9),
+        log=Events([ConsoleLog(10**9)]),
     )
     return run.run().exit_code
 

@@ -38,7 +38,7 @@ def test_a_native_set(tmp_path, form):
     assert files(tmp_path, form, RunOptions(no_preview=True), first=False) == [
         "a_SAEHD.dfl/encoder.safetensors", "a_SAEHD.dfl/src_dst_opt.safetensors",
         "a_SAEHD.dfl/loss_history.rows", "a_SAEHD.dfl/manifest.json",
-        "a_SAEHD_summary.txt",
+        "a_SAEHD_summary.txt", "a_SAEHD_log.jsonl",
     ]  # fmt: skip
 
 

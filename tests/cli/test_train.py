@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dfl_tf.formats import read_model
+from dfl_tf.formats import model_files, read_model
 from dfl_tf.formats.model_legacy import read_data, read_part
 
 from .support.workspaces import TINY, call, files, loose, packed
@@ -44,6 +44,11 @@ def test_a_new_model_is_a_legacy_folder(trained):
     parts = ("encoder", "inter", "decoder_src", "decoder_dst", "src_dst_opt")
     assert {f"one_SAEHD_{part}.npy" for part in parts} <= names
     assert {"one_SAEHD_data.dat", "one_SAEHD_summary.txt", "SAEHD_default_options.dat"} <= names
+    log = [json.loads(line) for line in (model / "one_SAEHD_log.jsonl").read_text().splitlines()]
+    kinds = [entry["event"] for entry in log if entry["event"] != "message"]
+    assert (kinds[:2], kinds[-1]) == (["log", "start"], "end")
+    assert log[0]["schema"] == 1
+    assert not any(path.suffix == ".jsonl" for path in model_files(model, "one", "SAEHD"))
     data = read_data(model / "one_SAEHD_data.dat")
     assert data["iter"] == 3
     assert len(data["loss_history"]) == 3

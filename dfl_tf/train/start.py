@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
-from dfl_tf.errors import ModelFileError, UsageError, WorkspaceError
+from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.formats import ModelState, find_models, read_model
 from dfl_tf.formats.model_files import prefix_of
 from dfl_tf.formats.model_legacy import read_default_options
@@ -281,10 +281,7 @@ def make_log(prepared: Prepared) -> Events:
         log.add(JsonLinesLog(run.log_json, run.log_every))
     elif not run.no_save:
         beside, every = log_beside(place.folder, place.storage), run.log_every or EVERY_BESIDE
-        try:
-            log.add(JsonLinesLog(beside, every, rotated=True))
-        except WorkspaceError as error:
-            log.say(f"warning: this run keeps no log beside the model: {error}")
+        log.add(JsonLinesLog(beside, every, rotated=True))
     return log
 
 

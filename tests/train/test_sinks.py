@@ -24,6 +24,9 @@ ROOT = Path(__file__).parents[2]
 NOON = datetime(2024, 5, 1, 12, 3, 4)
 
 
+START = Start("new_SAEHD", "SAEHD", "model", 3, 1, {})
+
+
 def event(iteration: int, **more) -> Iteration:
     losses = {"src": 1.5, "dst": 0.25}
     return Iteration(iteration, losses, 0.1234, 0.01, **more)
@@ -144,6 +147,7 @@ def test_a_rotated_log_is_bounded_and_continues(tmp_path, monkeypatch):
     monkeypatch.setattr(json_lines, "KEPT", 3)
     path = json_lines.log_beside(tmp_path, "new_SAEHD")
     log = JsonLinesLog(path, rotated=True)
+    log.emit(START)
     for number in range(200):
         log.emit(event(number))
     log.emit(Closed())
@@ -161,9 +165,25 @@ def test_a_rotated_log_is_not_written_through_a_link(tmp_path):
     (tmp_path / "precious").write_text("kept")
     link = tmp_path / "new_SAEHD_log.jsonl"
     link.symlink_to(tmp_path / "precious")
-    with pytest.raises(WorkspaceError, match="new_SAEHD_log"):
-        JsonLinesLog(link, rotated=True)
+    console = io.StringIO()
+    log = Events([ConsoleLog(1, console), JsonLinesLog(link, rotated=True)])
+    log.emit(START)
+    log.close()
     assert (tmp_path / "precious").read_text() == "kept"
+    assert "new_SAEHD_log.jsonl cannot be written any more" in console.getvalue()
+
+
+def test_a_training_that_is_refused_leaves_no_log_beside_the_model(tmp_path):
+    path = json_lines.log_beside(tmp_path, "new_SAEHD")
+    log = Events([JsonLinesLog(path, rotated=True)])
+    log.say("src: 72 faces")
+    log.close()
+    assert not path.exists()
+    log = Events([JsonLinesLog(path, rotated=True)])
+    log.say("src: 72 faces")
+    log.emit(START)
+    log.close()
+    assert [entry["event"] for entry in entries(path)] == ["log", "message", "start"]
 
 
 def test_a_log_that_can_not_be_opened_is_told(tmp_path):

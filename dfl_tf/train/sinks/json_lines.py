@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from dfl_tf.errors import WorkspaceError
 from dfl_tf.jobs.events import Closed, Event
-from dfl_tf.train.events import Iteration
+from dfl_tf.train.events import Iteration, Start
 
 SCHEMA = 1
 LARGEST = 8 << 20
@@ -38,7 +38,8 @@ class JsonLinesLog:
         Iterations between entries; 0 = each one.
     rotated : bool
         Keep the last `KEPT` files of about `LARGEST` bytes: ``log.jsonl``, ``log.1.jsonl`` and so
-        on, the newest first.
+        on, the newest first. The file is opened when the training starts: one that is refused
+        leaves nothing.
 
     Raises
     ------
@@ -50,11 +51,15 @@ class JsonLinesLog:
         self._every, self._rotated = every or 1, rotated
         self._path = None if str(path) == "-" else Path(path)
         self.name = str(path) if rotated else f"--log-json {path}"
+        self._stream: IO[str] | None = None
+        self._held: list[Event] = []
+        self._begun = self._closed = False
+        if rotated:
+            return
         try:
             self._stream = sys.stdout if self._path is None else self._open(self._path)
         except OSError as error:
             raise WorkspaceError(f"{self.name}: {error.strerror}") from error
-        self._begun = False
 
     def _open(self, path: Path) -> IO[str]:
         # not through a link: what it leads to is none of ours
@@ -64,28 +69,39 @@ class JsonLinesLog:
 
     def emit(self, event: Event) -> None:
         """Write an event with its local time."""
-        if self._stream.closed:
+        if self._closed:
             return
         if isinstance(event, Closed):
-            if self._path is not None:
+            self._closed = True
+            if self._path is not None and self._stream is not None:
                 self._stream.close()
             return
         if isinstance(event, Iteration) and event.iteration % self._every:
             return
+        if self._stream is None:
+            assert self._path is not None
+            self._held.append(event)
+            if not isinstance(event, Start):
+                return
+            self._stream = self._open(self._path)
+            held, self._held = self._held[:-1], []
+            for each in held:
+                self.emit(each)
         if not self._begun:
             self._begun = True
             self._write("log", {"schema": SCHEMA})
         self._write(event.kind, event.record())
         if self._rotated and self._path is not None and self._stream.tell() >= LARGEST:
+            self._stream.close()
             self._rotate(self._path)
 
     def _write(self, kind: str, record: Mapping[str, Any]) -> None:
+        assert self._stream is not None
         entry = {"event": kind, "time": round(time.time(), 3), **record}
         self._stream.write(json.dumps(_finite(entry), allow_nan=False, default=str) + "\n")
         self._stream.flush()
 
     def _rotate(self, path: Path) -> None:
-        self._stream.close()
         for number in range(KEPT - 2, -1, -1):
             old = _numbered(path, number)
             if old.exists():

@@ -151,7 +151,6 @@ class FaceModel(abc.ABC):
             self.step = TrainingStep(self)
         self.set_seed(self.seed)
         self._compiled: dict[Any, Any] = {}
-        self._reported: Losses = {}
 
     def _make_networks(self) -> None:
         self.build_networks()
@@ -328,31 +327,13 @@ class FaceModel(abc.ABC):
         dict of tensor
             For each of `loss_names` the loss of every sample, shape (n,), before the update.
         """
-        reported = self._reported = self.step.run(self.inputs(*batches))
+        reported = self.step.run(self.inputs(*batches))
         return {name: reported[name] for name in self.loss_names}
 
     @functools.cached_property
     def fields(self) -> dict[str, tuple[str, ...]]:
         """What a step takes of each batch: the names of its arrays, by the name of the batch."""
         return {name: tuple(spec.outputs) for name, spec in self.sample_specs().items()}
-
-    def scalars(self) -> dict[str, float]:
-        """Return further figures of the last step, for logs.
-
-        Returns
-        -------
-        dict of str to float
-            ``objective/<optimizer>`` is the mean of what an update minimizes, ``term/<name>`` that
-            of whatever else an objective reports, ``learning_rate/<optimizer>`` the rate used.
-        """
-        found = {}
-        for name, values in self._reported.items():
-            if name not in self.loss_names:
-                kind = "objective" if name in self.optimizers else "term"
-                found[f"{kind}/{name}"] = float(np.mean(values))
-        for stem, optimizer in self.optimizers.items():
-            found[f"learning_rate/{stem}"] = float(optimizer.effective_rate(optimizer.iterations))
-        return found
 
     def inputs(self, *batches: Batch) -> list[tf.Tensor]:
         """Flatten batches to tensors of the model's precision, in the order of `fields`.

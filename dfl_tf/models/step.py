@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tensorflow as tf
 
 from dfl_tf.errors import OptionError
@@ -82,13 +83,33 @@ class TrainingStep:
             self.loss_scales = {stem: LossScale(own_copy) for stem in model.optimizers}
         self.xla: dict[str, bool] = {}
         self._graphs: dict[tuple[str, str], Any] = {}
+        self._reported: Losses = {}
 
     def run(self, inputs: list[tf.Tensor]) -> Losses:
         """Do all updates on the tensors of `FaceModel.inputs`; returns all that they report."""
         reported: Losses = {}
         for update in self.model.updates:
             reported.update(self.run_update(update, inputs))
+        self._reported = reported
         return reported
+
+    def scalars(self) -> dict[str, float]:
+        """Return further figures of the last step, for logs.
+
+        Returns
+        -------
+        dict of str to float
+            ``objective/<optimizer>`` is the mean of what an update minimizes, ``term/<name>`` that
+            of whatever else an objective reports, ``learning_rate/<optimizer>`` the rate used.
+        """
+        found, optimizers = {}, self.model.optimizers
+        for name, values in self._reported.items():
+            if name not in self.model.loss_names:
+                kind = "objective" if name in optimizers else "term"
+                found[f"{kind}/{name}"] = float(np.mean(values))
+        for stem, optimizer in optimizers.items():
+            found[f"learning_rate/{stem}"] = float(optimizer.effective_rate(optimizer.iterations))
+        return found
 
     def run_update(self, update: Update, inputs: list[tf.Tensor]) -> Losses:
         """Do one update of a step on a whole batch.

@@ -116,7 +116,7 @@ class Run:
             wait_share=self.timing.wait_share(),
             eta_seconds=self._eta(),
             progress=self._progress(),
-            measure=model.scalars,
+            measure=model.step.scalars,
         )
         if self._mean_due:
             since = self.trace.array[-max(1, model.iteration - self._mean_from) :]

@@ -54,6 +54,12 @@ def test_saehd_moves_the_right_networks(make, batches, snapshot, options):
     assert ("code_discriminator" in model.networks) == (
         bool(options.get("true_face_power")) and model.archi.flavor == "df"
     )
+    figures = model.step.scalars()
+    assert set(figures) == {
+        *(f"objective/{update.optimizer}" for update in model.updates),
+        *(f"learning_rate/{stem}" for stem in model.optimizers),
+    }
+    assert np.isfinite([*figures.values()]).all()
 
 
 @pytest.mark.usefixtures("eagerly")

@@ -30,6 +30,7 @@ class FakeModel:
     def __init__(self, given: SAEHDOptions | None = None, *, size: int = 64) -> None:
         self.options = given or options()
         self.effective = self.options
+        self.step = SimpleNamespace(scalars=lambda: {"learning_rate/src_dst_opt": 5e-5})
         self.iteration = 0
         self.loss_history: list[list[float]] = []
         self.extra: dict[str, object] = {}
@@ -80,9 +81,6 @@ class FakeModel:
         self.weight = np.array(state.tensors["encoder"]["layer/weight:0"])
         self.size = len(self.weight)
         return []
-
-    def scalars(self) -> dict[str, float]:
-        return {"learning_rate/src_dst_opt": 5e-5}
 
     @property
     def networks(self) -> dict[str, None]:

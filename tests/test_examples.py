@@ -8,6 +8,7 @@ import importlib
 import pytest
 
 MODULES = [
+    "dfl_tf.data.batch",
     "dfl_tf.data.sample",
     "dfl_tf.disk.left_out",
     "dfl_tf.nn.losses",

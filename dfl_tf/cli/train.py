@@ -37,7 +37,7 @@ _SENTENCES = 3
     default=DEFAULT_MODEL,
     metavar="CLASS",
     show_default=True,
-    help="SAEHD, AMP, Quick96 or XSeg.",
+    help=f"One of {', '.join(OPTIONS)}.",
 )
 @click.option(
     "--name",

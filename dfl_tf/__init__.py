@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         merge,
         new_model,
         register_model,
+        train,
     )
 
 # Read when TensorFlow is first imported. By itself it leaves its oneDNN kernels off on CPUs without
@@ -35,6 +36,7 @@ __all__ = [
     "merge",
     "new_model",
     "register_model",
+    "train",
 ]
 
 

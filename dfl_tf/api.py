@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,8 +13,10 @@ from dfl_tf.errors import UsageError
 from dfl_tf.formats import ModelState, read_model
 from dfl_tf.formats.choose_model import choose_model
 from dfl_tf.formats.model_files import ModelFormat
-from dfl_tf.formats.workspace import user_path
+from dfl_tf.formats.workspace import Workspace, user_path
+from dfl_tf.jobs.events import Event
 from dfl_tf.options import (
+    DEFAULT_MODEL,
     KINDS,
     OPTIONS,
     Layer,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from dfl_tf.export.report import ExportReport
     from dfl_tf.merge.run import MergeReport
     from dfl_tf.models.base import FaceModel
+    from dfl_tf.train.trainer import TrainResult
 
 __all__ = [
     "ModelKind",
@@ -39,6 +42,7 @@ __all__ = [
     "merge",
     "new_model",
     "register_model",
+    "train",
 ]
 
 log = logging.getLogger(__name__)
@@ -160,6 +164,75 @@ def new_model(
     from dfl_tf import models
 
     return models.create(model_class, chosen, run)
+
+
+def train(
+    workspace: str | Path,
+    model_class: str = DEFAULT_MODEL,
+    options: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    run: Mapping[str, Any] | RunOptions | None = None,
+    callbacks: Sequence[Callable[[Event], None]] = (),
+) -> TrainResult:
+    """Train a new or an existing model of a workspace, as `dfl-tf train` does.
+
+    Parameters
+    ----------
+    workspace : str or Path
+        A folder with data_src/aligned, data_dst/aligned and (made if absent) model.
+    model_class : {"SAEHD", "AMP", "Quick96", "XSeg"}
+    options : mapping, optional
+        Options of the model by DeepFaceLab's keys; they win over those that are stored with it.
+    name : str, optional
+        Of the model; without it the one that was saved last, or a new one.
+    run : mapping or RunOptions, optional
+        Options of this run, such as ``{"target_iter": 1000, "no_preview": True}``.
+    callbacks : sequence of callable
+        Each gets every event of the run (`dfl_tf.train.events`), in the thread that trains.
+
+    Returns
+    -------
+    TrainResult
+        Its ``exit_code`` is that of the command.
+
+    Raises
+    ------
+    OptionError, UsageError, WorkspaceError, ModelFileError, TrainingDiverged
+
+    Examples
+    --------
+    >>> losses = []
+    >>> def note(event):
+    ...     if event.kind == "iteration":
+    ...         losses.append(event.losses)
+    >>> result = dfl_tf.train("workspace", "Quick96", run={"target_iter": 500}, callbacks=[note])
+    >>> result.iteration, result.exit_code
+    (500, 0)
+    """
+    from dfl_tf.train.job import run_training
+    from dfl_tf.train.start import prepare, settled_by
+
+    if model_class not in OPTIONS:
+        raise UsageError(
+            f"There is no model class {model_class!r}. Choose from {', '.join(OPTIONS)}."
+        )
+    if not isinstance(run, RunOptions):
+        run = _checked(RunOptions, dict(run or {}), "train")
+    place = Workspace.open(user_path(workspace), need=())
+    settle = settled_by([Layer(dict(options or {}), "train")], run)
+    prepared = prepare(place, model_class, name, settle, use_previous=run.use_previous)
+    Workspace.open(
+        user_path(workspace), need=("pretrain",) if prepared.pretrain else ("src", "dst")
+    )
+    return run_training(prepared, [_Callback(callback) for callback in callbacks])
+
+
+class _Callback:
+    """A sink that is a function."""
+
+    def __init__(self, function: Callable[[Event], None]) -> None:
+        self.emit = function
 
 
 def _checked(cls: type[T], values: Mapping[str, Any], origin: str) -> T:

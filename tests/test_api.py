@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +122,28 @@ def test_a_new_model_merges_converts_and_is_exported(tmp_path):
         dfl_tf.new_model("SAE")
     with pytest.raises(OptionError, match=r"(?s)resolution.*no_such"):
         dfl_tf.new_model("SAEHD", resolution=7, no_such=1)
+
+
+@pytest.mark.filterwarnings("ignore:optimizer steps and convolutions run on plain:RuntimeWarning")
+def test_training_is_a_function_with_callbacks(tmp_path):
+    demo = Path(dfl_tf.__file__).parent / "demo_data"
+    for side in ("data_src", "data_dst"):
+        shutil.copytree(demo / side, tmp_path / side)
+    events = []
+    small = {"resolution": 64, "ae_dims": 32, "e_dims": 16, "d_dims": 16, "d_mask_dims": 16}
+    run = {"target_iter": 2, "no_preview": True, "threads": 1}
+    options = {**small, "archi": "df", "batch_size": 2}
+    result = dfl_tf.train(tmp_path, "SAEHD", options, name="x", run=run, callbacks=[events.append])
+    assert (result.iteration, result.exit_code) == (2, 0)
+    kinds = [event.kind for event in events]
+    assert [event.iteration for event in events if event.kind == "iteration"] == [1, 2]
+    assert kinds[-1] == "closed"
+    assert "save" in kinds
+    assert dfl_tf.load_model(tmp_path / "model").iteration == 2
+    with pytest.raises(OptionError, match="no_such"):
+        dfl_tf.train(tmp_path, run={"no_such": 1})
+    with pytest.raises(UsageError, match="no model class 'SAE'"):
+        dfl_tf.train(tmp_path, "SAE")
 
 
 def test_what_is_not_there_is_named(tmp_path):

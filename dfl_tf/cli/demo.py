@@ -61,7 +61,7 @@ def command(seconds: float, output: Path | None, seed: int | None, whole_road: b
         refuse_other_files(output, road.CLIPS)
         unpack(output, (*road.CLIPS, CREDITS))
         return road.walk(output, OPTIONS, seconds, seed, main.run)
-    from dfl_tf.cli.train import train
+    from dfl_tf.train.job import run_training
     from dfl_tf.train.start import prepare, settled_by
 
     output = output or Path("dfl-tf-demo")
@@ -71,7 +71,7 @@ def command(seconds: float, output: Path | None, seed: int | None, whole_road: b
     prepared = prepare(Workspace.open(output), "SAEHD", NAME, settle)
     begin = "a new model" if prepared.state is None else f"iteration {prepared.state.iteration}"
     click.echo(f"Training {begin} in {output} for {seconds:g} seconds.", err=True)
-    code = train(prepared)
+    code = run_training(prepared).exit_code
     click.echo(ending(output))
     return code
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,12 @@ import click
 from dfl_tf.cli.choose_model import ask_name
 from dfl_tf.cli.from_options import Chosen, OptionCommand, OptionInputs, option_flags
 from dfl_tf.errors import OptionError, UsageError
-from dfl_tf.formats import ModelLock
 from dfl_tf.formats.workspace import Workspace
-from dfl_tf.jobs.events import captured_logging
 from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, Machine, Resolved, RunOptions
 from dfl_tf.options.prompts import ask_options
-from dfl_tf.train.cluster import cluster_of, machine_of
-from dfl_tf.train.feeds import Facesets
-from dfl_tf.train.memory import advice, out_of_memory
-from dfl_tf.train.start import Prepared, Settle, choose_name, make_log, prepare, start
+from dfl_tf.train.cluster import machine_of
+from dfl_tf.train.job import run_training
+from dfl_tf.train.start import Prepared, Settle, choose_name, prepare
 
 PATH = click.Path(path_type=Path)
 _SENTENCES = 3
@@ -134,7 +130,7 @@ def command(
         made = replace(make_plan(prepared), data=_about_faces(prepared))
         click.echo(json.dumps(made.as_dict(), indent=1) if as_json else made.text())
         return 0
-    return train(prepared)
+    return run_training(prepared).exit_code
 
 
 def _about_faces(prepared: Prepared) -> list[str]:
@@ -205,23 +201,3 @@ def _read(prompt: str) -> str:
 
 def _say(text: str) -> None:
     click.echo(text, err=True)
-
-
-def train(prepared: Prepared) -> int:
-    """Train what was prepared, under the model's lock; returns the exit code."""
-    place = prepared.place
-    facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
-    cluster = cluster_of(prepared.run)
-    chief = cluster is None or cluster.chief  # the others write nothing
-    lock = ModelLock(place.folder, place.name, place.model_class) if chief else nullcontext()
-    with lock:
-        log = make_log(prepared)
-        try:
-            with captured_logging(log):
-                return start(prepared, facesets, log).run().exit_code
-        except Exception as fault:
-            if out_of_memory(fault):  # while the model was built
-                raise advice(prepared.resolved.options.batch_size) from fault
-            raise
-        finally:
-            log.close()

@@ -1,0 +1,50 @@
+"""A training as one job: what `dfl-tf train` and `dfl_tf.train` share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from dfl_tf.formats import ModelLock
+from dfl_tf.jobs.events import Sink, captured_logging
+from dfl_tf.train.cluster import cluster_of
+from dfl_tf.train.feeds import Facesets
+from dfl_tf.train.memory import advice, out_of_memory
+from dfl_tf.train.start import Prepared, make_log, start
+from dfl_tf.train.trainer import TrainResult
+
+
+def run_training(prepared: Prepared, sinks: Sequence[Sink] = ()) -> TrainResult:
+    """Train what was prepared, under the model's lock, until it is finished or stopped.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    sinks : sequence of Sink
+        Get the events of the run beside the sinks that its options ask for.
+
+    Raises
+    ------
+    TrainingDiverged
+        The losses became NaN, infinite or collapsed; the last good save was kept.
+    DflTfError
+        The faces, the model or its options cannot be used.
+    """
+    place = prepared.place
+    facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
+    cluster = cluster_of(prepared.run)
+    chief = cluster is None or cluster.chief  # the others write nothing
+    lock = ModelLock(place.folder, place.name, place.model_class) if chief else nullcontext()
+    with lock:
+        log = make_log(prepared)
+        for sink in sinks:
+            log.add(sink)
+        try:
+            with captured_logging(log):
+                return start(prepared, facesets, log).run()
+        except Exception as fault:
+            if out_of_memory(fault):  # while the model was built
+                raise advice(prepared.resolved.options.batch_size) from fault
+            raise
+        finally:
+            log.close()

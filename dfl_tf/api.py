@@ -187,7 +187,7 @@ def train(
     name : str, optional
         Of the model; without it the one that was saved last, or a new one.
     run : mapping or RunOptions, optional
-        Options of this run, such as ``{"target_iter": 1000, "no_preview": True}``.
+        Options of this run, such as ``{"save_every": 15, "no_preview": True}``.
     callbacks : sequence of callable
         Each gets every event of the run (`dfl_tf.train.events`), in the thread that trains.
 
@@ -206,7 +206,7 @@ def train(
     >>> def note(event):
     ...     if event.kind == "iteration":
     ...         losses.append(event.losses)
-    >>> result = dfl_tf.train("workspace", "Quick96", run={"target_iter": 500}, callbacks=[note])
+    >>> result = dfl_tf.train("workspace", "Quick96", {"target_iter": 500}, callbacks=[note])
     >>> result.iteration, result.exit_code
     (500, 0)
     """

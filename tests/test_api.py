@@ -131,8 +131,8 @@ def test_training_is_a_function_with_callbacks(tmp_path):
         shutil.copytree(demo / side, tmp_path / side)
     events = []
     small = {"resolution": 64, "ae_dims": 32, "e_dims": 16, "d_dims": 16, "d_mask_dims": 16}
-    run = {"target_iter": 2, "no_preview": True, "threads": 1}
-    options = {**small, "archi": "df", "batch_size": 2}
+    run = {"no_preview": True, "threads": 1}
+    options = {**small, "archi": "df", "batch_size": 2, "target_iter": 2}
     result = dfl_tf.train(tmp_path, "SAEHD", options, name="x", run=run, callbacks=[events.append])
     assert (result.iteration, result.exit_code) == (2, 0)
     kinds = [event.kind for event in events]

@@ -1,7 +1,7 @@
 """Trains tiny models on parts of the CPU and on one device, and prints how far apart they end.
 
 Run by `test_distribution`: TensorFlow makes several CPU devices only at the start of a process.
-The reference is the split definition itself: `FaceModel.replicas` on one device.
+The reference is the split definition itself: `TrainingStep.replicas` on one device.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def compare(
     create = partial(models.create, model_class, wanted, run)
     model = spread.build(create, models_opt_on_gpu=wanted.models_opt_on_gpu)
     single = create()
-    single.replicas = len(numbers)
+    single.step.replicas = len(numbers)
     first = arrays(single)
     start = worst(first, arrays(model))
     with eagerly():

@@ -11,6 +11,9 @@ MODULES = [
     "dfl_tf.data.batch",
     "dfl_tf.data.sample",
     "dfl_tf.disk.left_out",
+    "dfl_tf.disk.text",
+    "dfl_tf.extract.run",
+    "dfl_tf.formats.loss_history",
     "dfl_tf.nn.losses",
     "dfl_tf.nn.optimizers",
 ]

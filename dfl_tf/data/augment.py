@@ -54,7 +54,7 @@ class WarpParameters:
 
     @cached_property
     def matrix(self) -> npt.NDArray[np.float64]:
-        """Affine matrix of the rotation about the center, the scale and the shift."""
+        """Affine matrix of rotation about the center, scale and shift; shape (2, 3), float64."""
         w = self.width
         matrix = cv2.getRotationMatrix2D((w // 2, w // 2), self.rotation, self.scale)
         matrix[:, 2] += (self.shift_x * w, self.shift_y * w)
@@ -62,6 +62,11 @@ class WarpParameters:
 
     def maps(self) -> tuple[Image, Image]:
         """Return the dense maps of the elastic warp, for `cv2.remap`.
+
+        Returns
+        -------
+        tuple of two ndarrays, shape (s, s), float32
+            Positions along x and y in pixels; s is `width`, and one more if `cell` is odd.
 
         Notes
         -----
@@ -156,7 +161,12 @@ def draw_sample_warp(
 
 
 def truncated_normal(rng: np.random.RandomState, count: int) -> Image:
-    """Draw `count` normals within 2.5 and divide by 2.5, consuming draws as one by one."""
+    """Draw normals within 2.5 and divide by 2.5, consuming draws as one by one.
+
+    Returns
+    -------
+    ndarray, shape (count,), float32 in [-1, 1]
+    """
     accepted = rng.normal(size=count)
     accepted = accepted[np.abs(accepted) <= _NOISE_LIMIT]
     while len(accepted) < count:

@@ -32,11 +32,11 @@ class ArrayCache:
         return len(self._arrays)
 
     def get(self, key: Hashable) -> npt.NDArray[np.float32] | None:
-        """Return the kept array, which must not be written to, or None."""
+        """Return the kept array, any shape, float32, which must not be written to, or None."""
         return self._arrays.get(key)
 
     def put(self, key: Hashable, array: npt.NDArray[np.float32]) -> None:
-        """Keep an array if it still fits; it becomes read-only."""
+        """Keep an array of any shape, float32, if it still fits; it becomes read-only."""
         with self._lock:
             if key in self._arrays or self.used_bytes + array.nbytes > self.max_bytes:
                 return

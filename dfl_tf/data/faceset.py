@@ -407,7 +407,20 @@ def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
 def resize_to(
     image: npt.NDArray[np.float32], size: int, interpolation: int
 ) -> npt.NDArray[np.float32]:
-    """Resize an image to a square of `size` pixels; keeps the channel axis."""
+    """Resize an image to a square of `size` pixels.
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w, c), float32
+    size : int
+    interpolation : int
+        OpenCV flag.
+
+    Returns
+    -------
+    ndarray, shape (size, size, c), float32
+        The input itself if it has that size; not clipped.
+    """
     if image.shape[:2] == (size, size):
         return image
     resized = cv2.resize(image, (size, size), interpolation=interpolation)

@@ -245,7 +245,7 @@ def _outputs(nets: FaceNetworks, swap: Value, dst: Value, decoders: Mapping[str,
 def swapped(
     model: SwapModel, face: npt.NDArray[np.float32], morph: float
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """Return what the outputs of a DFM file of a model must be."""
+    """Return what the outputs of a DFM file of a model must be; see `ExportForm.expectation`."""
     swap = model.swap(face, morph if model.takes_morph else None)
     return {
         "out_face_mask:0": swap.dst_mask,

@@ -56,7 +56,11 @@ class ExportForm:
         return imported(self.build)
 
     def expectation(self) -> Callable[[Any, Array, float], dict[str, Array]]:
-        """Return what `expected` names."""
+        """Return the function that `expected` names.
+
+        It takes a model, faces of shape (n, side, side, 3), float32 BGR in [0, 1], and a morph
+        value; it gives each output of the file by name, float32 with the channels last.
+        """
         return imported(self.expected)
 
 
@@ -144,7 +148,7 @@ class Entry:
         return cls(port.name, port.shape[2 if first else 1], first, port.shape[0] == 1)
 
     def laid_out(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Bring (n, h, w, c) images to the layout of the file."""
+        """Bring images of shape (n, h, w, c), any dtype, to the layout of the file."""
         return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if self.channels_first else images
 
 

@@ -226,7 +226,12 @@ def difference(got: Any, expected: Any) -> float:
 
 
 def fixed_face(batch: int, side: int) -> npt.NDArray[np.float32]:
-    """Make test images, the same every time: soft colors with some noise, (n, side, side, 3)."""
+    """Make test images, the same every time: soft colors with some noise.
+
+    Returns
+    -------
+    ndarray, shape (batch, side, side, 3), float32 in [0, 1]
+    """
     rng = np.random.Generator(np.random.PCG64(batch))
     y, x = np.mgrid[0:side, 0:side] / side
     waves = rng.uniform(2, 12, (batch, 1, 1, 3)), rng.uniform(2, 12, (batch, 1, 1, 3))

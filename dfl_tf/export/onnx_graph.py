@@ -139,7 +139,7 @@ class Graph:
         return self.add("Cast", x, half=half, to=kind)
 
     def constant(self, name: str, array: Array) -> Value:
-        """Add a constant of our own."""
+        """Add a constant of our own: an array of any shape and dtype, stored as it is."""
         self.weights[name] = Weight(array.dtype, array.shape, lambda: array)
         self._constants.add(name)
         return Value(name, array.dtype == np.float16)
@@ -161,12 +161,13 @@ class Graph:
         part, key : str
             Where it is found; `key` without ``:0``.
         half : bool
+            Whether the file stores it as float16; else float32.
         order : tuple of int
             Of its axes in the file, if it differs.
         shape : tuple of int
             Its shape in the file, if it differs (after reordering).
         change : callable, optional
-            What is done to the numbers first.
+            What is done to the numbers first; takes and gives float32 of the shape of the weight.
         """
         variable = self.tensors[part][f"{key}:0"]
         kept = tuple(variable.shape)
@@ -182,7 +183,17 @@ class Graph:
     def fetched(
         self, name: str, shape: tuple[int, ...], fetch: Callable[[], Array], *, half: bool
     ) -> Value:
-        """Add a weight that is computed while the file is written."""
+        """Add a weight that is computed while the file is written.
+
+        Parameters
+        ----------
+        name : str
+        shape : tuple of int
+        fetch : callable
+            Gives the values: ndarray, shape `shape`, any floating dtype.
+        half : bool
+            Whether the file stores it as float16; else float32.
+        """
         dtype = np.dtype(np.float16 if half else np.float32)
         name = f"{name}/half" if half else name
         self.weights.setdefault(name, Weight(dtype, shape, fetch))

@@ -110,6 +110,6 @@ def _doubled(graph: Graph, x: Value, name: str) -> Value:
 def masked(
     model: FaceModel, face: npt.NDArray[np.float32], morph: float
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """Return what the output of a file of an XSeg model must be."""
+    """Return what the output of a file of an XSeg model must be; see `ExportForm.expectation`."""
     logits = np.asarray(model.outputs(face)["logits"], np.float64)
     return {"out_mask:0": (1 / (1 + np.exp(-logits))).astype(np.float32)}

@@ -107,7 +107,20 @@ def align_face(
 
 
 def aligned_square(matrix: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.int64]:
-    """Corners of an aligned image in the frame, rounded to whole pixels; shape (4, 2)."""
+    """Corners of an aligned image in the frame.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (2, 3), float64
+        From frame to aligned pixels.
+    size : int
+        Side of the aligned image.
+
+    Returns
+    -------
+    ndarray, shape (4, 2), int64
+        Whole pixels of the frame, from the top left corner counterclockwise.
+    """
     last = size - 1
     corners = np.array([(0, 0), (0, last), (last, last), (last, 0)], dtype=np.float64)
     return np.rint(transform_points(corners, matrix, invert=True)).astype(np.int64)

@@ -70,7 +70,11 @@ def landmark_lines(points: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any],
 
     Parameters
     ----------
-    points : ndarray, shape (68, 2)
+    points : ndarray, shape (68, 2), any dtype
+
+    Yields
+    ------
+    tuple of ndarray, shape (n, 2), dtype of `points`, and bool
     """
     for part, closed in _LINES:
         line = points[list(part)]

@@ -72,10 +72,13 @@ class Detector(Protocol):
     version: str
 
     def detect(self, image: Image) -> list[Detection]:
-        """Find faces in an image (h, w, 3) uint8 BGR, the largest first."""
+        """Find faces in an image of shape (h, w, 3), uint8, BGR, the largest first."""
 
     def search(self, image: Image) -> list[Detection]:
-        """Look more closely at an image in which `detect` found nothing at any orientation."""
+        """Look more closely at an image in which `detect` found nothing at any orientation.
+
+        Takes and gives what `detect` does: an image of shape (h, w, 3), uint8, BGR.
+        """
 
 
 class Landmarker(Protocol):
@@ -90,7 +93,7 @@ class Landmarker(Protocol):
     version: str
 
     def find(self, image: Image, detections: Sequence[Detection]) -> list[Landmarks | None]:
-        """Find landmarks in an image (h, w, 3) uint8 BGR; None where there is no face."""
+        """Find landmarks in an image, shape (h, w, 3), uint8 BGR; None where there is no face."""
 
 
 class LandmarksFailedError(ValueError):

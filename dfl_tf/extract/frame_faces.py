@@ -76,12 +76,35 @@ def prepare_frame(image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> Imag
 
 
 def turned(image: Image, rotation: int) -> Image:
-    """Turn an image by 0, 90, 180 or 270 degrees, clockwise."""
+    """Turn an image by 0, 90, 180 or 270 degrees, clockwise.
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w, c), uint8
+    rotation : {0, 90, 180, 270}
+
+    Returns
+    -------
+    ndarray, shape (h, w, c) or (w, h, c), uint8, contiguous
+    """
     return np.ascontiguousarray(np.rot90(image, -rotation // 90))
 
 
 def points_back(points: npt.ArrayLike, rotation: int, height: int, width: int) -> Points:
-    """Map points (n, 2) of a turned frame to the frame of `height` and `width` pixels.
+    """Map points of a turned frame to the upright one.
+
+    Parameters
+    ----------
+    points : array_like, shape (n, 2)
+        Pixels of the turned frame.
+    rotation : {0, 90, 180, 270}
+        Degrees, clockwise, by which the frame was turned.
+    height, width : int
+        Of the upright frame in pixels.
+
+    Returns
+    -------
+    ndarray, shape (n, 2), float64
 
     References
     ----------

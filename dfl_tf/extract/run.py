@@ -54,6 +54,14 @@ class Request:
         Extract these frames again, by number, and no others; older faces go to the trash folder.
     given : dict
         Faces that the user gives, by the name of the frame.
+
+    Examples
+    --------
+    Every fifth of the first hundred frames:
+
+    >>> request = Request(frames="1:100", every=5)
+    >>> request.resume, request.overwrite
+    (False, False)
     """
 
     frames: str = ""
@@ -163,9 +171,9 @@ def extract_faces(
 
     Examples
     --------
-    >>> source = FolderFrames(Path("workspace/data_src"))
-    >>> report = extract_faces(source, "workspace/data_src/aligned")
-    >>> report.faces, report.failed
+    >>> source = FolderFrames(Path("workspace/data_src"))  # doctest: +SKIP
+    >>> report = extract_faces(source, "workspace/data_src/aligned")  # doctest: +SKIP
+    >>> report.faces, report.failed  # doctest: +SKIP
     (72, [])
     """
     start = time.perf_counter()

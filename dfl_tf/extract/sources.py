@@ -177,7 +177,14 @@ def _decoded(path: Path) -> DecodedFrame:
 
 
 def pixel_losses(image: npt.NDArray[Any], name: str) -> list[Omission]:
-    """What of stored pixels does not go into 8-bit BGR."""
+    """What of stored pixels does not go into 8-bit BGR.
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w) or (h, w, c), uint8 or uint16
+    name : str
+        Of the frame.
+    """
     found = []
     if image.dtype == np.uint16:
         found.append(Omission("bits beyond 8 of a color", name, "16 bits are rounded to 8"))

@@ -92,7 +92,17 @@ def same_faces(before: Sequence[Box], after: Sequence[Box]) -> list[int | None]:
 
 
 def box_overlaps(boxes: Floats, others: Floats) -> Floats:
-    """Intersection over union of each of n boxes (n, 4) with each of m others; shape (n, m)."""
+    """Intersection over union of each box with each of the others.
+
+    Parameters
+    ----------
+    boxes, others : ndarray, shapes (n, 4) and (m, 4), float64
+        Left, top, right, bottom in pixels.
+
+    Returns
+    -------
+    ndarray, shape (n, m), float64 in [0, 1]
+    """
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     shared = np.clip(high - low, 0, None).prod(axis=-1)

@@ -61,7 +61,18 @@ def umeyama(source: FloatArray, target: FloatArray) -> Matrix:
 def transform_points(
     points: npt.ArrayLike, matrix: npt.ArrayLike, invert: bool = False
 ) -> FloatArray:
-    """Apply a 2x3 affine matrix, or its inverse, to points of shape (n, 2); keeps their dtype."""
+    """Apply a 2x3 affine matrix, or its inverse, to points.
+
+    Parameters
+    ----------
+    points : array_like, shape (n, 2)
+    matrix : array_like, shape (2, 3)
+    invert : bool
+
+    Returns
+    -------
+    ndarray, shape (n, 2), float32 if `points` are, else float64
+    """
     affine = np.asarray(matrix)
     if invert:
         affine = cv2.invertAffineTransform(affine)
@@ -73,6 +84,10 @@ def transform_points(
 
 def average_yaw(landmarks: FloatArray) -> float:
     """Return how much nearer the nose bridge is to the right than to the left cheek, in x units.
+
+    Parameters
+    ----------
+    landmarks : array_like, shape (68, 2), any dtype
 
     References
     ----------
@@ -174,7 +189,12 @@ def _offset_center(
 
 
 def polygon_area(points: npt.ArrayLike) -> float:
-    """Return the area of a simple polygon of shape (n, 2) by the shoelace formula."""
+    """Return the area of a simple polygon by the shoelace formula.
+
+    Parameters
+    ----------
+    points : array_like, shape (n, 2), any dtype
+    """
     array = np.asarray(points)
     x, y = array[:, 0], array[:, 1]
     return float(0.5 * abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))))

@@ -23,7 +23,7 @@ def landmarks_fault(landmarks: npt.ArrayLike) -> str:
 
     Parameters
     ----------
-    landmarks : array_like
+    landmarks : array_like, any dtype
         Should have shape (68, 2); pixels.
     """
     try:
@@ -60,7 +60,18 @@ def _extents(points: FloatArray) -> tuple[float, float]:
 
 
 def mirror_landmarks(landmarks: npt.ArrayLike, width: float) -> FloatArray:
-    """Return the landmarks of the image mirrored left to right; `width` in pixels.
+    """Return the landmarks of the image mirrored left to right.
+
+    Parameters
+    ----------
+    landmarks : array_like, shape (68, 2)
+        Pixels.
+    width : float
+        Of the image in pixels.
+
+    Returns
+    -------
+    ndarray, shape (68, 2), dtype of `landmarks`
 
     References
     ----------
@@ -74,7 +85,17 @@ def mirror_landmarks(landmarks: npt.ArrayLike, width: float) -> FloatArray:
 
 
 def rect_from_landmarks(landmarks: npt.ArrayLike) -> FloatArray:
-    """Return (left, top, right, bottom) of the upright full-face square, shape (4,).
+    """Return the upright full-face square around landmarks.
+
+    Parameters
+    ----------
+    landmarks : array_like, shape (68, 2)
+        Pixels.
+
+    Returns
+    -------
+    ndarray, shape (4,), float32
+        Left, top, right, bottom in pixels.
 
     References
     ----------
@@ -87,6 +108,11 @@ def rect_from_landmarks(landmarks: npt.ArrayLike) -> FloatArray:
 
 def face_pitch(landmarks: npt.ArrayLike) -> float:
     """Return how far the chin lies below its neighbors, in pixels: a helper for sorting.
+
+    Parameters
+    ----------
+    landmarks : array_like, shape (68, 2), any dtype
+        Pixels.
 
     References
     ----------

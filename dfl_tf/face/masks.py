@@ -93,7 +93,7 @@ def eyes_mask(shape: Sequence[int], landmarks: npt.ArrayLike) -> Mask:
 
 
 def mouth_mask(shape: Sequence[int], landmarks: npt.ArrayLike) -> Mask:
-    """Draw the inside of the mouth, grown and softened; as `eyes_mask` (data.md 7.5)."""
+    """Draw the inside of the mouth, grown and softened; see `eyes_mask` (data.md 7.5)."""
     return _pasted(shape, [_soft_hulls(shape, landmarks, _INNER_LIPS)])
 
 

@@ -52,7 +52,7 @@ def polygon_mask(
 
 
 def encloses(shape: Sequence[int], polygons: Sequence[tuple[int, npt.ArrayLike]]) -> bool:
-    """Whether the polygons, drawn on an image of (height, width, …), enclose any pixel."""
+    """Whether the polygons, drawn on an image of `shape`, enclose any pixel; see `polygon_mask`."""
     return any(kind == INCLUDE for kind, _ in polygons) and bool(
         polygon_mask(shape, polygons).any()
     )

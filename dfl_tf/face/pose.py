@@ -23,7 +23,7 @@ def estimate_pitch_yaw_roll(landmarks: npt.ArrayLike, size: int) -> tuple[float,
     Parameters
     ----------
     landmarks : array_like, shape (68, 2)
-        Pixels of an image `size` pixels wide.
+        Pixels of an image `size` pixels wide; used as float32.
     size : int
         Width of the image; also taken as the focal length of the camera.
 

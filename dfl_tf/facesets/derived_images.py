@@ -136,6 +136,11 @@ def _derive(
 def draw_landmarks(image: Image, metadata: FaceMetadata) -> None:
     """Draw the landmarks of an aligned face in place; the area of its hull becomes half as bright.
 
+    Parameters
+    ----------
+    image : ndarray, shape (h, w, 3), uint8, BGR
+    metadata : FaceMetadata
+
     References
     ----------
     extract.md 5.4.

@@ -43,6 +43,11 @@ def find_enhancer(dfl_home: Path | None, onnx: Path | None) -> Enhance:
     onnx : Path or None
         A network of another program; goes before.
 
+    Returns
+    -------
+    callable
+        From an image of shape (h, w, 3), float32 BGR in [0, 1], to one of the same shape.
+
     Raises
     ------
     UsageError
@@ -62,7 +67,7 @@ def find_enhancer(dfl_home: Path | None, onnx: Path | None) -> Enhance:
 
 
 def release_enhancer(path: Path) -> Enhance:
-    """The FaceEnhancer of DeepFaceLab with the user's weights."""
+    """The FaceEnhancer of DeepFaceLab with the user's weights; see `find_enhancer`."""
     from dfl_tf.models.face_enhancer import FaceEnhancerNetwork, enhance
     from dfl_tf.nn.filling import fill_network
 
@@ -72,10 +77,11 @@ def release_enhancer(path: Path) -> Enhance:
 
 
 def onnx_enhancer(path: Path) -> Enhance:
-    """A network of another program, which gives an image of any size.
+    """A network of another program, which gives an image of any size; see `find_enhancer`.
 
-    Channels last, (n, h, w, 3): BGR in [0, 1]. Channels first, (n, 3, h, w), as PyTorch programs
-    export them: RGB in [-1, 1]. Where the file fixes the size, faces are brought to it and back.
+    Channels last, shape (n, h, w, 3): BGR in [0, 1]. Channels first, shape (n, 3, h, w), as PyTorch
+    programs export them: RGB in [-1, 1]. Where the file fixes the size, faces are brought to it and
+    back.
     """
     network = ImageNetwork.open(path, side=_OWN_SIZE)
     one_at_a_time = threading.Lock()
@@ -103,7 +109,11 @@ def onnx_enhancer(path: Path) -> Enhance:
 
 
 def enhancing(enhance: Enhance) -> Work:
-    """What `rewrite_faces` does with each face: enhance it, quality 100, the same metadata."""
+    """What `rewrite_faces` does with each face: enhance it, quality 100, the same metadata.
+
+    `enhance` is what `find_enhancer` returns: from an image of shape (h, w, 3), float32 BGR in
+    [0, 1], to one of the same shape.
+    """
 
     def work(jpeg: bytes, metadata: FaceMetadata) -> bytes:
         image = to_bgr(decode_image(jpeg, what="the image"))

@@ -62,7 +62,7 @@ class Limits:
         return "source_rect_size" if self.measure == "size" else self.measure
 
     def values(self, faces: MeasuredFaces) -> Floats:
-        """The numbers that are compared, NaN where a face has none."""
+        """The numbers that are compared, shape (n,), float64, NaN where a face has none."""
         column = faces.columns[self.column]
         if self.measure == "size":
             return np.sqrt(column)

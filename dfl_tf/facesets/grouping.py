@@ -103,13 +103,13 @@ def group_faces(
 
     Parameters
     ----------
-    vectors : ndarray, shape (n, k)
+    vectors : ndarray, shape (n, k), float64
         NaN for faces that have none; they belong to no group.
     threshold : float
         Largest distance within a group.
     frames : sequence of str
         Frame of each face; empty where it is not known.
-    boxes : ndarray, shape (n, 4)
+    boxes : ndarray, shape (n, 4), float64
         Left, top, right, bottom in the frame. Two faces of one frame whose boxes overlap by half
         are the same face twice and may be in one group.
     exact : int

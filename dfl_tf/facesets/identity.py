@@ -69,7 +69,7 @@ class Embedder(ABC):
 
     @abstractmethod
     def vector(self, face: MeasuredFace) -> Floats:
-        """The vector of a face that has landmarks; shape (length,)."""
+        """The vector of a face that has landmarks; shape (length,), float64."""
 
     def ready(self) -> None:  # noqa: B027 - most need nothing
         """Load what is needed; called once, before the first face.
@@ -124,7 +124,7 @@ class DlibEmbedder(Embedder):
             _ = self._network
 
     def vector(self, face: MeasuredFace) -> Floats:
-        """The 128 numbers of a face."""
+        """The 128 numbers of a face; see `Embedder.vector`."""
         image, landmarks = face.image, face.known.landmarks
         zoom = -(-_SMALLEST // max(image.shape[:2]))
         if zoom > 1:
@@ -167,7 +167,7 @@ class OnnxEmbedder(Embedder):
         return self._network.run(given[None])[0].reshape(-1).astype(np.float64)
 
     def vector(self, face: MeasuredFace) -> Floats:
-        """The vector of a face, of length 1."""
+        """The vector of a face, of Euclidean length 1; see `Embedder.vector`."""
         side = self._network.side
         five = five_points(face.known.landmarks)
         matrix = umeyama(five, _FIVE_POINTS * (side / _ONNX_SIDE))[:2]
@@ -178,11 +178,15 @@ class OnnxEmbedder(Embedder):
 
 
 def five_points(landmarks: npt.ArrayLike) -> Floats:
-    """Middles of the eyes, tip of the nose, corners of the mouth; shape (5, 2).
+    """Middles of the eyes, tip of the nose, corners of the mouth.
 
     Parameters
     ----------
     landmarks : array_like, shape (68, 2)
+
+    Returns
+    -------
+    ndarray, shape (5, 2), float64
     """
     points = np.asarray(landmarks, np.float64)
     eyes = points[36:42].mean(axis=0), points[42:48].mean(axis=0)

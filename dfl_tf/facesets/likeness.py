@@ -81,11 +81,13 @@ def reference_vectors(
         Images or folders of them: aligned faces, or any images where faces can be looked for.
     embedder : Embedder
     landmarks_of : callable, optional
-        Finds faces in images without metadata; without it they are left out.
+        Finds faces in images without metadata; without it they are left out. From an image, shape
+        (h, w, 3), uint8 BGR, to the landmarks of its faces, shape (68, 2), float64.
 
     Returns
     -------
-    (ndarray of shape (n, k), LeftOut)
+    vectors : ndarray, shape (n, k), float64
+    left_out : LeftOut
 
     Raises
     ------
@@ -157,9 +159,9 @@ def decide(
 
     Parameters
     ----------
-    vectors : ndarray, shape (n, k)
+    vectors : ndarray, shape (n, k), float64
         NaN for faces that have none.
-    like, unlike : ndarray, shape (m, k), optional
+    like, unlike : ndarray, shape (m, k), float64, optional
         At least one of the two. A face is kept if it is within the threshold of a wanted image and
         nearer to it than to any unwanted one; with unwanted images only, if it is beyond the
         threshold of all of them.
@@ -203,7 +205,7 @@ def propose_threshold(distances: Floats, scale: float) -> float:
 
     Parameters
     ----------
-    distances : ndarray, shape (n,)
+    distances : ndarray, shape (n,), float64
         NaN is ignored.
     scale : float
         The usual distance, which is proposed where no distance is near it.

@@ -90,7 +90,7 @@ class MeasureCache:
         Returns
         -------
         dict
-            Name of a measure to its value, shape (length,). What is not known is missing.
+            Name of a measure to its value, shape (length,), float64. What is not known is missing.
         """
         query = "SELECT name, version, value FROM measures WHERE digest = ?"
         rows: list[tuple[str, int, object]] = []
@@ -103,7 +103,7 @@ class MeasureCache:
         }
 
     def put(self, values: Iterable[tuple[bytes, Key, npt.ArrayLike]]) -> None:
-        """Remember values by digest and measure."""
+        """Remember values (numbers, or shape (length,); kept as float64) by digest and measure."""
         rows = [(d, n, v, np.asarray(x, "<f8").tobytes()) for d, (n, v), x in values]
         with self._lock:
             try:

@@ -43,19 +43,19 @@ class MeasuredFace:
 
     @cached_property
     def hull(self) -> npt.NDArray[np.float32]:
-        """The face by its landmarks: (h, w, 1) float32, 0 or 1; stored eyebrows do not count."""
+        """The face by its landmarks without stored eyebrows; shape (h, w, 1), float32, 0 or 1."""
         return hull_mask(self.image.shape, self.known.landmarks)
 
     @cached_property
     def masked(self) -> Image:
-        """The image, black outside of the face; everything for an image without metadata."""
+        """The image, shape (h, w, 3), uint8 BGR, black outside of the face if there is metadata."""
         if self.metadata is None:
             return self.image
         return self.image * (self.hull != 0)  # of 8 bits: the mask is 0 or 1
 
     @cached_property
     def gray(self) -> Image:
-        """The whole image in gray, (h, w) uint8."""
+        """The whole image in gray, shape (h, w), uint8."""
         return cv2.cvtColor(self.image, cv2.COLOR_BGR2GRAY)
 
     @cached_property
@@ -65,7 +65,7 @@ class MeasuredFace:
 
     @cached_property
     def hsv(self) -> Image:
-        """The image as 8-bit hue (0 to 179), saturation and value."""
+        """Hue (0 to 179), saturation and value (0 to 255) of the image; shape (h, w, 3), uint8."""
         return cv2.cvtColor(self.image, cv2.COLOR_BGR2HSV)
 
 
@@ -110,7 +110,12 @@ def source_rect_size(face: MeasuredFace) -> float:
 
 
 def source_box(face: MeasuredFace) -> npt.NDArray[np.float64]:
-    """Left, top, right, bottom of the face in its frame, in pixels; NaN where none is stored."""
+    """Left, top, right, bottom of the face in its frame, in pixels; NaN where none is stored.
+
+    Returns
+    -------
+    ndarray, shape (4,), float64
+    """
     if face.known.source_rect is None:
         return np.full(4, np.nan)
     return np.array(face.known.source_rect, np.float64)
@@ -122,7 +127,7 @@ def brightness(face: MeasuredFace) -> float:
 
 
 def face_color(face: MeasuredFace) -> npt.NDArray[np.float64]:
-    """Mean blue, green and red of the face by its landmarks, 0 to 255; shape (3,)."""
+    """Mean blue, green and red of the face by its landmarks, 0 to 255; shape (3,), float64."""
     inside = face.hull[:, :, 0] > 0
     pixels = face.image[inside] if inside.any() else face.image.reshape(-1, 3)
     return pixels.mean(axis=0, dtype=np.float64)
@@ -143,22 +148,22 @@ def _histogram(image: Image, channel: int) -> npt.NDArray[np.float64]:
 
 
 def color_histogram(face: MeasuredFace) -> npt.NDArray[np.float64]:
-    """Counts of the 256 values of B, G and R; shape (768,)."""
+    """Counts of the 256 values of B, G and R; shape (768,), float64."""
     return np.concatenate([_histogram(face.image, channel) for channel in range(3)])
 
 
 def gray_histogram(face: MeasuredFace) -> npt.NDArray[np.float64]:
-    """Counts of the 256 gray values of the whole image; shape (256,)."""
+    """Counts of the 256 gray values of the whole image; shape (256,), float64."""
     return _histogram(face.gray, 0)
 
 
 def masked_histogram(face: MeasuredFace) -> npt.NDArray[np.float64]:
-    """Counts of the 256 gray values of the face, black outside; shape (256,)."""
+    """Counts of the 256 gray values of the face, black outside; shape (256,), float64."""
     return _histogram(cv2.cvtColor(face.masked, cv2.COLOR_BGR2GRAY), 0)
 
 
 def thumbnail(face: MeasuredFace) -> npt.NDArray[np.float64]:
-    """The image reduced to 16x16 pixels, B, G and R in levels of 0 to 255; shape (768,)."""
+    """The image reduced to 16x16 pixels, B, G and R in [0, 255]; shape (768,), float64."""
     small = cv2.resize(
         face.image.astype(np.float32), (_THUMB, _THUMB), interpolation=cv2.INTER_AREA
     )

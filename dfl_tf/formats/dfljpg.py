@@ -83,7 +83,7 @@ class FaceMetadata:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def frame_landmarks(self) -> npt.NDArray[np.float64]:
-        """The landmarks in pixels of the frame, shape (68, 2).
+        """The landmarks in pixels of the frame, shape (68, 2), float64.
 
         Raises
         ------
@@ -318,7 +318,18 @@ def points_array(value: Any, count: int | None = None) -> npt.NDArray[np.float64
 
 
 def polygons_from_stored(value: Any) -> list[tuple[int, npt.NDArray[np.float32]]]:
-    """Manual masks from either stored form, include polygons first (data.md 1.3)."""
+    """Manual masks from either stored form, include polygons first (data.md 1.3).
+
+    Returns
+    -------
+    list of (int, ndarray)
+        Kind (1 includes, 0 excludes) and points, shape (n, 2), float32, in pixels of the image.
+
+    Raises
+    ------
+    ValueError
+        A kind is another, or points are no pairs of numbers or lie too far away.
+    """
     if isinstance(value, dict):
         pairs = [(entry["type"], entry["pts"]) for entry in value["polys"]]
     else:
@@ -336,7 +347,13 @@ def polygons_from_stored(value: Any) -> list[tuple[int, npt.NDArray[np.float32]]
 
 
 def polygons_to_stored(polygons: list[tuple[int, npt.NDArray[np.float32]]]) -> dict[str, Any]:
-    """The stored form of manual masks."""
+    """The stored form of manual masks.
+
+    Parameters
+    ----------
+    polygons : list of (int, ndarray)
+        See `polygons_from_stored`.
+    """
     return {
         "polys": [
             {"type": int(kind), "pts": np.asarray(points, dtype=np.float32)}
@@ -409,7 +426,7 @@ def encode_mask(mask: npt.NDArray[np.floating[Any]]) -> bytes:
 
     Parameters
     ----------
-    mask : ndarray, shape (h, w) or (h, w, c), float in [0, 1]
+    mask : ndarray, shape (h, w) or (h, w, c), any floating dtype, in [0, 1]
         Channel 0 is kept; values are clipped and truncated to 8 bits.
 
     References

@@ -54,9 +54,14 @@ class LossHistory(Sequence[list[float]]):
 
     @classmethod
     def joined(cls, values: FloatArray, widths: npt.NDArray[np.int64]) -> LossHistory:
-        """The history of flat `values`, shape (sum of widths,), and the length of each row.
+        """The history of flat values and the length of each row.
 
         The values are taken, not copied.
+
+        Parameters
+        ----------
+        values : ndarray, shape (sum of widths,), float64
+        widths : ndarray, shape (iterations,), int64
 
         Raises
         ------
@@ -152,12 +157,12 @@ class LossHistory(Sequence[list[float]]):
     # -- as arrays -----------------------------------------------------------------------------
     @property
     def values(self) -> FloatArray:
-        """All losses, flat, in order; a view that is not to be written to."""
+        """All losses, flat, in order; shape (n,), float64; a view that must not be written to."""
         return self._values[: self._size]
 
     @property
     def widths(self) -> npt.NDArray[np.int64]:
-        """The number of losses of each row, shape (iterations,)."""
+        """The number of losses of each row, shape (iterations,), int64."""
         if self._widths is not None:
             return self._widths[: self._count]
         return np.broadcast_to(np.int64(self._width), (self._count,))
@@ -169,9 +174,9 @@ class LossHistory(Sequence[list[float]]):
 
     @property
     def array(self) -> FloatArray:
-        """Shape (iterations, losses of the last row); rows of other lengths padded with NaN or cut.
+        """The losses as a table, shape (iterations, losses of the last row), float64.
 
-        A view where all rows have one length.
+        Rows of other lengths are cut or padded with NaN. A view where all rows have one length.
         """
         if self.even:
             return self.values.reshape(self._count, self._width)

@@ -57,7 +57,18 @@ def decode_image(data: bytes | npt.NDArray[np.uint8], *, what: str = "image") ->
 
 
 def to_bgr(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Give an image three channels: gray is repeated, alpha is dropped; the dtype stays."""
+    """Give an image three channels: gray is repeated, alpha is dropped.
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w) or (h, w, c), any dtype
+        Gray (c = 1 or 2), BGR or BGRA.
+
+    Returns
+    -------
+    ndarray, shape (h, w, 3), dtype of `image`
+        The input itself if it has three channels.
+    """
     if image.ndim == 2:
         image = image[:, :, None]
     if image.shape[2] < 3:
@@ -66,13 +77,31 @@ def to_bgr(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def to_float(image: StoredImage) -> FloatImage:
-    """Scale stored pixels to [0, 1]: 8 bits by 255, 16 bits by 65535."""
+    """Scale stored pixels to [0, 1]: 8 bits by 255, 16 bits by 65535.
+
+    Parameters
+    ----------
+    image : ndarray, any shape, uint8 or uint16
+
+    Returns
+    -------
+    ndarray, same shape, float32
+    """
     largest = 65535 if image.dtype == np.uint16 else 255
     return np.divide(image, np.float32(largest), dtype=np.float32)
 
 
 def to_uint8(image: npt.NDArray[np.floating[Any]]) -> ByteImage:
-    """Clip [0, 1] to 0 … 255 and truncate, as the legacy program does."""
+    """Clip [0, 1] to 0 … 255 and truncate, as the legacy program does.
+
+    Parameters
+    ----------
+    image : ndarray, any shape, any floating dtype
+
+    Returns
+    -------
+    ndarray, same shape, uint8
+    """
     return np.clip(image * 255, 0, 255).astype(np.uint8)
 
 

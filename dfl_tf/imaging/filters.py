@@ -22,14 +22,27 @@ Rng = np.random.RandomState
 
 
 def blend(image: Image, changed: Image, mask: Image | None) -> Image:
-    """Return `changed` where the mask is 1 and `image` where it is 0; `changed` without a mask."""
+    """Return `changed` where the mask is 1 and `image` where it is 0; `changed` without a mask.
+
+    Parameters
+    ----------
+    image, changed : ndarray, shape (h, w, 3), float32
+    mask : ndarray, shape (h, w, 1), float32 in [0, 1], or None
+
+    Returns
+    -------
+    ndarray, shape (h, w, 3), float32
+    """
     if mask is None:
         return changed
     return image * (1 - mask) + changed * mask
 
 
 def random_rgb_levels(image: Image, rng: Rng, *, mask: Image | None = None) -> Image:
-    """Change black point, white point and gamma of each channel: 15 x `random_sample`."""
+    """Change black point, white point and gamma of each channel: 15 x `random_sample`.
+
+    Shapes, dtypes and ranges: see the module.
+    """
     draws = np.array([rng.random_sample() for _ in range(15)]).reshape(5, 3)
     in_black, in_white = draws[0] * 0.25, 1 - draws[1] * 0.25
     gamma = 0.5 + draws[2]
@@ -41,6 +54,17 @@ def random_rgb_levels(image: Image, rng: Rng, *, mask: Image | None = None) -> I
 
 def shift_hsv(image: Image, hue: float, saturation: float, value: float) -> Image:
     """Add to hue (degrees, wraps), saturation and value (both clipped).
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w, 3), float32 in [0, 1], BGR
+    hue : float
+        Degrees.
+    saturation, value : float
+
+    Returns
+    -------
+    ndarray, shape (h, w, 3), float32 in [0, 1], BGR
 
     References
     ----------
@@ -54,7 +78,10 @@ def shift_hsv(image: Image, hue: float, saturation: float, value: float) -> Imag
 
 
 def random_hsv_shift(image: Image, rng: Rng, *, mask: Image | None = None) -> Image:
-    """Turn hue, shift saturation and value: `randint(360)`, 2 x `random_sample`."""
+    """Turn hue, shift saturation and value: `randint(360)`, 2 x `random_sample`.
+
+    Shapes, dtypes and ranges: see the module.
+    """
     hue = rng.randint(360)
     saturation = rng.random_sample() - 0.5
     value = rng.random_sample() - 0.5
@@ -64,7 +91,10 @@ def random_hsv_shift(image: Image, rng: Rng, *, mask: Image | None = None) -> Im
 def random_sharpen(
     image: Image, rng: Rng, chance: int, kernel_max: int, *, mask: Image | None = None
 ) -> Image:
-    """Sharpen by a box or a Gaussian: `randint(kernel_max)`, `randint(100)`, then two more."""
+    """Sharpen by a box or a Gaussian: `randint(kernel_max)`, `randint(100)`, then two more.
+
+    Shapes and dtypes: see the module; the result is not clipped.
+    """
     kernel = rng.randint(kernel_max) + 1
     if rng.randint(100) >= chance:
         return image
@@ -95,7 +125,10 @@ def _sharpen_gaussian(image: Image, kernel: int, amount: int) -> Image:
 def random_motion_blur(
     image: Image, rng: Rng, chance: int, kernel_max: int, *, mask: Image | None = None
 ) -> Image:
-    """Blur along a line: `randint(kernel_max)`, `randint(360)`, `randint(100)`."""
+    """Blur along a line: `randint(kernel_max)`, `randint(360)`, `randint(100)`.
+
+    Shapes, dtypes and ranges: see the module.
+    """
     size = rng.randint(kernel_max) + 1
     angle = rng.randint(360)
     if rng.randint(100) >= chance:
@@ -104,7 +137,18 @@ def random_motion_blur(
 
 
 def linear_motion_blur(image: Image, size: int, angle: float) -> Image:
-    """Average along a line of `size` pixels, turned by `angle` degrees."""
+    """Average along a line of `size` pixels, turned by `angle` degrees.
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w, 3), float32
+    size : int
+    angle : float
+
+    Returns
+    -------
+    ndarray, shape (h, w, 3), float32
+    """
     line = np.zeros((size, size), dtype=np.float32)
     line[(size - 1) // 2, :] = 1
     center = (size / 2 - 0.5, size / 2 - 0.5)
@@ -115,7 +159,10 @@ def linear_motion_blur(image: Image, size: int, angle: float) -> Image:
 def random_gaussian_blur(
     image: Image, rng: Rng, chance: int, kernel_max: int, *, mask: Image | None = None
 ) -> Image:
-    """Blur by a Gaussian: `randint(100)`, then `randint(kernel_max)`."""
+    """Blur by a Gaussian: `randint(100)`, then `randint(kernel_max)`.
+
+    Shapes, dtypes and ranges: see the module.
+    """
     if rng.randint(100) >= chance:
         return image
     kernel = 2 * rng.randint(kernel_max) + 1
@@ -131,7 +178,10 @@ def random_resize(
     *,
     mask: Image | None = None,
 ) -> Image:
-    """Make smaller by up to `max_percent` and large again: `randint(100)`, `random_sample`."""
+    """Make smaller by up to `max_percent` and large again: `randint(100)`, `random_sample`.
+
+    Shapes and dtypes: see the module; cubic interpolation overshoots, the result is not clipped.
+    """
     if rng.randint(100) >= chance:
         return image
     share = rng.random_sample()
@@ -145,7 +195,10 @@ def random_resize(
 
 
 def random_jpeg(image: Image, rng: Rng, chance: int, *, mask: Image | None = None) -> Image:
-    """Compress as JPEG and back: `randint(100)`, then quality `randint(10, 101)`."""
+    """Compress as JPEG and back: `randint(100)`, then quality `randint(10, 101)`.
+
+    Shapes, dtypes and ranges: see the module.
+    """
     if rng.randint(100) >= chance:
         return image
     quality = int(rng.randint(10, 101))
@@ -181,7 +234,7 @@ def faded_circle(size: Sequence[int], center: Sequence[int], fade: Sequence[int]
 
 
 def random_faded_circle(size: Sequence[int], rng: Rng) -> Image:
-    """Draw a random `faded_circle`: start, end, row, column by four `randint`."""
+    """Draw a random disk: start, end, row, column by four `randint`; see `faded_circle`."""
     width, height = size
     largest = max(width, height)
     start = rng.randint(largest)

@@ -34,11 +34,11 @@ class ColorDraws:
         self._rng = rng
 
     def directions(self, steps: int, batch: int) -> Array:
-        """Draw directions of shape (steps, batch, 3) for sot and mix."""
+        """Draw directions for sot and mix: normals, shape (steps, batch, 3), float64."""
         return self._rng.normal(size=(steps, batch, 3))
 
     def rotations(self, count: int) -> Array:
-        """Draw rotations of shape (count, 3, 3) for idt."""
+        """Draw rotation matrices for idt, shape (count, 3, 3), float64."""
         return draw_rotations(self._rng, count)
 
 

@@ -51,7 +51,13 @@ class Networks:
     enhance: Callable[[Floats], Floats] | None = None
 
     def predictions(self, images: Floats) -> list[Prediction]:
-        """Ask for a batch; returns one `Prediction` a face."""
+        """Predict a batch of faces, shape (n, size, size, 3), float32 BGR in [0, 1].
+
+        Returns
+        -------
+        list of `Prediction`, one for each face
+            Face of shape (size, size, 3) and two masks of shape (size, size), float32.
+        """
         faces, masks, target_masks = (np.asarray(a, np.float32) for a in self.predict(images))
         square = (-1, self.size, self.size)
         return list(zip(faces, masks.reshape(square), target_masks.reshape(square), strict=True))
@@ -116,21 +122,34 @@ class FaceCrop:
 
     @cached_property
     def hull(self) -> Floats:
-        """The mask of the landmarks' hull in the crop, (size, size)."""
+        """The mask of the landmarks' hull in the crop, shape (size, size), float32 in [0, 1]."""
         in_frame = hull_mask(self.frame.shape, self.landmarks)[:, :, 0]
         return np.clip(warp(in_frame, self.matrix, self.size), 0, 1)
 
     @property
     def network_input(self) -> Floats:
-        """The aligned face at the size of the network."""
+        """The aligned face, shape (network_size, network_size, 3), float32 BGR in [0, 1]."""
         return cv2.resize(self.target, (self.network_size, self.network_size))
 
     def segmentation_input(self) -> Floats:
-        """The aligned face at 256 pixels; not clipped (kept for compatibility)."""
+        """The aligned face for XSeg, shape (256, 256, 3), float32 BGR.
+
+        Not clipped to [0, 1], although cubic sampling overshoots (kept for compatibility).
+        """
         return warp(self._canvas, align_matrix(self.landmarks, 256, self.face_type), 256)
 
     def warp_region(self, pixels: Floats) -> Floats:
-        """Cut the aligned square out of new pixels of the region."""
+        """Cut the aligned square out of new pixels of the region.
+
+        Parameters
+        ----------
+        pixels : ndarray, shape (*region.shape, 3), float32, BGR
+
+        Returns
+        -------
+        ndarray, shape (size, size, 3), float32, BGR
+            Not clipped.
+        """
         return warp(self.frame.canvas(self.region, pixels), self.matrix, self.size)
 
 
@@ -150,7 +169,8 @@ def merge_face(
     crop : FaceCrop
         Made with the same settings.
     prediction : Prediction
-        The network's answer to `crop.network_input`.
+        The network's answer to `crop.network_input`: a face, shape (size, size, 3), and two masks,
+        shape (size, size), all float32; clipped to [0, 1].
     settings : MergeOptions
     networks : Networks
         `segment` is needed by XSeg mask modes, `enhance` by super resolution.

@@ -13,6 +13,17 @@ from dfl_tf.merge.warping import Floats
 def denoise(image: Floats, power: int) -> Floats:
     """Remove image noise by median passes.
 
+    Parameters
+    ----------
+    image : ndarray, shape (h, w, 3), float32
+        Not modified.
+    power : int
+        0 to 500; 0 leaves the image as it is.
+
+    Returns
+    -------
+    ndarray, shape (h, w, 3), float32
+
     Notes
     -----
     Kept for compatibility: the power falls by 10 a pass while only 100 makes a full pass, so 100
@@ -28,6 +39,17 @@ def denoise(image: Floats, power: int) -> Floats:
 def bicubic_degrade(image: Floats, power: int) -> Floats:
     """Lose detail by resizing down and up again; power 100 leaves a hundredth of the side.
 
+    Parameters
+    ----------
+    image : ndarray, shape (h, w, 3), float32
+    power : int
+        0 to 100.
+
+    Returns
+    -------
+    ndarray, shape (h, w, 3), float32
+        Not clipped; cubic interpolation overshoots.
+
     References
     ----------
     merge.md 4, step g.7.
@@ -40,7 +62,17 @@ def bicubic_degrade(image: Floats, power: int) -> Floats:
 
 
 def color_degrade(image: Floats, power: int) -> Floats:
-    """Reduce a BGR image in [0, 1] towards a palette of 256 colors of its own (median cut).
+    """Reduce an image towards a palette of 256 colors of its own (median cut).
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w, 3), float32 in [0, 1], BGR
+    power : int
+        Share of the reduced image in percent, 0 to 100.
+
+    Returns
+    -------
+    ndarray, shape (h, w, 3), float32 in [0, 1], BGR
 
     References
     ----------

@@ -49,7 +49,10 @@ class FrameFaces:
         return self.left_out.skipped
 
     def of(self, frame: Path) -> list[Landmarks]:
-        """Return the faces of a frame file; none = []."""
+        """Return the landmarks of each face of a frame file; none = [].
+
+        Each is an array of shape (68, 2), float64, in pixels of the frame.
+        """
         return self.by_stem.get(frame.stem, [])
 
     def without_frame(self, frames: Sequence[Path]) -> LeftOut:

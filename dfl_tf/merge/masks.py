@@ -19,14 +19,26 @@ MaskSource = Callable[[], Floats]
 
 
 def resize_cubic(image: Floats, size: int) -> Floats:
-    """Resize a square image with cubic sampling; unchanged if it has that size already."""
+    """Resize a square image with cubic sampling; unchanged if it has that size already.
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, h) or (h, h, 3), float32
+    size : int
+        Side of the result in pixels.
+
+    Returns
+    -------
+    ndarray, shape (size, size) or (size, size, 3), float32
+        Not clipped; cubic interpolation overshoots.
+    """
     if image.shape[0] == size and image.shape[1] == size:
         return image
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
 def without_traces(mask: Floats) -> Floats:
-    """Set values below 1/255 to 0."""
+    """Set values of a mask of any shape, float32, below 1/255 to 0."""
     return mask * (mask >= SMALLEST)
 
 
@@ -135,6 +147,10 @@ def _ellipse_filter(mask: Floats, side: int, extreme: np.ufunc) -> Floats:
 def mask_is_large_enough(mask: Floats) -> bool:
     """Tell whether the visible mask (0.1 and more) spans at least four rows and columns.
 
+    Parameters
+    ----------
+    mask : ndarray, shape (h, w) or (h, w, 1), float32 in [0, 1]
+
     References
     ----------
     merge.md 4, guard.
@@ -146,6 +162,14 @@ def mask_is_large_enough(mask: Floats) -> bool:
 
 def seamless_mask(mask: Floats) -> Floats | None:
     """Return the binary mask of the seamless modes, or None if nothing is visible enough.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (h, w, 1), float32 in [0, 1]
+
+    Returns
+    -------
+    ndarray, shape (h, w, 1), float32, 0 or 1; or None
 
     References
     ----------

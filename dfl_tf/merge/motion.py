@@ -31,8 +31,8 @@ def motion_vectors(faces: Sequence[Sequence[Landmarks]]) -> list[Motion]:
 
     Parameters
     ----------
-    faces : sequence of sequences
-        For every frame the landmark sets (68, 2) found in it, in frame pixels.
+    faces : sequence of sequences of ndarray, shape (68, 2), any floating dtype
+        For every frame the landmark sets found in it, in frame pixels.
 
     Returns
     -------

@@ -63,36 +63,64 @@ class Frame:
 
     @cached_property
     def bytes(self) -> Bytes:
-        """The whole frame as uint8 BGR (height, width, 3)."""
+        """The whole frame as BGR, shape (height, width, 3), uint8."""
         if self._array.dtype == np.uint8:
             return np.ascontiguousarray(self._array)
         return to_bytes(np.divide(self._array, self._scale, dtype=np.float32))
 
     def pixels(self) -> Stored:
-        """Copy the frame, BGR (height, width, 3), with its own depth."""
+        """Copy the frame as BGR, shape (height, width, 3), uint8 or uint16 as it was stored."""
         return self._array.copy()
 
     def quantized(self, image: Floats) -> Stored:
-        """Give [0, 1] the depth of the frame: 8 bits as `to_bytes` does, 16 bits rounded."""
+        """Give an image the depth of the frame: 8 bits as `to_bytes` does, 16 bits rounded.
+
+        Parameters
+        ----------
+        image : ndarray, shape (h, w, 3), float32, clipped to [0, 1]
+
+        Returns
+        -------
+        ndarray, shape (h, w, 3), uint8 or uint16
+        """
         if not self.deep:
             return to_bytes(image)
         return np.rint(np.clip(image, 0, 1) * self._scale).astype(np.uint16)
 
     def with_alpha(self, image: Stored) -> Stored:
-        """Append the alpha channel of the frame to an image of its size, if there is one."""
+        """Append the alpha channel of the frame, if there is one, to an image of its size.
+
+        Parameters
+        ----------
+        image : ndarray, shape (height, width, 3), uint8 or uint16
+            With the depth of the frame.
+
+        Returns
+        -------
+        ndarray, shape (height, width, 4) or `image` itself, dtype of `image`
+        """
         if self.alpha is None:
             return image
         return np.dstack((image, self.alpha))
 
     def floats(self, region: Region) -> Floats:
-        """One region as float32 BGR in [0, 1]."""
+        """One region as BGR, shape (*region.shape, 3), float32 in [0, 1]."""
         return np.divide(self._array[region.slices], self._scale, dtype=np.float32)
 
     def canvas(self, region: Region, pixels: Floats) -> Floats:
-        """Return a frame-sized float32 image that is filled in one region only, zero elsewhere.
+        """Return an image of the frame's size that is filled in one region only, zero elsewhere.
 
         Untouched pages of it cost nothing; OpenCV gets the frame's own coordinates and with them
         the same roundings as from the whole frame.
+
+        Parameters
+        ----------
+        region : Region
+        pixels : ndarray, shape (*region.shape, 3), float32
+
+        Returns
+        -------
+        ndarray, shape (height, width, 3), float32
         """
         canvas = np.zeros((*self.shape, 3), np.float32)
         canvas[region.slices] = pixels
@@ -100,7 +128,16 @@ class Frame:
 
 
 def to_bytes(image: Floats) -> Bytes:
-    """Clip to [0, 1] and truncate x·255 to uint8 (legacy lets 1.0001 wrap around; merge.md 5)."""
+    """Clip to [0, 1] and truncate x·255; legacy lets 1.0001 wrap around (merge.md 5).
+
+    Parameters
+    ----------
+    image : ndarray, any shape, float32
+
+    Returns
+    -------
+    ndarray, same shape, uint8
+    """
     return (np.clip(image, 0, 1) * np.float32(255)).astype(np.uint8)
 
 

@@ -9,7 +9,7 @@ from dfl_tf.merge.warping import Floats
 
 
 def motion_kernel(size: int, angle: float) -> Floats:
-    """Return the kernel of a straight camera motion, (size, size) float32 with sum 1.
+    """Return the kernel of a straight camera motion, shape (size, size), float32, with sum 1.
 
     References
     ----------
@@ -32,6 +32,10 @@ def motion_blur(image: Floats, size: int, angle: float) -> Floats:
         Length of the motion in pixels of the crop.
     angle : float
         Degrees, counter-clockwise.
+
+    Returns
+    -------
+    ndarray, shape (h, w, 3), float32
     """
     return cv2.filter2D(image, -1, motion_kernel(size, angle))
 
@@ -73,6 +77,17 @@ def median_passes(image: Floats, amount: int, full: int) -> Floats:
     """Median-filter again and again, `amount` going down by ten a pass.
 
     A pass counts fully while `full` or more is left, and partly below.
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w, 3), float32
+        Not modified.
+    amount, full : int
+
+    Returns
+    -------
+    ndarray, shape (h, w, 3), float32
+        The input itself if `amount` is 0.
 
     References
     ----------

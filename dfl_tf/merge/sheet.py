@@ -87,7 +87,17 @@ def contact_sheet(
 
 
 def to_8_bits(image: Stored) -> Bytes:
-    """Give an image of any depth and channels three channels of 8 bits."""
+    """Give an image three channels of 8 bits.
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w) or (h, w, c), uint8 or uint16
+        Gray, BGR or BGRA. 16 bits lose the lower eight.
+
+    Returns
+    -------
+    ndarray, shape (h, w, 3), uint8, BGR
+    """
     shown = to_bgr(image)
     return (shown >> 8 if shown.dtype == np.uint16 else shown).astype(np.uint8)
 

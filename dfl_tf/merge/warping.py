@@ -73,7 +73,7 @@ def crop_region(shape: tuple[int, int], crops: Iterable[tuple[Matrix, int]]) -> 
     shape : tuple of int
         (height, width) of the frame.
     crops : iterable of (matrix, size)
-        Matrices (2, 3) from frame to crop pixels, with the side of each crop.
+        Matrices from frame to crop pixels, shape (2, 3), float64, with the side of each crop.
     """
     corners = []
     for matrix, size in crops:
@@ -91,7 +91,20 @@ def crop_region(shape: tuple[int, int], crops: Iterable[tuple[Matrix, int]]) -> 
 
 
 def warp(image: Floats, matrix: Matrix, size: int) -> Floats:
-    """Cut the aligned square of `size` pixels out of a frame: cubic, zero outside of the frame.
+    """Cut an aligned square out of a frame: cubic, zero outside of the frame.
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w) or (h, w, 3), float32
+    matrix : ndarray, shape (2, 3), float64
+        From frame to crop pixels.
+    size : int
+        Side of the square in pixels.
+
+    Returns
+    -------
+    ndarray, shape (size, size) or (size, size, 3), float32
+        Not clipped; cubic interpolation overshoots.
 
     References
     ----------
@@ -128,7 +141,17 @@ class Unwarp:
         self._y = m[1, 0] * x + (m[1, 1] * y + m[1, 2])
 
     def __call__(self, crop: Floats) -> Floats:
-        """Paste `crop` of shape (size, size[, c]); returns (height, width[, c]) of the region."""
+        """Paste a crop.
+
+        Parameters
+        ----------
+        crop : ndarray, shape (size, size) or (size, size, c), float32
+
+        Returns
+        -------
+        ndarray, shape `region.shape` or (*region.shape, c), float32
+            Not clipped; cubic interpolation overshoots.
+        """
         if self._x.size == 0:
             return np.zeros((*self._x.shape, *crop.shape[2:]), np.float32)
         return cv2.remap(crop, self._x, self._y, cv2.INTER_CUBIC)

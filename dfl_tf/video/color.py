@@ -64,7 +64,7 @@ class Yuv:
     full_range: bool = False
 
     def decoding(self, bits: int) -> Floats:
-        """3x4 matrix from stored Y, U, V of so many bits to B, G, R in [0, 1]."""
+        """Matrix, shape (3, 4), float32, from Y, U, V of so many bits to B, G, R in [0, 1]."""
         red, blue = _LUMA[self.matrix]
         green = 1 - red - blue
         black, luma, chroma = self._levels(bits)
@@ -81,7 +81,7 @@ class Yuv:
         return np.hstack([rows, offset[:, None]]).astype(np.float32)
 
     def encoding(self) -> Floats:
-        """3x4 matrix from B, G, R in [0, 255] to 8-bit Y, U, V."""
+        """Matrix, shape (3, 4), float32, from B, G, R in [0, 255] to 8-bit Y, U, V."""
         red, blue = _LUMA[self.matrix]
         black, luma, chroma = self._levels(8)
         weights = np.array([blue, 1 - red - blue, red])
@@ -190,7 +190,20 @@ def _repeated(plane: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any
 
 
 def yuv_planes(frame: Any) -> tuple[list[Stored], int]:
-    """Return the planes of a frame as stored (Y, or Y, U and V without alpha), and their depth."""
+    """Return the planes of a frame as stored, and their depth.
+
+    Parameters
+    ----------
+    frame : av.VideoFrame
+        Of any format that FFmpeg decodes.
+
+    Returns
+    -------
+    planes : list of ndarray, shape (h, w), uint8 or uint16
+        Y; or Y, U and V, where U and V may be smaller. Alpha is left out.
+    depth : int
+        Bits of a value, at most 16.
+    """
     stated = frame.format
     names = {c.plane for c in stated.components if not c.is_alpha}
     depth = bits_of(frame)
@@ -259,7 +272,21 @@ def from_bgr(av: Any, image: Stored, pixel_format: str, yuv: Yuv | None = None) 
 
 
 def frame_of_planes(av: Any, planes: list[npt.NDArray[Any]], yuv: Yuv) -> Any:
-    """Return a yuv420p frame of uint8 planes: even sides, chroma of half of them."""
+    """Return a yuv420p frame.
+
+    Parameters
+    ----------
+    av : module
+        PyAV.
+    planes : list of ndarray, uint8
+        Y of shape (h, w), U and V of shape (h / 2, w / 2); h and w are even.
+    yuv : Yuv
+        What the planes mean; written into the frame.
+
+    Returns
+    -------
+    av.VideoFrame
+    """
     height, width = planes[0].shape
     packed = np.concatenate([np.ascontiguousarray(plane).reshape(-1) for plane in planes])
     frame = av.VideoFrame.from_ndarray(packed.reshape(height * 3 // 2, width), format="yuv420p")

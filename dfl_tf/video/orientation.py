@@ -53,7 +53,7 @@ class Orientation:
         return (width, height) if self.transposed else (height, width)
 
     def apply(self, plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Turn an array of shape (h, w) or (h, w, c); contiguous."""
+        """Turn an array of shape (h, w) or (h, w, c), any dtype; the result is contiguous."""
         if self.transposed:
             plane = plane.swapaxes(0, 1)
         if self.left_right:

@@ -62,7 +62,18 @@ def refuse_hdr(info: VideoInfo) -> None:
 
 
 def to_sdr(frame: Any, bits: int = 8) -> Stored:
-    """Return a decoded HDR frame as SDR BGR (BT.709), upright, uint8 or uint16."""
+    """Return a decoded HDR frame as SDR BGR (BT.709), upright.
+
+    Parameters
+    ----------
+    frame : av.VideoFrame
+    bits : {8, 16}
+
+    Returns
+    -------
+    ndarray, shape (height, width, 3), uint8 or uint16
+        Gray levels 0 to 255 or 0 to 65535.
+    """
     coded = to_bgr(frame, 16)
     light = _light(int(frame.color_trc) == HLG)[coded]
     if int(frame.color_trc) == HLG:

@@ -15,7 +15,17 @@ _LARGEST_FACTOR = 64  # with it float32 sums are still right to some 1e-5
 
 
 def mean_and_covariance(image: FloatImage) -> tuple[Matrix, Matrix]:
-    """Mean (3,) and population covariance (3, 3) of all pixels, accumulated in float64."""
+    """Mean and population covariance of all pixels, accumulated in float64.
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w, 3), float32
+
+    Returns
+    -------
+    mean : ndarray, shape (3,), float64
+    covariance : ndarray, shape (3, 3), float64
+    """
     pixels = np.ascontiguousarray(image).reshape(-1, 3)
     mean, products = np.zeros(3), np.zeros((3, 3))
     _accumulate(pixels, mean, products)
@@ -26,6 +36,17 @@ def apply_affine(
     image: FloatImage, matrix: Matrix, from_mean: Matrix, to_mean: Matrix
 ) -> FloatImage:
     """Map each pixel x to matrix (x - from_mean) + to_mean, clipped to [0, 1].
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w, 3), float32
+        Not modified.
+    matrix : ndarray, shape (3, 3), float64
+    from_mean, to_mean : ndarray, shape (3,), float64
+
+    Returns
+    -------
+    ndarray, shape (h, w, 3), float32 in [0, 1]
 
     Notes
     -----
@@ -41,7 +62,15 @@ def apply_affine(
 
 
 def scale_lab(lab: FloatImage, ratio: Matrix, from_mean: Matrix, to_mean: Matrix) -> None:
-    """Map each channel x to (x - from_mean) ratio + to_mean in place, clipped to Lab's range."""
+    """Map each channel x to (x - from_mean) ratio + to_mean in place, clipped to Lab's range.
+
+    Parameters
+    ----------
+    lab : ndarray, shape (h, w, 3), float32, contiguous
+        L in [0, 100], a and b in [-127, 127] afterwards.
+    ratio, from_mean, to_mean : ndarray, shape (3,), float64
+        Used as float32.
+    """
     as_float = np.array([ratio, from_mean, to_mean], np.float32)
     _scale_lab(lab.reshape(-1, 3), as_float[0], as_float[1], as_float[2])
 

@@ -49,7 +49,7 @@ class Dropout:
 def dropout_mask(
     shape: Sequence[int], keep: float, *, seed: int, index: int, step: Any
 ) -> tf.Tensor:
-    """Draw the mask of one variable: bool tensor of `shape`, True = the entry moves.
+    """Draw the mask of one variable: bool tensor of shape `shape`, True = the entry moves.
 
     References
     ----------
@@ -76,9 +76,17 @@ def dropout_mask(
 
 
 def global_norm(tensors: Sequence[Any]) -> tf.Tensor:
-    """Square root of the sum of all squares of all tensors, a scalar of their dtype.
+    """Square root of the sum of all squares of all tensors.
 
     The fused op adds in float64 over fixed chunks: the number of threads does not matter.
+
+    Parameters
+    ----------
+    tensors : sequence of tensors, any shape, one floating dtype
+
+    Returns
+    -------
+    scalar tensor of their dtype
     """
     dtype = tensors[0].dtype
     library = native.library() if dtype in _NATIVE_DTYPES and _on_cpu(tensors) else None

@@ -12,7 +12,7 @@ _LANES = 16
 
 @njit
 def value_range(values: npt.NDArray[np.float32]) -> tuple[np.float32, np.float32]:
-    """Return both ends, NaN passed over; (inf, -inf) if there is nothing else.
+    """Return both ends of an array, shape (n,), float32; (inf, -inf) if it holds nothing but NaN.
 
     In lanes, so that it vectorizes: one by one, each comparison would wait for the one before.
     """

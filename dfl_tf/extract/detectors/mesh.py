@@ -66,7 +66,7 @@ class MeshDetector:
         return self._faces(image, self._both(image))
 
     def search(self, image: Image) -> list[Detection]:
-        """Look at parts of an image in which `detect` found nothing, finer and finer."""
+        """Look at parts of an image, finer and finer; see `Detector.search`."""
         for tiles in TILES:
             found = self._faces(image, self._in_tiles(image, tiles))
             if found:

@@ -155,5 +155,5 @@ class S3FD:
         return sorted(found, key=lambda face: face.area, reverse=True)
 
     def search(self, image: Image) -> list[Detection]:
-        """Find nothing more: the legacy program looks no closer."""
+        """Find nothing more: the legacy program looks no closer; see `Detector.search`."""
         return []

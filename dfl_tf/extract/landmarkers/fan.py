@@ -30,14 +30,30 @@ _SAMPLES = ((0, 0), (-1, -1), (1, -1), (1, 1), (-1, 1))
 
 
 def center_and_scale(box: Box) -> tuple[Points, float]:
-    """Center of a box, and its size in units of 195 pixels."""
+    """Center of a box (pixels, shape (2,), float64), and its size in units of 195 pixels."""
     left, top, right, bottom = box
     center = np.array([(left + right) / 2, (top + bottom) / 2])
     return center, ((right - left) + (bottom - top)) / 195.0
 
 
 def to_frame(points: npt.ArrayLike, center: Points, scale: float, resolution: int) -> Points:
-    """Map points (n, 2) of a square of `resolution` pixels around a face to the frame.
+    """Map points of a square around a face to the frame.
+
+    Parameters
+    ----------
+    points : array_like, shape (n, 2)
+        Pixels of the square.
+    center : ndarray, shape (2,), float64
+        Of the square, in pixels of the frame.
+    scale : float
+        Side of the square in units of 200 pixels of the frame.
+    resolution : int
+        Side of the square in its own pixels.
+
+    Returns
+    -------
+    ndarray, shape (n, 2), float64
+        Pixels of the frame.
 
     Raises
     ------
@@ -59,9 +75,19 @@ def to_frame(points: npt.ArrayLike, center: Points, scale: float, resolution: in
 
 
 def crop(image: Image, center: Points, scale: float) -> Image:
-    """Cut the square around a face from the frame, black outside, at 256x256.
+    """Cut the square around a face from the frame, black outside.
 
     The square starts one map pixel late (kept for compatibility: extract.md 3.2).
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w, 3), uint8
+    center, scale
+        As in `to_frame`.
+
+    Returns
+    -------
+    ndarray, shape (256, 256, 3), uint8
 
     Raises
     ------

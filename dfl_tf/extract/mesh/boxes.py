@@ -39,7 +39,12 @@ class Boxes:
 
 
 def anchors(side: int) -> Floats:
-    """Centers of the cells in which the detector of an input size looks; shape (n, 2), in [0, 1].
+    """Centers of the cells in which the detector of an input size looks.
+
+    Returns
+    -------
+    ndarray, shape (n, 2), float64 in [0, 1]
+        x and y in parts of the input's side.
 
     Raises
     ------
@@ -106,7 +111,18 @@ def _framed(image: Image, side: int) -> tuple[Image, float, Floats]:
 
 
 def overlaps(corners: Floats, others: Floats) -> Floats:
-    """Intersection over union of one box (2, 2) with others (n, 2, 2), corners in pixels."""
+    """Intersection over union of one box with others.
+
+    Parameters
+    ----------
+    corners : ndarray, shape (2, 2), float64
+        Top left and bottom right corner as (x, y), in pixels.
+    others : ndarray, shape (n, 2, 2), float64
+
+    Returns
+    -------
+    ndarray, shape (n,), float64 in [0, 1]
+    """
     start, end = np.maximum(corners[0], others[:, 0]), np.minimum(corners[1], others[:, 1])
     common = np.maximum(end - start, 0).prod(axis=1)
     area = (corners[1] - corners[0]).prod()

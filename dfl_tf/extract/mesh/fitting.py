@@ -44,14 +44,27 @@ class Region:
 
     @classmethod
     def around(cls, corners: Floats, left_eye: Floats, right_eye: Floats) -> Region:
-        """The region of a detected box (2, 2), turned by the line between the eyes."""
+        """The region of a detected box, turned by the line between the eyes.
+
+        Parameters
+        ----------
+        corners : ndarray, shape (2, 2), float64
+            Top left and bottom right corner as (x, y), in pixels.
+        left_eye, right_eye : ndarray, shape (2,), float64
+        """
         dx, dy = right_eye - left_eye
         side = _MARGIN * float((corners[1] - corners[0]).max())
         return cls(corners.mean(axis=0), side, math.atan2(dy, dx))
 
     @classmethod
     def of_mesh(cls, mesh: Floats) -> Region:
-        """The region in which to look for a mesh (n, 2) that was found before."""
+        """The region in which to look for a mesh that was found before.
+
+        Parameters
+        ----------
+        mesh : ndarray, shape (n, 2), float64
+            In pixels of the frame.
+        """
         left, right = OUTER_EYE_CORNERS
         dx, dy = mesh[right] - mesh[left]
         angle = math.atan2(dy, dx)
@@ -88,7 +101,14 @@ class FrameViews:
         self._halved: dict[int, Image] = {0: image}
 
     def crop(self, region: Region, side: int) -> tuple[Image, Floats]:
-        """Cut out a region at side x side pixels, and the matrix (2, 3) from frame to crop."""
+        """Cut out a region at side x side pixels.
+
+        Returns
+        -------
+        image : ndarray, shape (side, side, 3), uint8
+        matrix : ndarray, shape (2, 3), float64
+            From frame to crop pixels.
+        """
         scale = side / region.side
         turn = scale * _rotation(region.angle).T
         matrix = np.column_stack((turn, side / 2 - turn @ region.center))
@@ -123,7 +143,7 @@ class Mesh:
 
     @cached_property
     def corners(self) -> Floats:
-        """Bounding box of all points, (2, 2)."""
+        """Top left and bottom right corner of the bounding box; shape (2, 2), float64, pixels."""
         return np.stack((self.points.min(axis=0), self.points.max(axis=0)))
 
 

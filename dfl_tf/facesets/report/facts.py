@@ -293,7 +293,7 @@ class Facts:
 
 
 def badness(name: str, values: Floats) -> Floats:
-    """How bad a value is: larger is worse."""
+    """How bad the values of a scale are: larger is worse; shape (n,), float64, both."""
     if name in ("yaw", "pitch"):
         return np.abs(values)
     return values if name in ("black", "identity") else -values

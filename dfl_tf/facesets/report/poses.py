@@ -62,7 +62,13 @@ def _cells(radians: Floats, edges: Floats) -> npt.NDArray[np.intp]:
 
 
 def pose_gaps(src: Counts, dst: Counts) -> list[PoseGap]:
-    """The cells with faces of dst and none of src, the fullest first."""
+    """The cells with faces of dst and none of src, the fullest first.
+
+    Parameters
+    ----------
+    src, dst : ndarray, shape (pitch cells, yaw cells), int64
+        Numbers of faces, from `pose_counts`.
+    """
     around = neighborhood(src)
     gaps = [
         PoseGap(
@@ -77,7 +83,16 @@ def pose_gaps(src: Counts, dst: Counts) -> list[PoseGap]:
 
 
 def neighborhood(counts: Counts) -> npt.NDArray[np.bool_]:
-    """Whether a cell or one of the eight around it has faces."""
+    """Whether a cell or one of the eight around it has faces.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (rows, columns), int64
+
+    Returns
+    -------
+    ndarray, shape (rows, columns), bool
+    """
     padded = np.pad(counts > 0, 1)
     rows, columns = counts.shape
     moved = [padded[i : i + rows, j : j + columns] for i in range(3) for j in range(3)]

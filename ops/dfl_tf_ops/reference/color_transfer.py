@@ -25,7 +25,7 @@ def rct(
     source_mask: npt.NDArray[Any] | None = None,
     target_mask: npt.NDArray[Any] | None = None,
 ) -> FloatImage:
-    """Match mean and deviation of each Lab channel."""
+    """Match mean and deviation of each Lab channel; see `color_transfer_rct`."""
     lab = cv2.cvtColor(source, cv2.COLOR_BGR2LAB)
     seen, wanted = lab.copy(), cv2.cvtColor(target, cv2.COLOR_BGR2LAB)
     if source_mask is not None:
@@ -41,7 +41,7 @@ def rct(
 
 
 def lct(source: FloatImage, target: FloatImage, variant: str = "pca") -> FloatImage:
-    """Match mean and covariance by a linear map; `variant` is "pca", "chol" or "sym"."""
+    """Match mean and covariance by a linear map; see `color_transfer_lct`."""
     source, target = np.atleast_3d(source), np.atleast_3d(target)
     source_mean, target_mean = source.mean(0).mean(0), target.mean(0).mean(0)
     source_cov = _regularized_covariance(source - source_mean)
@@ -52,7 +52,18 @@ def lct(source: FloatImage, target: FloatImage, variant: str = "pca") -> FloatIm
 
 
 def lct_matrix(source_cov: Matrix, target_cov: Matrix, variant: str) -> Matrix:
-    """Linear map between two covariances."""
+    """Linear map between two covariances.
+
+    Parameters
+    ----------
+    source_cov, target_cov : ndarray, shape (c, c), float64
+        Positive definite.
+    variant : {"pca", "chol", "sym"}
+
+    Returns
+    -------
+    ndarray, shape (c, c), float64
+    """
     if variant == "chol":
         inverse: Matrix = np.linalg.inv(np.linalg.cholesky(source_cov))
         return np.linalg.cholesky(target_cov) @ inverse
@@ -69,20 +80,29 @@ def _regularized_covariance(centered: FloatImage) -> Matrix:
 
 
 def symmetric_root(matrix: Matrix) -> Matrix:
-    """Square root of a symmetric positive matrix; eigenvalues are clipped below at 2.22e-16."""
+    """Square root of a symmetric positive matrix; eigenvalues are clipped below at 2.22e-16.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (k, k), float64
+
+    Returns
+    -------
+    ndarray, shape (k, k), float64
+    """
     values, vectors = np.linalg.eigh(matrix)
     return (vectors * np.sqrt(np.maximum(values, np.finfo(np.float64).eps))) @ vectors.T
 
 
 def mkl_matrix(a: Matrix, b: Matrix) -> Matrix:
-    """A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2."""
+    """A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2 of two covariances; all of shape (3, 3), float64."""
     root = symmetric_root(a)
     inverse = np.linalg.inv(root)
     return inverse @ symmetric_root(root @ b @ root) @ inverse
 
 
 def mkl(source: FloatImage, target: FloatImage) -> FloatImage:
-    """Match mean and covariance by the Monge-Kantorovitch linear map."""
+    """Match mean and covariance by the Monge-Kantorovitch linear map; see `color_transfer_mkl`."""
     a, b = source.reshape(-1, 3).astype(np.float64), target.reshape(-1, 3).astype(np.float64)
     matrix = mkl_matrix(np.cov(a, rowvar=False), np.cov(b, rowvar=False))
     out = (a - a.mean(0)) @ matrix + b.mean(0)
@@ -92,7 +112,20 @@ def mkl(source: FloatImage, target: FloatImage) -> FloatImage:
 def idt(
     source: FloatImage, target: FloatImage, rotations: npt.NDArray[np.floating], bins: int = 256
 ) -> FloatImage:
-    """Match histograms along the axes of one rotation after the other."""
+    """Match histograms along the axes of one rotation after the other; see `color_transfer_idt`.
+
+    Parameters
+    ----------
+    source, target : ndarray, shape (h, w, 3), float32, BGR
+    rotations : ndarray, shape (steps, 3, 3), any floating dtype
+        Used as float32.
+    bins : int
+        Of the histograms.
+
+    Returns
+    -------
+    ndarray, shape of `source`, float32 in [0, 1]
+    """
     d0: FloatImage = source.reshape(-1, 3).T
     d1: FloatImage = target.reshape(-1, 3).T
     relaxation = 1 / len(rotations)
@@ -122,7 +155,21 @@ def sot(
     sigma_space: float = 16.0,
     sigma_color: float = 5.0,
 ) -> FloatImage:
-    """Sliced optimal transport, then the change smoothed by a bilateral filter. Not clipped."""
+    """Sliced optimal transport, then the change smoothed by a bilateral filter. Not clipped.
+
+    Parameters
+    ----------
+    source, target : ndarray, shape (h, w, 3), float32, BGR
+        Same shape; any range.
+    directions : ndarray, shape (steps, batch, 3), any floating dtype
+        Not all zero; normalized in float32.
+    sigma_space, sigma_color : float
+        Of the filter, in pixels and in units of the colors; `sigma_space` 0 leaves it out.
+
+    Returns
+    -------
+    ndarray, shape of `source`, float32
+    """
     new: FloatImage = source.reshape(-1, 3).copy()
     wanted = target.reshape(-1, 3)
     for batch in directions:
@@ -144,7 +191,7 @@ def sot(
 
 
 def hist_match(source: FloatImage, target: FloatImage, threshold: float = 255) -> FloatImage:
-    """Match the histogram of each channel; values 0 ... 255."""
+    """Match the histogram of each channel; see `dfl_tf_ops.color_transfer.hist_match`."""
     out = np.empty_like(source)
     for c in range(source.shape[-1]):
         _, place, counts = np.unique(source[..., c], return_inverse=True, return_counts=True)
@@ -163,7 +210,10 @@ def mix(
     *,
     sot: Callable[..., FloatImage] = sot,
 ) -> FloatImage:
-    """Lightness by `lct`, the two color axes by `sot`, on 8-bit Lab."""
+    """Lightness by `lct`, the two color axes by `sot`, on 8-bit Lab; see `color_transfer_mix`.
+
+    `directions`, shape (steps, batch, 3) and any floating dtype, and `sot` say how colors move.
+    """
     source_8bit, target_8bit = to_uint8(source * 255), to_uint8(target * 255)
     source_lab = cv2.cvtColor(source_8bit, cv2.COLOR_BGR2LAB)
     target_lab = cv2.cvtColor(target_8bit, cv2.COLOR_BGR2LAB)
@@ -180,5 +230,5 @@ def mix(
 
 
 def to_uint8(image: FloatImage) -> npt.NDArray[np.uint8]:
-    """Clip to 0 ... 255 and truncate."""
+    """Clip an array of any shape to 0 ... 255 and truncate it to uint8; values are not scaled."""
     return np.clip(image, 0, 255).astype(np.uint8)

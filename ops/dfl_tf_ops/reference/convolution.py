@@ -14,7 +14,18 @@ RESULT = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
 
 
 def convolve(x: Array, kernel: Array) -> Array:
-    """Sum the definition: stride 1, zeros around (n, h, w, in) for a kernel (k, k, in, out)."""
+    """Sum the definition of a convolution with stride 1 and zeros around the image.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, h, w, in), any floating dtype
+    kernel : ndarray, shape (k, k, in, out), dtype of `x`
+        k is odd.
+
+    Returns
+    -------
+    ndarray, shape (n, h, w, out), dtype of `x`
+    """
     size = kernel.shape[0]
     pad = size // 2
     padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
@@ -27,7 +38,19 @@ def convolve(x: Array, kernel: Array) -> Array:
 
 
 def convolve_gradients(x: Array, kernel: Array, slope: Array) -> tuple[Array, Array]:
-    """Gradients of ``sum(convolve(x, kernel) * slope)`` towards `x` and `kernel`."""
+    """Gradients of ``sum(convolve(x, kernel) * slope)`` towards `x` and `kernel`.
+
+    Parameters
+    ----------
+    x, kernel
+        As in `convolve`.
+    slope : ndarray, shape (n, h, w, out), dtype of `x`
+        Gradient towards the result.
+
+    Returns
+    -------
+    tuple of ndarray, shapes of `x` and `kernel` and their dtypes
+    """
     size = kernel.shape[0]
     pad = size // 2
     padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
@@ -43,6 +66,15 @@ def convolve_gradients(x: Array, kernel: Array, slope: Array) -> tuple[Array, Ar
 
 def winograd(x: Array, kernel: Array) -> Array:
     """Convolve by a 3x3 kernel in the minimal form, tile by tile of 2x2 results.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, h, w, in), any floating dtype
+    kernel : ndarray, shape (3, 3, in, out), any floating dtype
+
+    Returns
+    -------
+    ndarray, shape (n, h, w, out), dtype of `x`
 
     References
     ----------

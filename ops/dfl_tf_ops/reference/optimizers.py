@@ -61,6 +61,20 @@ def dropout_mask(
     256 blocks are computed side by side; it is kept where the word is below
     floor(float32(keep) * 2^32).
 
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the variable.
+    keep : float
+        Share of the entries that move, in [0, 1].
+    seed, index, step : int
+        As in `philox`.
+
+    Returns
+    -------
+    ndarray, shape `shape`, bool
+        True where the entry moves.
+
     References
     ----------
     performance.md 4 (mask definition).
@@ -78,7 +92,12 @@ def keep_threshold(keep: float) -> int:
 
 
 def global_norm(arrays: Sequence[FloatArray]) -> float:
-    """Square root of the sum of all squares, accumulated in float64."""
+    """Square root of the sum of all squares, accumulated in float64.
+
+    Parameters
+    ----------
+    arrays : sequence of ndarray, any shape and floating dtype
+    """
     return float(np.sqrt(sum(float(np.sum(np.square(a.astype(np.float64)))) for a in arrays)))
 
 
@@ -97,6 +116,18 @@ def adabelief(
     """One AdaBelief step in the dtype of `var`; returns the new (var, m, v).
 
     m = b1 m + (1-b1) g;  v = b2 v + (1-b2)(g - m)^2 with the new m;  d = -lr m / (sqrt(v) + eps).
+
+    Parameters
+    ----------
+    var, m, v, grad : ndarray, any one shape, any floating dtype
+        Not modified.
+    learning_rate, beta_1, beta_2, epsilon : float
+    mask : ndarray, same shape, bool, optional
+        Where False, `var` stays; `m` and `v` change everywhere.
+
+    Returns
+    -------
+    tuple of ndarray, same shape and dtype
 
     References
     ----------
@@ -122,6 +153,18 @@ def rmsprop(
     """One RMSprop step in the dtype of `var`; returns the new (var, acc).
 
     a = rho a + (1-rho) g^2;  d = -lr g / (sqrt(a) + eps).
+
+    Parameters
+    ----------
+    var, acc, grad : ndarray, any one shape, any floating dtype
+        Not modified.
+    learning_rate, rho, epsilon : float
+    mask : ndarray, same shape, bool, optional
+        Where False, `var` stays; `acc` changes everywhere.
+
+    Returns
+    -------
+    tuple of ndarray, same shape and dtype
 
     References
     ----------

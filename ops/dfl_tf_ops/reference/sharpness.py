@@ -12,7 +12,7 @@ Gray = npt.NDArray[np.float64]
 
 
 def sharpness(gray: npt.NDArray[np.uint8], edges: npt.NDArray[np.bool_]) -> float:
-    """The slow twin of `dfl_tf_ops.sharpness.sharpness`, with the same arguments."""
+    """The slow twin of `dfl_tf_ops.sharpness.sharpness`: same arguments, same result."""
     image = gray.astype(np.float64)
     if min(image.shape) < BLOCK:
         return 0.0

@@ -83,7 +83,7 @@ def one_face_and_bytes_are_taken(model, face) -> None:
 
 @pytest.mark.filterwarnings("ignore:optimizer steps and convolutions run on plain:RuntimeWarning")
 def test_a_new_model_merges_converts_and_is_exported(tmp_path):
-    from dfl_tf.formats import read_model, write_model
+    from dfl_tf.formats import read_model
 
     small = {"archi": "df", "ae_dims": 32, "e_dims": 16, "d_dims": 16, "d_mask_dims": 16}
     model = dfl_tf.new_model("SAEHD", small, resolution=64, face_type="wf")
@@ -91,7 +91,8 @@ def test_a_new_model_merges_converts_and_is_exported(tmp_path):
     with np.load(merging.GOLDEN / "inputs.npz") as inputs:
         landmarks = {name: inputs[f"landmarks_{name}"] for name in "AB"}
     workspace = merging.make_workspace(tmp_path / "workspace", landmarks)
-    write_model(workspace / "model", "mine", model.state())
+    model.save(workspace / "model", "mine")
+    assert not (workspace / "model" / "mine_SAEHD.lock").exists()
 
     counts, lines = [], []
     report = dfl_tf.merge(
@@ -131,7 +132,7 @@ def test_training_is_a_function_with_callbacks(tmp_path):
         shutil.copytree(demo / side, tmp_path / side)
     events = []
     small = {"resolution": 64, "ae_dims": 32, "e_dims": 16, "d_dims": 16, "d_mask_dims": 16}
-    run = {"no_preview": True, "threads": 1}
+    run = {"no_preview": True}
     options = {**small, "archi": "df", "batch_size": 2, "target_iter": 2}
     result = dfl_tf.train(tmp_path, "SAEHD", options, name="x", run=run, callbacks=[events.append])
     assert (result.iteration, result.exit_code) == (2, 0)
@@ -144,6 +145,8 @@ def test_training_is_a_function_with_callbacks(tmp_path):
         dfl_tf.train(tmp_path, run={"no_such": 1})
     with pytest.raises(UsageError, match="no model class 'SAE'"):
         dfl_tf.train(tmp_path, "SAE")
+    with pytest.raises(UsageError, match="TensorFlow runs in this process already"):
+        dfl_tf.train(tmp_path, "SAEHD", run={"threads": 1})
 
 
 def test_what_is_not_there_is_named(tmp_path):

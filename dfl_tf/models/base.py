@@ -8,6 +8,7 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import keras
@@ -17,6 +18,7 @@ import tensorflow as tf
 
 from dfl_tf.data.batch import Batch
 from dfl_tf.errors import UsageError
+from dfl_tf.formats import ModelLock, write_model
 from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.models import description
 from dfl_tf.models.cpu import slow_filter_gradients
@@ -415,6 +417,26 @@ class FaceModel(abc.ABC):
     def state(self) -> ModelState:
         """Return all that the model is, as NumPy arrays and plain Python values."""
         return state_of(self)
+
+    def save(self, model_dir: str | Path, name: str | None = None) -> None:
+        """Write the model into a folder, as one set: old or new is there, whole.
+
+        Parameters
+        ----------
+        model_dir : str or Path
+            Made if it is not there. A model of that name and class is replaced, its files kept as
+            the previous set (`dfl-tf model restore --previous`).
+        name : str, optional
+            By default the name that the model was loaded by.
+
+        Raises
+        ------
+        UsageError, ModelFileError, WorkspaceError
+            The name can be no file name, another program uses the model, or it cannot be written.
+        """
+        name = name or self.name
+        with ModelLock(Path(model_dir), name, self.model_class):
+            write_model(model_dir, name, self.state())
 
     def load_state(self, state: ModelState, *, reinit: Sequence[str] = ()) -> list[str]:
         """Take up a state strictly.

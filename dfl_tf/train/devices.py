@@ -23,14 +23,27 @@ def configure_devices(run: RunOptions) -> None:
     Raises
     ------
     UsageError
-        If a GPU is named that is not there.
+        If a GPU is named that is not there, or TensorFlow runs in this process already (it was
+        used before) with other devices or threads than those that are asked for.
     """
+    try:
+        _configure(run)
+    except RuntimeError as error:
+        raise UsageError(
+            f"TensorFlow runs in this process already, and what it was asked to use cannot change "
+            f"any more ({error}). Choose threads and devices before its first use, or leave them."
+        ) from None
+
+
+def _configure(run: RunOptions) -> None:
     wanted = devices_of(run)
     if run.cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     tf = import_tensorflow()
     _keep_order_of_sums()
-    threads = run.threads or _threads_of_quota()
+    threads = run.threads
+    if not threads and not _is_running():
+        threads = _threads_of_quota()
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(min(2, threads))
@@ -49,6 +62,12 @@ def configure_devices(run: RunOptions) -> None:
         tf.config.set_visible_devices([gpus[number] for number in wanted.numbers], "GPU")
     elif gpus and cluster_of(run) is not None:
         tf.config.set_visible_devices(gpus[0], "GPU")  # a worker takes all that it sees
+
+
+def _is_running() -> bool:
+    from tensorflow.python.eager import context
+
+    return context.context()._initialized
 
 
 def _threads_of_quota() -> int:

@@ -60,7 +60,7 @@ def choose_model(
     if not fitting and name is not None:
         fitting = [model for model in usable if name == f"{model.name}_{model.model_class}"]
     if not fitting:
-        raise ModelFileError(_missing(folder, name, model_class, found, what))
+        raise ModelFileError(_missing(folder, name, model_class, what))
     kinds = {model.model_class for model in fitting}
     if name is not None and len(kinds) > 1:
         raise UsageError(
@@ -77,13 +77,12 @@ def _class_of(given: str, classes: Sequence[str], what: str) -> str:
     return known[given.lower()]
 
 
-def _missing(
-    folder: Path, name: str | None, model_class: str | None, found: list[FoundModel], what: str
-) -> str:
+def _missing(folder: Path, name: str | None, model_class: str | None, what: str) -> str:
     if not folder.is_dir():
         return f"{folder}: there is no such folder."
     wanted = " ".join([*([model_class] if model_class else []), what])
     called = f" called {name}" if name else ""
-    others = ", ".join(f"{model.name} ({model.model_class})" for model in found[:_NAMED])
-    there = f"Models there: {others}." if others else "No model is there."
-    return f"{folder}: there is no {wanted}{called}. {there}"
+    there = find_models(folder)
+    others = ", ".join(f"{model.name} ({model.model_class})" for model in there[:_NAMED])
+    known = f"Models there: {others}." if others else "No model is there."
+    return f"{folder}: there is no {wanted}{called}. {known}"

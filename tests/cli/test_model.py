@@ -96,7 +96,7 @@ def test_model_that_is_not_there_is_an_error(folder: Path) -> None:
     assert "my model (SAEHD)" in run_error(
         DflTfError, "show", folder, "--name", "x", "--class", "SAEHD"
     )
-    assert "no such model" in run_error(DflTfError, "show", folder, "--class", "XSeg")
+    assert "there is no XSeg model" in run_error(DflTfError, "show", folder, "--class", "XSeg")
     write_model(folder, "my model", make_state(model_class="AMP"))
     assert "give --class" in run_error(UsageError, "show", folder, "--name", "my model")
 

@@ -75,6 +75,10 @@ def medians_of_tracks(values: Floats, numbers: Numbers) -> Floats:
         A face without a value (NaN) has none afterwards.
     numbers : ndarray, shape (n,), int64
         `NO_TRACK` for faces that keep their own value.
+
+    Returns
+    -------
+    ndarray, shape (n,), float64
     """
     result = values.copy()
     usable = np.flatnonzero(~np.isnan(values) & (numbers != NO_TRACK))
@@ -86,7 +90,18 @@ def medians_of_tracks(values: Floats, numbers: Numbers) -> Floats:
 
 
 def lengths_of_tracks(numbers: Numbers) -> Floats:
-    """Number of faces of each face's track; NaN for a face on none."""
+    """Number of faces of each face's track.
+
+    Parameters
+    ----------
+    numbers : ndarray, shape (n,), int64
+        Track of each face; `NO_TRACK` for a face on none.
+
+    Returns
+    -------
+    ndarray, shape (n,), float64
+        NaN for a face on no track.
+    """
     _, track, counts = np.unique(numbers, return_inverse=True, return_counts=True)
     return np.where(numbers == NO_TRACK, np.nan, counts[track].astype(np.float64))
 
@@ -125,7 +140,17 @@ class TrackRanges:
         return cls(tuple(ranges))
 
     def contain(self, numbers: Numbers) -> Floats:
-        """1 for faces on these tracks, 0 for those on others, NaN for those on none.
+        """Whether faces are on these tracks.
+
+        Parameters
+        ----------
+        numbers : ndarray, shape (n,), int64
+            Track of each face; `NO_TRACK` for a face on none.
+
+        Returns
+        -------
+        ndarray, shape (n,), float64
+            1 for faces on these tracks, 0 for those on others, NaN for those on none.
 
         Raises
         ------

@@ -125,7 +125,18 @@ class WantedTracks:
     whole: bool = False
 
     def outside(self, numbers: npt.NDArray[np.int64]) -> dict[str, Floats]:
-        """By each condition: 1 for faces that go, 0 for those that stay, NaN for unknown."""
+        """Which faces go, by each condition.
+
+        Parameters
+        ----------
+        numbers : ndarray, shape (n,), int64
+            Track of each face; `NO_TRACK` for a face on none.
+
+        Returns
+        -------
+        dict of ndarray, shape (n,), float64
+            1 for faces that go, 0 for those that stay, NaN for unknown.
+        """
         found = {}
         if self.ranges is not None:
             found[TRACKS] = 1 - self.ranges.contain(numbers)

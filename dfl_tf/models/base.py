@@ -221,6 +221,11 @@ class FaceModel(abc.ABC):
         Parameters
         ----------
         face : ndarray, shape (n, r, r, 3), float32 in [0, 1], BGR
+
+        Returns
+        -------
+        dict of ndarray, shape (n, r, r, 3) or (n, r, r, 1), float32
+            Images and masks in [0, 1]; of XSeg the logits.
         """
 
     def repeats_batch(self, iteration: int) -> bool:
@@ -340,6 +345,10 @@ class FaceModel(abc.ABC):
     def inputs(self, *batches: Batch) -> list[tf.Tensor]:
         """Flatten batches to tensors of the model's precision, in the order of `fields`.
 
+        Returns
+        -------
+        list of tensor, shape (n, h, w, c)
+
         Raises
         ------
         ValueError
@@ -359,23 +368,44 @@ class FaceModel(abc.ABC):
         return self.tensors(*(batch[name] for batch, names in pairs for name in names))
 
     def tensors(self, *arrays: Any) -> list[tf.Tensor]:
-        """Return arrays as tensors of the model's precision."""
+        """Return arrays of any shape and numeric dtype as tensors of the model's precision."""
         return [tf.cast(tf.convert_to_tensor(array), self.dtype) for array in arrays]
 
     def named(self, inputs: Tensors) -> tuple[Any, ...]:
-        """Return what `inputs` flattened as batches again, followed by what was drawn."""
+        """Return what `inputs` flattened as batches again, followed by what was drawn.
+
+        Parameters
+        ----------
+        inputs : sequence of tensor, shape (n, h, w, c)
+            As in `inputs`, followed by what `draws` returned.
+
+        Returns
+        -------
+        tuple of Batch and tensor
+        """
         given = iter(inputs)
         batches = [Batch({name: next(given) for name in names}) for names in self.fields.values()]
         return (*batches, *given)
 
     def draws(self, update: Update, samples: int) -> list[tf.Tensor]:
-        """Return what an update draws at random for a whole batch; it follows the inputs."""
+        """Return what an update draws at random for a whole batch; it follows the inputs.
+
+        Parameters
+        ----------
+        update : Update
+        samples : int
+            Of the batch.
+
+        Returns
+        -------
+        list of tensor, any shape that begins with `samples`
+        """
         return []
 
     # Use
 
     def run_graph(self, kind: str, function: Callable[..., Any], *args: tf.Tensor) -> Any:
-        """Run networks on whole batches of any length."""
+        """Run networks on whole batches, tensors of any shape, as a graph that `kind` names."""
         if kind not in self._compiled:
             self._compiled[kind] = tf.function(
                 functools.partial(self._on_device, function),

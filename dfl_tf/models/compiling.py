@@ -43,7 +43,7 @@ def decide(
     Parameters
     ----------
     plain, compiled : graph functions of `gradient_graph`
-    inputs : sequence of tensors
+    inputs : sequence of tensor, shape (n, …)
         One batch.
     mode : {"auto", "on"}
     name : str

@@ -62,7 +62,7 @@ class Archi:
 
     @property
     def activation(self) -> Activation:
-        """The activation of encoder, inter and decoder."""
+        """The activation of encoder, inter and decoder; see `leaky_relu`."""
         return x_cos_x if self.c else leaky_relu
 
     def check_resolution(self, resolution: int) -> None:

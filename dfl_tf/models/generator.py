@@ -65,6 +65,15 @@ class Generator:
         """Return the decoder inputs of src, of dst, and of dst made to look like src.
 
         Both people go through the shared networks as one batch.
+
+        Parameters
+        ----------
+        src, dst : tensor, shape (n, r, r, 3), nominally in [0, 1], BGR
+
+        Returns
+        -------
+        tuple of three tensors, shape (n, s, s, c)
+            s is the side and c the number of channels that the decoders take.
         """
         code = self.networks["encoder"](tf.concat((src, dst), axis=0))
         if self.archi.flavor == "df":
@@ -79,14 +88,34 @@ class Generator:
         )
 
     def decode(self, src: Sequence[tf.Tensor], dst: Sequence[tf.Tensor]) -> list[DecoderOutput]:
-        """Decode codes by the src and by the dst decoder; codes of one decoder are one batch."""
+        """Decode codes by the src and by the dst decoder; codes of one decoder are one batch.
+
+        Parameters
+        ----------
+        src, dst : sequence of tensor, shape (n, s, s, c)
+            As in `codes`.
+
+        Returns
+        -------
+        list of DecoderOutput
+            Of `src`, then of `dst`: images, shape (n, r, r, 3), and masks, shape (n, r, r, 1).
+        """
         if self.archi.flavor == "liae":
             return _decode_together(self.networks["decoder"], [*src, *dst])
         decoded = _decode_together(self.networks["decoder_src"], src) if src else []
         return decoded + (_decode_together(self.networks["decoder_dst"], dst) if dst else [])
 
     def swap_code(self, dst: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the decoder inputs of (swap, dst) for dst images alone."""
+        """Return the decoder inputs of (swap, dst) for dst images alone.
+
+        Parameters
+        ----------
+        dst : tensor, shape (n, r, r, 3), nominally in [0, 1], BGR
+
+        Returns
+        -------
+        tuple of two tensors, shape (n, s, s, c)
+        """
         code = self.networks["encoder"](dst)
         if self.archi.flavor == "df":
             inter = self.networks["inter"](code)
@@ -95,7 +124,7 @@ class Generator:
         return tf.concat((ab, ab), axis=-1), tf.concat((b, ab), axis=-1)
 
     def src_code(self, src: tf.Tensor) -> tf.Tensor:
-        """Return the decoder input of src images alone."""
+        """Return the decoder input, shape (n, s, s, c), of src images alone, shape (n, r, r, 3)."""
         code = self.networks["encoder"](src)
         if self.archi.flavor == "df":
             return self.networks["inter"](code)
@@ -105,7 +134,17 @@ class Generator:
     def view(
         self, src: tf.Tensor, dst: tf.Tensor
     ) -> tuple[DecoderOutput, DecoderOutput, DecoderOutput]:
-        """Return src to src, dst to dst, and dst as src."""
+        """Return src to src, dst to dst, and dst as src.
+
+        Parameters
+        ----------
+        src, dst : tensor, shape (n, r, r, 3), nominally in [0, 1], BGR
+
+        Returns
+        -------
+        tuple of three DecoderOutput
+            Images, shape (n, r, r, 3), and masks, shape (n, r, r, 1).
+        """
         src_code, dst_code, swap_code = self.codes(src, dst)
         src_src, swap, dst_dst = self.decode([src_code, swap_code], [dst_code])
         return src_src, dst_dst, swap

@@ -41,15 +41,24 @@ class LossScale:
 
     @property
     def value(self) -> tf.Tensor:
-        """The scale, a float32 scalar."""
+        """The scale, a scalar tensor, float32, 1 or more."""
         return tf.convert_to_tensor(self._own(self._value))
 
     def scaled(self, objective: tf.Tensor) -> tf.Tensor:
-        """Multiply the objective, a scalar."""
+        """Multiply the objective, a scalar tensor, float32."""
         return objective * self.value
 
     def unscaled(self, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Divide gradients by the scale, in float32; what has overflowed stays infinite or NaN."""
+        """Divide gradients by the scale, in float32; what has overflowed stays infinite or NaN.
+
+        Parameters
+        ----------
+        gradients : sequence of tensor, any shape, any floating dtype
+
+        Returns
+        -------
+        list of tensor, same shape, float32
+        """
         factor = 1.0 / self.value
         return [tf.cast(gradient, tf.float32) * factor for gradient in gradients]
 
@@ -57,6 +66,12 @@ class LossScale:
         """Call `apply` if all gradients are finite, and move the scale.
 
         With averaged gradients all replicas decide alike.
+
+        Parameters
+        ----------
+        gradients : sequence of tensor, any shape, any floating dtype
+        apply : callable
+            Takes and gives nothing; part of the graph.
         """
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
 

@@ -86,7 +86,17 @@ class TrainingStep:
         self._reported: Losses = {}
 
     def run(self, inputs: list[tf.Tensor]) -> Losses:
-        """Do all updates on the tensors of `FaceModel.inputs`; returns all that they report."""
+        """Do all updates of a step; returns all that they report.
+
+        Parameters
+        ----------
+        inputs : list of tensor, shape (n, h, w, c)
+            From `FaceModel.inputs`.
+
+        Returns
+        -------
+        dict of tensor, shape (n,)
+        """
         reported: Losses = {}
         for update in self.model.updates:
             reported.update(self.run_update(update, inputs))
@@ -114,9 +124,15 @@ class TrainingStep:
     def run_update(self, update: Update, inputs: list[tf.Tensor]) -> Losses:
         """Do one update of a step on a whole batch.
 
+        Parameters
+        ----------
+        update : Update
+        inputs : list of tensor, shape (n, h, w, c)
+            From `FaceModel.inputs`.
+
         Returns
         -------
-        dict of tensor
+        dict of tensor, shape (n,)
             The losses of every sample before the update, and under the optimizer's name the
             objective of the update.
         """
@@ -159,6 +175,18 @@ class TrainingStep:
 
         Summed over the samples of `inputs`, which may be any slice of a batch; to be traced or run
         eagerly, by default as `tracing` says. Nothing is changed.
+
+        Parameters
+        ----------
+        update : Update
+        inputs : sequence of tensor, shape (n, …)
+            From `FaceModel.inputs`, and what the update draws.
+        tracing : Tracing, optional
+
+        Returns
+        -------
+        losses : dict of tensor, shape (n,)
+        gradients : list of tensor, shape of each of `update.variables`
         """
         values = [v.value for v in update.variables]
         with self.model.computing(tracing or self.tracing):
@@ -177,7 +205,13 @@ class TrainingStep:
         return {**losses, update.optimizer: objective}, gradients
 
     def apply_gradients(self, update: Update, gradients: Tensors) -> None:
-        """Apply the (summed or averaged) gradients of an update; in float16 if all are finite."""
+        """Apply the (summed or averaged) gradients of an update; in float16 if all are finite.
+
+        Parameters
+        ----------
+        update : Update
+        gradients : sequence of tensor, shape of each of `update.variables`
+        """
         optimizer, scale = (
             self.model.optimizers[update.optimizer],
             self.loss_scales.get(update.optimizer),

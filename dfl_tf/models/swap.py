@@ -34,7 +34,20 @@ class SwapModel(FaceModel):
 
     @abc.abstractmethod
     def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
-        """Compute `swap` as tensors of the model's precision; can be traced."""
+        """Compute `swap` as tensors of the model's precision; can be traced.
+
+        Parameters
+        ----------
+        face : tensor, shape (n, r, r, 3), nominally in [0, 1], BGR
+            The dst faces; r is the model's resolution.
+        morph : scalar tensor, float32, in [0, 1], optional
+            Share of src; without it all src. Plays no part where the model takes none.
+
+        Returns
+        -------
+        SwapOutput
+            Image, shape (n, r, r, 3), and two masks, shape (n, r, r, 1), all in [0, 1].
+        """
 
     def swap(self, face: Any, morph: float | None = None) -> SwapOutput:
         """Put the src face on dst faces.
@@ -66,6 +79,9 @@ class SwapModel(FaceModel):
         return SwapOutput(*(x[0] if single else x for x in arrays))
 
     def outputs(self, face: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
-        """Return the swap of faces, half morphed if the model `takes_morph`, and both masks."""
+        """Return the swap of faces, half morphed if the model `takes_morph`, and both masks.
+
+        See `FaceModel.outputs`.
+        """
         output = self.swap(face, 0.5 if self.takes_morph else None)
         return dict(zip(("swap", "swap mask", "dst mask"), output, strict=True))

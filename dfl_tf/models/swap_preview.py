@@ -59,6 +59,15 @@ def draw(model: Any, src: Batch, dst: Batch, *, masked_by_both: bool) -> list[Pr
 
 
 def sheet(columns: list[Array]) -> Array:
-    """Put batches of equal pictures (n, h, w, c) side by side: one row a sample, (n h, k w, 3)."""
+    """Put batches of images side by side, one row for each sample.
+
+    Parameters
+    ----------
+    columns : list of k ndarrays, shape (n, h, w, 3) or (n, h, w, 1), float32
+
+    Returns
+    -------
+    ndarray, shape (n * h, k * w, 3), float32
+    """
     rows = np.concatenate([np.broadcast_to(c, (*c.shape[:3], 3)) for c in columns], axis=2)
     return np.ascontiguousarray(rows.reshape(-1, *rows.shape[2:]), np.float32)

@@ -37,7 +37,18 @@ def blur_out_background(target: tf.Tensor, mask: tf.Tensor, resolution: int) -> 
 
 
 def soft_mask(mask: tf.Tensor, resolution: int) -> tf.Tensor:
-    """Grow and soften a mask: blur, cut at 0.5, double (training.md 2.2, step 2)."""
+    """Grow and soften a mask: blur, cut at 0.5, double (training.md 2.2, step 2).
+
+    Parameters
+    ----------
+    mask : tensor, shape (n, r, r, 1), in [0, 1]
+    resolution : int
+        r; the blur has sigma r // 32, at least 1.
+
+    Returns
+    -------
+    tensor, shape (n, r, r, 1), in [0, 1]
+    """
     blurred = gaussian_blur(mask, max(1, resolution // 32))
     return tf.clip_by_value(blurred, 0.0, 0.5) * 2.0
 
@@ -66,7 +77,7 @@ class Target:
     masked: bool
 
     def within(self, image: tf.Tensor) -> tf.Tensor:
-        """Return what of an image is compared."""
+        """Return what of an image, shape (n, r, r, 3), is compared: all, or image times `soft`."""
         return image * self.soft if self.masked else image
 
     def background_difference(self, image: tf.Tensor) -> tf.Tensor:
@@ -83,7 +94,18 @@ def prepare(
     blur_out_mask: bool,
     masked: bool,
 ) -> Target:
-    """Make the `Target` of one person's target images and masks."""
+    """Make the `Target` of one person's target images and masks.
+
+    Parameters
+    ----------
+    image : tensor, shape (n, r, r, 3), nominally in [0, 1], BGR
+    mask : tensor, shape (n, r, r, 1), in [0, 1]
+    eyes_mouth : tensor, shape (n, r, r, 1), or None
+    blur_out_mask : bool
+        Whether the background is blurred.
+    masked : bool
+        Whether images are compared within the soft mask only.
+    """
     resolution = image.shape[1]
     if blur_out_mask:
         image = blur_out_background(image, mask, resolution)

@@ -19,6 +19,16 @@ def leaky_relu(x: tf.Tensor, slope: float, *, shuffled: bool = False) -> tf.Tens
 
     Its gradient asks for the sign only, which the result has as well: so neither `x` nor the
     result before the shuffle need be kept, and the convolution that made `x` may apply the slope.
+
+    Parameters
+    ----------
+    x : tensor, any shape; (n, h, w, 4 c) if `shuffled`
+    slope : float
+    shuffled : bool
+
+    Returns
+    -------
+    tensor, shape of `x`, or (n, 2 h, 2 w, c) if `shuffled`
     """
 
     @tf.custom_gradient
@@ -37,7 +47,10 @@ def leaky_relu(x: tf.Tensor, slope: float, *, shuffled: bool = False) -> tf.Tens
 
 
 def x_cos_x(x: tf.Tensor, slope: float, *, shuffled: bool = False) -> tf.Tensor:
-    """``x cos(x)``, the activation of the letter "c"; `slope` plays no part (models.md 1.6)."""
+    """``x cos(x)``, the activation of the letter "c" (models.md 1.6).
+
+    Takes and gives what `leaky_relu` does (see `leaky_relu`); `slope` plays no part.
+    """
     result = x * tf.cos(x)
     return depth_to_space(result) if shuffled else result
 

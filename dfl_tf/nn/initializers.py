@@ -23,7 +23,7 @@ def initial_value(path: str, shape: tuple[int, ...], seed: int) -> npt.NDArray[n
 
     Returns
     -------
-    ndarray, `shape`, float32
+    ndarray, shape `shape`, float32
         Kernels: Glorot uniform with limit ``sqrt(6 / ((d2 + d3) k k))``, d2 and d3 the last two
         dimensions. Scale of a norm: 1. Its epsilon: 1e-6. Bias and threshold: 0.
 

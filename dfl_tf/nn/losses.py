@@ -27,7 +27,12 @@ _AXES = {"hw": (1, 2), "ch": (3, 1)}
 
 @functools.lru_cache
 def dssim_kernel(size: int, dtype: str = "float32") -> npt.NDArray[np.floating]:
-    """Return the (size, size) window of `dssim`: a softmax of Gaussian logarithms.
+    """Return the window of `dssim`: a softmax of Gaussian logarithms.
+
+    Returns
+    -------
+    ndarray, shape (size, size), dtype `dtype`
+        Positive, with sum 1.
 
     References
     ----------

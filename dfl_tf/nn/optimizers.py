@@ -152,10 +152,21 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         iteration: tf.Tensor,
         indices: Sequence[int],
     ) -> None:
-        """Update `variables` and `slots` (one list a slot name) as the given iteration (first = 1).
+        """Update `variables` and `slots` as the given iteration.
 
         It depends on nothing but its arguments and the settings, and does not count the iteration,
         so it can be called for each replica's own copies.
+
+        Parameters
+        ----------
+        grads : sequence of tensor, shape of each variable
+        variables : sequence of variables
+        slots : sequence of sequences of variables
+            One for each of `slot_names`, shape of each variable.
+        iteration : scalar tensor, integer
+            The first is 1.
+        indices : sequence of int
+            Place of each variable among all that the optimizer was built for.
         """
         dtype = variables[0].dtype
         masks = self.inject_masks
@@ -183,7 +194,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
     def effective_rate(self, iteration: Any, dtype: tf.DType = tf.float32) -> tf.Tensor:
         """Rate of an iteration (counted from 1): lr * (cos(t * 2 pi / lr_cos) + 1) / 2.
 
-        Computed in float32, for float64 variables in float64.
+        Computed in float32, for float64 variables in float64; a scalar tensor of `dtype`.
         """
         working = tf.float64 if dtype == tf.float64 else tf.float32
         rate = tf.constant(self._rate, working)
@@ -209,6 +220,11 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         ----------
         legacy_names : sequence of str
             For each built variable its full legacy name, `encoder/down1/downs_0/conv1/weight:0`.
+
+        Returns
+        -------
+        dict of ndarray, shape of each variable and its dtype
+            The counter, ``iters:0``, is an int64.
 
         References
         ----------

@@ -16,6 +16,15 @@ def product(function: Callable[..., tf.Tensor], *tensors: tf.Tensor) -> tf.Tenso
     With `Tracing.widen` half-precision numbers are widened and the sum is rounded once at
     the end. That is what hardware for such numbers does: their products are exact in float32, in
     which it adds them up. A CPU without it has slow kernels that do the same.
+
+    Parameters
+    ----------
+    function : callable
+    *tensors : tensor, any shape that `function` takes, one floating dtype
+
+    Returns
+    -------
+    tensor, dtype of `tensors`
     """
     dtype, working = tensors[0].dtype, working_dtype(tensors[0])
     if working == dtype:
@@ -24,7 +33,7 @@ def product(function: Callable[..., tf.Tensor], *tensors: tf.Tensor) -> tf.Tenso
 
 
 def working_dtype(x: tf.Tensor) -> tf.DType:
-    """Return the type in which `product` multiplies: that of `x`, or float32."""
+    """Return the type in which `product` multiplies `x`, of any shape: its own, or float32."""
     return tf.float32 if x.dtype.size < 4 and tracing().widen else x.dtype
 
 
@@ -105,7 +114,7 @@ def depth_to_space(x: tf.Tensor) -> tf.Tensor:
 
 
 def space_to_depth(x: tf.Tensor) -> tf.Tensor:
-    """Undo `depth_to_space`."""
+    """Undo `depth_to_space`: (n, 2 h, 2 w, c) becomes (n, h, w, 4 c)."""
     return tf.nn.space_to_depth(x, 2)
 
 
@@ -113,6 +122,14 @@ def pixel_norm(x: tf.Tensor) -> tf.Tensor:
     """Scale each flat code to unit mean square: ``x / sqrt(mean(x^2) + 1e-6)`` over the last axis.
 
     Half-precision codes are widened to float32 first (and stay so): their squares overflow.
+
+    Parameters
+    ----------
+    x : tensor, shape (n, length), any floating dtype
+
+    Returns
+    -------
+    tensor, shape (n, length), float32 if `x` has half precision, else its dtype
 
     References
     ----------

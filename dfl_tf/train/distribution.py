@@ -157,12 +157,12 @@ class Distribution:
         Parameters
         ----------
         update : Update
-        inputs : list of tensors
+        inputs : list of tensor, shape (n, h, w, c)
             For each accumulated batch the samples of this process, one after the other.
 
         Returns
         -------
-        dict of tensor
+        dict of tensor, shape (samples,)
             Losses of every sample of the whole batch, on every process.
 
         Raises
@@ -314,7 +314,11 @@ class Distribution:
         ----------
         operation : str
             ``"SUM"`` or ``"MEAN"``.
-        tensors : list of tensors
+        tensors : list of tensor, any shape
+
+        Returns
+        -------
+        list of tensor, same shape and dtype
         """
         context = tf.distribute.get_replica_context()
         # An argument of a graph has no device, which the strategy needs; its copy has.
@@ -340,7 +344,16 @@ class Distribution:
     # Between processes
 
     def sum(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Add up vectors of the same length and float dtype over the processes.
+        """Add up vectors over the processes.
+
+        Parameters
+        ----------
+        array : ndarray, shape (n,), any floating dtype
+            Of the same length and dtype in every process.
+
+        Returns
+        -------
+        ndarray, shape (n,), dtype of `array`
 
         Raises
         ------

@@ -123,8 +123,10 @@ def check_finite(tensors: Mapping[str, Mapping[str, NDArray[np.generic]]], itera
 
     Parameters
     ----------
-    tensors : dict of dict of ndarray
-        `ModelState.tensors`.
+    tensors : dict of dict of ndarray, any shape and dtype
+        `ModelState.tensors`; only floating dtypes are checked.
+    iteration : int
+        For the message.
 
     Raises
     ------

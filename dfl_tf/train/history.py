@@ -22,12 +22,15 @@ Sample = tuple[Batch, ...]
 
 
 def write_history(folder: Path, pictures: dict[str, NDArray[np.uint8]], finished: int) -> None:
-    """Write each picture as ``<folder>/<preview name>/<n as 7 digits>.jpg`` and ``_last.jpg``.
+    """Write each image as ``<folder>/<preview name>/<n as 7 digits>.jpg`` and ``_last.jpg``.
 
     Parameters
     ----------
+    folder : Path
+    pictures : dict of ndarray, shape (h, w, 3), uint8, BGR
+        By preview name.
     finished : int
-        Iterations finished *before* the one whose result the pictures show (the legacy counter).
+        Iterations finished *before* the one whose result the images show (the legacy counter).
     """
     for name, picture in pictures.items():
         place = folder / name
@@ -38,9 +41,17 @@ def write_history(folder: Path, pictures: dict[str, NDArray[np.uint8]], finished
 
 
 def channels_last(array: NDArray[Any]) -> NDArray[np.float32] | None:
-    """A stored batch as NHWC float32, whatever layout it was saved in; None if it is no batch.
+    """A stored batch with the channels last, whatever layout it has; None if it is no batch.
 
-    The channel axis is the one of size 1 or 3 (the picture sides are at least 32).
+    The channel axis is the one of size 1 or 3 (the sides of images are at least 32).
+
+    Parameters
+    ----------
+    array : ndarray, shape (n, h, w, c) or (n, c, h, w), any numeric dtype
+
+    Returns
+    -------
+    ndarray, shape (n, h, w, c), float32; or None
     """
     values = np.asarray(array)
     if values.ndim != 4 or not np.issubdtype(values.dtype, np.number):
@@ -85,5 +96,5 @@ def usable_sample(stored: object, like: Sequence[Batch]) -> Sample | None:
 
 
 def stored_form(sample: Sequence[Batch]) -> list[list[NDArray[np.float32]]]:
-    """What goes into ``data.dat``: lists of NHWC float32 arrays, copied, without names."""
+    """What goes into ``data.dat``: lists of arrays, copied, shape (n, h, w, c), float32."""
     return [[np.array(batch[name], np.float32) for name in batch.names] for batch in sample]

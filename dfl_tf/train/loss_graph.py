@@ -52,7 +52,7 @@ class LossTrace:
 
     @property
     def array(self) -> NDArray[np.float64]:
-        """The history, shape (iterations, losses); a view."""
+        """The history, shape (iterations, losses), float64; a view."""
         return self._rows[: self._count]
 
 

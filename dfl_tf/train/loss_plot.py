@@ -23,10 +23,19 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def moving_median(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
-    """The median of the last `window` finite values at each position, shape as `values`.
+    """The median of the last `window` finite values at each position.
 
     Positions with no finite value in reach are NaN. Computed on at most 2,000 positions and
     interpolated between them, so that a long history stays cheap.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,), float64
+    window : int
+
+    Returns
+    -------
+    ndarray, shape (n,), float64
     """
     count = len(values)
     if count == 0:
@@ -201,6 +210,6 @@ def write_loss_plot(
     title: str = "loss",
     start: int = 0,
 ) -> None:
-    """Write `loss_plot` as a PNG, whole or not at all."""
+    """Write `loss_plot` as a PNG, whole or not at all; arguments: see `loss_plot`."""
     picture = loss_plot(history, names, title=title, start=start)
     write_file(path, cv2.imencode(".png", picture)[1].tobytes())

@@ -57,21 +57,37 @@ def with_loss_graph(
 
 
 def jpeg_bytes(picture: NDArray[np.uint8]) -> bytes:
-    """The picture as JPEG of quality 95 (OpenCV's default, which the legacy program uses)."""
+    """Encode an image as JPEG of quality 95 (OpenCV's default, which the legacy program uses).
+
+    Parameters
+    ----------
+    picture : ndarray, shape (h, w, 3), uint8, BGR
+    """
     return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
 
 def preview_pictures(
     previews: Sequence[NamedPicture], history: NDArray[np.float64], iteration: int
 ) -> dict[str, NDArray[np.uint8]]:
-    """Each preview with its loss graph, by preview name."""
+    """Each preview with its loss graph, by preview name; see `with_loss_graph`."""
     return {
         preview.name: with_loss_graph(preview.image, history, iteration) for preview in previews
     }
 
 
 def write_previews(folder: Path, pictures: dict[str, NDArray[np.uint8]]) -> list[Path]:
-    """Write each picture as ``<folder>/<preview name>.jpg``, replacing the last one."""
+    """Write each image as ``<folder>/<preview name>.jpg``, replacing the last one.
+
+    Parameters
+    ----------
+    folder : Path
+    pictures : dict of ndarray, shape (h, w, 3), uint8, BGR
+        By preview name.
+
+    Returns
+    -------
+    list of Path
+    """
     make_folder(folder)
     paths = []
     for name, picture in pictures.items():

@@ -85,7 +85,7 @@ class AMP(SwapModel):
             self.updates.append(Update("GAN_opt", variables, objective.discriminate_images))
 
     def draws(self, update: Update, samples: int) -> list[tf.Tensor]:
-        """Return the channel mixing of an update: (samples, inter_dims) of 0 and 1."""
+        """Return the channel mixing of an update: 0 or 1, a tensor (samples, inter_dims)."""
         if self.inject_mixing is not None:
             return [tf.cast(next(self.inject_mixing), self.dtype)]
         number = self.updates.index(update)
@@ -117,13 +117,13 @@ class AMP(SwapModel):
         return preview.draw(self, *batches)
 
     def view(self, src: tf.Tensor, dst: tf.Tensor, *morphs: float) -> Any:
-        """Return (image, mask) of src to src, dst to dst, and dst at each morph value."""
+        """Return src to src, dst to dst, and dst at each morph value; see `Generator.view`."""
         mixing = self._mixing(int(src.shape[0]), len(self.updates), self.iteration)
         values = [tf.constant(morph, tf.float32) for morph in morphs]
         return self.run_graph("view", self.generator.view, src, dst, mixing, *values)
 
     def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
-        """Return dst morphed towards src; without `morph` all src."""
+        """Return dst morphed towards src, without `morph` all src; see `SwapModel.swap_tensors`."""
         value = tf.constant(1.0, tf.float32) if morph is None else morph
         swap, dst = self.generator.swap(face, value)
         return SwapOutput(swap.image, swap.mask, dst.mask)

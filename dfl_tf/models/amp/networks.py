@@ -67,7 +67,16 @@ class Generator:
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return the decoder inputs of src and of dst, and the flat code of dst.
 
-        `mixing`, (n, inter_dims) of 0 and 1, says which channels of src come from inter_src.
+        Parameters
+        ----------
+        src, dst : tensor, shape (n, r, r, 3), nominally in [0, 1], BGR
+        mixing : tensor, shape (n, inter_dims), 0 or 1
+            Which channels of src come from inter_src.
+
+        Returns
+        -------
+        src, dst : tensor, shape (n, s, s, inter_dims)
+        flat : tensor, shape (n, ae_dims)
         """
         code = self.networks["encoder"](tf.concat((src, dst), axis=0))
         code_src, code_dst = tf.split(code, 2)
@@ -77,20 +86,44 @@ class Generator:
         return by_src * share + src_by_dst * (1.0 - share), dst_by_dst, code_dst
 
     def decode(self, *codes: tf.Tensor) -> list[DecoderOutput]:
-        """Decode several codes as one batch."""
+        """Decode several codes, each of shape (n, s, s, inter_dims), as one batch."""
         image, mask = self.networks["decoder"](tf.concat(codes, axis=0))
         pairs = zip(tf.split(image, len(codes)), tf.split(mask, len(codes)), strict=True)
         return [DecoderOutput(*pair) for pair in pairs]
 
     def morphed(self, by_src: tf.Tensor, by_dst: tf.Tensor, morph: tf.Tensor) -> tf.Tensor:
-        """Take the first ``int32(float32(inter_dims) * morph)`` channels from src."""
+        """Take the first ``int32(float32(inter_dims) * morph)`` channels from src.
+
+        Parameters
+        ----------
+        by_src, by_dst : tensor, shape (n, s, s, inter_dims)
+            What the two inters make of the same code.
+        morph : scalar tensor, float32, in [0, 1]
+
+        Returns
+        -------
+        tensor, shape (n, s, s, inter_dims)
+        """
         count = tf.cast(tf.constant(self.inter_dims, tf.float32) * morph, tf.int32)
         return tf.where(tf.range(self.inter_dims) < count, by_src, by_dst)
 
     def view(
         self, src: tf.Tensor, dst: tf.Tensor, mixing: tf.Tensor, *morphs: tf.Tensor
     ) -> list[DecoderOutput]:
-        """Return the pictures src to src, dst to dst, and dst morphed by each of `morphs`."""
+        """Return the images src to src, dst to dst, and dst morphed by each of `morphs`.
+
+        Parameters
+        ----------
+        src, dst : tensor, shape (n, r, r, 3), nominally in [0, 1], BGR
+        mixing : tensor, shape (n, inter_dims), 0 or 1
+            Which channels of src come from inter_src.
+        *morphs : scalar tensor, float32, in [0, 1]
+
+        Returns
+        -------
+        list of DecoderOutput
+            Images, shape (n, r, r, 3), and masks, shape (n, r, r, 1).
+        """
         src_code, dst_code, flat = self.codes(src, dst, mixing)
         by_src = self.networks["inter_src"](flat)
         return self.decode(
@@ -98,7 +131,18 @@ class Generator:
         )
 
     def swap(self, face: tf.Tensor, morph: tf.Tensor) -> tuple[DecoderOutput, DecoderOutput]:
-        """Return the pictures of dst morphed, and dst to dst."""
+        """Return the images of dst morphed, and dst to dst.
+
+        Parameters
+        ----------
+        face : tensor, shape (n, r, r, 3), nominally in [0, 1], BGR
+        morph : scalar tensor, float32, in [0, 1]
+
+        Returns
+        -------
+        tuple of two DecoderOutput
+            Images, shape (n, r, r, 3), and masks, shape (n, r, r, 1).
+        """
         flat = self.networks["encoder"](face)
         by_src, by_dst = self.networks["inter_src"](flat), self.networks["inter_dst"](flat)
         swap, dst = self.decode(self.morphed(by_src, by_dst, morph), by_dst)

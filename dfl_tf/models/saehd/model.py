@@ -137,11 +137,11 @@ class SAEHD(SwapModel):
         return swap_preview.draw(self, *batches, masked_by_both=self.options.face_type != "head")
 
     def view(self, src: tf.Tensor, dst: tf.Tensor) -> Any:
-        """Return (image, mask) of src to src, dst to dst and dst as src."""
+        """Return (image, mask) of src to src, dst to dst and dst as src; see `Generator.view`."""
         return self.run_graph("view", self.generator.view, src, dst)
 
     def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
-        """Return the src face on dst; `morph` plays no part."""
+        """Return the src face on dst; `morph` plays no part. See `SwapModel.swap_tensors`."""
         swap_code, dst_code = self.generator.swap_code(face)
         swap, dst = self.generator.decode([swap_code], [dst_code])
         return SwapOutput(swap.image, swap.mask, dst.mask)

@@ -73,7 +73,17 @@ class XSeg(FaceModel):
         return self.run_graph("predict", lambda x: tf.sigmoid(self._logits(x)), image)
 
     def mask(self, image: Any) -> npt.NDArray[np.float32]:
-        """Mask faces as for merging: `predict`, and what is below 0.1 is 0 (models.md 4)."""
+        """Mask faces as for merging: `predict`, and what is below 0.1 is 0 (models.md 4).
+
+        Parameters
+        ----------
+        image : ndarray or tensor, shape (n, 256, 256, 3), BGR, nominally in [0, 1]
+            Any numeric dtype; values are not scaled.
+
+        Returns
+        -------
+        ndarray, shape (n, 256, 256, 1), float32 in [0, 1]
+        """
         probability = self.predict(tf.cast(tf.convert_to_tensor(image), self.dtype))
         mask = np.clip(np.asarray(probability, np.float32), 0, 1)
         mask[mask < _SMALLEST] = 0
@@ -119,7 +129,10 @@ class XSeg(FaceModel):
         return preview.draw(self, *batches)
 
     def outputs(self, face: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
-        """Return the logits of faces, with the skips, which only pretraining leaves out."""
+        """Return the logits of faces, with the skips, which only pretraining leaves out.
+
+        See `FaceModel.outputs`.
+        """
         return {"logits": np.asarray(self.networks[_PART](face))}
 
     def parts_to_reset(self, state: ModelState) -> dict[str, str]:

@@ -41,7 +41,17 @@ def draw(model: Any, training: Batch, *faces: Batch) -> list[Preview]:
 
 
 def overlay(image: Array, mask: Array) -> Array:
-    """Tint green what lies outside the mask."""
+    """Tint green what lies outside the mask.
+
+    Parameters
+    ----------
+    image : ndarray, shape (n, h, w, 3), float32 in [0, 1], BGR
+    mask : ndarray, shape (n, h, w, 1), float32 in [0, 1]
+
+    Returns
+    -------
+    ndarray, shape (n, h, w, 3), float32 in [0, 1], BGR
+    """
     green = np.array([0, 1, 0], np.float32)
     outside = 1 - mask
     return image * mask + 0.5 * image * outside + 0.5 * green * outside

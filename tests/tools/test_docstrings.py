@@ -1,0 +1,239 @@
+"""Docstrings of what takes or returns arrays say which: shape, and dtype where NumPy's.
+
+Nothing is imported: the sources are parsed. A type counts as an array if its annotation names
+`NDArray`, `ArrayLike`, `tf.Tensor` or an alias of these, wherever the alias is defined.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = {"dfl_tf": ROOT / "dfl_tf", "dfl_tf_ops": ROOT / "ops" / "dfl_tf_ops"}
+
+# The length of an axis: a number, a letter that is no coordinate, or one of these words.
+_WORDS = (
+    r"height|width|size|side|resolution|dims|res|channels|batch|steps|count|length|blocks|units"
+    r"|iterations|features|rows|columns|frames|losses|bins|samples|in|out|mid|…|\.\.\."
+    r"|sum of widths|losses of the last row|pitch cells|yaw cells|\*region\.shape"
+)
+_LENGTH = rf"(?:\d+|[a-wA-W]'?|(?:\w+_)?(?:{_WORDS}))"
+_AXIS = rf"(?:\d\s?)?{_LENGTH}(?:(?:\s?[-+*/·]{{1,2}}\s?|\s){_LENGTH})*"
+SHAPE = re.compile(
+    rf"\((?:{_AXIS},\s?)+(?:{_AXIS})?(?:\[, \w+\])?\)"
+    r"|\bshapes? (?:of\b|`)|\b(?:any|same|one|its) shape\b"
+    r"|\bscalar (?:tensor|float|int|bool|of)|\bfloat32 scalar"
+)
+DTYPE = re.compile(r"\b(?:b?float(?:16|32|64)|u?int(?:8|16|32|64)|bool(?:ean)?|dtypes?)\b")
+REFERENCE = re.compile(
+    r"(?:\b[Ss]ee|\b[Aa]s (?:in|for|of|by|to)|[Tt]win of)\s+"
+    r"(?:`((?!cv2|numpy|np|tf)[\w.]+)`|the (module))"
+)
+
+
+def is_public(name: str) -> bool:
+    return not name.startswith("_") or name == "__call__"
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Every module of the packages by its dotted name."""
+    found = {}
+    for package, folder in PACKAGES.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            name = ".".join((package, *(p for p in parts if p != "__init__")))
+            found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Those of a module, and those that are for type checkers only."""
+    for node in tree.body:
+        yield node
+        if isinstance(node, ast.If):
+            yield from node.body
+
+
+class ArrayTypes:
+    """Which names of which module stand for arrays ("array") or tensors ("tensor")."""
+
+    BUILT_IN: ClassVar = {"NDArray": "array", "ArrayLike": "array", "Tensor": "tensor"}
+
+    def __init__(self, trees: dict[str, ast.Module]):
+        self._trees = trees
+        self._bindings = {name: dict(self._bound(tree)) for name, tree in trees.items()}
+
+    @staticmethod
+    def _bound(tree: ast.Module) -> Iterator[tuple[str, ast.expr | tuple[str, str]]]:
+        """Names that a module defines as another expression, or imports from another module."""
+        for node in _statements(tree):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                for alias in node.names:
+                    yield alias.asname or alias.name, (node.module, alias.name)
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                yield node.targets[0].id, node.value
+
+    def kinds(self, module: str, annotation: ast.expr, depth: int = 0) -> set[str]:
+        """What an annotation of a module holds."""
+        found: set[str] = set()
+        for node in ast.walk(annotation):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                try:
+                    text = ast.parse(node.value, mode="eval").body
+                except SyntaxError:
+                    continue
+                if depth < 9:
+                    found |= self.kinds(module, text, depth + 1)
+            name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", None)
+            if name in self.BUILT_IN:
+                found.add(self.BUILT_IN[name])
+            elif isinstance(node, ast.Name) and depth < 9:
+                found |= self._kinds_of_name(module, node.id, depth + 1)
+        return found
+
+    def _kinds_of_name(self, module: str, name: str, depth: int) -> set[str]:
+        bound = self._bindings.get(module, {}).get(name)
+        if bound is None:
+            return set()
+        if isinstance(bound, tuple):
+            if bound[1] in self.BUILT_IN:
+                return {self.BUILT_IN[bound[1]]}
+            return self._kinds_of_name(*bound, depth + 1) if depth < 9 else set()
+        if not isinstance(bound, (ast.Name, ast.Attribute, ast.Subscript, ast.BinOp)):
+            return set()
+        return self.kinds(module, bound, depth)
+
+
+def functions(
+    node: ast.Module | ast.ClassDef, above: str = ""
+) -> Iterator[tuple[str, ast.FunctionDef, ast.ClassDef | None]]:
+    """Public functions and methods with their qualified names and classes."""
+    for child in node.body:
+        if isinstance(child, ast.ClassDef) and is_public(child.name):
+            yield from functions(child, f"{above}{child.name}.")
+        elif isinstance(child, ast.FunctionDef) and is_public(child.name):
+            yield f"{above}{child.name}", child, node if isinstance(node, ast.ClassDef) else None
+
+
+def annotations(function: ast.FunctionDef) -> list[ast.expr]:
+    arguments = function.args
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    every += [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
+    return [a for a in (*(a.annotation for a in every), function.returns) if a is not None]
+
+
+def lacks(text: str, kinds: set[str]) -> list[str]:
+    """Which words a docstring still owes for arrays and tensors."""
+    owed = [] if SHAPE.search(text) else ["shape"]
+    return owed + (["dtype"] if "array" in kinds and not DTYPE.search(text) else [])
+
+
+def attribute_entry(owner: ast.ClassDef | None, name: str) -> str:
+    """What the docstring of a class says of one attribute."""
+    text = (owner and ast.get_docstring(owner)) or ""
+    entry = re.search(rf"^[\w, ]*\b{name}\b[\w, ]* : .*(?:\n +.*)*", text, re.MULTILINE)
+    return entry.group() if entry else ""
+
+
+def violations(trees: dict[str, ast.Module]) -> list[str]:
+    """Public functions that take or return arrays and do not say which."""
+    types, found = ArrayTypes(trees), []
+    defined = {
+        node.name
+        for tree in trees.values()
+        for top in tree.body
+        if isinstance(top, (ast.FunctionDef, ast.ClassDef))
+        for node in (top, *(top.body if isinstance(top, ast.ClassDef) else ()))
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+    }
+    for module, tree in trees.items():
+        for name, function, owner in functions(tree):
+            kinds: set[str] = set().union(
+                *(types.kinds(module, annotation) for annotation in annotations(function))
+            )
+            if not kinds:
+                continue
+            text = ast.get_docstring(function) or ""
+            reference = REFERENCE.search(text)
+            if reference and reference[2]:
+                text += ast.get_docstring(tree) or ""
+            elif reference:
+                if reference[1].rsplit(".", 1)[-1] not in defined:
+                    found.append(f"{module}.{name} refers to {reference[1]}, which is not there")
+                continue
+            owed = lacks(text + attribute_entry(owner, function.name), kinds)
+            if owed:
+                found.append(f"{module}.{name} does not say {' and '.join(owed)}")
+    return found
+
+
+def test_docstrings_say_shape_and_dtype_of_arrays():
+    assert violations(modules()) == []
+
+
+IMAGES = '''
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+
+
+def crop(image: Image) -> Image:
+    """Cut."""
+'''
+
+
+def checked(docstring: str, *, annotation: str = "Image") -> list[str]:
+    """The violations of one function, in a module that imports its type from another."""
+    source = f'''
+import tensorflow as tf
+from dfl_tf.images import Image
+
+def draw(image: "{annotation}", name: str) -> None:
+    """{docstring}"""
+'''
+    trees = {"dfl_tf.images": ast.parse(IMAGES), "dfl_tf.drawing": ast.parse(source)}
+    return [found for found in violations(trees) if "drawing" in found]
+
+
+@pytest.mark.parametrize(
+    "docstring",
+    [
+        "Draw into an image, shape (h, w, 3), uint8.",
+        "Draw into an image (height, width, 2 * c), uint8, BGR.",
+        "Draw into an array of any shape and dtype.",
+        "Draw; see `crop`.",
+        "Draw; as in `images.crop`.",
+    ],
+)
+def test_a_docstring_that_says_both_passes(docstring):
+    assert checked(docstring) == []
+
+
+@pytest.mark.parametrize(
+    ("docstring", "owed"),
+    [
+        ("Draw.", "does not say shape and dtype"),
+        ("Draw into a uint8 image; the shapes differ.", "does not say shape"),
+        ("Draw from (left, top) to (x, y), uint8.", "does not say shape"),
+        ("Draw into an image, shape (h, w, 3).", "does not say dtype"),
+        ("Draw; see `croup`.", "refers to croup, which is not there"),
+        ("Draw, as for `cv2.line`.", "does not say shape and dtype"),
+    ],
+)
+def test_a_docstring_that_says_less_is_found(docstring, owed):
+    assert checked(docstring) == [f"dfl_tf.drawing.draw {owed}"]
+
+
+def test_of_a_tensor_the_shape_is_enough_and_other_types_need_nothing():
+    assert checked("Draw (n, h, w, 3).", annotation="tf.Tensor") == []
+    assert checked("Draw.", annotation="tf.Tensor") == ["dfl_tf.drawing.draw does not say shape"]
+    assert checked("Draw.", annotation="str") == []

@@ -98,7 +98,7 @@ def test_model_that_is_not_there_is_an_error(folder: Path) -> None:
     )
     assert "there is no XSeg model" in run_error(DflTfError, "show", folder, "--class", "XSeg")
     write_model(folder, "my model", make_state(model_class="AMP"))
-    assert "give --class" in run_error(UsageError, "show", folder, "--name", "my model")
+    assert "Give the class" in run_error(UsageError, "show", folder, "--name", "my model")
 
 
 def test_diff_exits_1_and_says_what_differs(folder: Path, tmp_path: Path) -> None:

@@ -154,12 +154,16 @@ def _examine(
     unusable = len(report.left_out.by_kind().get(UNUSABLE, ()))
     damage = len(report.faults) + unusable + bool(sums)
     model, face_type = ("", FaceType.from_name(wanted)) if wanted else face_type_beside(path)
+    masked_by, differing = (None, []) if verify else _masks(path)
     smaller = SmallerFaces.count(report.known_types(), face_type) if face_type else None
     if as_json:
         facts = {**vars(report), "skipped": report.skipped, "left_out": report.left_out.as_dict()}
         facts["smaller_face_types"] = None if smaller is None else smaller.number
         if verify:
             facts["checksums"] = None if sums is None else vars(sums)
+        else:
+            record = None if masked_by is None else vars(masked_by)
+            facts |= {"masked_by": record, "mask_warnings": differing}
         click.echo(json.dumps(facts, indent=2))
         return damage
     lines = [
@@ -168,6 +172,9 @@ def _examine(
         f"  sizes       {_counted(report.sizes)}",
         f"  with mask   {report.with_mask}, with polygons {report.with_polygons}",
     ]
+    if masked_by is not None:
+        lines.append(f"  masked by   {masked_by}")
+    lines += [f"  note        {line}" for line in differing]
     if report.persons:
         lines.append(f"  persons     {_counted(report.persons)}")
     if smaller is not None and smaller.number:
@@ -185,6 +192,15 @@ def _examine(
         lines += _compared(sums, path)
     click.echo("\n".join(lines))
     return damage
+
+
+def _masks(path: Path) -> tuple[Any, list[str]]:
+    """What made the masks, and whether those of the other side were made by something else."""
+    from dfl_tf.formats.mask_record import mask_warnings, read_mask_record
+    from dfl_tf.formats.workspace import sides_beside
+
+    sides = sides_beside(path)
+    return read_mask_record(path), [] if sides is None else mask_warnings(*sides)
 
 
 def _compared(sums: Any, path: Path) -> list[str]:

@@ -151,12 +151,8 @@ def _print(people: Any, sheet: Path, table: Path) -> None:
     grouping = people.grouping
     for line in people.left_out.lines():
         click.echo(line, err=True)
-    if grouping.sampled:
-        click.echo(
-            f"more than {grouping.sampled:,} faces: a sample of so many was compared each with "
-            "each, the others were assigned to its groups",
-            err=True,
-        )
+    for line in grouping.notes():
+        click.echo(line, err=True)
     click.echo(f"{'group':>5} {'faces':>6} {'spread':>7} {'nearest':>15}  most typical face")
     for group in grouping.groups[:_PRINTED]:
         nearest = f"{group.nearest} at {group.nearest_distance:.2f}" if group.nearest else "-"

@@ -62,6 +62,9 @@ def command(
             click.echo(text, nl=False)
         else:
             write_file(json_file, text.encode("utf-8", "surrogateescape"))
+    grouped = [side.grouping for side in facts.sides.values() if side.grouping is not None]
+    for line in dict.fromkeys(line for grouping in grouped for line in grouping.notes()):
+        click.echo(line, err=True)
     for line in told[:_TOLD] or ["nothing stands out"]:
         click.echo(line, err=printed)
     if not no_page:

@@ -111,7 +111,7 @@ def _sort(
     steps = plan.rearrangement
     told = f"{steps.why}: {len(steps.kept)} faces are kept, {len(steps.trash)} go to the trash"
     machine = as_json or as_csv
-    for line in plan.left_out.lines():
+    for line in (*plan.left_out.lines(), *plan.order.notes):
         click.echo(line, err=True)
     if not steps.kept and not steps.trash:
         click.echo(_ONEFACE_HINT, err=True)

@@ -80,10 +80,11 @@ def onnx_enhancer(path: Path) -> Enhance:
     """A network of another program, which gives an image of any size; see `find_enhancer`.
 
     Channels last, shape (n, h, w, 3): BGR in [0, 1]. Channels first, shape (n, 3, h, w), as PyTorch
-    programs export them: RGB in [-1, 1]. Where the file fixes the size, faces are brought to it and
-    back.
+    programs export them: RGB in [-1, 1]. Networks of bytes take and give 0 to 255, in the same
+    order of channels. Where the file fixes the size, faces are brought to it and back.
     """
     network = ImageNetwork.open(path, side=_OWN_SIZE)
+    of_bytes = network.dtype is np.uint8
     one_at_a_time = threading.Lock()
 
     def run(image: Floats) -> Floats:
@@ -93,13 +94,27 @@ def onnx_enhancer(path: Path) -> Enhance:
             size = (network.side, network.side)
             x = cv2.resize(x, size, interpolation=cv2.INTER_LANCZOS4)
         if network.channels_first:
-            x = x[:, :, ::-1] * 2 - 1
+            x = x[:, :, ::-1]
+        if of_bytes:
+            x = x * 255
+        elif network.channels_first:
+            x = x * 2 - 1
         with one_at_a_time:
             y = network.run(x[None])[0]
-        if network.channels_first:
-            y = y.transpose(1, 2, 0)[:, :, ::-1] / 2 + 0.5 if y.ndim == 3 and len(y) == 3 else y[0]
+        shape = y.shape
+        if network.channels_first and y.ndim == 3:
+            y = y.transpose(1, 2, 0)
         if y.ndim != 3 or y.shape[2] != 3:
-            raise ModelFileError(f"{path}: its output is {y.shape}, no image of three channels")
+            raise ModelFileError(
+                f"{path}: its output is {shape} for one image; three channels are needed, laid out "
+                "as those of its input."
+            )
+        if of_bytes:
+            y = y / 255
+        elif network.channels_first:
+            y = y / 2 + 0.5
+        if network.channels_first:
+            y = y[:, :, ::-1]
         y = np.ascontiguousarray(y)
         if y.shape[:2] != (height, width):
             y = cv2.resize(y, (width, height), interpolation=cv2.INTER_LANCZOS4)

@@ -76,6 +76,15 @@ class Grouping:
     sampled: int = 0
     numbers: Ints = field(default_factory=lambda: np.zeros(0, np.intp))
 
+    def notes(self) -> list[str]:
+        """What should be known of how they were grouped."""
+        if not self.sampled:
+            return []
+        return [
+            f"more than {self.sampled:,} faces: a sample of so many was compared each with each, "
+            "the others were assigned to its groups"
+        ]
+
 
 def threshold_of(strictness: float, scale: float) -> float:
     """Largest distance within a group.

@@ -64,11 +64,14 @@ class Order:
         Rejected; files in neither list stay as they are.
     values : dict
         The number (or text) that decided about a face.
+    notes : list of str
+        What should be known of how they were ordered.
     """
 
     kept: list[int]
     trash: list[int] = field(default_factory=list)
     values: dict[int, float | str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,7 @@ def _by_person(faces: MeasuredFaces, *, threshold: float | None = None, **_: Any
         [i for group in grouping.groups for i in group.members],
         [int(i) for i in np.flatnonzero(grouping.numbers == 0)],
         {i: float(group.number) for group in grouping.groups for i in group.members},
+        grouping.notes(),
     )
 
 

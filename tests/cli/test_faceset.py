@@ -15,6 +15,7 @@ from dfl_tf.cli.main import run as cli
 from dfl_tf.errors import FacesetError
 from dfl_tf.formats import read_metadata
 from dfl_tf.formats.dfljpg import embed_metadata, strip_metadata
+from dfl_tf.formats.mask_record import RECORD, MaskRecord, write_mask_record
 from tests.formats.samples import make_face, make_jpeg
 
 
@@ -78,6 +79,25 @@ def test_verify_exits_1_on_damage(folder: Path) -> None:
     data[place : place + 12] = bytes(12)
     (folder / "1.jpg").write_bytes(data)
     assert "DAMAGED     1.jpg" in run("verify", folder, code=1).stdout
+
+
+def test_status_says_what_made_the_masks_and_that_the_other_side_differs(tmp_path: Path) -> None:
+    sides = [tmp_path / side / "aligned" for side in ("data_src", "data_dst")]
+    for side, digest in zip(sides, ("a" * 64, "b" * 64), strict=True):
+        side.mkdir(parents=True)
+        (side / "0.jpg").write_bytes(make_face(0))
+        write_mask_record(side, MaskRecord("XSeg in model", 7, digest, "wf", 1, True))
+    shown = run("status", sides[1]).stdout
+    assert "  masked by   XSeg in model at iteration 7 (bbbbbbbbbbbb)\n" in shown
+    assert (
+        "  note        src was masked by XSeg in model at iteration 7 (aaaaaaaaaaaa), dst" in shown
+    )
+    facts = json.loads(run("status", sides[0], "--json").stdout)
+    assert facts["masked_by"]["sha256"] == "a" * 64
+    assert len(facts["mask_warnings"]) == 1
+    (sides[0] / RECORD).unlink()
+    facts = json.loads(run("status", sides[0], "--json").stdout)
+    assert (facts["masked_by"], facts["mask_warnings"]) == (None, [])
 
 
 def test_what_the_decoder_says_is_one_line_of_the_command(folder: Path, capfd) -> None:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dfl_tf.facesets import identity
+from dfl_tf.facesets import grouping, identity
 
 from .support.workspaces import call, files, loose
 
@@ -87,3 +87,27 @@ def test_a_folder_without_faces_is_said(tmp_path, capsys, faces):
     code, _, err = call(capsys, "faceset", "group", empty)
     assert code == 2
     assert "nobody to group" in err
+
+
+def test_a_second_call_looks_at_no_face_again(faces, capsys, monkeypatch):
+    first = call(capsys, "faceset", "group", faces)
+
+    def never(self, face):
+        raise AssertionError("a face was looked at again")
+
+    monkeypatch.setattr(identity.DlibEmbedder, "vector", never)
+    assert call(capsys, "faceset", "group", faces) == first
+
+
+@pytest.mark.parametrize(
+    "line", [("group",), ("sort", "--by", "identity", "--dry-run"), ("report", "-o", "page.html")]
+)
+def test_a_sample_in_place_of_all_pairs_is_said_once(faces, capsys, monkeypatch, line):
+    monkeypatch.chdir(faces.parent)
+    monkeypatch.setitem(grouping.group_faces.__kwdefaults__, "exact", 3)
+    code, _, err = call(capsys, "faceset", line[0], faces, *line[1:])
+    assert code == 0
+    said = [text for text in err.splitlines() if text.startswith("more than 3 faces: a sample")]
+    assert len(said) == 1
+    if line[0] == "report":
+        assert (faces.parent / "page.html").read_text().count(said[0]) == 1

@@ -243,7 +243,7 @@ def _persons(name: str, side: SideFacts, looks: Thumbnails, facts: Facts) -> str
     if side.grouping is None:
         return f"{title}<p>Not known: {_text(facts.identity)}</p>"
     groups = side.grouping.groups
-    rows = []
+    rows = [f"<p>{_text(line)}.</p>" for line in side.grouping.notes()]
     for group in groups[:_GROUPS]:
         faces = [(group.members[i], f"{group.distances[i]:.2f}") for i in shown(group)]
         rows.append(

@@ -193,7 +193,7 @@ def apply_warp(
     image : ndarray, shape (r, r, c), float32
         `r` is the resolution of the parameters.
     parameters : WarpParameters
-    maps : tuple of ndarray or None
+    maps : tuple of two ndarrays, shape (s, s), float32, or None
         `parameters.maps()` for an elastic warp, None for no warp.
     transform, flip : bool
         Whether rotation, scale and shift act; whether a drawn flip does.

@@ -52,7 +52,7 @@ def align_face(
     Parameters
     ----------
     image : ndarray, shape (h, w, 3), uint8, BGR
-    landmarks : ndarray, shape (68, 2)
+    landmarks : ndarray, shape (68, 2), float64
         In frame pixels.
     box : tuple of float
         Left, top, right, bottom of the detector's box in frame pixels.

@@ -28,7 +28,7 @@ def decode_image(data: bytes | npt.NDArray[np.uint8], *, what: str = "image") ->
 
     Parameters
     ----------
-    data : bytes or ndarray of uint8
+    data : bytes, or ndarray, shape (length,), uint8
         A whole JPEG, PNG, TIFF… file.
     what : str
         Name for the error message.

@@ -79,7 +79,7 @@ def merge_frame(
     ----------
     cut : FrameCrops
     predictions : sequence of Prediction
-        The answers to `cut.network_inputs`.
+        The answers to `cut.network_inputs`; each as in `merge_face`.
     networks, motion, draws
         As in `merge_face`.
     settings : MergeOptions, optional

@@ -52,7 +52,7 @@ def contact_sheet(
 
     Returns
     -------
-    ndarray, uint8, BGR
+    ndarray, shape (height, width, 3), uint8, BGR
         First column the frame, then one column a mode; a caption over every image.
     """
     rows = []

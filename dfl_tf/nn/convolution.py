@@ -27,7 +27,7 @@ def convolve_same(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor
     x : tensor, shape (n, h, w, in)
     kernel : tensor, shape (k, k, in, out)
         Of its variable's type: where that is wider than `x`, it is rounded here.
-    bias : tensor, shape (out)
+    bias : tensor, shape (out,)
 
     Returns
     -------
@@ -69,7 +69,7 @@ def convolve_halving(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Ten
     ----------
     x : tensor, shape (n, h, w, in)
     kernel : tensor, shape (5, 5, in, out)
-    bias : tensor, shape (out)
+    bias : tensor, shape (out,)
 
     Returns
     -------

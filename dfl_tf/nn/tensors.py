@@ -24,7 +24,7 @@ def product(function: Callable[..., tf.Tensor], *tensors: tf.Tensor) -> tf.Tenso
 
     Returns
     -------
-    tensor, dtype of `tensors`
+    tensor, shape of the result of `function`, dtype of `tensors`
     """
     dtype, working = tensors[0].dtype, working_dtype(tensors[0])
     if working == dtype:

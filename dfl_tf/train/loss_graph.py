@@ -63,7 +63,7 @@ def column_ranges(
 
     Parameters
     ----------
-    history : ndarray, shape (iterations, losses)
+    history : ndarray, shape (iterations, losses), float64
         NaN and infinite values are left out.
     width : int
         Columns.
@@ -99,7 +99,7 @@ def loss_graph(
 
     Parameters
     ----------
-    history : (iterations, losses)
+    history : ndarray, shape (iterations, losses), float64, or sequence of sequences
         One row an iteration. NaN and infinite values leave a gap (the legacy program failed there).
     width : int
         Width in pixels.

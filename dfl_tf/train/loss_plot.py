@@ -129,7 +129,7 @@ def loss_plot(
 
     Parameters
     ----------
-    history : (iterations, losses)
+    history : ndarray, shape (iterations, losses), float64, or sequence of sequences
         NaN and infinite values leave gaps.
     names : sequence of str
         One name a loss.

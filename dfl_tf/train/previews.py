@@ -41,7 +41,7 @@ def with_loss_graph(
     Parameters
     ----------
     image : ndarray, shape (h, w, 3), float32 in [0, 1], BGR
-    history : ndarray, shape (iterations, losses)
+    history : ndarray, shape (iterations, losses), float64
     iteration : int
         Written into the graph.
 

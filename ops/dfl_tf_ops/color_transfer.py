@@ -46,9 +46,9 @@ def color_transfer(
         The same shape for "sot" and "mix".
     rng : RandomState, optional
         Needed by "idt" (20x4 normals), "sot" and "mix" (10x5x3 normals) without explicit values.
-    directions : ndarray, shape (steps, batch, 3), optional
+    directions : ndarray, shape (steps, batch, 3), any floating dtype, optional
         For "sot" and "mix".
-    rotations : ndarray, shape (steps, 3, 3), optional
+    rotations : ndarray, shape (steps, 3, 3), any floating dtype, optional
         For "idt".
 
     Returns
@@ -94,7 +94,7 @@ def color_transfer_rct(
     Parameters
     ----------
     source, target : ndarray, shape (h, w, 3), float32, BGR
-    source_mask, target_mask : ndarray, shape (h, w, 1), optional
+    source_mask, target_mask : ndarray, shape (h, w, 1), any dtype, optional
         Where below 0.5, the pixel counts as Lab (0, 0, 0) in the statistics.
 
     Returns
@@ -185,7 +185,7 @@ def color_transfer_idt(
     Parameters
     ----------
     source, target : ndarray, shape (h, w, 3), float32, BGR
-    rotations : ndarray, shape (steps, 3, 3), optional
+    rotations : ndarray, shape (steps, 3, 3), any floating dtype, optional
         Proper rotations; the relaxation is 1 / steps.
     rng : RandomState, optional
         Without `rotations`: draws 20 of them by `draw_rotations`.
@@ -228,7 +228,7 @@ def color_transfer_sot(
     ----------
     source, target : ndarray, shape (h, w, 3), float32, BGR
         Same shape. Any range: `sigma_color` is in its units.
-    directions : ndarray, shape (steps, batch_size, 3), optional
+    directions : ndarray, shape (steps, batch_size, 3), any floating dtype, optional
         Not all zero; normalized in float32.
     rng : RandomState, optional
         Without `directions`: draws steps * batch_size directions of 3 normals, in that order.

@@ -24,7 +24,7 @@ def convolve_3x3(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         On a CPU. Other types are left to TensorFlow.
     kernel : float32 tensor, shape (3, 3, in, out)
         Rounded to bfloat16 for such an `x`; its gradient is not.
-    bias : float32 tensor, shape (out)
+    bias : float32 tensor, shape (out,)
 
     Returns
     -------

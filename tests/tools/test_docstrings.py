@@ -63,9 +63,9 @@ def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
 
 
 class ArrayTypes:
-    """Which names of which module stand for arrays ("array") or tensors ("tensor")."""
+    """Which names of which module stand for arrays, for what becomes one, or for tensors."""
 
-    BUILT_IN: ClassVar = {"NDArray": "array", "ArrayLike": "array", "Tensor": "tensor"}
+    BUILT_IN: ClassVar = {"NDArray": "array", "ArrayLike": "like", "Tensor": "tensor"}
 
     def __init__(self, trees: dict[str, ast.Module]):
         self._trees = trees
@@ -123,11 +123,10 @@ def functions(
             yield f"{above}{child.name}", child, node if isinstance(node, ast.ClassDef) else None
 
 
-def annotations(function: ast.FunctionDef) -> list[ast.expr]:
-    arguments = function.args
-    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-    every += [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
-    return [a for a in (*(a.annotation for a in every), function.returns) if a is not None]
+def arguments(function: ast.FunctionDef) -> list[ast.arg]:
+    named = function.args
+    every = [*named.posonlyargs, *named.args, *named.kwonlyargs, named.vararg, named.kwarg]
+    return [a for a in every if a is not None and a.annotation is not None]
 
 
 def lacks(text: str, kinds: set[str]) -> list[str]:
@@ -143,6 +142,31 @@ def attribute_entry(owner: ast.ClassDef | None, name: str) -> str:
     return entry.group() if entry else ""
 
 
+def section(text: str, title: str) -> str:
+    """One section of a numpydoc docstring, empty if it is not there."""
+    found = re.search(rf"^{title}\n-+\n(.*?)(?=^\w[\w ]*\n-+\n|\Z)", text, re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
+
+
+def pieces(
+    types: ArrayTypes, module: str, function: ast.FunctionDef, owner: ast.ClassDef | None
+) -> Iterator[tuple[str, str, set[str]]]:
+    """What must say its arrays: the docstring as a whole, then each parameter, and the result."""
+    text = ast.get_docstring(function) or ""
+    taken = [(a.arg, a.annotation) for a in arguments(function) if a.annotation is not None]
+    known = {name: types.kinds(module, annotation) for name, annotation in taken}
+    made = types.kinds(module, function.returns) if function.returns else set()
+    yield "", text + attribute_entry(owner, function.name), made.union(*known.values())
+    entries = re.split(r"^(?=\S)", section(text, "Parameters"), flags=re.MULTILINE)
+    for name, annotation in taken:
+        if len(entries) > 1 and "Callable" not in ast.unparse(annotation):
+            own = [e for e in entries if re.search(rf"\b{name}\b", e.split(":")[0].split("\n")[0])]
+            yield f" of {name}", own[0] if own else "", known[name]
+    returned = section(text, "Returns")
+    if returned:
+        yield " of the result", returned, made
+
+
 def violations(trees: dict[str, ast.Module]) -> list[str]:
     """Public functions that take or return arrays and do not say which."""
     types, found = ArrayTypes(trees), []
@@ -156,22 +180,19 @@ def violations(trees: dict[str, ast.Module]) -> list[str]:
     }
     for module, tree in trees.items():
         for name, function, owner in functions(tree):
-            kinds: set[str] = set().union(
-                *(types.kinds(module, annotation) for annotation in annotations(function))
-            )
-            if not kinds:
-                continue
-            text = ast.get_docstring(function) or ""
-            reference = REFERENCE.search(text)
-            if reference and reference[2]:
-                text += ast.get_docstring(tree) or ""
-            elif reference:
-                if reference[1].rsplit(".", 1)[-1] not in defined:
-                    found.append(f"{module}.{name} refers to {reference[1]}, which is not there")
-                continue
-            owed = lacks(text + attribute_entry(owner, function.name), kinds)
-            if owed:
-                found.append(f"{module}.{name} does not say {' and '.join(owed)}")
+            for what, text, kinds in pieces(types, module, function, owner):
+                reference = REFERENCE.search(text)
+                if not kinds:
+                    continue
+                if reference and reference[1]:
+                    if reference[1].rsplit(".", 1)[-1] not in defined:
+                        found.append(f"{module}.{name} refers to {reference[1]}: not there")
+                    continue
+                if reference:
+                    text += ast.get_docstring(tree) or ""
+                owed = lacks(text, kinds)
+                if owed:
+                    found.append(f"{module}.{name} does not say {' and '.join(owed)}{what}")
     return found
 
 
@@ -225,12 +246,24 @@ def test_a_docstring_that_says_both_passes(docstring):
         ("Draw into a uint8 image; the shapes differ.", "does not say shape"),
         ("Draw from (left, top) to (x, y), uint8.", "does not say shape"),
         ("Draw into an image, shape (h, w, 3).", "does not say dtype"),
-        ("Draw; see `croup`.", "refers to croup, which is not there"),
+        ("Draw; see `croup`.", "refers to croup: not there"),
         ("Draw, as for `cv2.line`.", "does not say shape and dtype"),
     ],
 )
 def test_a_docstring_that_says_less_is_found(docstring, owed):
     assert checked(docstring) == [f"dfl_tf.drawing.draw {owed}"]
+
+
+def test_each_parameter_says_its_own():
+    text = """Draw into an image, shape (h, w, 3).
+
+    Parameters
+    ----------
+    image : ndarray, uint8
+    name : str
+    """
+    assert checked(text) == ["dfl_tf.drawing.draw does not say shape of image"]
+    assert checked(text.replace("ndarray", "ndarray, shape (h, w, 3)")) == []
 
 
 def test_of_a_tensor_the_shape_is_enough_and_other_types_need_nothing():

@@ -35,7 +35,8 @@ def decode(maps: Maps) -> npt.NDArray[np.float64]:
     Parameters
     ----------
     maps : sequence of (scores, places)
-        Of one image.
+        Of one image, each of half the sides of the one before: ndarrays, shapes (h, w, 2) and
+        (h, w, 4), any floating dtype.
 
     Returns
     -------

@@ -67,7 +67,7 @@ class Grouping:
     threshold : float
     sampled : int
         Faces that were compared each with each; the others were assigned. 0 if all were.
-    numbers : ndarray, shape (n,), int
+    numbers : ndarray, shape (n,), integer dtype `intp`
         Group of each face; 0 for a face without a vector.
     """
 

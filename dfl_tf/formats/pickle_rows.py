@@ -25,7 +25,12 @@ _ROW = re.compile(rb"(?s:(\x94|r.{4})?(?:\(((?:G.{8}){1,4})e|(G.{8})a))")
 
 
 class RowBlock:
-    """Stands for some rows in a row, all as long, that nothing else refers to."""
+    """Stands for some rows in a row, all as long, that nothing else refers to.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (count, length), float64
+    """
 
     __slots__ = ("rows",)
 

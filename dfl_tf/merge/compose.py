@@ -85,6 +85,17 @@ class MergedFace:
 class FaceCrop:
     """A face cut out of its frame: matrices, region, aligned image and masks.
 
+    Parameters
+    ----------
+    frame : Frame
+    landmarks : ndarray, shape (68, 2), any floating dtype
+        In frame pixels.
+    settings : MergeOptions
+    face_type : FaceType
+        Of the model.
+    size : int
+        Side of the network's input.
+
     References
     ----------
     merge.md 3, steps 1 to 3.

@@ -38,7 +38,7 @@ class FrameCrops:
     Parameters
     ----------
     frame : Frame
-    faces : sequence of ndarray, shape (68, 2)
+    faces : sequence of ndarray, shape (68, 2), any floating dtype
         Landmarks in frame pixels, in file order; may be empty.
     settings : MergeOptions
     face_type : FaceType

@@ -31,7 +31,7 @@ class FrameFaces:
 
     Attributes
     ----------
-    by_stem : dict of str to list of ndarray (68, 2)
+    by_stem : dict of str to list of ndarray, shape (68, 2), float64
         Frame pixels, under the frame's name without extension, in file order.
     names : dict of str to list of str
         The names of these faces, in the same order.

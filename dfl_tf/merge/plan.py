@@ -22,7 +22,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FrameTask:
-    """One frame of a run; `index` counts all frames of the folder from 0."""
+    """One frame of a run.
+
+    Attributes
+    ----------
+    index : int
+        Counts all frames of the folder from 0.
+    path : Path
+    faces : tuple of ndarray, shape (68, 2), float64
+        Landmarks of each face in frame pixels.
+    motion : Motion
+    settings : MergeOptions
+    """
 
     index: int
     path: Path

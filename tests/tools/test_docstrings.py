@@ -21,7 +21,7 @@ PACKAGES = {"dfl_tf": ROOT / "dfl_tf", "dfl_tf_ops": ROOT / "ops" / "dfl_tf_ops"
 # The length of an axis: a number, a letter that is no coordinate, or one of these words.
 _WORDS = (
     r"height|width|size|side|resolution|dims|res|channels|batch|steps|count|length|blocks|units"
-    r"|iterations|features|rows|columns|frames|losses|bins|samples|in|out|mid|…|\.\.\."
+    r"|iterations|features|rows|columns|frames|losses|bins|samples|tracks|in|out|mid|…|\.\.\."
     r"|sum of widths|losses of the last row|pitch cells|yaw cells|\*region\.shape"
 )
 _LENGTH = rf"(?:\d+|[a-wA-W]'?|(?:\w+_)?(?:{_WORDS}))"
@@ -63,12 +63,20 @@ def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
 
 
 class ArrayTypes:
-    """Which names of which module stand for arrays, for what becomes one, or for tensors."""
+    """Which names of which module stand for arrays, for what becomes one, or for tensors.
+
+    Parameters
+    ----------
+    trees : dict
+        Modules by name.
+    functions : bool
+        Whether the type of a function counts as the arrays that it takes and returns.
+    """
 
     BUILT_IN: ClassVar = {"NDArray": "array", "ArrayLike": "like", "Tensor": "tensor"}
 
-    def __init__(self, trees: dict[str, ast.Module]):
-        self._trees = trees
+    def __init__(self, trees: dict[str, ast.Module], *, functions: bool):
+        self._functions = functions
         self._bindings = {name: dict(self._bound(tree)) for name, tree in trees.items()}
 
     @staticmethod
@@ -84,7 +92,7 @@ class ArrayTypes:
     def kinds(self, module: str, annotation: ast.expr, depth: int = 0) -> set[str]:
         """What an annotation of a module holds."""
         found: set[str] = set()
-        for node in ast.walk(annotation):
+        for node in self._within(annotation):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 try:
                     text = ast.parse(node.value, mode="eval").body
@@ -98,6 +106,18 @@ class ArrayTypes:
             elif isinstance(node, ast.Name) and depth < 9:
                 found |= self._kinds_of_name(module, node.id, depth + 1)
         return found
+
+    def kinds_of(self, module: str, annotations: dict[str, ast.expr]) -> set[str]:
+        """What several annotations of a module hold."""
+        return set().union(*(self.kinds(module, each) for each in annotations.values()))
+
+    def _within(self, node: ast.AST) -> Iterator[ast.AST]:
+        function = isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Callable"
+        if function and not self._functions:
+            return
+        yield node
+        for child in ast.iter_child_nodes(node):
+            yield from self._within(child)
 
     def _kinds_of_name(self, module: str, name: str, depth: int) -> set[str]:
         bound = self._bindings.get(module, {}).get(name)
@@ -123,10 +143,31 @@ def functions(
             yield f"{above}{child.name}", child, node if isinstance(node, ast.ClassDef) else None
 
 
-def arguments(function: ast.FunctionDef) -> list[ast.arg]:
+def classes(
+    node: ast.Module | ast.ClassDef, above: str = ""
+) -> Iterator[tuple[str, ast.ClassDef, str]]:
+    """Public classes with their qualified names and docstrings."""
+    for child in node.body:
+        if isinstance(child, ast.ClassDef) and is_public(child.name):
+            yield f"{above}{child.name}", child, ast.get_docstring(child) or ""
+            yield from classes(child, f"{above}{child.name}.")
+
+
+def arguments(function: ast.FunctionDef) -> dict[str, ast.expr]:
     named = function.args
     every = [*named.posonlyargs, *named.args, *named.kwonlyargs, named.vararg, named.kwarg]
-    return [a for a in every if a is not None and a.annotation is not None]
+    return {a.arg: a.annotation for a in every if a is not None and a.annotation is not None}
+
+
+def fields(node: ast.ClassDef) -> dict[str, ast.expr]:
+    """Public fields of a class, and what its constructor takes."""
+    found = {}
+    for child in node.body:
+        if isinstance(child, ast.AnnAssign) and isinstance(child.target, ast.Name):
+            found[child.target.id] = child.annotation
+        elif isinstance(child, ast.FunctionDef) and child.name == "__init__":
+            found |= arguments(child)
+    return {name: annotation for name, annotation in found.items() if is_public(name)}
 
 
 def lacks(text: str, kinds: set[str]) -> list[str]:
@@ -149,27 +190,37 @@ def section(text: str, title: str) -> str:
 
 
 def pieces(
-    types: ArrayTypes, module: str, function: ast.FunctionDef, owner: ast.ClassDef | None
-) -> Iterator[tuple[str, str, set[str]]]:
-    """What must say its arrays: the docstring as a whole, then each parameter, and the result."""
-    text = ast.get_docstring(function) or ""
-    taken = [(a.arg, a.annotation) for a in arguments(function) if a.annotation is not None]
-    known = {name: types.kinds(module, annotation) for name, annotation in taken}
-    made = types.kinds(module, function.returns) if function.returns else set()
-    yield "", text + attribute_entry(owner, function.name), made.union(*known.values())
-    entries = re.split(r"^(?=\S)", section(text, "Parameters"), flags=re.MULTILINE)
-    for name, annotation in taken:
-        if len(entries) > 1 and "Callable" not in ast.unparse(annotation):
-            own = [e for e in entries if re.search(rf"\b{name}\b", e.split(":")[0].split("\n")[0])]
-            yield f" of {name}", own[0] if own else "", known[name]
-    returned = section(text, "Returns")
-    if returned:
-        yield " of the result", returned, made
+    trees: dict[str, ast.Module],
+) -> Iterator[tuple[str, str, str, set[str]]]:
+    """What must say its arrays: module, name, docstring, and what it takes and returns.
+
+    Classes; functions as a whole; and, of those with a section of parameters, each of these and
+    the result.
+    """
+    types, all_types = ArrayTypes(trees, functions=False), ArrayTypes(trees, functions=True)
+    for module, tree in trees.items():
+        for name, node, text in classes(tree):
+            yield module, name, text, types.kinds_of(module, fields(node))
+        for name, function, owner in functions(tree):
+            text = ast.get_docstring(function) or ""
+            whole = text + attribute_entry(owner, function.name)
+            made = {"result": function.returns} if function.returns else {}
+            known = arguments(function) | made
+            yield module, name, whole, all_types.kinds_of(module, known)
+            entries = re.split(r"^(?=\S)", section(text, "Parameters"), flags=re.MULTILINE)
+            heads = {entry.split("\n")[0].split(" :")[0]: entry for entry in entries if entry}
+            for argument, annotation in arguments(function).items() if heads else ():
+                own = [e for head, e in heads.items() if re.search(rf"\b{argument}\b", head)]
+                kinds = types.kinds(module, annotation)
+                yield module, f"{name}({argument})", own[0] if own else "", kinds
+            returned = section(text, "Returns")
+            if returned:
+                yield module, f"{name}(result)", returned, types.kinds_of(module, made)
 
 
 def violations(trees: dict[str, ast.Module]) -> list[str]:
-    """Public functions that take or return arrays and do not say which."""
-    types, found = ArrayTypes(trees), []
+    """Public functions and classes that take or return arrays and do not say which."""
+    found = []
     defined = {
         node.name
         for tree in trees.values()
@@ -178,21 +229,17 @@ def violations(trees: dict[str, ast.Module]) -> list[str]:
         for node in (top, *(top.body if isinstance(top, ast.ClassDef) else ()))
         if isinstance(node, (ast.FunctionDef, ast.ClassDef))
     }
-    for module, tree in trees.items():
-        for name, function, owner in functions(tree):
-            for what, text, kinds in pieces(types, module, function, owner):
-                reference = REFERENCE.search(text)
-                if not kinds:
-                    continue
-                if reference and reference[1]:
-                    if reference[1].rsplit(".", 1)[-1] not in defined:
-                        found.append(f"{module}.{name} refers to {reference[1]}: not there")
-                    continue
-                if reference:
-                    text += ast.get_docstring(tree) or ""
-                owed = lacks(text, kinds)
-                if owed:
-                    found.append(f"{module}.{name} does not say {' and '.join(owed)}{what}")
+    for module, name, text, kinds in pieces(trees):
+        owed = lacks(text, kinds) if kinds else []
+        reference = REFERENCE.search(text) if owed else None
+        if reference and reference[1]:
+            if reference[1].rsplit(".", 1)[-1] not in defined:
+                found.append(f"{module}.{name} refers to {reference[1]}: not there")
+            continue
+        if reference:
+            owed = lacks(ast.get_docstring(trees[module]) or "", kinds)
+        if owed:
+            found.append(f"{module}.{name} does not say {' and '.join(owed)}")
     return found
 
 
@@ -262,8 +309,21 @@ def test_each_parameter_says_its_own():
     image : ndarray, uint8
     name : str
     """
-    assert checked(text) == ["dfl_tf.drawing.draw does not say shape of image"]
+    assert checked(text) == ["dfl_tf.drawing.draw(image) does not say shape"]
     assert checked(text.replace("ndarray", "ndarray, shape (h, w, 3)")) == []
+
+
+def test_a_class_says_the_shapes_of_its_fields():
+    source = '''
+import numpy.typing as npt
+
+class Face:
+    """A face."""
+
+    points: npt.NDArray[np.float64]
+'''
+    owed = ["dfl_tf.face.Face does not say shape and dtype"]
+    assert violations({"dfl_tf.face": ast.parse(source)}) == owed
 
 
 def test_of_a_tensor_the_shape_is_enough_and_other_types_need_nothing():

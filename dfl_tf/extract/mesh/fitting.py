@@ -94,7 +94,12 @@ def _rotation(angle: float) -> Floats:
 
 
 class FrameViews:
-    """A frame, and smaller copies of it from which large regions are cut."""
+    """A frame, and smaller copies of it from which large regions are cut.
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w, 3), uint8
+    """
 
     def __init__(self, image: Image) -> None:
         self.image = image

@@ -1,6 +1,6 @@
 """The command `dfl-tf`: finds a command's module only when it is called.
 
-`--help` and errors import neither TensorFlow nor any command (layout.md 3).
+`--help` and errors import neither TensorFlow nor any command.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 `<part>.safetensors` a network and optimizer, `loss_history.rows`, to which each save appends, and
 `extra.safetensors` for the arrays of other entries. Written as one transaction (`transaction`).
 
-References: layout.md 6, design decisions 1 and 52.
+References: design decisions 1 and 52.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Our own small reader and writer, because order and scalars matter here: tensors 
 the dictionary, arrays without dimensions stay scalars, and writing streams each array from its
 own memory.
 
-References: the format's public description (8 bytes header length, header, data); layout.md 6.
+References: the format's public description (8 bytes header length, header, data).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whether the gradients of an update are compiled with XLA: tried on the running model.
 
-The update is never compiled: it is a C++ operation, which XLA does not know (performance.md 5.3).
+The update is never compiled: it is a C++ operation, which XLA does not know.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def gradient_graph(step: TrainingStep, update: Update, *, compiled: bool) -> Any
     """Make a graph function of the gradients of an update, compiled with XLA or not.
 
     In compiled code blurs are matrix products: XLA's depthwise convolutions on a CPU are some
-    twenty times slower than TensorFlow's (performance.md 3.6).
+    twenty times slower than TensorFlow's.
     """
     tracing = replace(step.tracing, blur_as_matmul=compiled)
     gradients = functools.partial(step.gradients, update, tracing=tracing)

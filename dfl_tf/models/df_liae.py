@@ -297,8 +297,7 @@ class Decoder(Network):
         """Run the four output convolutions as one and place each on its quarter of the pixels.
 
         `out_conv` is 1x1 in the file; framed by zeros it is 3x3 like the others, and one
-        convolution with 12 output channels is several times faster than four with 3
-        (performance.md 3.4).
+        convolution with 12 output channels is several times faster than four with 3.
         """
         convs = (self.out_conv, self.out_conv1, self.out_conv2, self.out_conv3)
         kernels = [tf.convert_to_tensor(conv.weight) for conv in convs]

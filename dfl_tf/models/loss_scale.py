@@ -7,7 +7,7 @@ it is doubled.
 
 References
 ----------
-performance.md 8
+Micikevicius et al., Mixed precision training (2018), section 3.2.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class Conv2D(keras.layers.Layer):
 
     References
     ----------
-    models.md 1.1, performance.md 3.5
+    models.md 1.1
     """
 
     def __init__(

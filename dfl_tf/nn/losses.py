@@ -3,7 +3,7 @@
 A constant that the legacy program rounds to float32 (blur and dssim kernels) is rounded so in
 float64 runs too, in the same order; only then do float64 runs agree to 1e-10. Those kernels are
 separable up to that rounding: float64 uses the kernel itself, float32 one-dimensional factors where
-the kernel is large enough for that to pay (performance.md 6).
+the kernel is large enough for that to pay.
 """
 
 from __future__ import annotations

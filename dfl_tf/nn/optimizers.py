@@ -44,7 +44,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
 
     References
     ----------
-    training.md 3, 9, 10; models.md 5.3; performance.md 4.
+    training.md 3, 9, 10; models.md 5.3.
     """
 
     slot_names: ClassVar[tuple[str, ...]]

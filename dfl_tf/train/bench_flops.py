@@ -23,10 +23,6 @@ def step_flops(model: Any) -> float:
     Parameters
     ----------
     model : FaceModel
-
-    References
-    ----------
-    performance.md 3.2
     """
     from dfl_tf.train.plan import traced_updates
 

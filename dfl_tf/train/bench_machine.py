@@ -43,10 +43,6 @@ def gemm_peak(dtype: str = "float32", *, size: int = 1536, seconds: float = 1.0)
         Side of the matrices.
     seconds : float
         How long to try; at least three products are timed and the fastest counts.
-
-    References
-    ----------
-    performance.md 3.2
     """
     import tensorflow as tf
 

@@ -6,7 +6,7 @@ sum where we average, so the reduction is done here and nowhere else.
 
 References
 ----------
-training.md 8; performance.md 8; design decision 17.
+training.md 8; design decision 17.
 """
 
 from __future__ import annotations

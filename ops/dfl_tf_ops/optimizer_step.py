@@ -2,7 +2,7 @@
 
 A step updates all variables of an optimizer at once. All gradients are arguments, so no variable is
 written before the last gradient is known (training.md 3.1). The learning-rate-dropout masks come
-from a counter-based generator and are the same bits in both ways (performance.md 4).
+from a counter-based generator and are the same bits in both ways (training.md 13).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def dropout_mask(
 
     References
     ----------
-    performance.md 4; `reference.optimizers.dropout_mask` is the NumPy twin.
+    training.md 13; `reference.optimizers.dropout_mask` is the NumPy twin.
     """
     size = 1
     for side in shape:
@@ -130,7 +130,7 @@ def adabelief_step(
 
     References
     ----------
-    training.md 3; performance.md 4.
+    training.md 3; training.md 13.
     """
     dtype = variables[0].dtype
     rate, scale = _scalar(learning_rate, dtype), _scalar(clip_scale, dtype)
@@ -182,7 +182,7 @@ def rmsprop_step(
 
     References
     ----------
-    training.md 3; performance.md 4.
+    training.md 3; training.md 13.
     """
     dtype = variables[0].dtype
     rate, scale = _scalar(learning_rate, dtype), _scalar(clip_scale, dtype)

@@ -39,7 +39,7 @@ def transport(source: Floats, target: Floats, directions: Floats) -> Floats:
 
     References
     ----------
-    data.md 6.1 (sot), performance.md 7.1.
+    data.md 6.1 (sot).
     """
     new, target = source.copy(), np.ascontiguousarray(target)
     wanted = np.empty((directions.shape[1], target.shape[1]), np.float32)

@@ -32,7 +32,7 @@ def found() -> dict[str, Any]:
 
 
 def test_keras_sums_over_replicas_and_we_average(found):
-    # layout.md 6: gradients 1 and 3 move a variable by 4 in Keras; DFL means 2
+    # gradients 1 and 3 move a variable by 4 in Keras; DFL means 2
     assert (found["trap"]["keras"], found["trap"]["ours"]) == (4.0, 2.0)
 
 

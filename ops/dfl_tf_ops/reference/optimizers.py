@@ -1,4 +1,4 @@
-"""NumPy twins of the optimizer steps: slow and obvious (training.md 3, performance.md 4)."""
+"""NumPy twins of the optimizer steps: slow and obvious (training.md 3, training.md 13)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def philox(blocks: int, seed: int, index: int, step: int) -> npt.NDArray[np.uint
 
     References
     ----------
-    performance.md 4; Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (2011).
+    training.md 13; Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (2011).
     """
     number = np.arange(blocks, dtype=np.uint64)
     low = np.uint64(0xFFFFFFFF)
@@ -77,7 +77,7 @@ def dropout_mask(
 
     References
     ----------
-    performance.md 4 (mask definition).
+    training.md 13 (mask definition).
     """
     size = int(np.prod(shape, dtype=np.int64))
     tiles = -(-size // TILE)

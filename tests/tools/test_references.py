@@ -68,7 +68,7 @@ def test_every_cited_page_is_in_docs() -> None:
     pages = {path.name for path in (ROOT / "docs").rglob("*.md")}
     pages |= {path.name for path in ROOT.glob("*.md")} | {"README.md"}
     pages.add("proof.md")  # written by tools/full.sh
-    cited = re.compile(r"(?<![\w/<{*])([a-z][a-z-]+\.md)\b")
+    cited = re.compile(r"(?<![\w/<{*-])([a-z][a-z-]+\.md)\b")
     gone = {}
     for path in citing_files():
         if path.is_relative_to(ROOT / "tests"):

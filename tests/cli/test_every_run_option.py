@@ -18,7 +18,7 @@ import tensorflow as tf
 from dfl_tf.cli.main import run as run_command
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.prefetch import Prefetch
-from dfl_tf.models import base as models_base
+from dfl_tf.models import step as models_step
 from dfl_tf.nn.layers import Conv2D
 from dfl_tf.options import RunOptions, specs
 from dfl_tf.train.backup import BackupClock
@@ -252,7 +252,7 @@ def test_the_worker_index_says_who_is_the_chief(
     for index in range(2):
         done = SimpleNamespace(run=lambda: SimpleNamespace(exit_code=0))
         started = lambda prepared, facesets, log: seen.append(log) or done  # noqa: E731, B023
-        with patch("dfl_tf.cli.train.start", started):
+        with patch("dfl_tf.train.job.start", started):
             words = ["train", ".", "--name=none", "--cluster=a:1,b:2"]
             assert run_command([*words, f"--worker-index={index}"]) == 0
     capsys.readouterr()
@@ -286,7 +286,7 @@ def test_xla_is_decided_by_the_option(trainings: Trainings) -> None:
         asked.append(mode)
         return False, ""
 
-    with patch.object(models_base, "decide", decide):
+    with patch.object(models_step, "decide", decide):
         trainings("SAEHD", step=True, xla="on")
     assert set(asked) == {"on"}
 

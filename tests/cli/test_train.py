@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -378,7 +379,12 @@ def test_an_xseg_model_restarts_after_a_backup_and_may_change_its_face_type(
     )
     write_model(root / "model", "XSeg", state)
     prepared = []
-    monkeypatch.setattr(command, "train", lambda given: prepared.append(given) or 0)
+
+    def run_training(given):
+        prepared.append(given)
+        return SimpleNamespace(exit_code=0)
+
+    monkeypatch.setattr(command, "run_training", run_training)
     change = ("train", root, "--model=XSeg", "--face-type=head")
     refused(capsys, 2, *change[1:], says="face_type")
     assert call(capsys, *change, "--restart")[0] == 0

@@ -208,10 +208,8 @@ def test_a_file_of_options_from_before_the_run_is_not_applied(tmp_path):
 @pytest.mark.parametrize("devices", ["", "cpu:0,cpu:1"])
 def test_on_off_on_in_one_process_equals_stopping_and_resuming_bit_for_bit(devices):
     """SAEHD with its GAN, which is switched off meanwhile; on two devices as well."""
-    child = ROOT / "tests" / "train" / "support" / "switch_child.py"
-    done = subprocess.run(
-        [sys.executable, str(child), devices], cwd=ROOT, capture_output=True, text=True
-    )
+    child = [sys.executable, "-m", "tests.train.support.switch_child", devices]
+    done = subprocess.run(child, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["differences"] == []

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -71,9 +70,9 @@ class StopSignals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None and number == signal.SIGINT:
             # Not SystemExit: that would wait for threads and for the save that the user gave up on.
+            # Past sys.stderr: the first answer may be in the middle of being written to it.
             with contextlib.suppress(OSError):
-                sys.stderr.write("\nstopped at once, without saving\n")
-                sys.stderr.flush()
+                os.write(2, b"\nstopped at once, without saving\n")
             os._exit(130)
         if self.received is None:
             self.received = number

@@ -211,7 +211,7 @@ def train(
     (500, 0)
     """
     from dfl_tf.train.job import run_training
-    from dfl_tf.train.start import prepare, settled_by
+    from dfl_tf.train.start import prepare, resolver_of
 
     if model_class not in OPTIONS:
         raise UsageError(
@@ -220,8 +220,8 @@ def train(
     if not isinstance(run, RunOptions):
         run = _checked(RunOptions, dict(run or {}), "train")
     place = Workspace.open(user_path(workspace), need=())
-    settle = settled_by([Layer(dict(options or {}), "train")], run)
-    prepared = prepare(place, model_class, name, settle, use_previous=run.use_previous)
+    resolve_options = resolver_of([Layer(dict(options or {}), "train")], run)
+    prepared = prepare(place, model_class, name, resolve_options, use_previous=run.use_previous)
     Workspace.open(
         user_path(workspace), need=("pretrain",) if prepared.pretrain else ("src", "dst")
     )

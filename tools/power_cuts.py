@@ -36,9 +36,9 @@ from disk_states import Recorder, State, states  # noqa: E402
 from dfl_tf.disk import durable  # noqa: E402
 from dfl_tf.facesets.rearranging import (  # noqa: E402
     Rearrangement,
+    finish_moves,
     numbered,
     rearrange,
-    settle,
     take_back,
 )
 from dfl_tf.facesets.xseg_store import ApplyJournal, open_store  # noqa: E402
@@ -368,7 +368,7 @@ def _held(place: Path) -> dict[str, bytes]:
 
 def _sorted_state(folder: Path) -> str:
     place, trash, jpegs = folder / "aligned", folder / "aligned_trash", _jpegs()
-    settle(place)
+    finish_moves(place)
     need(not compare(place), f"the checksums do not fit: {compare(place)}")
     held = _held(place)
     if held == jpegs:

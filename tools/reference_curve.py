@@ -21,11 +21,11 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "ops")]
 
-from dfl_tf.cli.train import train  # noqa: E402
 from dfl_tf.formats import read_model  # noqa: E402
 from dfl_tf.formats.workspace import Workspace  # noqa: E402
 from dfl_tf.options import Layer, RunOptions  # noqa: E402
-from dfl_tf.train.start import prepare, settled_by  # noqa: E402
+from dfl_tf.train.job import run_training  # noqa: E402
+from dfl_tf.train.start import prepare, resolver_of  # noqa: E402
 
 OPTIONS = {
     "resolution": 64, "face_type": "wf", "archi": "liae-ud", "ae_dims": 64, "e_dims": 32,
@@ -43,7 +43,7 @@ def losses(workspace: Path, iterations: int, seed: int) -> np.ndarray:
         place = replace(Workspace.open(workspace), model=Path(folder))
         layers = [Layer({**OPTIONS, "target_iter": iterations}, "the reference curve")]
         run = RunOptions(seed=seed, no_preview=True)
-        train(prepare(place, "SAEHD", "curve", settled_by(layers, run)))
+        run_training(prepare(place, "SAEHD", "curve", resolver_of(layers, run)))
         return np.asarray(read_model(Path(folder), "curve", "SAEHD").loss_history)
 
 

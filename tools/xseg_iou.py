@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "ops")]
 
-from dfl_tf.cli.train import train  # noqa: E402
 from dfl_tf.data import Faceset  # noqa: E402
 from dfl_tf.data.faceset import FaceSample  # noqa: E402
 from dfl_tf.face import polygon_mask  # noqa: E402
@@ -33,7 +32,8 @@ from dfl_tf.facesets.xseg_masker import SIDE, XSegMasker, crop  # noqa: E402
 from dfl_tf.formats.dfljpg import decode_mask, read_metadata  # noqa: E402
 from dfl_tf.formats.workspace import Workspace  # noqa: E402
 from dfl_tf.options import Layer, RunOptions  # noqa: E402
-from dfl_tf.train.start import prepare, settled_by  # noqa: E402
+from dfl_tf.train.job import run_training  # noqa: E402
+from dfl_tf.train.start import prepare, resolver_of  # noqa: E402
 
 SIDES = ("data_src", "data_dst")
 BATCH = 8
@@ -118,7 +118,7 @@ def train_on(faces: dict[str, list[FaceSample]], model: Path, args: argparse.Nam
         }
         run = RunOptions(seed=args.seed, stop_after=args.stop_after, save_every_iters=50)
         place = Workspace.open(Path(folder), model=model)
-        train(prepare(place, "XSeg", None, settled_by([Layer(values, "this tool")], run)))
+        run_training(prepare(place, "XSeg", None, resolver_of([Layer(values, "this tool")], run)))
 
 
 def main() -> int:

@@ -95,7 +95,7 @@ def _prepared(
 ) -> Iterator[Prepared]:
     """The user's model and faces, or those of the demo in a folder that goes away again."""
     from dfl_tf.cli import demo
-    from dfl_tf.cli.train import model_class_named, settle_by
+    from dfl_tf.cli.train import model_class_named, resolver_by
     from dfl_tf.formats.workspace import Workspace
     from dfl_tf.train.start import prepare
 
@@ -116,7 +116,7 @@ def _prepared(
             place = Workspace.open(root)
             small = Layer(demo.OPTIONS, "the demo") if model_class == DEFAULT_MODEL else None
             inputs = _below(inputs, small)
-        prepared = prepare(place, model_class, name, settle_by(inputs, interactive=False))
+        prepared = prepare(place, model_class, name, resolver_by(inputs, interactive=False))
         quiet = replace(prepared.run, no_save=True, no_preview=True)
         yield replace(prepared, run=quiet)
 

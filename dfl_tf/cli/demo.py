@@ -62,13 +62,13 @@ def command(seconds: float, output: Path | None, seed: int | None, whole_road: b
         unpack(output, (*road.CLIPS, CREDITS))
         return road.walk(output, OPTIONS, seconds, seed, main.run)
     from dfl_tf.train.job import run_training
-    from dfl_tf.train.start import prepare, settled_by
+    from dfl_tf.train.start import prepare, resolver_of
 
     output = output or Path("dfl-tf-demo")
     unpack(output)
     run = RunOptions(stop_after=seconds, preview_every=100, seed=seed)
-    settle = settled_by([Layer(OPTIONS, "the demo")], run)
-    prepared = prepare(Workspace.open(output), "SAEHD", NAME, settle)
+    resolve_options = resolver_of([Layer(OPTIONS, "the demo")], run)
+    prepared = prepare(Workspace.open(output), "SAEHD", NAME, resolve_options)
     begin = "a new model" if prepared.state is None else f"iteration {prepared.state.iteration}"
     click.echo(f"Training {begin} in {output} for {seconds:g} seconds.", err=True)
     code = run_training(prepared).exit_code

@@ -67,7 +67,7 @@ def needed_tracks_of(place: Path, faces: MeasuredFaces) -> list[int | None]:
     journal, path = read_journal(_folder(place)), _folder(place) / FILE
     if journal is None:
         raise FacesetError(
-            f"{path}: is not there, so the tracks of the faces are not known. dfl-tf extract "
+            f"{path}: does not exist, so the tracks of the faces are not known. dfl-tf extract "
             "writes it into the folder of faces; copy it along with them."
         )
     tracks = _tracks(journal, faces)

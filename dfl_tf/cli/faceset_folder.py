@@ -58,9 +58,9 @@ class FolderCommand(DecodingCommand):
 
 def complete_moves(place: Path) -> None:
     """Complete what an interrupted move of files began in a faceset, and say so."""
-    from dfl_tf.facesets.rearranging import settle
+    from dfl_tf.facesets.rearranging import finish_moves
 
-    done = settle(place)
+    done = finish_moves(place)
     if done is not None:
         click.echo(f"{place}: {done} had been interrupted; it is complete now", err=True)
 

@@ -1,6 +1,6 @@
 """Command lines of DeepFaceLab's main.py → ours, by the table in `legacy_table` (workspace.md 2).
 
-Whatever is not there raises an error that names it. Nothing else knows the old spelling.
+Whatever is not implemented raises an error that names it. Nothing else knows the old spelling.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def translate(argv: Sequence[str], *, count_gpus: Callable[[], int] = lambda: 1)
     Raises
     ------
     UsageError
-        If the line is an old one and asks for what is not there.
+        If the line is an old one and asks for what is not implemented.
 
     References: workspace.md 2, 5.3; old-windows.md 1, 2, 4.1.
     """

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 NO_WINDOW = (
-    "extract {name} is not there: it needs a window. Leave it out to have the faces found, or give "
-    "boxes or landmarks that another tool made: dfl-tf extract FRAMES FACES --faces FILE.json"
+    "extract {name} is not implemented: it needs a window. Leave it out to have the faces found, "
+    "or give boxes or landmarks that another tool made: dfl-tf extract FRAMES FACES --faces "
+    "FILE.json"
 )
 NOT_BY_HAND = (
     "it needs a window. The frames without a face are listed at the end; dfl-tf extract --faces "
@@ -26,11 +27,11 @@ NO_SERVER = (
     "starts no server: previews and losses are files (--preview-every, --log-json, --tensorboard)"
 )
 NO_PAK_NAME = (
-    "{name} is not there: a faceset is faceset.pak in a folder of its own; "
+    "{name} is not implemented: a faceset is faceset.pak in a folder of its own; "
     "give the folder with {new}"
 )
 NO_DEBUG = (
-    "train --debug is not there; --no-save with --preview-every 1 shows the samples of a run "
+    "train --debug is not implemented; --no-save with --preview-every 1 shows the samples of a run "
     "without touching the model"
 )
 
@@ -117,7 +118,8 @@ VERBS: dict[tuple[str, ...], Verb] = {
                 takes=0, ignored="no file of options is written; train --print-options prints them"
             ),
             "--gen-snapshot": Flag(
-                takes=0, refuse="--gen-snapshot is not there; dfl-tf model show --help says what is"
+                takes=0,
+                refuse="--gen-snapshot is not implemented; dfl-tf model show --help says what is",
             ),
             "--src-pak-name": Flag(refuse=NO_PAK_NAME.format(name="--src-pak-name", new="--src")),
             "--dst-pak-name": Flag(refuse=NO_PAK_NAME.format(name="--dst-pak-name", new="--dst")),
@@ -224,8 +226,8 @@ VERBS: dict[tuple[str, ...], Verb] = {
         ("xseg", "remove-labels"), {"--input-dir": FIRST}, required=("--input-dir",)
     ),
     ("xseg", "editor"): Verb(
-        refuse="xseg editor is not there: it needs a window. Draw the polygons with DeepFaceLab's "
-        "editor; they are read from the faces"
+        refuse="xseg editor is not implemented: it needs a window. Draw the polygons with "
+        "DeepFaceLab's editor; they are read from the faces"
     ),
     ("videoed", "extract-video"): Verb(
         ("video", "extract"),
@@ -268,11 +270,13 @@ VERBS: dict[tuple[str, ...], Verb] = {
         unless={"--include-audio": "--no-audio"},
     ),
     ("ampconverter",): Verb(
-        refuse="ampconverter is not there: it makes models that only MVE opens. AMP models of "
-        "DeepFaceLab are opened as they are"
+        refuse="ampconverter is not implemented: it makes models that only MVE opens. AMP models "
+        "of DeepFaceLab are opened as they are"
     ),
-    ("latent",): Verb(refuse="latent is an internal command of MVE and is not there"),
-    ("dev_test",): Verb(refuse="dev_test is an internal command of DeepFaceLab and is not there"),
+    ("latent",): Verb(refuse="latent is an internal command of MVE and is not implemented"),
+    ("dev_test",): Verb(
+        refuse="dev_test is an internal command of DeepFaceLab and is not implemented"
+    ),
 }
 """Old commands but `util`, whose flags are the commands."""
 
@@ -292,8 +296,8 @@ UTIL_FOLDER = Verb(
         "--input-dir": FIRST,
         "--archive-type": Flag(
             refused={
-                "zip": "util --archive-type zip is not there: a faceset is packed into faceset.pak "
-                "(leave the flag out), which DeepFaceLab and MVE read too"
+                "zip": "util --archive-type zip is not implemented: a faceset is packed into "
+                "faceset.pak (leave the flag out), which DeepFaceLab and MVE read too"
             },
         ),
     },

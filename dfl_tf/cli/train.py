@@ -19,7 +19,7 @@ from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, Machine, Resolved, Run
 from dfl_tf.options.prompts import ask_options
 from dfl_tf.train.cluster import machine_of
 from dfl_tf.train.job import run_training
-from dfl_tf.train.start import Prepared, Settle, choose_name, prepare
+from dfl_tf.train.start import Prepared, ResolveOptions, choose_name, prepare
 
 PATH = click.Path(path_type=Path)
 _SENTENCES = 3
@@ -115,11 +115,11 @@ def command(
                 f"note: this {model_class} model is new and there is no terminal to ask on: "
                 "options that are not given take their defaults (dfl-tf options explains them)"
             )
-    settle = settle_by(inputs, interactive=interactive, restart=restart)
+    resolve_options = resolver_by(inputs, interactive=interactive, restart=restart)
     if interactive and name is None:
         name = ask_name(place.model, model_class, read=_read, say=_say)
     previous = _uses_previous(inputs)
-    prepared = prepare(place, model_class, name, settle, use_previous=previous)
+    prepared = prepare(place, model_class, name, resolve_options, use_previous=previous)
     prepared = replace(prepared, pretrained=pretrained_model_dir)
     if prepared.state is None and prepared.stamp:  # it begins again: what was there is kept
         prepared = replace(prepared, run=replace(prepared.run, backup_now=True))
@@ -152,13 +152,15 @@ def model_class_named(text: str) -> str:
     return by_lower[text.lower()]
 
 
-def settle_by(inputs: OptionInputs, *, interactive: bool, restart: bool = False) -> Settle:
-    """Settle options by the command line, its files and, if wanted, the dialogue.
+def resolver_by(
+    inputs: OptionInputs, *, interactive: bool, restart: bool = False
+) -> ResolveOptions:
+    """Resolve options by the command line, its files and, if wanted, the dialogue.
 
     With `restart` a stored model counts as new.
     """
 
-    def settle(
+    def resolve_options(
         cls: type, *, stored: Layer | None, defaults: Mapping[str, Any] | None
     ) -> tuple[Resolved[Any], RunOptions]:
         machine = _machine(inputs)
@@ -174,7 +176,7 @@ def settle_by(inputs: OptionInputs, *, interactive: bool, restart: bool = False)
         )
         return chosen.resolved, chosen.run
 
-    return settle
+    return resolve_options
 
 
 def _uses_previous(inputs: OptionInputs) -> bool:

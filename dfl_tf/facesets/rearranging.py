@@ -100,7 +100,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def rearrange(plan: Rearrangement) -> None:
-    """Move the faces as planned; an interruption is completed by `settle`.
+    """Move the faces as planned; an interruption is completed by `finish_moves`.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def rearrange(plan: Rearrangement) -> None:
     moves.move_files(plan.folder, steps, why=plan.why)
 
 
-def settle(place: Path) -> str | None:
+def finish_moves(place: Path) -> str | None:
     """Complete what an interrupted run began in this faceset; None if there is nothing."""
     return moves.finish(root_of(place))
 

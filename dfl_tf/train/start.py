@@ -40,8 +40,8 @@ EVERY_BESIDE = 50
 """Iterations between lines of the log beside the model, where nothing else is asked for."""
 
 
-class Settle(Protocol):
-    """Settles the options of a model and of the run, from what is stored and what is given now."""
+class ResolveOptions(Protocol):
+    """Resolves the options of a model and of the run, from what is stored and what is given now."""
 
     def __call__(
         self, cls: type, *, stored: Layer | None, defaults: Mapping[str, Any] | None
@@ -49,17 +49,17 @@ class Settle(Protocol):
         """Resolve options of `cls`; `defaults` are those of the last new model of the class."""
 
 
-def settled_by(layers: Sequence[Layer] = (), run: RunOptions | None = None) -> Settle:
-    """A `Settle` for programs: layers of values, lowest precedence first, and the run's options."""
+def resolver_of(layers: Sequence[Layer] = (), run: RunOptions | None = None) -> ResolveOptions:
+    """Options of programs: layers of values, lowest precedence first, and the run's options."""
 
-    def settle(
+    def resolve_options(
         cls: type, *, stored: Layer | None, defaults: Mapping[str, Any] | None
     ) -> tuple[Resolved[Any], RunOptions]:
         below = [stored] if stored else []
         machine = machine_of(run or RunOptions())
         return resolve(cls, [*below, *layers], machine=machine), run or RunOptions()
 
-    return settle
+    return resolve_options
 
 
 @dataclass(frozen=True)
@@ -125,17 +125,17 @@ def prepare(
     workspace: Workspace,
     model_class: str,
     name: str | None,
-    settle: Settle,
+    resolve_options: ResolveOptions,
     *,
     use_previous: bool = False,
 ) -> Prepared:
-    """Find or name the model and settle its options. Writes nothing.
+    """Find or name the model and resolve its options. Writes nothing.
 
     Parameters
     ----------
     use_previous : bool
         Start from the kept previous set: what `RunOptions.use_previous` says, which is needed
-        before the options can be settled.
+        before the options can be resolved.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def prepare(
         else stored_layer(state, f"the saved model {prefix_of(name, model_class)}")
     )
     defaults = read_default_options(folder, model_class) or None if state is None else None
-    resolved, run = settle(kind.options, stored=stored, defaults=defaults)
+    resolved, run = resolve_options(kind.options, stored=stored, defaults=defaults)
     set_pixel_limit(run.max_image_pixels)
     if resolved.new:
         state = None

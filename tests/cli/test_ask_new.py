@@ -17,7 +17,7 @@ from dfl_tf.cli import train
 from dfl_tf.cli.main import run
 from dfl_tf.errors import UsageError
 from dfl_tf.options import Layer, SAEHDOptions
-from dfl_tf.train.start import Settle
+from dfl_tf.train.start import ResolveOptions
 
 from .support.workspaces import packed
 
@@ -95,8 +95,10 @@ def test_a_model_that_is_there_asks_nothing(
     (tmp_path / "model" / "old_SAEHD_data.dat").write_bytes(b"")
     stored = Layer({"archi": "df", "resolution": 64}, "the model")
 
-    def prepare(place: object, model_class: str, name: str, settle: Settle, **_: object) -> None:
-        options = settle(SAEHDOptions, stored=stored, defaults=None)[0].options
+    def prepare(
+        place: object, model_class: str, name: str, resolve_options: ResolveOptions, **_: object
+    ) -> None:
+        options = resolve_options(SAEHDOptions, stored=stored, defaults=None)[0].options
         raise UsageError(f"would train {options.archi}, {options.resolution} pixels")
 
     monkeypatch.setattr(train, "prepare", prepare)

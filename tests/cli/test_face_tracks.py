@@ -125,7 +125,7 @@ def test_a_folder_without_a_journal_of_its_faces_is_refused(faces, capsys, argum
     before = files(faces)
     code, _, err = call(capsys, "faceset", arguments[0], faces, *arguments[1:])
     assert code == 1
-    assert f"{FILE}: is not there, so the tracks of the faces are not known" in err
+    assert f"{FILE}: does not exist, so the tracks of the faces are not known" in err
     write_journal(faces, Extraction())
     code, _, err = call(capsys, "faceset", arguments[0], faces, *arguments[1:])
     assert code == 1

@@ -61,7 +61,9 @@ def test_the_dialogue_proposes_what_the_last_new_model_used(
 ) -> None:
     monkeypatch.setattr(train, "_read", lambda prompt: "")
     inputs = OptionInputs((SAEHDOptions, RunOptions), use_last_defaults=True)
-    settle = train.settle_by(inputs, interactive=True)
-    resolved, _ = settle(SAEHDOptions, stored=None, defaults={"clipgrad": True, "batch_size": 6})
+    resolve_options = train.resolver_by(inputs, interactive=True)
+    resolved, _ = resolve_options(
+        SAEHDOptions, stored=None, defaults={"clipgrad": True, "batch_size": 6}
+    )
     assert resolved.options.clipgrad is True
     assert resolved.options.batch_size == 6

@@ -16,7 +16,7 @@ from dfl_tf.formats.safe_pickle import dumps_legacy
 from dfl_tf.formats.workspace import Workspace
 from dfl_tf.options import RunOptions
 from dfl_tf.options.resolve import Layer
-from dfl_tf.train.start import Prepared, prepare, settled_by
+from dfl_tf.train.start import Prepared, prepare, resolver_of
 
 from .support.fake_model import FakeModel
 from .test_trainer import options, trainer
@@ -51,8 +51,8 @@ def old_program_saves(folder: Path, saved: ModelState) -> None:
 
 def begin(folder: Path, *, use_previous: bool = False, run: RunOptions | None = None, **given):
     place = Workspace(root=folder, src=folder, dst=folder, model=folder)
-    settle = settled_by([Layer(given, "the test")], run or RunOptions())
-    return prepare(place, "SAEHD", "x", settle, use_previous=use_previous)
+    resolve_options = resolver_of([Layer(given, "the test")], run or RunOptions())
+    return prepare(place, "SAEHD", "x", resolve_options, use_previous=use_previous)
 
 
 def save(prepared: Prepared, saved: ModelState) -> None:

@@ -24,7 +24,7 @@ from dfl_tf.formats.workspace import Workspace
 from dfl_tf.options import Layer, RunOptions
 from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.segment import Builder
-from dfl_tf.train.start import prepare, settled_by, start
+from dfl_tf.train.start import prepare, resolver_of, start
 from dfl_tf.train.trainer import Trainer
 from tests.train.support.runs import ListLog
 
@@ -44,7 +44,7 @@ STORY: list[dict[str, Any]] = [
 def trainer(root: Path, values: dict[str, Any], devices: str, log: ListLog) -> Trainer:
     run = RunOptions(seed=5, threads=1, workers=1, devices=devices, no_preview=True)
     place = Workspace.open(root)
-    prepared = prepare(place, "SAEHD", "new", settled_by([Layer(values, "the test")], run))
+    prepared = prepare(place, "SAEHD", "new", resolver_of([Layer(values, "the test")], run))
     return start(prepared, Facesets.open(place, pretrain=False), log)
 
 

@@ -95,7 +95,7 @@ def load_model(
     only = None if training else KINDS[found.model_class].generator
     state = read_model(user_path(model_dir), found.name, found.model_class, only=only)
 
-    from dfl_tf.train.devices import configure_devices
+    from dfl_tf.devices.configure import configure_devices
 
     run = run or RunOptions()
     configure_devices(run)
@@ -157,7 +157,7 @@ def new_model(
         options = asdict(options)
     chosen = _checked(cls, {**(options or {}), **more}, "new_model")
 
-    from dfl_tf.train.devices import configure_devices
+    from dfl_tf.devices.configure import configure_devices
 
     run = run or RunOptions()
     configure_devices(run)

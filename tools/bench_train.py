@@ -163,8 +163,8 @@ def batch(options: Any) -> tuple[Any, ...]:
 def measure(archi: str, switches: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
     """Build all variants, then let them take turns."""
     from dfl_tf import models
-    from dfl_tf.train.bench_flops import step_flops
-    from dfl_tf.train.bench_machine import gemm_peak
+    from dfl_tf.bench.flops import step_flops
+    from dfl_tf.bench.machine import gemm_peak
 
     dims = dict(zip(("ae_dims", "e_dims", "d_dims", "d_mask_dims"), args.dims, strict=True))
     values = {"resolution": args.resolution, "batch_size": args.batch_size, "archi": archi}
@@ -290,7 +290,7 @@ def main() -> int:
     args.variants = args.variants.split(",")
     if "best" not in args.variants:
         parser.error("best must be one of the variants")
-    from dfl_tf.train.devices import configure_devices
+    from dfl_tf.devices.configure import configure_devices
 
     configure_devices(RunOptions())
     settings = {"dropout+clip": {"lr_dropout": "y", "clipgrad": True}, "plain": {}}

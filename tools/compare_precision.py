@@ -201,7 +201,7 @@ def write(
 
 def compare(args: argparse.Namespace, workspace: Workspace) -> dict[str, Any]:
     """Train all models; returns the curves."""
-    from dfl_tf.train.devices import configure_devices
+    from dfl_tf.devices.configure import configure_devices
     from dfl_tf.train.feeds import Facesets, open_feed
 
     configure_devices(RunOptions(threads=args.threads))

@@ -14,13 +14,14 @@ import av
 import numpy as np
 from fuzz_files import Kind, Reader, jpeg_seeds
 
+from dfl_tf.bench import compare as bench_compare
 from dfl_tf.data import face_index
+from dfl_tf.devices import cluster
 from dfl_tf.facesets.xseg_store import ApplyJournal, open_store
 from dfl_tf.merge.output import Output
 from dfl_tf.merge.session import FORMAT, VERSION, MergeSession
 from dfl_tf.merge.settings import FrameSettings, read_frame_values
 from dfl_tf.options import RunOptions, resolve, yaml_file
-from dfl_tf.train import bench_compare, cluster
 from dfl_tf.video.cut import Piece, cut
 from dfl_tf.video.extract import FrameFiles, extract
 from dfl_tf.video.info import read_info

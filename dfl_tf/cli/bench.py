@@ -39,8 +39,8 @@ def command(context: click.Context, compare: tuple[Path, Path] | None) -> None:
     programs first: the load of the machine is part of every report.
     """
     if compare is not None:
-        from dfl_tf.train.bench_compare import compare as compared
-        from dfl_tf.train.bench_compare import read_report
+        from dfl_tf.bench.compare import compare as compared
+        from dfl_tf.bench.compare import read_report
 
         a, b = (read_report(path) for path in compare)
         click.echo("\n".join(compared(a, b)))
@@ -152,8 +152,10 @@ def train_command(
     inputs: OptionInputs,
 ) -> None:
     """Train without saving and say where the time goes."""
-    from dfl_tf.train import bench_fit, bench_machine, bench_step
-    from dfl_tf.train.devices import configure_devices
+    from dfl_tf.bench import fit as bench_fit
+    from dfl_tf.bench import machine as bench_machine
+    from dfl_tf.bench import step as bench_step
+    from dfl_tf.devices.configure import configure_devices
 
     folders = {"src": src, "dst": dst, "model": model_dir}
     with _prepared(workspace, model_class, name, inputs, **folders) as prepared:
@@ -189,7 +191,7 @@ def samples_command(
     inputs: OptionInputs,
 ) -> None:
     """Draw training samples as fast as they come, with several numbers of workers."""
-    from dfl_tf.train import bench_parts
+    from dfl_tf.bench import parts as bench_parts
     from dfl_tf.train.feeds import Facesets
     from dfl_tf.train.start import build_model
 
@@ -212,8 +214,8 @@ def samples_command(
 @_report_flags
 def ops_command(parameters: int, as_json: bool, report: Path | None) -> None:
     """Time matrix products, the optimizer's update and color transfer."""
-    from dfl_tf.train import bench_parts
-    from dfl_tf.train.devices import configure_devices
+    from dfl_tf.bench import parts as bench_parts
+    from dfl_tf.devices.configure import configure_devices
 
     configure_devices(RunOptions())
     found = bench_parts.bench_ops(parameters=parameters)
@@ -234,7 +236,7 @@ def io_command(folder: Path, parameters: int, as_json: bool, report: Path | None
     """Save and load a made-up model on the disk of FOLDER, in both formats."""
     from dfl_tf_ops.native_output import import_tensorflow
 
-    from dfl_tf.train import bench_parts
+    from dfl_tf.bench import parts as bench_parts
 
     import_tensorflow()
     found = bench_parts.bench_io(bench_parts.synthetic_state(parameters), folder)

@@ -182,7 +182,7 @@ def _native() -> str:
 
 def _bfloat16() -> str:
     """Whether the CPU multiplies bfloat16 itself; without it the precision is only emulated."""
-    from dfl_tf.models.cpu import cpu_bfloat16
+    from dfl_tf.devices.cpu import cpu_bfloat16
 
     native = cpu_bfloat16(_cpu_info("flags"))
     if native:

@@ -123,7 +123,7 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _count_gpus() -> int:
-    from dfl_tf.train.devices import count_gpus
+    from dfl_tf.devices.configure import count_gpus
 
     return count_gpus()
 

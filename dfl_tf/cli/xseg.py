@@ -160,9 +160,9 @@ def _foreign_masker(onnx: Path, face_type: str | None) -> Any:
 
 
 def _own_masker(place: Path, face_type: str | None, cpu: bool) -> Any:
+    from dfl_tf.devices.configure import configure_devices
     from dfl_tf.facesets.xseg_masker import XSegMasker
     from dfl_tf.options import RunOptions
-    from dfl_tf.train.devices import configure_devices
 
     configure_devices(RunOptions(cpu=cpu))
     return XSegMasker.load(place, face_type)

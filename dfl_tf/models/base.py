@@ -17,12 +17,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from dfl_tf.data.batch import Batch
+from dfl_tf.devices.cpu import slow_filter_gradients
+from dfl_tf.devices.placement import Placement
 from dfl_tf.errors import UsageError
 from dfl_tf.formats import ModelLock, write_model
 from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.models import description
-from dfl_tf.models.cpu import slow_filter_gradients
-from dfl_tf.models.placement import Placement
 from dfl_tf.models.state import check_shapes, load, state_of
 from dfl_tf.models.step import Losses, Tensors, TrainingStep, Update
 from dfl_tf.nn.initializers import initialize

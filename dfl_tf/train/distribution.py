@@ -22,14 +22,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from dfl_tf.devices.cluster import Cluster, Devices, WorkerLost, cluster_of, devices_of, replicas_of
+from dfl_tf.devices.placement import HOST, Placement
+from dfl_tf.devices.rendezvous import meet
+from dfl_tf.devices.strategy import connect
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.models.base import FaceModel, Losses, Update
 from dfl_tf.models.compiling import gradient_graph
-from dfl_tf.models.placement import HOST, Placement
 from dfl_tf.options import RunOptions
-from dfl_tf.train.cluster import Cluster, Devices, WorkerLost, cluster_of, devices_of, replicas_of
-from dfl_tf.train.rendezvous import meet
-from dfl_tf.train.strategy import connect
 
 # An all-reduce starts when this much is there, while back-propagation goes on.
 _PACK = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=32 * 2**20)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 
+from dfl_tf.devices.cluster import cluster_of
+from dfl_tf.devices.memory import advice, out_of_memory
 from dfl_tf.formats import ModelLock
 from dfl_tf.jobs.events import Sink, captured_logging
-from dfl_tf.train.cluster import cluster_of
 from dfl_tf.train.feeds import Facesets
-from dfl_tf.train.memory import advice, out_of_memory
 from dfl_tf.train.start import Prepared, make_log, start
 from dfl_tf.train.trainer import TrainResult
 

@@ -16,6 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from dfl_tf import models
+from dfl_tf.devices.precision import precision_notes
 from dfl_tf.face import FaceType
 from dfl_tf.formats import ModelState
 from dfl_tf.formats.model_legacy import read_part
@@ -23,7 +24,6 @@ from dfl_tf.formats.workspace import Workspace
 from dfl_tf.options import KINDS
 from dfl_tf.train.changed_files import ages
 from dfl_tf.train.feeds import Facesets, Feed, open_feed
-from dfl_tf.train.precision import precision_notes
 from dfl_tf.train.saver import own_arrays
 from dfl_tf.train.settings import Settings
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dfl_tf.devices.cluster import machine_of
 from dfl_tf.options import (
     Layer,
     Options,
@@ -22,7 +23,6 @@ from dfl_tf.options import (
 )
 from dfl_tf.options.resolve import OptionFaults
 from dfl_tf.options.schema import words
-from dfl_tf.train.cluster import machine_of
 
 AT_START = frozenset(
     words(

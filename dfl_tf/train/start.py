@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
+from dfl_tf.devices.cluster import cluster_of, described, machine_of, replicas_of
+from dfl_tf.devices.configure import configure_devices, summary_devices
 from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.formats import ModelState, find_models, read_model
 from dfl_tf.formats.model_files import prefix_of
@@ -25,8 +27,6 @@ from dfl_tf.options.schema import did_you_mean
 from dfl_tf.train import events
 from dfl_tf.train.changed_files import basis_for, judge_files
 from dfl_tf.train.checkpoint import CheckpointLocation
-from dfl_tf.train.cluster import cluster_of, described, machine_of, replicas_of
-from dfl_tf.train.devices import configure_devices, summary_devices
 from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.segment import Builder
 from dfl_tf.train.settings import Settings

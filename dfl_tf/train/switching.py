@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from dfl_tf.devices.memory import out_of_memory
 from dfl_tf.errors import DflTfError
 from dfl_tf.formats import ModelState
 from dfl_tf.train import events
-from dfl_tf.train.memory import out_of_memory
 from dfl_tf.train.run import Run
 from dfl_tf.train.segment import Rebuild, Segment, Shelved, parts_of
 from dfl_tf.train.settings import AT_ONCE, Settings

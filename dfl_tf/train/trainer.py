@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from dfl_tf.devices.cluster import Team, WorkerLost
+from dfl_tf.devices.memory import advice, out_of_memory
 from dfl_tf.errors import DflTfError, TrainingDiverged, UsageError, WorkspaceError
 from dfl_tf.jobs.events import Events
 from dfl_tf.options import Device, Layer
 from dfl_tf.options.resolve import OptionFaults
 from dfl_tf.train import events, history
 from dfl_tf.train.checkpoint import Checkpointer, CheckpointLocation
-from dfl_tf.train.cluster import Team, WorkerLost
 from dfl_tf.train.feeds import Batch, Feed
-from dfl_tf.train.memory import advice, out_of_memory
 from dfl_tf.train.requests import Kind, Request, RequestFiles, RequestSource, StopSignals
 from dfl_tf.train.run import Run, every
 from dfl_tf.train.segment import Rebuild, Segment

@@ -18,11 +18,11 @@ import tensorflow as tf
 from dfl_tf.cli.main import run as run_command
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.prefetch import Prefetch
+from dfl_tf.devices.cluster import WorkerLost
 from dfl_tf.models import step as models_step
 from dfl_tf.nn.layers import Conv2D
 from dfl_tf.options import RunOptions, specs
 from dfl_tf.train.backup import BackupClock
-from dfl_tf.train.cluster import WorkerLost
 
 from .support import option_checks as sees
 from .support.option_checks import Check, Outcome

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dfl_tf.models.placement import HOST
+from dfl_tf.devices.placement import HOST
 from dfl_tf.options import OPTIONS, specs
 from dfl_tf.train.backup import BackupClock
 

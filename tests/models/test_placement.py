@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dfl_tf.models.placement import HOST, Placement
+from dfl_tf.devices.placement import HOST, Placement
 from dfl_tf.options import RunOptions
 
 SCRIPT = """
@@ -18,7 +18,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from dfl_tf.data import Batch
 from dfl_tf.models import create
-from dfl_tf.models.placement import Placement
+from dfl_tf.devices.placement import Placement
 from dfl_tf.options import RunOptions, SAEHDOptions, default
 
 options = default(SAEHDOptions, resolution=64, ae_dims=32, e_dims=16, d_dims=16, d_mask_dims=16,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dfl_tf.models import placement
+from dfl_tf.devices import placement
+from dfl_tf.devices.placement import Placement
 from dfl_tf.models.loss_scale import FIRST, GROWS_AFTER, LossScale
-from dfl_tf.models.placement import Placement
 from dfl_tf.nn.optimizers import own_copy
 from dfl_tf.nn.tensors import product
 from dfl_tf.nn.tracing import Tracing, traced_with

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dfl_tf.models.cpu import slow_filter_gradients
+from dfl_tf.devices.cpu import slow_filter_gradients
 from dfl_tf.nn import layers
 from dfl_tf.nn.convolution import (
     convolve_halving,

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from dfl_tf.devices.memory import OutOfMemory
 from dfl_tf.errors import FacesetError, TrainingDiverged, WorkspaceError
 from dfl_tf.formats import read_model
 from dfl_tf.train import backup
 from dfl_tf.train import checkpoint as checkpoint_module
 from dfl_tf.train import run as run_module
-from dfl_tf.train.memory import OutOfMemory
 
 from .support.fake_model import FakeModel, check_whole, options
 from .support.runs import ListLog, trainer

@@ -10,8 +10,8 @@ from tensorflow.python.eager import context
 
 from dfl_tf import models
 from dfl_tf.data import Batch
+from dfl_tf.devices.configure import configure_devices
 from dfl_tf.options import RunOptions, SAEHDOptions, default
-from dfl_tf.train.devices import configure_devices
 
 run = RunOptions(seed=1, threads=1)
 configure_devices(run)

@@ -21,9 +21,9 @@ import tensorflow as tf
 
 from dfl_tf import models
 from dfl_tf.data import Batch
+from dfl_tf.devices.cluster import Cluster, Devices, WorkerLost
 from dfl_tf.models.base import FaceModel
 from dfl_tf.options import OPTIONS, RunOptions, default
-from dfl_tf.train.cluster import Cluster, Devices, WorkerLost
 from dfl_tf.train.distribution import Distribution
 
 SMALL: dict[str, Any] = {"ae_dims": 16, "e_dims": 4, "d_dims": 4, "d_mask_dims": 4}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dfl_tf.models.cpu import cpu_bfloat16
+from dfl_tf.devices.cpu import cpu_bfloat16
 from dfl_tf.options import RunOptions
 
 _CAPABILITY = {"bfloat16": (8, 0), "float16": (7, 0)}

@@ -8,15 +8,17 @@ import json
 import pytest
 import tensorflow as tf
 
+from dfl_tf.bench import fit as bench_fit
+from dfl_tf.bench import flops as bench_flops
+from dfl_tf.bench import parts as bench_parts
+from dfl_tf.bench.compare import compare, read_report
+from dfl_tf.devices.cpu import cpu_bfloat16
+from dfl_tf.devices.precision import _cpu_notes, _gpu_notes, precision_notes
 from dfl_tf.errors import UsageError
 from dfl_tf.models import create
-from dfl_tf.models.cpu import cpu_bfloat16
 from dfl_tf.nn import convolution
 from dfl_tf.options import RunOptions, SAEHDOptions, default
-from dfl_tf.train import bench_fit, bench_flops, bench_parts
-from dfl_tf.train.bench_compare import compare, read_report
 from dfl_tf.train.plan import memory, traced_updates
-from dfl_tf.train.precision import _cpu_notes, _gpu_notes, precision_notes
 
 OPTIONS = default(
     SAEHDOptions,

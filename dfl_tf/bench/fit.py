@@ -1,6 +1,6 @@
 """The largest batch that fits into memory: estimated, then tried in processes of their own.
 
-Run as a module it is such a trial: ``python -m dfl_tf.train.bench_fit`` reads a JSON request from
+Run as a module it is such a trial: ``python -m dfl_tf.bench.fit`` reads a JSON request from
 its standard input, trains two steps on noise and prints what it needed.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from dfl_tf_ops.process import available_memory
 
-from dfl_tf.train import bench_machine as machine
+from dfl_tf.bench import machine
 
 SHARE = 0.9
 """Of the available memory that a trial may use if no limit is given."""
@@ -109,7 +109,7 @@ def try_batch(model_class: str, options: Any, run: Any, *, limit: float) -> dict
     """
     request = {"model_class": model_class, "options": asdict(options), "run": asdict(run)}
     child = subprocess.Popen(
-        [sys.executable, "-m", "dfl_tf.train.bench_fit"],
+        [sys.executable, "-m", "dfl_tf.bench.fit"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -161,8 +161,8 @@ def _trial(request: dict[str, Any]) -> dict[str, Any]:
 
     from dfl_tf import models
     from dfl_tf.data import Batch
+    from dfl_tf.devices.configure import configure_devices
     from dfl_tf.options import OPTIONS, RunOptions
-    from dfl_tf.train.devices import configure_devices
 
     given = request["run"]
     run = RunOptions(**{**given, "reinit": tuple(given["reinit"])})

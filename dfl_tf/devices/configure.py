@@ -7,9 +7,9 @@ import os
 from dfl_tf_ops.native_output import import_tensorflow
 from dfl_tf_ops.process import cores
 
+from dfl_tf.devices.cluster import cluster_of, devices_of
 from dfl_tf.errors import UsageError
 from dfl_tf.options import Device, RunOptions
-from dfl_tf.train.cluster import cluster_of, devices_of
 
 
 def count_gpus() -> int:

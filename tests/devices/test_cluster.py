@@ -4,9 +4,16 @@ import json
 
 import pytest
 
+from dfl_tf.devices.cluster import (
+    Cluster,
+    cluster_of,
+    described,
+    devices_of,
+    machine_of,
+    replicas_of,
+)
 from dfl_tf.errors import UsageError
 from dfl_tf.options import OPTIONS, Layer, RunOptions, resolve
-from dfl_tf.train.cluster import Cluster, cluster_of, described, devices_of, machine_of, replicas_of
 
 
 def test_spellings_of_devices():

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from dfl_tf.bench import machine
+from dfl_tf.bench.flops import step_flops
+from dfl_tf.devices.configure import configure_devices
 from dfl_tf.formats import write_model
-from dfl_tf.train import bench_machine as machine
-from dfl_tf.train.bench_flops import step_flops
-from dfl_tf.train.devices import configure_devices
 from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.saver import own_arrays
 from dfl_tf.train.start import Prepared, builder

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from dfl_tf.train.cluster import Cluster, Devices, WorkerLost
+from dfl_tf.devices.cluster import Cluster, Devices, WorkerLost
 
 
 def connect(

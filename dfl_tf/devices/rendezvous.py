@@ -21,8 +21,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from dfl_tf.devices.cluster import Cluster, WorkerLost
 from dfl_tf.errors import UsageError
-from dfl_tf.train.cluster import Cluster, WorkerLost
 
 SAY_AFTER = 10.0
 """Seconds before a process says for whom it waits."""

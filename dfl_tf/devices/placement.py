@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from dfl_tf.models.cpu import cpu_bfloat16
+from dfl_tf.devices.cpu import cpu_bfloat16
 
 if TYPE_CHECKING:
     from dfl_tf.options import RunOptions

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from dfl_tf.devices import rendezvous
+from dfl_tf.devices.cluster import Cluster, WorkerLost
+from dfl_tf.devices.rendezvous import meet
 from dfl_tf.errors import UsageError
-from dfl_tf.train import rendezvous
-from dfl_tf.train.cluster import Cluster, WorkerLost
-from dfl_tf.train.rendezvous import meet
 
 from .test_workers import free_ports
 

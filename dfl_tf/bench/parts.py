@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from dfl_tf_ops.process import cores
 
+from dfl_tf.bench import machine
 from dfl_tf.formats import ModelState, read_model, write_model
 from dfl_tf.options import DEFAULT_MODEL
-from dfl_tf.train import bench_machine as machine
 from dfl_tf.train.saver import own_arrays
 
 Report = dict[str, Any]

@@ -1,0 +1,1 @@
+"""What a training step, its parts and its data cost on this machine (`dfl-tf bench`)."""

@@ -1,0 +1,1 @@
+"""Where a model computes: devices, precision, memory, and the processes that train together."""

@@ -35,10 +35,10 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from dfl_tf.cli.main import run  # noqa: E402
+from dfl_tf.data import identity  # noqa: E402
 from dfl_tf.disk import durable  # noqa: E402
 from dfl_tf.disk.checksums import checksum_path  # noqa: E402
 from dfl_tf.disk.moves import DONE, PLACING, PLAN  # noqa: E402
-from dfl_tf.facesets import identity  # noqa: E402
 from dfl_tf.formats import read_pak  # noqa: E402
 from dfl_tf.formats.dfljpg import embed_metadata  # noqa: E402
 from tests.formats.samples import make_metadata  # noqa: E402

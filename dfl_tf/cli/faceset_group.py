@@ -75,8 +75,8 @@ def _group(
     models_dir: Path | None,
     dry_run: bool,
 ) -> None:
+    from dfl_tf.data.identity import make_embedder
     from dfl_tf.disk.durable import write_file
-    from dfl_tf.facesets.identity import make_embedder
     from dfl_tf.facesets.measure_cache import MeasureCache
     from dfl_tf.facesets.people import find_people, people_sheet
     from dfl_tf.facesets.rearranging import beside, rearrange, root_of

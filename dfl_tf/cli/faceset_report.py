@@ -86,7 +86,7 @@ def _facts(
     *,
     quiet: bool,
 ) -> Any:
-    from dfl_tf.facesets.identity import make_embedder
+    from dfl_tf.data.identity import make_embedder
     from dfl_tf.facesets.measure_cache import MeasureCache
     from dfl_tf.facesets.report.facts import collect
 

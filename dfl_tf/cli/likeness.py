@@ -96,8 +96,8 @@ class Named:
             No face is in the images, persons cannot be told apart here, or there is a threshold
             and nothing to compare.
         """
+        from dfl_tf.data.identity import make_embedder
         from dfl_tf.facesets.filter import WantedPerson
-        from dfl_tf.facesets.identity import make_embedder
         from dfl_tf.facesets.likeness import reference_vectors
 
         left_out = LeftOut()

@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.errors import ModelFileError, UsageError
-from dfl_tf.facesets.image_network import ImageNetwork
 from dfl_tf.facesets.rewriting import Work
 from dfl_tf.formats import FaceMetadata
 from dfl_tf.formats.dfljpg import embed_metadata
 from dfl_tf.formats.model_legacy import read_part
 from dfl_tf.formats.release_files import HOME_VARIABLE, find_weights
 from dfl_tf.imaging import decode_image, encode_image, to_bgr
+from dfl_tf.imaging.image_network import ImageNetwork
 
 WEIGHTS = "FaceEnhancer.npy"
 _QUALITY = 100

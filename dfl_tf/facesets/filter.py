@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.data.identity import Embedder
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import FacesetError, UsageError
 from dfl_tf.facesets.face_tracks import (
@@ -25,10 +26,9 @@ from dfl_tf.facesets.face_tracks import (
     medians_of_tracks,
     track_numbers,
 )
-from dfl_tf.facesets.identity import Embedder
 from dfl_tf.facesets.likeness import Decision, decide
 from dfl_tf.facesets.measure_cache import MeasureCache
-from dfl_tf.facesets.measures import MEASURES, Measure
+from dfl_tf.facesets.measures import MEASURES, Measure, identity_measure
 from dfl_tf.facesets.measuring import Progress, measure_faces
 from dfl_tf.facesets.rearranging import Rearrangement
 from dfl_tf.facesets.sorting import MeasuredFaces
@@ -288,7 +288,7 @@ def plan_filter(
     _check_request(limits, person, tracks, near_duplicates, invert=invert)
     columns: list[str | Measure] = [limit.column for limit in limits]
     if person is not None:
-        columns += [person.embedder.measure(), _BOX]
+        columns += [identity_measure(person.embedder), _BOX]
     if tracks is not None:
         columns += [_BOX]
     if near_duplicates is not None:

@@ -21,9 +21,6 @@ Ints = npt.NDArray[np.intp]
 EXACT = 10_000
 """Most faces that are compared each with each."""
 
-USUAL_DISTANCE = 0.6
-"""Of dlib's network: where two faces are as likely one person as two."""
-
 _NEVER = 1e6  # between faces of one frame; finite, since SciPy refuses infinity
 _SAME_FACE = 0.5  # overlap (intersection over union) of two boxes of one frame that are one face
 _BLOCK = 2_000

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
+from dfl_tf.data.identity import Embedder
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.errors import DflTfError, FacesetError, UsageError
 from dfl_tf.facesets.face_tracks import medians_of_tracks, track_numbers
-from dfl_tf.facesets.identity import Embedder
 from dfl_tf.facesets.measures import MeasuredFace
 from dfl_tf.formats import FaceMetadata, read_metadata
 from dfl_tf.imaging import decode_image, to_bgr

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from dfl_tf_ops.canny import canny
 from dfl_tf_ops.sharpness import BLOCK, sharpness
 
+from dfl_tf.data.identity import Embedder
 from dfl_tf.face import estimate_pitch_yaw_roll, hull_mask
 from dfl_tf.formats import FaceMetadata
 
@@ -40,6 +41,11 @@ class MeasuredFace:
         """The metadata of a measure that needs it."""
         assert self.metadata is not None
         return self.metadata
+
+    @property
+    def landmarks(self) -> npt.NDArray[np.float64]:
+        """In pixels of the image; shape (68, 2), float64."""
+        return self.known.landmarks
 
     @cached_property
     def hull(self) -> npt.NDArray[np.float32]:
@@ -199,6 +205,11 @@ class Measure:
     length: int = 0
     version: int = 1
     ready: Callable[[], object] = _nothing_to_load
+
+
+def identity_measure(embedder: Embedder) -> Measure:
+    """Who a face is, as a measure: the vector of an embedder."""
+    return Measure(embedder.key, embedder.vector, length=embedder.length, ready=embedder.ready)
 
 
 MEASURES = {

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from dfl_tf_ops.process import cores
 
+from dfl_tf.data.identity import IDENTITY_MEASURE, make_embedder
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import FacesetError
-from dfl_tf.facesets.identity import IDENTITY_MEASURE, make_embedder
 from dfl_tf.facesets.measure_cache import MeasureCache
-from dfl_tf.facesets.measures import MEASURES, Measure, MeasuredFace
+from dfl_tf.facesets.measures import MEASURES, Measure, MeasuredFace, identity_measure
 from dfl_tf.facesets.sorting import MeasuredFaces
 from dfl_tf.formats import FaceMetadata, read_metadata, read_pak
 from dfl_tf.formats.dfljpg import MAX_IMAGE_BYTES
@@ -193,7 +193,7 @@ def measure_faces(
 def _known(measure: str | Measure) -> Measure:
     if isinstance(measure, Measure):
         return measure
-    return make_embedder().measure() if measure == IDENTITY_MEASURE else MEASURES[measure]
+    return identity_measure(make_embedder()) if measure == IDENTITY_MEASURE else MEASURES[measure]
 
 
 def _measured(

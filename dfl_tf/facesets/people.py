@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.data.identity import Embedder
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import UsageError
 from dfl_tf.facesets.grouping import Group, Grouping, group_faces, threshold_of
-from dfl_tf.facesets.identity import Embedder
 from dfl_tf.facesets.measure_cache import MeasureCache
+from dfl_tf.facesets.measures import identity_measure
 from dfl_tf.facesets.measuring import FaceFile, Progress, face_files, measure_faces
 from dfl_tf.facesets.rearranging import Rearrangement
 from dfl_tf.facesets.thumbnails import small_face
@@ -116,7 +117,7 @@ def find_people(
     UsageError
         The network is not installed.
     """
-    measure = embedder.measure()
+    measure = identity_measure(embedder)
     faces, left_out = measure_faces(place, [measure, "source_box"], cache=cache, progress=progress)
     for name, is_face in zip(faces.names, faces.is_face, strict=True):
         if not is_face:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.data.identity import USUAL_DISTANCE
 from dfl_tf.facesets.best_faces import best_faces
 from dfl_tf.facesets.chains import dissimilarity, histogram_chain, histogram_roots, image_chain
 from dfl_tf.facesets.face_tracks import NO_TRACK, tracks_in_time
-from dfl_tf.facesets.grouping import USUAL_DISTANCE, group_faces, threshold_of
+from dfl_tf.facesets.grouping import group_faces, threshold_of
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from dfl_tf.data import identity
 from dfl_tf.extract.journal import Extraction, write_journal
 from dfl_tf.extract.records import FrameRecord, RecordedFace
-from dfl_tf.facesets import identity
 from dfl_tf.formats import read_metadata
 
 from .support.workspaces import call, files, loose

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dfl_tf.facesets import grouping, identity
+from dfl_tf.data import identity
+from dfl_tf.facesets import grouping
 
 from .support.workspaces import call, files, loose
 

@@ -11,9 +11,9 @@ import pytest
 
 from dfl_tf.cli import extract as extract_command
 from dfl_tf.cli.main import run
+from dfl_tf.data import identity
+from dfl_tf.data.identity import Embedder
 from dfl_tf.extract.networks import Networks
-from dfl_tf.facesets import identity
-from dfl_tf.facesets.identity import Embedder
 from dfl_tf.facesets.measure_cache import MeasureCache
 
 from .squares import SquareDetector, SquareLandmarker, draw_frame

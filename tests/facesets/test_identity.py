@@ -13,15 +13,15 @@ import pytest
 from onnx import TensorProto, helper
 
 import dfl_tf
+from dfl_tf.data import identity
+from dfl_tf.data.identity import DlibEmbedder, OnnxEmbedder, five_points
 from dfl_tf.errors import ModelFileError, UsageError
-from dfl_tf.facesets import identity
-from dfl_tf.facesets.identity import DlibEmbedder, OnnxEmbedder, five_points
-from dfl_tf.facesets.image_network import ImageNetwork
 from dfl_tf.facesets.measure_cache import MeasureCache
 from dfl_tf.facesets.measures import MeasuredFace
 from dfl_tf.facesets.measuring import face_files, measure_faces
 from dfl_tf.formats import read_metadata
 from dfl_tf.imaging import decode_image
+from dfl_tf.imaging.image_network import ImageNetwork
 
 FACES = Path(dfl_tf.__file__).parent / "demo_data/data_src/aligned"
 

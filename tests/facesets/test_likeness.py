@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import dfl_tf
+from dfl_tf.data.identity import Embedder
 from dfl_tf.errors import UsageError
-from dfl_tf.facesets.identity import Embedder
 from dfl_tf.facesets.likeness import (
     NO_FACE,
     SEVERAL,

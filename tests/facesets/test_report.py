@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import dfl_tf
-from dfl_tf.facesets.identity import Embedder
+from dfl_tf.data.identity import Embedder
 from dfl_tf.facesets.measure_cache import MeasureCache
 from dfl_tf.facesets.report.facts import SCALES, Facts, badness, collect
 from dfl_tf.facesets.report.known import known_sentences
@@ -160,7 +160,7 @@ def test_what_matters_most_is_said_first(facts):
 
 def test_a_plan_knows_only_what_was_measured(faces, cache, facts, monkeypatch):
     src, dst = faces
-    monkeypatch.setattr("dfl_tf.facesets.identity.DlibEmbedder.ready", lambda self: 1 / 0)
+    monkeypatch.setattr("dfl_tf.data.identity.DlibEmbedder.ready", lambda self: 1 / 0)
     assert known_sentences(src, dst, cache=MeasureCache(None)) == []
     assert any("usable metadata" in line for line in known_sentences(src, dst, cache=cache))
     write_mask_record(src, MaskRecord("one", 1, "a" * 64, complete=True))

@@ -6,7 +6,7 @@ import kill_facesets
 import pytest
 from kill_facesets import kill_often
 
-from dfl_tf.facesets import identity
+from dfl_tf.data import identity
 
 
 @pytest.fixture(autouse=True)

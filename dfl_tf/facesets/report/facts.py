@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.data.identity import Embedder
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.facesets.face_tracks import NO_TRACK, Track, track_numbers, tracks_in_time
 from dfl_tf.facesets.filter import near_duplicates_of
 from dfl_tf.facesets.grouping import Grouping, group_faces, threshold_of
-from dfl_tf.facesets.identity import Embedder
 from dfl_tf.facesets.measure_cache import MeasureCache
-from dfl_tf.facesets.measures import Measure
+from dfl_tf.facesets.measures import Measure, identity_measure
 from dfl_tf.facesets.measuring import Progress, measure_faces
 from dfl_tf.facesets.report.poses import PITCH_EDGES, YAW_EDGES, Counts, pose_counts, pose_gaps
 from dfl_tf.facesets.sorting import MeasuredFaces
@@ -350,7 +350,7 @@ def _side(
     compute: bool,
     progress: Progress | None,
 ) -> SideFacts:
-    vector = None if embedder is None else embedder.measure()
+    vector = None if embedder is None else identity_measure(embedder)
     wanted: list[str | Measure] = [*MEASURED, *([] if vector is None else [vector])]
     faces, left_out = measure_faces(place, wanted, cache=cache, compute=compute, progress=progress)
     survey = examine(place)

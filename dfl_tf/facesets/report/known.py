@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dfl_tf.facesets.identity import DlibEmbedder
+from dfl_tf.data.identity import DlibEmbedder
 from dfl_tf.facesets.measure_cache import MeasureCache
 from dfl_tf.facesets.report.facts import Facts, collect
 from dfl_tf.facesets.report.sentences import sentences

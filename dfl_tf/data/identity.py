@@ -15,7 +15,7 @@ import threading
 from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -23,16 +23,17 @@ import numpy.typing as npt
 
 from dfl_tf.errors import UsageError
 from dfl_tf.face.alignment import umeyama
-from dfl_tf.facesets.grouping import USUAL_DISTANCE
-from dfl_tf.facesets.image_network import ImageNetwork
-from dfl_tf.facesets.measures import Measure, MeasuredFace
 from dfl_tf.formats.open_models import IDENTITY, find_model, read_model_file
+from dfl_tf.imaging.image_network import ImageNetwork
 
 Floats = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
 
 IDENTITY_MEASURE = "identity"
 """Name of the measure where no other network is named."""
+
+USUAL_DISTANCE = 0.6
+"""Euclidean distance of dlib's network at which two faces are as likely one person as two."""
 
 _SMALLEST = 256  # dlib rounds landmarks to pixels: smaller images are enlarged first
 _ONNX_SIDE = 112
@@ -45,6 +46,18 @@ _FIVE_POINTS = np.array(
         (70.7299, 92.2041),
     ]
 )  # eyes, nose, corners of the mouth in an image of 112 px (J. Deng et al., ArcFace, 2019)
+
+
+class AlignedFace(Protocol):
+    """What an embedder is given."""
+
+    @property
+    def image(self) -> Image:
+        """Shape (h, w, 3), uint8, BGR."""
+
+    @property
+    def landmarks(self) -> Floats:
+        """In pixels of the image; shape (68, 2), float64."""
 
 
 class Embedder(ABC):
@@ -68,7 +81,7 @@ class Embedder(ABC):
     scale: float
 
     @abstractmethod
-    def vector(self, face: MeasuredFace) -> Floats:
+    def vector(self, face: AlignedFace) -> Floats:
         """The vector of a face that has landmarks; shape (length,), float64."""
 
     def ready(self) -> None:  # noqa: B027 - most need nothing
@@ -79,10 +92,6 @@ class Embedder(ABC):
         UsageError
             The measure is not offered here; the text says how to get it.
         """
-
-    def measure(self) -> Measure:
-        """The vector as a measure of `dfl_tf.facesets.measuring`."""
-        return Measure(self.key, self.vector, length=self.length, ready=self.ready)
 
 
 class DlibEmbedder(Embedder):
@@ -123,9 +132,9 @@ class DlibEmbedder(Embedder):
         with self._lock:
             _ = self._network
 
-    def vector(self, face: MeasuredFace) -> Floats:
+    def vector(self, face: AlignedFace) -> Floats:
         """The 128 numbers of a face; see `Embedder.vector`."""
-        image, landmarks = face.image, face.known.landmarks
+        image, landmarks = face.image, face.landmarks
         zoom = -(-_SMALLEST // max(image.shape[:2]))
         if zoom > 1:
             image = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
@@ -166,10 +175,10 @@ class OnnxEmbedder(Embedder):
             given = given / 127.5 - 1
         return self._network.run(given[None])[0].reshape(-1).astype(np.float64)
 
-    def vector(self, face: MeasuredFace) -> Floats:
+    def vector(self, face: AlignedFace) -> Floats:
         """The vector of a face, of Euclidean length 1; see `Embedder.vector`."""
         side = self._network.side
-        five = five_points(face.known.landmarks)
+        five = five_points(face.landmarks)
         matrix = umeyama(five, _FIVE_POINTS * (side / _ONNX_SIDE))[:2]
         chip = cv2.warpAffine(face.image, matrix, (side, side), flags=cv2.INTER_AREA)
         with self._lock:

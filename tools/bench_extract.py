@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Frames a second of extraction, by detector, size and number of workers, and where the time goes.
 
-    python tools/bench_extract.py [--frames 24] [--workers 1,2] [--sizes 480x360,1920x1080]
+    python tools/bench_extract.py [--frames 120] [--workers 1,2] [--sizes 480x360,1920x1080]
                                   [--detectors mesh,s3fd] [--rounds 3] [--json]
 
 Each frame shows one face of the demo, half a frame high and moved from frame to frame. `mesh`
@@ -9,20 +9,24 @@ runs the open models. `s3fd` runs the networks of S3FD and FAN with two passes; 
 their weights mean nothing, so that the known place of the face takes the place of what they
 answer: the time is that of the real ones. The shares are of the time of all workers together:
 read (decode), find (detector and landmarker), align (warp, encode), write (with fsync). Numbers of
-workers take turns for some rounds, and the best round of each counts, since a machine is never
-quiet; frames a second of processor time are the same for any number of workers where none waits
-for another, however busy the machine is. `s3fd` is slow: it gets a quarter of the frames.
+workers take turns for some rounds; speeds and speed-ups are the medians of the rounds. The last
+row of a block is what the machine can do: as many processes as the largest number of workers,
+with one worker each, that share nothing. `s3fd` takes seconds a frame: it gets a thirtieth of the
+frames and one round.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,12 +58,13 @@ class Row:
 
     detector: str
     size: str
-    workers: int
+    workers: str
     frames: int
     faces: int
     frames_per_second: float
     frames_per_core_second: float
     shares: dict[str, float]
+    speed_up: float
 
 
 @dataclass(frozen=True)
@@ -152,39 +157,130 @@ def legacy_networks(known: Known, files: NetworkFiles) -> Networks:
     return Networks(detector, TimedLandmarker(landmarker, known))
 
 
+@dataclass(frozen=True)
+class Run:
+    """One extraction of all frames."""
+
+    frames: int
+    faces: int
+    seconds: float
+    core_seconds: float
+    stage_seconds: dict[str, float]
+
+
+def extract(frames: Path, networks: Networks, workers: int) -> Run:
+    """Extract a folder of frames into one that is thrown away."""
+    with tempfile.TemporaryDirectory() as out:
+        spent = time.process_time()
+        source = FolderFrames(frames)
+        report = extract_faces(source, Path(out) / "aligned", networks=networks, workers=workers)
+        spent = time.process_time() - spent
+    return Run(report.frames, report.faces, report.seconds, spent, dict(report.stage_seconds))
+
+
+def load(detector: str, known: Known, files: NetworkFiles) -> Networks:
+    """The networks of a detector."""
+    if detector == "mesh":
+        return load_networks(default(ExtractOptions, detector="mesh"), files)
+    return legacy_networks(known, files)
+
+
+def extract_alone(
+    detector: str, frames: Path, known: Known, files: NetworkFiles, turns: Connection
+) -> None:
+    """One of several processes that share nothing: extracts whenever it is asked to."""
+    networks = load(detector, known, files)
+    extract(frames, networks, 1)  # to warm up
+    turns.send(None)
+    while turns.recv():
+        turns.send(extract(frames, networks, 1))
+
+
+class Processes:
+    """As many processes as there are workers, each with one worker and its own networks."""
+
+    def __init__(
+        self, count: int, detector: str, frames: Path, known: Known, files: NetworkFiles
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._ends: list[Connection] = []
+        for _ in range(count):
+            here, there = context.Pipe()
+            unloaded = NetworkFiles(files.dfl_home, files.models_dir)
+            arguments = (detector, frames, known, unloaded, there)
+            context.Process(target=extract_alone, args=arguments, daemon=True).start()
+            self._ends.append(here)
+        for end in self._ends:
+            end.recv()
+
+    def run(self) -> Run:
+        """All at once; frames and processor time are those of all together."""
+        start = time.perf_counter()
+        for end in self._ends:
+            end.send(True)
+        runs: list[Run] = [end.recv() for end in self._ends]
+        stages = {stage: sum(run.stage_seconds[stage] for run in runs) for stage in STAGES}
+        return Run(
+            sum(run.frames for run in runs),
+            sum(run.faces for run in runs),
+            time.perf_counter() - start,
+            sum(run.core_seconds for run in runs),
+            stages,
+        )
+
+    def close(self) -> None:
+        """End the processes."""
+        for end in self._ends:
+            end.send(False)
+
+
 def measure(
     detector: str, size: str, workers: Sequence[int], frames: int, rounds: int, files: NetworkFiles
 ) -> list[Row]:
     """Rows of one detector and size."""
     width, height = (int(side) for side in size.split("x"))
-    best: dict[int, Row] = {}
+    runs: dict[str, list[Run]] = {}
     with tempfile.TemporaryDirectory() as base:
-        known = make_frames(Path(base) / "frames", frames, width, height)
-        if detector == "mesh":
-            networks = load_networks(default(ExtractOptions, detector="mesh"), files)
-        else:
-            networks = legacy_networks(known, files)
+        folder = Path(base) / "frames"
+        known = make_frames(folder, frames, width, height)
+        networks = load(detector, known, files)
+        processes = Processes(max(workers), detector, folder, known, files)
         for number in range(rounds + 1):  # once to warm up
             for count in workers:
-                source = FolderFrames(Path(base) / "frames")
-                out = Path(base) / f"{number}_{count}"
-                spent = time.process_time()
-                report = extract_faces(source, out, networks=networks, workers=count)
-                spent = time.process_time() - spent
-                total = sum(report.stage_seconds.values())
-                shares = {stage: round(report.stage_seconds[stage] / total, 3) for stage in STAGES}
-                speed = round(report.frames / report.seconds, 2)
-                each = round(report.frames / spent, 2)
-                row = Row(detector, size, count, report.frames, report.faces, speed, each, shares)
-                if number and (count not in best or speed > best[count].frames_per_second):
-                    best[count] = row
-    return [best[count] for count in workers]
+                run = extract(folder, networks, count)
+                runs.setdefault(str(count), []).append(run)
+            runs.setdefault(f"{max(workers)} x 1", []).append(processes.run())
+            if not number:
+                runs.clear()
+        processes.close()
+    return [make_row(detector, size, name, runs[name], runs[str(workers[0])]) for name in runs]
+
+
+def make_row(
+    detector: str, size: str, workers: str, runs: Sequence[Run], base: Sequence[Run]
+) -> Row:
+    """The medians of the rounds."""
+    totals = {stage: sum(run.stage_seconds[stage] for run in runs) for stage in STAGES}
+    everything = sum(totals.values())
+    speeds = [run.frames / run.seconds for run in runs]
+    gains = [speed * one.seconds / one.frames for speed, one in zip(speeds, base, strict=True)]
+    return Row(
+        detector,
+        size,
+        workers,
+        runs[0].frames,
+        runs[0].faces,
+        round(statistics.median(speeds), 2),
+        round(statistics.median(run.frames / run.core_seconds for run in runs), 2),
+        {stage: round(total / everything, 3) for stage, total in totals.items()},
+        round(statistics.median(gains), 3),
+    )
 
 
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--workers", default="1,2")
     parser.add_argument("--sizes", default="480x360,1920x1080")
     parser.add_argument("--detectors", default="mesh,s3fd")
@@ -204,16 +300,16 @@ def main() -> int:
     found: list[Row] = []
     for detector in args.detectors.split(","):
         for size in args.sizes.split(","):
-            frames = args.frames if detector == "mesh" else max(args.frames // 4, max(workers))
-            rows = measure(detector, size, workers, frames, args.rounds, files)
+            slow = detector == "s3fd"
+            frames = max(args.frames // 30, 2 * max(workers)) if slow else args.frames
+            rows = measure(detector, size, workers, frames, 1 if slow else args.rounds, files)
             found += rows
             for row in rows:
                 shares = "".join(f"{100 * row.shares[stage]:7.0f}%" for stage in STAGES)
-                gain = row.frames_per_second / rows[0].frames_per_second
                 each = row.frames_per_core_second
                 print(
                     f"{row.detector:9} {row.size:>10} {row.workers:>7} {row.faces:>6} "
-                    f"{row.frames_per_second:>9.2f} {each:>9.2f}{shares}  {gain:.2f}x",
+                    f"{row.frames_per_second:>9.2f} {each:>9.2f}{shares}  {row.speed_up:.2f}x",
                     flush=True,
                 )
     if args.json:

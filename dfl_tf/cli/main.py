@@ -38,6 +38,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Command → (module in dfl_tf.cli, one line of help)."""
 
+NATIVE_LOG_LEVELS = {"TF_CPP_MIN_LOG_LEVEL": "2", "OPENCV_LOG_LEVEL": "SILENT"}
+"""Native libraries do not write among our messages, unless the user wants them to: what is wrong
+with an image or a device is said by the command."""
+
 
 class LazyGroup(click.Group):
     """A group that knows its commands by name and imports the one that is called."""
@@ -82,6 +86,8 @@ def command() -> None:
 def run(argv: Sequence[str]) -> int:
     """Run one command line and return the exit code (decision 27)."""
     allow_open_files()
+    for variable, level in NATIVE_LOG_LEVELS.items():
+        os.environ.setdefault(variable, level)
     with safe_output(), captured_logging(Events([Lines()])):
         return _run(argv)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 
@@ -158,3 +159,14 @@ def test_a_reader_that_has_seen_enough_is_no_fault() -> None:
     child.stdout.close()
     assert child.communicate()[1] == b""
     assert child.returncode in (0, 1)
+
+
+def test_native_libraries_are_quiet_unless_the_user_wants_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENCV_LOG_LEVEL", "ERROR")  # what undo restores
+    monkeypatch.delenv("OPENCV_LOG_LEVEL")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    run(["--version"])
+    assert os.environ["OPENCV_LOG_LEVEL"] == "SILENT"
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"

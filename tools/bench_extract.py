@@ -37,8 +37,8 @@ import numpy as np  # noqa: E402
 
 from dfl_tf.extract.found import Detection, Detector, Landmarks  # noqa: E402
 from dfl_tf.extract.networks import (  # noqa: E402
+    ExtractNetworks,
     NetworkFiles,
-    Networks,
     load_networks,
     start_tensorflow,
 )
@@ -136,7 +136,7 @@ def make_frames(folder: Path, count: int, width: int, height: int) -> Known:
     return known
 
 
-def legacy_networks(known: Known, files: NetworkFiles) -> Networks:
+def legacy_networks(known: Known, files: NetworkFiles) -> ExtractNetworks:
     """S3FD and FAN with the user's weights, or with ones that mean nothing."""
     if files.names_release:
         return load_networks(default(ExtractOptions, detector="s3fd"), files)
@@ -154,7 +154,7 @@ def legacy_networks(known: Known, files: NetworkFiles) -> Networks:
 
     detector = TimedDetector(S3FD(silent), known)
     landmarker = FAN(lambda images: fan(images).numpy(), second_pass=detector)
-    return Networks(detector, TimedLandmarker(landmarker, known))
+    return ExtractNetworks(detector, TimedLandmarker(landmarker, known))
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Run:
     stage_seconds: dict[str, float]
 
 
-def extract(frames: Path, networks: Networks, workers: int) -> Run:
+def extract(frames: Path, networks: ExtractNetworks, workers: int) -> Run:
     """Extract a folder of frames into one that is thrown away."""
     with tempfile.TemporaryDirectory() as out:
         spent = time.process_time()
@@ -178,7 +178,7 @@ def extract(frames: Path, networks: Networks, workers: int) -> Run:
     return Run(report.frames, report.faces, report.seconds, spent, dict(report.stage_seconds))
 
 
-def load(detector: str, known: Known, files: NetworkFiles) -> Networks:
+def load(detector: str, known: Known, files: NetworkFiles) -> ExtractNetworks:
     """The networks of a detector."""
     if detector == "mesh":
         return load_networks(default(ExtractOptions, detector="mesh"), files)

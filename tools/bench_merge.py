@@ -30,11 +30,11 @@ import numpy as np  # noqa: E402
 
 from dfl_tf.face import FaceType  # noqa: E402
 from dfl_tf.face.reference_tables import REFERENCE_2D  # noqa: E402
-from dfl_tf.merge.compose import Networks  # noqa: E402
+from dfl_tf.merge.compose import MergeNetworks  # noqa: E402
 from dfl_tf.merge.motion import NO_MOTION  # noqa: E402
 from dfl_tf.merge.output import Output  # noqa: E402
-from dfl_tf.merge.plan import FrameTask  # noqa: E402
-from dfl_tf.merge.run import Run, merge_frames  # noqa: E402
+from dfl_tf.merge.plan import MergeTask  # noqa: E402
+from dfl_tf.merge.run import MergeRun, merge_frames  # noqa: E402
 from dfl_tf.options import MergeOptions, default  # noqa: E402
 
 CASES: dict[str, dict[str, object]] = {
@@ -69,7 +69,7 @@ class Row:
     milliseconds: dict[str, float]
 
 
-def fake_networks(size: int) -> Networks:
+def fake_networks(size: int) -> MergeNetworks:
     y, x = np.mgrid[:size, :size] / (size - 1) - 0.5
     mask = np.clip(1.8 - 4 * np.hypot(x, y), 0, 1).astype(np.float32)
 
@@ -77,10 +77,10 @@ def fake_networks(size: int) -> Networks:
         masks = np.broadcast_to(mask, (len(images), size, size))
         return images * np.float32(0.9), masks, masks
 
-    return Networks(predict, size)
+    return MergeNetworks(predict, size)
 
 
-def model_networks(folder: Path) -> tuple[Networks, FaceType]:
+def model_networks(folder: Path) -> tuple[MergeNetworks, FaceType]:
     from dfl_tf.formats import find_models, read_model
     from dfl_tf.merge.predictor import networks_of
     from dfl_tf.models.restore import restore
@@ -91,7 +91,7 @@ def model_networks(folder: Path) -> tuple[Networks, FaceType]:
     return networks_of(model), FaceType.from_name(model.options.face_type)
 
 
-def make_frames(folder: Path, width: int, height: int, count: int) -> list[FrameTask]:
+def make_frames(folder: Path, width: int, height: int, count: int) -> list[MergeTask]:
     """Soft random pictures with camera-like noise, and upright landmarks in the middle."""
     rng = np.random.default_rng(0)
     soft = rng.integers(0, 256, (9, 16, 3)).astype(np.uint8)
@@ -105,24 +105,24 @@ def make_frames(folder: Path, width: int, height: int, count: int) -> list[Frame
         path = folder / f"{i + 1:05d}.png"
         cv2.imwrite(str(path), noisy)
         face = points * (height / 3) + (width / 2 - height / 6 + i, height / 3)
-        tasks.append(FrameTask(i, path, (face,), NO_MOTION, default(MergeOptions)))
+        tasks.append(MergeTask(i, path, (face,), NO_MOTION, default(MergeOptions)))
     return tasks
 
 
 def measure(
-    tasks: list[FrameTask],
+    tasks: list[MergeTask],
     case: str,
     workers: int,
-    networks: Networks,
+    networks: MergeNetworks,
     face_type: FaceType,
     size: str,
 ) -> Row:
     settings = default(MergeOptions, **CASES[case])
-    chosen = [FrameTask(t.index, t.path, t.faces, t.motion, settings) for t in tasks]
+    chosen = [MergeTask(t.index, t.path, t.faces, t.motion, settings) for t in tasks]
     with tempfile.TemporaryDirectory() as folder:
         output = Output(Path(folder) / "merged", Path(folder) / "mask", None)
         output.prepare(resume=False, overwrite=False)
-        run = Run(networks, face_type, output, workers=workers)
+        run = MergeRun(networks, face_type, output, workers=workers)
         merge_frames(chosen[: run.batch], run)
         start = time.perf_counter()
         report = merge_frames(chosen, run)

@@ -19,7 +19,7 @@ from dfl_tf.data import face_index
 from dfl_tf.devices import cluster
 from dfl_tf.facesets.xseg_store import ApplyJournal, open_store
 from dfl_tf.merge.output import Output
-from dfl_tf.merge.session import FORMAT, VERSION, MergeSession
+from dfl_tf.merge.session import FORMAT, VERSION, MergeJournal
 from dfl_tf.merge.settings import FrameSettings, read_frame_values
 from dfl_tf.options import RunOptions, resolve, yaml_file
 from dfl_tf.video.cut import Piece, cut
@@ -133,7 +133,7 @@ def _read_frames(data: bytes, folder: Path) -> None:
 
 def _read_session(data: bytes, folder: Path) -> None:
     whole, _, journal = data.partition(_SPLIT)
-    session = MergeSession(folder / "new_SAEHD_merge_session.json", {"model": "new"})
+    session = MergeJournal(folder / "new_SAEHD_merge_session.json", {"model": "new"})
     session.path.write_bytes(whole)
     session.journal.write_bytes(journal)
     session.start(resume=True)

@@ -37,7 +37,7 @@ from dfl_tf.cli.video_frames import VideoFrames  # noqa: E402
 from dfl_tf.disk.checksums import checksum_path  # noqa: E402
 from dfl_tf.disk.durable import is_temporary  # noqa: E402
 from dfl_tf.extract.journal import read_journal  # noqa: E402
-from dfl_tf.extract.networks import Networks, load_networks  # noqa: E402
+from dfl_tf.extract.networks import ExtractNetworks, load_networks  # noqa: E402
 from dfl_tf.extract.run import extract_faces  # noqa: E402
 from dfl_tf.extract.sources import FolderFrames, FrameSource  # noqa: E402
 from dfl_tf.formats import read_metadata  # noqa: E402
@@ -62,7 +62,7 @@ Extract = Callable[[Path], object]
 
 def squares_run(source: Callable[[], FrameSource], workers: int, smooth: bool) -> Extract:
     """Runs with networks that take no time."""
-    networks = Networks(SquareDetector(), SquareLandmarker())
+    networks = ExtractNetworks(SquareDetector(), SquareLandmarker())
     options = default(ExtractOptions, image_size=96, smooth=smooth)
     return lambda out: extract_faces(source(), out, options, networks=networks, workers=workers)
 

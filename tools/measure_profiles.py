@@ -35,8 +35,8 @@ from scipy.interpolate import LinearNDInterpolator
 from dfl_tf.extract.coverage import TURNED, face_pose, weak_score
 from dfl_tf.extract.found import Image
 from dfl_tf.extract.frame_faces import find_faces, prepare_frame
-from dfl_tf.extract.mesh.fitting import FrameViews, Region
-from dfl_tf.extract.mesh.graph import Graph
+from dfl_tf.extract.mesh.fitting import FrameViews, MeshRegion
+from dfl_tf.extract.mesh.graph import MeshGraph
 from dfl_tf.extract.mesh.load import MeshModels
 from dfl_tf.extract.mesh.table import landmarks_of
 from dfl_tf.extract.records import RecordedFace
@@ -103,14 +103,14 @@ class Head:
         )
 
 
-def mesh_of(image: Image, graph: Graph, models: MeshModels) -> Floats:
+def mesh_of(image: Image, graph: MeshGraph, models: MeshModels) -> Floats:
     """The fitted mesh with depths, (478, 3), in frame pixels."""
     views = FrameViews(image)
     (face, *_) = find_faces(image, models.detector(), models.landmarker()).faces
     corners = np.asarray(face.box).reshape(2, 2)
-    mesh = models.fitter.fit(views, Region.around(corners, np.zeros(2), np.array((1.0, 0.0))))
+    mesh = models.fitter.fit(views, MeshRegion.around(corners, np.zeros(2), np.array((1.0, 0.0))))
     assert mesh is not None
-    region = Region.of_mesh(mesh.points)
+    region = MeshRegion.of_mesh(mesh.points)
     crop, matrix = views.crop(region, graph.side)
     outputs = graph.run(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB).astype(np.float32) / np.float32(255))
     points = max(outputs, key=np.size).reshape(-1, 3).astype(np.float64)
@@ -252,7 +252,7 @@ def look(image: Image, truth: Floats, row: Row, models: MeshModels) -> RecordedF
     return None
 
 
-def heads_of(workspace: Path, truth: Path, models: MeshModels, graph: Graph) -> list[Head]:
+def heads_of(workspace: Path, truth: Path, models: MeshModels, graph: MeshGraph) -> list[Head]:
     """Heads that look to the left; those that look to the right are mirrored."""
     arrays, heads = np.load(truth), []
     for side in ("src", "dst"):
@@ -277,7 +277,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
     models = MeshModels.load(options.models_dir)
-    graph = Graph(read_model_file(MESH, options.models_dir), what=MESH.name)
+    graph = MeshGraph(read_model_file(MESH, options.models_dir), what=MESH.name)
     heads = heads_of(options.workspace, options.truth, models, graph)
     print("        yaw     found       51   worst    near     far   yaw'  weak  turned")
     original, still = Row(), Row()

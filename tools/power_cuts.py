@@ -57,7 +57,7 @@ from dfl_tf.formats.metadata_file import face_files  # noqa: E402
 from dfl_tf.formats.model_files import find_models  # noqa: E402
 from dfl_tf.merge.frame import MergedFrame  # noqa: E402
 from dfl_tf.merge.output import Output  # noqa: E402
-from dfl_tf.merge.session import MergeSession  # noqa: E402
+from dfl_tf.merge.session import MergeJournal  # noqa: E402
 
 DEMO = ROOT / "dfl_tf" / "demo_data" / "data_src" / "aligned" / "faceset.pak"
 FACES = 3
@@ -405,7 +405,7 @@ def _merge(key: str, folder: Path) -> None:
     output = _output(folder)
     output.prepare(resume=True, overwrite=False)
     for part in (slice(0, 2), slice(0, 4)):
-        session = MergeSession(folder / "new_SAEHD_merge_session.json", {"model": "new"})
+        session = MergeJournal(folder / "new_SAEHD_merge_session.json", {"model": "new"})
         session.start(resume=True)
         for frame in _frames(folder)[part]:
             if not session.finished(frame, key, output):
@@ -421,7 +421,7 @@ def _merged(frame: Path, key: str) -> MergedFrame:
 
 def _merge_state(folder: Path) -> str:
     output, count = _output(folder), 0
-    session = MergeSession(folder / "new_SAEHD_merge_session.json", {})
+    session = MergeJournal(folder / "new_SAEHD_merge_session.json", {})
     content = session.read(session.path)
     session._done = {} if content is None else content["frames"]
     for frame in _frames(folder):

@@ -15,7 +15,7 @@ import click
 from dfl_tf import __version__
 from dfl_tf.cli.faceset_folder import complete_moves
 from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
-from dfl_tf.cli.likeness import Chosen, Named, choose_faces, likeness_flags
+from dfl_tf.cli.likeness import ChosenFaces, Named, choose_faces, likeness_flags
 from dfl_tf.cli.stopping import stopping
 from dfl_tf.cli.video import Progress
 from dfl_tf.cli.video_frames import VideoFrames
@@ -28,10 +28,10 @@ from dfl_tf.extract.coverage import read_redo
 from dfl_tf.extract.faces_json import Source, Tool, match_faces, read_faces, write_faces
 from dfl_tf.extract.frame_work import Folders
 from dfl_tf.extract.journal import read_journal
-from dfl_tf.extract.networks import NetworkFiles, Networks, load_networks
+from dfl_tf.extract.networks import ExtractNetworks, NetworkFiles, load_networks
 from dfl_tf.extract.plan import frames_without_debug_image
 from dfl_tf.extract.records import GivenFace
-from dfl_tf.extract.run import ExtractReport, Request, extract_faces
+from dfl_tf.extract.run import ExtractReport, ExtractRequest, extract_faces
 from dfl_tf.extract.sources import FolderFrames, FrameSource, numbers_of
 from dfl_tf.formats import open_models
 from dfl_tf.options import ExtractOptions, from_mapping
@@ -110,7 +110,7 @@ def command(inputs: OptionInputs, **given: Any) -> int:
     VIDEO (default OUTPUT: aligned in the folder named as the video). A later call with the same
     options goes on where this one stopped.
     """
-    line = Line(inputs=inputs, **given)
+    line = ExtractLine(inputs=inputs, **given)
     if line.get_models is not None:
         open_models.get_models(line.get_models, line.models_dir, say=click.echo)
         return 0
@@ -125,7 +125,9 @@ def command(inputs: OptionInputs, **given: Any) -> int:
     return code
 
 
-def _extract(line: Line, options: ExtractOptions) -> tuple[ExtractReport, Chosen | None, int]:
+def _extract(
+    line: ExtractLine, options: ExtractOptions
+) -> tuple[ExtractReport, ChosenFaces | None, int]:
     """The report, whose faces were kept, and the exit code."""
     source, folders, what = open_source(line)
     if folders.faces.is_dir():
@@ -163,7 +165,7 @@ def _extract(line: Line, options: ExtractOptions) -> tuple[ExtractReport, Chosen
 
 
 @dataclass(frozen=True)
-class Line:
+class ExtractLine:
     """All that the command line says."""
 
     inputs: OptionInputs
@@ -193,7 +195,7 @@ class Line:
     as_json: bool
 
 
-def open_source(line: Line) -> tuple[FrameSource, Folders, Source]:
+def open_source(line: ExtractLine) -> tuple[FrameSource, Folders, Source]:
     """The frames, the folders for their faces, and what the frames come from."""
     place, output = line.place, line.output
     if place is None:
@@ -249,7 +251,7 @@ def closer_options(
     return values
 
 
-def _redo(line: Line, source: FrameSource, folders: Folders) -> list[int]:
+def _redo(line: ExtractLine, source: FrameSource, folders: Folders) -> list[int]:
     wanted: list[str] = []
     for text in line.redo:
         report = Path(text)
@@ -262,7 +264,7 @@ def _redo(line: Line, source: FrameSource, folders: Folders) -> list[int]:
     return sorted(set(numbers))
 
 
-def _given(line: Line, source: FrameSource) -> dict[str, tuple[GivenFace, ...]]:
+def _given(line: ExtractLine, source: FrameSource) -> dict[str, tuple[GivenFace, ...]]:
     if line.faces_file is None:
         return {}
     numbered = [(name, number) for number, name in enumerate(source.names, start=1)]
@@ -272,8 +274,8 @@ def _given(line: Line, source: FrameSource) -> dict[str, tuple[GivenFace, ...]]:
     return given.by_name
 
 
-def _request(line: Line, source: FrameSource, folders: Folders) -> Request:
-    return Request(
+def _request(line: ExtractLine, source: FrameSource, folders: Folders) -> ExtractRequest:
+    return ExtractRequest(
         frames=line.wanted,
         every=line.every,
         resume=line.resume,
@@ -284,7 +286,9 @@ def _request(line: Line, source: FrameSource, folders: Folders) -> Request:
     )
 
 
-def _write_files(line: Line, report: ExtractReport, networks: Networks, what: Source) -> None:
+def _write_files(
+    line: ExtractLine, report: ExtractReport, networks: ExtractNetworks, what: Source
+) -> None:
     if line.write_faces is not None:
         _write_faces(line.write_faces, report, networks, what)
     if line.write_coverage is not None and report.coverage is not None:
@@ -292,7 +296,9 @@ def _write_files(line: Line, report: ExtractReport, networks: Networks, what: So
         write_file(line.write_coverage, json.dumps(report.coverage.as_dict(), indent=1).encode())
 
 
-def _write_faces(path: Path, report: ExtractReport, networks: Networks, source: Source) -> None:
+def _write_faces(
+    path: Path, report: ExtractReport, networks: ExtractNetworks, source: Source
+) -> None:
     write_faces(
         path,
         report.records,
@@ -304,7 +310,7 @@ def _write_faces(path: Path, report: ExtractReport, networks: Networks, source: 
 
 
 def _tell(
-    line: Line, report: ExtractReport, chosen: Chosen | None, messages: Sequence[str]
+    line: ExtractLine, report: ExtractReport, chosen: ChosenFaces | None, messages: Sequence[str]
 ) -> None:
     if line.as_json:
         facts = _facts(report) | {"library_messages": messages}

@@ -141,7 +141,7 @@ class _FaceFinder:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenFaces:
     """What was decided about the faces of a folder.
 
     Attributes
@@ -176,12 +176,12 @@ class Chosen:
         }
 
 
-def choose_faces(folder: Path, person: Any) -> Chosen | None:
+def choose_faces(folder: Path, person: Any) -> ChosenFaces | None:
     """Move the faces of other persons to the trash folder, whole tracks at once.
 
     Returns
     -------
-    Chosen or None
+    ChosenFaces or None
         None if there are no faces.
     """
     from dfl_tf.facesets.filter import plan_filter
@@ -196,4 +196,4 @@ def choose_faces(folder: Path, person: Any) -> Chosen | None:
     steps = plan.rearrangement
     if steps.trash:
         rearrange(steps)
-    return Chosen(plan.decision, tuple(steps.trash), plan.left_out, steps.trash_folder)
+    return ChosenFaces(plan.decision, tuple(steps.trash), plan.left_out, steps.trash_folder)

@@ -27,7 +27,7 @@ from dfl_tf.merge.job import (
     plan_tasks,
     run_merge,
 )
-from dfl_tf.merge.plan import FrameTask
+from dfl_tf.merge.plan import MergeTask
 from dfl_tf.merge.provenance import embed
 from dfl_tf.merge.run import MergeReport
 from dfl_tf.merge.sheet import contact_sheet
@@ -162,7 +162,7 @@ def command(inputs: OptionInputs, **given: Any) -> int:
     Reads WORKSPACE/data_dst and data_dst/aligned, asks the model and writes data_dst/merged and
     data_dst/merged_mask. Each folder can be given by its own flag instead.
     """
-    line = Line(inputs=inputs, **given)
+    line = MergeLine(inputs=inputs, **given)
     request = line.request()
     if line.sheet is not None:
         _check_sheet(line, line.sheet)
@@ -187,7 +187,7 @@ def command(inputs: OptionInputs, **given: Any) -> int:
 
 
 @dataclass(frozen=True)
-class Line:
+class MergeLine:
     """All that the command line says."""
 
     inputs: OptionInputs
@@ -235,7 +235,7 @@ class Line:
 
 
 def _run(
-    line: Line, folders: MergeFolders, opened: MergeModel, tasks: list[FrameTask]
+    line: MergeLine, folders: MergeFolders, opened: MergeModel, tasks: list[MergeTask]
 ) -> tuple[MergeReport, int]:
     if not line.provenance:
         click.echo("provenance: switched off, images do not say how they were made", err=True)
@@ -254,7 +254,7 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _check_sheet(line: Line, path: Path) -> None:
+def _check_sheet(line: MergeLine, path: Path) -> None:
     modes, masks = _names(line.sheet_modes), _names(line.sheet_masks)
     if path.suffix.lower() not in SHEET_SUFFIXES:
         raise UsageError(f"--sheet {path}: give a file name with {', '.join(SHEET_SUFFIXES)}")
@@ -266,7 +266,7 @@ def _check_sheet(line: Line, path: Path) -> None:
         )
 
 
-def _draw_sheet(line: Line, path: Path, opened: MergeModel, tasks: list[FrameTask]) -> None:
+def _draw_sheet(line: MergeLine, path: Path, opened: MergeModel, tasks: list[MergeTask]) -> None:
     with_face = [task for task in tasks if task.faces]
     if not with_face:
         raise WorkspaceError("none of the chosen frames has a face")
@@ -291,7 +291,7 @@ def _draw_sheet(line: Line, path: Path, opened: MergeModel, tasks: list[FrameTas
     click.echo(str(path))
 
 
-def _make_video(line: Line, folders: MergeFolders) -> None:
+def _make_video(line: MergeLine, folders: MergeFolders) -> None:
     assert line.video is not None
     made = make_video(
         folders.images,
@@ -304,7 +304,7 @@ def _make_video(line: Line, folders: MergeFolders) -> None:
     click.echo(summary(made), err=line.as_json)
 
 
-def _tell(line: Line, folders: MergeFolders, opened: MergeModel, report: MergeReport) -> None:
+def _tell(line: MergeLine, folders: MergeFolders, opened: MergeModel, report: MergeReport) -> None:
     if line.as_json:
         about = {
             "model": opened.name,

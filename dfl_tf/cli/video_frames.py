@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dfl_tf.disk.durable import sha256_of
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import WorkspaceError
 from dfl_tf.extract.records import FrameRecord
-from dfl_tf.extract.sources import DecodedFrame, Frame
+from dfl_tf.extract.sources import DecodedFrame, SourceFrame
 from dfl_tf.video.color import to_bgr
 from dfl_tf.video.frames import shown_frames
 from dfl_tf.video.info import Progress, VideoInfo, read_info
@@ -58,7 +59,7 @@ class VideoFrames:
             "frames": self.info.frames,
         }
 
-    def frames(self, numbers: Collection[int]) -> Iterator[Frame]:
+    def frames(self, numbers: Collection[int]) -> Iterator[SourceFrame]:
         """Give the frames of these numbers, in order.
 
         Raises
@@ -69,7 +70,7 @@ class VideoFrames:
         last, seen = max(numbers, default=0), 0
         for seen, frame in enumerate(shown_frames(self.info.path), start=1):
             if seen in numbers:
-                yield Frame(self.names[seen - 1], seen, lambda frame=frame: self._decoded(frame))  # type: ignore[misc]
+                yield SourceFrame(self.names[seen - 1], seen, partial(self._decoded, frame))
             if seen == last:
                 return
         if seen < last:

@@ -17,10 +17,12 @@ from dfl_tf.imaging import read_image, write_image
 CLIPS = ("data_src.mp4", "data_dst.mp4")
 SIDE_BY_SIDE = "side_by_side"
 
-Run = Callable[[Sequence[str]], int]
+RunCommand = Callable[[Sequence[str]], int]
 
 
-def walk(root: Path, options: Mapping[str, Any], seconds: float, seed: int | None, run: Run) -> int:
+def walk(
+    root: Path, options: Mapping[str, Any], seconds: float, seed: int | None, run: RunCommand
+) -> int:
     """Extract, report, train, merge and make videos in a workspace that holds the two clips.
 
     Each step is a command line, which is printed and carried out; the road ends at the first that

@@ -48,7 +48,7 @@ _FIVE_POINTS = np.array(
 )  # eyes, nose, corners of the mouth in an image of 112 px (J. Deng et al., ArcFace, 2019)
 
 
-class AlignedFace(Protocol):
+class FaceImage(Protocol):
     """What an embedder is given."""
 
     @property
@@ -81,7 +81,7 @@ class Embedder(ABC):
     scale: float
 
     @abstractmethod
-    def vector(self, face: AlignedFace) -> Floats:
+    def vector(self, face: FaceImage) -> Floats:
         """The vector of a face that has landmarks; shape (length,), float64."""
 
     def ready(self) -> None:  # noqa: B027 - most need nothing
@@ -132,7 +132,7 @@ class DlibEmbedder(Embedder):
         with self._lock:
             _ = self._network
 
-    def vector(self, face: AlignedFace) -> Floats:
+    def vector(self, face: FaceImage) -> Floats:
         """The 128 numbers of a face; see `Embedder.vector`."""
         image, landmarks = face.image, face.landmarks
         zoom = -(-_SMALLEST // max(image.shape[:2]))
@@ -175,7 +175,7 @@ class OnnxEmbedder(Embedder):
             given = given / 127.5 - 1
         return self._network.run(given[None])[0].reshape(-1).astype(np.float64)
 
-    def vector(self, face: AlignedFace) -> Floats:
+    def vector(self, face: FaceImage) -> Floats:
         """The vector of a face, of Euclidean length 1; see `Embedder.vector`."""
         side = self._network.side
         five = five_points(face.landmarks)

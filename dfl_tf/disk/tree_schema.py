@@ -25,14 +25,14 @@ MAX_FAULTS = 20
 _SHOWN = 3
 _KEY_LENGTH = 60
 
-Place = tuple[str | int, ...]
+TreePath = tuple[str | int, ...]
 """Keys and indices from the root to a value."""
 
 
 class Schema(Protocol):
     """What a value must be."""
 
-    def check(self, value: Any, place: Place, faults: list[str]) -> None:
+    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
         """Append one sentence for each fault of `value`, which stands at `place`."""
 
 
@@ -54,7 +54,7 @@ def joined(faults: Sequence[str]) -> str:
 class Anything:
     """Every value; its own reader checks it."""
 
-    def check(self, value: Any, place: Place, faults: list[str]) -> None:
+    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
         """Find no fault."""
 
 
@@ -73,7 +73,7 @@ class Text:
     pattern: str = ""
     form: str = "text"
 
-    def check(self, value: Any, place: Place, faults: list[str]) -> None:
+    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not str:
             faults.append(_wrong(value, place, self.form))
@@ -94,7 +94,7 @@ class Integer:
     low: int = -(2**63)
     high: int = 2**63 - 1
 
-    def check(self, value: Any, place: Place, faults: list[str]) -> None:
+    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not int or not self.low <= value <= self.high:
             faults.append(_wrong(value, place, f"a whole number{_range(self.low, self.high)}"))
@@ -107,7 +107,7 @@ class Number:
     low: float = -math.inf
     high: float = math.inf
 
-    def check(self, value: Any, place: Place, faults: list[str]) -> None:
+    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if (
             type(value) not in (int, float)
@@ -123,7 +123,7 @@ class Boolean:
 
     or_digit: bool = False
 
-    def check(self, value: Any, place: Place, faults: list[str]) -> None:
+    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not bool and not (self.or_digit and value in (0, 1)):
             faults.append(_wrong(value, place, "true or false"))
@@ -135,7 +135,7 @@ class Optional:
 
     inner: Schema
 
-    def check(self, value: Any, place: Place, faults: list[str]) -> None:
+    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if value is not None:
             self.inner.check(value, place, faults)
@@ -147,7 +147,7 @@ class Either:
     def __init__(self, *choices: Schema) -> None:
         self.choices = choices
 
-    def check(self, value: Any, place: Place, faults: list[str]) -> None:
+    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         for choice in self.choices[:-1]:
             if not faults_of(value, choice):
@@ -161,7 +161,7 @@ class Row:
     def __init__(self, *items: Schema) -> None:
         self.items = items
 
-    def check(self, value: Any, place: Place, faults: list[str]) -> None:
+    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not list or len(value) != len(self.items):
             faults.append(_wrong(value, place, f"a list of {len(self.items)}"))
@@ -177,7 +177,7 @@ class Array:
     item: Schema
     longest: int = 1 << 32
 
-    def check(self, value: Any, place: Place, faults: list[str]) -> None:
+    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not list:
             faults.append(_wrong(value, place, "a list"))
@@ -198,7 +198,7 @@ class Table:
     value: Schema
     key: Schema = field(default_factory=Text)
 
-    def check(self, value: Any, place: Place, faults: list[str]) -> None:
+    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not dict:
             faults.append(_wrong(value, place, "an object"))
@@ -218,7 +218,7 @@ class Record:
     optional: Mapping[str, Schema] = field(default_factory=dict)
     others: Schema | None = None
 
-    def check(self, value: Any, place: Place, faults: list[str]) -> None:
+    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not dict:
             faults.append(_wrong(value, place, "an object"))
@@ -236,11 +236,11 @@ class Record:
                 return
 
 
-def _wrong(value: Any, place: Place, wanted: str) -> str:
+def _wrong(value: Any, place: TreePath, wanted: str) -> str:
     return f"{_path(place)} is {_shown(value)}; it must be {wanted}"
 
 
-def _path(place: Place) -> str:
+def _path(place: TreePath) -> str:
     text = ""
     for part in place:
         if isinstance(part, int):

@@ -27,10 +27,10 @@ from dfl_tf.extract.frame_faces import (
     prepare_frame,
 )
 from dfl_tf.extract.journal import rounded
-from dfl_tf.extract.networks import Networks
+from dfl_tf.extract.networks import ExtractNetworks
 from dfl_tf.extract.records import FrameRecord, GivenFace, RecordedFace
 from dfl_tf.extract.smoothing import steady_landmarks
-from dfl_tf.extract.sources import DecodedFrame, Frame
+from dfl_tf.extract.sources import DecodedFrame, SourceFrame
 from dfl_tf.face import FaceType, landmarks_fault
 from dfl_tf.formats.dfljpg import read_metadata
 from dfl_tf.imaging import encode_image
@@ -65,12 +65,12 @@ class Folders:
 
 
 @dataclass(frozen=True, eq=False)
-class FrameTask:
+class ExtractTask:
     """One frame, and what is known about it.
 
     Attributes
     ----------
-    frame : Frame
+    frame : SourceFrame
     given : tuple of GivenFace, or None
         Where the user says that its faces are; None: they are looked for.
     given_checksum : int
@@ -82,7 +82,7 @@ class FrameTask:
         The faces, found before; they are only stored.
     """
 
-    frame: Frame
+    frame: SourceFrame
     given: tuple[GivenFace, ...] | None = None
     given_checksum: int = 0
     done: FrameRecord | None = None
@@ -119,7 +119,7 @@ class FrameWork:
 
     Attributes
     ----------
-    networks : Networks
+    networks : ExtractNetworks
     options : ExtractOptions
     folders : Folders
     run : int
@@ -128,13 +128,13 @@ class FrameWork:
         False to look for faces only.
     """
 
-    networks: Networks
+    networks: ExtractNetworks
     options: ExtractOptions
     folders: Folders
     run: int = 0
     store: bool = True
 
-    def __call__(self, task: FrameTask) -> FrameResult:
+    def __call__(self, task: ExtractTask) -> FrameResult:
         """Work on one frame.
 
         Raises
@@ -171,7 +171,7 @@ class FrameWork:
             ]
         return FrameResult(rounded(record), tuple(left_out), False, seconds, tuple(set_aside))
 
-    def _look(self, task: FrameTask, image: Image) -> FrameFaces:
+    def _look(self, task: ExtractTask, image: Image) -> FrameFaces:
         if task.found is not None:
             faces = [
                 FrameFace(face.box, _landmarks_of(face), face.score) for face in task.found.faces
@@ -204,7 +204,7 @@ class FrameWork:
         (found,) = self.networks.landmarker.find(image, [Detection(given.box, 1.0)])
         return FrameFace(given.box, found, 1.0)
 
-    def _record(self, task: FrameTask, decoded: DecodedFrame, looked: FrameFaces) -> FrameRecord:
+    def _record(self, task: ExtractTask, decoded: DecodedFrame, looked: FrameFaces) -> FrameRecord:
         faces = [
             RecordedFace(
                 box=face.box,
@@ -270,7 +270,7 @@ class FrameWork:
 
     def _write(
         self,
-        task: FrameTask,
+        task: ExtractTask,
         files: dict[str, bytes],
         image: Image,
         aligned: Sequence[AlignedFace],

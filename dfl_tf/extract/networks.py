@@ -25,7 +25,7 @@ _LOWER = 3.0  # the logit from which on a mesh is a face, for a closer look (ext
 
 
 @dataclass(frozen=True)
-class Networks:
+class ExtractNetworks:
     """What finds faces, and what finds their landmarks."""
 
     detector: Detector
@@ -88,7 +88,7 @@ def load_networks(
     *,
     closer: bool = False,
     say: Callable[[str], object] = lambda text: None,
-) -> Networks:
+) -> ExtractNetworks:
     """Load what the options name.
 
     Parameters
@@ -138,7 +138,7 @@ def load_networks(
         landmarker = FAN.from_file(files.weights(file), second_pass=detector)
     else:
         landmarker = files.mesh.landmarker()
-    return Networks(detector, landmarker)
+    return ExtractNetworks(detector, landmarker)
 
 
 def start_tensorflow() -> None:

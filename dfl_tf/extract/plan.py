@@ -13,7 +13,7 @@ from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.errors import DflTfError, UsageError
 from dfl_tf.extract.frame_work import Folders, move_to_trash
 from dfl_tf.extract.journal import FILE, Extraction, read_journal
-from dfl_tf.extract.networks import Networks
+from dfl_tf.extract.networks import ExtractNetworks
 from dfl_tf.extract.records import FrameRecord
 from dfl_tf.extract.sources import FrameSource
 from dfl_tf.formats.dfljpg import read_metadata
@@ -38,7 +38,7 @@ class NotTheSame(UsageError):
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExtractPlan:
     """Where a run begins.
 
     Attributes
@@ -62,7 +62,7 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
 
-def settings_of(options: ExtractOptions, networks: Networks) -> dict[str, Any]:
+def settings_of(options: ExtractOptions, networks: ExtractNetworks) -> dict[str, Any]:
     """All that the faces of a frame depend on, but for the frame."""
     values = {key: value for key, value in asdict(options).items() if key not in _NOT_COMPARED}
     values["rotations"] = list(options.rotations)
@@ -82,7 +82,7 @@ def make_plan(
     overwrite: bool = False,
     redo: Sequence[int] = (),
     given: Mapping[str, int] | None = None,
-) -> Plan:
+) -> ExtractPlan:
     """Look at what earlier runs made and say what is to be done.
 
     Parameters
@@ -126,7 +126,7 @@ def make_plan(
     content.repeat(again)
     finished = {name for name in content.frames if name not in suspects}
     numbers = [number for number in wanted if names[number - 1] not in finished]
-    return Plan(content, numbers, len(wanted) - len(numbers), suspects, notes)
+    return ExtractPlan(content, numbers, len(wanted) - len(numbers), suspects, notes)
 
 
 def clear(folders: Folders, *, to_trash: bool = False) -> int:

@@ -21,13 +21,13 @@ from dfl_tf.disk.durable import make_folder, sync_folder
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import DflTfError, UsageError
 from dfl_tf.extract.coverage import Coverage, measure_coverage, weak_score
-from dfl_tf.extract.frame_work import Folders, FrameResult, FrameTask, FrameWork
+from dfl_tf.extract.frame_work import ExtractTask, Folders, FrameResult, FrameWork
 from dfl_tf.extract.journal import Extraction, ExtractionJournal
-from dfl_tf.extract.networks import Networks, load_networks
-from dfl_tf.extract.plan import NotTheSame, Plan, clear, make_plan, settings_of
+from dfl_tf.extract.networks import ExtractNetworks, load_networks
+from dfl_tf.extract.plan import ExtractPlan, NotTheSame, clear, make_plan, settings_of
 from dfl_tf.extract.records import FrameRecord, GivenFace
 from dfl_tf.extract.smoothing import smooth_tracks
-from dfl_tf.extract.sources import Frame, FrameSource, chosen_numbers
+from dfl_tf.extract.sources import FrameSource, SourceFrame, chosen_numbers
 from dfl_tf.extract.tracks import assign_tracks
 from dfl_tf.jobs.pool import ordered
 from dfl_tf.options import ExtractOptions, default
@@ -36,7 +36,7 @@ Progress = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)
-class Request:
+class ExtractRequest:
     """What of a source is extracted, and what happens to what is there.
 
     Attributes
@@ -127,8 +127,8 @@ def extract_faces(
     output: str | Path,
     options: ExtractOptions | None = None,
     *,
-    networks: Networks | None = None,
-    request: Request | None = None,
+    networks: ExtractNetworks | None = None,
+    request: ExtractRequest | None = None,
     workers: int = 0,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
@@ -146,9 +146,9 @@ def extract_faces(
     output : path
         Folder of the faces; made if it is missing.
     options : ExtractOptions, optional
-    networks : Networks, optional
+    networks : ExtractNetworks, optional
         By default what `load_networks` finds.
-    request : Request, optional
+    request : ExtractRequest, optional
         By default all frames; what is there is kept.
     workers : int
         Threads; 0 = one a core.
@@ -178,7 +178,7 @@ def extract_faces(
     """
     start = time.perf_counter()
     options = options or default(ExtractOptions)
-    request = request or Request()
+    request = request or ExtractRequest()
     if request.resume + request.overwrite + request.resume_or_trash > 1:
         raise UsageError("--resume, --overwrite and --resume-or-trash exclude each other")
     networks = networks or load_networks(options)
@@ -199,7 +199,7 @@ def extract_faces(
         folders.faces, content, before_sync=lambda: sync_folder(folders.faces)
     )
     work = FrameWork(networks, options, folders, run=run)
-    loop = _Loop(source, plan, given, report, journal, workers or cores(), progress, stop)
+    loop = _ExtractLoop(source, plan, given, report, journal, workers or cores(), progress, stop)
     try:
         with _modest_opencv():
             loop.go(work)
@@ -217,10 +217,10 @@ def _plan(
     folders: Folders,
     settings: Mapping[str, Any],
     chosen: Sequence[int],
-    request: Request,
+    request: ExtractRequest,
     given: Mapping[str, int],
-) -> Plan:
-    def plan() -> Plan:
+) -> ExtractPlan:
+    def plan() -> ExtractPlan:
         return make_plan(
             source,
             folders,
@@ -269,11 +269,11 @@ def checksum_of(faces: Sequence[GivenFace]) -> int:
 
 
 @dataclass
-class _Loop:
+class _ExtractLoop:
     """Gives frames to the workers and takes their results in order."""
 
     source: FrameSource
-    plan: Plan
+    plan: ExtractPlan
     given: Mapping[str, tuple[GivenFace, ...]]
     report: ExtractReport
     journal: ExtractionJournal
@@ -324,19 +324,19 @@ class _Loop:
             if self.progress is not None:
                 self.progress(self._done, total)
 
-    def _frames(self, numbers: set[int]) -> Iterator[Frame]:
+    def _frames(self, numbers: set[int]) -> Iterator[SourceFrame]:
         for frame in self.source.frames(numbers):
             if self.stop is not None and self.stop.is_set():
                 self.report.interrupted = True
                 return
             yield frame
 
-    def _task(self, frame: Frame) -> FrameTask:
+    def _task(self, frame: SourceFrame) -> ExtractTask:
         content, given = self.plan.content, self.given.get(frame.name)
         earlier = content.frames.get(frame.name)
         found = self._smooth.get(frame.name)
         suspect = frame.name in self.plan.suspects and found is None
-        return FrameTask(
+        return ExtractTask(
             frame,
             given=given,
             given_checksum=0 if given is None else checksum_of(given),

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from dfl_tf.extract.cuts import continued, frame_order
 from dfl_tf.extract.found import Box, Detection, Image, Landmarker, Landmarks, Points
-from dfl_tf.extract.mesh.fitting import FrameViews, Region
+from dfl_tf.extract.mesh.fitting import FrameViews, MeshRegion
 from dfl_tf.extract.records import FrameRecord
 from dfl_tf.face import transform_points
 
@@ -99,7 +99,7 @@ def steady_landmarks(
     reach = float(np.sqrt(np.prod(np.ptp(points, axis=0))))
     answers, scores = [], []
     for jitter in jitters(count):
-        moved = Region(
+        moved = MeshRegion(
             region.center + np.array((jitter.x, jitter.y)) * size,
             region.side * jitter.scale,
             region.angle + jitter.angle,
@@ -117,16 +117,16 @@ def steady_landmarks(
     return Landmarks(np.mean(answers, axis=0), float(np.mean(scores)))
 
 
-def _region(box: Box, points: Points) -> tuple[Region, float]:
+def _region(box: Box, points: Points) -> tuple[MeshRegion, float]:
     """The upright square around a face, and the longer side of its box."""
     left, top, right, bottom = box
     size = max(right - left, bottom - top)
     dx, dy = points[45] - points[36]  # outer corners of the eyes
     center = np.array(((left + right) / 2, (top + bottom) / 2))
-    return Region(center, _AROUND * size, math.atan2(dy, dx)), size
+    return MeshRegion(center, _AROUND * size, math.atan2(dy, dx)), size
 
 
-def _view_box(box: Box, region: Region) -> Box:
+def _view_box(box: Box, region: MeshRegion) -> Box:
     """The box in the middle of the view, its sides swapped for a face that lies on its side."""
     half = np.array((box[2] - box[0], box[3] - box[1])) * _VIEW / region.side / 2
     if abs(math.sin(region.angle)) > math.sin(math.pi / 4):

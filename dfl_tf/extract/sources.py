@@ -6,6 +6,7 @@ import os
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -48,7 +49,7 @@ class DecodedFrame(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class SourceFrame:
     """A frame that can be decoded, in any thread.
 
     Attributes
@@ -83,7 +84,7 @@ class FrameSource(Protocol):
     about: dict[str, Any]
     left_out: LeftOut
 
-    def frames(self, numbers: Collection[int]) -> Iterator[Frame]:
+    def frames(self, numbers: Collection[int]) -> Iterator[SourceFrame]:
         """Give the frames of these numbers, in order."""
 
     def changed(self, before: Mapping[str, Any], records: Iterable[FrameRecord]) -> list[str]:
@@ -135,11 +136,11 @@ class FolderFrames:
         self.names: Sequence[str] = [path.name for path in self._paths]
         self.about: dict[str, Any] = {"kind": "frames"}
 
-    def frames(self, numbers: Collection[int]) -> Iterator[Frame]:
+    def frames(self, numbers: Collection[int]) -> Iterator[SourceFrame]:
         """Give the frames of these numbers, in order."""
         for number, path in enumerate(self._paths, start=1):
             if number in numbers:
-                yield Frame(path.name, number, lambda path=path: _decoded(path))  # type: ignore[misc]
+                yield SourceFrame(path.name, number, partial(_decoded, path))
 
     def changed(self, before: Mapping[str, Any], records: Iterable[FrameRecord]) -> list[str]:
         """Frames whose content differs; a file with the same size and time is taken as the same."""

@@ -114,7 +114,7 @@ class FaceMetadata:
         return decode_mask(self.xseg_mask_bytes)
 
 
-class Segment(NamedTuple):
+class JpegSegment(NamedTuple):
     """One JPEG segment. `body` holds everything after the marker (length field, data, scan)."""
 
     marker: int
@@ -162,7 +162,7 @@ def read_metadata(source: bytes | Path, *, what: str = "image") -> FaceMetadata 
     return metadata_from_dict(stored, shape=_image_shape(segments, name), what=name)
 
 
-def split_segments(data: bytes, *, what: str = "image") -> list[Segment]:
+def split_segments(data: bytes, *, what: str = "image") -> list[JpegSegment]:
     """The segments of a JPEG, from SOI to EOI (one is added if the scan has no end).
 
     Raises
@@ -170,7 +170,7 @@ def split_segments(data: bytes, *, what: str = "image") -> list[Segment]:
     FacesetError
         It does not have the form of a JPEG.
     """
-    segments: list[Segment] = []
+    segments: list[JpegSegment] = []
     position = 0
     while position < len(data):
         while data[position : position + 2] == b"\xff\xff":  # fill bytes are legal
@@ -185,7 +185,7 @@ def split_segments(data: bytes, *, what: str = "image") -> list[Segment]:
             raise FacesetError(f"{what}: damaged JPEG, misplaced start marker at byte {position}.")
         position += 2
         if marker in _STANDALONE:
-            segments.append(Segment(marker, b""))
+            segments.append(JpegSegment(marker, b""))
             if marker == EOI:
                 return segments
             continue
@@ -199,14 +199,14 @@ def split_segments(data: bytes, *, what: str = "image") -> list[Segment]:
         if marker == SOS:
             found = data.find(b"\xff\xd9", end)
             end = len(data) if found < 0 else found
-        segments.append(Segment(marker, data[position:end]))
+        segments.append(JpegSegment(marker, data[position:end]))
         position = end
     if not any(segment.marker == SOS for segment in segments):
         raise FacesetError(f"{what}: truncated JPEG, it ends before its image data.")
-    return [*segments, Segment(EOI, b"")]
+    return [*segments, JpegSegment(EOI, b"")]
 
 
-def join_segments(segments: Iterable[Segment]) -> bytes:
+def join_segments(segments: Iterable[JpegSegment]) -> bytes:
     """The bytes of a JPEG made of `segments`."""
     return b"".join(bytes((0xFF, marker)) + body for marker, body in segments)
 
@@ -220,7 +220,7 @@ def _read(source: bytes | Path, what: str) -> tuple[bytes, str]:
         raise FacesetError(f"{source}: cannot be read ({error.strerror}).") from None
 
 
-def _image_shape(segments: list[Segment], what: str) -> tuple[int, int, int]:
+def _image_shape(segments: list[JpegSegment], what: str) -> tuple[int, int, int]:
     for segment in segments:
         if segment.marker in _FRAME_HEADERS and len(segment.body) >= 7:
             height, width = struct.unpack(">HH", segment.body[3:7])
@@ -469,7 +469,7 @@ def embed_metadata(data: bytes, metadata: FaceMetadata, *, what: str = "image") 
     apps = [i for i, segment in enumerate(segments) if APP0 <= segment.marker <= APP15]
     place = apps[-1] + 1 if apps else 1
     body = struct.pack(">H", len(payload) + 2) + payload
-    segments.insert(place, Segment(APP15, body))
+    segments.insert(place, JpegSegment(APP15, body))
     return join_segments(segments)
 
 

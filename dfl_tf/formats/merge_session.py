@@ -15,7 +15,7 @@ import numpy as np
 from dfl_tf.errors import LegacyFormatError
 from dfl_tf.formats.dfljpg import points_array
 from dfl_tf.formats.model_legacy import plain
-from dfl_tf.formats.pickle_machine import Record
+from dfl_tf.formats.pickle_machine import PickleObject
 from dfl_tf.formats.pickle_opcodes import Damaged
 from dfl_tf.formats.safe_pickle import load_file
 
@@ -51,7 +51,7 @@ class SessionFrame:
 
 
 @dataclass(frozen=True)
-class MergeSession:
+class LegacyMergeSession:
     """A stored session.
 
     Attributes
@@ -69,7 +69,7 @@ class MergeSession:
     model_iteration: int
 
 
-def read_merge_session(path: Path) -> MergeSession:
+def read_merge_session(path: Path) -> LegacyMergeSession:
     """Read `<model>_merger_session.dat`.
 
     Raises
@@ -97,7 +97,7 @@ def read_merge_session(path: Path) -> MergeSession:
             f"{path}: has not the form of a merger session ({type(error).__name__}: "
             f"{str(error)[:120]}). Start the merge without it."
         ) from None
-    return MergeSession(frames, remaining, finished, iteration)
+    return LegacyMergeSession(frames, remaining, finished, iteration)
 
 
 def _indices(value: Any, count: int) -> list[int]:
@@ -120,7 +120,7 @@ def _finite(value: Any) -> float:
     return number
 
 
-def _frame(record: Record) -> SessionFrame:
+def _frame(record: PickleObject) -> SessionFrame:
     attributes = record.attributes
     info = attributes["frame_info"].attributes
     path = info["filepath"]
@@ -145,11 +145,11 @@ class _Class:
     def __init__(self, name: str, nested: _Class | None = None) -> None:
         self.name, self.nested = name, nested
 
-    def new(self, args: tuple[Any, ...]) -> Record:
-        return Record(self.name)
+    def new(self, args: tuple[Any, ...]) -> PickleObject:
+        return PickleObject(self.name)
 
-    def call(self, args: tuple[Any, ...]) -> Record:
-        return Record(self.name)
+    def call(self, args: tuple[Any, ...]) -> PickleObject:
+        return PickleObject(self.name)
 
 
 class _GetAttribute:

@@ -24,7 +24,7 @@ from dfl_tf.formats.manifest import Manifest
 from dfl_tf.formats.model_files import part_file, part_of, prefix_of
 from dfl_tf.formats.model_state import DiskState, ModelState, Reading
 from dfl_tf.formats.safe_pickle import dump_legacy, dumps_legacy, load_file
-from dfl_tf.formats.survey import Place, Survey, entry_of, survey, survey_previous
+from dfl_tf.formats.survey import ModelLocation, Survey, entry_of, survey, survey_previous
 from dfl_tf.formats.transaction import Basis, Saved
 from dfl_tf.options import KINDS
 
@@ -288,11 +288,11 @@ def _data_name(name: str, model_class: str) -> str:
     return f"{prefix_of(name, model_class)}_data.dat"
 
 
-def place_of(directory: Path, name: str, model_class: str) -> Place:
+def place_of(directory: Path, name: str, model_class: str) -> ModelLocation:
     """Where a legacy model and its records lie."""
     prefix = prefix_of(name, model_class)
     records = (f"{prefix}_data.dat", f"{prefix}.manifest.json", f"{prefix}.commit.json")
-    return Place(
+    return ModelLocation(
         folder=directory,
         manifest=directory / records[1],
         commit=directory / records[2],

@@ -24,7 +24,7 @@ from dfl_tf.formats.manifest import Manifest
 from dfl_tf.formats.model_files import native_folder
 from dfl_tf.formats.model_legacy import plain
 from dfl_tf.formats.model_state import DiskState, ModelState, Reading
-from dfl_tf.formats.survey import Place, Survey, survey, survey_previous
+from dfl_tf.formats.survey import ModelLocation, Survey, survey, survey_previous
 from dfl_tf.formats.transaction import Basis, Saved
 from dfl_tf.options import KINDS
 
@@ -165,9 +165,9 @@ def adopt(directory: Path, name: str, model_class: str) -> Basis:
     return Basis(state.disk.present, state.disk.whole, frozenset(state.disk.damaged))
 
 
-def place_of(folder: Path) -> Place:
+def place_of(folder: Path) -> ModelLocation:
     """Where a native model and its records lie."""
-    return Place(
+    return ModelLocation(
         folder=folder,
         manifest=folder / "manifest.json",
         commit=folder / "commit.json",

@@ -20,7 +20,7 @@ from dfl_tf.formats.model_files import (
     part_file,
     prefix_of,
 )
-from dfl_tf.formats.survey import Place, kept_previous
+from dfl_tf.formats.survey import ModelLocation, kept_previous
 from dfl_tf.formats.transaction import Basis
 from dfl_tf.options import KINDS
 
@@ -29,7 +29,7 @@ _NAMED = 5
 
 def place_of(
     directory: Path, name: str, model_class: str, format: ModelFormat | None = None
-) -> Place:
+) -> ModelLocation:
     """Where a model and its records lie, by default in the format that is there."""
     if (format or detect_format(directory, name, model_class)) == "native":
         return model_native.place_of(native_folder(directory, name, model_class))

@@ -16,7 +16,7 @@ from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError, ModelFileError
 from dfl_tf.formats.manifest import Manifest, role_of
 from dfl_tf.formats.model_files import ModelFormat, detect_format, find_models, prefix_of
-from dfl_tf.formats.survey import Place, Survey
+from dfl_tf.formats.survey import ModelLocation, Survey
 
 if TYPE_CHECKING:
     from dfl_tf.formats.transaction import Basis, Saved
@@ -67,7 +67,7 @@ class ModelState:
 
 
 @dataclass(frozen=True)
-class Change:
+class FileChange:
     """What happened to the file of a part since the last save here.
 
     Attributes
@@ -93,7 +93,7 @@ class DiskState:
         Of that save; None for a set of another program.
     present : Manifest
         The files as they lay there, for the comparison before the next save.
-    changes : mapping of str to Change
+    changes : mapping of str to FileChange
         By part; of the history and other entries by file name.
     used : frozenset of str or None
         Parts that the last save here had in use; None without a record.
@@ -109,7 +109,7 @@ class DiskState:
 
     record: Manifest | None
     present: Manifest
-    changes: Mapping[str, Change]
+    changes: Mapping[str, FileChange]
     used: frozenset[str] | None
     trained_until: Mapping[str, int | None]
     foreign: bool
@@ -129,12 +129,12 @@ class DiskState:
     ) -> DiskState:
         """Turn what a survey says of files into what is to be said of parts."""
         texts = {"missing": "is missing", "replaced": "is not the one that was saved"}
-        changes: dict[str, Change] = {}
+        changes: dict[str, FileChange] = {}
         for file, kind in found.changes.items():
             if not (foreign and kind == "replaced"):
-                changes[part_of(file) or file] = Change(file, kind, f"{file} {texts[kind]}")
+                changes[part_of(file) or file] = FileChange(file, kind, f"{file} {texts[kind]}")
         for file, text in unreadable.items():
-            changes[part_of(file) or file] = Change(file, "unreadable", text)
+            changes[part_of(file) or file] = FileChange(file, "unreadable", text)
         places = {name: folder / name for name in found.files}
         moved = [
             f
@@ -258,7 +258,7 @@ def read_model(
     return replace(state, notes=tuple(notes))
 
 
-def _records(place: Place) -> list[tuple[int, int, int] | None]:
+def _records(place: ModelLocation) -> list[tuple[int, int, int] | None]:
     """What changes when a save by another process moves the files that are being read."""
     found: list[tuple[int, int, int] | None] = []
     for path in (place.commit, place.manifest):

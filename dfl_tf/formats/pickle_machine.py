@@ -54,7 +54,7 @@ class Buildable:
         raise NotImplementedError
 
 
-class Machine:
+class PickleMachine:
     """One run over one pickle.
 
     Parameters
@@ -232,7 +232,7 @@ class _Finisher:
         if kind not in _CONTAINERS:
             if kind in _INERT or kind is RowBlock:
                 raise Damaged(f"holds a bare {value}")
-            if isinstance(value, Record):
+            if isinstance(value, PickleObject):
                 self.finish(value.attributes, depth + 1)
             return value
         if depth > MAX_DEPTH:
@@ -260,7 +260,7 @@ class _Finisher:
         return value
 
 
-class Record(Buildable):
+class PickleObject(Buildable):
     """An instance of a known foreign class: its name and its attributes, no behavior.
 
     Attributes
@@ -273,7 +273,7 @@ class Record(Buildable):
         self.class_name = class_name
         self.attributes: dict[str, Any] = {}
 
-    def build(self, state: Any) -> Record:
+    def build(self, state: Any) -> PickleObject:
         """Take attributes; `(None, slots)` is how objects with slots say it."""
         parts = state if isinstance(state, tuple) else (state,)
         for part in parts:
@@ -282,7 +282,7 @@ class Record(Buildable):
         return self
 
     def __repr__(self) -> str:
-        return f"Record({self.class_name}, {len(self.attributes)} attributes)"
+        return f"PickleObject({self.class_name}, {len(self.attributes)} attributes)"
 
 
 _CONTAINERS = frozenset((list, dict, tuple))

@@ -16,7 +16,7 @@ import numpy as np
 from dfl_tf.formats.pickle_rows import read_rows
 
 if TYPE_CHECKING:
-    from dfl_tf.formats.pickle_machine import Machine
+    from dfl_tf.formats.pickle_machine import PickleMachine
 
 VIEW_FROM = 4096
 """Byte strings at least this long stay views of the file until they are used."""
@@ -56,41 +56,41 @@ class Damaged(ValueError):
     """The pickle is malformed; the machine adds the file's name and the position."""
 
 
-_Handler = Callable[["Machine"], None]
+_Handler = Callable[["PickleMachine"], None]
 _FLOAT = struct.Struct(">d")
 _UINT16, _INT32 = struct.Struct("<H"), struct.Struct("<i")
 _UINT32, _UINT64 = struct.Struct("<I"), struct.Struct("<Q")
 
 
-def _refuse(machine: Machine) -> None:
+def _refuse(machine: PickleMachine) -> None:
     code = machine.view[machine.pos - 1]
     raise Damaged(f"uses opcode 0x{code:02x}, which data files never need")
 
 
-def _protocol(machine: Machine) -> None:
+def _protocol(machine: PickleMachine) -> None:
     version = machine.take(1)[0]
     if version > 5:
         raise Damaged(f"says pickle protocol {version}, the highest known is 5")
 
 
-def _frame(machine: Machine) -> None:
+def _frame(machine: PickleMachine) -> None:
     (length,) = _UINT64.unpack(machine.take(8))
     if length > len(machine.view) - machine.pos:
         raise Damaged(f"declares a frame of {length} bytes, more than are left")
 
 
-def _stop(machine: Machine) -> None:
+def _stop(machine: PickleMachine) -> None:
     raise Stop
 
 
-def _mark(machine: Machine) -> None:
+def _mark(machine: PickleMachine) -> None:
     machine.marks.append(len(machine.stack))
     if len(machine.marks) > 1000:
         raise Damaged("is nested too deeply")
 
 
 def _constant(value: Any) -> _Handler:
-    def push(machine: Machine) -> None:
+    def push(machine: PickleMachine) -> None:
         machine.stack.append(value)
 
     return push
@@ -99,20 +99,20 @@ def _constant(value: Any) -> _Handler:
 def _number(form: struct.Struct) -> _Handler:
     size, unpack = form.size, form.unpack_from
 
-    def push(machine: Machine) -> None:
+    def push(machine: PickleMachine) -> None:
         machine.stack.append(unpack(machine.view, machine.pos)[0])
         machine.pos += size
 
     return push
 
 
-def _small_int(machine: Machine) -> None:
+def _small_int(machine: PickleMachine) -> None:
     machine.stack.append(machine.view[machine.pos])
     machine.pos += 1
 
 
 def _long(length_form: struct.Struct | None) -> _Handler:
-    def push(machine: Machine) -> None:
+    def push(machine: PickleMachine) -> None:
         if length_form is None:
             length = machine.take(1)[0]
         else:
@@ -125,7 +125,7 @@ def _long(length_form: struct.Struct | None) -> _Handler:
 
 
 def _text_number(parse: Callable[[str], Any]) -> _Handler:
-    def push(machine: Machine) -> None:
+    def push(machine: PickleMachine) -> None:
         text = _text(machine)
         if len(text) > _MAX_TEXT_NUMBER:
             raise Damaged("holds a number of too many digits")
@@ -145,7 +145,7 @@ def _parse_long(text: str) -> int:
 def _sized(form: struct.Struct | None, kind: type) -> _Handler:
     """A string with its length in front: `str`, `bytes` or `bytearray`."""
 
-    def push(machine: Machine) -> None:
+    def push(machine: PickleMachine) -> None:
         if form is None:
             length = machine.take(1)[0]
         else:
@@ -161,17 +161,17 @@ def _sized(form: struct.Struct | None, kind: type) -> _Handler:
     return push
 
 
-def _text(machine: Machine) -> str:
+def _text(machine: PickleMachine) -> str:
     return str(machine.line(), "utf-8")
 
 
-def _text_line(machine: Machine) -> None:
+def _text_line(machine: PickleMachine) -> None:
     # an array of protocol 0 is one line as long as the array
     line = machine.line(len(machine.view))
     machine.stack.append(codecs.decode(line, "raw-unicode-escape"))
 
 
-def _points(machine: Machine) -> bool:
+def _points(machine: PickleMachine) -> bool:
     """Read a whole list of pairs of numbers, such as landmarks, as an (n, 2) array.
 
     The pairs are no objects of their own then: a pickle that refers to one of them fails, and has
@@ -199,7 +199,7 @@ def _points(machine: Machine) -> bool:
     return True
 
 
-def _empty_list(machine: Machine) -> None:
+def _empty_list(machine: PickleMachine) -> None:
     if machine.points and _points(machine):
         return
     if machine.rows and read_rows(machine):
@@ -219,16 +219,16 @@ def _empty_list(machine: Machine) -> None:
     machine.pos = end + 1
 
 
-def _empty_dict(machine: Machine) -> None:
+def _empty_dict(machine: PickleMachine) -> None:
     machine.container({})
 
 
-def _empty_tuple(machine: Machine) -> None:
+def _empty_tuple(machine: PickleMachine) -> None:
     machine.stack.append(())
 
 
 def _small_tuple(count: int) -> _Handler:
-    def push(machine: Machine) -> None:
+    def push(machine: PickleMachine) -> None:
         values = tuple(machine.stack[-count:])
         if len(values) != count:
             raise Damaged("takes more from the stack than there is")
@@ -239,94 +239,94 @@ def _small_tuple(count: int) -> _Handler:
     return push
 
 
-def _tuple(machine: Machine) -> None:
+def _tuple(machine: PickleMachine) -> None:
     machine.container(tuple(machine.items()))
 
 
-def _list(machine: Machine) -> None:
+def _list(machine: PickleMachine) -> None:
     machine.container(machine.items())
 
 
-def _dict(machine: Machine) -> None:
+def _dict(machine: PickleMachine) -> None:
     values = machine.items()
     machine.container({})
     machine.store(machine.stack[-1], values)
 
 
-def _append(machine: Machine) -> None:
+def _append(machine: PickleMachine) -> None:
     value = machine.stack.pop()
     _list_on_top(machine).append(value)
 
 
-def _appends(machine: Machine) -> None:
+def _appends(machine: PickleMachine) -> None:
     values = machine.items(blocks=True)
     _list_on_top(machine).extend(values)
 
 
-def _list_on_top(machine: Machine) -> list[Any]:
+def _list_on_top(machine: PickleMachine) -> list[Any]:
     target = machine.stack[-1]
     if type(target) is not list:
         raise Damaged("appends to something that is no list")
     return target
 
 
-def _set_item(machine: Machine) -> None:
+def _set_item(machine: PickleMachine) -> None:
     value = machine.stack.pop()
     key = machine.stack.pop()
     machine.store(machine.stack[-1], [key, value])
 
 
-def _set_items(machine: Machine) -> None:
+def _set_items(machine: PickleMachine) -> None:
     values = machine.items()
     machine.store(machine.stack[-1], values)
 
 
-def _put_line(machine: Machine) -> None:
+def _put_line(machine: PickleMachine) -> None:
     machine.put(int(_text(machine)[:20]))
 
 
-def _put_byte(machine: Machine) -> None:
+def _put_byte(machine: PickleMachine) -> None:
     machine.put(machine.take(1)[0])
 
 
-def _put_long(machine: Machine) -> None:
+def _put_long(machine: PickleMachine) -> None:
     machine.put(_UINT32.unpack(machine.take(4))[0])
 
 
-def _memoize(machine: Machine) -> None:
+def _memoize(machine: PickleMachine) -> None:
     machine.memo.append(machine.stack[-1])
 
 
-def _get_line(machine: Machine) -> None:
+def _get_line(machine: PickleMachine) -> None:
     machine.get(int(_text(machine)[:20]))
 
 
-def _get_byte(machine: Machine) -> None:
+def _get_byte(machine: PickleMachine) -> None:
     machine.get(machine.take(1)[0])
 
 
-def _get_long(machine: Machine) -> None:
+def _get_long(machine: PickleMachine) -> None:
     machine.get(_UINT32.unpack(machine.take(4))[0])
 
 
-def _global_line(machine: Machine) -> None:
+def _global_line(machine: PickleMachine) -> None:
     module, name = _text(machine), _text(machine)
     machine.stack.append(machine.find_global(module, name))
 
 
-def _instance_line(machine: Machine) -> None:
+def _instance_line(machine: PickleMachine) -> None:
     machine.find_global(_text(machine), _text(machine))
     raise Damaged("uses the INST opcode, which data files never need")
 
 
-def _global_stack(machine: Machine) -> None:
+def _global_stack(machine: PickleMachine) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
     if type(name) is not str or type(module) is not str:
         raise Damaged("names a global by something that is no text")
     machine.stack.append(machine.find_global(module, name))
 
 
-def _call(machine: Machine) -> None:
+def _call(machine: PickleMachine) -> None:
     args, function = machine.stack.pop(), machine.stack.pop()
     call = getattr(function, "call", None)
     if call is None or type(args) is not tuple:
@@ -334,7 +334,7 @@ def _call(machine: Machine) -> None:
     machine.container(call(args))
 
 
-def _new_object(machine: Machine) -> None:
+def _new_object(machine: PickleMachine) -> None:
     args, function = machine.stack.pop(), machine.stack.pop()
     new = getattr(function, "new", None)
     if new is None or type(args) is not tuple:
@@ -342,7 +342,7 @@ def _new_object(machine: Machine) -> None:
     machine.container(new(args))
 
 
-def _build(machine: Machine) -> None:
+def _build(machine: PickleMachine) -> None:
     state = machine.stack.pop()
     target = machine.stack.pop()
     build = getattr(target, "build", None)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from dfl_tf.formats.loss_history import LossHistory
 
 if TYPE_CHECKING:
-    from dfl_tf.formats.pickle_machine import Machine
+    from dfl_tf.formats.pickle_machine import PickleMachine
 
 _LIST, _APPENDS = 0x5D, 0x65
 _MOST = 1024
@@ -38,7 +38,7 @@ class RowBlock:
         self.rows = rows
 
 
-def read_rows(machine: Machine) -> bool:
+def read_rows(machine: PickleMachine) -> bool:
     """Push a block for the rows that begin before the position; False if there are not several.
 
     The block ends where a row follows, or the end of the batch: an opcode that would change the

@@ -17,14 +17,14 @@ from typing import Any
 from dfl_tf.disk.plain_file import map_plain
 from dfl_tf.disk.text import printable
 from dfl_tf.errors import DflTfError, LegacyFormatError, UnsafePickleError
-from dfl_tf.formats.pickle_machine import Machine, Record
+from dfl_tf.formats.pickle_machine import PickleMachine, PickleObject
 from dfl_tf.formats.pickle_tokens import ALLOWED, EnumValue
 from dfl_tf.formats.pickle_writer import dump_legacy, dumps_legacy
 
 __all__ = [
     "EnumValue",
     "PickleAudit",
-    "Record",
+    "PickleObject",
     "audit",
     "dump_legacy",
     "dumps_legacy",
@@ -91,8 +91,8 @@ def loads(
     try:
         if points or rows:
             with contextlib.suppress(LegacyFormatError):
-                return Machine(data, find, what=what, points=points, rows=rows).run()
-        return Machine(data, find, what=what).run()
+                return PickleMachine(data, find, what=what, points=points, rows=rows).run()
+        return PickleMachine(data, find, what=what).run()
     except UnsafePickleError as error:
         if str(error).startswith(f"{what}: "):
             raise
@@ -168,7 +168,7 @@ def audit(data: Any, *, what: str = "pickle", more: Tokens | None = None) -> Pic
         return opaque
 
     try:
-        Machine(data, find, what=what).run()
+        PickleMachine(data, find, what=what).run()
     except DflTfError as error:
         result.problem = str(error)
     return result

@@ -26,7 +26,7 @@ Difference = Literal["missing", "replaced"]
 
 
 @dataclass(frozen=True)
-class Place:
+class ModelLocation:
     """Where the files of one set and its records lie.
 
     Attributes
@@ -119,7 +119,7 @@ def damage_text(damaged: Mapping[str, str]) -> str:
     )
 
 
-def survey(place: Place, others: Iterable[str], reads: Callable[[str], bool]) -> Survey:
+def survey(place: ModelLocation, others: Iterable[str], reads: Callable[[str], bool]) -> Survey:
     """Compare a set with its record.
 
     Parameters
@@ -156,7 +156,7 @@ def _read(path: Path, damaged: dict[str, str]) -> Manifest | None:
         return None
 
 
-def unfinished(place: Place, name: str, before: Manifest | None) -> Path | None:
+def unfinished(place: ModelLocation, name: str, before: Manifest | None) -> Path | None:
     """The staged file of a committed save that has still to take its place.
 
     None if it has, or if another program wrote the file since the interruption: what lies there
@@ -207,7 +207,7 @@ def _sha256(path: Path, size: int) -> str:
 
 
 # -- the kept previous set -------------------------------------------------------------------------
-def kept_previous(place: Place) -> tuple[Path, Manifest] | None:
+def kept_previous(place: ModelLocation) -> tuple[Path, Manifest] | None:
     """Folder and manifest of the newest kept previous set whose files are there."""
     for folder in (place.previous_new, place.previous):
         kept = _read(folder / "manifest.json", {})
@@ -218,7 +218,7 @@ def kept_previous(place: Place) -> tuple[Path, Manifest] | None:
     return None
 
 
-def survey_previous(place: Place) -> Survey:
+def survey_previous(place: ModelLocation) -> Survey:
     """The kept previous set.
 
     Raises

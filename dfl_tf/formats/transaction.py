@@ -33,7 +33,7 @@ from pathlib import Path
 from dfl_tf.disk import durable
 from dfl_tf.errors import ForeignChange, ModelFileError, WorkspaceError
 from dfl_tf.formats.manifest import FileEntry, Manifest, read_manifest, role_of
-from dfl_tf.formats.survey import Place, entry_of, is_unchanged, unfinished
+from dfl_tf.formats.survey import ModelLocation, entry_of, is_unchanged, unfinished
 
 _CARRIED = ("network", "optimizer", "average", "recipe")
 """Roles of files that stay with the set while their part is switched off."""
@@ -92,7 +92,7 @@ class Contents:
 
 
 def write_set(
-    place: Place,
+    place: ModelLocation,
     contents: Contents,
     describe: Callable[[dict[str, FileEntry]], Manifest],
     *,
@@ -154,7 +154,7 @@ def write_set(
     return Saved(Basis(manifest), aside)
 
 
-def changes_since(place: Place, basis: Basis, names: Iterable[str]) -> list[str]:
+def changes_since(place: ModelLocation, basis: Basis, names: Iterable[str]) -> list[str]:
     """How the files differ from `basis`, for people; `names` are those that would be written."""
     recorded = basis.manifest.files
     found = []
@@ -167,7 +167,7 @@ def changes_since(place: Place, basis: Basis, names: Iterable[str]) -> list[str]
     return found + [f"{name} was added" for name in new]
 
 
-def _refuse_change(place: Place, basis: Basis, names: Iterable[str]) -> None:
+def _refuse_change(place: ModelLocation, basis: Basis, names: Iterable[str]) -> None:
     found = changes_since(place, basis, names)
     if found:
         raise ForeignChange(
@@ -176,7 +176,7 @@ def _refuse_change(place: Place, basis: Basis, names: Iterable[str]) -> None:
         )
 
 
-def _stage(place: Place, contents: Contents, old: Manifest) -> dict[str, FileEntry]:
+def _stage(place: ModelLocation, contents: Contents, old: Manifest) -> dict[str, FileEntry]:
     written = {}
     for name, content in contents.files.items():
         path = durable.staged(place.folder / name)
@@ -209,7 +209,7 @@ def _continues(path: Path, before: FileEntry, data: bytes) -> bool:
 
 
 def _switched_off(
-    place: Place, old: Manifest, written: Mapping[str, FileEntry]
+    place: ModelLocation, old: Manifest, written: Mapping[str, FileEntry]
 ) -> dict[str, FileEntry]:
     """The files of parts that are not in use now: they stay, each with its iteration."""
     return {
@@ -219,7 +219,7 @@ def _switched_off(
     }
 
 
-def _keep(place: Place, current: Manifest) -> None:
+def _keep(place: ModelLocation, current: Manifest) -> None:
     """Put the set that is there into the staged folder of the previous set."""
     durable.make_folder(place.previous_new)
     for name in current.files:
@@ -230,7 +230,7 @@ def _keep(place: Place, current: Manifest) -> None:
     durable.sync_folder(place.previous_new)
 
 
-def _move_aside(place: Place, old: Basis, names: Iterable[str]) -> Path | None:
+def _move_aside(place: ModelLocation, old: Basis, names: Iterable[str]) -> Path | None:
     """Link what is given up into a numbered folder; None if there is nothing."""
     chosen = old.discards if old.whole else old.discards.union(names)
     there = sorted(name for name in chosen if (place.folder / name).is_file())
@@ -243,7 +243,7 @@ def _move_aside(place: Place, old: Basis, names: Iterable[str]) -> Path | None:
     return folder
 
 
-def _next_aside(place: Place) -> Path:
+def _next_aside(place: ModelLocation) -> Path:
     durable.make_folder(place.replaced)
     taken = [int(path.name) for path in place.replaced.iterdir() if path.name.isdecimal()]
     folder = place.replaced / f"{max(taken, default=0) + 1:02d}"
@@ -258,12 +258,12 @@ def _link(source: Path, target: Path) -> None:
         durable.copy_file(source, target)
 
 
-def _commit(place: Place, manifest: Manifest) -> None:
+def _commit(place: ModelLocation, manifest: Manifest) -> None:
     durable.sync_folder(place.folder)
     durable.write_file(place.commit, manifest.to_bytes())
 
 
-def _finish(place: Place, manifest: Manifest) -> None:
+def _finish(place: ModelLocation, manifest: Manifest) -> None:
     """From the commit record to a closed transaction. Can be repeated after any interruption."""
     for name in manifest.files:
         new = durable.staged(place.folder / name)
@@ -275,14 +275,14 @@ def _finish(place: Place, manifest: Manifest) -> None:
     durable.sync_folder(place.manifest.parent)
 
 
-def _replace_previous(place: Place) -> None:
+def _replace_previous(place: ModelLocation) -> None:
     if (place.previous_new / "manifest.json").exists():
         shutil.rmtree(place.previous, ignore_errors=True)
         os.replace(place.previous_new, place.previous)
         durable.sync_folder(place.previous.parent)
 
 
-def recover(place: Place) -> Manifest | None:
+def recover(place: ModelLocation) -> Manifest | None:
     """Finish a committed transaction, or clear away one that was never committed.
 
     A committed file over whose place another program has written is moved aside instead.
@@ -318,13 +318,13 @@ def recover(place: Place) -> Manifest | None:
     return pending
 
 
-def _staged(place: Place) -> list[str]:
+def _staged(place: ModelLocation) -> list[str]:
     """Names of the files of this set that lie there staged."""
     found = [durable.staged_for(path.name) for path in place.folder.iterdir() if path.is_file()]
     return sorted(name for name in found if name is not None and place.owns(name))
 
 
-def _give_up(place: Place, names: Sequence[str]) -> None:
+def _give_up(place: ModelLocation, names: Sequence[str]) -> None:
     """Move staged files that do not count any more where they are not lost."""
     if names:
         folder = _next_aside(place)
@@ -333,7 +333,7 @@ def _give_up(place: Place, names: Sequence[str]) -> None:
         durable.sync_folder(folder)
 
 
-def discard(place: Place) -> None:
+def discard(place: ModelLocation) -> None:
     """Remove the leftovers of a save that was never committed."""
     for name in _staged(place):
         durable.remove_quietly(durable.staged(place.folder / name))

@@ -24,7 +24,7 @@ from dfl_tf.merge.masks import (
     without_traces,
 )
 from dfl_tf.merge.motion import NO_MOTION, Motion
-from dfl_tf.merge.pixels import Frame
+from dfl_tf.merge.pixels import FramePixels
 from dfl_tf.merge.sharpen import blur_or_sharpen, motion_blur
 from dfl_tf.merge.warping import Floats, Region, Unwarp, crop_region, warp, whole_frame
 from dfl_tf.options import MergeOptions
@@ -36,7 +36,7 @@ Prediction = tuple[Floats, Floats, Floats]
 
 
 @dataclass(frozen=True)
-class Networks:
+class MergeNetworks:
     """What is asked while faces are merged; all take and give float32 BGR in [0, 1].
 
     `predict` takes a batch (n, size, size, 3) and gives the faces (n, size, size, 3) and the masks
@@ -87,7 +87,7 @@ class FaceCrop:
 
     Parameters
     ----------
-    frame : Frame
+    frame : FramePixels
     landmarks : ndarray, shape (68, 2), any floating dtype
         In frame pixels.
     settings : MergeOptions
@@ -103,7 +103,7 @@ class FaceCrop:
 
     def __init__(
         self,
-        frame: Frame,
+        frame: FramePixels,
         landmarks: npt.NDArray[np.floating],
         settings: MergeOptions,
         face_type: FaceType,
@@ -168,7 +168,7 @@ def merge_face(
     crop: FaceCrop,
     prediction: Prediction,
     settings: MergeOptions,
-    networks: Networks,
+    networks: MergeNetworks,
     *,
     motion: Motion = NO_MOTION,
     draws: ColorDraws,
@@ -183,7 +183,7 @@ def merge_face(
         The network's answer to `crop.network_input`: a face, shape (size, size, 3), and two masks,
         shape (size, size), all float32; clipped to [0, 1].
     settings : MergeOptions
-    networks : Networks
+    networks : MergeNetworks
         `segment` is needed by XSeg mask modes, `enhance` by super resolution.
     motion : Motion
         For motion blur.
@@ -216,7 +216,7 @@ def merge_face(
 
 
 def _enhanced(
-    crop: FaceCrop, prediction: Prediction, settings: MergeOptions, networks: Networks
+    crop: FaceCrop, prediction: Prediction, settings: MergeOptions, networks: MergeNetworks
 ) -> Prediction:
     """Clip the prediction, and enlarge it by the enhancer if wanted (merge.md 3, step 4)."""
     face, mask, target_mask = (np.clip(a, 0, 1) for a in prediction)
@@ -236,7 +236,7 @@ def _work_mask(
     face: Floats,
     learned: list[Floats],
     settings: MergeOptions,
-    networks: Networks,
+    networks: MergeNetworks,
 ) -> Floats:
     """Build the mask of the chosen mode at mask size (merge.md 3, steps 5 and 6)."""
 

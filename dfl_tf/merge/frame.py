@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from dfl_tf.face import FaceType
 from dfl_tf.merge.colors import ColorDraws
-from dfl_tf.merge.compose import FaceCrop, MergedFace, Networks, Prediction, merge_face
+from dfl_tf.merge.compose import FaceCrop, MergedFace, MergeNetworks, Prediction, merge_face
 from dfl_tf.merge.motion import NO_MOTION, Motion
-from dfl_tf.merge.pixels import Frame, Stored
+from dfl_tf.merge.pixels import FramePixels, Stored
 from dfl_tf.merge.warping import Floats
 from dfl_tf.options import MergeOptions
 
@@ -37,7 +37,7 @@ class FrameCrops:
 
     Parameters
     ----------
-    frame : Frame
+    frame : FramePixels
     faces : sequence of ndarray, shape (68, 2), any floating dtype
         Landmarks in frame pixels, in file order; may be empty.
     settings : MergeOptions
@@ -49,7 +49,7 @@ class FrameCrops:
 
     def __init__(
         self,
-        frame: Frame,
+        frame: FramePixels,
         faces: Sequence[npt.NDArray[np.floating]],
         settings: MergeOptions,
         face_type: FaceType,
@@ -67,7 +67,7 @@ class FrameCrops:
 def merge_frame(
     cut: FrameCrops,
     predictions: Sequence[Prediction],
-    networks: Networks,
+    networks: MergeNetworks,
     *,
     settings: MergeOptions | None = None,
     motion: Motion = NO_MOTION,
@@ -127,7 +127,7 @@ def _combine(merged: Sequence[MergedFace], image: Floats) -> tuple[Floats, Float
     return image, mask
 
 
-def unmerged_frame(frame: Frame, settings: MergeOptions, network_size: int) -> MergedFrame:
+def unmerged_frame(frame: FramePixels, settings: MergeOptions, network_size: int) -> MergedFrame:
     """Return what is written for a frame without a face: itself, or black in raw-predict."""
     if settings.mode == "raw-predict":
         black = np.zeros((network_size, network_size), frame.dtype)
@@ -138,12 +138,12 @@ def unmerged_frame(frame: Frame, settings: MergeOptions, network_size: int) -> M
     return MergedFrame(image, np.zeros(frame.shape, frame.dtype))
 
 
-def lost_of(frame: Frame, settings: MergeOptions, faces: int) -> list[str]:
+def lost_of(frame: FramePixels, settings: MergeOptions, faces: int) -> list[str]:
     """Say what of a frame's depth and channels does not reach the result.
 
     Parameters
     ----------
-    frame : Frame
+    frame : FramePixels
     settings : MergeOptions
     faces : int
         Faces in the frame; without one nothing is computed.

@@ -17,15 +17,15 @@ from dfl_tf.face import FaceType
 from dfl_tf.formats import find_models
 from dfl_tf.formats.choose_model import choose_model
 from dfl_tf.formats.workspace import Workspace
-from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.enhancer import load_enhancer
 from dfl_tf.merge.landmarks import read_frame_faces
 from dfl_tf.merge.output import Output
-from dfl_tf.merge.plan import FrameTask, list_frames, plan_frames, select
+from dfl_tf.merge.plan import MergeTask, list_frames, plan_frames, select
 from dfl_tf.merge.predictor import networks_of, weights_checksum
 from dfl_tf.merge.provenance import Provenance
-from dfl_tf.merge.run import MergeReport, Progress, Run, merge_frames
-from dfl_tf.merge.session import MergeSession
+from dfl_tf.merge.run import MergeReport, MergeRun, Progress, merge_frames
+from dfl_tf.merge.session import MergeJournal
 from dfl_tf.options import KINDS, MergeOptions, XSegOptions
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class MergeModel:
     model_class: str
     iteration: int
     face_type: FaceType
-    networks: Networks
+    networks: MergeNetworks
     checksum: str
 
     def provenance(self) -> Provenance:
@@ -169,7 +169,7 @@ def find_folders(request: MergeRequest) -> MergeFolders:
 
 def plan_tasks(
     request: MergeRequest, places: MergeFolders, settings_of: SettingsOf, say: Say = quiet
-) -> list[FrameTask]:
+) -> list[MergeTask]:
     """Which frames are merged, with which faces and options.
 
     Raises
@@ -203,7 +203,7 @@ def plan_tasks(
 def open_model(
     request: MergeRequest,
     places: MergeFolders,
-    tasks: Sequence[FrameTask],
+    tasks: Sequence[MergeTask],
     load: LoadModel,
     *,
     more_masks: Sequence[str] = (),
@@ -263,7 +263,7 @@ def run_merge(
     request: MergeRequest,
     places: MergeFolders,
     opened: MergeModel,
-    tasks: Sequence[FrameTask],
+    tasks: Sequence[MergeTask],
     *,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
@@ -285,7 +285,7 @@ def run_merge(
         keep=bool(request.frames),
         frames=[task.path for task in tasks],
     )
-    session = MergeSession(
+    session = MergeJournal(
         places.model / f"{opened.name}_{opened.model_class}_merge_session.json",
         {
             "model": opened.name,
@@ -303,7 +303,7 @@ def run_merge(
         session.start(resume=True, redo=[task.path for task in tasks])
     else:
         session.start(resume=request.resume)
-    run = Run(
+    run = MergeRun(
         opened.networks,
         opened.face_type,
         output,

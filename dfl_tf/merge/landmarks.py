@@ -26,7 +26,7 @@ Landmarks = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class FrameFaces:
+class FacesByFrame:
     """Landmarks by frame.
 
     Attributes
@@ -66,7 +66,7 @@ class FrameFaces:
         return missing
 
 
-def read_frame_faces(aligned: Path) -> FrameFaces:
+def read_frame_faces(aligned: Path) -> FacesByFrame:
     """Collect the source landmarks of a folder of aligned faces or of the pak in it.
 
     Only `source_filename` and `source_landmarks` of each face are used; a pak hides loose files.
@@ -81,7 +81,7 @@ def read_frame_faces(aligned: Path) -> FrameFaces:
     merge.md 1.
     """
     pak, listing = find_faces(aligned)
-    found = FrameFaces(left_out=listing.left_out)
+    found = FacesByFrame(left_out=listing.left_out)
     entries = _folder_entries(listing, found) if pak is None else _pak_entries(pak, found)
     for name, metadata in entries:
         if not metadata.source_filename:
@@ -107,7 +107,7 @@ def read_frame_faces(aligned: Path) -> FrameFaces:
     return found
 
 
-def _folder_entries(listing: Listing, found: FrameFaces) -> Iterator[tuple[str, FaceMetadata]]:
+def _folder_entries(listing: Listing, found: FacesByFrame) -> Iterator[tuple[str, FaceMetadata]]:
     for path in listing.files:
         try:
             metadata = read_metadata(path)
@@ -120,7 +120,7 @@ def _folder_entries(listing: Listing, found: FrameFaces) -> Iterator[tuple[str, 
             yield path.name, metadata
 
 
-def _pak_entries(pak: Path, found: FrameFaces) -> Iterator[tuple[str, FaceMetadata]]:
+def _pak_entries(pak: Path, found: FacesByFrame) -> Iterator[tuple[str, FaceMetadata]]:
     """Go through a pak; the landmarks of the frame are only in the packed JPEGs themselves."""
     faces = read_pak(pak)
     found.left_out.extend(faces.damaged)

@@ -16,7 +16,7 @@ Bytes = npt.NDArray[np.uint8]
 Stored = npt.NDArray[Any]  # uint8 or uint16
 
 
-class Frame:
+class FramePixels:
     """One frame, converted to float only where it is needed.
 
     Parameters
@@ -141,6 +141,6 @@ def to_bytes(image: Floats) -> Bytes:
     return (np.clip(image, 0, 1) * np.float32(255)).astype(np.uint8)
 
 
-def read_frame(path: Path) -> Frame:
+def read_frame(path: Path) -> FramePixels:
     """Read a frame file of any depth and channel count; WorkspaceError if it is no image."""
-    return Frame(read_image_unchanged(path))
+    return FramePixels(read_image_unchanged(path))

@@ -13,7 +13,7 @@ from pathlib import Path
 from dfl_tf.disk.frame_order import BESIDE_FRAMES, in_frame_order
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.errors import UsageError, WorkspaceError
-from dfl_tf.merge.landmarks import FrameFaces, Landmarks
+from dfl_tf.merge.landmarks import FacesByFrame, Landmarks
 from dfl_tf.merge.motion import Motion, motion_vectors
 from dfl_tf.options import MergeOptions
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class FrameTask:
+class MergeTask:
     """One frame of a run.
 
     Attributes
@@ -100,18 +100,18 @@ def list_frames(folder: Path, known: Collection[str] = ()) -> list[Path]:
 
 
 def plan_frames(
-    frames: list[Path], faces: FrameFaces, settings_of: Callable[[int, Path], MergeOptions]
-) -> list[FrameTask]:
+    frames: list[Path], faces: FacesByFrame, settings_of: Callable[[int, Path], MergeOptions]
+) -> list[MergeTask]:
     """Join frames, faces, motion and settings."""
     found = [faces.of(path) for path in frames]
     motions = motion_vectors(found)
     return [
-        FrameTask(i, path, tuple(found[i]), motions[i], settings_of(i, path))
+        MergeTask(i, path, tuple(found[i]), motions[i], settings_of(i, path))
         for i, path in enumerate(frames)
     ]
 
 
-def select(tasks: list[FrameTask], wanted: str) -> list[FrameTask]:
+def select(tasks: list[MergeTask], wanted: str) -> list[MergeTask]:
     """Pick frames `A:B`, counted from 1, both included; `A:` and `:B` are open, `A` is one frame.
 
     Raises

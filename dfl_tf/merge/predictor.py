@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.warping import Floats
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def networks_of(
     morph: float = 1.0,
     xseg: Any = None,
     enhance: Callable[[Floats], Floats] | None = None,
-) -> Networks:
+) -> MergeNetworks:
     """Return what merging asks, answered by models.
 
     Parameters
@@ -47,7 +47,7 @@ def networks_of(
         with one_at_a_time:
             return np.asarray(xseg.mask(image[None]), np.float32)[0, :, :, 0]
 
-    return Networks(
+    return MergeNetworks(
         predict,
         int(model.options.resolution),
         None if xseg is None else segment,

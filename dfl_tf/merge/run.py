@@ -20,12 +20,12 @@ from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import DflTfError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.merge.colors import frame_draws
-from dfl_tf.merge.compose import Networks, Prediction
+from dfl_tf.merge.compose import MergeNetworks, Prediction
 from dfl_tf.merge.frame import FrameCrops, lost_of, merge_frame, unmerged_frame
 from dfl_tf.merge.output import Output
-from dfl_tf.merge.pixels import Frame, read_frame
-from dfl_tf.merge.plan import FrameTask
-from dfl_tf.merge.session import MergeSession
+from dfl_tf.merge.pixels import FramePixels, read_frame
+from dfl_tf.merge.plan import MergeTask
+from dfl_tf.merge.session import MergeJournal
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +56,12 @@ class MergeReport:
 
 
 @dataclass(frozen=True)
-class Run:
+class MergeRun:
     """How frames are merged.
 
     Attributes
     ----------
-    networks : Networks
+    networks : MergeNetworks
         `segment` and `enhance` are called from the worker threads.
     face_type : FaceType
         Of the model.
@@ -78,7 +78,7 @@ class Run:
         stops the others.
     """
 
-    networks: Networks
+    networks: MergeNetworks
     face_type: FaceType
     output: Output
     seed: int = 0
@@ -88,10 +88,10 @@ class Run:
 
 
 def merge_frames(
-    tasks: Sequence[FrameTask],
-    run: Run,
+    tasks: Sequence[MergeTask],
+    run: MergeRun,
     *,
-    session: MergeSession | None = None,
+    session: MergeJournal | None = None,
     identity: str = "",
     progress: Progress | None = None,
     stop: threading.Event | None = None,
@@ -100,12 +100,12 @@ def merge_frames(
 
     Parameters
     ----------
-    tasks : sequence of FrameTask
-    run : Run
-    session : MergeSession, optional
+    tasks : sequence of MergeTask
+    run : MergeRun
+    session : MergeJournal, optional
         Started; frames that it knows as finished are skipped, finished ones are noted.
     identity : str
-        See `FrameTask.key`.
+        See `MergeTask.key`.
     progress : callable, optional
         Called with (frames done now, frames to do now).
     stop : threading.Event, optional
@@ -121,7 +121,7 @@ def merge_frames(
     merge.md 5 and 8.
     """
     start = time.perf_counter()
-    loop = _Loop(tasks, run, session, identity, progress, stop or threading.Event())
+    loop = _MergeLoop(tasks, run, session, identity, progress, stop or threading.Event())
     with _single_threaded_opencv():
         try:
             loop.go()
@@ -150,12 +150,12 @@ def _failure(name: str, reason: str, more: str = "") -> WorkspaceError:
     )
 
 
-class _Loop:
+class _MergeLoop:
     def __init__(
         self,
-        tasks: Sequence[FrameTask],
-        run: Run,
-        session: MergeSession | None,
+        tasks: Sequence[MergeTask],
+        run: MergeRun,
+        session: MergeJournal | None,
         identity: str,
         progress: Progress | None,
         stop: threading.Event,
@@ -164,7 +164,7 @@ class _Loop:
         self.report = MergeReport(frames=len(tasks))
         self._keys: dict[Path, str] = {}
         self._lock = threading.Lock()
-        self._chunks: list[list[FrameTask]] = []
+        self._chunks: list[list[MergeTask]] = []
         self._todo: set[Path] = set()
         # The groups count all frames, finished ones too, so that faces keep their places.
         for _, group in groupby(tasks, key=lambda task: task.index // run.batch):
@@ -176,7 +176,7 @@ class _Loop:
         self.report.skipped = len(tasks) - len(self._todo)
         self._done = 0
 
-    def _finished(self, task: FrameTask, identity: str) -> bool:
+    def _finished(self, task: MergeTask, identity: str) -> bool:
         if self.session is None:
             return False
         key = self._keys[task.path] = task.key(identity)
@@ -186,8 +186,8 @@ class _Loop:
         ahead = max(2, -(-self.run.workers // self.run.batch) + 1)
         limit = self.run.workers + 2 * self.run.batch
         waiting = deque(self._chunks)
-        cutting: deque[tuple[list[FrameTask], list[Future[FrameCrops] | None]]] = deque()
-        merging: deque[tuple[FrameTask, Future[None]]] = deque()
+        cutting: deque[tuple[list[MergeTask], list[Future[FrameCrops] | None]]] = deque()
+        merging: deque[tuple[MergeTask, Future[None]]] = deque()
         with ThreadPoolExecutor(self.run.workers, thread_name_prefix="merge") as pool:
             try:
                 while (waiting or cutting) and not self.stop.is_set():
@@ -210,15 +210,15 @@ class _Loop:
                         if future is not None:
                             future.cancel()
 
-    def _submit_cut(self, pool: ThreadPoolExecutor, task: FrameTask) -> Future[FrameCrops] | None:
+    def _submit_cut(self, pool: ThreadPoolExecutor, task: MergeTask) -> Future[FrameCrops] | None:
         return pool.submit(self._cut, task) if task.path in self._todo else None
 
     def _show_to_network(
         self,
         pool: ThreadPoolExecutor,
-        chunk: list[FrameTask],
+        chunk: list[MergeTask],
         futures: list[Future[FrameCrops] | None],
-    ) -> list[tuple[FrameTask, Future[None]]]:
+    ) -> list[tuple[MergeTask, Future[None]]]:
         """Predict all faces of a group and hand its frames over for composing."""
         size = self.run.networks.size
         empty = np.zeros((size, size, 3), np.float32)
@@ -248,14 +248,14 @@ class _Loop:
                 submitted.append((task, pool.submit(self._merge, task, cut, mine)))
         return submitted
 
-    def _cut_or_fail(self, task: FrameTask, future: Future[FrameCrops]) -> FrameCrops | None:
+    def _cut_or_fail(self, task: MergeTask, future: Future[FrameCrops]) -> FrameCrops | None:
         try:
             return future.result()
         except Exception as fault:
             self._fail(task, fault, unreadable=isinstance(fault, WorkspaceError))
             return None
 
-    def _collect(self, task: FrameTask, future: Future[None]) -> None:
+    def _collect(self, task: MergeTask, future: Future[None]) -> None:
         try:
             future.result()
         except Exception as fault:
@@ -268,7 +268,7 @@ class _Loop:
             self.report.several_faces += len(task.faces) > 1
         self._step()
 
-    def _fail(self, task: FrameTask, fault: Exception, *, unreadable: bool = False) -> None:
+    def _fail(self, task: MergeTask, fault: Exception, *, unreadable: bool = False) -> None:
         reason = str(fault) if isinstance(fault, DflTfError) else f"{type(fault).__name__}: {fault}"
         if not self.run.keep_going and not unreadable:
             raise _failure(task.path.name, reason) from fault
@@ -297,7 +297,7 @@ class _Loop:
         if self.progress is not None:
             self.progress(self._done, len(self._todo))
 
-    def _cut(self, task: FrameTask) -> FrameCrops:
+    def _cut(self, task: MergeTask) -> FrameCrops:
         start = time.thread_time()
         frame = read_frame(task.path)
         read = time.thread_time()
@@ -308,7 +308,7 @@ class _Loop:
         self._count(read=read - start, crop=time.thread_time() - read)
         return cut
 
-    def _merge(self, task: FrameTask, cut: FrameCrops, predictions: list[Prediction]) -> None:
+    def _merge(self, task: MergeTask, cut: FrameCrops, predictions: list[Prediction]) -> None:
         start = time.thread_time()
         draws = frame_draws(self.run.seed, task.index)
         merged = merge_frame(cut, predictions, self.run.networks, motion=task.motion, draws=draws)
@@ -318,7 +318,7 @@ class _Loop:
             self.session.note(task.path, self._keys[task.path], sizes, self.run.output)
         self._count(compose=composed - start, write=time.thread_time() - composed)
 
-    def _note(self, frame: Frame, task: FrameTask) -> None:
+    def _note(self, frame: FramePixels, task: MergeTask) -> None:
         with self._lock:
             self.report.deep += frame.deep
             self.report.alpha += frame.alpha is not None

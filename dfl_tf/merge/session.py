@@ -28,7 +28,7 @@ _SESSION = Record(
 _LINE = Row(Text(), _FRAME)
 
 
-class MergeSession:
+class MergeJournal:
     """Finished frames with the checksum of what made them.
 
     `<model>_merge_session.json` holds the whole; while a run goes on, one line a finished frame is

@@ -11,7 +11,7 @@ from typing import Any
 from dfl_tf.disk.guarded import read_yaml
 from dfl_tf.disk.tree_schema import Table, Text
 from dfl_tf.errors import OptionError
-from dfl_tf.formats.merge_session import MergeSession as LegacySession
+from dfl_tf.formats.merge_session import LegacyMergeSession
 from dfl_tf.options import Layer, MergeOptions, resolve, specs
 
 # Housekeeping of the old configuration object, and what the model decides.
@@ -26,7 +26,7 @@ class FrameSettings:
 
     Attributes
     ----------
-    session : LegacySession or None
+    session : LegacyMergeSession or None
         Configurations of the interactive merger.
     config : tuple of Layer
         Files for all frames.
@@ -38,7 +38,7 @@ class FrameSettings:
         Environment and flags.
     """
 
-    session: LegacySession | None = None
+    session: LegacyMergeSession | None = None
     config: tuple[Layer, ...] = ()
     frames: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     frames_origin: str = ""

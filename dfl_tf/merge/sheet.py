@@ -12,10 +12,10 @@ from dfl_tf.disk.text import drawable
 from dfl_tf.face import FaceType
 from dfl_tf.imaging import to_bgr
 from dfl_tf.merge.colors import frame_draws
-from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.frame import FrameCrops, merge_frame
 from dfl_tf.merge.pixels import Bytes, Stored, read_frame
-from dfl_tf.merge.plan import FrameTask
+from dfl_tf.merge.plan import MergeTask
 
 _CAPTION = 16
 _GAP = 2
@@ -23,10 +23,10 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def contact_sheet(
-    tasks: Sequence[FrameTask],
+    tasks: Sequence[MergeTask],
     modes: Sequence[str],
     mask_modes: Sequence[str],
-    networks: Networks,
+    networks: MergeNetworks,
     face_type: FaceType,
     *,
     cell: int = 160,
@@ -37,7 +37,7 @@ def contact_sheet(
 
     Parameters
     ----------
-    tasks : sequence of FrameTask
+    tasks : sequence of MergeTask
         Frames with a face; each keeps its own other settings.
     modes, mask_modes : sequence of str
         The columns; every frame is one row a mask mode.

@@ -42,7 +42,7 @@ POLICIES = {
 }
 
 
-class Preview(NamedTuple):
+class PreviewImage(NamedTuple):
     """One preview picture: its legacy name, and (h, w, 3) float32 BGR in [0, 1]."""
 
     name: str
@@ -206,7 +206,7 @@ class FaceModel(abc.ABC):
         return {}
 
     @abc.abstractmethod
-    def preview(self, *batches: Batch) -> list[Preview]:
+    def preview(self, *batches: Batch) -> list[PreviewImage]:
         """Draw the preview pictures of the first samples of the batches (workspace.md 7.3)."""
 
     @property

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf.models.base import Preview
+from dfl_tf.models.base import PreviewImage
 
 if TYPE_CHECKING:
     from dfl_tf.data.batch import Batch
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float32]
 
 
-def draw(model: Any, src: Batch, dst: Batch, *, masked_by_both: bool) -> list[Preview]:
+def draw(model: Any, src: Batch, dst: Batch, *, masked_by_both: bool) -> list[PreviewImage]:
     """Put src, its reconstruction, dst, its reconstruction and the swap side by side.
 
     Parameters
@@ -55,7 +55,7 @@ def draw(model: Any, src: Batch, dst: Batch, *, masked_by_both: bool) -> list[Pr
             name: [*plain["src-src"], *plain["dst-dst"], sd],
             f"{name} masked": [*masked["src-src"], *masked["dst-dst"], masked["pred"][1]],
         }
-    return [Preview(title, sheet(columns)) for title, columns in titled.items()]
+    return [PreviewImage(title, sheet(columns)) for title, columns in titled.items()]
 
 
 def sheet(columns: list[Array]) -> Array:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dfl_tf.errors import ModelFileError, ModelFilesChanged
 from dfl_tf.formats.model_rescue import basis_now, file_of, previous_set, ways_back
-from dfl_tf.formats.model_state import Change, ModelState
+from dfl_tf.formats.model_state import FileChange, ModelState
 from dfl_tf.formats.survey import damage_text
 from dfl_tf.formats.transaction import Basis
 from dfl_tf.options import RunOptions
@@ -59,7 +59,7 @@ def judge_files(
         f"warning: {fault} The files are taken as they are, without it (--accept-changes)"
         for fault in state.disk.damaged.values()
     ]
-    undecided: dict[str, Change] = {}
+    undecided: dict[str, FileChange] = {}
     for part, change in changes.items():
         if change.kind == "missing" and part.endswith("_opt"):
             notes.append(f"warning: {change.text}; its slots start empty")
@@ -73,7 +73,7 @@ def judge_files(
 
 
 def _unreadable(
-    folder: Path, name: str, state: ModelState, changes: dict[str, Change]
+    folder: Path, name: str, state: ModelState, changes: dict[str, FileChange]
 ) -> list[str]:
     return [
         *(change.text for change in changes.values()),
@@ -82,7 +82,9 @@ def _unreadable(
     ]
 
 
-def _choice(folder: Path, name: str, state: ModelState, changes: dict[str, Change]) -> list[str]:
+def _choice(
+    folder: Path, name: str, state: ModelState, changes: dict[str, FileChange]
+) -> list[str]:
     parts = [part for part, change in changes.items() if part != change.file]
     lines = [
         f"{folder}: {', '.join(change.text for change in changes.values())} "

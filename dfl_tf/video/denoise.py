@@ -22,7 +22,7 @@ from dfl_tf.video.info import Progress
 ORIGINALS = "_originals"
 _TIME = 5.0  # strength from frame to frame: that of the legacy program, whatever its factor is
 
-Frame = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+FrameImage = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
 def denoise(
@@ -90,7 +90,7 @@ def take_back(folder: Path) -> tuple[str, list[str]]:
     return moves.undo(folder.resolve())
 
 
-def _denoised(image: Frame, work: TemporalDenoiser) -> Frame:
+def _denoised(image: FrameImage, work: TemporalDenoiser) -> FrameImage:
     """Luma and both color differences; alpha stays, gray stays gray."""
     largest = np.iinfo(image.dtype).max
     levels = image[..., :3].astype(np.float32) * np.float32(255 / largest)

@@ -23,7 +23,7 @@ from dfl_tf.cli.main import run
 from dfl_tf.face import FaceType
 from dfl_tf.formats import ModelState, read_model, write_model
 from dfl_tf.formats.dfljpg import FaceMetadata, read_metadata, write_metadata
-from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.job import MergeModel
 from dfl_tf.options.summary import summary_text
 
@@ -169,7 +169,7 @@ def test_merged_frames_keep_the_bytes_of_their_names(
         return 1 - images, ones, ones[..., None]
 
     def opened(*_: object, **__: object) -> MergeModel:
-        face_type, networks = FaceType.WHOLE_FACE, Networks(swap, 32, None)
+        face_type, networks = FaceType.WHOLE_FACE, MergeNetworks(swap, 32, None)
         return MergeModel("m\udcff", "SAEHD", 5, face_type, networks, "weights")
 
     monkeypatch.setattr(merge_cli, "open_model", opened)

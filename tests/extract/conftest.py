@@ -5,14 +5,14 @@ from pathlib import Path
 import cv2
 import pytest
 
-from dfl_tf.extract.networks import Networks
+from dfl_tf.extract.networks import ExtractNetworks
 
 from .squares import SquareDetector, SquareLandmarker, draw_frame
 
 
 @pytest.fixture
-def networks() -> Networks:
-    return Networks(SquareDetector(), SquareLandmarker())
+def networks() -> ExtractNetworks:
+    return ExtractNetworks(SquareDetector(), SquareLandmarker())
 
 
 @pytest.fixture

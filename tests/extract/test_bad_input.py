@@ -16,7 +16,7 @@ from PIL import Image
 
 from dfl_tf.cli import extract as extract_command
 from dfl_tf.cli.main import run
-from dfl_tf.extract.networks import Networks
+from dfl_tf.extract.networks import ExtractNetworks
 
 from .squares import SquareDetector, SquareLandmarker, draw_frame
 
@@ -26,7 +26,7 @@ EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0
 
 @pytest.fixture(autouse=True)
 def _square_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    networks = Networks(SquareDetector(), SquareLandmarker())
+    networks = ExtractNetworks(SquareDetector(), SquareLandmarker())
     monkeypatch.setattr(extract_command, "load_networks", lambda *args, **keys: networks)
 
 

@@ -13,7 +13,7 @@ from dfl_tf.cli import extract as extract_command
 from dfl_tf.cli.main import run
 from dfl_tf.data import identity
 from dfl_tf.data.identity import Embedder
-from dfl_tf.extract.networks import Networks
+from dfl_tf.extract.networks import ExtractNetworks
 from dfl_tf.facesets.measure_cache import MeasureCache
 
 from .squares import SquareDetector, SquareLandmarker, draw_frame
@@ -44,7 +44,7 @@ def draw(left, right=None) -> np.ndarray:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two persons side by side; in frame 4 the light makes one look like the other."""
-    networks = Networks(SquareDetector(), SquareLandmarker())
+    networks = ExtractNetworks(SquareDetector(), SquareLandmarker())
     monkeypatch.setattr(extract_command, "load_networks", lambda *args, **keys: networks)
     monkeypatch.setattr(identity, "make_embedder", lambda *args: MiddleColor())
     cache = MeasureCache(tmp_path / "cache")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dfl_tf.errors import ModelFileError
-from dfl_tf.extract.mesh.fitting import FrameViews, MeshFitter, Region
+from dfl_tf.extract.mesh.fitting import FrameViews, MeshFitter, MeshRegion
 from dfl_tf.extract.mesh.table import OUTER_EYE_CORNERS
 
 
@@ -51,21 +51,21 @@ def frame(turn: float = 0.0) -> np.ndarray:
     return image
 
 
-REGION = Region(np.array((150.0, 120.0)), 120.0, 0.0)
+REGION = MeshRegion(np.array((150.0, 120.0)), 120.0, 0.0)
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.3, -2.0, math.pi / 2])
 def test_the_next_region_is_turned_as_the_mesh_and_has_its_margin(angle):
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     mesh = (upright_mesh() - 128) @ turn.T + (40, 70)
-    region = Region.of_mesh(mesh)
+    region = MeshRegion.of_mesh(mesh)
     assert region.angle == pytest.approx(angle)
     assert region.side == pytest.approx(150, abs=1)
     np.testing.assert_allclose(region.center, (40, 70), atol=1)
 
 
 def test_a_crop_shows_the_region_upright_and_the_matrix_leads_there():
-    region = Region(np.array((150.0, 120.0)), 128.0, math.pi / 2)
+    region = MeshRegion(np.array((150.0, 120.0)), 128.0, math.pi / 2)
     image, matrix = FrameViews(frame(90)).crop(region, 64)
     assert image[:30, 20:44].mean() > 200
     assert image[34:, 20:44].mean() < 50
@@ -75,7 +75,7 @@ def test_a_crop_shows_the_region_upright_and_the_matrix_leads_there():
 def test_large_regions_are_cut_from_smaller_copies_at_the_same_place():
     image = np.zeros((1200, 1600, 3), np.uint8)
     image[400:800, 600:1000] = 255
-    crop, _ = FrameViews(image).crop(Region(np.array((800.0, 600.0)), 800.0, 0.0), 64)
+    crop, _ = FrameViews(image).crop(MeshRegion(np.array((800.0, 600.0)), 800.0, 0.0), 64)
     bright = np.argwhere(crop[:, :, 0] > 127)
     np.testing.assert_allclose(bright.min(axis=0), (16, 16), atol=1)
     np.testing.assert_allclose(bright.max(axis=0), (47, 47), atol=1)
@@ -105,7 +105,7 @@ def test_what_no_orientation_accepts_is_no_face():
 
 def test_a_region_without_pixels_is_no_face():
     graph = HalfBrightGraph()
-    for region in (Region(np.array((np.nan, 0)), 50, 0), Region(np.zeros(2), 0.5, 0)):
+    for region in (MeshRegion(np.array((np.nan, 0)), 50, 0), MeshRegion(np.zeros(2), 0.5, 0)):
         assert MeshFitter(graph).fit(FrameViews(frame()), region) is None
     assert graph.runs == 0
 

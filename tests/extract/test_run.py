@@ -13,9 +13,9 @@ import pytest
 from dfl_tf.disk.checksums import checksum_path, read_sums
 from dfl_tf.errors import UsageError
 from dfl_tf.extract.journal import FILE, read_journal
-from dfl_tf.extract.networks import Networks
+from dfl_tf.extract.networks import ExtractNetworks
 from dfl_tf.extract.records import GivenFace
-from dfl_tf.extract.run import ExtractReport, Request, extract_faces
+from dfl_tf.extract.run import ExtractReport, ExtractRequest, extract_faces
 from dfl_tf.extract.sources import FolderFrames, chosen_numbers, numbers_of
 from dfl_tf.formats import read_metadata
 from dfl_tf.options import ExtractOptions, default
@@ -25,7 +25,7 @@ from .squares import FACE, draw_frame
 OPTIONS = default(ExtractOptions, image_size=64)
 
 
-def extract(folder: Path, out: Path, networks: Networks, **given: object) -> ExtractReport:
+def extract(folder: Path, out: Path, networks: ExtractNetworks, **given: object) -> ExtractReport:
     options = given.pop("options", OPTIONS)
     workers, stop, progress = (
         given.pop(key, value) for key, value in (("workers", 1), ("stop", None), ("progress", None))
@@ -35,7 +35,7 @@ def extract(folder: Path, out: Path, networks: Networks, **given: object) -> Ext
         out,
         options,
         networks=networks,
-        request=Request(**given),
+        request=ExtractRequest(**given),
         workers=workers,
         stop=stop,
         progress=progress,
@@ -297,7 +297,7 @@ def test_frames_and_numbers_follow_the_numbers_in_names(tmp_path, networks):
     assert list(FolderFrames(folder).names) == ["99999.png", "100000.png"]
 
 
-def smooth_content(frames: Path, out: Path, networks: Networks, **given: object) -> dict:
+def smooth_content(frames: Path, out: Path, networks: ExtractNetworks, **given: object) -> dict:
     options = default(ExtractOptions, image_size=64, smooth=True)
     extract(frames, out, networks, options=options, **given)
     return content(out)

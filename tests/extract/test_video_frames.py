@@ -15,7 +15,7 @@ from dfl_tf.cli.main import run
 from dfl_tf.cli.video_frames import VideoFrames
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.extract.journal import read_journal
-from dfl_tf.extract.run import Request, extract_faces
+from dfl_tf.extract.run import ExtractRequest, extract_faces
 from dfl_tf.extract.sources import FolderFrames
 from dfl_tf.formats import read_metadata
 from dfl_tf.options import ExtractOptions, default
@@ -89,7 +89,7 @@ def test_a_rotation_flag_is_followed_and_told(tmp_path, networks, monkeypatch, c
 def test_the_numbers_of_frames_stay_when_some_are_chosen(tmp_path, networks):
     clip = make_clip(tmp_path / "clip.mp4")
     source = VideoFrames(clip)
-    request = Request(frames="3:11", every=4)
+    request = ExtractRequest(frames="3:11", every=4)
     report = extract_faces(source, tmp_path / "a", OPTIONS, networks=networks, request=request)
     assert sorted(faces_of(tmp_path / "a")) == ["00009_0.jpg"]
     assert [record.number for record in report.records] == [5, 9]
@@ -104,7 +104,7 @@ def test_a_video_that_grew_is_noticed_and_its_same_frames_stay(tmp_path, network
     make_clip(clip, count=12)
     with pytest.raises(UsageError, match=r"8 frames .* changed.*--resume"):
         extract_faces(VideoFrames(clip), tmp_path / "a", OPTIONS, networks=networks)
-    resume = Request(resume=True)
+    resume = ExtractRequest(resume=True)
     extract_faces(VideoFrames(clip), tmp_path / "a", OPTIONS, networks=networks, request=resume)
     assert len(faces_of(tmp_path / "a")) == 11
     assert read_journal(tmp_path / "a").last_run["source"]["frames"] == 12

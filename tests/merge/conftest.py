@@ -11,7 +11,7 @@ import pytest
 from dfl_tf.face import FaceType
 from dfl_tf.formats.dfljpg import FaceMetadata, write_metadata
 from dfl_tf.merge.colors import frame_draws
-from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.frame import FrameCrops, merge_frame
 from dfl_tf.merge.pixels import read_frame
 from dfl_tf.options import MergeOptions, default
@@ -38,8 +38,8 @@ def enhance(image: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture
-def networks() -> Networks:
-    return Networks(swap, 32, segment, enhance)
+def networks() -> MergeNetworks:
+    return MergeNetworks(swap, 32, segment, enhance)
 
 
 @pytest.fixture(scope="session")

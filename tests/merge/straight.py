@@ -10,7 +10,7 @@ from dfl_tf_ops.reference import color_transfer as colors
 from PIL import Image
 
 from dfl_tf.face import FaceType, align_matrix, hull_mask
-from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.motion import NO_MOTION, Motion
 from dfl_tf.options import MergeOptions
 
@@ -42,7 +42,7 @@ class StraightFace:
         landmarks: np.ndarray,
         cfg: MergeOptions,
         face_type: FaceType,
-        nets: Networks,
+        nets: MergeNetworks,
         rng: np.random.RandomState,
         motion: Motion = NO_MOTION,
         rotations: np.ndarray | None = None,

@@ -11,9 +11,9 @@ import pytest
 from dfl_tf.cli import merge as merge_cli
 from dfl_tf.cli.main import run
 from dfl_tf.face import FaceType
-from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.job import MergeModel
-from dfl_tf.merge.pixels import Frame
+from dfl_tf.merge.pixels import FramePixels
 from dfl_tf.merge.run import merge_frames
 
 from .conftest import add_face, segment, swap
@@ -87,7 +87,7 @@ def test_raw_predict_says_that_alpha_is_not_in_the_result(workspace):
 
 def test_every_16_bit_value_survives_the_way_to_float_and_back():
     values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
-    frame = Frame(np.dstack([values] * 3))
+    frame = FramePixels(np.dstack([values] * 3))
     from dfl_tf.merge.warping import whole_frame
 
     assert np.array_equal(frame.quantized(frame.floats(whole_frame(frame.shape)))[..., 0], values)
@@ -115,7 +115,7 @@ def test_a_face_with_unusable_landmarks_alone_is_left_out(workspace, points, opt
 @pytest.fixture
 def fake_model(monkeypatch):
     def opened(*_, **__):
-        networks = Networks(swap, 32, segment)
+        networks = MergeNetworks(swap, 32, segment)
         return MergeModel("new", "SAEHD", 5, FaceType.WHOLE_FACE, networks, "weights")
 
     monkeypatch.setattr(merge_cli, "open_model", opened)

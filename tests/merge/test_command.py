@@ -14,7 +14,7 @@ from dfl_tf.cli.main import run
 from dfl_tf.cli.video import Progress
 from dfl_tf.face import FaceType
 from dfl_tf.formats.merge_session import read_merge_session
-from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.job import MergeModel
 from dfl_tf.merge.provenance import read_provenance
 
@@ -26,7 +26,7 @@ GOLDEN_SESSION = Path(__file__).parents[1] / "golden" / "formats" / "sample_merg
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch):
     def opened(*_, **__):
-        networks = Networks(swap, 32, segment)
+        networks = MergeNetworks(swap, 32, segment)
         return MergeModel("new", "SAEHD", 5, FaceType.WHOLE_FACE, networks, "weights")
 
     monkeypatch.setattr(merge_cli, "open_model", opened)

@@ -21,7 +21,7 @@ from dfl_tf.cli.main import run
 from dfl_tf.face import FaceType
 from dfl_tf.formats import choose_model
 from dfl_tf.merge import job
-from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.job import MergeModel
 from dfl_tf.merge.provenance import read_provenance
 from dfl_tf.options import MergeOptions, specs
@@ -199,7 +199,7 @@ def merges(tmp_path_factory: pytest.TempPathFactory, landmarks: Any) -> Iterator
             faces, mask, dst_mask = swap(images)
             return faces * np.float32(morph), mask, dst_mask
 
-        networks = Networks(predict, 32, segment, enhance)
+        networks = MergeNetworks(predict, 32, segment, enhance)
         return MergeModel("new", "SAEHD", 5, FaceType.WHOLE_FACE, networks, "weights")
 
     with pytest.MonkeyPatch.context() as patch:
@@ -287,7 +287,7 @@ def test_devices_and_models_that_are_asked_for(
 
     monkeypatch.setattr("dfl_tf.api.load_model", load_model)
     monkeypatch.setattr(choose_model, "find_models", find)
-    monkeypatch.setattr(job, "networks_of", lambda model, **_: Networks(swap, 32, segment))
+    monkeypatch.setattr(job, "networks_of", lambda model, **_: MergeNetworks(swap, 32, segment))
     monkeypatch.setattr(job, "weights_checksum", lambda model: "w")
     monkeypatch.setattr(merge_cli, "open_model", OPEN_MODEL)
     words = ["merge", str(merges.root), f"--model-dir={tmp_path}", "--frames=1:1"]

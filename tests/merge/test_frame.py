@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from dfl_tf.face import FaceType, align_matrix, hull_mask
-from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.motion import Motion
-from dfl_tf.merge.pixels import Frame
+from dfl_tf.merge.pixels import FramePixels
 from dfl_tf.options.merge import MASK_MODES, MODES
 
 from .conftest import swap
@@ -86,11 +86,11 @@ def test_frame_without_face_is_copied_and_its_mask_is_black(merged, frames):
 
 def test_gray_frame_without_face_stays_gray(merged, frames):
     gray = np.ascontiguousarray(frames["A"].bytes[:, :, 1])
-    assert np.array_equal(merged(Frame(gray), []).image, gray)
+    assert np.array_equal(merged(FramePixels(gray), []).image, gray)
 
 
 def test_gray_frame_with_face_becomes_color(merged, frames, landmarks):
-    gray = Frame(np.ascontiguousarray(frames["A"].bytes[:, :, 1]))
+    gray = FramePixels(np.ascontiguousarray(frames["A"].bytes[:, :, 1]))
     assert merged(gray, [landmarks["A"]]).image.shape == (*gray.shape, 3)
 
 
@@ -158,7 +158,7 @@ def test_random_color_transfers_repeat_with_their_seed(merged, frames, landmarks
 
 
 def test_missing_networks_are_an_error(merged, frames, landmarks):
-    bare = Networks(swap, 32)
+    bare = MergeNetworks(swap, 32)
     with pytest.raises(ValueError, match=r"XSeg-prd needs networks\.segment"):
         merged(frames["A"], [landmarks["A"]], nets=bare, mask_mode="XSeg-prd")
     with pytest.raises(ValueError, match=r"needs networks\.enhance"):

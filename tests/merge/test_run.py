@@ -19,13 +19,13 @@ from dfl_tf.errors import OptionError, UsageError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.formats.dfljpg import read_metadata
 from dfl_tf.formats.faceset_pak import write_pak
-from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.landmarks import read_frame_faces
 from dfl_tf.merge.output import Output
 from dfl_tf.merge.plan import list_frames, plan_frames, select
 from dfl_tf.merge.provenance import Provenance, read_provenance
-from dfl_tf.merge.run import Run, merge_frames
-from dfl_tf.merge.session import MergeSession
+from dfl_tf.merge.run import MergeRun, merge_frames
+from dfl_tf.merge.session import MergeJournal
 from dfl_tf.options import MergeOptions, default
 
 from .conftest import add_face, segment, swap
@@ -44,8 +44,8 @@ def tasks_of(workspace, **options):
 def run_of(workspace, name="merged", **how):
     output = Output(workspace / name, workspace / f"{name}_mask", PACKET)
     output.prepare(resume=True, overwrite=False)
-    networks = how.pop("networks", Networks(swap, 32))
-    return Run(networks, FaceType.WHOLE_FACE, output, **{"workers": 2, "batch": 4} | how)
+    networks = how.pop("networks", MergeNetworks(swap, 32))
+    return MergeRun(networks, FaceType.WHOLE_FACE, output, **{"workers": 2, "batch": 4} | how)
 
 
 def contents(folder) -> dict[str, bytes]:
@@ -86,12 +86,12 @@ def test_network_always_sees_whole_batches(workspace):
         shapes.append(images.shape)
         return swap(images)
 
-    merge_frames(tasks_of(workspace), run_of(workspace, networks=Networks(watched, 32)))
+    merge_frames(tasks_of(workspace), run_of(workspace, networks=MergeNetworks(watched, 32)))
     assert shapes == [(4, 32, 32, 3)] * 2
 
 
 def session_of(workspace):
-    return MergeSession(workspace / "model" / "new_SAEHD_merge_session.json", {"model": "new"})
+    return MergeJournal(workspace / "model" / "new_SAEHD_merge_session.json", {"model": "new"})
 
 
 def merge(workspace, identity="weights 1", resume=True, **options):
@@ -135,7 +135,7 @@ def test_stopping_leaves_whole_frames_and_goes_on(workspace):
     assert report.interrupted
     done = len(contents(workspace / "merged"))
     assert 0 < done < 6
-    rest = MergeSession(session.path, {})
+    rest = MergeJournal(session.path, {})
     rest.start(resume=True)
     report = merge_frames(tasks_of(workspace), run_of(workspace), session=rest)
     assert report.skipped == done
@@ -201,7 +201,7 @@ def test_finished_frames_are_noted_while_an_earlier_one_is_in_work(workspace):
             waited[0] = session.journal.exists()
         return segment(image)
 
-    run = run_of(workspace, networks=Networks(swap, 32, slow_at_first))
+    run = run_of(workspace, networks=MergeNetworks(swap, 32, slow_at_first))
     merge_frames(tasks_of(workspace, mask_mode="XSeg-dst"), run, session=session)
     assert waited == [True]
 
@@ -211,7 +211,7 @@ def test_what_a_power_cut_left_of_the_last_line_is_ignored(workspace, torn):
     session = session_of(workspace)
     session.start(resume=False)
     session.journal.write_bytes(torn)
-    assert MergeSession.read(session.path)["frames"] == {}
+    assert MergeJournal.read(session.path)["frames"] == {}
 
 
 def test_torn_line_of_the_journal_is_ignored(workspace):
@@ -219,7 +219,7 @@ def test_torn_line_of_the_journal_is_ignored(workspace):
     session.start(resume=False)
     whole = '["a.png", {"key": "key", "sizes": [1, 2]}]\n'
     session.journal.write_text(whole + '["b.png", {"ke')
-    assert list(MergeSession.read(session.path)["frames"]) == ["a.png"]
+    assert list(MergeJournal.read(session.path)["frames"]) == ["a.png"]
 
 
 @pytest.mark.parametrize("text", ["{", '{"format": "x"}', '{"format": "dfl_tf merge session"}'])
@@ -277,7 +277,7 @@ def test_keep_going_copies_failing_frames_and_lists_them(workspace):
         raise RuntimeError("no mask today")
 
     tasks = tasks_of(workspace, mask_mode="XSeg-dst")
-    run = run_of(workspace, networks=Networks(moody, 32, segment), keep_going=True)
+    run = run_of(workspace, networks=MergeNetworks(moody, 32, segment), keep_going=True)
     report = merge_frames(tasks, run)
     assert [name for name, _ in sorted(report.failed)] == [
         "00001.png", "00002.png", "00003.png", "00005.png", "00006.png",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dfl_tf.errors import OptionError
-from dfl_tf.formats.merge_session import MergeSession, SessionFrame
+from dfl_tf.formats.merge_session import LegacyMergeSession, SessionFrame
 from dfl_tf.merge.settings import FrameSettings, read_frame_values
 from dfl_tf.options import Layer, MergeOptions, default
 
@@ -59,7 +59,7 @@ def session(*configs):
         SessionFrame(f"C:\\w\\{path.name}", path.name, [], 0.0, 0.0, config, False)
         for path, config in zip(FRAMES, configs, strict=False)
     ]
-    return MergeSession(frames, [], [], 100)
+    return LegacyMergeSession(frames, [], [], 100)
 
 
 def test_session_gives_each_frame_its_configuration():

@@ -9,7 +9,7 @@ import pytest
 
 from dfl_tf.face import FaceType
 from dfl_tf.merge.colors import ColorDraws
-from dfl_tf.merge.compose import FaceCrop, Networks, merge_face
+from dfl_tf.merge.compose import FaceCrop, MergeNetworks, merge_face
 from dfl_tf.merge.frame import FrameCrops, merge_frame
 from dfl_tf.merge.motion import Motion
 from dfl_tf.options import MergeOptions, default
@@ -36,7 +36,7 @@ VALUES = {
     "color_degrade_power": (0, 0, 0, 40, 100),
 }
 FACES = (FaceType.HALF, FaceType.MID_FULL, FaceType.FULL, FaceType.WHOLE_FACE, FaceType.HEAD)
-NETWORKS = Networks(swap, 32, segment, enhance)
+NETWORKS = MergeNetworks(swap, 32, segment, enhance)
 
 
 def mixture(number: int):

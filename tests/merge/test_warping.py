@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dfl_tf.face import FaceType, align_matrix
-from dfl_tf.merge.pixels import Frame, to_bytes
+from dfl_tf.merge.pixels import FramePixels, to_bytes
 from dfl_tf.merge.warping import Region, Unwarp, crop_region, warp, whole_frame
 
 
@@ -53,16 +53,16 @@ def test_union_and_position_of_regions():
 
 def test_bytes_survive_the_way_through_floats():
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    frame = Frame(values)
+    frame = FramePixels(values)
     assert frame.gray
     assert np.array_equal(to_bytes(frame.floats(whole_frame((16, 16))))[:, :, 0], values)
 
 
 def test_frames_of_16_bits_and_with_alpha():
-    deep = Frame(np.full((2, 2, 3), 65535, np.uint16))
+    deep = FramePixels(np.full((2, 2, 3), 65535, np.uint16))
     assert deep.floats(whole_frame((2, 2))).max() == 1
     assert deep.bytes.max() == 255
-    assert Frame(np.zeros((2, 3, 4), np.uint8)).bytes.shape == (2, 3, 3)
+    assert FramePixels(np.zeros((2, 3, 4), np.uint8)).bytes.shape == (2, 3, 3)
 
 
 def test_bytes_are_clipped_not_wrapped():

@@ -26,7 +26,7 @@ def _models() -> Any:
 def parts(folder: Path, case: str) -> list[Check]:
     """Detections, a mesh and regions of one frame."""
     from dfl_tf.extract.mesh.boxes import anchors
-    from dfl_tf.extract.mesh.fitting import FrameViews, Region
+    from dfl_tf.extract.mesh.fitting import FrameViews, MeshRegion
 
     golden, models = load_arrays(folder / "open_default.npz"), _models()
     image = frame("data_src/00003.jpg")
@@ -43,8 +43,8 @@ def parts(folder: Path, case: str) -> list[Check]:
         stated = golden[f"{name}_anchors_first8_last2_sum"]
         checks.append(near(f"{name} anchors", np.concatenate(facts), stated, 1e-3))
     x, y, side, angle = golden["roi"].astype(np.float64)
-    mesh = models.fitter.run(FrameViews(image), Region(np.array((x, y)), side, angle))
-    following = Region.of_mesh(mesh.points)
+    mesh = models.fitter.run(FrameViews(image), MeshRegion(np.array((x, y)), side, angle))
+    following = MeshRegion.of_mesh(mesh.points)
     region = [*following.center, following.side, following.angle]
     return [
         *checks,

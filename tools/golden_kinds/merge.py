@@ -17,10 +17,10 @@ from scipy.stats import special_ortho_group
 
 from dfl_tf.face import FaceType
 from dfl_tf.merge.colors import ColorDraws
-from dfl_tf.merge.compose import FaceCrop, Networks, merge_face
+from dfl_tf.merge.compose import FaceCrop, MergeNetworks, merge_face
 from dfl_tf.merge.frame import FrameCrops, merge_frame
 from dfl_tf.merge.motion import Motion, motion_vectors
-from dfl_tf.merge.pixels import Frame, read_frame
+from dfl_tf.merge.pixels import FramePixels, read_frame
 from dfl_tf.options import MergeOptions, from_mapping
 from golden_kinds.arrays import Arrays, load_arrays
 from golden_kinds.check import Check
@@ -51,7 +51,7 @@ class FakeNetworks:
         )
         self.predictor_input: np.ndarray | None = None
         self.xseg_inputs: list[np.ndarray] = []
-        self.networks = Networks(self.predict, size, self.segment, self.enhance)
+        self.networks = MergeNetworks(self.predict, size, self.segment, self.enhance)
 
     def predict(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
         self.predictor_input = images[0]
@@ -99,7 +99,7 @@ def _inputs(folder: Path) -> Arrays:
     return load_arrays(path if path.exists() else COMMON / "inputs.npz")
 
 
-def _frame(folder: Path, name: str) -> Frame:
+def _frame(folder: Path, name: str) -> FramePixels:
     path = folder / f"frame_{name}.png"
     return read_frame(path if path.exists() else COMMON / path.name)
 
@@ -149,7 +149,7 @@ def _run_face(folder: Path, case: str) -> list[Check]:
     return checks
 
 
-def _in_frame(frame: Frame, merged: Any) -> tuple[np.ndarray, np.ndarray]:
+def _in_frame(frame: FramePixels, merged: Any) -> tuple[np.ndarray, np.ndarray]:
     height, width = frame.shape
     image = frame.bytes / np.float32(255)
     mask = np.zeros((height, width, 1), np.float32)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from dfl_tf.extract.found import Detection, Image
 from dfl_tf.extract.mesh.boxes import BoxDetector, Boxes, drop_overlapping, overlaps
-from dfl_tf.extract.mesh.fitting import FrameViews, Mesh, MeshFitter, Region
+from dfl_tf.extract.mesh.fitting import FrameViews, Mesh, MeshFitter, MeshRegion
 from dfl_tf.extract.mesh.table import landmarks_of
 
 Floats = npt.NDArray[np.float64]
@@ -93,7 +93,7 @@ class MeshDetector:
         meshes = []
         for candidate in drop_overlapping(Boxes(points, scores)).points:
             box = self._closer(image, candidate)
-            mesh = self._fitter.fit(views, Region.around(box[:2], box[2], box[3]))
+            mesh = self._fitter.fit(views, MeshRegion.around(box[:2], box[2], box[3]))
             if mesh is not None:
                 meshes.append(mesh)
         faces = [_detection(mesh) for mesh in distinct(meshes)]

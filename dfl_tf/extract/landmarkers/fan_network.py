@@ -18,7 +18,7 @@ def _halved(x: tf.Tensor) -> tf.Tensor:
     return tf.nn.avg_pool2d(x, 2, 2, "VALID")
 
 
-class ConvBlock(Block):
+class MultiScaleBlock(Block):
     """Three convolutions in a row, whose results lie side by side, and a skip connection."""
 
     def __init__(self, inputs: int, outputs: int, **kwargs: Any) -> None:
@@ -50,14 +50,14 @@ class Hourglass(Block):
 
     def __init__(self, depth: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.b1 = ConvBlock(_CHANNELS, _CHANNELS, name="b1")
-        self.b2 = ConvBlock(_CHANNELS, _CHANNELS, name="b2")
+        self.b1 = MultiScaleBlock(_CHANNELS, _CHANNELS, name="b1")
+        self.b2 = MultiScaleBlock(_CHANNELS, _CHANNELS, name="b2")
         self.b2_plus = (
             Hourglass(depth - 1, name="b2_plus")
             if depth > 1
-            else ConvBlock(_CHANNELS, _CHANNELS, name="b2_plus")
+            else MultiScaleBlock(_CHANNELS, _CHANNELS, name="b2_plus")
         )
-        self.b3 = ConvBlock(_CHANNELS, _CHANNELS, name="b3")
+        self.b3 = MultiScaleBlock(_CHANNELS, _CHANNELS, name="b3")
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Map (n, h, w, c) to the same shape."""
@@ -78,9 +78,9 @@ class FANNetwork(Network):
         super().__init__(**{"name": "FAN"} | kwargs)
         self.conv1 = Conv2D(3, 64, 7, strides=2, name="conv1")
         self.bn1 = BatchNorm2D(64, name="bn1")
-        self.conv2 = ConvBlock(64, 128, name="conv2")
-        self.conv3 = ConvBlock(128, 128, name="conv3")
-        self.conv4 = ConvBlock(128, _CHANNELS, name="conv4")
+        self.conv2 = MultiScaleBlock(64, 128, name="conv2")
+        self.conv3 = MultiScaleBlock(128, 128, name="conv3")
+        self.conv4 = MultiScaleBlock(128, _CHANNELS, name="conv4")
 
         def stack(name: str, make: Any, count: int = STACKS) -> list[Any]:
             layers = [make(f"{name}_{i}") for i in range(count)]
@@ -92,7 +92,7 @@ class FANNetwork(Network):
             return lambda name: Conv2D(inputs, outputs, 1, name=name)
 
         self.hourglasses = stack("m", lambda name: Hourglass(_DEPTH, name=name))
-        self.tops = stack("top_m", lambda name: ConvBlock(_CHANNELS, _CHANNELS, name=name))
+        self.tops = stack("top_m", lambda name: MultiScaleBlock(_CHANNELS, _CHANNELS, name=name))
         self.lasts = stack("conv_last", pointwise(_CHANNELS, _CHANNELS))
         self.ends = stack("bn_end", lambda name: BatchNorm2D(_CHANNELS, name=name))
         self.maps = stack("l", pointwise(_CHANNELS, POINTS))

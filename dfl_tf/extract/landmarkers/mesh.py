@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dfl_tf.extract.found import Detection, Image, Landmarks
-from dfl_tf.extract.mesh.fitting import FrameViews, MeshFitter, Region
+from dfl_tf.extract.mesh.fitting import FrameViews, MeshFitter, MeshRegion
 from dfl_tf.extract.mesh.table import landmarks_of
 
 
@@ -36,5 +36,7 @@ class MeshLandmarker:
         if face.landmarks is not None:
             return Landmarks(face.landmarks, face.score)
         corners = np.array(face.box, dtype=np.float64).reshape(2, 2)
-        mesh = self._fitter.fit(views, Region.around(corners, *np.array([(0.0, 0.0), (1.0, 0.0)])))
+        mesh = self._fitter.fit(
+            views, MeshRegion.around(corners, *np.array([(0.0, 0.0), (1.0, 0.0)]))
+        )
         return None if mesh is None else Landmarks(landmarks_of(mesh.points), mesh.logit)

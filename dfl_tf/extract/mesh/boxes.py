@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from dfl_tf.errors import ModelFileError
 from dfl_tf.extract.found import Image
-from dfl_tf.extract.mesh.graph import Graph
+from dfl_tf.extract.mesh.graph import MeshGraph
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,7 +70,7 @@ class BoxDetector:
     extract.md 8.3.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: MeshGraph) -> None:
         self._graph = graph
         self._anchors = anchors(graph.side)
 

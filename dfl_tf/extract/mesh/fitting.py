@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dfl_tf.errors import ModelFileError
 from dfl_tf.extract.found import Image
-from dfl_tf.extract.mesh.graph import Graph
+from dfl_tf.extract.mesh.graph import MeshGraph
 from dfl_tf.extract.mesh.table import OUTER_EYE_CORNERS
 
 Floats = npt.NDArray[np.float64]
@@ -25,7 +25,7 @@ _MOST_RUNS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Region:
+class MeshRegion:
     """A turned square of a frame.
 
     Attributes
@@ -43,7 +43,7 @@ class Region:
     angle: float
 
     @classmethod
-    def around(cls, corners: Floats, left_eye: Floats, right_eye: Floats) -> Region:
+    def around(cls, corners: Floats, left_eye: Floats, right_eye: Floats) -> MeshRegion:
         """The region of a detected box, turned by the line between the eyes.
 
         Parameters
@@ -57,7 +57,7 @@ class Region:
         return cls(corners.mean(axis=0), side, math.atan2(dy, dx))
 
     @classmethod
-    def of_mesh(cls, mesh: Floats) -> Region:
+    def of_mesh(cls, mesh: Floats) -> MeshRegion:
         """The region in which to look for a mesh that was found before.
 
         Parameters
@@ -73,11 +73,11 @@ class Region:
         low, high = upright.min(axis=0), upright.max(axis=0)
         return cls(turn @ ((low + high) / 2), _MARGIN * float((high - low).max()), angle)
 
-    def turned(self, angle: float) -> Region:
+    def turned(self, angle: float) -> MeshRegion:
         """The same square, turned by a further angle in radians."""
-        return Region(self.center, self.side, self.angle + angle)
+        return MeshRegion(self.center, self.side, self.angle + angle)
 
-    def change(self, other: Region) -> float:
+    def change(self, other: MeshRegion) -> float:
         """How far another region is from this one, in parts of the side and radians."""
         turn = math.remainder(other.angle - self.angle, 2 * math.pi)
         moved = float(np.linalg.norm(other.center - self.center)) / self.side
@@ -105,7 +105,7 @@ class FrameViews:
         self.image = image
         self._halved: dict[int, Image] = {0: image}
 
-    def crop(self, region: Region, side: int) -> tuple[Image, Floats]:
+    def crop(self, region: MeshRegion, side: int) -> tuple[Image, Floats]:
         """Cut out a region at side x side pixels.
 
         Returns
@@ -157,7 +157,7 @@ class Fit:
     """A mesh, the region in which to look for it next (if usable), and how far that moved."""
 
     mesh: Mesh
-    region: Region | None
+    region: MeshRegion | None
     change: float
 
 
@@ -166,7 +166,7 @@ class MeshFitter:
 
     Parameters
     ----------
-    graph : Graph
+    graph : MeshGraph
         A network of 478 points (Face Mesh V2) or 468 (its predecessor).
 
     References
@@ -175,13 +175,13 @@ class MeshFitter:
     2019; extract.md 8.4, 8.5.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: MeshGraph) -> None:
         self._graph = graph
         # what was measured on faces of the right and the wrong way round: extract.md 8.5
         newer = graph.side == 256
         self.accepted, self._doubtful = (10.0, 17.0) if newer else (5.0, 18.0)
 
-    def run(self, views: FrameViews, region: Region) -> Mesh:
+    def run(self, views: FrameViews, region: MeshRegion) -> Mesh:
         """Run the network once on a region."""
         image, matrix = views.crop(region, self._graph.side)
         rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.float32) / np.float32(255)
@@ -194,11 +194,11 @@ class MeshFitter:
         back = cv2.invertAffineTransform(matrix)
         return Mesh(mesh @ back[:, :2].T + back[:, 2], logits[0])
 
-    def settle(self, views: FrameViews, region: Region, runs: int = _MOST_RUNS) -> Fit:
+    def settle(self, views: FrameViews, region: MeshRegion, runs: int = _MOST_RUNS) -> Fit:
         """Run until the region that the mesh gives stays in place, at most `runs` times."""
         for number in range(1, runs + 1):
             mesh = self.run(views, region)
-            following = Region.of_mesh(mesh.points)
+            following = MeshRegion.of_mesh(mesh.points)
             if not following.usable:
                 return Fit(mesh, None, np.inf)
             change = region.change(following)
@@ -207,7 +207,7 @@ class MeshFitter:
                 break
         return Fit(mesh, region, change)
 
-    def fit(self, views: FrameViews, region: Region) -> Mesh | None:
+    def fit(self, views: FrameViews, region: MeshRegion) -> Mesh | None:
         """Find the face of a region at any orientation; None if there is none.
 
         A mesh put on the wrong way round looks plausible, but has a lower logit. That tells

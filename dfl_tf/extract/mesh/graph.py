@@ -34,7 +34,7 @@ def _interpreter_class() -> Any:
         return lite.Interpreter
 
 
-class Graph:
+class MeshGraph:
     """A graph with one image as input; each thread has an interpreter of its own.
 
     Parameters
@@ -59,7 +59,7 @@ class Graph:
         self.side = shape[1]
 
     @classmethod
-    def read(cls, path: Path) -> Graph:
+    def read(cls, path: Path) -> MeshGraph:
         """Read a ``.tflite`` file.
 
         Raises

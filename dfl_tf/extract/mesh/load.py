@@ -9,7 +9,7 @@ from dfl_tf.extract.detectors.mesh import MeshDetector
 from dfl_tf.extract.landmarkers.mesh import MeshLandmarker
 from dfl_tf.extract.mesh.boxes import BoxDetector
 from dfl_tf.extract.mesh.fitting import MeshFitter
-from dfl_tf.extract.mesh.graph import Graph
+from dfl_tf.extract.mesh.graph import MeshGraph
 from dfl_tf.formats.open_models import FAR, MESH, NEAR, OLDER_MESH, ModelFile, read_model_file
 
 
@@ -47,8 +47,8 @@ class MeshModels:
         """
         mesh = OLDER_MESH if older else MESH
 
-        def graph(file: ModelFile) -> Graph:
-            return Graph(read_model_file(file, folder), what=file.name)
+        def graph(file: ModelFile) -> MeshGraph:
+            return MeshGraph(read_model_file(file, folder), what=file.name)
 
         return cls(
             BoxDetector(graph(NEAR)),

@@ -10,8 +10,8 @@ import tensorflow as tf
 from dfl_tf.data import Batch, SampleSpec
 from dfl_tf.models import infer
 from dfl_tf.models.amp import networks, preview
-from dfl_tf.models.amp.objective import Objective
-from dfl_tf.models.base import Preview, Update
+from dfl_tf.models.amp.objective import AMPObjective
+from dfl_tf.models.base import PreviewImage, Update
 from dfl_tf.models.discriminators import UNetPatchDiscriminator, check_patch_size
 from dfl_tf.models.sample_specs import face_swap_specs
 from dfl_tf.models.swap import SwapModel, SwapOutput
@@ -57,7 +57,7 @@ class AMP(SwapModel):
             d=options.d_dims,
             dm=options.d_mask_dims,
         )
-        self.generator = networks.Generator(dict(self.networks), options.inter_dims)
+        self.generator = networks.AMPGenerator(dict(self.networks), options.inter_dims)
         if self.training and self.effective.gan_power:
             check_patch_size(options.gan_patch_size, options.resolution)
             self.networks["GAN"] = self.make_network(
@@ -73,7 +73,7 @@ class AMP(SwapModel):
             "lr_dropout": "n" if options.lr_dropout == "n" else "y",
             "clipgrad": options.clipgrad,
         }
-        objective = Objective(self.generator, options, self.networks.get("GAN"))
+        objective = AMPObjective(self.generator, options, self.networks.get("GAN"))
         trained = networks.PARTS if options.train_inters else ("encoder", "decoder")
         self.add_optimizer("src_dst_opt", trained, **common)
         self.updates.append(
@@ -112,7 +112,7 @@ class AMP(SwapModel):
         """Iterations between two sheets of the preview history: more for larger faces."""
         return 10 * max(1, self.options.resolution // 64)
 
-    def preview(self, *batches: Batch) -> list[Preview]:
+    def preview(self, *batches: Batch) -> list[PreviewImage]:
         """Draw `AMP morph 1.0`, `AMP morph list` and `AMP morph list masked` of sample 0."""
         return preview.draw(self, *batches)
 

@@ -56,7 +56,7 @@ def build(
 
 
 @dataclass(frozen=True)
-class Generator:
+class AMPGenerator:
     """The generator's networks and how they are joined (models.md 3, training.md 5)."""
 
     networks: Mapping[str, Any]

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from dfl_tf.data.batch import Batch
-from dfl_tf.models.amp.networks import Generator
+from dfl_tf.models.amp.networks import AMPGenerator
 from dfl_tf.models.targets import Target, prepare, reconstruction_loss
 from dfl_tf.nn.losses import discriminator_loss, total_variation_mse
 
@@ -17,12 +17,12 @@ _AXES = "ch"  # what the legacy program has always summed over here (training.md
 
 
 @dataclass(frozen=True)
-class Objective:
+class AMPObjective:
     """All terms of a training step.
 
     Parameters
     ----------
-    generator : Generator
+    generator : AMPGenerator
     options : AMPOptions
     gan : Network or None
 
@@ -36,7 +36,7 @@ class Objective:
     training.md 5
     """
 
-    generator: Generator
+    generator: AMPGenerator
     options: Any
     gan: Any = None
 

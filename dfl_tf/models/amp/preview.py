@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf.models.base import Preview
+from dfl_tf.models.base import PreviewImage
 
 if TYPE_CHECKING:
     from dfl_tf.data.batch import Batch
@@ -16,7 +16,7 @@ Array = npt.NDArray[np.float32]
 MORPHS = (0.25, 0.5, 0.65, 0.75, 1.0)
 
 
-def draw(model: Any, src: Batch, dst: Batch) -> list[Preview]:
+def draw(model: Any, src: Batch, dst: Batch) -> list[PreviewImage]:
     """Show the first sample: its reconstructions, and dst at five morph values.
 
     References
@@ -32,9 +32,9 @@ def draw(model: Any, src: Batch, dst: Batch) -> list[Preview]:
     (ss, dd, *morphed), (_, dst_mask, *swap_masks) = images, masks
     masked = [image * dst_mask * mask for image, mask in zip(morphed, swap_masks, strict=True)]
     return [
-        Preview("AMP morph 1.0", _rows([s[0], d[0], dd * dst_mask], [ss, dd, morphed[-1]])),
-        Preview("AMP morph list", _rows([dd, *morphed[:2]], morphed[2:])),
-        Preview("AMP morph list masked", _rows([dd, *masked[:2]], masked[2:])),
+        PreviewImage("AMP morph 1.0", _rows([s[0], d[0], dd * dst_mask], [ss, dd, morphed[-1]])),
+        PreviewImage("AMP morph list", _rows([dd, *morphed[:2]], morphed[2:])),
+        PreviewImage("AMP morph list masked", _rows([dd, *masked[:2]], masked[2:])),
     ]
 
 

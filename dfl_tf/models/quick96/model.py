@@ -10,7 +10,7 @@ import tensorflow as tf
 from dfl_tf.data import Batch, OutputSpec, SampleSpec
 from dfl_tf.face import FaceType
 from dfl_tf.models import generator, swap_preview
-from dfl_tf.models.base import Losses, Preview, Update
+from dfl_tf.models.base import Losses, PreviewImage, Update
 from dfl_tf.models.df_liae import Archi
 from dfl_tf.models.swap import SwapModel, SwapOutput
 from dfl_tf.models.targets import Target, reconstruction_loss
@@ -98,7 +98,7 @@ class Quick96(SwapModel):
         )
         return {"src": spec, "dst": spec}
 
-    def preview(self, *batches: Batch) -> list[Preview]:
+    def preview(self, *batches: Batch) -> list[PreviewImage]:
         """Draw `Quick96` and `Quick96 masked`."""
         return swap_preview.draw(self, *batches, masked_by_both=True)
 

@@ -9,14 +9,14 @@ import tensorflow as tf
 
 from dfl_tf.data import Batch, SampleSpec
 from dfl_tf.models import generator, infer, swap_preview
-from dfl_tf.models.base import Preview, Update
+from dfl_tf.models.base import PreviewImage, Update
 from dfl_tf.models.df_liae import Archi
 from dfl_tf.models.discriminators import (
     CodeDiscriminator,
     UNetPatchDiscriminator,
     check_patch_size,
 )
-from dfl_tf.models.saehd.objective import Objective
+from dfl_tf.models.saehd.objective import SAEHDObjective
 from dfl_tf.models.sample_specs import face_swap_specs
 from dfl_tf.models.state import fits
 from dfl_tf.models.swap import SwapModel, SwapOutput
@@ -88,7 +88,7 @@ class SAEHD(SwapModel):
         }
         generator_parts = generator.parts(self.archi)
         true_face = "code_discriminator" in self.networks
-        objective = Objective(
+        objective = SAEHDObjective(
             self.generator,
             options,
             code_discriminator=self.networks.get("code_discriminator"),
@@ -132,7 +132,7 @@ class SAEHD(SwapModel):
         """Iterations between two sheets of the preview history: more for larger faces."""
         return 10 * max(1, self.options.resolution // 64)
 
-    def preview(self, *batches: Batch) -> list[Preview]:
+    def preview(self, *batches: Batch) -> list[PreviewImage]:
         """Draw `SAEHD` and `SAEHD masked` (in three parts each above 256 pixels)."""
         return swap_preview.draw(self, *batches, masked_by_both=self.options.face_type != "head")
 

@@ -22,7 +22,7 @@ Losses = dict[str, tf.Tensor]
 
 
 @dataclass(frozen=True)
-class Objective:
+class SAEHDObjective:
     """All terms of a training step.
 
     Parameters

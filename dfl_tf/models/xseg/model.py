@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from dfl_tf.data import Batch, OutputSpec, SampleSpec, XSegSpec
 from dfl_tf.face import FaceType
-from dfl_tf.models.base import FaceModel, Losses, Preview, Update
+from dfl_tf.models.base import FaceModel, Losses, PreviewImage, Update
 from dfl_tf.models.targets import window_sizes
 from dfl_tf.models.xseg import preview
 from dfl_tf.models.xseg.networks import XSegNetwork
@@ -118,7 +118,7 @@ class XSeg(FaceModel):
         )
         return {"src": spec, "dst": spec}
 
-    def preview(self, *batches: Batch) -> list[Preview]:
+    def preview(self, *batches: Batch) -> list[PreviewImage]:
         """Draw `XSeg training faces` and, if given, `XSeg src faces` and `XSeg dst faces`.
 
         Parameters

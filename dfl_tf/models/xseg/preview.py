@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf.models.base import Preview
+from dfl_tf.models.base import PreviewImage
 from dfl_tf.models.swap_preview import sheet
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float32]
 
 
-def draw(model: Any, training: Batch, *faces: Batch) -> list[Preview]:
+def draw(model: Any, training: Batch, *faces: Batch) -> list[PreviewImage]:
     """Show faces with their true and their predicted masks.
 
     References
@@ -29,14 +29,14 @@ def draw(model: Any, training: Batch, *faces: Batch) -> list[Preview]:
     columns = [image, predicted]
     if not model.options.pretrain:
         columns = [overlay(image, target), predicted, overlay(image, predicted)]
-    previews = [Preview("XSeg training faces", sheet(columns))]
+    previews = [PreviewImage("XSeg training faces", sheet(columns))]
     if model.options.pretrain:
         return previews
     for side, batch in zip(("src", "dst"), faces, strict=False):
         image = np.clip(batch["image"][:count], 0, 1)
         predicted = _predict(model, image)
         columns = [image, predicted, overlay(image, predicted)]
-        previews.append(Preview(f"XSeg {side} faces", sheet(columns)))
+        previews.append(PreviewImage(f"XSeg {side} faces", sheet(columns)))
     return previews
 
 

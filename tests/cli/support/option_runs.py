@@ -25,7 +25,7 @@ from dfl_tf.cli.main import run
 from dfl_tf.data import Faceset
 from dfl_tf.formats import read_pak
 from dfl_tf.formats.dfljpg import embed_metadata, read_metadata
-from dfl_tf.models.base import Preview
+from dfl_tf.models.base import PreviewImage
 from dfl_tf.train.trainer import Trainer
 
 from .workspaces import DEMO
@@ -39,7 +39,7 @@ BASE: dict[str, dict[str, Any]] = {
     "XSeg": {**SHARED, "face_type": "wf", "batch_size": 2},
 }
 TINTS = {"data_src": (0.6, 0.6, 1.0), "data_dst": (1.0, 0.5, 0.3)}
-BLACK = [Preview("stand-in", np.zeros((8, 8, 3), np.float32))]
+BLACK = [PreviewImage("stand-in", np.zeros((8, 8, 3), np.float32))]
 GREEN = (0.1, 1.0, 0.1)
 
 

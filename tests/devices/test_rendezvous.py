@@ -13,8 +13,7 @@ from dfl_tf.devices import rendezvous
 from dfl_tf.devices.cluster import Cluster, WorkerLost
 from dfl_tf.devices.rendezvous import meet
 from dfl_tf.errors import UsageError
-
-from .test_workers import free_ports
+from tests.devices.ports import free_ports
 
 
 def addresses(count: int) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pytest
 
 import dfl_tf
 from dfl_tf.formats import ModelState, read_model
+from tests.devices.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 DEMO = Path(dfl_tf.__file__).parent / "demo_data"
@@ -34,16 +34,6 @@ def workspace(root: Path) -> Path:
     for side in ("data_src", "data_dst"):
         shutil.copytree(DEMO / side, root / side)
     return root
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Run:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dfl_tf.errors import UsageError
 from dfl_tf.formats import ModelState, read_model
-from dfl_tf.formats.choose_model import choose_model
-from dfl_tf.formats.model_files import ModelFormat
-from dfl_tf.formats.workspace import Workspace, user_path
+from dfl_tf.formats.models.choose_model import choose_model
+from dfl_tf.formats.models.files import ModelFormat
+from dfl_tf.formats.sessions.workspace import Workspace, user_path
 from dfl_tf.jobs.events import Event
 from dfl_tf.options import (
     DEFAULT_MODEL,
@@ -340,13 +340,13 @@ def convert(
     Returns
     -------
     dict
-        See `dfl_tf.formats.model_convert.convert`; ``"passed"`` says whether all is equal.
+        See `dfl_tf.formats.models.convert.convert`; ``"passed"`` says whether all is equal.
 
     Raises
     ------
     UsageError, ModelFileError
     """
-    from dfl_tf.formats import model_convert
+    from dfl_tf.formats.models import convert as model_convert
 
     folder = user_path(source)
     found = choose_model(folder, name, model_class)

@@ -10,7 +10,7 @@ import pytest
 
 import dfl_tf
 from dfl_tf.errors import ModelFileError, OptionError, UsageError
-from dfl_tf.formats.choose_model import choose_model
+from dfl_tf.formats.models.choose_model import choose_model
 from tests.merge import conftest as merging
 
 ROOT = Path(__file__).parents[1]

@@ -45,7 +45,7 @@ from dfl_tf.extract.networks import (  # noqa: E402
 from dfl_tf.extract.run import extract_faces  # noqa: E402
 from dfl_tf.extract.sources import FolderFrames  # noqa: E402
 from dfl_tf.face import transform_points  # noqa: E402
-from dfl_tf.formats.faceset_pak import PAK_NAME, read_pak  # noqa: E402
+from dfl_tf.formats.faces.faceset_pak import PAK_NAME, read_pak  # noqa: E402
 from dfl_tf.imaging import decode_image  # noqa: E402
 from dfl_tf.options import ExtractOptions, default  # noqa: E402
 

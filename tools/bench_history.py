@@ -41,7 +41,7 @@ def read(path: Path, how: str) -> dict[str, float]:
         with path.open("rb") as file:
             content = pickle.load(file)  # noqa: S301, TID251 - made here
     else:
-        from dfl_tf.formats.model_legacy import read_data
+        from dfl_tf.formats.models.legacy import read_data
 
         start = time.process_time()
         content = read_data(path)
@@ -55,7 +55,7 @@ def read(path: Path, how: str) -> dict[str, float]:
 def save(path: Path) -> dict[str, float]:
     """Seconds of handing a state over to the saving thread, and of writing its data.dat."""
     from dfl_tf.formats import ModelState
-    from dfl_tf.formats.model_legacy import data_dict, dump_legacy, read_data
+    from dfl_tf.formats.models.legacy import data_dict, dump_legacy, read_data
     from dfl_tf.train.saver import own_arrays
 
     data = read_data(path)

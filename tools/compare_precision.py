@@ -35,7 +35,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from dfl_tf.cli.demo import OPTIONS, unpack  # noqa: E402
-from dfl_tf.formats.workspace import Workspace  # noqa: E402
+from dfl_tf.formats.sessions.workspace import Workspace  # noqa: E402
 from dfl_tf.options import RunOptions, SAEHDOptions, default  # noqa: E402
 
 CONTROL = "float32, weights moved by 1e-7"

@@ -45,14 +45,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dfl_tf.errors import DflTfError
-from dfl_tf.formats import (
-    ModelState,
-    model_convert,
-    model_files,
-    model_rescue,
-    read_model,
-    write_model,
-)
+from dfl_tf.formats import ModelState, model_files, read_model, write_model
+from dfl_tf.formats.models import convert as model_convert
+from dfl_tf.formats.models import rescue as model_rescue
 from dfl_tf.train.backup import make_backup
 
 NAME, CLASS = "crash_test", "SAEHD"

@@ -15,19 +15,12 @@ import cv2
 import numpy as np
 
 from dfl_tf.errors import DflTfError
-from dfl_tf.formats import (
-    dfljpg,
-    faceset_files,
-    faceset_pak,
-    json_tree,
-    manifest,
-    merge_session,
-    metadata_file,
-    model_legacy,
-    safe_pickle,
-    safetensors_file,
-    scan,
-)
+from dfl_tf.formats import scan
+from dfl_tf.formats.faces import dfljpg, faceset_files, faceset_pak, metadata_file
+from dfl_tf.formats.models import json_tree, manifest, safetensors_file
+from dfl_tf.formats.models import legacy as model_legacy
+from dfl_tf.formats.pickles import safe_pickle
+from dfl_tf.formats.sessions import merge_session
 
 Reader = Callable[[bytes, Path], None]
 """Reads an input, in a folder of its own; what it raises is judged."""

@@ -40,7 +40,7 @@ from dfl_tf.disk import durable  # noqa: E402
 from dfl_tf.disk.checksums import checksum_path  # noqa: E402
 from dfl_tf.disk.moves import DONE, PLACING, PLAN  # noqa: E402
 from dfl_tf.formats import read_pak  # noqa: E402
-from dfl_tf.formats.dfljpg import embed_metadata  # noqa: E402
+from dfl_tf.formats.faces.dfljpg import embed_metadata  # noqa: E402
 from tests.formats.samples import make_metadata  # noqa: E402
 
 SIDE, PERSONS = 64, 3

@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "ops")]
 
 from dfl_tf.disk.durable import is_temporary  # noqa: E402
 from dfl_tf.formats import ModelState, read_model  # noqa: E402
-from dfl_tf.formats.manifest import read_manifest  # noqa: E402
+from dfl_tf.formats.models.manifest import read_manifest  # noqa: E402
 
 FAKE = ("-m", "tests.train.support.saving_child")
 SAEHD = (

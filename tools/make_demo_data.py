@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 from dfl_tf.face import FaceType, align_matrix
-from dfl_tf.formats.dfljpg import FaceMetadata, embed_metadata, encode_mask, read_metadata
-from dfl_tf.formats.faceset_pak import write_pak
+from dfl_tf.formats.faces.dfljpg import FaceMetadata, embed_metadata, encode_mask, read_metadata
+from dfl_tf.formats.faces.faceset_pak import write_pak
 from dfl_tf.video.encode import encode
 from dfl_tf.video.write import Encoding
 

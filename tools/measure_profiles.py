@@ -42,7 +42,7 @@ from dfl_tf.extract.mesh.table import landmarks_of
 from dfl_tf.extract.records import RecordedFace
 from dfl_tf.extract.thumbnails import thumbnail
 from dfl_tf.face import mirror_landmarks
-from dfl_tf.formats.open_models import MESH, read_model_file
+from dfl_tf.formats.weights.open_models import MESH, read_model_file
 from dfl_tf.imaging import read_image, sheet, write_image
 
 Floats = npt.NDArray[np.float64]

@@ -42,19 +42,13 @@ from dfl_tf.facesets.rearranging import (  # noqa: E402
     take_back,
 )
 from dfl_tf.facesets.xseg_store import ApplyJournal, open_store  # noqa: E402
-from dfl_tf.formats import (  # noqa: E402
-    ModelState,
-    faceset_files,
-    metadata_file,
-    model_convert,
-    read_metadata,
-    read_model,
-    read_pak,
-)
-from dfl_tf.formats.dfljpg import strip_metadata  # noqa: E402
-from dfl_tf.formats.faceset_sums import compare, make_list  # noqa: E402
-from dfl_tf.formats.metadata_file import face_files  # noqa: E402
-from dfl_tf.formats.model_files import find_models  # noqa: E402
+from dfl_tf.formats import ModelState, read_metadata, read_model, read_pak  # noqa: E402
+from dfl_tf.formats.faces import faceset_files, metadata_file  # noqa: E402
+from dfl_tf.formats.faces.dfljpg import strip_metadata  # noqa: E402
+from dfl_tf.formats.faces.faceset_sums import compare, make_list  # noqa: E402
+from dfl_tf.formats.faces.metadata_file import face_files  # noqa: E402
+from dfl_tf.formats.models import convert as model_convert  # noqa: E402
+from dfl_tf.formats.models.files import find_models  # noqa: E402
 from dfl_tf.merge.frame import MergedFrame  # noqa: E402
 from dfl_tf.merge.output import Output  # noqa: E402
 from dfl_tf.merge.session import MergeJournal  # noqa: E402

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "ops")]
 
 from dfl_tf.formats import read_model  # noqa: E402
-from dfl_tf.formats.workspace import Workspace  # noqa: E402
+from dfl_tf.formats.sessions.workspace import Workspace  # noqa: E402
 from dfl_tf.options import Layer, RunOptions  # noqa: E402
 from dfl_tf.train.job import run_training  # noqa: E402
 from dfl_tf.train.start import prepare, resolver_of  # noqa: E402

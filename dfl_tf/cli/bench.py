@@ -96,7 +96,7 @@ def _prepared(
     """The user's model and faces, or those of the demo in a folder that goes away again."""
     from dfl_tf.cli import demo
     from dfl_tf.cli.train import model_class_named, resolver_by
-    from dfl_tf.formats.workspace import Workspace
+    from dfl_tf.formats.sessions.workspace import Workspace
     from dfl_tf.train.start import prepare
 
     model_class = model_class_named(model_class)

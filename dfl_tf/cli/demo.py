@@ -10,7 +10,7 @@ import click
 
 from dfl_tf.disk.durable import make_folder_for, write_file
 from dfl_tf.errors import UsageError
-from dfl_tf.formats.workspace import Workspace
+from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import Layer, RunOptions
 
 NAME = "demo"

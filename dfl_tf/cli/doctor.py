@@ -127,7 +127,7 @@ def _version(package: str) -> str | None:
 
 def _open_models() -> dict[str, str]:
     """Of each set of models: where it is, or how to get it."""
-    from dfl_tf.formats.open_models import SETS, models_folder, read_model_file
+    from dfl_tf.formats.weights.open_models import SETS, models_folder, read_model_file
 
     states = {}
     for name, models in SETS.items():

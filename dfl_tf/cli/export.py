@@ -217,7 +217,7 @@ def _pick(folder: Path, name: str | None, model_class: str | None) -> tuple[str,
 
     Models that swap no faces are meant only by their class.
     """
-    from dfl_tf.formats.choose_model import choose_model
+    from dfl_tf.formats.models.choose_model import choose_model
 
     if model_class is not None:
         form_of(KINDS[model_class])  # refuses what has no export

@@ -33,7 +33,7 @@ from dfl_tf.extract.plan import frames_without_debug_image
 from dfl_tf.extract.records import GivenFace
 from dfl_tf.extract.run import ExtractReport, ExtractRequest, extract_faces
 from dfl_tf.extract.sources import FolderFrames, FrameSource, numbers_of
-from dfl_tf.formats import open_models
+from dfl_tf.formats.weights import open_models
 from dfl_tf.options import ExtractOptions, from_mapping
 from dfl_tf.options.extract import ROTATIONS
 from dfl_tf.video.pyav import find_video, videos_named

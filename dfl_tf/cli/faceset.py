@@ -77,7 +77,7 @@ def pack(
     folder: Path, persons: bool | None, delete_originals: bool, yes: bool, as_json: bool
 ) -> None:
     """Pack the faces of FOLDER into one faceset.pak."""
-    from dfl_tf.formats import faceset_files
+    from dfl_tf.formats.faces import faceset_files
 
     with progress("packing", as_json) as step:
         report, originals = faceset_files.pack_folder(folder, persons=persons, progress=step)
@@ -99,7 +99,7 @@ def pack(
 @as_json_flag
 def unpack(folder: Path, keep_pak: bool, as_json: bool) -> None:
     """Write the images of FOLDER/faceset.pak back, verbatim, then remove the pak."""
-    from dfl_tf.formats import faceset_files
+    from dfl_tf.formats.faces import faceset_files
 
     with progress("unpacking", as_json) as step:
         report = faceset_files.unpack_folder(folder, keep_pak=keep_pak, progress=step)
@@ -145,8 +145,8 @@ def _examine(
 ) -> int:
     from dfl_tf.face import FaceType
     from dfl_tf.face.smaller import SmallerFaces
-    from dfl_tf.formats import faceset_files, faceset_sums
-    from dfl_tf.formats.workspace import face_type_beside
+    from dfl_tf.formats.faces import faceset_files, faceset_sums
+    from dfl_tf.formats.sessions.workspace import face_type_beside
 
     with progress("looking", as_json) as step:
         report = faceset_files.examine(path, verify=verify, progress=step)
@@ -196,8 +196,8 @@ def _examine(
 
 def _masks(path: Path) -> tuple[Any, list[str]]:
     """What made the masks, and whether those of the other side were made by something else."""
-    from dfl_tf.formats.mask_record import mask_warnings, read_mask_record
-    from dfl_tf.formats.workspace import sides_beside
+    from dfl_tf.formats.faces.mask_record import mask_warnings, read_mask_record
+    from dfl_tf.formats.sessions.workspace import sides_beside
 
     sides = sides_beside(path)
     return read_mask_record(path), [] if sides is None else mask_warnings(*sides)
@@ -226,7 +226,7 @@ def _counted(counter: dict[str, int]) -> str:
 @as_json_flag
 def save_metadata(folder: Path, as_json: bool) -> None:
     """Save the metadata of all faces in FOLDER/meta.dat, before images are edited."""
-    from dfl_tf.formats import metadata_file
+    from dfl_tf.formats.faces import metadata_file
 
     with progress("saving", as_json) as step:
         report = metadata_file.save_metadata(folder, progress=step)
@@ -238,7 +238,7 @@ def save_metadata(folder: Path, as_json: bool) -> None:
 @as_json_flag
 def restore_metadata(folder: Path, as_json: bool) -> None:
     """Put the metadata of FOLDER/meta.dat back into the faces, then remove it."""
-    from dfl_tf.formats import metadata_file
+    from dfl_tf.formats.faces import metadata_file
 
     with progress("restoring", as_json) as step:
         report = metadata_file.restore_metadata(folder, progress=step)

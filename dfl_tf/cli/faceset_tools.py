@@ -170,7 +170,7 @@ def landmarks_images(folder: Path, output: Path | None, remove: bool, as_json: b
 def checksum(folder: Path, accept_changes: bool, as_json: bool) -> None:
     """Write the SHA-256 of every face into FOLDER.sha256, for `faceset verify` and `sha256sum`."""
     from dfl_tf.disk.checksums import checksum_path
-    from dfl_tf.formats import faceset_sums
+    from dfl_tf.formats.faces import faceset_sums
 
     sums, before = faceset_sums.make_list(folder, accept_changes=accept_changes)
     path = checksum_path(faceset_sums.root_of(folder))

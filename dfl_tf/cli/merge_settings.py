@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dfl_tf.formats.merge_session import read_merge_session
+from dfl_tf.formats.sessions.merge_session import read_merge_session
 from dfl_tf.merge.settings import FrameSettings, read_frame_values
 from dfl_tf.options import effective_dict
 

@@ -46,7 +46,7 @@ def _pick(directory: Path, name: str | None, model_class: str | None) -> tuple[s
 
     Both as given are taken even where the model is not whole: its backups and previous set may be.
     """
-    from dfl_tf.formats.choose_model import choose_model
+    from dfl_tf.formats.models.choose_model import choose_model
 
     if name is not None and model_class is not None:
         return name, model_class
@@ -105,7 +105,7 @@ def show(
     directory: Path, name: str | None, model_class: str | None, plot: Path | None, as_json: bool
 ) -> None:
     """Show what a model is: options, dims, parts, sizes, checksums, losses."""
-    from dfl_tf.formats import model_report
+    from dfl_tf.formats.models import report as model_report
 
     name, model_class = _pick(directory, name, model_class)
     state, facts = model_report.report(directory, name, model_class)
@@ -248,7 +248,8 @@ def diff(
     as_json: bool,
 ) -> None:
     """Compare two models; exit 1 if they differ."""
-    from dfl_tf.formats import model_report, read_model
+    from dfl_tf.formats import read_model
+    from dfl_tf.formats.models import report as model_report
 
     name, model_class = _pick(first, name, model_class)
     states = (
@@ -417,7 +418,7 @@ def rename(
     directory: Path, new_name: str, name: str | None, model_class: str | None, as_json: bool
 ) -> None:
     """Give a model another name, with its history and backups."""
-    from dfl_tf.formats import model_convert
+    from dfl_tf.formats.models import convert as model_convert
 
     name, model_class = _pick(directory, name, model_class)
     done = model_convert.rename_model(directory, name, new_name, model_class)
@@ -434,8 +435,8 @@ def rename(
 def backup(directory: Path, name: str | None, model_class: str | None, as_json: bool) -> None:
     """Copy a model into its next numbered backup folder (01 is the newest of 24)."""
     from dfl_tf.formats import ModelLock, model_files, read_model
-    from dfl_tf.formats.model_files import prefix_of
-    from dfl_tf.formats.model_rescue import recover
+    from dfl_tf.formats.models.files import prefix_of
+    from dfl_tf.formats.models.rescue import recover
     from dfl_tf.train.backup import make_backup
 
     name, model_class = _pick(directory, name, model_class)
@@ -470,7 +471,8 @@ def restore(
     as_json: bool,
 ) -> None:
     """Bring a backup or the previous set back; what was there is moved aside."""
-    from dfl_tf.formats import model_convert, model_rescue
+    from dfl_tf.formats.models import convert as model_convert
+    from dfl_tf.formats.models import rescue as model_rescue
 
     try:
         name, model_class = _pick(directory, name, model_class)

@@ -15,7 +15,7 @@ from dfl_tf.cli.choose_model import ask_name
 from dfl_tf.cli.from_options import Chosen, OptionCommand, OptionInputs, option_flags
 from dfl_tf.devices.cluster import machine_of
 from dfl_tf.errors import OptionError, UsageError
-from dfl_tf.formats.workspace import Workspace
+from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, Machine, Resolved, RunOptions
 from dfl_tf.options.prompts import ask_options
 from dfl_tf.train.job import run_training

@@ -126,7 +126,7 @@ def apply(
     """
     from dfl_tf.facesets.xseg_store import open_store
     from dfl_tf.facesets.xseg_tools import apply_masks
-    from dfl_tf.formats.release_files import GENERIC_NAME
+    from dfl_tf.formats.weights.release_files import GENERIC_NAME
 
     if model_dir is not None and not model_dir.exists() and model_dir.name == GENERIC_NAME:
         # scripts of the legacy release name the folder inside it
@@ -170,7 +170,7 @@ def _own_masker(place: Path, face_type: str | None, cpu: bool) -> Any:
 
 def _generic(dfl_home: Path | None) -> Path:
     """The folder of the XSeg model of a DeepFaceLab installation."""
-    from dfl_tf.formats.release_files import GENERIC_XSEG, HOME_VARIABLE, find_weights
+    from dfl_tf.formats.weights.release_files import GENERIC_XSEG, HOME_VARIABLE, find_weights
 
     file = find_weights("XSeg_256.npy", dfl_home, folders=GENERIC_XSEG)
     if file is None:
@@ -183,8 +183,8 @@ def _generic(dfl_home: Path | None) -> Path:
 
 def _mask_warnings(faces: Path) -> list[str]:
     """Say if the sides of the workspace of some faces were masked by different models."""
-    from dfl_tf.formats.mask_record import mask_warnings
-    from dfl_tf.formats.workspace import sides_beside
+    from dfl_tf.formats.faces.mask_record import mask_warnings
+    from dfl_tf.formats.sessions.workspace import sides_beside
 
     sides = sides_beside(faces)
     return mask_warnings(*sides) if sides is not None else []
@@ -258,7 +258,7 @@ def status(faces: Path, all_of_them: bool, as_json: bool) -> None:
     """Count masks and labels, and say which model made the masks."""
     from dfl_tf.facesets.xseg_store import open_store
     from dfl_tf.facesets.xseg_tools import count
-    from dfl_tf.formats.mask_record import read_mask_record
+    from dfl_tf.formats.faces.mask_record import read_mask_record
 
     with _progress("counting") as step:
         counts = count(open_store(faces), step)

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from dfl_tf.errors import UsageError
 from dfl_tf.face.alignment import umeyama
-from dfl_tf.formats.open_models import IDENTITY, find_model, read_model_file
+from dfl_tf.formats.weights.open_models import IDENTITY, find_model, read_model_file
 from dfl_tf.imaging.image_network import ImageNetwork
 
 Floats = npt.NDArray[np.float64]

@@ -17,7 +17,7 @@ from dfl_tf.data.stream import Made, SampleStream
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import FaceType, align_matrix, polygon_mask
-from dfl_tf.formats.face_folder import EMPTY_LABELS
+from dfl_tf.formats.faces.face_folder import EMPTY_LABELS
 from dfl_tf.imaging import filters
 
 _log = logging.getLogger(__name__)

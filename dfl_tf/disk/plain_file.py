@@ -1,4 +1,4 @@
-"""Opening files of strangers: plain files only, never a pipe, a device or an endless link.
+"""Files of strangers, and names: plain files only, never a pipe, a device or an endless link.
 
 A model folder from elsewhere may hold a named pipe (reading waits forever) or a link to
 `/dev/zero` (reading never ends). Both are refused here before the first byte.
@@ -12,6 +12,7 @@ import os
 import stat
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 
 def open_plain(path: Path) -> BufferedReader:
@@ -76,3 +77,17 @@ def map_plain(path: Path) -> mmap.mmap | bytes:
         if os.fstat(file.fileno()).st_size == 0:
             return b""
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def is_safe_name(name: Any) -> bool:
+    """Whether `name` is one component of a path that a disk takes (no separator, dot-dot, NUL).
+
+    Any other bytes are a name, UTF-8 or not; who shows it escapes what must not be shown.
+    """
+    if not isinstance(name, str) or name in ("", ".", ".."):
+        return False
+    try:
+        size = len(os.fsencode(name))
+    except UnicodeEncodeError:  # half of a pair of UTF-16, from a pickle
+        return False
+    return size <= 255 and not any(character in name for character in "/\\\0:")

@@ -12,7 +12,7 @@ from dfl_tf.extract.found import Box, Image, Points
 from dfl_tf.face import FaceType, align_matrix, transform_points
 from dfl_tf.face.alignment import polygon_area
 from dfl_tf.formats import FaceMetadata
-from dfl_tf.formats.dfljpg import embed_metadata
+from dfl_tf.formats.faces.dfljpg import embed_metadata
 from dfl_tf.imaging import encode_image
 
 _LARGEST_SHARE = 4  # area of the aligned square in boxes of the detector

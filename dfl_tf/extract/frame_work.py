@@ -32,7 +32,7 @@ from dfl_tf.extract.records import FrameRecord, GivenFace, RecordedFace
 from dfl_tf.extract.smoothing import steady_landmarks
 from dfl_tf.extract.sources import DecodedFrame, SourceFrame
 from dfl_tf.face import FaceType, landmarks_fault
-from dfl_tf.formats.dfljpg import read_metadata
+from dfl_tf.formats.faces.dfljpg import read_metadata
 from dfl_tf.imaging import encode_image
 from dfl_tf.options import ExtractOptions
 

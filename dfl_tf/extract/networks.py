@@ -17,8 +17,8 @@ from dfl_tf.extract.found import Detector, Landmarker
 from dfl_tf.extract.landmarkers.fan import FAN
 from dfl_tf.extract.mesh.load import MeshModels
 from dfl_tf.face import FaceType
-from dfl_tf.formats.open_models import FAR, MESH, NEAR, find_model
-from dfl_tf.formats.release_files import HOME_VARIABLE, find_weights
+from dfl_tf.formats.weights.open_models import FAR, MESH, NEAR, find_model
+from dfl_tf.formats.weights.release_files import HOME_VARIABLE, find_weights
 from dfl_tf.options import ExtractOptions
 
 _LOWER = 3.0  # the logit from which on a mesh is a face, for a closer look (extract.md 8.5)

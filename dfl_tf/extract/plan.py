@@ -16,7 +16,7 @@ from dfl_tf.extract.journal import FILE, Extraction, read_journal
 from dfl_tf.extract.networks import ExtractNetworks
 from dfl_tf.extract.records import FrameRecord
 from dfl_tf.extract.sources import FrameSource
-from dfl_tf.formats.dfljpg import read_metadata
+from dfl_tf.formats.faces.dfljpg import read_metadata
 from dfl_tf.options import ExtractOptions
 
 _NOT_COMPARED = ("debug_images", "detector", "landmarker")

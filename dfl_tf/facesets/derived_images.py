@@ -22,7 +22,7 @@ from dfl_tf.facesets.measuring import Progress
 from dfl_tf.facesets.rearranging import beside, root_of
 from dfl_tf.facesets.xseg_store import open_store
 from dfl_tf.formats import FaceMetadata, read_metadata
-from dfl_tf.formats.metadata_file import FolderReport, face_files
+from dfl_tf.formats.faces.metadata_file import FolderReport, face_files
 from dfl_tf.imaging import decode_image, encode_image, to_bgr
 
 MASK, DEBUG = "_mask", "_debug"

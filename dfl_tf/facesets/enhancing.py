@@ -18,9 +18,9 @@ import numpy.typing as npt
 from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.facesets.rewriting import Work
 from dfl_tf.formats import FaceMetadata
-from dfl_tf.formats.dfljpg import embed_metadata
-from dfl_tf.formats.model_legacy import read_part
-from dfl_tf.formats.release_files import HOME_VARIABLE, find_weights
+from dfl_tf.formats.faces.dfljpg import embed_metadata
+from dfl_tf.formats.models.legacy import read_part
+from dfl_tf.formats.weights.release_files import HOME_VARIABLE, find_weights
 from dfl_tf.imaging import decode_image, encode_image, to_bgr
 from dfl_tf.imaging.image_network import ImageNetwork
 

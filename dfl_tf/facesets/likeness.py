@@ -127,7 +127,7 @@ def _images(places: Sequence[Path], left_out: LeftOut) -> list[Path]:
 
 def _face(path: Path, landmarks_of: LandmarksOf | None, left_out: LeftOut) -> MeasuredFace | None:
     from dfl_tf.disk.plain_file import read_plain
-    from dfl_tf.formats.dfljpg import MAX_IMAGE_BYTES
+    from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES
 
     data = read_plain(path, limit=MAX_IMAGE_BYTES)
     metadata = None

@@ -19,9 +19,9 @@ from dfl_tf.facesets.measure_cache import MeasureCache
 from dfl_tf.facesets.measures import MEASURES, Measure, MeasuredFace, identity_measure
 from dfl_tf.facesets.sorting import MeasuredFaces
 from dfl_tf.formats import FaceMetadata, read_metadata, read_pak
-from dfl_tf.formats.dfljpg import MAX_IMAGE_BYTES
-from dfl_tf.formats.face_folder import list_faces
-from dfl_tf.formats.faceset_files import pak_of
+from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES
+from dfl_tf.formats.faces.face_folder import list_faces
+from dfl_tf.formats.faces.faceset_files import pak_of
 from dfl_tf.imaging import decode_image, to_bgr
 from dfl_tf.imaging.headers import image_size
 from dfl_tf.jobs.pool import ordered

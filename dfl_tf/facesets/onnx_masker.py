@@ -12,7 +12,7 @@ import numpy.typing as npt
 from dfl_tf.errors import ModelFileError
 from dfl_tf.face import FaceType
 from dfl_tf.facesets.xseg_masker import SIDE, Crop, stored_mask
-from dfl_tf.formats.mask_record import MaskRecord
+from dfl_tf.formats.faces.mask_record import MaskRecord
 from dfl_tf.imaging.image_network import ImageNetwork
 
 Floats = npt.NDArray[np.float32]

@@ -11,12 +11,12 @@ import itertools
 from pathlib import Path
 
 from dfl_tf.disk.left_out import LeftOut
+from dfl_tf.disk.plain_file import is_safe_name
 from dfl_tf.errors import DflTfError
 from dfl_tf.facesets.measuring import face_files
 from dfl_tf.facesets.rearranging import Rearrangement
 from dfl_tf.formats import read_metadata
-from dfl_tf.formats.face_folder import NO_METADATA
-from dfl_tf.formats.faceset_pak import is_safe_name
+from dfl_tf.formats.faces.face_folder import NO_METADATA
 
 UNNAMED = "faces that do not name their frame"
 

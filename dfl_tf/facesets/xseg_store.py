@@ -32,10 +32,10 @@ from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.tree_schema import Record, Text
 from dfl_tf.errors import DflTfError, FacesetError, WorkspaceError
 from dfl_tf.formats import FaceMetadata, read_metadata, read_pak
-from dfl_tf.formats.dfljpg import MAX_IMAGE_BYTES, embed_metadata, strip_metadata
-from dfl_tf.formats.face_folder import NO_METADATA, find_faces
-from dfl_tf.formats.faceset_pak import PakFace
-from dfl_tf.formats.faceset_sums import replace_pak
+from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, embed_metadata, strip_metadata
+from dfl_tf.formats.faces.face_folder import NO_METADATA, find_faces
+from dfl_tf.formats.faces.faceset_pak import PakFace
+from dfl_tf.formats.faces.faceset_sums import replace_pak
 
 _log = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face.polygons import encloses
 from dfl_tf.facesets.xseg_masker import Masker, crop
 from dfl_tf.facesets.xseg_store import ApplyJournal, FaceStore, same_picture
-from dfl_tf.formats.dfljpg import embed_metadata
-from dfl_tf.formats.face_folder import EMPTY_LABELS
-from dfl_tf.formats.mask_record import remove_mask_record, write_mask_record
+from dfl_tf.formats.faces.dfljpg import embed_metadata
+from dfl_tf.formats.faces.face_folder import EMPTY_LABELS
+from dfl_tf.formats.faces.mask_record import remove_mask_record, write_mask_record
 
 Step = Callable[[int, int], None]
 _BATCH = 8

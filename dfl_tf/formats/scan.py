@@ -14,11 +14,11 @@ from typing import Any
 from dfl_tf.disk.durable import staged_for
 from dfl_tf.disk.plain_file import map_plain, read_plain
 from dfl_tf.errors import DflTfError
-from dfl_tf.formats import safetensors_file
-from dfl_tf.formats.dfljpg import APP15, MAX_IMAGE_BYTES, split_segments
-from dfl_tf.formats.manifest import read_manifest
-from dfl_tf.formats.merge_session import SESSION_TOKENS
-from dfl_tf.formats.safe_pickle import PickleAudit, audit
+from dfl_tf.formats.faces.dfljpg import APP15, MAX_IMAGE_BYTES, split_segments
+from dfl_tf.formats.models import safetensors_file
+from dfl_tf.formats.models.manifest import read_manifest
+from dfl_tf.formats.pickles.safe_pickle import PickleAudit, audit
+from dfl_tf.formats.sessions.merge_session import SESSION_TOKENS
 
 _PICKLES = (".npy", ".dat", ".pkl", ".pickle")
 _IMAGES = (".jpg", ".jpeg")
@@ -128,7 +128,7 @@ def _scan_pak(result: FileAudit) -> None:
     result.add(audit(data[16 : 16 + size]), "list of faces: ")
     if result.refused:
         return
-    from dfl_tf.formats.faceset_pak import read_pak
+    from dfl_tf.formats.faces.faceset_pak import read_pak
 
     faceset = read_pak(result.path)
     for index, entry in enumerate(faceset.entries):

@@ -15,8 +15,8 @@ from dfl_tf.disk.durable import sha256_of
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.formats import find_models
-from dfl_tf.formats.choose_model import choose_model
-from dfl_tf.formats.workspace import Workspace
+from dfl_tf.formats.models.choose_model import choose_model
+from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.enhancer import load_enhancer
 from dfl_tf.merge.landmarks import read_frame_faces

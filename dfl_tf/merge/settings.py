@@ -11,7 +11,7 @@ from typing import Any
 from dfl_tf.disk.guarded import read_yaml
 from dfl_tf.disk.tree_schema import Table, Text
 from dfl_tf.errors import OptionError
-from dfl_tf.formats.merge_session import LegacyMergeSession
+from dfl_tf.formats.sessions.merge_session import LegacyMergeSession
 from dfl_tf.options import Layer, MergeOptions, resolve, specs
 
 # Housekeeping of the old configuration object, and what the model decides.

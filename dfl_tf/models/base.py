@@ -32,7 +32,7 @@ from dfl_tf.options import ModelKind, RunOptions, effective, kind_of
 
 if TYPE_CHECKING:
     from dfl_tf.data import SampleSpec, XSegSpec
-    from dfl_tf.formats.model_state import ModelState
+    from dfl_tf.formats.models.state import ModelState
 
 POLICIES = {
     "float32": "float32",

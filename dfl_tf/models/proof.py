@@ -18,7 +18,7 @@ import tensorflow as tf
 from dfl_tf.data.batch import Batch
 from dfl_tf.errors import DflTfError
 from dfl_tf.formats.loss_history import LossHistory
-from dfl_tf.formats.model_state import ModelState
+from dfl_tf.formats.models.state import ModelState
 from dfl_tf.models.restore import restore
 from dfl_tf.options import RunOptions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dfl_tf import models
-from dfl_tf.formats.model_state import ModelState
+from dfl_tf.formats.models.state import ModelState
 from dfl_tf.options import OPTIONS, Layer, RunOptions, kind_of, legacy_layer, resolve
 
 if TYPE_CHECKING:

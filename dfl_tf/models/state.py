@@ -12,7 +12,7 @@ import numpy as np
 
 from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.formats.loss_history import LossHistory
-from dfl_tf.formats.model_state import ModelState
+from dfl_tf.formats.models.state import ModelState
 from dfl_tf.options import to_legacy
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from dfl_tf.errors import ModelFileError, ModelFilesChanged
-from dfl_tf.formats.model_rescue import basis_now, file_of, previous_set, ways_back
-from dfl_tf.formats.model_state import FileChange, ModelState
-from dfl_tf.formats.survey import damage_text
-from dfl_tf.formats.transaction import Basis
+from dfl_tf.formats.models.rescue import basis_now, file_of, previous_set, ways_back
+from dfl_tf.formats.models.state import FileChange, ModelState
+from dfl_tf.formats.models.survey import damage_text
+from dfl_tf.formats.models.transaction import Basis
 from dfl_tf.options import RunOptions
 
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from dfl_tf.errors import DflTfError, ForeignChange
 from dfl_tf.formats import ModelState, model_files, write_model
-from dfl_tf.formats.model_files import detect_format, prefix_of
-from dfl_tf.formats.model_rescue import file_of
-from dfl_tf.formats.transaction import Basis
+from dfl_tf.formats.models.files import detect_format, prefix_of
+from dfl_tf.formats.models.rescue import file_of
+from dfl_tf.formats.models.transaction import Basis
 from dfl_tf.jobs.events import Events
 from dfl_tf.options import Device, kept_unused, kind_of, summary_text
 from dfl_tf.train import events, history

@@ -18,7 +18,7 @@ from dfl_tf.disk.tree_schema import ANYTHING, Integer, Record, Table
 from dfl_tf.errors import FacesetError, ModelFileError, UsageError
 from dfl_tf.face import FaceType
 from dfl_tf.face.smaller import SmallerFaces
-from dfl_tf.formats.workspace import Workspace
+from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import RunOptions
 
 _STORED = Record({}, {"positions": Table(Integer(0))}, others=ANYTHING)

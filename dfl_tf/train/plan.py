@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dfl_tf.devices.cluster import described
-from dfl_tf.formats.model_files import detect_format, part_file
+from dfl_tf.formats.models.files import detect_format, part_file
 from dfl_tf.options import effective
 from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.feeds import Facesets

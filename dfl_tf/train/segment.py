@@ -19,8 +19,8 @@ from dfl_tf import models
 from dfl_tf.devices.precision import precision_notes
 from dfl_tf.face import FaceType
 from dfl_tf.formats import ModelState
-from dfl_tf.formats.model_legacy import read_part
-from dfl_tf.formats.workspace import Workspace
+from dfl_tf.formats.models.legacy import read_part
+from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import KINDS
 from dfl_tf.train.changed_files import ages
 from dfl_tf.train.feeds import Facesets, Feed, open_feed

@@ -16,9 +16,9 @@ from dfl_tf.devices.cluster import cluster_of, described, machine_of, replicas_o
 from dfl_tf.devices.configure import configure_devices, summary_devices
 from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.formats import ModelState, find_models, read_model
-from dfl_tf.formats.model_files import prefix_of
-from dfl_tf.formats.model_legacy import read_default_options
-from dfl_tf.formats.workspace import Workspace
+from dfl_tf.formats.models.files import prefix_of
+from dfl_tf.formats.models.legacy import read_default_options
+from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.imaging import set_pixel_limit
 from dfl_tf.jobs.events import Events
 from dfl_tf.models.restore import stored_layer

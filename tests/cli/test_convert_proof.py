@@ -13,7 +13,8 @@ import pytest
 
 from dfl_tf import models
 from dfl_tf.cli.main import run
-from dfl_tf.formats import ModelState, model_convert, read_model, write_model
+from dfl_tf.formats import ModelState, read_model, write_model
+from dfl_tf.formats.models import convert as model_convert
 from dfl_tf.models.proof import prove
 from dfl_tf.options import OPTIONS, RunOptions, default
 

@@ -32,7 +32,7 @@ def test_it_tells_versions_devices_and_backends(capsys):
 def test_it_says_which_open_models_are_there_and_how_to_get_the_others(
     capsys, monkeypatch, tmp_path
 ):
-    from dfl_tf.formats import open_models
+    from dfl_tf.formats.weights import open_models
 
     monkeypatch.setattr(open_models, "user_data", lambda: tmp_path)
     for model in open_models.SETS["faces"]:

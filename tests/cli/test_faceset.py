@@ -14,8 +14,8 @@ from dfl_tf.cli.faceset import command
 from dfl_tf.cli.main import run as cli
 from dfl_tf.errors import FacesetError
 from dfl_tf.formats import read_metadata
-from dfl_tf.formats.dfljpg import embed_metadata, strip_metadata
-from dfl_tf.formats.mask_record import RECORD, MaskRecord, write_mask_record
+from dfl_tf.formats.faces.dfljpg import embed_metadata, strip_metadata
+from dfl_tf.formats.faces.mask_record import RECORD, MaskRecord, write_mask_record
 from tests.formats.samples import make_face, make_jpeg
 
 

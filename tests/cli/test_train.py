@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dfl_tf.formats import model_files, read_model
-from dfl_tf.formats.model_legacy import read_data, read_part
+from dfl_tf.formats.models.legacy import read_data, read_part
 
 from .support.workspaces import TINY, call, files, loose, packed
 

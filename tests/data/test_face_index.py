@@ -13,7 +13,7 @@ from dfl_tf.data import BatchStream, Faceset, OutputSpec, SampleSpec, segmented_
 from dfl_tf.data import faceset as room
 from dfl_tf.data.face_index import FaceFacts
 from dfl_tf.face import FaceType
-from dfl_tf.formats.faceset_pak import write_pak
+from dfl_tf.formats.faces.faceset_pak import write_pak
 
 from .conftest import SRC, face_jpeg
 

@@ -8,8 +8,8 @@ import pytest
 from dfl_tf.data import Faceset
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import FaceType
-from dfl_tf.formats.dfljpg import read_metadata
-from dfl_tf.formats.faceset_pak import write_pak
+from dfl_tf.formats.faces.dfljpg import read_metadata
+from dfl_tf.formats.faces.faceset_pak import write_pak
 
 from .conftest import face_jpeg
 

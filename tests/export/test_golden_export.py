@@ -13,7 +13,7 @@ import pytest
 from dfl_tf.export.dfm import export_dfm
 from dfl_tf.export.onnx_check import TOLERANCES, session
 from dfl_tf.formats import ModelState
-from dfl_tf.formats.model_legacy import read_part
+from dfl_tf.formats.models.legacy import read_part
 from dfl_tf.models.restore import restore
 from dfl_tf.options import RunOptions
 

@@ -12,7 +12,8 @@ import pytest
 
 from dfl_tf.cli.main import run
 from dfl_tf.extract.journal import read_journal
-from dfl_tf.formats import open_models, read_metadata
+from dfl_tf.formats import read_metadata
+from dfl_tf.formats.weights import open_models
 
 FRAMES = Path(__file__).resolve().parents[1] / "golden" / "faces" / "workspace_s" / "data_src"
 

@@ -9,8 +9,8 @@ import pytest
 from dfl_tf.errors import UsageError
 from dfl_tf.extract import networks as module
 from dfl_tf.extract.networks import NetworkFiles, load_networks
-from dfl_tf.formats.open_models import MESH
-from dfl_tf.formats.release_files import HOME_VARIABLE
+from dfl_tf.formats.weights.open_models import MESH
+from dfl_tf.formats.weights.release_files import HOME_VARIABLE
 from dfl_tf.options import ExtractOptions, default
 
 from .squares import SquareDetector, SquareLandmarker

@@ -19,7 +19,7 @@ from dfl_tf.facesets.onnx_masker import OnnxMasker
 from dfl_tf.facesets.xseg_masker import XSegMasker
 from dfl_tf.facesets.xseg_store import open_store
 from dfl_tf.formats import read_metadata, read_pak
-from dfl_tf.formats.mask_record import (
+from dfl_tf.formats.faces.mask_record import (
     RECORD,
     MaskRecord,
     mask_warnings,

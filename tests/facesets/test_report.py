@@ -21,7 +21,7 @@ from dfl_tf.facesets.report.page import FrameStrip, page
 from dfl_tf.facesets.report.poses import pose_counts, pose_gaps
 from dfl_tf.facesets.report.sentences import sentences
 from dfl_tf.formats import read_pak
-from dfl_tf.formats.mask_record import MaskRecord, write_mask_record
+from dfl_tf.formats.faces.mask_record import MaskRecord, write_mask_record
 
 DEMO = Path(dfl_tf.__file__).parent / "demo_data"
 HOSTILE = "<img src=x onerror=alert(1)>&\"' \u202e.jpg"

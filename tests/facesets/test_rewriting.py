@@ -18,9 +18,9 @@ from dfl_tf.facesets.recover_names import plan_names
 from dfl_tf.facesets.resize import resize_face
 from dfl_tf.facesets.rewriting import rewrite_faces
 from dfl_tf.formats import FaceMetadata, read_metadata, read_pak
-from dfl_tf.formats.dfljpg import embed_metadata
-from dfl_tf.formats.faceset_files import pack_folder
-from dfl_tf.formats.faceset_sums import compare
+from dfl_tf.formats.faces.dfljpg import embed_metadata
+from dfl_tf.formats.faces.faceset_files import pack_folder
+from dfl_tf.formats.faces.faceset_sums import compare
 from tests.formats.samples import make_face, make_jpeg, make_metadata
 
 

@@ -17,8 +17,8 @@ from dfl_tf.facesets.measure_cache import MeasureCache
 from dfl_tf.facesets.rearranging import copy_rearranged, free_name, numbered, rearrange, take_back
 from dfl_tf.facesets.sort import plan_sort
 from dfl_tf.formats import read_pak
-from dfl_tf.formats.faceset_files import pack_folder
-from dfl_tf.formats.faceset_sums import pak_sums
+from dfl_tf.formats.faces.faceset_files import pack_folder
+from dfl_tf.formats.faces.faceset_sums import pak_sums
 from tests.formats.samples import make_face, make_jpeg
 
 

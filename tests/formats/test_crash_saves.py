@@ -10,14 +10,14 @@ from pathlib import Path
 import crash_saves
 import pytest
 
-from dfl_tf.formats import model_state
+from dfl_tf.formats.models import read_write
 
 KINDS = ("legacy", "native")
 
 
 @pytest.fixture(autouse=True)
 def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("ERROR", logger=model_state.__name__)
+    caplog.set_level("ERROR", logger=read_write.__name__)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_harness_notices_a_save_without_transaction(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The harness itself is tested: with renames one by one and no record it must complain."""
-    from dfl_tf.formats import transaction
+    from dfl_tf.formats.models import transaction
 
     monkeypatch.setattr(transaction, "_commit", lambda place, manifest: None)
     monkeypatch.setattr(

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfl_tf.errors import DflTfError, FacesetError, UnsafePickleError
-from dfl_tf.formats import dfljpg, safe_pickle
+from dfl_tf.formats.faces import dfljpg
+from dfl_tf.formats.pickles import safe_pickle
 from tests.formats.samples import (
     GOLDEN_DATA,
     assert_same_metadata,

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dfl_tf.disk.plain_file import is_safe_name
 from dfl_tf.errors import FacesetError
-from dfl_tf.formats import read_pak, safe_pickle, write_pak
-from dfl_tf.formats.faceset_pak import FACE_TYPE_VALUES, is_safe_name
+from dfl_tf.formats import read_pak, write_pak
+from dfl_tf.formats.faces.faceset_pak import FACE_TYPE_VALUES
+from dfl_tf.formats.pickles import safe_pickle
 from tests.formats.samples import (
     GOLDEN_DATA,
     assert_same_metadata,

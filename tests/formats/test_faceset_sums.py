@@ -9,9 +9,9 @@ import pytest
 
 from dfl_tf.disk.checksums import checksum_path, read_sums
 from dfl_tf.errors import FacesetError
-from dfl_tf.formats.faceset_files import pack_folder, remove_packed, unpack_folder
-from dfl_tf.formats.faceset_sums import compare, make_list
-from dfl_tf.formats.metadata_file import restore_metadata, save_metadata
+from dfl_tf.formats.faces.faceset_files import pack_folder, remove_packed, unpack_folder
+from dfl_tf.formats.faces.faceset_sums import compare, make_list
+from dfl_tf.formats.faces.metadata_file import restore_metadata, save_metadata
 from tests.formats.samples import make_face, make_jpeg
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from dfl_tf.disk import durable
 from dfl_tf.errors import FacesetError, WorkspaceError
-from dfl_tf.formats import faceset_files, metadata_file, read_metadata, read_pak, write_pak
+from dfl_tf.formats import read_metadata, read_pak, write_pak
+from dfl_tf.formats.faces import faceset_files, metadata_file
 from tests.formats.samples import GOLDEN_DATA, assert_same_metadata, make_face, make_jpeg
 
 

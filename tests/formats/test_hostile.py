@@ -15,9 +15,10 @@ import pytest
 
 from dfl_tf.errors import DflTfError, FacesetError, LegacyFormatError, ModelFileError
 from dfl_tf.errors import UnsafePickleError as Unsafe
-from dfl_tf.formats import read_metadata, read_pak, safetensors_file
-from dfl_tf.formats.manifest import read_manifest
-from dfl_tf.formats.model_legacy import read_data, read_part
+from dfl_tf.formats import read_metadata, read_pak
+from dfl_tf.formats.models import safetensors_file
+from dfl_tf.formats.models.legacy import read_data, read_part
+from dfl_tf.formats.models.manifest import read_manifest
 from dfl_tf.formats.scan import scan, scan_file
 
 FILES = Path(__file__).resolve().parent / "hostile" / "files"

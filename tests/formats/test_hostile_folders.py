@@ -21,17 +21,17 @@ from dfl_tf.errors import DflTfError, LegacyFormatError, ModelFileError, Workspa
 from dfl_tf.formats import (
     ModelLock,
     find_models,
-    model_convert,
     model_files,
     read_metadata,
     read_model,
     read_pak,
-    safetensors_file,
     write_model,
 )
-from dfl_tf.formats.dfljpg import MAX_IMAGE_BYTES
-from dfl_tf.formats.manifest import FileEntry, read_manifest
-from dfl_tf.formats.model_legacy import read_part
+from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES
+from dfl_tf.formats.models import convert as model_convert
+from dfl_tf.formats.models import safetensors_file
+from dfl_tf.formats.models.legacy import read_part
+from dfl_tf.formats.models.manifest import FileEntry, read_manifest
 from dfl_tf.formats.scan import scan, scan_file
 from tests.formats.samples import make_face, make_state
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from dfl_tf.errors import FacesetError, LegacyFormatError, ModelFileError
-from dfl_tf.formats import dfljpg, pickle_machine, safetensors_file
-from dfl_tf.formats.pickle_machine import MAX_DEPTH
-from dfl_tf.formats.pickle_opcodes import MAX_INTEGER_BYTES
-from dfl_tf.formats.safe_pickle import dumps_legacy, loads
+from dfl_tf.formats.faces import dfljpg
+from dfl_tf.formats.models import safetensors_file
+from dfl_tf.formats.pickles import interpreter
+from dfl_tf.formats.pickles.interpreter import MAX_DEPTH
+from dfl_tf.formats.pickles.opcodes import MAX_INTEGER_BYTES
+from dfl_tf.formats.pickles.safe_pickle import dumps_legacy, loads
 from tests.formats.samples import make_jpeg, make_metadata
 
 
@@ -29,7 +31,7 @@ def test_pickles_nest_as_deep_as_they_are_read(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(TypeError, match=f"deeper than {MAX_DEPTH}"):
         dumps_legacy(nested(MAX_DEPTH + 1))
     deep = dumps_legacy(nested(MAX_DEPTH))
-    monkeypatch.setattr(pickle_machine, "MAX_DEPTH", MAX_DEPTH - 1)
+    monkeypatch.setattr(interpreter, "MAX_DEPTH", MAX_DEPTH - 1)
     with pytest.raises(LegacyFormatError, match="nested deeper"):
         loads(deep, what="x")
 

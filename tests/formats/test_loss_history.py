@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfl_tf.errors import LegacyFormatError
-from dfl_tf.formats import safe_pickle
 from dfl_tf.formats.loss_history import LossHistory
-from dfl_tf.formats.model_legacy import read_data
+from dfl_tf.formats.models.legacy import read_data
+from dfl_tf.formats.pickles import safe_pickle
 
 ROWS = st.lists(st.lists(st.floats(allow_nan=False), max_size=4), max_size=12)
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from dfl_tf.errors import ModelFileError
-from dfl_tf.formats import history_rows, manifest, read_model, safetensors_file, write_model
-from dfl_tf.formats.manifest import FileEntry, Manifest, parse_manifest
+from dfl_tf.formats import read_model, write_model
+from dfl_tf.formats.models import history_rows, manifest, safetensors_file
+from dfl_tf.formats.models.manifest import FileEntry, Manifest, parse_manifest
 from tests.formats.samples import make_state
 
 
@@ -73,7 +74,7 @@ def test_set_of_version_1_opens_and_is_saved_as_version_2(tmp_path: Path) -> Non
         del body[key]
     body["version"] = 1
     del body["files"]["loss_history.rows"]
-    from dfl_tf.formats.survey import entry_of
+    from dfl_tf.formats.models.survey import entry_of
 
     entry = entry_of(folder / "loss_history.safetensors")
     body["files"]["loss_history.safetensors"] = {"size": entry.size, "sha256": entry.sha256}

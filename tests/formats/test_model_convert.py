@@ -11,15 +11,11 @@ import pytest
 import safetensors.numpy
 
 from dfl_tf.errors import ModelFileError, UsageError
-from dfl_tf.formats import (
-    find_models,
-    model_convert,
-    model_rescue,
-    read_model,
-    safetensors_file,
-    write_model,
-)
-from dfl_tf.formats.model_report import diff_states, report
+from dfl_tf.formats import find_models, read_model, write_model
+from dfl_tf.formats.models import convert as model_convert
+from dfl_tf.formats.models import rescue as model_rescue
+from dfl_tf.formats.models import safetensors_file
+from dfl_tf.formats.models.report import diff_states, report
 from tests.formats.samples import make_state
 
 

@@ -15,19 +15,12 @@ from hypothesis.extra import numpy as hnp
 
 from dfl_tf.disk import durable
 from dfl_tf.errors import ModelFileError, UsageError, WorkspaceError
-from dfl_tf.formats import (
-    ModelLock,
-    ModelState,
-    find_models,
-    model_convert,
-    model_files,
-    read_model,
-    safe_pickle,
-    write_model,
-)
-from dfl_tf.formats.model_files import prefix_of
-from dfl_tf.formats.model_legacy import read_default_options
-from dfl_tf.formats.model_report import diff_states, same_value
+from dfl_tf.formats import ModelLock, ModelState, find_models, model_files, read_model, write_model
+from dfl_tf.formats.models import convert as model_convert
+from dfl_tf.formats.models.files import prefix_of
+from dfl_tf.formats.models.legacy import read_default_options
+from dfl_tf.formats.models.report import diff_states, same_value
+from dfl_tf.formats.pickles import safe_pickle
 from tests.formats.samples import GOLDEN, make_state
 
 FORMATS = ("legacy", "native")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dfl_tf.errors import LegacyFormatError
-from dfl_tf.formats.safe_pickle import dumps_legacy, loads
+from dfl_tf.formats.pickles.safe_pickle import dumps_legacy, loads
 
 
 def faces(count: int) -> list[dict[str, object]]:

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfl_tf.errors import LegacyFormatError, UnsafePickleError
-from dfl_tf.formats import safe_pickle
-from dfl_tf.formats.model_report import same_value
+from dfl_tf.formats.models.report import same_value
+from dfl_tf.formats.pickles import safe_pickle
 from tests.formats.samples import GOLDEN
 
 CORE_NAMES = {

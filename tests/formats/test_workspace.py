@@ -20,11 +20,12 @@ from dfl_tf.errors import (
     UsageError,
     WorkspaceError,
 )
-from dfl_tf.formats import json_tree, scan, write_model
-from dfl_tf.formats.manifest import FileEntry, Manifest, parse_manifest
-from dfl_tf.formats.merge_session import read_merge_session
-from dfl_tf.formats.model_report import same_value
-from dfl_tf.formats.workspace import Workspace, user_path
+from dfl_tf.formats import scan, write_model
+from dfl_tf.formats.models import json_tree
+from dfl_tf.formats.models.manifest import FileEntry, Manifest, parse_manifest
+from dfl_tf.formats.models.report import same_value
+from dfl_tf.formats.sessions.merge_session import read_merge_session
+from dfl_tf.formats.sessions.workspace import Workspace, user_path
 from tests.formats.samples import GOLDEN, GOLDEN_DATA, make_state
 
 

@@ -19,7 +19,7 @@ import yaml
 from dfl_tf.cli import merge as merge_cli
 from dfl_tf.cli.main import run
 from dfl_tf.face import FaceType
-from dfl_tf.formats import choose_model
+from dfl_tf.formats.models import choose_model
 from dfl_tf.merge import job
 from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.job import MergeModel

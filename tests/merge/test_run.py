@@ -17,8 +17,8 @@ import pytest
 
 from dfl_tf.errors import OptionError, UsageError, WorkspaceError
 from dfl_tf.face import FaceType
-from dfl_tf.formats.dfljpg import read_metadata
-from dfl_tf.formats.faceset_pak import write_pak
+from dfl_tf.formats.faces.dfljpg import read_metadata
+from dfl_tf.formats.faces.faceset_pak import write_pak
 from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.landmarks import read_frame_faces
 from dfl_tf.merge.output import Output

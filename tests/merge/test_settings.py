@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dfl_tf.errors import OptionError
-from dfl_tf.formats.merge_session import LegacyMergeSession, SessionFrame
+from dfl_tf.formats.sessions.merge_session import LegacyMergeSession, SessionFrame
 from dfl_tf.merge.settings import FrameSettings, read_frame_values
 from dfl_tf.options import Layer, MergeOptions, default
 

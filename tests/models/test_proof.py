@@ -14,7 +14,7 @@ import pytest
 
 from dfl_tf import models
 from dfl_tf.errors import ModelFileError
-from dfl_tf.formats.model_state import ModelState
+from dfl_tf.formats.models.state import ModelState
 from dfl_tf.models.proof import ProofReport, fixed_batch, prove
 from dfl_tf.models.xseg import model as xseg_model
 from dfl_tf.models.xseg.networks import XSegNetwork

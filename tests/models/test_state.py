@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from dfl_tf.errors import ModelFileError, UsageError
-from dfl_tf.formats import ModelState, safe_pickle
+from dfl_tf.formats import ModelState
+from dfl_tf.formats.pickles import safe_pickle
 from dfl_tf.models import create
 from dfl_tf.options import OPTIONS, RunOptions, from_mapping
 

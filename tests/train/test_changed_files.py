@@ -11,9 +11,9 @@ import pytest
 
 from dfl_tf.errors import ForeignChange, ModelFileError, ModelFilesChanged
 from dfl_tf.formats import ModelState, find_models, read_model, write_model
-from dfl_tf.formats.manifest import read_manifest
-from dfl_tf.formats.safe_pickle import dumps_legacy
-from dfl_tf.formats.workspace import Workspace
+from dfl_tf.formats.models.manifest import read_manifest
+from dfl_tf.formats.pickles.safe_pickle import dumps_legacy
+from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import RunOptions
 from dfl_tf.options.resolve import Layer
 from dfl_tf.train.start import Prepared, prepare, resolver_of

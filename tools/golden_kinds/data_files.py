@@ -13,10 +13,10 @@ import numpy as np
 
 from dfl_tf.errors import DflTfError, UnsafePickleError
 from dfl_tf.face import FaceType
-from dfl_tf.formats import dfljpg
-from dfl_tf.formats.faceset_pak import PAK_NAME, read_pak
-from dfl_tf.formats.metadata_file import META_NAME, restore_metadata
-from dfl_tf.formats.safe_pickle import loads
+from dfl_tf.formats.faces import dfljpg
+from dfl_tf.formats.faces.faceset_pak import PAK_NAME, read_pak
+from dfl_tf.formats.faces.metadata_file import META_NAME, restore_metadata
+from dfl_tf.formats.pickles.safe_pickle import loads
 from dfl_tf.imaging import decode_image, to_bgr
 from golden_kinds.arrays import load_arrays, load_json, near, same
 from golden_kinds.check import Check

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from dfl_tf import models
-from dfl_tf.formats import ModelState, find_models, read_model, safe_pickle, write_model
-from dfl_tf.formats.model_files import prefix_of
-from dfl_tf.formats.pickle_tokens import ALLOWED
+from dfl_tf.formats import ModelState, find_models, read_model, write_model
+from dfl_tf.formats.models.files import prefix_of
+from dfl_tf.formats.pickles import safe_pickle
+from dfl_tf.formats.pickles.tokens import ALLOWED
 from dfl_tf.models.base import FaceModel
 from dfl_tf.models.state import legacy_key
 from dfl_tf.options import (

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dfl_tf.formats.model_legacy import plain
-from dfl_tf.formats.safe_pickle import load_file
+from dfl_tf.formats.models.legacy import plain
+from dfl_tf.formats.pickles.safe_pickle import load_file
 from dfl_tf.options import OPTIONS, legacy_layer, resolve, summary_text
 from golden_kinds.arrays import same
 from golden_kinds.check import Check

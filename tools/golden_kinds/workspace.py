@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from dfl_tf.face import FaceType, transform_points
-from dfl_tf.formats import dfljpg
-from dfl_tf.formats.merge_session import read_merge_session
-from dfl_tf.formats.model_legacy import plain, read_data
-from dfl_tf.formats.safe_pickle import load_file
+from dfl_tf.formats.faces import dfljpg
+from dfl_tf.formats.models.legacy import plain, read_data
+from dfl_tf.formats.pickles.safe_pickle import load_file
+from dfl_tf.formats.sessions.merge_session import read_merge_session
 from dfl_tf.imaging import decode_image
 from dfl_tf.options import OPTIONS, MergeOptions, from_mapping, legacy_layer, resolve, summary_text
 from dfl_tf.train.loss_graph import loss_graph

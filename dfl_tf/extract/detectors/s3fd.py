@@ -128,7 +128,7 @@ class S3FD:
         """
         from dfl_tf.disk.durable import sha256_of
         from dfl_tf.extract.detectors.s3fd_network import S3FDNetwork
-        from dfl_tf.formats.model_legacy import read_part
+        from dfl_tf.formats.models.legacy import read_part
         from dfl_tf.nn.filling import fill_network
 
         network = S3FDNetwork()

@@ -177,7 +177,7 @@ class FAN:
         """
         from dfl_tf.disk.durable import sha256_of
         from dfl_tf.extract.landmarkers.fan_network import FANNetwork
-        from dfl_tf.formats.model_legacy import read_part
+        from dfl_tf.formats.models.legacy import read_part
         from dfl_tf.nn.filling import fill_network
 
         network = FANNetwork()

@@ -10,7 +10,14 @@ from dfl_tf.extract.landmarkers.mesh import MeshLandmarker
 from dfl_tf.extract.mesh.boxes import BoxDetector
 from dfl_tf.extract.mesh.fitting import MeshFitter
 from dfl_tf.extract.mesh.graph import MeshGraph
-from dfl_tf.formats.open_models import FAR, MESH, NEAR, OLDER_MESH, ModelFile, read_model_file
+from dfl_tf.formats.weights.open_models import (
+    FAR,
+    MESH,
+    NEAR,
+    OLDER_MESH,
+    ModelFile,
+    read_model_file,
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class MeshModels:
         Parameters
         ----------
         folder : Path, optional
-            A folder of the user's own; see `dfl_tf.formats.open_models`.
+            A folder of the user's own; see `dfl_tf.formats.weights.open_models`.
         older : bool
             Take the mesh of 468 points in place of that of 478.
 

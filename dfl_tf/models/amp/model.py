@@ -17,7 +17,7 @@ from dfl_tf.models.sample_specs import face_swap_specs
 from dfl_tf.models.swap import SwapModel, SwapOutput
 
 if TYPE_CHECKING:
-    from dfl_tf.formats.model_state import ModelState
+    from dfl_tf.formats.models.state import ModelState
 
 
 class AMP(SwapModel):

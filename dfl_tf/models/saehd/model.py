@@ -22,7 +22,7 @@ from dfl_tf.models.state import fits
 from dfl_tf.models.swap import SwapModel, SwapOutput
 
 if TYPE_CHECKING:
-    from dfl_tf.formats.model_state import ModelState
+    from dfl_tf.formats.models.state import ModelState
 
 
 class SAEHD(SwapModel):

@@ -18,7 +18,7 @@ from dfl_tf.models.xseg.networks import XSegNetwork
 from dfl_tf.nn.losses import mean_dssim, mean_hwc
 
 if TYPE_CHECKING:
-    from dfl_tf.formats.model_state import ModelState
+    from dfl_tf.formats.models.state import ModelState
 
 _PART = "XSeg_256"
 _SMALLEST = 0.1

@@ -24,7 +24,7 @@ import yaml
 from dfl_tf.cli.main import run
 from dfl_tf.data import Faceset
 from dfl_tf.formats import read_pak
-from dfl_tf.formats.dfljpg import embed_metadata, read_metadata
+from dfl_tf.formats.faces.dfljpg import embed_metadata, read_metadata
 from dfl_tf.models.base import PreviewImage
 from dfl_tf.train.trainer import Trainer
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from dfl_tf.data import Batch
-from dfl_tf.formats.model_state import ModelState
+from dfl_tf.formats.models.state import ModelState
 from dfl_tf.options import SAEHDOptions, default, to_legacy
 
 PARTS = ("encoder", "inter", "decoder_src", "decoder_dst", "src_dst_opt")

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 import dfl_tf
 from dfl_tf.formats import ModelState, read_model
-from dfl_tf.formats.workspace import Workspace
+from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import Layer, RunOptions
 from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.segment import Builder

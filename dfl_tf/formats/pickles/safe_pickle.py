@@ -1,6 +1,6 @@
 """Reading pickles of strangers, listing what a pickle names, and writing what old programs read.
 
-Reading never uses Python's unpickler (see `pickle_machine`). The short list of names is that of
+Reading never uses Python's unpickler (see `machine`). The short list of names is that of
 models.md 5.8 and data.md 1.6; anything else is refused by name and nothing is run.
 
 References: models.md 5.8, data.md 1.6, workspace.md 4.2.
@@ -17,9 +17,10 @@ from typing import Any
 from dfl_tf.disk.plain_file import map_plain
 from dfl_tf.disk.text import printable
 from dfl_tf.errors import DflTfError, LegacyFormatError, UnsafePickleError
-from dfl_tf.formats.pickle_machine import PickleMachine, PickleObject
-from dfl_tf.formats.pickle_tokens import ALLOWED, EnumValue
-from dfl_tf.formats.pickle_writer import dump_legacy, dumps_legacy
+from dfl_tf.formats.pickles.interpreter import interpret
+from dfl_tf.formats.pickles.objects import PickleObject
+from dfl_tf.formats.pickles.tokens import ALLOWED, EnumValue
+from dfl_tf.formats.pickles.writer import dump_legacy, dumps_legacy
 
 __all__ = [
     "EnumValue",
@@ -91,8 +92,8 @@ def loads(
     try:
         if points or rows:
             with contextlib.suppress(LegacyFormatError):
-                return PickleMachine(data, find, what=what, points=points, rows=rows).run()
-        return PickleMachine(data, find, what=what).run()
+                return interpret(data, find, what=what, points=points, rows=rows)
+        return interpret(data, find, what=what)
     except UnsafePickleError as error:
         if str(error).startswith(f"{what}: "):
             raise
@@ -168,7 +169,7 @@ def audit(data: Any, *, what: str = "pickle", more: Tokens | None = None) -> Pic
         return opaque
 
     try:
-        PickleMachine(data, find, what=what).run()
+        interpret(data, find, what=what)
     except DflTfError as error:
         result.problem = str(error)
     return result

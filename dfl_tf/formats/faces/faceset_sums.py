@@ -13,8 +13,8 @@ from dfl_tf.disk import checksums
 from dfl_tf.disk.checksums import Rewriting, Sums, digest, read_sums, record
 from dfl_tf.disk.durable import filling_folder, rename, sha256_of
 from dfl_tf.errors import DflTfError, FacesetError
-from dfl_tf.formats.face_folder import list_faces
-from dfl_tf.formats.faceset_pak import PAK_NAME, PakFace, read_pak, write_pak
+from dfl_tf.formats.faces.face_folder import list_faces
+from dfl_tf.formats.faces.faceset_pak import PAK_NAME, PakFace, read_pak, write_pak
 
 
 @dataclass

@@ -18,11 +18,11 @@ from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import FaceType, landmarks_fault
 from dfl_tf.face.polygons import encloses
-from dfl_tf.formats.dfljpg import MAX_IMAGE_BYTES, FaceMetadata, read_metadata
-from dfl_tf.formats.face_folder import EMPTY_LABELS, NO_METADATA, find_faces, list_faces
-from dfl_tf.formats.faceset_pak import PAK_NAME, PakFaceset, read_pak, write_pak
-from dfl_tf.formats.faceset_sums import list_pak, list_unpacked
-from dfl_tf.formats.metadata_file import FolderReport, Progress
+from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, FaceMetadata, read_metadata
+from dfl_tf.formats.faces.face_folder import EMPTY_LABELS, NO_METADATA, find_faces, list_faces
+from dfl_tf.formats.faces.faceset_pak import PAK_NAME, PakFaceset, read_pak, write_pak
+from dfl_tf.formats.faces.faceset_sums import list_pak, list_unpacked
+from dfl_tf.formats.faces.metadata_file import FolderReport, Progress
 from dfl_tf.imaging import decode_image, size_fault
 
 _JPEG = b"\xff\xd8\xff"

@@ -10,8 +10,8 @@ from pathlib import Path
 from dfl_tf.disk import moves
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, Listing, list_folder
 from dfl_tf.errors import FacesetError
-from dfl_tf.formats.faceset_pak import PAK_NAME
-from dfl_tf.formats.mask_record import RECORD
+from dfl_tf.formats.faces.faceset_pak import PAK_NAME
+from dfl_tf.formats.faces.mask_record import RECORD
 
 NO_METADATA = "images without face metadata"
 NOT_JPEG = "images that are no JPEG files"

@@ -18,7 +18,7 @@ from typing import Literal
 from dfl_tf.disk.durable import staged
 from dfl_tf.disk.plain_file import open_plain
 from dfl_tf.errors import ModelFileError
-from dfl_tf.formats.manifest import FileEntry, Manifest, read_manifest, role_of
+from dfl_tf.formats.models.manifest import FileEntry, Manifest, read_manifest, role_of
 
 _PIECE = 1 << 20
 

@@ -19,13 +19,13 @@ import numpy as np
 
 from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError, ModelFileError
-from dfl_tf.formats import history_rows, json_tree, safetensors_file, transaction
-from dfl_tf.formats.manifest import Manifest
-from dfl_tf.formats.model_files import native_folder
-from dfl_tf.formats.model_legacy import plain
-from dfl_tf.formats.model_state import DiskState, ModelState, Reading
-from dfl_tf.formats.survey import ModelLocation, Survey, survey, survey_previous
-from dfl_tf.formats.transaction import Basis, Saved
+from dfl_tf.formats.models import history_rows, json_tree, safetensors_file, transaction
+from dfl_tf.formats.models.files import native_folder
+from dfl_tf.formats.models.legacy import plain
+from dfl_tf.formats.models.manifest import Manifest
+from dfl_tf.formats.models.state import DiskState, ModelState, Reading
+from dfl_tf.formats.models.survey import ModelLocation, Survey, survey, survey_previous
+from dfl_tf.formats.models.transaction import Basis, Saved
 from dfl_tf.options import KINDS
 
 SUFFIX = ".safetensors"
@@ -35,7 +35,7 @@ _OLD_HISTORY = "loss_history"
 
 
 def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelState:
-    """Read a native set (see `model_state.read_model`)."""
+    """Read a native set (see `read_write.read_model`)."""
     folder = native_folder(directory, name, model_class)
     place = place_of(folder)
     if how.previous:
@@ -104,7 +104,7 @@ def _part(file: str) -> str | None:
 def write(
     directory: Path, name: str, state: ModelState, basis: Basis | None, snapshot: str
 ) -> Saved:
-    """Write a native set (see `model_state.write_model`)."""
+    """Write a native set (see `read_write.write_model`)."""
     folder = native_folder(directory, name, state.model_class)
     reserved = {_OLD_HISTORY, _EXTRA} & set(state.tensors)
     if reserved:

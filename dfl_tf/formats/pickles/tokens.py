@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from dfl_tf.errors import UnsafePickleError
-from dfl_tf.formats.pickle_machine import Buildable, inert
-from dfl_tf.formats.pickle_opcodes import Damaged
+from dfl_tf.formats.pickles.objects import Buildable, Damaged, inert
 
 _DTYPE = re.compile(r"[<>|=]?(?:b1|i[1248]|u[1248]|f[248]|c8|c16|\?|[SU][1-9][0-9]{0,3})")
 _MAX_DIMENSIONS = 16

@@ -18,7 +18,7 @@ from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import FACE_SUFFIXES
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import DflTfError, FacesetError
-from dfl_tf.formats.dfljpg import (
+from dfl_tf.formats.faces.dfljpg import (
     MAX_IMAGE_BYTES,
     FaceMetadata,
     embed_metadata,
@@ -26,8 +26,8 @@ from dfl_tf.formats.dfljpg import (
     metadata_to_dict,
     read_metadata,
 )
-from dfl_tf.formats.face_folder import NO_METADATA, list_faces
-from dfl_tf.formats.safe_pickle import dumps_legacy, load_file
+from dfl_tf.formats.faces.face_folder import NO_METADATA, list_faces
+from dfl_tf.formats.pickles.safe_pickle import dumps_legacy, load_file
 from dfl_tf.imaging import decode_image, size_fault, to_bgr
 
 META_NAME = "meta.dat"

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from dfl_tf.formats.loss_history import LossHistory
-from dfl_tf.formats.pickle_machine import MAX_DEPTH
-from dfl_tf.formats.pickle_opcodes import MAX_INTEGER_BYTES
-from dfl_tf.formats.pickle_tokens import EnumValue
+from dfl_tf.formats.pickles.interpreter import MAX_DEPTH
+from dfl_tf.formats.pickles.opcodes import MAX_INTEGER_BYTES
+from dfl_tf.formats.pickles.tokens import EnumValue
 
 _BATCH = 1000
 _WIDEST = 8

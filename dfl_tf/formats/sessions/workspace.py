@@ -13,8 +13,8 @@ from typing import Any
 
 from dfl_tf.errors import DflTfError, UsageError, WorkspaceError
 from dfl_tf.face import FaceType
-from dfl_tf.formats.model_files import FoundModel, ModelLock, find_models, model_files
-from dfl_tf.formats.model_state import read_model
+from dfl_tf.formats.models.files import FoundModel, ModelLock, find_models, model_files
+from dfl_tf.formats.models.read_write import read_model
 from dfl_tf.options import KINDS, default, specs
 
 __all__ = ["FoundModel", "ModelLock", "Workspace", "find_models", "model_files"]

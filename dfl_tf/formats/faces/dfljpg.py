@@ -20,7 +20,7 @@ from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import DflTfError, FacesetError, WorkspaceError
 from dfl_tf.face import landmarks_fault
 from dfl_tf.face.masks import FARTHEST
-from dfl_tf.formats.safe_pickle import dumps_legacy, loads
+from dfl_tf.formats.pickles.safe_pickle import dumps_legacy, loads
 from dfl_tf.imaging import decode_image
 
 SOI, EOI, SOS, APP0, APP15 = 0xD8, 0xD9, 0xDA, 0xE0, 0xEF

@@ -9,14 +9,13 @@ import codecs
 import re
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from dfl_tf.formats.pickle_rows import read_rows
-
-if TYPE_CHECKING:
-    from dfl_tf.formats.pickle_machine import PickleMachine
+from dfl_tf.formats.pickles.machine import PickleMachine
+from dfl_tf.formats.pickles.objects import Damaged, Stop
+from dfl_tf.formats.pickles.rows import read_rows
 
 VIEW_FROM = 4096
 """Byte strings at least this long stay views of the file until they are used."""
@@ -48,15 +47,7 @@ _POINT = {
 _FLOAT_ROWS = {n: struct.Struct(">" + "xd" * n) for n in range(2, 5)}
 
 
-class Stop(Exception):
-    """STOP was met."""
-
-
-class Damaged(ValueError):
-    """The pickle is malformed; the machine adds the file's name and the position."""
-
-
-_Handler = Callable[["PickleMachine"], None]
+_Handler = Callable[[PickleMachine], None]
 _FLOAT = struct.Struct(">d")
 _UINT16, _INT32 = struct.Struct("<H"), struct.Struct("<i")
 _UINT32, _UINT64 = struct.Struct("<I"), struct.Struct("<Q")

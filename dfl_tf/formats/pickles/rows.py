@@ -8,34 +8,16 @@ checks that it stands for just these rows; whatever is not of this form is left 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dfl_tf.formats.loss_history import LossHistory
-
-if TYPE_CHECKING:
-    from dfl_tf.formats.pickle_machine import PickleMachine
+from dfl_tf.formats.pickles.machine import PickleMachine
+from dfl_tf.formats.pickles.objects import RowBlock
 
 _LIST, _APPENDS = 0x5D, 0x65
 _MOST = 1024
 # after "[": how it is memoized (two protocols of Python, or not at all, as we write); 1 to 4 floats
 _ROW = re.compile(rb"(?s:(\x94|r.{4})?(?:\(((?:G.{8}){1,4})e|(G.{8})a))")
-
-
-class RowBlock:
-    """Stands for some rows in a row, all as long, that nothing else refers to.
-
-    Parameters
-    ----------
-    rows : ndarray, shape (count, length), float64
-    """
-
-    __slots__ = ("rows",)
-
-    def __init__(self, rows: npt.NDArray[np.float64]) -> None:
-        self.rows = rows
 
 
 def read_rows(machine: PickleMachine) -> bool:
@@ -80,18 +62,3 @@ def read_rows(machine: PickleMachine) -> bool:
         machine.forget(count)
     machine.pos = start + count * size
     return True
-
-
-def history_of(items: list[Any]) -> LossHistory | None:
-    """A list of blocks and of rows of floats as a history; None if anything else is in it."""
-    values, widths = [], []
-    for item in items:
-        if type(item) is RowBlock:
-            values.append(item.rows.reshape(-1))
-            widths.append(np.full(len(item.rows), item.rows.shape[1], np.int64))
-        elif type(item) is list and all(type(number) is float for number in item):
-            values.append(np.array(item, np.float64))
-            widths.append(np.array([len(item)], np.int64))
-        else:
-            return None
-    return LossHistory.joined(np.concatenate(values), np.concatenate(widths))

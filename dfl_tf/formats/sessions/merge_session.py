@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from dfl_tf.errors import LegacyFormatError
-from dfl_tf.formats.dfljpg import points_array
-from dfl_tf.formats.model_legacy import plain
-from dfl_tf.formats.pickle_machine import PickleObject
-from dfl_tf.formats.pickle_opcodes import Damaged
-from dfl_tf.formats.safe_pickle import load_file
+from dfl_tf.formats.faces.dfljpg import points_array
+from dfl_tf.formats.models.legacy import plain
+from dfl_tf.formats.pickles.objects import Damaged, PickleObject
+from dfl_tf.formats.pickles.safe_pickle import load_file
 
 _PROCESSOR = ("merger.InteractiveMergerSubprocessor", "InteractiveMergerSubprocessor")
 

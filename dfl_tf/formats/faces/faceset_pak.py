@@ -17,9 +17,9 @@ import numpy as np
 
 from dfl_tf.disk import durable
 from dfl_tf.disk.left_out import LeftOut, Omission
-from dfl_tf.disk.plain_file import open_plain
+from dfl_tf.disk.plain_file import is_safe_name, open_plain
 from dfl_tf.errors import UNUSABLE, FacesetError
-from dfl_tf.formats.dfljpg import (
+from dfl_tf.formats.faces.dfljpg import (
     FaceMetadata,
     encode_mask,
     eyebrows_from_stored,
@@ -29,7 +29,7 @@ from dfl_tf.formats.dfljpg import (
     polygons_from_stored,
     polygons_to_stored,
 )
-from dfl_tf.formats.safe_pickle import EnumValue, dumps_legacy, loads
+from dfl_tf.formats.pickles.safe_pickle import EnumValue, dumps_legacy, loads
 
 PAK_NAME = "faceset.pak"
 VERSION = 1
@@ -242,20 +242,6 @@ def _face_type_name(value: Any) -> str:
         return _FACE_TYPE_NAMES[int(value)]
     except KeyError:
         raise FacesetError(f"face type number {int(value)} is unknown") from None
-
-
-def is_safe_name(name: Any) -> bool:
-    """Whether `name` is one component of a path that a disk takes (no separator, dot-dot, NUL).
-
-    Any other bytes are a name, UTF-8 or not; who shows it escapes what must not be shown.
-    """
-    if not isinstance(name, str) or name in ("", ".", ".."):
-        return False
-    try:
-        size = len(os.fsencode(name))
-    except UnicodeEncodeError:  # half of a pair of UTF-16, from a pickle
-        return False
-    return size <= 255 and not any(character in name for character in "/\\\0:")
 
 
 PakImage = Path | bytes | tuple[PakFaceset, int]

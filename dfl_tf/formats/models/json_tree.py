@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dfl_tf.errors import ModelFileError
-from dfl_tf.formats.pickle_tokens import EnumValue
+from dfl_tf.formats.pickles.tokens import EnumValue
 
 _MAX_DEPTH = 60
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dfl_tf.disk.guarded import check_tree, parse_json
-from dfl_tf.disk.plain_file import read_plain
+from dfl_tf.disk.plain_file import is_safe_name, read_plain
 from dfl_tf.disk.tree_schema import (
     ANYTHING,
     Boolean,
@@ -27,7 +27,6 @@ from dfl_tf.disk.tree_schema import (
     Text,
 )
 from dfl_tf.errors import ModelFileError
-from dfl_tf.formats.faceset_pak import is_safe_name
 
 VERSION = 2
 LARGEST = 512 << 20

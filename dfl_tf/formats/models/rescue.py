@@ -10,9 +10,8 @@ from pathlib import Path
 
 from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError
-from dfl_tf.formats import model_legacy, model_native, transaction
-from dfl_tf.formats.manifest import Manifest, read_manifest
-from dfl_tf.formats.model_files import (
+from dfl_tf.formats.models import legacy, native, transaction
+from dfl_tf.formats.models.files import (
     ModelFormat,
     detect_format,
     find_models,
@@ -20,8 +19,9 @@ from dfl_tf.formats.model_files import (
     part_file,
     prefix_of,
 )
-from dfl_tf.formats.survey import ModelLocation, kept_previous
-from dfl_tf.formats.transaction import Basis
+from dfl_tf.formats.models.manifest import Manifest, read_manifest
+from dfl_tf.formats.models.survey import ModelLocation, kept_previous
+from dfl_tf.formats.models.transaction import Basis
 from dfl_tf.options import KINDS
 
 _NAMED = 5
@@ -32,8 +32,8 @@ def place_of(
 ) -> ModelLocation:
     """Where a model and its records lie, by default in the format that is there."""
     if (format or detect_format(directory, name, model_class)) == "native":
-        return model_native.place_of(native_folder(directory, name, model_class))
-    return model_legacy.place_of(directory, name, model_class)
+        return native.place_of(native_folder(directory, name, model_class))
+    return legacy.place_of(directory, name, model_class)
 
 
 def previous_set(directory: Path, name: str, model_class: str) -> Manifest | None:
@@ -44,8 +44,8 @@ def previous_set(directory: Path, name: str, model_class: str) -> Manifest | Non
 
 def basis_now(directory: Path, name: str, model_class: str) -> Basis:
     """Whatever lies there, as what a save is to take the place of."""
-    native = detect_format(directory, name, model_class) == "native"
-    return (model_native if native else model_legacy).adopt(directory, name, model_class)
+    form = native if detect_format(directory, name, model_class) == "native" else legacy
+    return form.adopt(directory, name, model_class)
 
 
 def recover(directory: Path, name: str, model_class: str) -> None:
@@ -57,7 +57,7 @@ def recover(directory: Path, name: str, model_class: str) -> None:
 def file_of(directory: Path, name: str, model_class: str, part: str) -> str:
     """Name of the file of a part, in the format that is there."""
     if detect_format(directory, name, model_class) == "native":
-        return part + model_native.SUFFIX
+        return part + native.SUFFIX
     return part_file(name, model_class, part)
 
 
@@ -96,7 +96,7 @@ def backup_iteration(folder: Path, model_class: str) -> int | None:
             if record is not None:
                 return record.iteration
             prefix = prefix_of(found.name, model_class)
-            return int(model_legacy.read_data(folder / f"{prefix}_data.dat")["iter"])
+            return int(legacy.read_data(folder / f"{prefix}_data.dat")["iter"])
     except (DflTfError, OSError):
         pass
     return None

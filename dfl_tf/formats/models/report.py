@@ -14,8 +14,9 @@ import numpy as np
 
 from dfl_tf.disk import durable
 from dfl_tf.formats.loss_history import LossHistory
-from dfl_tf.formats.model_files import detect_format, model_files
-from dfl_tf.formats.model_state import ModelState, read_model
+from dfl_tf.formats.models.files import detect_format, model_files
+from dfl_tf.formats.models.read_write import read_model
+from dfl_tf.formats.models.state import ModelState
 from dfl_tf.options import KINDS
 
 

@@ -18,14 +18,14 @@ import numpy as np
 
 from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError, LegacyFormatError
-from dfl_tf.formats import transaction
 from dfl_tf.formats.loss_history import LossHistory
-from dfl_tf.formats.manifest import Manifest
-from dfl_tf.formats.model_files import part_file, part_of, prefix_of
-from dfl_tf.formats.model_state import DiskState, ModelState, Reading
-from dfl_tf.formats.safe_pickle import dump_legacy, dumps_legacy, load_file
-from dfl_tf.formats.survey import ModelLocation, Survey, entry_of, survey, survey_previous
-from dfl_tf.formats.transaction import Basis, Saved
+from dfl_tf.formats.models import transaction
+from dfl_tf.formats.models.files import part_file, part_of, prefix_of
+from dfl_tf.formats.models.manifest import Manifest
+from dfl_tf.formats.models.state import DiskState, ModelState, Reading
+from dfl_tf.formats.models.survey import ModelLocation, Survey, entry_of, survey, survey_previous
+from dfl_tf.formats.models.transaction import Basis, Saved
+from dfl_tf.formats.pickles.safe_pickle import dump_legacy, dumps_legacy, load_file
 from dfl_tf.options import KINDS
 
 _DATA_KEYS = ("iter", "options", "loss_history")
@@ -34,7 +34,7 @@ _EXTRA_DEFAULTS = ("sample_for_preview", "choosed_gpu_indexes")
 
 # -- reading -------------------------------------------------------------------------------------
 def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelState:
-    """Read a legacy set (see `model_state.read_model`)."""
+    """Read a legacy set (see `read_write.read_model`)."""
     place, data_name = place_of(directory, name, model_class), _data_name(name, model_class)
 
     def reads(file: str) -> bool:
@@ -229,7 +229,7 @@ def loads(file_name: str, path: Path) -> bool:
 def write(
     directory: Path, name: str, state: ModelState, basis: Basis | None, snapshot: str
 ) -> Saved:
-    """Write a legacy set with its sidecar (see `model_state.write_model`)."""
+    """Write a legacy set with its sidecar (see `read_write.write_model`)."""
     files: dict[str, durable.Writer] = {}
     size = 0
     for part, tensors in state.tensors.items():

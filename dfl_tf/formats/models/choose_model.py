@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dfl_tf.errors import ModelFileError, UsageError
-from dfl_tf.formats.model_files import FoundModel, find_models
+from dfl_tf.formats.models.files import FoundModel, find_models
 from dfl_tf.options import KINDS
 
 _NAMED = 20

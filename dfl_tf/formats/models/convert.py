@@ -15,8 +15,7 @@ from typing import Any
 from dfl_tf.disk import durable
 from dfl_tf.disk.text import is_plain_name
 from dfl_tf.errors import DflTfError, ModelFileError, UsageError
-from dfl_tf.formats.manifest import Manifest, read_manifest
-from dfl_tf.formats.model_files import (
+from dfl_tf.formats.models.files import (
     ModelFormat,
     ModelLock,
     detect_format,
@@ -26,9 +25,11 @@ from dfl_tf.formats.model_files import (
     native_folder,
     prefix_of,
 )
-from dfl_tf.formats.model_report import diff_states, state_checksums
-from dfl_tf.formats.model_rescue import backups, basis_now, recover
-from dfl_tf.formats.model_state import ModelState, read_model, write_model
+from dfl_tf.formats.models.manifest import Manifest, read_manifest
+from dfl_tf.formats.models.read_write import read_model, write_model
+from dfl_tf.formats.models.report import diff_states, state_checksums
+from dfl_tf.formats.models.rescue import backups, basis_now, recover
+from dfl_tf.formats.models.state import ModelState
 from dfl_tf.options import KINDS
 
 _BELONGS = (

@@ -32,8 +32,8 @@ from pathlib import Path
 
 from dfl_tf.disk import durable
 from dfl_tf.errors import ForeignChange, ModelFileError, WorkspaceError
-from dfl_tf.formats.manifest import FileEntry, Manifest, read_manifest, role_of
-from dfl_tf.formats.survey import ModelLocation, entry_of, is_unchanged, unfinished
+from dfl_tf.formats.models.manifest import FileEntry, Manifest, read_manifest, role_of
+from dfl_tf.formats.models.survey import ModelLocation, entry_of, is_unchanged, unfinished
 
 _CARRIED = ("network", "optimizer", "average", "recipe")
 """Roles of files that stay with the set while their part is switched off."""

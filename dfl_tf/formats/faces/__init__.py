@@ -1,0 +1,1 @@
+"""Aligned faces on disk: JPEG files with metadata, paks, and the records beside them."""

@@ -1,0 +1,1 @@
+"""Models on disk, in the legacy and in the native format: one transaction a save."""

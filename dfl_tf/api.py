@@ -18,14 +18,15 @@ from dfl_tf.jobs.events import Event
 from dfl_tf.options import (
     DEFAULT_MODEL,
     KINDS,
-    OPTIONS,
     Layer,
     MergeOptions,
     ModelKind,
     RunOptions,
+    kind_of,
     register_model,
     resolve,
 )
+from dfl_tf.options.inputs import OptionInputs
 from dfl_tf.options.schema import Options
 
 if TYPE_CHECKING:
@@ -143,11 +144,8 @@ def new_model(
     >>> model.options.resolution
     64
     """
-    if model_class not in OPTIONS:
-        raise UsageError(
-            f"There is no model class {model_class!r}. Choose from {', '.join(OPTIONS)}."
-        )
-    cls = OPTIONS[model_class]
+    kind = kind_of(model_class)
+    cls = kind.options
     if isinstance(options, Options):
         if not isinstance(options, cls):
             raise UsageError(
@@ -163,7 +161,7 @@ def new_model(
     configure_devices(run)
     from dfl_tf import models
 
-    return models.create(model_class, chosen, run)
+    return models.create(kind.name, chosen, run)
 
 
 def train(
@@ -211,20 +209,18 @@ def train(
     (500, 0)
     """
     from dfl_tf.train.job import run_training
-    from dfl_tf.train.start import prepare, resolver_of
+    from dfl_tf.train.start import prepare
 
-    if model_class not in OPTIONS:
-        raise UsageError(
-            f"There is no model class {model_class!r}. Choose from {', '.join(OPTIONS)}."
-        )
-    if not isinstance(run, RunOptions):
-        run = _checked(RunOptions, dict(run or {}), "train")
-    place = Workspace.open(user_path(workspace), need=())
-    resolve_options = resolver_of([Layer(dict(options or {}), "train")], run)
-    prepared = prepare(place, model_class, name, resolve_options, use_previous=run.use_previous)
-    Workspace.open(
-        user_path(workspace), need=("pretrain",) if prepared.pretrain else ("src", "dst")
+    kind = kind_of(model_class)
+    made = run if isinstance(run, RunOptions) else None
+    values = [options or {}, {} if isinstance(run, RunOptions) else run or {}]
+    inputs = OptionInputs(
+        (kind.options, RunOptions),
+        given=tuple(Layer(dict(each), "train") for each in values),
+        resolved_run=made,
     )
+    place = Workspace.open(user_path(workspace), need=())
+    prepared = prepare(place, kind.name, name, inputs)
     return run_training(prepared, [_Callback(callback) for callback in callbacks])
 
 

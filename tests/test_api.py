@@ -119,14 +119,18 @@ def test_a_new_model_merges_converts_and_is_exported(tmp_path):
     file = tmp_path / "mine.dfm"
     assert dfl_tf.export_dfm(workspace / "model", file).path == file
     assert file.stat().st_size > 1 << 20
-    with pytest.raises(UsageError, match=r"no model class 'SAE'\. Choose from SAEHD"):
+    with pytest.raises(UsageError, match=r"no model class 'SAE'; known are SAEHD"):
         dfl_tf.new_model("SAE")
     with pytest.raises(OptionError, match=r"(?s)resolution.*no_such"):
         dfl_tf.new_model("SAEHD", resolution=7, no_such=1)
 
 
 @pytest.mark.filterwarnings("ignore:optimizer steps and convolutions run on plain:RuntimeWarning")
-def test_training_is_a_function_with_callbacks(tmp_path):
+def test_training_is_a_function_with_callbacks(tmp_path, request):
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    request.addfinalizer(lambda: tf.config.run_functions_eagerly(False))
     demo = Path(dfl_tf.__file__).parent / "demo_data"
     for side in ("data_src", "data_dst"):
         shutil.copytree(demo / side, tmp_path / side)

@@ -30,6 +30,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from face_geometry import mirror_landmarks
 from scipy.interpolate import LinearNDInterpolator
 
 from dfl_tf.extract.coverage import TURNED, face_pose, weak_score
@@ -41,7 +42,6 @@ from dfl_tf.extract.mesh.load import MeshModels
 from dfl_tf.extract.mesh.table import landmarks_of
 from dfl_tf.extract.records import RecordedFace
 from dfl_tf.extract.thumbnails import thumbnail
-from dfl_tf.face import mirror_landmarks
 from dfl_tf.formats.weights.open_models import MESH, read_model_file
 from dfl_tf.imaging import read_image, sheet, write_image
 

@@ -23,9 +23,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "ops")]
 
 from dfl_tf.formats import read_model  # noqa: E402
 from dfl_tf.formats.sessions.workspace import Workspace  # noqa: E402
-from dfl_tf.options import Layer, RunOptions  # noqa: E402
+from dfl_tf.options import RunOptions  # noqa: E402
+from dfl_tf.options.inputs import OptionInputs  # noqa: E402
 from dfl_tf.train.job import run_training  # noqa: E402
-from dfl_tf.train.start import prepare, resolver_of  # noqa: E402
+from dfl_tf.train.start import prepare  # noqa: E402
 
 OPTIONS = {
     "resolution": 64, "face_type": "wf", "archi": "liae-ud", "ae_dims": 64, "e_dims": 32,
@@ -41,9 +42,10 @@ def losses(workspace: Path, iterations: int, seed: int) -> np.ndarray:
     """Train; the loss history, shape (iterations, 2)."""
     with tempfile.TemporaryDirectory() as folder:
         place = replace(Workspace.open(workspace), model=Path(folder))
-        layers = [Layer({**OPTIONS, "target_iter": iterations}, "the reference curve")]
+        values = {**OPTIONS, "target_iter": iterations}
         run = RunOptions(seed=seed, no_preview=True)
-        run_training(prepare(place, "SAEHD", "curve", resolver_of(layers, run)))
+        inputs = OptionInputs.of_program(values, "the reference curve", run)
+        run_training(prepare(place, "SAEHD", "curve", inputs))
         return np.asarray(read_model(Path(folder), "curve", "SAEHD").loss_history)
 
 

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ if str(ROOT) not in sys.path:
 
 from dfl_tf import options  # noqa: E402
 from dfl_tf.options import Options, OptionSpec, specs  # noqa: E402
+from dfl_tf.options.saehd import WHILE_PRETRAINING, while_pretraining  # noqa: E402
 from dfl_tf.options.schema import show  # noqa: E402
 
 PAGE = ROOT / "docs" / "options.md"
@@ -47,8 +49,6 @@ new model only. Keys that we do not know are kept in the model, so that it can g
 program it came from.
 
 While a SAEHD model pretrains, these are forced and the stored values stay as they are:
-`random_warp`, `gan_power`, `lr_dropout`, `random_hsv_power`, `face_style_power`, `bg_style_power`
-and `ct_mode` off, `random_src_flip`, `random_dst_flip` and `uniform_yaw` on.
 """
 TITLES = {
     "SAEHD": "SAEHD",
@@ -68,7 +68,7 @@ def page() -> str:
         "merge": options.MergeOptions,
         "extract": options.ExtractOptions,
     }
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION + _forced() + "\n"]
     explained: dict[str, OptionSpec] = {}
     for name, cls in classes.items():
         parts.append(f"## {TITLES[name]}\n\n{_first_sentence(cls)}\n")
@@ -77,6 +77,12 @@ def page() -> str:
         explained |= {spec.key: spec for spec in new}
         parts.append("\n".join(_entry(spec) for spec in new if spec.details))
     return "\n".join(part for part in parts if part).rstrip() + "\n"
+
+
+def _forced() -> str:
+    """What pretraining forces, as options with values in the order of the table."""
+    values = [f"`{key}` {show(value)}" for key, (value, _) in WHILE_PRETRAINING.items()]
+    return textwrap.fill(", ".join(values) + ".", 100)
 
 
 def _first_sentence(cls: type[Options]) -> str:
@@ -99,6 +105,8 @@ def _table(found: Sequence[OptionSpec]) -> str:
 
 def _entry(spec: OptionSpec) -> str:
     facts = []
+    if forced := while_pretraining(spec.key):
+        facts.append(f"SAEHD: {forced}")
     if spec.label:
         facts.append(f'asked in DeepFaceLab as "{spec.label}"')
     if spec.legacy_range:

@@ -31,9 +31,10 @@ from dfl_tf.face import polygon_mask  # noqa: E402
 from dfl_tf.facesets.xseg_masker import SIDE, XSegMasker, crop  # noqa: E402
 from dfl_tf.formats.faces.dfljpg import decode_mask, read_metadata  # noqa: E402
 from dfl_tf.formats.sessions.workspace import Workspace  # noqa: E402
-from dfl_tf.options import Layer, RunOptions  # noqa: E402
+from dfl_tf.options import RunOptions  # noqa: E402
+from dfl_tf.options.inputs import OptionInputs  # noqa: E402
 from dfl_tf.train.job import run_training  # noqa: E402
-from dfl_tf.train.start import prepare, resolver_of  # noqa: E402
+from dfl_tf.train.start import prepare  # noqa: E402
 
 SIDES = ("data_src", "data_dst")
 BATCH = 8
@@ -118,7 +119,8 @@ def train_on(faces: dict[str, list[FaceSample]], model: Path, args: argparse.Nam
         }
         run = RunOptions(seed=args.seed, stop_after=args.stop_after, save_every_iters=50)
         place = Workspace.open(Path(folder), model=model)
-        run_training(prepare(place, "XSeg", None, resolver_of([Layer(values, "this tool")], run)))
+        inputs = OptionInputs.of_program(values, "this tool", run)
+        run_training(prepare(place, "XSeg", None, inputs))
 
 
 def main() -> int:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
+from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.disk.durable import write_file
-from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, RunOptions
+from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, RunOptions, kind_of
 
 if TYPE_CHECKING:
     from dfl_tf.train.start import Prepared
@@ -90,16 +90,15 @@ def _prepared(
     workspace: Path | None,
     model_class: str,
     name: str | None,
-    inputs: OptionInputs,
+    inputs: CommandInputs,
     **folders: Path | None,
 ) -> Iterator[Prepared]:
     """The user's model and faces, or those of the demo in a folder that goes away again."""
     from dfl_tf.cli import demo
-    from dfl_tf.cli.train import model_class_named, resolver_by
     from dfl_tf.formats.sessions.workspace import Workspace
     from dfl_tf.train.start import prepare
 
-    model_class = model_class_named(model_class)
+    model_class = kind_of(model_class).name
     with contextlib.ExitStack() as stack:
         own = workspace is not None or all(folders.values())
         if own:
@@ -114,19 +113,11 @@ def _prepared(
             root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dfl-tf-bench-")))
             demo.unpack(root)
             place = Workspace.open(root)
-            small = Layer(demo.OPTIONS, "the demo") if model_class == DEFAULT_MODEL else None
-            inputs = _below(inputs, small)
-        prepared = prepare(place, model_class, name, resolver_by(inputs, interactive=False))
+            if model_class == DEFAULT_MODEL:  # small, unless what is given says otherwise
+                inputs = replace(inputs, files=(Layer(demo.OPTIONS, "the demo"), *inputs.files))
+        prepared = prepare(place, model_class, name, inputs)
         quiet = replace(prepared.run, no_save=True, no_preview=True)
         yield replace(prepared, run=quiet)
-
-
-def _below(inputs: OptionInputs, layer: Layer | None) -> OptionInputs:
-    """What the demo's model is like, unless the command line says otherwise."""
-    if layer is None:
-        return inputs
-    given = {key: value for key, value in layer.values.items() if key not in inputs.sets}
-    return replace(inputs, given={**given, **inputs.given})
 
 
 @command.command("train", cls=OptionCommand)
@@ -149,7 +140,7 @@ def train_command(
     fit_limit: float | None,
     as_json: bool,
     report: Path | None,
-    inputs: OptionInputs,
+    inputs: CommandInputs,
 ) -> None:
     """Train without saving and say where the time goes."""
     from dfl_tf.bench import fit as bench_fit
@@ -188,7 +179,7 @@ def samples_command(
     seconds: float,
     as_json: bool,
     report: Path | None,
-    inputs: OptionInputs,
+    inputs: CommandInputs,
 ) -> None:
     """Draw training samples as fast as they come, with several numbers of workers."""
     from dfl_tf.bench import parts as bench_parts

@@ -11,7 +11,8 @@ import click
 from dfl_tf.disk.durable import make_folder_for, write_file
 from dfl_tf.errors import UsageError
 from dfl_tf.formats.sessions.workspace import Workspace
-from dfl_tf.options import Layer, RunOptions
+from dfl_tf.options import RunOptions
+from dfl_tf.options.inputs import OptionInputs
 
 NAME = "demo"
 CREDITS = "CREDITS.txt"
@@ -62,13 +63,13 @@ def command(seconds: float, output: Path | None, seed: int | None, whole_road: b
         unpack(output, (*road.CLIPS, CREDITS))
         return road.walk(output, OPTIONS, seconds, seed, main.run)
     from dfl_tf.train.job import run_training
-    from dfl_tf.train.start import prepare, resolver_of
+    from dfl_tf.train.start import prepare
 
     output = output or Path("dfl-tf-demo")
     unpack(output)
     run = RunOptions(stop_after=seconds, preview_every=100, seed=seed)
-    resolve_options = resolver_of([Layer(OPTIONS, "the demo")], run)
-    prepared = prepare(Workspace.open(output), "SAEHD", NAME, resolve_options)
+    inputs = OptionInputs.of_program(OPTIONS, "the demo", run)
+    prepared = prepare(Workspace.open(output), "SAEHD", NAME, inputs)
     begin = "a new model" if prepared.state is None else f"iteration {prepared.state.iteration}"
     click.echo(f"Training {begin} in {output} for {seconds:g} seconds.", err=True)
     code = run_training(prepared).exit_code

@@ -25,11 +25,10 @@ _PACKAGES = (
     "opencv-python-headless",
     "scipy",
     "scikit-image",
+    "matplotlib",
     "pillow",
 )
-_OPTIONAL = (
-    "tensorboard", "onnx", "onnxruntime", "av", "ai-edge-litert", "dlib-bin", "matplotlib"
-)  # fmt: skip
+_OPTIONAL = ("tensorboard", "onnx", "onnxruntime", "av", "ai-edge-litert", "dlib-bin")
 
 
 class SelfTestFailed(DflTfError):

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dfl_tf.errors import ModelFileError, UsageError
+from dfl_tf.errors import UsageError
 from dfl_tf.export.forms import form_of
+from dfl_tf.export.job import compare_file, export_from_folder, model_to_export
 from dfl_tf.options import KINDS, OPTIONS, XSegOptions
 
 if TYPE_CHECKING:
     from dfl_tf.export.report import ExportReport
-    from dfl_tf.models.base import FaceModel
 
 _CLASSES = tuple(OPTIONS)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -73,19 +73,21 @@ def dfm(
 
     The file takes its place only after it was compared with the model; exit 1 if they differ.
     """
-    picked = _pick(model_dir, name, model_class)
-    if precision != "float32" and not form_of(KINDS[picked[1]]).half:
-        raise UsageError(f"{picked[1]} is exported as float32 only. Leave out --precision.")
-    _export(
+    name, model_class = model_to_export(model_dir, name, model_class)
+    if precision != "float32" and not form_of(KINDS[model_class]).half:
+        raise UsageError(f"{model_class} is exported as float32 only. Leave out --precision.")
+    report, peak = export_from_folder(
         model_dir,
-        picked,
+        name,
+        model_class,
         output,
-        as_json,
+        _note,
         precision=precision,
         with_provenance=not no_provenance,
         verify=not no_verify,
         tolerance=tolerance,
     )
+    _tell(report, peak, as_json)
 
 
 @command.command()
@@ -113,16 +115,19 @@ def xseg(
     as_json: bool,
 ) -> None:
     """Export the XSeg model of a folder; exit 1 if the file differs from the model."""
-    _export(
+    report, peak = export_from_folder(
         model_dir,
-        (XSegOptions.NAME, XSegOptions.NAME),
+        XSegOptions.NAME,
+        XSegOptions.NAME,
         output,
-        as_json,
+        _note,
         program=program,
+        precision="float32",
         with_provenance=not no_provenance,
         verify=not no_verify,
         tolerance=tolerance,
     )
+    _tell(report, peak, as_json)
 
 
 @command.command()
@@ -155,7 +160,9 @@ def check(
         faults = onnx_check.try_out(file)
     elif not faults:
         assert model_dir is not None
-        differences, faults = _compare(file, model_dir, name, model_class, tolerance)
+        differences, faults = compare_file(
+            file, model_dir, name, model_class, _note, tolerance=tolerance
+        )
     if as_json:
         document = {"file": str(file), "faults": faults, "differences": differences}
         click.echo(json.dumps(document, indent=2))
@@ -169,82 +176,8 @@ def check(
         context.exit(1)
 
 
-def _export(
-    folder: Path,
-    name_and_class: tuple[str, str],
-    output: Path | None,
-    as_json: bool,
-    *,
-    precision: Any = "float32",
-    program: str | None = None,
-    **settings: Any,
-) -> None:
-    from dfl_tf.export.dfm import export_model
-    from dfl_tf.export.onnx_graph import need_all
-    from dfl_tf.export.report import watch_memory
-
-    need_all()
-    name, model_class = name_and_class
-    if output is not None and not output.absolute().parent.is_dir():
-        raise ModelFileError(f"{output}: there is no folder {output.parent}. Make it first.")
-    with watch_memory() as peak:
-        model = _load(folder, name, model_class)
-        file = form_of(KINDS[model_class], program).file
-        path = _target(output, folder, file.format(name=name, model_class=model_class))
-        report = export_model(model, path, program=program, precision=precision, **settings)
-    _tell(report, peak.bytes, as_json)
-
-
-def _compare(
-    file: Path, folder: Path, name: str | None, model_class: str | None, tolerance: float | None
-) -> tuple[dict[str, float], list[str]]:
-    """Return the differences of a file from a model, and its faults."""
-    from dfl_tf.export import onnx_check
-    from dfl_tf.export.dfm import graph_of
-
-    said, program = onnx_check.made_for(file)
-    name, model_class = _pick(folder, name, model_class or said)
-    model = _load(folder, name, model_class)
-    allowed = tolerance or onnx_check.tolerance_of(file)
-    verification = onnx_check.verify(file, model, tolerance=allowed)
-    graph = graph_of(model, program if model_class == said else None, half=onnx_check.is_half(file))
-    faults = verification.faults() + onnx_check.weight_faults(file, graph)
-    return verification.differences, faults
-
-
-def _pick(folder: Path, name: str | None, model_class: str | None) -> tuple[str, str]:
-    """Return name and class of the model that is meant: the newest that fits.
-
-    Models that swap no faces are meant only by their class.
-    """
-    from dfl_tf.formats.models.choose_model import choose_model
-
-    if model_class is not None:
-        form_of(KINDS[model_class])  # refuses what has no export
-        if not KINDS[model_class].named:
-            return model_class, model_class
-    able = [k for k, kind in KINDS.items() if kind.exports and (kind.swaps_faces or model_class)]
-    found = choose_model(folder, name, model_class, classes=able, what="model to export")
-    return found.name, found.model_class
-
-
-def _load(folder: Path, name: str, model_class: str) -> FaceModel:
-    """Load a model without optimizers and discriminators."""
-    from dfl_tf.formats import read_model
-    from dfl_tf.models.restore import restore
-    from dfl_tf.options import RunOptions
-
-    state = read_model(folder, name, model_class, only=KINDS[model_class].generator)
-    model, messages = restore(state, name=name, run=RunOptions(cpu=True), training=False)
-    for message in messages:
-        click.echo(f"note: {message}", err=True)
-    return model
-
-
-def _target(output: Path | None, model_dir: Path, default: str) -> Path:
-    if output is None:
-        return model_dir / default
-    return output / default if output.is_dir() else output
+def _note(message: str) -> None:
+    click.echo(f"note: {message}", err=True)
 
 
 def _tell(report: ExportReport, peak: int, as_json: bool) -> None:

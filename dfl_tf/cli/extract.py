@@ -6,15 +6,14 @@ import json
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dfl_tf import __version__
 from dfl_tf.cli.faceset_folder import complete_moves
-from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
+from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.likeness import ChosenFaces, Named, choose_faces, likeness_flags
 from dfl_tf.cli.stopping import stopping
 from dfl_tf.cli.video import Progress
@@ -24,23 +23,21 @@ from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.disk.terminal import library_lines, native_output_apart
 from dfl_tf.disk.text import printable
 from dfl_tf.errors import UsageError
+from dfl_tf.extract.again import closer_options, write_found
 from dfl_tf.extract.coverage import read_redo
-from dfl_tf.extract.faces_json import Source, Tool, match_faces, read_faces, write_faces
+from dfl_tf.extract.faces_json import Source, match_faces, read_faces
 from dfl_tf.extract.frame_work import Folders
-from dfl_tf.extract.journal import read_journal
-from dfl_tf.extract.networks import ExtractNetworks, NetworkFiles, load_networks
+from dfl_tf.extract.networks import NetworkFiles, load_networks
 from dfl_tf.extract.plan import frames_without_debug_image
 from dfl_tf.extract.records import GivenFace
 from dfl_tf.extract.run import ExtractReport, ExtractRequest, extract_faces
 from dfl_tf.extract.sources import FolderFrames, FrameSource, numbers_of
 from dfl_tf.formats.weights import open_models
-from dfl_tf.options import ExtractOptions, from_mapping
-from dfl_tf.options.extract import ROTATIONS
+from dfl_tf.options import ExtractOptions
 from dfl_tf.video.pyav import find_video, videos_named
 
 PATH = click.Path(path_type=Path)
 SIDES = ("src", "dst")
-_OF_THE_FOLDER = ("face_type", "image_size", "jpeg_quality", "max_faces", "min_size")
 
 
 @click.command(cls=OptionCommand)
@@ -103,7 +100,7 @@ _OF_THE_FOLDER = ("face_type", "image_size", "jpeg_quality", "max_faces", "min_s
 @click.option("--cpu", is_flag=True, help="Use no GPU.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @option_flags(ExtractOptions)
-def command(inputs: OptionInputs, **given: Any) -> int:
+def command(inputs: CommandInputs, **given: Any) -> int:
     """Find faces in frames, align them and store them.
 
     WORKSPACE with --side src or dst, a folder of FRAMES with the folder OUTPUT of the faces, or a
@@ -133,7 +130,7 @@ def _extract(
     if folders.faces.is_dir():
         complete_moves(folders.faces)
     if line.redo_missing_debug:
-        options = closer_options(options, line.inputs, folders)
+        options = closer_options(options, line.inputs.keys, folders)
     networks = load_networks(
         options,
         NetworkFiles(line.dfl_home, line.models_dir),
@@ -155,7 +152,11 @@ def _extract(
             progress=Progress("extract"),
             stop=stop,
         )
-    _write_files(line, report, networks, what)
+    if line.write_faces is not None:
+        write_found(line.write_faces, report, networks, what)
+    if line.write_coverage is not None and report.coverage is not None:
+        make_folder_for(line.write_coverage)
+        write_file(line.write_coverage, json.dumps(report.coverage.as_dict(), indent=1).encode())
     if report.interrupted:
         return report, None, 128 + received[0] if received else 130
     chosen = None if person is None else choose_faces(folders.faces, person)
@@ -168,7 +169,7 @@ def _extract(
 class ExtractLine:
     """All that the command line says."""
 
-    inputs: OptionInputs
+    inputs: CommandInputs
     place: Path | None
     output: Path | None
     side: str | None
@@ -233,24 +234,6 @@ def open_source(line: ExtractLine) -> tuple[FrameSource, Folders, Source]:
     return frames, folders, about
 
 
-def closer_options(
-    options: ExtractOptions, inputs: OptionInputs, folders: Folders
-) -> ExtractOptions:
-    """Options for frames whose faces were not found well: those of the folder, but more thorough.
-
-    What is given now wins.
-    """
-    journal = read_journal(folders.faces)
-    run = None if journal is None else journal.last_run
-    before = {} if run is None else run["settings"]
-    given = {key for layer in inputs.layers() for key in layer.values}
-    kept = {key: before[key] for key in _OF_THE_FOLDER if key in before and key not in given}
-    thorough = {"rotations": ROTATIONS, "tiles": 2, "debug_images": True}
-    kept |= {key: value for key, value in thorough.items() if key not in given}
-    values, _ = from_mapping(ExtractOptions, asdict(options) | kept, origin=str(folders.faces))
-    return values
-
-
 def _redo(line: ExtractLine, source: FrameSource, folders: Folders) -> list[int]:
     wanted: list[str] = []
     for text in line.redo:
@@ -283,29 +266,6 @@ def _request(line: ExtractLine, source: FrameSource, folders: Folders) -> Extrac
         resume_or_trash=line.resume_or_trash,
         redo=_redo(line, source, folders),
         given=_given(line, source),
-    )
-
-
-def _write_files(
-    line: ExtractLine, report: ExtractReport, networks: ExtractNetworks, what: Source
-) -> None:
-    if line.write_faces is not None:
-        _write_faces(line.write_faces, report, networks, what)
-    if line.write_coverage is not None and report.coverage is not None:
-        make_folder_for(line.write_coverage)
-        write_file(line.write_coverage, json.dumps(report.coverage.as_dict(), indent=1).encode())
-
-
-def _write_faces(
-    path: Path, report: ExtractReport, networks: ExtractNetworks, source: Source
-) -> None:
-    write_faces(
-        path,
-        report.records,
-        source=source,
-        detector=Tool(networks.detector.name, networks.detector.version),
-        landmarker=Tool(networks.landmarker.name, networks.landmarker.version),
-        written_by=f"dfl_tf {__version__}",
     )
 
 

@@ -196,11 +196,9 @@ def _examine(
 
 def _masks(path: Path) -> tuple[Any, list[str]]:
     """What made the masks, and whether those of the other side were made by something else."""
-    from dfl_tf.formats.faces.mask_record import mask_warnings, read_mask_record
-    from dfl_tf.formats.sessions.workspace import sides_beside
+    from dfl_tf.formats.faces.mask_record import read_mask_record, warnings_beside
 
-    sides = sides_beside(path)
-    return read_mask_record(path), [] if sides is None else mask_warnings(*sides)
+    return read_mask_record(path), warnings_beside(path)
 
 
 def _compared(sums: Any, path: Path) -> list[str]:

@@ -45,14 +45,11 @@ def command(
     measured before is not measured again.
     """
     from dfl_tf.disk.durable import write_file
-    from dfl_tf.facesets.report import figures
     from dfl_tf.facesets.report.page import page
     from dfl_tf.facesets.report.sentences import sentences
 
     if no_page and json_file is None:
         raise UsageError("--no-page leaves nothing to write: add --json FILE, or leave it out.")
-    if not no_page:
-        figures.need_matplotlib()
     printed = str(json_file) == "-"
     facts = _facts(src, dst, no_identity, embedder, models_dir, quiet=printed)
     told = sentences(facts)

@@ -20,12 +20,13 @@ from dfl_tf.cli.faceset_folder import (
     undo_flag,
 )
 from dfl_tf.errors import UsageError
+from dfl_tf.options.training import ALL_FACE_TYPES
 
 _OUT = click.Path(path_type=Path, file_okay=False)
 _copy_to = click.option(
     "--copy-to", type=_OUT, help="Write the results into this new folder and leave FOLDER alone."
 )
-_FACE_TYPES = ("same", "h", "mf", "f", "wf", "head")
+_FACE_TYPES = ("same", *ALL_FACE_TYPES)
 
 
 @click.command(cls=FolderCommand)

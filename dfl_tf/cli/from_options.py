@@ -1,4 +1,4 @@
-"""Schema → command line flags, and flags, files and environment → resolved options.
+"""Schema → command line flags; flags, a configuration file and the environment → `OptionInputs`.
 
 Flags carry no click types: ranges and choices are checked by `dfl_tf.options`, so that all
 faults of a command line, a config file and the environment are told at once.
@@ -10,30 +10,16 @@ import functools
 import json
 import os
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from dfl_tf.errors import UsageError
-from dfl_tf.options import (
-    OPTIONS,
-    ExtractOptions,
-    Layer,
-    Machine,
-    MergeOptions,
-    Options,
-    OptionSpec,
-    Resolved,
-    RunOptions,
-    effective_dict,
-    environment_layer,
-    resolve,
-    specs,
-)
-from dfl_tf.options.resolve import OptionFaults
+from dfl_tf.options import Layer, Options, OptionSpec, RunOptions, effective_dict, specs
+from dfl_tf.options.inputs import Chosen, OptionInputs, environment_for, flag_layer
 from dfl_tf.options.yaml_file import read_layer
 
 T = TypeVar("T", bound=Options)
@@ -42,164 +28,26 @@ CONTROLS = ("config", "set", "strict", "allow_unknown", "use_last_defaults", "pr
 
 
 @dataclass(frozen=True)
-class Chosen(Generic[T]):
-    """What a command line, its files and the environment come to."""
+class CommandInputs(OptionInputs):
+    """What a command line, its configuration file and the environment give.
 
-    resolved: Resolved[T]
-    run: RunOptions
+    Commands receive it as `inputs`.
+    """
 
-    @property
-    def options(self) -> T:
-        """The options themselves."""
-        return self.resolved.options
-
-
-@dataclass(frozen=True)
-class OptionInputs:
-    """Everything given now, not yet resolved. Commands receive it as `inputs`."""
-
-    classes: tuple[type[Options], ...]
-    given: Mapping[str, Any] = field(default_factory=dict)
-    sets: Mapping[str, str] = field(default_factory=dict)
-    config: Path | None = None
-    strict: bool = False
-    allow_unknown: bool = False
-    use_last_defaults: bool = False
     print_options: bool = False
-    places: frozenset[str] = frozenset()
-    """Keys of the config file that are parameters of the command itself, and taken already."""
 
-    def layers(self, environ: Mapping[str, str] | None = None) -> list[Layer]:
-        """Layers of values given now, lowest first: config file, environment, --set, flags."""
-        found = []
-        if self.config:
-            layer = read_layer(self.config)
-            found.append(_only(layer, [key for key in layer.values if key not in self.places]))
-        found.append(self._environment(os.environ if environ is None else environ))
-        found.append(Layer(self.sets, "--set"))
-        flags = {key: f"flag {_spec(self.classes, key).flag}" for key in self.given}
-        found.append(Layer(self.given, "the command line", places=flags))
-        return [layer for layer in found if layer.values]
+    def resolve(self, cls: type[T], **known: Any) -> Chosen[T]:
+        """As `OptionInputs.resolve`; with --print-options the outcome is printed, and that is all.
 
-    def run(self) -> RunOptions:
-        """The run's options alone, needed before the devices are known."""
-        return resolve(RunOptions, self._own(RunOptions, self.layers()), strict=self.strict).options
-
-    def resolve(
-        self,
-        cls: type[T],
-        *,
-        stored: Layer | None = None,
-        defaults: Mapping[str, Any] | None = None,
-        machine: Machine | None = None,
-        ask: Callable[[Sequence[Layer]], Layer] | None = None,
-        new: bool | None = None,
-    ) -> Chosen[T]:
-        """Resolve options of `cls` and of the run together; all faults in one error.
-
-        Parameters
-        ----------
-        cls : type
-            The class of options that the command works with.
-        stored : Layer, optional
-            What the model has (`legacy_layer`); absent for a new model.
-        defaults : mapping, optional
-            `<Class>_default_options.dat`; used for a new model with --use-last-defaults only.
-        machine : Machine, optional
-            Devices in use.
-        ask : callable, optional
-            The dialogue of --interactive; gets the layers so far and returns the answers.
-        new : bool, optional
-            See `dfl_tf.options.resolve`.
-
-        Prints the effective options as JSON and leaves if --print-options was given.
+        Roundings and warnings go to stderr, the effective options to stdout as JSON.
         """
-        now = self.layers()
-        faults: list[str] = []
-        run = RunOptions()
-        try:
-            run = resolve(RunOptions, self._own(RunOptions, now), strict=self.strict).options
-        except OptionFaults as fault:
-            faults += fault.faults
-        layers = self._saved(cls, stored, defaults) + self._without_foreign(cls, now, faults)
-        try:
-            if ask and not faults:
-                layers.append(ask(layers))
-            resolved = resolve(
-                cls,
-                layers,
-                machine=machine,
-                strict=self.strict,
-                allow_unknown=self.allow_unknown,
-                elsewhere=[key for other in self.classes for key in specs(other)],
-                new=new,
-            )
-        except OptionFaults as fault:
-            raise OptionFaults([*fault.faults, *faults]) from None
-        if faults:
-            raise OptionFaults(faults)
-        if self.print_options:
-            for note in (*resolved.adjustments, *resolved.warnings):
-                click.echo(note, err=True)
-            click.echo(json.dumps(effective_dict(resolved.options), indent=1))
-            raise click.exceptions.Exit(0)
-        return Chosen(resolved, run)
-
-    def below(
-        self, cls: type[Options], stored: Layer | None, defaults: Mapping[str, Any] | None
-    ) -> list[Layer]:
-        """What the dialogue proposes from: all that is known before it, lowest first."""
-        return [*self._saved(cls, stored, defaults), *self._own(cls, self.layers())]
-
-    def _saved(
-        self, cls: type[Options], stored: Layer | None, defaults: Mapping[str, Any] | None
-    ) -> list[Layer]:
-        if stored:
-            return [stored]
-        if not (defaults and self.use_last_defaults):
-            return []
-        return [Layer(defaults, f"{cls.NAME}_default_options.dat", kind="defaults")]
-
-    def _environment(self, environ: Mapping[str, str]) -> Layer:
-        """The environment without what is meant for other commands."""
-        layer = environment_layer(environ)
-        own = {key for cls in self.classes for key in specs(cls)}
-        all_classes = (*OPTIONS.values(), RunOptions, MergeOptions, ExtractOptions)
-        others = {key for cls in all_classes for key in specs(cls)} - own
-        return _only(layer, [key for key in layer.values if key not in others])
-
-    def _own(self, cls: type[Options], layers: Sequence[Layer]) -> list[Layer]:
-        own = specs(cls)
-        return [_only(layer, [key for key in layer.values if key in own]) for layer in layers]
-
-    def _without_foreign(
-        self, cls: type[Options], layers: Sequence[Layer], faults: list[str]
-    ) -> list[Layer]:
-        """Take out, as faults, the keys that belong to another kind of model."""
-        own = specs(cls)
-        kept = []
-        for layer in layers:
-            keys = []
-            for key in layer.values:
-                others = [other.NAME for other in self.classes if key in specs(other)]
-                if key in own or not others or RunOptions.NAME in others:
-                    keys.append(key)
-                else:
-                    faults.append(
-                        f"{key} is not an option of {cls.NAME}, but of {', '.join(others)} "
-                        f"(from {layer.place(key)})"
-                    )
-            kept.append(_only(layer, keys))
-        return kept
-
-
-def _only(layer: Layer, keys: Sequence[str]) -> Layer:
-    values = {key: layer.values[key] for key in keys}
-    return replace(layer, values=values)
-
-
-def _spec(classes: Sequence[type[Options]], key: str) -> OptionSpec:
-    return next(specs(cls)[key] for cls in classes if key in specs(cls))
+        chosen = super().resolve(cls, **known)
+        if not self.print_options:
+            return chosen
+        for note in (*chosen.resolved.adjustments, *chosen.resolved.warnings):
+            click.echo(note, err=True)
+        click.echo(json.dumps(effective_dict(chosen.options), indent=1))
+        raise click.exceptions.Exit(0)
 
 
 class SchemaOption(click.Option):
@@ -230,7 +78,7 @@ class OptionCommand(click.Command):
 
 
 def option_flags(*classes: type[Options]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the flags of some classes of options, and `inputs: OptionInputs`.
+    """Give a command the flags of some classes of options, and `inputs: CommandInputs`.
 
     Adds --config, --set, --strict, --allow-unknown, --use-last-defaults and --print-options. The
     config file may also hold the command's own parameters by the names of their flags
@@ -241,7 +89,8 @@ def option_flags(*classes: type[Options]) -> Callable[[Callable[..., Any]], Call
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def wrapped(*args: Any, **values: Any) -> Any:
-            return function(*args, inputs=_collect(classes, values), **values)
+            inputs = _collect(classes, values)
+            return function(*args, inputs=inputs, **values)
 
         decorated: Callable[..., Any] = wrapped
         for flag in reversed([*_controls(), *_flags(classes)]):
@@ -251,10 +100,9 @@ def option_flags(*classes: type[Options]) -> Callable[[Callable[..., Any]], Call
     return decorate
 
 
-def _own_parameters(config: Path | None, values: dict[str, Any]) -> frozenset[str]:
-    """Fill parameters that were not given from the config file; returns the keys that it had."""
+def _own_parameters(layer: Layer, values: dict[str, Any]) -> frozenset[str]:
+    """Fill parameters that were not given from a config file; returns the keys that it had."""
     context = click.get_current_context()
-    layer = Layer({}, "") if config is None else read_layer(config)
     taken = set()
     for parameter in context.command.params:
         name = parameter.name or ""
@@ -278,17 +126,26 @@ def _own_parameters(config: Path | None, values: dict[str, Any]) -> frozenset[st
     return frozenset(taken)
 
 
-def _collect(classes: tuple[type[Options], ...], values: dict[str, Any]) -> OptionInputs:
-    """Take the schema's parameters out of `values`."""
+def _collect(classes: tuple[type[Options], ...], values: dict[str, Any]) -> CommandInputs:
+    """Take the schema's parameters out of `values`; the one place that reads the config file."""
     given = {}
     for name in [name for name in values if name.startswith(PREFIX)]:
         value = values.pop(name)
         if value is not None:
             given[name.removeprefix(PREFIX)] = value
     controls = {name: values.pop(f"control_{name}") for name in CONTROLS}
-    places = _own_parameters(controls["config"], values)
-    sets = _read_sets(controls.pop("set"))
-    return OptionInputs(classes, given=given, sets=sets, places=places, **controls)
+    config, sets = controls.pop("config"), controls.pop("set")
+    files: tuple[Layer, ...] = ()
+    if config is not None:
+        file = read_layer(config)
+        places = _own_parameters(file, values)
+        files = (file.only(file.values.keys() - places),)
+    layers = (
+        environment_for(classes, os.environ),
+        Layer(_read_sets(sets), "--set"),
+        flag_layer(classes, given),
+    )
+    return CommandInputs(classes, files, layers, **controls)
 
 
 def _read_sets(texts: Sequence[str]) -> dict[str, str]:

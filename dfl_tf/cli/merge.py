@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
+from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.merge_settings import describe_session, frame_settings
 from dfl_tf.cli.stopping import stopping
-from dfl_tf.cli.video import Progress, VideoSource, find_reference, make_video, summary
-from dfl_tf.disk.durable import make_folder_for, write_file
-from dfl_tf.errors import UsageError, WorkspaceError
-from dfl_tf.imaging import encode_image
+from dfl_tf.cli.video import Progress, VideoSource, make_video, summary
 from dfl_tf.merge.job import (
     MergeFolders,
     MergeModel,
@@ -28,18 +25,16 @@ from dfl_tf.merge.job import (
     run_merge,
 )
 from dfl_tf.merge.plan import MergeTask
-from dfl_tf.merge.provenance import embed
 from dfl_tf.merge.run import MergeReport
-from dfl_tf.merge.sheet import contact_sheet
+from dfl_tf.merge.sheet import SheetRequest, draw_sheet
 from dfl_tf.options import MergeOptions, RunOptions, default
-from dfl_tf.options.merge import MASK_MODES, MODES
+from dfl_tf.video.places import find_reference
 from dfl_tf.video.write import Encoding
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
 
 PATH = click.Path(path_type=Path)
-SHEET_SUFFIXES = (".jpg", ".jpeg", ".png")
 SHEET_MODES = "overlay,hist-match,seamless,seamless-hist-match"
 SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
 
@@ -156,7 +151,7 @@ SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @option_flags(MergeOptions)
-def command(inputs: OptionInputs, **given: Any) -> int:
+def command(inputs: CommandInputs, **given: Any) -> int:
     """Put the predicted faces into the frames of WORKSPACE.
 
     Reads WORKSPACE/data_dst and data_dst/aligned, asks the model and writes data_dst/merged and
@@ -164,8 +159,7 @@ def command(inputs: OptionInputs, **given: Any) -> int:
     """
     line = MergeLine(inputs=inputs, **given)
     request = line.request()
-    if line.sheet is not None:
-        _check_sheet(line, line.sheet)
+    sheet = line.sheet_request()
     if line.legacy_session is not None and inputs.print_options:
         plan = frame_settings(inputs, line.legacy_session, line.frame_config)
         click.echo(json.dumps(describe_session(plan), indent=1))
@@ -174,10 +168,10 @@ def command(inputs: OptionInputs, **given: Any) -> int:
     inputs.resolve(MergeOptions)  # tells all faults at once; obeys --print-options
     settings = frame_settings(inputs, line.legacy_session, line.frame_config)
     tasks = plan_tasks(request, folders, settings.resolve, partial(click.echo, err=True))
-    more = () if line.sheet is None else _names(line.sheet_masks)
+    more = () if sheet is None else sheet.masks
     opened = open_model(request, folders, tasks, line.load, more_masks=more)
-    if line.sheet is not None:
-        _draw_sheet(line, line.sheet, opened, tasks)
+    if sheet is not None:
+        _draw_sheet(line, sheet, opened, tasks)
         return 0
     report, code = _run(line, folders, opened, tasks)
     if code == 0 and line.video is not None:
@@ -190,7 +184,7 @@ def command(inputs: OptionInputs, **given: Any) -> int:
 class MergeLine:
     """All that the command line says."""
 
-    inputs: OptionInputs
+    inputs: CommandInputs
     workspace: Path | None
     model_class: str | None
     name: str | None
@@ -226,6 +220,13 @@ class MergeLine:
             **{each.name: getattr(self, each.name) for each in fields(MergeRequest)}
         )
 
+    def sheet_request(self) -> SheetRequest | None:
+        """What it says about a sheet, if it asks for one."""
+        if self.sheet is None:
+            return None
+        modes, masks = _names(self.sheet_modes), _names(self.sheet_masks)
+        return SheetRequest(self.sheet, modes, masks, self.sheet_count)
+
     def load(self, folder: Path, name: str, model_class: str) -> FaceModel:
         """Open a model on the devices of this line."""
         from dfl_tf.api import load_model
@@ -250,45 +251,25 @@ def _run(
     return report, 1 if report.failed else 0
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _check_sheet(line: MergeLine, path: Path) -> None:
-    modes, masks = _names(line.sheet_modes), _names(line.sheet_masks)
-    if path.suffix.lower() not in SHEET_SUFFIXES:
-        raise UsageError(f"--sheet {path}: give a file name with {', '.join(SHEET_SUFFIXES)}")
-    wrong = [m for m in modes if m not in MODES] + [m for m in masks if m not in MASK_MODES]
-    if wrong or not modes or not masks:
-        raise UsageError(
-            f"--sheet-modes/--sheet-masks: {', '.join(wrong) or 'nothing given'}; modes are "
-            f"{', '.join(MODES)}, mask modes {', '.join(MASK_MODES)}"
-        )
-
-
-def _draw_sheet(line: MergeLine, path: Path, opened: MergeModel, tasks: list[MergeTask]) -> None:
-    with_face = [task for task in tasks if task.faces]
-    if not with_face:
-        raise WorkspaceError("none of the chosen frames has a face")
-    count = min(line.sheet_count, len(with_face))
-    chosen = [with_face[(2 * i + 1) * len(with_face) // (2 * count)] for i in range(count)]
-    sheet = contact_sheet(
-        chosen,
-        _names(line.sheet_modes),
-        _names(line.sheet_masks),
+def _draw_sheet(
+    line: MergeLine, request: SheetRequest, opened: MergeModel, tasks: list[MergeTask]
+) -> None:
+    if not line.provenance:
+        click.echo("provenance: switched off, the sheet does not say how it was made", err=True)
+    draw_sheet(
+        request,
+        tasks,
         opened.networks,
         opened.face_type,
         seed=line.seed,
+        packet=opened.provenance().packet() if line.provenance else None,
         progress=Progress("sheet"),
     )
-    data = encode_image(sheet, path.suffix, quality=85)
-    if line.provenance:
-        data = embed(data, opened.provenance().packet())
-    else:
-        click.echo("provenance: switched off, the sheet does not say how it was made", err=True)
-    make_folder_for(path)
-    write_file(path, data)
-    click.echo(str(path))
+    click.echo(str(request.file))
 
 
 def _make_video(line: MergeLine, folders: MergeFolders) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dfl_tf.formats.sessions.merge_session import read_merge_session
 from dfl_tf.merge.settings import FrameSettings, read_frame_values
 from dfl_tf.options import effective_dict
-
-if TYPE_CHECKING:
-    from dfl_tf.cli.from_options import OptionInputs
+from dfl_tf.options.inputs import OptionInputs
 
 
 def frame_settings(
@@ -31,14 +29,12 @@ def frame_settings(
     LegacyFormatError, OptionError
         If one of them cannot be used.
     """
-    layers = inputs.layers()
-    files = 1 if inputs.config is not None and layers else 0
     return FrameSettings(
         session=None if session is None else read_merge_session(session),
-        config=tuple(layers[:files]),
+        config=inputs.files,
         frames={} if frame_config is None else read_frame_values(frame_config),
         frames_origin="" if frame_config is None else frame_config.name,
-        given=tuple(layers[files:]),
+        given=inputs.given,
     )
 
 

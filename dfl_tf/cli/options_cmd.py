@@ -20,6 +20,7 @@ from dfl_tf.options import (
     default,
     specs,
 )
+from dfl_tf.options.saehd import while_pretraining
 from dfl_tf.options.schema import did_you_mean, show
 from dfl_tf.options.yaml_file import dump
 
@@ -127,6 +128,8 @@ def _explain(spec: OptionSpec) -> str:
     ]
     if spec.ask == "new":
         lines.append("  fixed after the first iteration")
+    if forced := while_pretraining(spec.key):
+        lines.append(f"  SAEHD:    {forced}")
     if spec.legacy_range:
         lines.append(f"  DeepFaceLab's own range: {spec.legacy_range}")
     lines.append(

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from dfl_tf.cli.choose_model import ask_name
-from dfl_tf.cli.from_options import Chosen, OptionCommand, OptionInputs, option_flags
-from dfl_tf.devices.cluster import machine_of
-from dfl_tf.errors import OptionError, UsageError
+from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
+from dfl_tf.errors import UsageError
 from dfl_tf.formats.sessions.workspace import Workspace
-from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, Machine, Resolved, RunOptions
-from dfl_tf.options.prompts import ask_options
+from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, Machine, Options, RunOptions, kind_of
+from dfl_tf.options.prompts import Answers, ask_options
 from dfl_tf.train.job import run_training
-from dfl_tf.train.start import Prepared, ResolveOptions, choose_name, prepare
+from dfl_tf.train.start import Prepared, choose_name, prepare
 
 PATH = click.Path(path_type=Path)
 _SENTENCES = 3
@@ -83,7 +81,7 @@ def command(
     yes: bool,
     plan: bool,
     as_json: bool,
-    inputs: OptionInputs,
+    inputs: CommandInputs,
 ) -> int:
     """Train or resume a model, without a window or a question.
 
@@ -93,21 +91,11 @@ def command(
     <model>_save.request, _backup.request, _preview.request and _stop.request in the model folder,
     and goes on with the options of <model>_options.request, a YAML file of what changes.
     """
-    model_class = model_class_named(model_class)
+    model_class = kind_of(model_class).name
     if workspace is None and (src is None or dst is None or model_dir is None):
         raise UsageError("give WORKSPACE, or all of --src, --dst and --model-dir")
-
-    def folders(*need: str) -> Workspace:
-        given = {"src": src, "dst": dst, "model": model_dir, "pretrain": pretrain_dir}
-        return Workspace.open(workspace or Path(), **given, need=need)
-
-    if restart and not OPTIONS[model_class].RESTARTABLE:
-        able = ", ".join(known for known, cls in OPTIONS.items() if cls.RESTARTABLE)
-        raise UsageError(
-            f"--restart is for {able}; begin another model with --name, or a part of one with "
-            "--reinit"
-        )
-    place = folders()
+    given = {"src": src, "dst": dst, "model": model_dir, "pretrain": pretrain_dir}
+    place = Workspace.open(workspace or Path(), **given, need=())
     if ask_new and not choose_name(place.model, model_class, name)[1]:
         interactive = interactive or sys.stdin.isatty()
         if not interactive:
@@ -115,15 +103,11 @@ def command(
                 f"note: this {model_class} model is new and there is no terminal to ask on: "
                 "options that are not given take their defaults (dfl-tf options explains them)"
             )
-    resolve_options = resolver_by(inputs, interactive=interactive, restart=restart)
     if interactive and name is None:
         name = ask_name(place.model, model_class, read=_read, say=_say)
-    previous = _uses_previous(inputs)
-    prepared = prepare(place, model_class, name, resolve_options, use_previous=previous)
+    ask = _ask if interactive else None
+    prepared = prepare(place, model_class, name, inputs, restart=restart, ask=ask)
     prepared = replace(prepared, pretrained=pretrained_model_dir)
-    if prepared.state is None and prepared.stamp:  # it begins again: what was there is kept
-        prepared = replace(prepared, run=replace(prepared.run, backup_now=True))
-    folders(*(("pretrain",) if prepared.pretrain else ("src", "dst")))
     if plan:
         from dfl_tf.train.plan import make_plan
 
@@ -144,53 +128,8 @@ def _about_faces(prepared: Prepared) -> list[str]:
     return known_sentences(place.src, place.dst, cache=MeasureCache.of_user())[:_SENTENCES]
 
 
-def model_class_named(text: str) -> str:
-    """The class in its own spelling, whatever the letter case."""
-    by_lower = {known.lower(): known for known in OPTIONS}
-    if text.lower() not in by_lower:
-        raise UsageError(f"--model {text}: there is no such class; take {', '.join(OPTIONS)}")
-    return by_lower[text.lower()]
-
-
-def resolver_by(
-    inputs: OptionInputs, *, interactive: bool, restart: bool = False
-) -> ResolveOptions:
-    """Resolve options by the command line, its files and, if wanted, the dialogue.
-
-    With `restart` a stored model counts as new.
-    """
-
-    def resolve_options(
-        cls: type, *, stored: Layer | None, defaults: Mapping[str, Any] | None
-    ) -> tuple[Resolved[Any], RunOptions]:
-        machine = _machine(inputs)
-        known: dict[str, Any] = {"stored": stored, "defaults": defaults, "machine": machine}
-        if not interactive:
-            chosen: Chosen[Any] = inputs.resolve(cls, **known, new=restart or None)
-            return chosen.resolved, chosen.run
-        answers = ask_options(
-            cls, inputs.below(cls, stored, defaults), read=_read, say=_say, machine=machine
-        )
-        chosen = inputs.resolve(
-            cls, **known, ask=lambda _: answers.layer, new=restart or answers.restart or None
-        )
-        return chosen.resolved, chosen.run
-
-    return resolve_options
-
-
-def _uses_previous(inputs: OptionInputs) -> bool:
-    try:
-        return inputs.run().use_previous
-    except OptionError:
-        return False  # told with the faults of the model's options
-
-
-def _machine(inputs: OptionInputs) -> Machine | None:
-    try:
-        return machine_of(inputs.run())
-    except OptionError:
-        return None  # told with the faults of the model's options
+def _ask(cls: type[Options], known: Sequence[Layer], machine: Machine) -> Answers:
+    return ask_options(cls, known, read=_read, say=_say, machine=machine)
 
 
 def _read(prompt: str) -> str:

@@ -12,17 +12,16 @@ from pathlib import Path
 
 import click
 
-from dfl_tf.disk.frame_order import in_frame_order
 from dfl_tf.disk.terminal import cursor_stream
-from dfl_tf.errors import OptionError, UsageError
-from dfl_tf.merge.provenance import read_provenance, video_tags
+from dfl_tf.merge.provenance import tags_of_frames
 from dfl_tf.video.cut import Piece, cut, parse_time
 from dfl_tf.video.encode import Encoded, encode
 from dfl_tf.video.extract import FrameFiles, extract
-from dfl_tf.video.info import VideoInfo, read_info
-from dfl_tf.video.pyav import find_video, require_av, videos_named
-from dfl_tf.video.timestamps import parse_number
-from dfl_tf.video.write import Encoding, takes_h264
+from dfl_tf.video.info import read_info
+from dfl_tf.video.places import cut_name, find_reference, merged_folder
+from dfl_tf.video.pyav import find_video
+from dfl_tf.video.timestamps import parse_rate
+from dfl_tf.video.write import Encoding
 
 PATH = click.Path(path_type=Path)
 
@@ -37,31 +36,12 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def info_command(video: Path, as_json: bool) -> None:
     """Say what a video holds: size as shown, frames, rate, length, sound (all is decoded)."""
-    about = describe(read_info(find_video(video), Progress("read")))
+    about = read_info(find_video(video), Progress("read")).as_dict()
     if as_json:
         click.echo(json.dumps(about, indent=1))
         return
     for key, value in about.items():
         click.echo(f"{key:14} {value}")
-
-
-def describe(info: VideoInfo) -> dict[str, object]:
-    """Return a video's facts as plain values."""
-    return {
-        "file": str(info.path),
-        "width": info.width,
-        "height": info.height,
-        "frames": info.frames,
-        "rate": str(info.rate),
-        "constant_rate": info.constant_rate,
-        "seconds": round(info.seconds, 6),
-        "codec": info.codec,
-        "pixel_format": info.pixel_format,
-        "bits": info.bits,
-        "hdr": info.hdr,
-        "rotation": info.orientation.degrees,
-        "audio": [f"{a.codec} {a.sample_rate} Hz, {a.channels} channels" for a in info.audio],
-    }
 
 
 @command.command("extract")
@@ -211,23 +191,6 @@ def summary(made: Encoded) -> str:
     return f"{made.frames} frames, {made.rate} a second, {sound}: {made.path}"
 
 
-def merged_folder(place: Path) -> tuple[Path, Path]:
-    """Return the folder of merged frames of a workspace or folder, and where results go."""
-    inside = place / "data_dst" / "merged"
-    if inside.is_dir():
-        return inside, place
-    return place, place.parent
-
-
-def find_reference(root: Path) -> Path | None:
-    """Return the dst video of a workspace, if there is just one."""
-    found = videos_named(root, "data_dst")
-    if len(found) > 1:
-        names = ", ".join(p.name for p in found)
-        raise UsageError(f"{root} holds several dst videos ({names}); choose by --reference")
-    return found[0] if found else None
-
-
 def make_video(
     frames: Path,
     output: Path,
@@ -238,12 +201,10 @@ def make_video(
 ) -> Encoded:
     """Encode a folder; what the frames say about their making goes into the file too."""
     tags: dict[str, str] = {}
-    first = next(iter(in_frame_order(frames.glob("[!.]*.png"))), None)
-    if not provenance:
+    if provenance:
+        tags = tags_of_frames(frames)
+    else:
         click.echo("provenance: switched off, the video does not say how it was made", err=True)
-    elif first is not None:
-        note = read_provenance(first)
-        tags = video_tags(note) if note is not None and len(note) == 4 else {}
     return encode(
         frames,
         output,
@@ -274,7 +235,12 @@ def cut_command(
 ) -> None:
     """Cut a part out of VIDEO and encode it again."""
     source = find_video(video)
-    target = output or cut_name(source)
+    target = output
+    if target is None:
+        target, kept = cut_name(source)
+        if not kept:
+            kind = source.suffix or "no suffix"
+            click.echo(f"{kind}: holds no H.264, so .mp4 is written", err=True)
     piece = Piece(
         parse_time(from_time) if from_time else None,
         parse_time(to_time) if to_time else None,
@@ -283,15 +249,6 @@ def cut_command(
     )
     frames = cut(source, target, piece, bitrate=bitrate, progress=Progress("cut"))
     click.echo(f"{frames} frames: {target}")
-
-
-def cut_name(source: Path) -> Path:
-    """Return the default name of a piece; .mp4 where the kind of the source holds no H.264."""
-    suffix = source.suffix
-    if not takes_h264(require_av(), suffix):
-        click.echo(f"{suffix or 'no suffix'}: holds no H.264, so .mp4 is written", err=True)
-        suffix = ".mp4"
-    return source.with_name(f"{source.stem}_cut{suffix}")
 
 
 @command.command("denoise")
@@ -325,16 +282,6 @@ def denoise_command(folder: Path, factor: float, output: Path | None, undo: bool
         click.echo(line, err=True)
     where = f"results are in {output}" if originals is None else f"originals are in {originals}"
     click.echo(f"{frames} frames were denoised; the {where}")
-
-
-def parse_rate(text: str) -> Fraction | None:
-    """Read `25`, `29.97` or `30000/1001`; empty and 0 mean none."""
-    if not text.strip():
-        return None
-    rate = parse_number(text)
-    if rate is None or rate > 1000:
-        raise OptionError(f"fps={text!r} is no rate; give 25, 29.97 or 30000/1001 (at most 1000)")
-    return rate or None
 
 
 class Progress:

@@ -16,6 +16,7 @@ import click
 from dfl_tf.cli.faceset_folder import DecodingCommand
 from dfl_tf.disk.terminal import cursor_stream
 from dfl_tf.errors import UsageError
+from dfl_tf.options.training import ALL_FACE_TYPES
 
 FACES = click.Path(path_type=Path)
 SECONDS_BETWEEN_LINES = 15.0
@@ -102,7 +103,7 @@ def _finish(report: Any, done: str, as_json: bool, all_of_them: bool = False) ->
 @click.option("--onnx", type=FACES, help="A mask network of another program, an ONNX file.")
 @click.option(
     "--face-type",
-    type=click.Choice(["h", "mf", "f", "wf", "head", "same"]),
+    type=click.Choice([*ALL_FACE_TYPES, "same"]),
     help="What the model was trained on; default: as stored with it, else same.",
 )
 @click.option("--cpu", is_flag=True, help="Compute on the CPU only.")
@@ -126,7 +127,8 @@ def apply(
     """
     from dfl_tf.facesets.xseg_store import open_store
     from dfl_tf.facesets.xseg_tools import apply_masks
-    from dfl_tf.formats.weights.release_files import GENERIC_NAME
+    from dfl_tf.formats.faces.mask_record import warnings_beside
+    from dfl_tf.formats.weights.release_files import GENERIC_NAME, generic_xseg
 
     if model_dir is not None and not model_dir.exists() and model_dir.name == GENERIC_NAME:
         # scripts of the legacy release name the folder inside it
@@ -143,11 +145,11 @@ def apply(
     if onnx is not None:
         masker = _foreign_masker(onnx, face_type)
     else:
-        masker = _own_masker(model_dir or _generic(dfl_home), face_type, cpu)
+        masker = _own_masker(model_dir or generic_xseg(dfl_home), face_type, cpu)
     with _progress("masking") as step:
         report = apply_masks(store, masker, step)
     _finish(report, "mask applied", as_json, all_of_them)
-    for line in _mask_warnings(store.path):
+    for line in warnings_beside(store.path):
         click.echo(f"note: {line}", err=True)
 
 
@@ -166,28 +168,6 @@ def _own_masker(place: Path, face_type: str | None, cpu: bool) -> Any:
 
     configure_devices(RunOptions(cpu=cpu))
     return XSegMasker.load(place, face_type)
-
-
-def _generic(dfl_home: Path | None) -> Path:
-    """The folder of the XSeg model of a DeepFaceLab installation."""
-    from dfl_tf.formats.weights.release_files import GENERIC_XSEG, HOME_VARIABLE, find_weights
-
-    file = find_weights("XSeg_256.npy", dfl_home, folders=GENERIC_XSEG)
-    if file is None:
-        raise UsageError(
-            "--generic takes the XSeg model of your DeepFaceLab installation: name its folder "
-            f"with --dfl-home or {HOME_VARIABLE}."
-        )
-    return file.parent
-
-
-def _mask_warnings(faces: Path) -> list[str]:
-    """Say if the sides of the workspace of some faces were masked by different models."""
-    from dfl_tf.formats.faces.mask_record import mask_warnings
-    from dfl_tf.formats.sessions.workspace import sides_beside
-
-    sides = sides_beside(faces)
-    return mask_warnings(*sides) if sides is not None else []
 
 
 @command.command()
@@ -258,12 +238,12 @@ def status(faces: Path, all_of_them: bool, as_json: bool) -> None:
     """Count masks and labels, and say which model made the masks."""
     from dfl_tf.facesets.xseg_store import open_store
     from dfl_tf.facesets.xseg_tools import count
-    from dfl_tf.formats.faces.mask_record import read_mask_record
+    from dfl_tf.formats.faces.mask_record import read_mask_record, warnings_beside
 
     with _progress("counting") as step:
         counts = count(open_store(faces), step)
     left_out = counts.pop("left_out")
-    record, warnings = read_mask_record(faces), _mask_warnings(faces)
+    record, warnings = read_mask_record(faces), warnings_beside(faces)
     if as_json:
         facts = counts | {
             "left_out": left_out.as_dict(),

@@ -3,7 +3,7 @@
 from dfl_tf.data.batch import Batch, SampleId
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.faceset import FaceSample, Faceset
-from dfl_tf.data.sample import make_sample, preview_spec
+from dfl_tf.data.sample import make_sample
 from dfl_tf.data.spec import OutputSpec, SampleSpec, XSegSpec
 from dfl_tf.data.stream import BatchStream
 from dfl_tf.data.xseg import XSegStream, segmented_samples
@@ -20,6 +20,5 @@ __all__ = [
     "XSegSpec",
     "XSegStream",
     "make_sample",
-    "preview_spec",
     "segmented_samples",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -344,11 +343,3 @@ def _full_mask(sample: FaceSample) -> Array:
     if mask.shape[:2] != (height, width):
         mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_CUBIC)[:, :, None]
     return np.clip(mask, 0, 1)
-
-
-def preview_spec(spec: SampleSpec) -> SampleSpec:
-    """Return the spec with the same outputs without warp, transform and flip."""
-    outputs = {
-        name: replace(output, warp=False, transform=False) for name, output in spec.outputs.items()
-    }
-    return replace(spec, outputs=outputs, random_flip=False)

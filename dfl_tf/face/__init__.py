@@ -4,18 +4,12 @@ from dfl_tf.face.alignment import (
     align_matrix,
     average_yaw,
     polygon_area,
-    transform_matrix,
     transform_points,
     umeyama,
 )
 from dfl_tf.face.face_type import FaceType
-from dfl_tf.face.landmarks import (
-    face_pitch,
-    landmarks_fault,
-    mirror_landmarks,
-    rect_from_landmarks,
-)
-from dfl_tf.face.masks import expand_eyebrows, eyes_mask, eyes_mouth_mask, hull_mask, mouth_mask
+from dfl_tf.face.landmarks import landmarks_fault
+from dfl_tf.face.masks import expand_eyebrows, eyes_mask, eyes_mouth_mask, hull_mask
 from dfl_tf.face.polygons import ordered_polygons, polygon_mask
 from dfl_tf.face.pose import estimate_pitch_yaw_roll, yaw_bins
 
@@ -27,16 +21,11 @@ __all__ = [
     "expand_eyebrows",
     "eyes_mask",
     "eyes_mouth_mask",
-    "face_pitch",
     "hull_mask",
     "landmarks_fault",
-    "mirror_landmarks",
-    "mouth_mask",
     "ordered_polygons",
     "polygon_area",
     "polygon_mask",
-    "rect_from_landmarks",
-    "transform_matrix",
     "transform_points",
     "umeyama",
     "yaw_bins",

@@ -7,10 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf.face.alignment import FloatArray, align_matrix, transform_points, umeyama
-from dfl_tf.face.face_type import FaceType
+from dfl_tf.face.alignment import FloatArray, umeyama
 from dfl_tf.face.masks import FARTHEST
-from dfl_tf.face.reference_tables import ALIGN_INDICES, MIRROR_PAIRS, REFERENCE_2D
+from dfl_tf.face.reference_tables import ALIGN_INDICES, REFERENCE_2D
 
 _THINNEST = 1e-3  # width over length of landmarks on one line; a face in profile has 0.2 and more
 _SMALLEST = 0.5  # pixels
@@ -57,66 +56,3 @@ def _extents(points: FloatArray) -> tuple[float, float]:
     largest = middle + reach
     smallest = max(0.0, (xx * yy - xy * xy) / largest) if largest else 0.0
     return math.sqrt(largest / len(points)), math.sqrt(smallest / len(points))
-
-
-def mirror_landmarks(landmarks: npt.ArrayLike, width: float) -> FloatArray:
-    """Return the landmarks of the image mirrored left to right.
-
-    Parameters
-    ----------
-    landmarks : array_like, shape (68, 2)
-        Pixels.
-    width : float
-        Of the image in pixels.
-
-    Returns
-    -------
-    ndarray, shape (68, 2), dtype of `landmarks`
-
-    References
-    ----------
-    data.md 7.7.
-    """
-    mirrored = np.array(landmarks, copy=True)
-    left, right = MIRROR_PAIRS[:, 0], MIRROR_PAIRS[:, 1]
-    mirrored[left], mirrored[right] = mirrored[right].copy(), mirrored[left].copy()
-    mirrored[:, 0] = width - mirrored[:, 0] - 1
-    return mirrored
-
-
-def rect_from_landmarks(landmarks: npt.ArrayLike) -> FloatArray:
-    """Return the upright full-face square around landmarks.
-
-    Parameters
-    ----------
-    landmarks : array_like, shape (68, 2)
-        Pixels.
-
-    Returns
-    -------
-    ndarray, shape (4,), float32
-        Left, top, right, bottom in pixels.
-
-    References
-    ----------
-    data.md 7.7.
-    """
-    matrix = align_matrix(landmarks, 256, FaceType.FULL_NO_ALIGN)
-    corners = np.array([(0, 0), (255, 255)], dtype=np.float32)
-    return transform_points(corners, matrix, invert=True).reshape(4)
-
-
-def face_pitch(landmarks: npt.ArrayLike) -> float:
-    """Return how far the chin lies below its neighbors, in pixels: a helper for sorting.
-
-    Parameters
-    ----------
-    landmarks : array_like, shape (68, 2), any dtype
-        Pixels.
-
-    References
-    ----------
-    data.md 7.7.
-    """
-    y = np.asarray(landmarks, dtype=np.float64)[:, 1]
-    return float(y[8] - ((y[6] - y[8]) + (y[10] - y[8])) / 2.0)

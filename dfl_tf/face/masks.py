@@ -92,11 +92,6 @@ def eyes_mask(shape: Sequence[int], landmarks: npt.ArrayLike) -> Mask:
     return _pasted(shape, [_soft_hulls(shape, landmarks, _EYES)])
 
 
-def mouth_mask(shape: Sequence[int], landmarks: npt.ArrayLike) -> Mask:
-    """Draw the inside of the mouth, grown and softened; see `eyes_mask` (data.md 7.5)."""
-    return _pasted(shape, [_soft_hulls(shape, landmarks, _INNER_LIPS)])
-
-
 def eyes_mouth_mask(shape: Sequence[int], landmarks: npt.ArrayLike, face: Mask) -> Mask:
     """Draw eyes and mouth where `face` is not 0; shape (height, width, 1), float32, [0, 1].
 

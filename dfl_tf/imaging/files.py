@@ -120,11 +120,6 @@ def read_image(path: str | os.PathLike[str]) -> ByteImage:
     return (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
 
 
-def read_image_float(path: str | os.PathLike[str]) -> FloatImage:
-    """Read an image as float32 BGR in [0, 1], shape (h, w, 3), with all of its precision."""
-    return to_float(to_bgr(read_image_unchanged(path)))
-
-
 def encode_image(image: StoredImage, suffix: str, *, quality: int = 95) -> bytes:
     """Encode an image.
 

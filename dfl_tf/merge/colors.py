@@ -10,8 +10,8 @@ from dfl_tf_ops.color_transfer import (
     color_transfer_sot,
     draw_rotations,
 )
+from dfl_tf_ops.reference.color_transfer import lct, mkl, rct
 
-from dfl_tf.merge.linear_colors import lct, mkl, rct
 from dfl_tf.merge.warping import Floats
 
 _ROTATIONS = 20
@@ -70,7 +70,7 @@ def recolor(mode: str, face: Floats, target: Floats, binary: Floats, draws: Colo
     if mode == "none":
         return face
     if mode == "rct":
-        return rct(face, target, binary)
+        return rct(face, target, binary, binary)
     if mode == "lct":
         return lct(face, target)
     if mode.endswith("-m"):

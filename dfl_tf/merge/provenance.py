@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dfl_tf
+from dfl_tf.disk.frame_order import in_frame_order
 from dfl_tf.disk.text import printable
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -67,6 +68,16 @@ class Provenance:
         """Return the XMP packet."""
         escaped = {key: html.escape(value) for key, value in self.fields.items()}
         return _PACKET.format(**escaped).encode()
+
+
+def tags_of_frames(folder: Path) -> dict[str, str]:
+    """Return the tags for a video of these frames: what the first one says; {} if it says nothing.
+
+    References: `video_tags`.
+    """
+    first = next(iter(in_frame_order(folder.glob("[!.]*.png"))), None)
+    note = None if first is None else read_provenance(first)
+    return video_tags(note) if note is not None and len(note) == len(_FIELDS) else {}
 
 
 def video_tags(fields: Mapping[str, str]) -> dict[str, str]:

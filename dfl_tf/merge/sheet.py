@@ -3,23 +3,104 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from dfl_tf.disk.durable import make_folder_for, write_file
 from dfl_tf.disk.text import drawable
+from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.face import FaceType
-from dfl_tf.imaging import to_bgr
+from dfl_tf.imaging import encode_image, to_bgr
 from dfl_tf.merge.colors import frame_draws
 from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.frame import FrameCrops, merge_frame
 from dfl_tf.merge.pixels import Bytes, Stored, read_frame
 from dfl_tf.merge.plan import MergeTask
+from dfl_tf.merge.provenance import embed
+from dfl_tf.options.merge import MASK_MODES, MODES
 
+_SUFFIXES = (".jpg", ".jpeg", ".png")
 _CAPTION = 16
 _GAP = 2
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+@dataclass(frozen=True)
+class SheetRequest:
+    """What a sheet shows.
+
+    Attributes
+    ----------
+    file : Path
+        .jpg or .png.
+    modes, masks : tuple of str
+        Modes and mask modes.
+    count : int
+        Frames, spread over those chosen.
+
+    Raises
+    ------
+    UsageError
+        Something of it cannot be.
+    """
+
+    file: Path
+    modes: tuple[str, ...]
+    masks: tuple[str, ...]
+    count: int = 3
+
+    def __post_init__(self) -> None:
+        if self.file.suffix.lower() not in _SUFFIXES:
+            raise UsageError(f"--sheet {self.file}: give a file name with {', '.join(_SUFFIXES)}")
+        wrong = [m for m in self.modes if m not in MODES]
+        wrong += [m for m in self.masks if m not in MASK_MODES]
+        if wrong or not self.modes or not self.masks:
+            raise UsageError(
+                f"--sheet-modes/--sheet-masks: {', '.join(wrong) or 'nothing given'}; modes are "
+                f"{', '.join(MODES)}, mask modes {', '.join(MASK_MODES)}"
+            )
+
+
+def draw_sheet(
+    request: SheetRequest,
+    tasks: Sequence[MergeTask],
+    networks: MergeNetworks,
+    face_type: FaceType,
+    *,
+    seed: int = 0,
+    packet: bytes | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write a `contact_sheet` of some of the frames.
+
+    Parameters
+    ----------
+    request : SheetRequest
+    tasks : sequence of MergeTask
+    networks, face_type, seed, progress
+        See `contact_sheet`.
+    packet : bytes, optional
+        Says in the file how it was made (`provenance`).
+
+    Raises
+    ------
+    WorkspaceError
+        No frame has a face, or the file cannot be written.
+    """
+    with_face = [task for task in tasks if task.faces]
+    if not with_face:
+        raise WorkspaceError("none of the chosen frames has a face")
+    count = min(request.count, len(with_face))
+    chosen = [with_face[(2 * i + 1) * len(with_face) // (2 * count)] for i in range(count)]
+    sheet = contact_sheet(
+        chosen, request.modes, request.masks, networks, face_type, seed=seed, progress=progress
+    )
+    data = encode_image(sheet, request.file.suffix, quality=85)
+    make_folder_for(request.file)
+    write_file(request.file, data if packet is None else embed(data, packet))
 
 
 def contact_sheet(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .schema import Change, Machine, Options, Value, option, words
+from .training import ALL_FACE_TYPES
 
-FACE_TYPES = ("h", "mf", "f", "wf", "head", "mark_only")
+FACE_TYPES = (*ALL_FACE_TYPES, "mark_only")
 DETECTORS = ("auto", "s3fd", "mesh")
 LANDMARKERS = ("auto", "fan", "mesh")
 ROTATIONS = ("0", "90", "270", "180")

@@ -208,16 +208,17 @@ OPTIONS = _OptionClasses()
 
 
 def kind_of(model_class: str) -> ModelKind:
-    """Return the description of a class of models.
+    """Return the description of a class of models, named in any letter case.
 
     Raises
     ------
     UsageError
         If there is no such class.
     """
-    if model_class not in KINDS:
+    spelled = {known.lower(): known for known in KINDS}.get(model_class.lower())
+    if spelled is None:
         raise UsageError(f"there is no model class {model_class!r}; known are {', '.join(KINDS)}")
-    return KINDS[model_class]
+    return KINDS[spelled]
 
 
 def register_model(kind: ModelKind) -> ModelKind:

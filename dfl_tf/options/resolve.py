@@ -52,6 +52,10 @@ class Layer:
         """Where the value of `key` was written."""
         return self.places.get(key, self.origin)
 
+    def only(self, keys: Collection[str]) -> Layer:
+        """Return the layer with the values of some keys only."""
+        return replace(self, values={key: self.values[key] for key in self.values if key in keys})
+
 
 @dataclass(frozen=True)
 class Resolved(Generic[T]):

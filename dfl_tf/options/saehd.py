@@ -7,12 +7,30 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .schema import Change, Machine, Value, option, words
+from .schema import Change, Machine, Value, option, show, words
 from .training import ALL_FACE_TYPES, FaceSwapOptions
 
 ARCHI = re.compile(r"(df|liae)(-[udtc]+)?")
 OLD_HD_ARCHI = re.compile(r"(df|liae)u?hd")
-NO_PRETRAIN = "off while pretraining"
+_ON, _OFF = "on while pretraining", "off while pretraining"
+WHILE_PRETRAINING: dict[str, tuple[Value, str]] = {
+    "random_warp": (False, _OFF),
+    "random_hsv_power": (0.0, _OFF),
+    "ct_mode": ("none", _OFF),
+    "lr_dropout": ("n", _OFF),
+    "gan_power": (0.0, _OFF),
+    "face_style_power": (0.0, _OFF),
+    "bg_style_power": (0.0, _OFF),
+    "random_src_flip": (True, _ON),
+    "random_dst_flip": (True, _ON),
+    "uniform_yaw": (True, _ON),
+}
+"""What pretraining makes of options, and why (options.md 4). The stored values stay."""
+
+
+def while_pretraining(key: str) -> str:
+    """Say what pretraining makes of an option ("off while pretraining"); empty if nothing."""
+    return WHILE_PRETRAINING[key][1] if key in WHILE_PRETRAINING else ""
 
 
 def is_whole_face(values: Mapping[str, Any]) -> bool:
@@ -139,7 +157,7 @@ class SAEHDOptions(FaceSwapOptions):
         0.0,
         "Random hue, saturation and light of the src input.",
         details="0.05 is recommended: makes the model robust to lighting differences in dst. "
-        "Only the network's input is changed, not the target. Off while pretraining.",
+        "Only the network's input is changed, not the target.",
         label="Random hue/saturation/light intensity",
         group="faces",
         minimum=0.0,
@@ -150,7 +168,7 @@ class SAEHDOptions(FaceSwapOptions):
         "Strength of the true-face loss (df only); 0 = none.",
         details="Discriminates the codes of src and dst, which makes the result more like src. "
         "0.01 is typical; too much distorts expressions. Costs a small extra network. Off"
-        " while pretraining and for liae.",
+        " for liae; not trained while pretraining.",
         label="'True face' power.",
         group="style",
         minimum=0.0,
@@ -161,7 +179,7 @@ class SAEHDOptions(FaceSwapOptions):
         0.0,
         "Pull the colors of the predicted face towards dst; 0 = off.",
         details="Start with 0.001 to 0.1 after 10000 iterations, watch the preview, and have a "
-        "backup: it can ruin the model. Off while pretraining. Costs time.",
+        "backup: it can ruin the model. Costs time.",
         label="Face style power",
         group="style",
         minimum=0.0,
@@ -170,8 +188,7 @@ class SAEHDOptions(FaceSwapOptions):
     bg_style_power: float = option(
         0.0,
         "Learn the area around the face from dst; 0 = off.",
-        details="2.0 is recommended where it is used. Same care as face_style_power. Off while "
-        "pretraining. Costs time.",
+        details="2.0 is recommended where it is used. Same care as face_style_power. Costs time.",
         label="Background style power",
         group="style",
         minimum=0.0,
@@ -182,8 +199,9 @@ class SAEHDOptions(FaceSwapOptions):
         "Train on the pretraining faces of many people.",
         details="A pretrained model learns a pair in a fraction of the time. Needs the "
         "pretraining faces (--pretrain-dir). Switching it off again starts at iteration 0"
-        " with fresh inters and keeps all else. Forces: no warp, flips on, even yaw, no "
-        "GAN, no dropout, no HSV, no style, no color transfer.",
+        " with fresh inters and keeps all else. Forces "
+        + ", ".join(f"{key}={show(value)}" for key, (value, _) in WHILE_PRETRAINING.items())
+        + ".",
         label="Enable pretraining mode",
         group="run",
     )
@@ -221,23 +239,7 @@ class SAEHDOptions(FaceSwapOptions):
         forced: dict[str, tuple[Value, str]] = {}
         if not is_df({"archi": self.archi}):
             forced["true_face_power"] = (0.0, "a liae model has no true face")
-        if self.pretrain:
-            on = "on while pretraining"
-            forced |= {
-                key: (value, NO_PRETRAIN)
-                for key, value in (
-                    ("lr_dropout", "n"),
-                    ("random_warp", False),
-                    ("gan_power", 0.0),
-                    ("random_hsv_power", 0.0),
-                    ("face_style_power", 0.0),
-                    ("bg_style_power", 0.0),
-                    ("ct_mode", "none"),
-                )
-            }
-            for key in ("random_src_flip", "random_dst_flip", "uniform_yaw"):
-                forced[key] = (True, on)
-        return forced
+        return forced | (WHILE_PRETRAINING if self.pretrain else {})
 
 
 def _fit_resolution(resolution: int, archi: str, *, new: bool) -> list[Change]:

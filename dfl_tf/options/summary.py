@@ -9,17 +9,13 @@ from typing import Any
 from dfl_tf.disk.text import printable
 
 from . import schema
+from .saehd import WHILE_PRETRAINING
+from .schema import words
 
-SHOWN_IN_PRETRAIN: dict[str, Any] = {
-    "lr_dropout": "n",
-    "random_warp": False,
-    "gan_power": 0.0,
-    "random_hsv_power": 0.0,
-    "face_style_power": 0.0,
-    "bg_style_power": 0.0,
-    "uniform_yaw": True,
-}
-"""The values that the summary of a pretraining SAEHD shows in place of the stored ones."""
+SHOWN_WHILE_PRETRAINING = words(
+    "lr_dropout random_warp gan_power random_hsv_power face_style_power bg_style_power uniform_yaw"
+)
+"""Options of which the summary of a pretraining SAEHD shows the forced values."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,8 @@ def summary_text(
     """
     shown: dict[str, Any] = {key: schema.plain(value) for key, value in options.items()}
     if shown.get("pretrain") and "archi" in shown:
-        shown |= {key: value for key, value in SHOWN_IN_PRETRAIN.items() if key in shown}
+        forced = {key: WHILE_PRETRAINING[key][0] for key in SHOWN_WHILE_PRETRAINING}
+        shown |= {key: value for key, value in forced.items() if key in shown}
     # Options and names come out of files: as escapes they can neither break the frame nor act.
     shown = {printable(key): printable(value) for key, value in shown.items()}
     full_name = printable(full_name)

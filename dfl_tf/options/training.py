@@ -96,8 +96,7 @@ class FaceSwapOptions(TrainingOptions):
         False,
         "Mirror src faces at random.",
         details="Doubles the poses of a small src set, but also mirrors what is not symmetric "
-        "(moles, parting). Leave it off when src covers all directions. Forced on while "
-        "pretraining.",
+        "(moles, parting). Leave it off when src covers all directions.",
         label="Flip SRC faces randomly",
         group="faces",
     )
@@ -105,7 +104,7 @@ class FaceSwapOptions(TrainingOptions):
         True,
         "Mirror dst faces at random.",
         details="Makes the result more general when src has few poses. Without effect on the "
-        "speed. Forced on while pretraining.",
+        "speed.",
         label="Flip DST faces randomly",
         group="faces",
     )
@@ -170,7 +169,7 @@ class FaceSwapOptions(TrainingOptions):
         False,
         "Draw faces evenly over head directions.",
         details="Helps when profiles are blurred because most faces look at the camera. Frontal "
-        "faces are then seen less often. Forced on while pretraining.",
+        "faces are then seen less often.",
         label="Uniform yaw distribution of samples",
         group="faces",
     )
@@ -190,7 +189,7 @@ class FaceSwapOptions(TrainingOptions):
         "period of 500 iterations. Sharpens more than plain training and steadies the "
         "last phase: switch it on when the losses hardly fall any more, before the GAN. "
         "cpu: the random masks are drawn on the CPU, which saves GPU memory and costs "
-        "time (SAEHD only; AMP treats it as y). Off while pretraining.",
+        "time (SAEHD only; AMP treats it as y).",
         label="Use learning rate dropout",
         group="optimizer",
         choices=("n", "y", "cpu"),
@@ -199,7 +198,7 @@ class FaceSwapOptions(TrainingOptions):
         True,
         "Distort the input faces at random.",
         details="Needed at first, so that src expressions generalise to dst. Switch it off when "
-        "the faces are well formed, to gain detail. Off while pretraining. In a liae "
+        "the faces are well formed, to gain detail. In a liae "
         "model switching it off also stops the training of inter_AB.",
         label="Enable random warp of samples",
         group="faces",
@@ -209,7 +208,7 @@ class FaceSwapOptions(TrainingOptions):
         "Strength of the adversarial detail loss; 0 = none.",
         details="Brings out fine skin detail at the very end (about 0.1). Enable it only after "
         "training with random_warp off and lr_dropout on. Back up first: artifacts are "
-        "permanent. Costs a second network, so memory and time. Off while pretraining.",
+        "permanent. Costs a second network, so memory and time.",
         label="GAN power",
         group="gan",
         minimum=0.0,
@@ -246,7 +245,7 @@ class FaceSwapOptions(TrainingOptions):
         "Color transfer from a random dst face to each src face.",
         details="Makes the colors of the result follow dst. rct is the usual choice; lct and mkl "
         "are milder and cheaper; idt and sot follow the distribution closest and cost the"
-        " most time per face. No effect while pretraining.",
+        " most time per face.",
         label="Color transfer for src faceset",
         group="faces",
         choices=COLOR_TRANSFERS,

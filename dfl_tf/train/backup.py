@@ -11,6 +11,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from dfl_tf.disk import durable
+from dfl_tf.errors import ModelFileError
+from dfl_tf.formats import ModelLock, model_files, read_model
+from dfl_tf.formats.models.files import prefix_of
+from dfl_tf.formats.models.rescue import recover
 
 KEPT = 24
 
@@ -58,6 +62,31 @@ def make_backup(
         rotate(folder)
         durable.rename(fresh, newest)
     return newest
+
+
+def backup_model(directory: Path, name: str, model_class: str) -> tuple[Path, int]:
+    """Copy a model that is not being trained into its newest backup.
+
+    Returns
+    -------
+    (Path, int)
+        The folder ``01``, and the iteration of the model.
+
+    Raises
+    ------
+    ModelFileError
+        The model is in use, or is not whole.
+    """
+    folder = directory / f"{prefix_of(name, model_class)}_autobackups"
+    with ModelLock(directory, name, model_class):
+        recover(directory, name, model_class)
+        try:
+            iteration = read_model(directory, name, model_class).iteration
+        except ModelFileError as error:
+            raise type(error)(f"{error}\nNothing was backed up.") from None
+        return make_backup(
+            folder, directory, model_files(directory, name, model_class), {}
+        ), iteration
 
 
 def rotate(folder: Path) -> None:

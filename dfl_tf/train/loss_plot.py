@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from dfl_tf.disk.durable import write_file
 from dfl_tf.disk.text import drawable
+from dfl_tf.errors import ModelFileError
 from dfl_tf.train.loss_graph import column_ranges
 
-_WIDTH, _HEIGHT = 960, 480
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 40, 45
-_INK = (40, 40, 40)
-_FAINT = (225, 225, 225)
-_COLORS = ((200, 90, 20), (20, 130, 240), (60, 160, 60), (160, 60, 160))  # BGR
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_WIDTH, _HEIGHT, _DPI = 960, 480, 100
+_COLORS = ("#145ac8", "#f08214", "#3ca03c", "#a03ca0")
+_PALE = 0.35
+_COLUMNS = 870
+"""About the width of the axes in pixels."""
 
 
 def moving_median(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
@@ -56,66 +56,13 @@ def moving_median(values: NDArray[np.float64], window: int) -> NDArray[np.float6
 
 
 def _limits(table: NDArray[np.float64]) -> tuple[float, float]:
-    """The decades (log10) that the plot covers; robust against single outliers."""
+    """The losses between which the plot lies; robust against single outliers."""
     values = table[np.isfinite(table) & (table > 0)]
     if not values.size:
-        return -1.0, 1.0
+        return 0.1, 10.0
     low, high = np.log10(np.percentile(values, [0.1, 99.9]))
     margin = max(0.05, 0.06 * (high - low))
-    return float(low - margin), float(high + margin)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Round values inside the limits, denser for a narrow range."""
-    digits = (1, 2, 5) if high - low > 1 else (1, 1.5, 2, 3, 4, 5, 6, 8)
-    ticks = [
-        digit * 10.0**decade
-        for decade in range(math.floor(low), math.ceil(high) + 1)
-        for digit in digits
-        if low <= math.log10(digit * 10.0**decade) <= high
-    ]
-    return ticks if len(ticks) >= 2 else [10**value for value in np.linspace(low, high, 5)]
-
-
-def _step(count: int) -> int:
-    """A round distance between marks of the iteration axis: 1, 2 or 5 times a power of ten."""
-    rough = max(1.0, count / 8)
-    power = 10 ** math.floor(math.log10(rough))
-    return next(int(k * power) for k in (1, 2, 5, 10) if k * power >= rough)
-
-
-class _Axes:
-    """The mapping from (iteration, loss) to pixels, and what is drawn around it."""
-
-    def __init__(self, canvas: NDArray[np.uint8], count: int, low: float, high: float) -> None:
-        self.canvas, self.count, self.low, self.high = canvas, max(1, count), low, high
-        self.width = _WIDTH - _LEFT - _RIGHT
-        self.height = _HEIGHT - _TOP - _BOTTOM
-
-    def x(self, position: float) -> int:
-        return _LEFT + int(position / self.count * self.width)
-
-    def y(self, loss: float) -> int:
-        share = (math.log10(max(loss, 1e-12)) - self.low) / (self.high - self.low)
-        return _TOP + int((1 - min(1.0, max(0.0, share))) * self.height)
-
-    def text(self, text: str, at: tuple[int, int], size: float = 0.42) -> None:
-        cv2.putText(self.canvas, drawable(text), at, _FONT, size, _INK, 1, cv2.LINE_AA)
-
-    def draw(self, start: int, title: str) -> None:
-        right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
-        for value in _ticks(self.low, self.high):
-            row = self.y(value)
-            cv2.line(self.canvas, (_LEFT, row), (right, row), _FAINT, 1)
-            self.text(f"{value:.3g}", (8, row + 4))
-        step = _step(self.count)
-        for mark in range(-(-start // step) * step, start + self.count + 1, step):
-            column = self.x(mark - start)
-            cv2.line(self.canvas, (column, _TOP), (column, bottom), _FAINT, 1)
-            self.text(f"{mark}", (column - 4 * len(str(mark)), bottom + 16))
-        cv2.rectangle(self.canvas, (_LEFT, _TOP), (right, bottom), _INK, 1)
-        self.text("iteration", (_LEFT + self.width // 2 - 30, _HEIGHT - 10))
-        self.text(title, (_LEFT, 24), 0.5)
+    return float(10 ** (low - margin)), float(10 ** (high + margin))
 
 
 def loss_plot(
@@ -142,64 +89,66 @@ def loss_plot(
     -------
     ndarray, shape (480, 960, 3), uint8, BGR
     """
+    # Half a second, so only when something is drawn; without pyplot: no window, no global state.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.style import context
+
     table = np.asarray(history, np.float64)
     table = table.reshape(len(table), -1) if table.size else np.zeros((0, max(1, len(names))))
-    canvas = np.full((_HEIGHT, _WIDTH, 3), 255, np.uint8)
-    axes = _Axes(canvas, len(table), *_limits(table))
-    axes.draw(start, title)
+    with context("default"):  # whatever the user's own matplotlibrc says
+        figure = Figure(figsize=(_WIDTH / _DPI, _HEIGHT / _DPI), dpi=_DPI)
+        figure.subplots_adjust(left=0.07, right=0.97, top=0.92, bottom=0.11)
+        canvas = FigureCanvasAgg(figure)
+        _draw(figure.subplots(), table, names, title, start)
+        canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., 2::-1])
+
+
+def _draw(
+    axes: Any, table: NDArray[np.float64], names: Sequence[str], title: str, start: int
+) -> None:
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+    low, high = _limits(table)
+    axes.set_yscale("log", nonpositive="mask")
+    axes.set_ylim(low, high)
+    axes.set_xlim(start, start + max(1, len(table)))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_formatter("{x:.0f}")
+    steps = (1, 2, 5) if high > 20 * low else (1, 1.5, 2, 3, 4, 5, 6, 8)
+    axes.yaxis.set_major_locator(LogLocator(subs=steps))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:.3g}")
+    axes.grid(color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_xlabel("iteration")
+    axes.set_title(drawable(title), loc="left", fontsize="medium", parse_math=False)
     window = max(5, min(501, len(table) // 20))
-    for loss in range(table.shape[1]):
-        color = _COLORS[loss % len(_COLORS)]
-        _draw_cloud(axes, table[:, loss : loss + 1], color)
-    for loss in range(table.shape[1]):
-        color = _COLORS[loss % len(_COLORS)]
-        median = moving_median(table[:, loss], window)
-        _draw_line(axes, median, color)
-        last = median[np.isfinite(median)][-1:] if median.size else median
+    for loss, values in enumerate(table.T):
+        _draw_cloud(axes, values, start, _COLORS[loss % len(_COLORS)])
+    iterations = start + 0.5 + np.arange(len(table))
+    for loss, values in enumerate(table.T):
+        median = moving_median(values, window)
+        last = median[np.isfinite(median)][-1:]
         name = names[loss] if loss < len(names) else str(loss)
         label = f"{name} {last[0]:.4f}" if last.size else name
-        left = _WIDTH - _RIGHT - 150 * (table.shape[1] - loss)
-        cv2.line(canvas, (left, 20), (left + 18, 20), color, 2)
-        axes.text(label, (left + 24, 24))
-    return canvas
+        axes.plot(iterations, median, color=_COLORS[loss % len(_COLORS)], linewidth=2, label=label)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(table.T), frameon=False)
 
 
-def _draw_cloud(axes: _Axes, values: NDArray[np.float64], color: tuple[int, ...]) -> None:
+def _draw_cloud(axes: Any, values: NDArray[np.float64], start: int, color: str) -> None:
     """What lies behind the median, pale: the losses, or the range of each column of many."""
-    pale = tuple(int(255 - (255 - channel) * 0.35) for channel in color)
-    if len(values) < 4 * axes.width:
+    if len(values) < 4 * _COLUMNS:
         # Ranges of columns with one value or two would be dots and stripes.
-        _draw_line(axes, values[:, 0], pale, thickness=1)
+        iterations = start + 0.5 + np.arange(len(values))
+        finite = np.where(np.isfinite(values), values, np.nan)
+        axes.plot(iterations, finite, color=color, alpha=_PALE, linewidth=0.9)
         return
-    columns = axes.width
-    highest, lowest = column_ranges(values, columns)
-    for column in np.flatnonzero(np.isfinite(highest[:, 0])):
-        x = axes.x((column + 0.5) * axes.count / columns)
-        top, bottom = axes.y(highest[column, 0]), axes.y(lowest[column, 0])
-        cv2.line(axes.canvas, (x, top), (x, bottom), pale, 1)
-
-
-def _draw_line(
-    axes: _Axes, values: NDArray[np.float64], color: tuple[int, ...], thickness: int = 2
-) -> None:
-    """The polyline of the finite values, broken at gaps."""
-    step = max(1, len(values) // (2 * axes.width))
-    points: list[tuple[int, int]] = []
-    for position in range(0, len(values), step):
-        if not np.isfinite(values[position]):
-            _stroke(axes, points, color, thickness)
-            points = []
-            continue
-        points.append((axes.x(position + 0.5), axes.y(values[position])))
-    _stroke(axes, points, color, thickness)
-
-
-def _stroke(
-    axes: _Axes, points: list[tuple[int, int]], color: tuple[int, ...], thickness: int
-) -> None:
-    if points:
-        line = np.asarray(points, np.int32).reshape(-1, 1, 2)
-        cv2.polylines(axes.canvas, [line], False, color, thickness, cv2.LINE_AA)
+    highest, lowest = column_ranges(values[:, None], _COLUMNS)
+    bottom = np.maximum(lowest[:, 0], axes.get_ylim()[0])  # the axis has no zero
+    middles = start + (np.arange(_COLUMNS) + 0.5) * len(values) / _COLUMNS
+    axes.vlines(middles, bottom, highest[:, 0], color=color, alpha=_PALE, linewidth=0.8)
 
 
 def write_loss_plot(
@@ -211,5 +160,20 @@ def write_loss_plot(
     start: int = 0,
 ) -> None:
     """Write `loss_plot` as a PNG, whole or not at all; arguments: see `loss_plot`."""
-    picture = loss_plot(history, names, title=title, start=start)
-    write_file(path, cv2.imencode(".png", picture)[1].tobytes())
+    image = loss_plot(history, names, title=title, start=start)
+    write_file(path, cv2.imencode(".png", image)[1].tobytes())
+
+
+def write_plot_of_model(path: Path, history: Sequence[Sequence[float]], title: str) -> None:
+    """Write the plot of a model's stored losses, without rows of another form than the last one.
+
+    Raises
+    ------
+    ModelFileError
+        There is no history.
+    """
+    if not history:
+        raise ModelFileError(f"{title}: has no loss history to plot.")
+    width = len(history[-1])
+    rows = [row for row in history if len(row) == width]
+    write_loss_plot(path, rows, ("src", "dst") if width == 2 else ("loss",), title=title)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, TypeVar, cast
 
 from dfl_tf.devices.cluster import cluster_of, described, machine_of, replicas_of
 from dfl_tf.devices.configure import configure_devices, summary_devices
@@ -22,7 +22,19 @@ from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.imaging import set_pixel_limit
 from dfl_tf.jobs.events import Events
 from dfl_tf.models.restore import stored_layer
-from dfl_tf.options import Layer, Resolved, RunOptions, kind_of, resolve, unused_note
+from dfl_tf.options import (
+    KINDS,
+    Layer,
+    Machine,
+    ModelKind,
+    Options,
+    Resolved,
+    RunOptions,
+    kind_of,
+    unused_note,
+)
+from dfl_tf.options.inputs import Chosen, OptionInputs
+from dfl_tf.options.prompts import Answers
 from dfl_tf.options.schema import did_you_mean
 from dfl_tf.train import events
 from dfl_tf.train.changed_files import basis_for, judge_files
@@ -36,30 +48,53 @@ from dfl_tf.train.sinks.tensorboard import TensorBoardLog
 from dfl_tf.train.switching import common, followed
 from dfl_tf.train.trainer import Trainer
 
+T = TypeVar("T", bound=Options)
 EVERY_BESIDE = 50
 """Iterations between lines of the log beside the model, where nothing else is asked for."""
 
 
-class ResolveOptions(Protocol):
-    """Resolves the options of a model and of the run, from what is stored and what is given now."""
-
-    def __call__(
-        self, cls: type, *, stored: Layer | None, defaults: Mapping[str, Any] | None
-    ) -> tuple[Resolved[Any], RunOptions]:
-        """Resolve options of `cls`; `defaults` are those of the last new model of the class."""
+Ask = Callable[[type[Options], Sequence[Layer], Machine], Answers]
+"""A dialogue: gets the class, all that is known before it, and the devices in use."""
 
 
-def resolver_of(layers: Sequence[Layer] = (), run: RunOptions | None = None) -> ResolveOptions:
-    """Options of programs: layers of values, lowest precedence first, and the run's options."""
+def resolve_inputs(
+    inputs: OptionInputs,
+    cls: type[T],
+    *,
+    stored: Layer | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    restart: bool = False,
+    ask: Ask | None = None,
+) -> Chosen[T]:
+    """Resolve the options of a training, on the devices that it will use.
 
-    def resolve_options(
-        cls: type, *, stored: Layer | None, defaults: Mapping[str, Any] | None
-    ) -> tuple[Resolved[Any], RunOptions]:
-        below = [stored] if stored else []
-        machine = machine_of(run or RunOptions())
-        return resolve(cls, [*below, *layers], machine=machine), run or RunOptions()
+    Parameters
+    ----------
+    inputs : OptionInputs
+    cls : type
+        The class of options of the model.
+    stored, defaults
+        See `OptionInputs.resolve`.
+    restart : bool
+        Whether a stored model counts as new.
+    ask : callable, optional
+        See `Ask`.
 
-    return resolve_options
+    Raises
+    ------
+    OptionError, UsageError
+    """
+    machine = machine_of(inputs.run)
+    answers = None if ask is None else ask(cls, inputs.below(cls, stored, defaults), machine)
+    begins_again = restart or (answers is not None and answers.restart)
+    return inputs.resolve(
+        cls,
+        stored=stored,
+        defaults=defaults,
+        machine=machine,
+        answers=None if answers is None else answers.layer,
+        new=True if begins_again else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -125,44 +160,54 @@ def prepare(
     workspace: Workspace,
     model_class: str,
     name: str | None,
-    resolve_options: ResolveOptions,
+    inputs: OptionInputs,
     *,
-    use_previous: bool = False,
+    restart: bool = False,
+    ask: Ask | None = None,
 ) -> Prepared:
     """Find or name the model and resolve its options. Writes nothing.
 
     Parameters
     ----------
-    use_previous : bool
-        Start from the kept previous set: what `RunOptions.use_previous` says, which is needed
-        before the options can be resolved.
+    workspace : Workspace
+        Its folders of faces need not have been looked for.
+    model_class : str
+    name : str or None
+        None: the model that was saved last, or ``new``.
+    inputs : OptionInputs
+    restart : bool
+        Begin again at iteration 0 with fresh weights, after a backup.
+    ask : callable, optional
+        See `Ask`.
 
     Raises
     ------
     UsageError, OptionError, ModelFileError
+    WorkspaceError
+        The folders of faces that the options call for are not there.
     ModelFilesChanged
         Files of the model were removed or replaced, and the run options do not say what then.
     """
     kind = kind_of(model_class)
+    if restart:
+        _check_restart(kind)
     folder = workspace.model
     asked, (name, exists) = name, choose_name(folder, model_class, name)
     stamp = _stamp(folder, name, model_class)
-    state = None
-    if exists:
-        state = read_model(folder, name, model_class, tolerant=True, previous=use_previous)
-    if state is not None and state.iteration == 0 and not state.tensors:
-        state = None
-    stored = (
-        None
-        if state is None
-        else stored_layer(state, f"the saved model {prefix_of(name, model_class)}")
-    )
+    previous = inputs.run.use_previous
+    state = _saved(folder, name, model_class, previous=previous) if exists else None
+    origin = f"the saved model {prefix_of(name, model_class)}"
+    stored = None if state is None else stored_layer(state, origin)
     defaults = read_default_options(folder, model_class) or None if state is None else None
-    resolved, run = resolve_options(kind.options, stored=stored, defaults=defaults)
+    chosen = resolve_inputs(
+        inputs, kind.options, stored=stored, defaults=defaults, restart=restart, ask=ask
+    )
+    resolved, run = chosen.resolved, chosen.run
     set_pixel_limit(run.max_image_pixels)
     if resolved.new:
         state = None
-    run = replace(run, use_previous=use_previous)
+    if state is None and stamp:  # it begins again: what was there is kept
+        run = replace(run, backup_now=True)
     changes: list[str] = []
     if state is not None:
         changes = judge_files(folder, name, state, kind.needed_parts(resolved.options), run)
@@ -180,7 +225,24 @@ def prepare(
     notes = (*changes, *told)
     if asked is not None and not exists:
         notes = (*_new_name(folder, model_class, name), *notes)
-    return Prepared(workspace, place, state, resolved, run, notes, stamp)
+    prepared = Prepared(workspace, place, state, resolved, run, notes, stamp)
+    workspace.check(("pretrain",) if prepared.pretrain else ("src", "dst"))
+    return prepared
+
+
+def _check_restart(kind: ModelKind) -> None:
+    if not kind.options.RESTARTABLE:
+        able = ", ".join(known for known, each in KINDS.items() if each.options.RESTARTABLE)
+        raise UsageError(
+            f"--restart is for {able}; begin another model with --name, or a part of one with "
+            "--reinit"
+        )
+
+
+def _saved(folder: Path, name: str, model_class: str, *, previous: bool) -> ModelState | None:
+    """What a model was saved with; None if that is no more than its options."""
+    state = read_model(folder, name, model_class, tolerant=True, previous=previous)
+    return state if state.iteration or state.tensors else None
 
 
 def _new_name(folder: Path, model_class: str, name: str) -> list[str]:

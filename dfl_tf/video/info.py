@@ -106,6 +106,24 @@ class VideoInfo:
         step = 1 / self.rate
         return all(abs(t - i * step) < step / 2 for i, t in enumerate(self.times))
 
+    def as_dict(self) -> dict[str, object]:
+        """Return what a user wants to know of it as plain values."""
+        return {
+            "file": str(self.path),
+            "width": self.width,
+            "height": self.height,
+            "frames": self.frames,
+            "rate": str(self.rate),
+            "constant_rate": self.constant_rate,
+            "seconds": round(self.seconds, 6),
+            "codec": self.codec,
+            "pixel_format": self.pixel_format,
+            "bits": self.bits,
+            "hdr": self.hdr,
+            "rotation": self.orientation.degrees,
+            "audio": [f"{a.codec} {a.sample_rate} Hz, {a.channels} channels" for a in self.audio],
+        }
+
 
 @dataclass(frozen=True)
 class _Header:

@@ -45,6 +45,22 @@ def parse_number(text: str) -> Fraction | None:
     return Fraction(match[0])
 
 
+def parse_rate(text: str) -> Fraction | None:
+    """Read frames a second: `25`, `29.97` or `30000/1001`; empty and 0 mean none.
+
+    Raises
+    ------
+    OptionError
+        It is nothing of these.
+    """
+    if not text.strip():
+        return None
+    rate = parse_number(text)
+    if rate is None or rate > 1000:
+        raise OptionError(f"fps={text!r} is no rate; give 25, 29.97 or 30000/1001 (at most 1000)")
+    return rate or None
+
+
 @dataclass(frozen=True)
 class Identity:
     """What tells one video from another: bytes, seconds by its header, decoded frames."""

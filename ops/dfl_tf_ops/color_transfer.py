@@ -113,7 +113,7 @@ def color_transfer_rct(
     """
     _check(source, target)
     if source_mask is not None or target_mask is not None:
-        return reference.rct(source, target, source_mask, target_mask)
+        return np.clip(reference.rct(source, target, source_mask, target_mask), 0, 1)
     lab = cv2.cvtColor(source, cv2.COLOR_BGR2LAB)
     mean, covariance = mean_and_covariance(lab)
     wanted_mean, wanted = mean_and_covariance(cv2.cvtColor(target, cv2.COLOR_BGR2LAB))

@@ -17,7 +17,8 @@ from dfl_tf.cli import train
 from dfl_tf.cli.main import run
 from dfl_tf.errors import UsageError
 from dfl_tf.options import Layer, SAEHDOptions
-from dfl_tf.train.start import ResolveOptions
+from dfl_tf.options.inputs import OptionInputs
+from dfl_tf.train.start import Ask, resolve_inputs
 
 from .support.workspaces import packed
 
@@ -96,9 +97,10 @@ def test_a_model_that_is_there_asks_nothing(
     stored = Layer({"archi": "df", "resolution": 64}, "the model")
 
     def prepare(
-        place: object, model_class: str, name: str, resolve_options: ResolveOptions, **_: object
+        place: object, model_class: str, name: str, inputs: OptionInputs, *, ask: Ask, restart: bool
     ) -> None:
-        options = resolve_options(SAEHDOptions, stored=stored, defaults=None)[0].options
+        found = resolve_inputs(inputs, SAEHDOptions, stored=stored, ask=ask, restart=restart)
+        options = found.options
         raise UsageError(f"would train {options.archi}, {options.resolution} pixels")
 
     monkeypatch.setattr(train, "prepare", prepare)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import sys
 
 import cv2
 import numpy as np
@@ -107,11 +106,3 @@ def test_wrong_requests_are_one_message(workspace, capsys, arguments, code, says
     assert done == code
     assert says in err
     assert "Traceback" not in err
-
-
-def test_a_missing_matplotlib_is_said_before_anything_is_measured(workspace, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    code, _, err = call(capsys, "faceset", "report", workspace / "data_src/aligned")
-    assert code == 2
-    assert 'pip install "dfl-tf[report]"' in err
-    assert "--json" in err

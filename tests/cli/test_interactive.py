@@ -8,8 +8,9 @@ import pytest
 
 from dfl_tf.cli import train
 from dfl_tf.cli.choose_model import ask_name
-from dfl_tf.cli.from_options import OptionInputs
 from dfl_tf.options import RunOptions, SAEHDOptions
+from dfl_tf.options.inputs import OptionInputs
+from dfl_tf.train.start import resolve_inputs
 
 
 @pytest.fixture
@@ -61,9 +62,7 @@ def test_the_dialogue_proposes_what_the_last_new_model_used(
 ) -> None:
     monkeypatch.setattr(train, "_read", lambda prompt: "")
     inputs = OptionInputs((SAEHDOptions, RunOptions), use_last_defaults=True)
-    resolve_options = train.resolver_by(inputs, interactive=True)
-    resolved, _ = resolve_options(
-        SAEHDOptions, stored=None, defaults={"clipgrad": True, "batch_size": 6}
-    )
-    assert resolved.options.clipgrad is True
-    assert resolved.options.batch_size == 6
+    defaults = {"clipgrad": True, "batch_size": 6}
+    chosen = resolve_inputs(inputs, SAEHDOptions, defaults=defaults, ask=train._ask)
+    assert chosen.options.clipgrad is True
+    assert chosen.options.batch_size == 6

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from dfl_tf.cli.model import command, loss_lines
+from dfl_tf.cli.model import command
+from dfl_tf.cli.model_lines import loss_lines
 from dfl_tf.errors import DflTfError, UsageError
 from dfl_tf.formats import read_model, write_model
 from tests.formats.samples import make_state

@@ -12,7 +12,7 @@ import pytest
 import write_option_docs
 from click.testing import CliRunner
 
-from dfl_tf.cli.from_options import OptionCommand, OptionInputs, option_flags
+from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.options_cmd import command as options_command
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.options import (
@@ -36,7 +36,7 @@ def choose(*argv: str, model: str = "SAEHD", **keywords: Any) -> Any:
     @click.command(cls=OptionCommand)
     @click.argument("workspace", required=False)
     @option_flags(*OPTIONS.values(), RunOptions)
-    def train(workspace: str | None, inputs: OptionInputs) -> None:
+    def train(workspace: str | None, inputs: CommandInputs) -> None:
         found["chosen"] = inputs.resolve(OPTIONS[model], **keywords)
 
     train.main(args=list(argv), standalone_mode=False)
@@ -107,7 +107,7 @@ def own_parameters(*argv: str) -> tuple[Any, Any]:
     @click.option("--model-dir", type=click.Path(path_type=Path))
     @click.option("--count", type=int)
     @option_flags(SAEHDOptions, RunOptions)
-    def train(inputs: OptionInputs, **own: Any) -> None:
+    def train(inputs: CommandInputs, **own: Any) -> None:
         found["all"] = own, inputs.resolve(SAEHDOptions)
 
     train.main(args=list(argv), standalone_mode=False)
@@ -192,7 +192,7 @@ def test_strict_and_allow_unknown() -> None:
 def test_print_options_shows_what_is_used(capsys: pytest.CaptureFixture[str]) -> None:
     @click.command()
     @option_flags(SAEHDOptions)
-    def train(inputs: OptionInputs) -> None:
+    def train(inputs: CommandInputs) -> None:
         inputs.resolve(SAEHDOptions)
         raise AssertionError("must not go on")
 
@@ -203,11 +203,8 @@ def test_print_options_shows_what_is_used(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_dialogue_is_the_last_word() -> None:
-    def ask(layers: Any) -> Layer:
-        assert resolve(SAEHDOptions, layers).options.ae_dims == 64
-        return Layer({"ae_dims": 128}, "your answer", kind="answers")
-
-    assert choose("--ae-dims", "64", ask=ask).options.ae_dims == 128
+    answers = Layer({"ae_dims": 128}, "your answer", kind="answers")
+    assert choose("--ae-dims", "64", answers=answers).options.ae_dims == 128
 
 
 def test_merge_flags_have_short_names() -> None:
@@ -215,7 +212,7 @@ def test_merge_flags_have_short_names() -> None:
 
     @click.command(cls=OptionCommand)
     @option_flags(MergeOptions)
-    def merge(inputs: OptionInputs) -> None:
+    def merge(inputs: CommandInputs) -> None:
         found["options"] = inputs.resolve(MergeOptions).options
 
     line = "--mode 3 --erode -5 --blur 10 --color-transfer mkl --no-masked-hist-match"

@@ -4,11 +4,13 @@ import json
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from dfl_tf.formats import model_files, read_model
 from dfl_tf.formats.models.legacy import read_data, read_part
@@ -19,6 +21,14 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings(
     "ignore:optimizer steps and convolutions run on plain:RuntimeWarning"
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _eager() -> Iterator[None]:
+    """For a few iterations of a tiny network that is faster than to trace it."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +283,7 @@ def test_a_model_of_another_class(workspace, capsys):
         (("--gan-power=12",), "gan_power=12"),
         (("--set", "gan_pwer=1"), 'did you mean "gan_power"'),
         (("--set", "gan_power"), 'has no "="'),
-        (("--model=SAHD",), "there is no such class"),
+        (("--model=SAHD",), "no model class 'SAHD'"),
         (("--name=a/b",), "cannot be used in file names"),
         (("--devices=7",), "there is no such GPU"),
         (("--reinit=inter_Z",), "inter_Z"),

@@ -134,6 +134,7 @@ def test_xseg_reads_only_the_faces_that_it_takes(make_faces, reads):
     assert reads == ["drawn.jpg"]
 
 
+@pytest.mark.slow
 def test_sixty_thousand_faces(make_faces, monkeypatch):
     folder = make_faces(1)
     original = folder / "00000_0.jpg"

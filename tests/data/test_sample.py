@@ -6,7 +6,7 @@ import pytest
 from dfl_tf_ops.color_transfer import color_transfer
 from straight_sample import straight_sample
 
-from dfl_tf.data import ArrayCache, Faceset, OutputSpec, SampleSpec, make_sample, preview_spec
+from dfl_tf.data import ArrayCache, Faceset, OutputSpec, SampleSpec, make_sample
 from dfl_tf.face import FaceType
 
 from .conftest import DST, SRC
@@ -38,6 +38,15 @@ def dst():
 def spec(resolution=64, face_type=FaceType.WHOLE_FACE, **changes):
     values = {"outputs": SAEHD, "random_flip": True, **changes}
     return SampleSpec(resolution=resolution, face_type=face_type, **values)
+
+
+def still_spec(wanted):
+    """The same outputs without warp, transform and flip."""
+    outputs = {
+        name: dataclasses.replace(output, warp=False, transform=False)
+        for name, output in wanted.outputs.items()
+    }
+    return dataclasses.replace(wanted, outputs=outputs, random_flip=False)
 
 
 @pytest.mark.parametrize("face_type", [FaceType.WHOLE_FACE, FaceType.FULL, FaceType.HEAD])
@@ -99,7 +108,7 @@ def test_cached_samples_are_the_same_bits(src, dst):
 
 
 def test_outputs_do_not_share_memory_with_the_cache(src):
-    still = preview_spec(spec())
+    still = still_spec(spec())
     cache = ArrayCache(2**24)
     first = make_sample(src[0], still, 0, cache=cache)
     for array in first.values():
@@ -136,8 +145,8 @@ def test_forty_percent_are_flipped(src):
     assert 60 <= flips <= 100
 
 
-def test_preview_spec_shows_the_face_as_it_is(src):
-    sample = make_sample(src[0], preview_spec(spec(256)), 1)
+def test_a_still_spec_shows_the_face_as_it_is(src):
+    sample = make_sample(src[0], still_spec(spec(256)), 1)
     np.testing.assert_array_equal(sample["image"], sample["target"])
     np.testing.assert_allclose(sample["image"], src[0].image(), atol=1e-7)
     assert sample["mask"].shape == (256, 256, 1)
@@ -145,7 +154,7 @@ def test_preview_spec_shows_the_face_as_it_is(src):
 
 def test_mve_crops_are_never_realigned(src):
     custom = dataclasses.replace(src[0], face_type=FaceType.MVE_CUSTOM, key="custom")
-    wanted = preview_spec(spec(64, FaceType.FULL, outputs={"image": SAEHD["image"]}))
+    wanted = still_spec(spec(64, FaceType.FULL, outputs={"image": SAEHD["image"]}))
     image = make_sample(custom, wanted, 0)["image"]
     resized = cv2.resize(src[0].image(), (64, 64), interpolation=cv2.INTER_CUBIC)
     np.testing.assert_allclose(image, np.clip(resized, 0, 1), atol=1e-6)

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
+from face_geometry import mirror_landmarks
 
 from dfl_tf.face import (
     FaceType,
     align_matrix,
     average_yaw,
-    mirror_landmarks,
     polygon_area,
     transform_points,
     umeyama,

@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from face_geometry import mouth_mask
 
 from dfl_tf.face import (
     estimate_pitch_yaw_roll,
@@ -8,7 +9,6 @@ from dfl_tf.face import (
     eyes_mask,
     eyes_mouth_mask,
     hull_mask,
-    mouth_mask,
     ordered_polygons,
     polygon_mask,
     yaw_bins,

@@ -167,7 +167,7 @@ def test_written_pickle_is_readable_for_the_oldest_builds() -> None:
         "numpy.ndarray",
         "numpy.dtype",
     }
-    assert set(safe_pickle.globals_of(payload)) == names
+    assert set(safe_pickle.audit(payload).globals) == names
 
 
 def test_mask_that_does_not_fit_is_encoded_smaller() -> None:

@@ -66,7 +66,7 @@ def test_genuine_pak_written_again_has_the_same_images_and_legacy_layout(
         assert_same_metadata(first.metadata, second.metadata)
     data = target.read_bytes()
     version, size = struct.unpack("<QQ", data[:16])
-    names = safe_pickle.globals_of(data[16 : 16 + size])
+    names = safe_pickle.audit(data[16 : 16 + size]).globals
     assert version == 1
     assert set(names) <= {
         "samplelib.Sample.SampleType",

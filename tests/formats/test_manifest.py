@@ -47,6 +47,7 @@ def test_a_manifest_changed_by_hand_is_damaged() -> None:
         parse_manifest(data.replace(b'"iteration": 50', b'"iteration": 51'), what="x")
 
 
+@pytest.mark.slow
 def test_version_1_is_read_far_beyond_sixteen_mebibytes(tmp_path: Path) -> None:
     history = np.random.default_rng(0).random((400_000, 2)).tolist()
     path = tmp_path / "manifest.json"

@@ -116,8 +116,8 @@ def test_genuine_files_survive_both_formats_and_keep_dialect_and_types(tmp_path:
     for path in (tmp_path / "back").glob("mini_AMP_*.npy"):
         first = safe_pickle.load_file(tmp_path / path.name)
         assert same_value(safe_pickle.load_file(path), first)
-        names = safe_pickle.globals_of((tmp_path / path.name).read_bytes())
-        assert set(safe_pickle.globals_of(path.read_bytes())) == set(names)
+        names = safe_pickle.audit((tmp_path / path.name).read_bytes()).globals
+        assert set(safe_pickle.audit(path.read_bytes()).globals) == set(names)
 
 
 def test_same_keeps_the_format_and_a_new_model_is_legacy(tmp_path: Path) -> None:

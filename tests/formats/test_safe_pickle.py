@@ -45,7 +45,7 @@ def test_genuine_file_written_again_holds_the_same_and_names_only_old_numpy(path
     for protocol in (3, 4):
         written = safe_pickle.dumps_legacy(value, protocol=protocol)
         assert same_value(safe_pickle.loads(written, what="again"), value)
-        assert set(safe_pickle.globals_of(written)) <= CORE_NAMES
+        assert set(safe_pickle.audit(written).globals) <= CORE_NAMES
         opcode, version, _ = next(pickletools.genops(written))
         assert (opcode.name, version) == ("PROTO", protocol)
 
@@ -147,7 +147,7 @@ def test_audit_lists_every_global_and_judges_it() -> None:
 def test_enum_keeps_the_name_of_its_class_when_written_again() -> None:
     value = safe_pickle.EnumValue("facelib.FaceType", "FaceType", 4)
     written = safe_pickle.dumps_legacy([value, value], protocol=3)
-    assert safe_pickle.globals_of(written) == ["facelib.FaceType.FaceType"]
+    assert safe_pickle.audit(written).globals == ["facelib.FaceType.FaceType"]
     (found, _) = safe_pickle.loads(written, what="x")
     assert (found, found.module, found.name) == (4, "facelib.FaceType", "FaceType")
 

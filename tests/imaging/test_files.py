@@ -6,8 +6,8 @@ from dfl_tf.errors import WorkspaceError
 from dfl_tf.imaging import (
     encode_image,
     read_image,
-    read_image_float,
     read_image_unchanged,
+    to_float,
     to_uint8,
     write_image,
 )
@@ -46,7 +46,9 @@ def test_gray_and_alpha_become_three_channels(tmp_path, picture):
 def test_sixteen_bits_are_scaled_by_65535(tmp_path):
     deep = np.array([[[0, 32768, 65535]]], dtype=np.uint16)
     write_image(tmp_path / "deep.png", deep)
-    np.testing.assert_allclose(read_image_float(tmp_path / "deep.png"), deep / 65535, atol=1e-7)
+    np.testing.assert_allclose(
+        to_float(read_image_unchanged(tmp_path / "deep.png")), deep / 65535, atol=1e-7
+    )
     np.testing.assert_array_equal(read_image(tmp_path / "deep.png"), [[[0, 128, 255]]])
 
 

@@ -82,6 +82,7 @@ def run(make, batches, monkeypatch, mode, fail=False):
     return model, said, [np.mean(losses[name]) for name in model.loss_names]
 
 
+@pytest.mark.slow
 def test_xla_computes_the_same(make, batches, monkeypatch):
     _, _, plain = run(make, batches, monkeypatch, "off")
     model, said, compiled = run(make, batches, monkeypatch, "auto")

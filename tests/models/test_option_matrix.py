@@ -255,9 +255,9 @@ def test_the_cases_cover_every_pair(parameters, dead, cases):
 
 
 def spread(cases):
-    """One case of three for every run of the suite, the others for `tools/full.sh`."""
+    """One case of four for every run of the suite, the others for `tools/full.sh`."""
     return [
-        pytest.param(case, id=name_of(case), marks=[pytest.mark.slow] if number % 3 else [])
+        pytest.param(case, id=name_of(case), marks=[pytest.mark.slow] if number % 4 else [])
         for number, case in enumerate(cases)
     ]
 
@@ -276,6 +276,7 @@ def test_amp(case, demo_faces, tmp_path):
     live("AMP", values, run, demo_faces, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eagerly")
 def test_two_window_sizes_from_256_pixels(demo_faces, tmp_path):
     values = {"resolution": 256, "archi": "liae-udt", "ae_dims": 32, "e_dims": 16, "d_dims": 16}
@@ -290,7 +291,9 @@ def test_quick96(demo_faces, tmp_path):
 
 
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.parametrize(("pretrain", "face_type"), [(False, "wf"), (True, "head")])
+@pytest.mark.parametrize(
+    ("pretrain", "face_type"), [(True, "head"), pytest.param(False, "wf", marks=pytest.mark.slow)]
+)
 def test_xseg(pretrain, face_type, demo_faces, tmp_path):
     values = {"pretrain": pretrain, "face_type": face_type, "batch_size": 2}
     live("XSeg", values, RunOptions(seed=3), demo_faces, tmp_path)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from dfl_tf.devices.placement import HOST, Placement
 from dfl_tf.options import RunOptions
 
@@ -46,6 +48,7 @@ print(json.dumps(out))
 """
 
 
+@pytest.mark.slow
 def test_networks_compute_away_from_weights_and_slots():
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(

@@ -13,9 +13,9 @@ from dfl_tf.train.plan import kept_activations
 @pytest.mark.parametrize(
     ("cls", "options"),
     [
-        ("SAEHD", {"archi": "df-ut", "gan_power": 0.1}),
+        pytest.param("SAEHD", {"archi": "df-ut", "gan_power": 0.1}, marks=pytest.mark.slow),
         ("SAEHD", {"archi": "liae-d", "random_warp": False}),
-        ("AMP", {}),
+        pytest.param("AMP", {}, marks=pytest.mark.slow),
     ],
 )
 def test_recomputed_gradients_are_the_same_and_keep_less(make, batches, cls, options):

@@ -128,6 +128,7 @@ def test_bfloat16(library, shape):
         assert np.abs(error).max() < 1.2e-2 * np.abs(b).max()
 
 
+@pytest.mark.slow
 @pytest.mark.native
 def test_results_do_not_depend_on_threads(tmp_path):
     code = """

@@ -8,7 +8,14 @@ import crash_operations
 import pytest
 
 
-@pytest.mark.parametrize("name", ["faceset unpack", "merge again", "backup, legacy"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("faceset unpack", marks=pytest.mark.slow),
+        pytest.param("merge again", marks=pytest.mark.slow),
+        "backup, legacy",
+    ],
+)
 def test_an_interrupted_operation_leaves_the_old_or_the_new(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:

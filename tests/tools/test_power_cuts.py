@@ -28,6 +28,7 @@ def test_a_power_cut_leaves_the_old_or_the_new(name: str) -> None:
     assert row.new > 0
 
 
+@pytest.mark.slow
 def test_an_operation_that_is_not_synced_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The harness itself is tested: without fsync of folders, or of files, it must complain."""
 

@@ -15,8 +15,8 @@ from dfl_tf.formats.models.manifest import read_manifest
 from dfl_tf.formats.pickles.safe_pickle import dumps_legacy
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import RunOptions
-from dfl_tf.options.resolve import Layer
-from dfl_tf.train.start import Prepared, prepare, resolver_of
+from dfl_tf.options.inputs import OptionInputs
+from dfl_tf.train.start import Prepared, prepare
 
 from .support.fake_model import FakeModel
 from .test_trainer import options, trainer
@@ -50,9 +50,10 @@ def old_program_saves(folder: Path, saved: ModelState) -> None:
 
 
 def begin(folder: Path, *, use_previous: bool = False, run: RunOptions | None = None, **given):
-    place = Workspace(root=folder, src=folder, dst=folder, model=folder)
-    resolve_options = resolver_of([Layer(given, "the test")], run or RunOptions())
-    return prepare(place, "SAEHD", "x", resolve_options, use_previous=use_previous)
+    faces = folder.parent  # not looked at
+    place = Workspace(root=folder, src=faces, dst=faces, model=folder)
+    run = replace(run or RunOptions(), use_previous=use_previous)
+    return prepare(place, "SAEHD", "x", OptionInputs.of_program(given, "the test", run))
 
 
 def save(prepared: Prepared, saved: ModelState) -> None:

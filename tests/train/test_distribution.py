@@ -1,6 +1,7 @@
 """Several devices are one device with the definition's arithmetic, to the last digits of float64.
 
-All figures come from one child process (`support/spread_child.py`) with four CPU devices.
+Figures come from child processes (`support/spread_child.py`) with four CPU devices: one for every
+run of the suite, one with the further models for `tools/full.sh`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-10
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[str, Any]:
+FURTHER = ("four", "amp")
+CASES = ["two", "offloaded", *(pytest.param(case, marks=pytest.mark.slow) for case in FURTHER)]
+
+
+def figures(*cases: str) -> dict[str, Any]:
     child = subprocess.run(
-        [sys.executable, "-m", "tests.train.support.spread_child"],
+        [sys.executable, "-m", "tests.train.support.spread_child", *cases],
         cwd=ROOT,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": "tools", "TF_CPP_MIN_LOG_LEVEL": "2"},
         capture_output=True,
@@ -31,14 +35,28 @@ def found() -> dict[str, Any]:
     return json.loads(child.stdout)
 
 
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    return figures("trap", "two", "offloaded", "lost", "golden")
+
+
+@pytest.fixture(scope="module")
+def further() -> dict[str, Any]:
+    return figures(*FURTHER)
+
+
+@pytest.fixture
+def result(case: str, request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue("further" if case in FURTHER else "found")[case]
+
+
 def test_keras_sums_over_replicas_and_we_average(found):
     # gradients 1 and 3 move a variable by 4 in Keras; DFL means 2
     assert (found["trap"]["keras"], found["trap"]["ours"]) == (4.0, 2.0)
 
 
-@pytest.mark.parametrize("case", ["two", "four", "amp", "offloaded"])
-def test_devices_equal_the_split_definition(found, case):
-    result = found[case]
+@pytest.mark.parametrize("case", CASES)
+def test_devices_equal_the_split_definition(result):
     assert result["start"] == 0
     assert result["losses"] <= TOLERANCE
     assert result["arrays"] <= TOLERANCE
@@ -46,15 +64,19 @@ def test_devices_equal_the_split_definition(found, case):
     assert result["copies"] == 0  # also of the masks of lr-dropout
 
 
-@pytest.mark.parametrize("case", ["two", "four", "amp", "offloaded"])
-def test_state_of_mirrored_variables_is_an_ordinary_state(found, case):
-    assert found[case]["same_keys"]
-    assert found[case]["loaded"] == 0
+@pytest.mark.parametrize("case", CASES)
+def test_state_of_mirrored_variables_is_an_ordinary_state(result):
+    assert result["same_keys"]
+    assert result["loaded"] == 0
+
+
+@pytest.mark.slow
+def test_four_devices_have_their_copies(further):
+    assert further["four"]["variable devices"] == [["CPU:0", "CPU:1", "CPU:2", "CPU:3"]]
 
 
 def test_every_device_has_its_copy_and_computes_its_share(found):
     assert found["two"]["variable devices"] == [["CPU:0", "CPU:1"]]
-    assert found["four"]["variable devices"] == [["CPU:0", "CPU:1", "CPU:2", "CPU:3"]]
     places = {f"{what} CPU:{n}" for what in ("convolution", "update") for n in range(2)}
     assert set(found["two"]["operation devices"]) == places
 

@@ -71,21 +71,48 @@ def test_loss_plot_takes_any_history(history):
     assert plot.dtype == np.uint8
 
 
+BLUE, ORANGE = (200, 90, 20), (20, 130, 240)  # BGR
+
+
+def near(plot, color, tolerance=30):
+    """Where a plot has a color, as (rows, columns)."""
+    return np.nonzero(np.abs(plot.astype(int) - color).max(axis=-1) < tolerance)
+
+
 def test_loss_plot_draws_a_falling_line(tmp_path):
     history = 4 * np.exp(-np.arange(3000) / 800)[:, None] + 0.1
     write_loss_plot(tmp_path / "loss.png", history, ("loss",), start=500)
-    plot = loss_plot(history, ("loss",), start=500)
-    blue = np.all(plot[41:434, 71:939] == (200, 90, 20), axis=-1)
-    left, right = np.flatnonzero(blue[:, 60]).mean(), np.flatnonzero(blue[:, 800]).mean()
+    rows, columns = near(loss_plot(history, ("loss",), start=500)[50:], BLUE)
+    assert columns.max() - columns.min() > 700
+    left, right = (rows[np.abs(columns - at) < 4].mean() for at in (120, 900))
     assert right > left + 200
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_loss_plot_draws_each_loss_in_its_color_and_leaves_gaps():
+    history = np.stack([np.full(200, 1.0), np.full(200, 0.5)], axis=1)
+    history[:100, 1] = np.nan
+    plot = loss_plot(history, ("src", "dst"))[50:]
+    (blue, blue_columns), (orange, orange_columns) = near(plot, BLUE), near(plot, ORANGE)
+    assert np.median(blue) < np.median(orange)  # 1.0 lies above 0.5
+    assert blue_columns.min() < 130
+    assert 450 < orange_columns.min() < 560
+
+
+def test_loss_plot_takes_titles_as_they_are():
+    """No formula, no character that a font lacks, no style of the user's."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({"text.usetex": True, "figure.facecolor": "black"}):
+        plot = loss_plot([[1.0], [2.0]], ("loss",), title="a $b_ \u4eba")
+    assert (plot[0, 0] == 255).all()
 
 
 @pytest.mark.parametrize("count", [400, 1000, 3000, 20000])
 def test_loss_plot_shows_the_losses_of_all_iterations(count):
     """Neighboring losses that lie apart fill the space between them, however many they are."""
     history = np.where(np.arange(count) % 2, 1.0, 2.0)[:, None]
-    plot = loss_plot(history, ("loss",))[41:434, 71:939].astype(int)
+    plot = loss_plot(history, ("loss",))[60:420, 100:900].astype(int)
     pale = plot[..., 0] - plot[..., 2] > 10
     assert pale.any(axis=0).mean() > 0.98
     assert np.median(pale.sum(axis=0)) > 40

@@ -6,6 +6,14 @@ import re
 from pathlib import Path
 
 import numpy as np
+from face_geometry import (
+    MIRROR_PAIRS,
+    face_pitch,
+    mirror_landmarks,
+    mouth_mask,
+    rect_from_landmarks,
+    transform_matrix,
+)
 
 from dfl_tf.face import (
     FaceType,
@@ -13,18 +21,13 @@ from dfl_tf.face import (
     average_yaw,
     expand_eyebrows,
     eyes_mask,
-    face_pitch,
     hull_mask,
-    mirror_landmarks,
-    mouth_mask,
     polygon_mask,
-    rect_from_landmarks,
-    transform_matrix,
     transform_points,
     umeyama,
     yaw_bins,
 )
-from dfl_tf.face.reference_tables import ALIGN_INDICES, MIRROR_PAIRS, REFERENCE_2D, REFERENCE_3D
+from dfl_tf.face.reference_tables import ALIGN_INDICES, REFERENCE_2D, REFERENCE_3D
 from golden_kinds.arrays import Arrays, load_arrays, load_json, near, same
 from golden_kinds.check import Check
 from golden_kinds.data_samples import open_faceset, workspace_of

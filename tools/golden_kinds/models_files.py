@@ -190,8 +190,10 @@ def _same_files(legacy: Path, ours: Path) -> list[Check]:
             checks.append(Check(f"{path.name} written", 1, 0, "missing"))
             continue
         data = written.read_bytes()
-        names = sorted(set(safe_pickle.globals_of(data)))
-        before = {n.replace("._core.", ".core.") for n in safe_pickle.globals_of(path.read_bytes())}
+        names = sorted(set(safe_pickle.audit(data).globals))
+        before = {
+            n.replace("._core.", ".core.") for n in safe_pickle.audit(path.read_bytes()).globals
+        }
         checks.append(_same(f"{path.name} globals", names, sorted(before)))
         protocol = next(pickletools.genops(data))[1]
         checks.append(Check(f"{path.name} protocol", abs(int(protocol or 0) - 4), 0))

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf.errors import UsageError
 from dfl_tf.facesets.report.facts import Facts, Scale, SideFacts
 from dfl_tf.facesets.report.poses import PITCH_EDGES, YAW_EDGES, Counts, neighborhood
 
@@ -20,23 +19,6 @@ COLORS = {"src": "#2563a8", "dst": "#d1651f"}
 _DPI = 110
 _BINS = 40
 _DOTS = 4_000  # of a scatter plot; more would be one blot
-
-
-def need_matplotlib() -> None:
-    """Complain now, not after all faces were measured.
-
-    Raises
-    ------
-    UsageError
-        matplotlib is not installed.
-    """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise UsageError(
-            "the page needs matplotlib, which is not installed. Install it: "
-            'pip install "dfl-tf[report]"; --json FILE alone works without.'
-        ) from None
 
 
 def _figure(width: float, height: float) -> Any:

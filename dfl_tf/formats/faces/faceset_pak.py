@@ -19,6 +19,7 @@ from dfl_tf.disk import durable
 from dfl_tf.disk.left_out import LeftOut, Omission
 from dfl_tf.disk.plain_file import is_safe_name, open_plain
 from dfl_tf.errors import UNUSABLE, FacesetError
+from dfl_tf.face import FaceType
 from dfl_tf.formats.faces.dfljpg import (
     FaceMetadata,
     encode_mask,
@@ -34,21 +35,8 @@ from dfl_tf.formats.pickles.safe_pickle import EnumValue, dumps_legacy, loads
 PAK_NAME = "faceset.pak"
 VERSION = 1
 _SAMPLE_TYPE = EnumValue("samplelib.Sample", "SampleType", 1)
-
-FACE_TYPE_VALUES = {
-    "half_face": 0,
-    "midfull_face": 1,
-    "full_face": 2,
-    "full_face_no_align": 3,
-    "whole_face": 4,
-    "mve_custom": 5,
-    "head": 10,
-    "head_no_align": 20,
-    "mark_only": 100,
-}
-"""Legacy numbers of the face types (data.md 7.1)."""
-
-_FACE_TYPE_NAMES = {value: name for name, value in FACE_TYPE_VALUES.items()}
+FACE_TYPE_VALUES = {each.legacy: each.value for each in FaceType}
+"""Numbers of the face types by their names in face files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,8 +227,8 @@ def _face_type_name(value: Any) -> str:
     if isinstance(value, str):
         return value.lower()
     try:
-        return _FACE_TYPE_NAMES[int(value)]
-    except KeyError:
+        return FaceType(int(value)).legacy
+    except ValueError:
         raise FacesetError(f"face type number {int(value)} is unknown") from None
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from dfl_tf.disk import durable
 from dfl_tf.disk.text import is_plain_name
 from dfl_tf.errors import DflTfError, ModelFileError, UsageError
+from dfl_tf.formats.models.choose_model import choose_model
 from dfl_tf.formats.models.files import (
     ModelFormat,
     ModelLock,
@@ -28,7 +29,7 @@ from dfl_tf.formats.models.files import (
 from dfl_tf.formats.models.manifest import Manifest, read_manifest
 from dfl_tf.formats.models.read_write import read_model, write_model
 from dfl_tf.formats.models.report import diff_states, state_checksums
-from dfl_tf.formats.models.rescue import backups, basis_now, recover
+from dfl_tf.formats.models.rescue import backups, basis_now, place_of, recover
 from dfl_tf.formats.models.state import ModelState
 from dfl_tf.options import KINDS
 
@@ -254,6 +255,71 @@ def backed_up(directory: Path) -> list[tuple[str, str]]:
             if name and is_plain_name(name) and backups(directory, name, each):
                 found.append((name, each))
     return found
+
+
+def choose_backed_up(directory: Path, name: str | None, model_class: str | None) -> tuple[str, str]:
+    """Name and class of the model that is to be restored: the newest that fits.
+
+    The model itself may be gone, for that is when its backups are needed most.
+
+    Raises
+    ------
+    ModelFileError
+        There is neither such a model nor just one with backups.
+    """
+    if name is not None and model_class is not None:
+        return name, model_class
+    try:
+        found = choose_model(directory, name, model_class)
+    except ModelFileError:
+        gone = [
+            known
+            for known in backed_up(directory)
+            if name in (None, known[0]) and model_class in (None, known[1])
+        ]
+        if len(gone) != 1:
+            named = ", ".join(f"{known} ({kind})" for known, kind in gone) or "none"
+            raise ModelFileError(
+                f"{directory}: there is no such model. Models with backups: {named}. Name one by "
+                "--name and --class."
+            ) from None
+        return gone[0]
+    return found.name, found.model_class
+
+
+def choose_backup(
+    directory: Path, name: str, model_class: str, source: str | None, *, previous: bool = False
+) -> Path:
+    """The folder of the backup that is meant.
+
+    Parameters
+    ----------
+    directory : Path
+    name, model_class : str
+    source : str or None
+        Number of a backup (``01``) or a folder; None: the newest.
+    previous : bool
+        The set before the last save instead.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ModelFileError
+        There is no such backup.
+    """
+    if previous:
+        return place_of(directory, name, model_class).previous
+    there = backups(directory, name, model_class)
+    for folder in there:
+        if source is None or folder.name == source.zfill(2):
+            return folder
+    if source is not None and Path(source).is_dir():
+        return Path(source)
+    names = ", ".join(path.name for path in there) or "none"
+    raise ModelFileError(f"{directory}: there is no such backup. Backups there: {names}.")
 
 
 def restore_backup(

@@ -74,12 +74,14 @@ def report(directory: Path, name: str, model_class: str) -> tuple[ModelState, di
         for path in model_files(directory, name, model_class)
     ]
     history = state.loss_history
+    inferred = _inferred(model_class, state.tensors, state.options)
     return state, {
         "name": name if KINDS[model_class].named else model_class,
         "class": model_class,
         "format": detect_format(directory, name, model_class),
         "iteration": state.iteration,
         "options": state.options,
+        "inferred": inferred,
         "parts": {part: part_summary(tensors) for part, tensors in state.tensors.items()},
         "loss": {
             "entries": len(history),
@@ -92,6 +94,24 @@ def report(directory: Path, name: str, model_class: str) -> tuple[ModelState, di
         "run": state.run,
         "notes": list(state.notes),
     }
+
+
+def _inferred(model_class: str, tensors: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """What the tensors say about the architecture, beside what the options say."""
+    found = KINDS[model_class].options_from(tensors, options)
+    return {
+        key: {"tensors": value, "options": options.get(key), "agree": _agrees(key, value, options)}
+        for key, value in found.items()
+        if key in KINDS[model_class].options.STORED
+    }
+
+
+def _agrees(key: str, value: Any, options: dict[str, Any]) -> bool:
+    stored = options.get(key)
+    if key == "archi" and isinstance(stored, str):
+        flavor, _, letters = stored.partition("-")
+        return value == "-".join(filter(None, (flavor, "".join(c for c in "udtc" if c in letters))))
+    return bool(stored == value)
 
 
 def _mean(history: Sequence[Sequence[float]]) -> list[float]:

@@ -29,7 +29,6 @@ __all__ = [
     "audit",
     "dump_legacy",
     "dumps_legacy",
-    "globals_of",
     "load_file",
     "loads",
 ]
@@ -173,11 +172,6 @@ def audit(data: Any, *, what: str = "pickle", more: Tokens | None = None) -> Pic
     except DflTfError as error:
         result.problem = str(error)
     return result
-
-
-def globals_of(data: Any) -> list[str]:
-    """The globals that a pickle names (`module.name`), in order, without loading it."""
-    return audit(data).globals
 
 
 def _printable(text: str) -> str:

@@ -73,10 +73,16 @@ class Workspace:
             model=_path(model) if model else base / "model",
             pretrain=_path(pretrain) if pretrain else _release_faces(base),
         )
-        found._check(need, given_model=model is not None)
+        found.check(need, given_model=model is not None)
         return found
 
-    def _check(self, need: Collection[str], *, given_model: bool) -> None:
+    def check(self, need: Collection[str], *, given_model: bool = True) -> None:
+        """Complain of what is missing of the folders that are needed; see `open`.
+
+        Raises
+        ------
+        WorkspaceError
+        """
         missing = [
             f"{path} ({what})"
             for key, what, path in (

@@ -55,3 +55,20 @@ def find_weights(
         f"{file_name} was not found in {looked}. Name the folder of a DeepFaceLab installation "
         f"with --dfl-home or {HOME_VARIABLE}."
     )
+
+
+def generic_xseg(home: Path | None) -> Path:
+    """The folder of the XSeg model of a DeepFaceLab installation; `home` as in `find_weights`.
+
+    Raises
+    ------
+    UsageError
+        No installation is named, or it has none.
+    """
+    file = find_weights("XSeg_256.npy", home, folders=GENERIC_XSEG)
+    if file is None:
+        raise UsageError(
+            "--generic takes the XSeg model of your DeepFaceLab installation: name its folder "
+            f"with --dfl-home or {HOME_VARIABLE}."
+        )
+    return file.parent

@@ -1,7 +1,10 @@
-"""Color transfer the straight way: NumPy, OpenCV and SciPy, as data.md 6.1 and 6.2 tell it.
+"""Color transfer the straight way, in the legacy order of float32 and float64 (data.md 6.1, 6.2).
 
 `source` is the image to change, `target` the one that supplies the colors: both (h, w, 3) float32,
-BGR, nominally in [0, 1]. `dfl_tf_ops.color_transfer` documents the parameters.
+BGR, nominally in [0, 1]. `dfl_tf_ops.color_transfer` documents the parameters; it is faster and
+right to 1e-6. That is enough for training, but not for merging, which takes `rct`, `lct` and `mkl`
+from here: the histogram matching that may follow ranks equal colors, so a difference in the last
+bit becomes one of 1e-4.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy.typing as npt
 FloatImage = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]
 
-_LAB_RANGE = np.array([[0, -127, -127], [100, 127, 127]], np.float32)
+_LAB_RANGES = ((0, 100), (-127, 127), (-127, 127))
 
 
 def rct(
@@ -25,30 +28,29 @@ def rct(
     source_mask: npt.NDArray[Any] | None = None,
     target_mask: npt.NDArray[Any] | None = None,
 ) -> FloatImage:
-    """Match mean and deviation of each Lab channel; see `color_transfer_rct`."""
+    """Match mean and deviation of each Lab channel; not clipped, see `color_transfer_rct`."""
     lab = cv2.cvtColor(source, cv2.COLOR_BGR2LAB)
     seen, wanted = lab.copy(), cv2.cvtColor(target, cv2.COLOR_BGR2LAB)
     if source_mask is not None:
         seen[source_mask[..., 0] < 0.5] = 0
     if target_mask is not None:
         wanted[target_mask[..., 0] < 0.5] = 0
-    for c in range(3):
+    for c, (low, high) in enumerate(_LAB_RANGES):
         deviation = seen[..., c].std()
-        ratio = wanted[..., c].std() / deviation if deviation >= 1e-6 else np.float32(1)
-        lab[..., c] = (lab[..., c] - seen[..., c].mean()) * ratio + wanted[..., c].mean()
-    lab = np.clip(lab, _LAB_RANGE[0], _LAB_RANGE[1])
-    return np.clip(cv2.cvtColor(lab, cv2.COLOR_LAB2BGR), 0, 1)
+        centered = lab[..., c] - seen[..., c].mean()
+        if deviation >= 1e-6:
+            centered = centered * wanted[..., c].std() / deviation
+        lab[..., c] = np.clip(centered + wanted[..., c].mean(), low, high)
+    return cv2.cvtColor(lab, cv2.COLOR_LAB2BGR)
 
 
 def lct(source: FloatImage, target: FloatImage, variant: str = "pca") -> FloatImage:
     """Match mean and covariance by a linear map; see `color_transfer_lct`."""
-    source, target = np.atleast_3d(source), np.atleast_3d(target)
     source_mean, target_mean = source.mean(0).mean(0), target.mean(0).mean(0)
-    source_cov = _regularized_covariance(source - source_mean)
-    target_cov = _regularized_covariance(target - target_mean)
-    matrix = lct_matrix(source_cov, target_cov, variant)
-    out = (source - source_mean) @ matrix.T + target_mean
-    return np.clip(out, 0, 1).astype(np.float32)
+    centered = _columns(source - source_mean)
+    wanted = _regularized_covariance(_columns(target - target_mean))
+    moved = lct_matrix(_regularized_covariance(centered), wanted, variant) @ centered
+    return np.clip(moved.T.reshape(source.shape) + target_mean, 0, 1).astype(np.float32)
 
 
 def lct_matrix(source_cov: Matrix, target_cov: Matrix, variant: str) -> Matrix:
@@ -74,9 +76,13 @@ def lct_matrix(source_cov: Matrix, target_cov: Matrix, variant: str) -> Matrix:
     raise ValueError(f"Unknown lct variant {variant!r}; known are pca, chol, sym.")
 
 
+def _columns(image: FloatImage) -> FloatImage:
+    """One column a pixel: shape (c, n)."""
+    return image.reshape(-1, image.shape[-1]).T
+
+
 def _regularized_covariance(centered: FloatImage) -> Matrix:
-    flat = centered.reshape(-1, centered.shape[-1]).astype(np.float64)
-    return flat.T @ flat / len(flat) + 1e-5 * np.eye(flat.shape[1])
+    return centered @ centered.T / centered.shape[1] + 1e-5 * np.eye(len(centered))
 
 
 def symmetric_root(matrix: Matrix) -> Matrix:
@@ -103,10 +109,10 @@ def mkl_matrix(a: Matrix, b: Matrix) -> Matrix:
 
 def mkl(source: FloatImage, target: FloatImage) -> FloatImage:
     """Match mean and covariance by the Monge-Kantorovitch linear map; see `color_transfer_mkl`."""
-    a, b = source.reshape(-1, 3).astype(np.float64), target.reshape(-1, 3).astype(np.float64)
+    a, b = source.reshape(-1, 3), target.reshape(-1, 3)
     matrix = mkl_matrix(np.cov(a, rowvar=False), np.cov(b, rowvar=False))
-    out = (a - a.mean(0)) @ matrix + b.mean(0)
-    return np.clip(out.reshape(source.shape), 0, 1).astype(np.float32)
+    moved = (a - a.mean(axis=0)) @ matrix + b.mean(axis=0)
+    return np.clip(moved.reshape(source.shape), 0, 1).astype(np.float32)
 
 
 def idt(

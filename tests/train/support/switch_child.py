@@ -21,10 +21,11 @@ import tensorflow as tf
 import dfl_tf
 from dfl_tf.formats import ModelState, read_model
 from dfl_tf.formats.sessions.workspace import Workspace
-from dfl_tf.options import Layer, RunOptions
+from dfl_tf.options import RunOptions
+from dfl_tf.options.inputs import OptionInputs
 from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.segment import Builder
-from dfl_tf.train.start import prepare, resolver_of, start
+from dfl_tf.train.start import prepare, start
 from dfl_tf.train.trainer import Trainer
 from tests.train.support.runs import ListLog
 
@@ -44,7 +45,7 @@ STORY: list[dict[str, Any]] = [
 def trainer(root: Path, values: dict[str, Any], devices: str, log: ListLog) -> Trainer:
     run = RunOptions(seed=5, threads=1, workers=1, devices=devices, no_preview=True)
     place = Workspace.open(root)
-    prepared = prepare(place, "SAEHD", "new", resolver_of([Layer(values, "the test")], run))
+    prepared = prepare(place, "SAEHD", "new", OptionInputs.of_program(values, "the test", run))
     return start(prepared, Facesets.open(place, pretrain=False), log)
 
 

@@ -59,7 +59,7 @@ class ExtractRequest:
     --------
     Every fifth of the first hundred frames:
 
-    >>> request = Request(frames="1:100", every=5)
+    >>> request = ExtractRequest(frames="1:100", every=5)
     >>> request.resume, request.overwrite
     (False, False)
     """

@@ -196,7 +196,8 @@ def _examine(
 
 def _masks(path: Path) -> tuple[Any, list[str]]:
     """What made the masks, and whether those of the other side were made by something else."""
-    from dfl_tf.formats.faces.mask_record import read_mask_record, warnings_beside
+    from dfl_tf.formats.faces.mask_record import read_mask_record
+    from dfl_tf.formats.sessions.workspace import warnings_beside
 
     return read_mask_record(path), warnings_beside(path)
 

@@ -127,7 +127,7 @@ def apply(
     """
     from dfl_tf.facesets.xseg_store import open_store
     from dfl_tf.facesets.xseg_tools import apply_masks
-    from dfl_tf.formats.faces.mask_record import warnings_beside
+    from dfl_tf.formats.sessions.workspace import warnings_beside
     from dfl_tf.formats.weights.release_files import GENERIC_NAME, generic_xseg
 
     if model_dir is not None and not model_dir.exists() and model_dir.name == GENERIC_NAME:
@@ -238,7 +238,8 @@ def status(faces: Path, all_of_them: bool, as_json: bool) -> None:
     """Count masks and labels, and say which model made the masks."""
     from dfl_tf.facesets.xseg_store import open_store
     from dfl_tf.facesets.xseg_tools import count
-    from dfl_tf.formats.faces.mask_record import read_mask_record, warnings_beside
+    from dfl_tf.formats.faces.mask_record import read_mask_record
+    from dfl_tf.formats.sessions.workspace import warnings_beside
 
     with _progress("counting") as step:
         counts = count(open_store(faces), step)

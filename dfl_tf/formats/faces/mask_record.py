@@ -12,7 +12,6 @@ from pathlib import Path
 from dfl_tf.disk.durable import naming_the_fault, sync_folder, write_file
 from dfl_tf.disk.guarded import read_json
 from dfl_tf.disk.tree_schema import Boolean, Integer, Optional, Record, Schema, Text
-from dfl_tf.formats.sessions.workspace import sides_beside
 
 RECORD = "xseg_model.json"
 _FIELDS: dict[str, Schema] = {
@@ -126,9 +125,3 @@ def mask_warnings(src: Path, dst: Path) -> list[str]:
             "may end in different places"
         )
     return lines
-
-
-def warnings_beside(faces: Path) -> list[str]:
-    """`mask_warnings` of both sides of the workspace that some faces belong to; else empty."""
-    sides = sides_beside(faces)
-    return [] if sides is None else mask_warnings(*sides)

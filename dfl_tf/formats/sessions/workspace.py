@@ -13,6 +13,7 @@ from typing import Any
 
 from dfl_tf.errors import DflTfError, UsageError, WorkspaceError
 from dfl_tf.face import FaceType
+from dfl_tf.formats.faces.mask_record import mask_warnings
 from dfl_tf.formats.models.files import FoundModel, ModelLock, find_models, model_files
 from dfl_tf.formats.models.read_write import read_model
 from dfl_tf.options import KINDS, default, specs
@@ -198,3 +199,9 @@ def _path(value: Path | str) -> Path:
 def _release_faces(base: Path) -> Path | None:
     faces = base.parent / "_internal" / "pretrain_faces"
     return faces if (faces / "faceset.pak").is_file() else None
+
+
+def warnings_beside(faces: Path) -> list[str]:
+    """Say where the masks of the two sides of the workspace of some faces differ in what made them."""
+    sides = sides_beside(faces)
+    return [] if sides is None else mask_warnings(*sides)

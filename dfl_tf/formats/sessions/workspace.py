@@ -202,6 +202,6 @@ def _release_faces(base: Path) -> Path | None:
 
 
 def warnings_beside(faces: Path) -> list[str]:
-    """Say where the masks of the two sides of the workspace of some faces differ in what made them."""
+    """`mask_warnings` of both sides of the workspace that some faces belong to."""
     sides = sides_beside(faces)
     return [] if sides is None else mask_warnings(*sides)

@@ -35,7 +35,7 @@ import cv2  # noqa: E402
 
 from dfl_tf.cli.video_frames import VideoFrames  # noqa: E402
 from dfl_tf.disk.checksums import checksum_path  # noqa: E402
-from dfl_tf.disk.durable import is_temporary  # noqa: E402
+from dfl_tf.disk.temporary_names import is_temporary  # noqa: E402
 from dfl_tf.extract.journal import read_journal  # noqa: E402
 from dfl_tf.extract.networks import ExtractNetworks, load_networks  # noqa: E402
 from dfl_tf.extract.run import extract_faces  # noqa: E402

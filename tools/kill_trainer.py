@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "ops")]
 
-from dfl_tf.disk.durable import is_temporary  # noqa: E402
+from dfl_tf.disk.temporary_names import is_temporary  # noqa: E402
 from dfl_tf.formats import ModelState, read_model  # noqa: E402
 from dfl_tf.formats.models.manifest import read_manifest  # noqa: E402
 

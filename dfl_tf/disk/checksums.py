@@ -18,16 +18,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dfl_tf.disk.durable import (
-    Journal,
-    naming_the_fault,
-    remove_quietly,
-    rename,
-    sha256_of,
-    sync_folder,
-    write_file,
-)
+from dfl_tf.disk.durable import remove_quietly, rename, sha256_of, sync_folder, write_file
+from dfl_tf.disk.journal import Journal
 from dfl_tf.disk.plain_file import read_plain
+from dfl_tf.disk.write_faults import naming_the_fault
 from dfl_tf.errors import WorkspaceError
 
 _LIMIT = 1 << 30

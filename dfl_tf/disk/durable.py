@@ -15,17 +15,15 @@ import contextlib
 import errno
 import hashlib
 import os
-import re
-import secrets
 import shutil
-import stat
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from dfl_tf.disk.plain_file import open_plain
+from dfl_tf.disk.temporary_names import is_temporary, temporary_name
+from dfl_tf.disk.write_faults import naming_the_fault, not_plain
 from dfl_tf.errors import WorkspaceError
 
 if sys.platform != "win32":
@@ -34,12 +32,7 @@ if sys.platform != "win32":
 Writer = Callable[[Callable[[Any], object]], object]
 """Writes a file's content by calling the function it is given with pieces of it."""
 
-UNCHANGED = "What was there is unchanged."
-_DONE = "What was finished before is kept."
-_SPARE_BYTES = 1 << 20
 _PIECE = 1 << 20
-_TEMPORARY = re.compile(r"\.dfl_tf-[0-9a-f]{16}(\.\w+)?")
-_STAGED = ".dfl_tf-new"
 _cleared: set[str] = set()
 
 
@@ -148,100 +141,6 @@ def copy_file(source: Path, target: Path) -> None:
         os.fsync(new.fileno())
 
 
-def open_journal(path: Path) -> BinaryIO:
-    """Open a file for appending whole lines, creating it durably; never through a link.
-
-    Raises
-    ------
-    WorkspaceError
-        There is a link or something else than a plain file, or it cannot be written.
-    """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-    # a pipe without a reader would block in open()
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    fresh = not os.path.lexists(path)
-    try:
-        handle = os.open(path, flags, 0o666)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
-            raise _not_plain(path) from None
-        with naming_the_fault(path):
-            raise
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise _not_plain(path)
-    if fresh:
-        with naming_the_fault(path):
-            sync_folder(path.parent)
-    return os.fdopen(handle, "ab")
-
-
-class Journal:
-    """Whole lines that are appended to a file, and brought to the disk about once a second.
-
-    A line that a power cut takes is work that is done again; a sync for each of thousands of
-    faces would cost more than that. Nothing that a line speaks of may be less durable than the
-    line: `before_sync` is called first.
-
-    Parameters
-    ----------
-    path : Path
-        See `open_journal`.
-    before_sync : callable
-        Makes durable what the lines since the last sync speak of.
-    hold : bool
-        Whether lines are held back until then (they are only true if that is on the disk), or
-        are written at once (they can be checked when they are read).
-    seconds : float
-        Longest time between two syncs while lines come.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        *,
-        before_sync: Callable[[], object] = lambda: None,
-        hold: bool = False,
-        seconds: float = 1.0,
-    ) -> None:
-        self.path = path
-        self._file, self._before, self._hold = open_journal(path), before_sync, hold
-        self._seconds, self._synced = seconds, time.monotonic()
-        self._held: list[bytes] = []
-
-    def append(self, line: bytes) -> None:
-        """Add one line, which ends with a newline."""
-        self._held.append(line)
-        due = time.monotonic() - self._synced >= self._seconds
-        if due or not self._hold:
-            self.sync(durably=due)
-
-    def sync(self, *, durably: bool = True) -> None:
-        """Write the lines that are held."""
-        with naming_the_fault(self.path, safe=_DONE):
-            if durably:
-                self._before()
-            self._file.write(b"".join(self._held))
-            self._held.clear()
-            self._file.flush()
-            if durably:
-                os.fsync(self._file.fileno())
-                self._synced = time.monotonic()
-
-    def close(self) -> None:
-        """Sync and close."""
-        try:
-            self.sync()
-        finally:
-            self._file.close()
-
-
-def _not_plain(path: Path) -> WorkspaceError:
-    return WorkspaceError(
-        f"{path}: is a link or a special file, and a plain file is written there. Remove it."
-    )
-
-
 def _stream(file: BinaryIO, content: Writer) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
 
@@ -262,7 +161,7 @@ def append_durably(path: Path, size: int, data: bytes | memoryview) -> None:
     was never recorded) is cut off.
     """
     if path.is_symlink():
-        raise _not_plain(path)
+        raise not_plain(path)
     with open(path, "r+b") as file:
         file.truncate(size)
         file.seek(size)
@@ -401,29 +300,6 @@ def sync_folder(folder: Path) -> None:
 
 
 # -- temporary names -----------------------------------------------------------------------------
-def temporary_name(suffix: str = ".tmp") -> str:
-    """A name that nobody has yet; hidden, so that no listing of faces or frames shows it."""
-    return f".dfl_tf-{secrets.token_hex(8)}{suffix}"
-
-
-def is_temporary(name: str) -> bool:
-    """Whether a name is one of `temporary_name`."""
-    return _TEMPORARY.fullmatch(name) is not None
-
-
-def staged(path: Path) -> Path:
-    """Where a file or folder of a transaction lies, whole, before it takes its place.
-
-    A fixed name, since the next start has to find it; of a form that no user gives a file.
-    """
-    return path.with_name(f".{path.name}{_STAGED}")
-
-
-def staged_for(name: str) -> str | None:
-    """The name whose place a file called `name` is to take; None if that is no staged file."""
-    if name.startswith(".") and name.endswith(_STAGED):
-        return name[1:].removesuffix(_STAGED) or None
-    return None
 
 
 def _create(folder: Path, suffix: str) -> BinaryIO:
@@ -503,67 +379,3 @@ def remove_quietly(path: Path) -> None:
     """Remove a file of ours that may be gone already or may not be removable."""
     with contextlib.suppress(OSError):
         path.unlink()
-
-
-def check_space(folder: Path, needed: int) -> None:
-    """Refuse before the first byte when `needed` bytes do not fit on the disk of `folder`.
-
-    Raises
-    ------
-    WorkspaceError
-    """
-    try:
-        free = shutil.disk_usage(folder).free
-    except OSError:
-        return
-    if free < needed + _SPARE_BYTES:
-        raise WorkspaceError(
-            f"{folder}: {free / 2**20:.0f} MiB are free, saving needs "
-            f"{(needed + _SPARE_BYTES) / 2**20:.0f} MiB. Free some space; nothing was changed."
-        )
-
-
-_ADVICE = {
-    errno.ENOSPC: "The disk is full: free some space.",
-    errno.EDQUOT: "The disk quota is used up: free some space.",
-    errno.EFBIG: "The file would be larger than the system allows.",
-    errno.EROFS: "The file system is read-only: choose another folder.",
-    errno.EACCES: "Permission denied: make the folder writable or choose another.",
-    errno.EPERM: "Permission denied: make the folder writable or choose another.",
-    errno.ENOENT: "The folder does not exist.",
-    errno.EMFILE: "Too many files are open: raise the limit (ulimit -n).",
-    errno.EIO: "The disk reports an error: check it, and copy your work to another one.",
-}
-
-
-class naming_the_fault(contextlib.AbstractContextManager[None]):
-    """Turn an `OSError` into a `WorkspaceError` that says what, why, what to do and what is safe.
-
-    Parameters
-    ----------
-    path : Path
-        What was to be written.
-    safe : str
-        A sentence: what the fault did not harm.
-    """
-
-    def __init__(self, path: Path, *, safe: str = UNCHANGED) -> None:
-        self._path, self._safe = path, safe
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise fault_of(error, self._path, safe=self._safe) from error
-
-
-def fault_of(error: OSError, path: Path, *, safe: str = UNCHANGED) -> WorkspaceError:
-    """The message for a failed write of `path`; names another file where that one failed."""
-    advice = _ADVICE.get(error.errno or 0, f"{error.strerror or error}.")
-    named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
-    other = Path(named) if named else path
-    if (target := staged_for(other.name)) is not None:
-        other = other.with_name(target)
-    no_folder = error.errno == errno.ENOTDIR
-    if other == path or is_temporary(other.name) or (other == path.parent and not no_folder):
-        return WorkspaceError(f"{path}: cannot be written. {advice} {safe}")
-    reason = error.strerror or str(error)
-    return WorkspaceError(f"{path}: cannot be written, since {other} failed ({reason}). {safe}")

@@ -27,16 +27,10 @@ from pathlib import Path
 from typing import Any
 
 from dfl_tf.disk.checksums import follow
-from dfl_tf.disk.durable import (
-    link_into,
-    make_folder,
-    naming_the_fault,
-    rename,
-    sync_folder,
-    write_file,
-)
+from dfl_tf.disk.durable import link_into, make_folder, rename, sync_folder, write_file
 from dfl_tf.disk.guarded import read_json
 from dfl_tf.disk.tree_schema import Array, Record, Row, Text
+from dfl_tf.disk.write_faults import naming_the_fault
 from dfl_tf.errors import WorkspaceError
 
 PLAN = ".dfl_tf-moves.json"

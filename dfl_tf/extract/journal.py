@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from dfl_tf.disk.durable import Journal, write_stream
+from dfl_tf.disk.durable import write_stream
 from dfl_tf.disk.guarded import parse_json
-from dfl_tf.disk.plain_file import open_plain
+from dfl_tf.disk.journal import Journal, read_lines
 from dfl_tf.disk.tree_schema import (
     ANYTHING,
     Array,
@@ -38,7 +39,6 @@ FORMAT, VERSION = "dfl_tf extraction", 1
 
 _KIND = "the journal of an extraction"
 _ADVICE = "--overwrite starts over."
-_LONGEST_LINE = 16 << 20
 _DECIMALS = 3
 
 _POINTS = Array(Row(Number(), Number()))
@@ -218,19 +218,12 @@ def read_journal(folder: Path) -> Extraction | None:
         It is no journal that this version reads.
     """
     path = folder / FILE
-    content = Extraction()
-    try:
-        with open_plain(path) as file:
-            for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
-                if not line.endswith(b"\n"):
-                    break  # what a killed run, or a power cut, left of its last line
-                _take(content, line, f"{path}, line {number}")
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return None
-    except OSError as error:
-        raise WorkspaceError(
-            f"{path}: cannot be read as {_KIND} ({error.strerror}). {_ADVICE}"
-        ) from None
+    content = Extraction()
+    for line in read_lines(path, kind=_KIND, advice=_ADVICE):
+        if line.whole and line.data:
+            _take(content, line.data, f"{path}, line {line.number}")
     return content
 
 
@@ -251,8 +244,6 @@ def _rounded(face: RecordedFace) -> RecordedFace:
 
 
 def _take(content: Extraction, line: bytes, what: str) -> None:
-    if not line.strip(b"\0\n"):
-        return  # a power cut can leave zeros where a line should be
     tree = parse_json(line, what=what, kind=_KIND, schema=_LINE, advice=_ADVICE)
     ((key, value),) = list(tree.items())[:1]
     if key == "format" and tree["version"] != VERSION:

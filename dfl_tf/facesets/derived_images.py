@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf.disk.durable import make_folder, naming_the_fault, sync_folder, write_file
+from dfl_tf.disk.durable import make_folder, sync_folder, write_file
+from dfl_tf.disk.write_faults import naming_the_fault
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import hull_mask
 from dfl_tf.face.polygons import polygon_mask

@@ -13,16 +13,10 @@ from pathlib import Path
 from dfl_tf_ops.process import cores
 
 from dfl_tf.disk import checksums, moves
-from dfl_tf.disk.durable import (
-    filling_folder,
-    make_folder,
-    naming_the_fault,
-    rename,
-    sync_folder,
-    write_durably,
-)
+from dfl_tf.disk.durable import filling_folder, make_folder, rename, sync_folder, write_durably
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.moves import Move
+from dfl_tf.disk.write_faults import naming_the_fault
 from dfl_tf.errors import FacesetError, UsageError
 from dfl_tf.facesets.measuring import Progress
 from dfl_tf.facesets.rearranging import (

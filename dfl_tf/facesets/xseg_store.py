@@ -11,25 +11,20 @@ import base64
 import hashlib
 import json
 import logging
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dfl_tf.disk.checksums import Rewriting
-from dfl_tf.disk.durable import (
-    Journal,
-    filling_folder,
-    naming_the_fault,
-    sync_folder,
-    write_file,
-)
+from dfl_tf.disk.durable import filling_folder, sync_folder, write_file
 from dfl_tf.disk.guarded import parse_json
+from dfl_tf.disk.journal import Journal, read_lines
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import FACE_SUFFIXES, Listing
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.tree_schema import Record, Text
+from dfl_tf.disk.write_faults import naming_the_fault
 from dfl_tf.errors import DflTfError, FacesetError, WorkspaceError
 from dfl_tf.formats import FaceMetadata, read_metadata, read_pak
 from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, embed_metadata, strip_metadata
@@ -41,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 _WORK = Record({"work": Text()})
 _FACE = Record({"name": Text(), "picture": Text(), "mask": Text(longest=1 << 28)})
-_LARGEST = 2 << 30
+_LONGEST = 1 << 29  # of a line: a mask in base64
 KEPT: Any = object()
 """Stands for "as it is" where None means "none"."""
 
@@ -245,40 +240,32 @@ class ApplyJournal:
         self.path = folder / "xseg_apply.journal"
         self._done: dict[str, tuple[str, bytes]] = {}
         self._work = work
-        with naming_the_fault(self.path):
-            # Lines are checked when they are read (`mask_of`), so none is held back.
-            self._stream = Journal(self.path)
-            whole = self._read()
-            # What a killed run wrote last may be half a line.
-            os.truncate(self.path, max(whole, 0))
-            if whole < 0:
-                self._stream.append(json.dumps({"work": work}).encode() + b"\n")
+        usable = self._read()
+        # Lines are checked when they are read (`mask_of`), so none is held back.
+        self._stream = Journal(self.path, keep=usable)
+        if not usable:
+            self._stream.append(json.dumps({"work": work}).encode() + b"\n")
 
     def _read(self) -> int:
-        """Read what is done; return the length of the usable part, -1 if there is none."""
+        """Read what is done; return how many bytes of the journal can be used."""
+        usable, kind = 0, "finished work"
         try:
-            lines = read_plain(self.path, limit=_LARGEST).split(b"\n")
-        except FileNotFoundError:
-            return -1
-        length = 0
-        try:
-            # the last piece is empty, or what a killed run left of its last line
-            for number, line in enumerate(lines[:-1], start=1):
-                what = f"{self.path}, line {number}"
-                schema = _FACE if length else _WORK
-                entry = parse_json(line, what=what, kind="finished work", schema=schema)
-                if length:
+            for line in read_lines(self.path, kind=kind, longest=_LONGEST):
+                if not line.whole:
+                    _log.warning("%s: its last line is cut off and not used", self.path)
+                    break
+                what = f"{self.path}, line {line.number}"
+                schema = _FACE if usable else _WORK
+                entry = parse_json(line.data, what=what, kind=kind, schema=schema)
+                if usable:
                     self._done[entry["name"]] = entry["picture"], _mask_bytes(entry["mask"])
                 elif entry["work"] != self._work:
                     _log.warning("%s: is of other weights; all faces are done again", self.path)
-                    return -1
-                length += len(line) + 1
+                    break
+                usable = line.end
         except WorkspaceError as fault:
             _log.warning("%s The faces from there on are done again.", fault)
-        else:
-            if lines[-1]:
-                _log.warning("%s: its last line is cut off and not used", self.path)
-        return length or -1
+        return usable
 
     def mask_of(self, name: str, jpeg: bytes) -> bytes | None:
         """Return the mask that was made of this picture under this name."""

@@ -15,8 +15,9 @@ from typing import Any
 
 import cv2
 
-from dfl_tf.disk.durable import make_folder, naming_the_fault, write_file
+from dfl_tf.disk.durable import make_folder, write_file
 from dfl_tf.disk.left_out import LeftOut
+from dfl_tf.disk.write_faults import naming_the_fault
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face.polygons import encloses
 from dfl_tf.facesets.xseg_masker import Masker, crop

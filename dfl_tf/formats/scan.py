@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dfl_tf.disk.durable import staged_for
 from dfl_tf.disk.plain_file import map_plain, read_plain
+from dfl_tf.disk.temporary_names import staged_for
 from dfl_tf.errors import DflTfError
 from dfl_tf.formats.faces.dfljpg import APP15, MAX_IMAGE_BYTES, split_segments
 from dfl_tf.formats.models import safetensors_file

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import cv2
 
-from dfl_tf.disk.durable import make_folder, naming_the_fault, replacing, sync_folder
+from dfl_tf.disk.durable import make_folder, replacing, sync_folder
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
+from dfl_tf.disk.write_faults import naming_the_fault
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.merge.frame import MergedFrame
 from dfl_tf.merge.pixels import Stored

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dfl_tf.disk.durable import Journal, naming_the_fault, sync_folder, write_file
-from dfl_tf.disk.guarded import MAX_BYTES, parse_json, read_json
-from dfl_tf.disk.plain_file import read_plain
+from dfl_tf.disk.durable import sync_folder, write_file
+from dfl_tf.disk.guarded import parse_json, read_json
+from dfl_tf.disk.journal import Journal, read_lines
 from dfl_tf.disk.tree_schema import ANYTHING, Integer, Record, Row, Table, Text
+from dfl_tf.disk.write_faults import naming_the_fault
 from dfl_tf.errors import WorkspaceError
 from dfl_tf.merge.output import Output
 
@@ -128,29 +129,12 @@ class MergeJournal:
 def _read_journal(path: Path) -> dict[str, dict[str, Any]]:
     """Read the frames that were finished since the session was written whole."""
     kind = "the journal of a merge session"
-    try:
-        lines = read_plain(path, limit=MAX_BYTES).split(b"\n")
-    except FileNotFoundError:
-        return {}
-    except OSError as fault:
-        reason = fault.strerror or fault
-        raise WorkspaceError(f"{path}: cannot be read as {kind}: {reason}. {_ADVICE}") from None
     frames = {}
-    for number, line in enumerate(lines, start=1):
-        # what a killed run, or a power cut, left of its last line
-        if number == len(lines) and _unfinished(line):
-            log.info("%s: line %d is unfinished; its frame is merged again", path, number)
-            continue
-        if line:
-            what = f"{path}, line {number}"
-            name, entry = parse_json(line, what=what, kind=kind, schema=_LINE, advice=_ADVICE)
+    for line in read_lines(path, kind=kind, advice=_ADVICE):
+        if not line.whole:
+            log.info("%s: line %d is unfinished; its frame is merged again", path, line.number)
+        elif line.data:
+            what = f"{path}, line {line.number}"
+            name, entry = parse_json(line.data, what=what, kind=kind, schema=_LINE, advice=_ADVICE)
             frames[name] = entry
     return frames
-
-
-def _unfinished(line: bytes) -> bool:
-    """Whether a line stops before its end, or is a gap where the file had grown already."""
-    written = line.rstrip(b"\0")
-    if not written:
-        return bool(line)
-    return written[:2] in (b"[", b'["') and not written.endswith(b"]")

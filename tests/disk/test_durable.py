@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dfl_tf.disk import durable
+from dfl_tf.disk.temporary_names import is_temporary, temporary_name
 from dfl_tf.errors import WorkspaceError
 
 
@@ -47,7 +48,7 @@ def test_a_writer_that_opens_the_name_itself_is_fsynced_and_put_in_place(tmp_pat
     with durable.replacing(tmp_path / "a.mp4", suffix=".mp4") as file:
         name = Path(file.name).name
         assert name.endswith(".mp4")
-        assert durable.is_temporary(name)
+        assert is_temporary(name)
         Path(file.name).write_bytes(b"video")
     assert (tmp_path / "a.mp4").read_bytes() == b"video"
     assert names(tmp_path) == ["a.mp4"]
@@ -64,8 +65,8 @@ def test_a_failure_leaves_nothing_and_the_old_file(tmp_path: Path) -> None:
 def test_leftovers_of_a_killed_run_are_removed_but_not_what_is_being_written(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / durable.temporary_name()).write_bytes(b"left")
-    left = tmp_path / durable.temporary_name()
+    (tmp_path / temporary_name()).write_bytes(b"left")
+    left = tmp_path / temporary_name()
     (left / "inner").mkdir(parents=True)
     (left / "inner" / "file").write_bytes(b"left")
     code = "import sys; from dfl_tf.disk import durable; from pathlib import Path; " \
@@ -74,39 +75,9 @@ def test_leftovers_of_a_killed_run_are_removed_but_not_what_is_being_written(
         file.write(b"a")
         # another program writes into the folder meanwhile
         subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
-        assert sorted(n for n in names(tmp_path) if not durable.is_temporary(n)) == ["b"]
+        assert sorted(n for n in names(tmp_path) if not is_temporary(n)) == ["b"]
         assert len(names(tmp_path)) == 2
     assert names(tmp_path) == ["a", "b"]
-
-
-@pytest.mark.parametrize("kind", ["link", "dangling", "pipe"])
-def test_a_journal_is_a_plain_file(tmp_path: Path, kind: str) -> None:
-    path, outside = tmp_path / "x.journal", tmp_path / "outside"
-    if kind == "pipe":
-        os.mkfifo(path)
-    else:
-        path.symlink_to(outside)
-    if kind == "link":
-        outside.write_bytes(b"mine")
-    with pytest.raises(WorkspaceError, match=r"x\.journal: is a link or a special file.*Remove it"):
-        durable.Journal(path)
-    assert not outside.exists() or outside.read_bytes() == b"mine"
-
-
-def test_held_lines_are_written_after_what_they_speak_of(tmp_path: Path) -> None:
-    events: list[str] = []
-    path = tmp_path / "x.journal"
-
-    def before() -> None:
-        events.append(path.read_text())
-
-    journal = durable.Journal(path, before_sync=before, hold=True, seconds=3600)
-    journal.append(b"one\n")
-    journal.append(b"two\n")
-    assert path.read_bytes() == b""
-    journal.close()
-    assert events == [""]
-    assert path.read_bytes() == b"one\ntwo\n"
 
 
 def test_a_folder_named_by_a_file_may_not_be_a_link(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import dfl_tf
-from dfl_tf.disk import durable
+from dfl_tf.disk.temporary_names import temporary_name
 from dfl_tf.errors import FacesetError, UsageError
 from dfl_tf.face import FaceType
 from dfl_tf.facesets import xseg_tools
@@ -236,7 +236,7 @@ def test_a_damaged_picture_in_a_pak_is_named_and_stays_as_it_is(pak):
 
 
 def test_what_a_killed_run_left_beside_a_pak_is_cleared_away(pak):
-    left = pak.with_name(durable.temporary_name())
+    left = pak.with_name(temporary_name())
     left.mkdir()
     (left / "0.jpg").write_bytes(b"half")
     xseg_tools.apply_masks(open_store(pak), masker())

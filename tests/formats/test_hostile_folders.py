@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from dfl_tf.data.faceset import Faceset
-from dfl_tf.disk import durable
 from dfl_tf.disk.durable import write_durably
+from dfl_tf.disk.temporary_names import staged
 from dfl_tf.errors import DflTfError, LegacyFormatError, ModelFileError, WorkspaceError
 from dfl_tf.formats import (
     ModelLock,
@@ -88,7 +88,7 @@ def test_save_writes_through_no_link(exists: bool, tmp_path: Path) -> None:
     if exists:
         victim.write_text("precious")
     for name in ("x_SAEHD_encoder.npy", "x_SAEHD_summary.txt", "x_SAEHD.commit.json"):
-        durable.staged(tmp_path / "model" / name).symlink_to(victim)
+        staged(tmp_path / "model" / name).symlink_to(victim)
     write_model(tmp_path / "model", "x", make_state(9), summary="option_of_a_stranger")
     assert victim.exists() == exists
     assert not exists or victim.read_text() == "precious"

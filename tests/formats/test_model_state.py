@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dfl_tf.disk import durable
+from dfl_tf.disk.temporary_names import staged
 from dfl_tf.errors import ModelFileError, UsageError, WorkspaceError
 from dfl_tf.formats import ModelLock, ModelState, find_models, model_files, read_model, write_model
 from dfl_tf.formats.models import convert as model_convert
@@ -337,7 +337,7 @@ def test_deleted_manifest_means_take_the_files_as_they_are(tmp_path: Path) -> No
 
 def test_two_models_in_one_folder_leave_each_other_alone(tmp_path: Path) -> None:
     write_model(tmp_path, "x", make_state(5))
-    other = durable.staged(tmp_path / "y_SAEHD_encoder.npy")
+    other = staged(tmp_path / "y_SAEHD_encoder.npy")
     other.write_bytes(b"an open save of another model")
     own = [tmp_path / "x_SAEHD_encoder.npy.new", tmp_path / "x_SAEHD_data.dat.new"]
     for path in own:

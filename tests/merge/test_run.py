@@ -146,7 +146,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from tests.merge import test_run
-from dfl_tf.merge.compose import Networks
+from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.run import merge_frames
 
 def slow(images):
@@ -156,7 +156,7 @@ def slow(images):
 workspace = Path(sys.argv[1])
 session = test_run.session_of(workspace)
 session.start(resume=False)
-run = test_run.run_of(workspace, networks=Networks(slow, 32), batch=1, workers=1)
+run = test_run.run_of(workspace, networks=MergeNetworks(slow, 32), batch=1, workers=1)
 merge_frames(test_run.tasks_of(workspace), run, session=session)
 """
 

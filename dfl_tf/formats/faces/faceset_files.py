@@ -15,6 +15,7 @@ from dfl_tf.disk import checksums, durable
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import FOLDERS, Listing
 from dfl_tf.disk.plain_file import read_plain
+from dfl_tf.disk.write_faults import naming_the_fault
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import FaceType, landmarks_fault
 from dfl_tf.face.polygons import encloses
@@ -260,7 +261,7 @@ def remove_packed(folder: Path, originals: Sequence[Path]) -> None:
     # first, so that no line is of a file that a killed run had deleted
     checksums.forget(folder, [path.relative_to(folder).as_posix() for path in originals])
     for path in originals:
-        with durable.naming_the_fault(path, safe="The pak holds all faces."):
+        with naming_the_fault(path, safe="The pak holds all faces."):
             path.unlink()
     for parent in {path.parent for path in originals}:
         durable.sync_folder(parent)
@@ -337,7 +338,7 @@ def _remove_unpacked(pak: Path, faceset: PakFaceset, targets: list[Path]) -> Non
             + ". The pak was not removed."
         )
     checksums.forget(pak.parent, [pak.name])  # first: see remove_packed
-    with durable.naming_the_fault(pak, safe="All faces are unpacked."):
+    with naming_the_fault(pak, safe="All faces are unpacked."):
         pak.unlink()
         durable.sync_folder(pak.parent)
 

@@ -18,6 +18,7 @@ import numpy as np
 from dfl_tf.disk import durable
 from dfl_tf.disk.left_out import LeftOut, Omission
 from dfl_tf.disk.plain_file import is_safe_name, open_plain
+from dfl_tf.disk.write_faults import check_space
 from dfl_tf.errors import UNUSABLE, FacesetError
 from dfl_tf.face import FaceType
 from dfl_tf.formats.faces.dfljpg import (
@@ -291,7 +292,7 @@ def write_pak(path: Path, faces: Iterable[PakFace]) -> int:
                 raise FacesetError(f"{filename}: changed while it was packed. Nothing was written.")
             write(data)
 
-    durable.check_space(path.parent, offsets[-1])
+    check_space(path.parent, offsets[-1])
     durable.write_stream(path, content)
     return len(listed)
 

@@ -9,9 +9,10 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dfl_tf.disk.durable import naming_the_fault, sync_folder, write_file
+from dfl_tf.disk.durable import sync_folder, write_file
 from dfl_tf.disk.guarded import read_json
 from dfl_tf.disk.tree_schema import Boolean, Integer, Optional, Record, Schema, Text
+from dfl_tf.disk.write_faults import naming_the_fault
 
 RECORD = "xseg_model.json"
 _FIELDS: dict[str, Schema] = {

@@ -17,6 +17,7 @@ from dfl_tf.disk.checksums import Rewriting
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import FACE_SUFFIXES
 from dfl_tf.disk.plain_file import read_plain
+from dfl_tf.disk.write_faults import naming_the_fault
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.formats.faces.dfljpg import (
     MAX_IMAGE_BYTES,
@@ -152,7 +153,7 @@ def restore_metadata(folder: Path, *, progress: Progress | None = None) -> Folde
             if progress is not None:
                 progress(number, len(files))
     if not failed:
-        with durable.naming_the_fault(meta, safe="All faces have their metadata."):
+        with naming_the_fault(meta, safe="All faces have their metadata."):
             meta.unlink()
             durable.sync_folder(folder)
     return report

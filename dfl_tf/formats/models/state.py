@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dfl_tf.disk import durable
+from dfl_tf.disk.temporary_names import staged
 from dfl_tf.formats.models.manifest import Manifest, role_of
 from dfl_tf.formats.models.survey import Survey
 
@@ -126,11 +126,7 @@ class DiskState:
         for file, text in unreadable.items():
             changes[part_of(file) or file] = FileChange(file, "unreadable", text)
         places = {name: folder / name for name in found.files}
-        moved = [
-            f
-            for f, path in found.files.items()
-            if path not in (places[f], durable.staged(places[f]))
-        ]
+        moved = [f for f, path in found.files.items() if path not in (places[f], staged(places[f]))]
         entries = {file: entry for file, entry in found.entries.items() if file not in moved}
         lost = [file for file, kind in found.changes.items() if kind == "missing"]
         broken = unreadable or moved or any(role_of(file) != "optimizer" for file in lost)

@@ -2,7 +2,7 @@
 
 The folder belongs to the user: a difference is reported, never repaired. One thing only is ours
 to see through: a swap of files that was interrupted half-way, which our own names prove. Then
-the finished file beside it (`durable.staged`) counts, unless somebody wrote over its place since.
+the finished file beside it (`disk.temporary_names.staged`) counts, unless somebody wrote over its place since.
 
 References: design decision 42.
 """
@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from dfl_tf.disk.durable import staged
 from dfl_tf.disk.plain_file import open_plain
+from dfl_tf.disk.temporary_names import staged
 from dfl_tf.errors import ModelFileError
 from dfl_tf.formats.models.manifest import FileEntry, Manifest, read_manifest, role_of
 

@@ -2,7 +2,7 @@
 
 How a set is saved
 ------------------
-1. Every new file is written beside its place under a name of ours (`durable.staged`), with its
+1. Every new file is written beside its place under a name of ours (`disk.temporary_names.staged`), with its
    SHA-256 taken on the way, and fsynced. A history that only grows is appended to in place: its
    old length and checksum still describe the old set. A fault up to here (full disk, read-only
    folder, kill) leaves the old set alone.
@@ -31,6 +31,8 @@ from functools import partial
 from pathlib import Path
 
 from dfl_tf.disk import durable
+from dfl_tf.disk.temporary_names import staged, staged_for
+from dfl_tf.disk.write_faults import check_space, naming_the_fault
 from dfl_tf.errors import ForeignChange, ModelFileError, WorkspaceError
 from dfl_tf.formats.models.manifest import FileEntry, Manifest, read_manifest, role_of
 from dfl_tf.formats.models.survey import ModelLocation, entry_of, is_unchanged, unfinished
@@ -118,15 +120,15 @@ def write_set(
         It cannot be written; the old set is unchanged.
     """
     durable.make_folder(place.folder)
-    durable.check_space(place.folder, contents.size)
-    with durable.naming_the_fault(place.manifest):
+    check_space(place.folder, contents.size)
+    with naming_the_fault(place.manifest):
         finished = recover(place)
     old = adopt() if basis is None else basis
     if finished is not None and not changes_since(place, Basis(finished), contents.names):
         old = Basis(finished)  # our own last save, which could not be closed at the time
     aside: Path | None = None
     try:
-        with durable.naming_the_fault(place.folder):
+        with naming_the_fault(place.folder):
             _refuse_change(place, old, contents.names)
             written = _stage(place, contents, old.manifest)
             if old.whole:
@@ -148,7 +150,7 @@ def write_set(
         raise WorkspaceError(
             f"{place.folder}: the model is saved, but its files could not be renamed "
             f"({error.strerror}). They are next to the old ones as "
-            f"{durable.staged(Path('*')).name}; the next start reads them and the next save puts "
+            f"{staged(Path('*')).name}; the next start reads them and the next save puts "
             "them in place."
         ) from error
     return Saved(Basis(manifest), aside)
@@ -179,7 +181,7 @@ def _refuse_change(place: ModelLocation, basis: Basis, names: Iterable[str]) -> 
 def _stage(place: ModelLocation, contents: Contents, old: Manifest) -> dict[str, FileEntry]:
     written = {}
     for name, content in contents.files.items():
-        path = durable.staged(place.folder / name)
+        path = staged(place.folder / name)
         size, digest = durable.write_durably(path, content)
         time, role = path.stat().st_mtime_ns, role_of(name)
         written[name] = FileEntry(size, digest, time, role, contents.iteration)
@@ -188,7 +190,7 @@ def _stage(place: ModelLocation, contents: Contents, old: Manifest) -> dict[str,
         if before is not None and _continues(path, before, data):
             durable.append_durably(path, before.size, data[before.size :])
         else:
-            path = durable.staged(place.folder / name)
+            path = staged(place.folder / name)
             durable.write_durably(path, partial(_all_at_once, data))
         digest = hashlib.sha256(data).hexdigest()
         time = path.stat().st_mtime_ns
@@ -266,7 +268,7 @@ def _commit(place: ModelLocation, manifest: Manifest) -> None:
 def _finish(place: ModelLocation, manifest: Manifest) -> None:
     """From the commit record to a closed transaction. Can be repeated after any interruption."""
     for name in manifest.files:
-        new = durable.staged(place.folder / name)
+        new = staged(place.folder / name)
         if new.exists():
             os.replace(new, place.folder / name)
     durable.sync_folder(place.folder)
@@ -311,7 +313,7 @@ def recover(place: ModelLocation) -> Manifest | None:
     overtaken = [
         name
         for name in pending.files
-        if durable.staged(place.folder / name).is_file() and not unfinished(place, name, current)
+        if staged(place.folder / name).is_file() and not unfinished(place, name, current)
     ]
     _give_up(place, overtaken)
     _finish(place, pending)
@@ -320,7 +322,7 @@ def recover(place: ModelLocation) -> Manifest | None:
 
 def _staged(place: ModelLocation) -> list[str]:
     """Names of the files of this set that lie there staged."""
-    found = [durable.staged_for(path.name) for path in place.folder.iterdir() if path.is_file()]
+    found = [staged_for(path.name) for path in place.folder.iterdir() if path.is_file()]
     return sorted(name for name in found if name is not None and place.owns(name))
 
 
@@ -329,14 +331,14 @@ def _give_up(place: ModelLocation, names: Sequence[str]) -> None:
     if names:
         folder = _next_aside(place)
         for name in names:
-            os.replace(durable.staged(place.folder / name), folder / name)
+            os.replace(staged(place.folder / name), folder / name)
         durable.sync_folder(folder)
 
 
 def discard(place: ModelLocation) -> None:
     """Remove the leftovers of a save that was never committed."""
     for name in _staged(place):
-        durable.remove_quietly(durable.staged(place.folder / name))
+        durable.remove_quietly(staged(place.folder / name))
     shutil.rmtree(place.previous_new, ignore_errors=True)
 
 
@@ -353,7 +355,7 @@ def torn_basis(
         for path in files
         if path.is_file()
         and path.suffix != ".json"
-        and durable.staged_for(path.name) is None
+        and staged_for(path.name) is None
         and owns(path.name)
     }
     return Basis(replace(manifest, files=entries), whole=False, discards=discards)

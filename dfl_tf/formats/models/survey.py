@@ -2,7 +2,7 @@
 
 The folder belongs to the user: a difference is reported, never repaired. One thing only is ours
 to see through: a swap of files that was interrupted half-way, which our own names prove. Then
-the finished file beside it (`disk.temporary_names.staged`) counts, unless somebody wrote over its place since.
+the finished file beside it (`staged`) counts, unless somebody wrote over its place since.
 
 References: design decision 42.
 """

@@ -2,7 +2,7 @@
 
 How a set is saved
 ------------------
-1. Every new file is written beside its place under a name of ours (`disk.temporary_names.staged`), with its
+1. Every new file is written beside its place under a name of ours (`staged`), with its
    SHA-256 taken on the way, and fsynced. A history that only grows is appended to in place: its
    old length and checksum still describe the old set. A fault up to here (full disk, read-only
    folder, kill) leaves the old set alone.

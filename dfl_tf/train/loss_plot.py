@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dfl_tf.disk.durable import write_file
 from dfl_tf.disk.text import drawable
 from dfl_tf.errors import ModelFileError
+from dfl_tf.imaging.plots import new_figure, plain_style
 from dfl_tf.train.loss_graph import column_ranges
 
 _WIDTH, _HEIGHT, _DPI = 960, 480, 100
@@ -65,6 +66,7 @@ def _limits(table: NDArray[np.float64]) -> tuple[float, float]:
     return float(10 ** (low - margin)), float(10 ** (high + margin))
 
 
+@plain_style()
 def loss_plot(
     history: NDArray[np.float64] | Sequence[Sequence[float]],
     names: Sequence[str],
@@ -89,20 +91,13 @@ def loss_plot(
     -------
     ndarray, shape (480, 960, 3), uint8, BGR
     """
-    # Half a second, so only when something is drawn; without pyplot: no window, no global state.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.style import context
-
     table = np.asarray(history, np.float64)
     table = table.reshape(len(table), -1) if table.size else np.zeros((0, max(1, len(names))))
-    with context("default"):  # whatever the user's own matplotlibrc says
-        figure = Figure(figsize=(_WIDTH / _DPI, _HEIGHT / _DPI), dpi=_DPI)
-        figure.subplots_adjust(left=0.07, right=0.97, top=0.92, bottom=0.11)
-        canvas = FigureCanvasAgg(figure)
-        _draw(figure.subplots(), table, names, title, start)
-        canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., 2::-1])
+    figure = new_figure(_WIDTH / _DPI, _HEIGHT / _DPI, _DPI)
+    figure.subplots_adjust(left=0.07, right=0.97, top=0.92, bottom=0.11)
+    _draw(figure.subplots(), table, names, title, start)
+    figure.canvas.draw()
+    return np.ascontiguousarray(np.asarray(figure.canvas.buffer_rgba())[..., 2::-1])
 
 
 def _draw(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dfl_tf.facesets.report.facts import Facts, Scale, SideFacts
 from dfl_tf.facesets.report.poses import PITCH_EDGES, YAW_EDGES, Counts, neighborhood
+from dfl_tf.imaging.plots import new_figure, plain_style
 
 Floats = npt.NDArray[np.float64]
 
@@ -22,9 +23,7 @@ _DOTS = 4_000  # of a scatter plot; more would be one blot
 
 
 def _figure(width: float, height: float) -> Any:
-    from matplotlib.figure import Figure  # without pyplot: no window, no global state
-
-    return Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    return new_figure(width, height, _DPI, layout="constrained")
 
 
 def _png(figure: Any) -> bytes:
@@ -33,6 +32,7 @@ def _png(figure: Any) -> bytes:
     return out.getvalue()
 
 
+@plain_style()
 def pose_maps(facts: Facts) -> bytes:
     """Yaw by pitch of each side as heat maps; in that of dst the cells are marked where src has
     nothing: hatched once where it has faces beside them, else twice.
@@ -98,6 +98,7 @@ def _occupied(counts: Sequence[Counts]) -> tuple[slice, slice]:
     return found[0], found[1]
 
 
+@plain_style()
 def histogram(facts: Facts, scale: Scale) -> bytes:
     """Shares of the faces of each side by one scale."""
     values = {name: _known(side.scales[scale.name]) for name, side in facts.sides.items()}
@@ -119,6 +120,7 @@ def histogram(facts: Facts, scale: Scale) -> bytes:
     return _png(figure)
 
 
+@plain_style()
 def color_map(facts: Facts) -> bytes:
     """The mean color of each face: a* by b* of CIELAB, and lightness by chroma."""
     figure = _figure(11.2, 3.6)

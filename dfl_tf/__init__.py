@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dfl_tf.api import (
         ModelKind,
         convert,
+        evaluate,
         export_dfm,
         load_model,
         merge,
@@ -31,6 +32,7 @@ __all__ = [
     "ModelKind",
     "__version__",
     "convert",
+    "evaluate",
     "export_dfm",
     "load_model",
     "merge",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dfl_tf.errors import UsageError
 from dfl_tf.formats import ModelState, read_model
@@ -30,6 +30,7 @@ from dfl_tf.options.inputs import OptionInputs
 from dfl_tf.options.schema import Options
 
 if TYPE_CHECKING:
+    from dfl_tf.evaluate.job import EvaluationReport
     from dfl_tf.export.report import ExportReport
     from dfl_tf.merge.run import MergeReport
     from dfl_tf.models.base import FaceModel
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ModelKind",
     "convert",
+    "evaluate",
     "export_dfm",
     "load_model",
     "merge",
@@ -49,6 +51,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=Options)
+R = TypeVar("R")
 
 
 def load_model(
@@ -95,14 +98,18 @@ def load_model(
     found = choose_model(user_path(model_dir), name, model_class)
     only = None if training else KINDS[found.model_class].generator
     state = read_model(user_path(model_dir), found.name, found.model_class, only=only)
+    return _restored(state, found.name, training=training, run=run)
 
+
+def _restored(state: ModelState, name: str, *, training: bool, run: RunOptions | None) -> FaceModel:
+    """A state as a model, on the devices that the run names."""
     from dfl_tf.devices.configure import configure_devices
 
     run = run or RunOptions()
     configure_devices(run)
     from dfl_tf.models.restore import restore  # imports TensorFlow, which reads the settings once
 
-    model, _ = restore(state, name=found.name, run=run, training=training)
+    model, _ = restore(state, name=name, run=run, training=training)
     return model
 
 
@@ -286,19 +293,9 @@ def merge(
     """
     from dfl_tf.merge import job
 
-    known = {each.name for each in fields(job.MergeRequest)}
-    if unknown := sorted(set(request) - known):
-        raise UsageError(
-            f"merge() has no {', '.join(unknown)}. Choose from {', '.join(sorted(known))}."
-        )
-    for key, value in request.items():
-        if isinstance(value, str) and key in (
-            "enhancer",
-            *(k for k in known if k.endswith("_dir")),
-        ):
-            request[key] = user_path(value)
-    place = None if workspace is None else user_path(workspace)
-    wanted = job.MergeRequest(workspace=place, **request)
+    wanted = _request(job.MergeRequest, "merge", request)
+    if workspace is not None:
+        wanted = replace(wanted, workspace=user_path(workspace))
     if not isinstance(settings, MergeOptions):
         settings = _checked(MergeOptions, dict(settings or {}), "merge")
     chosen = settings
@@ -310,6 +307,80 @@ def merge(
     tasks = job.plan_tasks(wanted, folders, lambda paths: [chosen] * len(paths), say or job.quiet)
     opened = job.open_model(wanted, folders, tasks, load)
     return job.run_merge(wanted, folders, opened, tasks, progress=progress, stop=stop)
+
+
+def evaluate(
+    workspace: str | Path | None = None,
+    *,
+    run: RunOptions | None = None,
+    sheet: str | Path | None = None,
+    say: Callable[[str], None] | None = None,
+    **request: Any,
+) -> EvaluationReport:
+    """Measure a model on faces that it was not trained on, as `dfl-tf evaluate` does.
+
+    Parameters
+    ----------
+    workspace : str or Path, optional
+        Gives every folder that is not named by itself.
+    run : RunOptions, optional
+        Precision, devices and threads.
+    sheet : str or Path, optional
+        Image file of the worst and the median faces.
+    say : callable, optional
+        Gets a line on what is being done.
+    **request
+        The other fields of `dfl_tf.evaluate.job.EvaluationRequest`: ``name``, ``model_class``,
+        ``states=("01", "previous")``, ``faces``, ``identity``, …
+
+    Returns
+    -------
+    EvaluationReport
+        ``results[0].metrics`` are the numbers of the model as it was saved last.
+
+    Raises
+    ------
+    UsageError, ModelFileError, WorkspaceError, FacesetError
+
+    Examples
+    --------
+    >>> report = dfl_tf.evaluate("workspace", name="new", states=("01",))
+    >>> [round(result.metrics["dst_ssim"], 2) for result in report.results]
+    [0.87, 0.84]
+    """
+    from dfl_tf.disk.durable import write_file
+    from dfl_tf.evaluate import job
+    from dfl_tf.imaging import encode_image
+
+    wanted = _request(job.EvaluationRequest, "evaluate", request)
+    if workspace is not None:
+        wanted = replace(wanted, workspace=user_path(workspace))
+    target = None if sheet is None else user_path(sheet)
+
+    def load(state: ModelState, name: str) -> FaceModel:
+        return _restored(state, name, training=False, run=run)
+
+    def draw(image: Any) -> None:
+        assert target is not None
+        write_file(target, encode_image(image, target.suffix))
+
+    drawn = None if target is None else draw
+    return job.evaluate(wanted, load, sheet=drawn, say=say or (lambda line: None))
+
+
+def _request(cls: type[R], function: str, given: Mapping[str, Any]) -> R:
+    """What a function was asked for; texts that name files and folders become paths."""
+    known = {each.name: each for each in fields(cast(Any, cls))}
+    if unknown := sorted(set(given) - set(known)):
+        raise UsageError(
+            f"{function}() has no {', '.join(unknown)}. Choose from {', '.join(sorted(known))}."
+        )
+    paths = {key for key, each in known.items() if "Path" in str(each.type)}
+    values = {
+        key: user_path(value) if key in paths and isinstance(value, str) else value
+        for key, value in given.items()
+    }
+    return cls(**values)
 
 
 def convert(

@@ -38,8 +38,8 @@ def command(src: Path, dst: Path, output: Path, faces: int, size: int, seed: int
     from dfl_tf_ops.color_transfer import MODES, color_transfer
 
     from dfl_tf.data import Faceset
-    from dfl_tf.data.faceset import resize_to
     from dfl_tf.imaging import sheet, write_image
+    from dfl_tf.imaging.filters import resize_to
 
     rng = np.random.RandomState(seed % 2**32)
     pictures = []

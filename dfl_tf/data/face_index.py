@@ -24,8 +24,8 @@ from dfl_tf.errors import DflTfError, WorkspaceError
 
 _log = logging.getLogger(__name__)
 
-_VERSION = 2  # of the file, and of how yaw is estimated
-_FACTS = (Number(), Boolean(), Boolean(), Text(), Text(), Boolean(), Integer(0))
+_VERSION = 3  # of the file, and of how yaw is estimated
+_FACTS = (Number(), Boolean(), Boolean(), Text(), Text(), Boolean(), Integer(0), Text())
 _ROWS = Array(Row(Text(), Integer(0), Integer(), *_FACTS))
 """Name, stamp and facts of each face."""
 
@@ -52,6 +52,8 @@ class FaceFacts(NamedTuple):
         Whether polygons were drawn that enclose nothing.
     face_type : int
         Value of its `FaceType`.
+    source : str
+        Name of the frame that the face was cut from; empty where it is not known.
     """
 
     yaw: float = 0.0
@@ -61,6 +63,7 @@ class FaceFacts(NamedTuple):
     kind: str = ""
     empty_label: bool = False
     face_type: int = 2
+    source: str = ""
 
 
 class FaceIndex:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.data.face_index import FaceFacts, FaceIndex, Stamp
+from dfl_tf.data.heldout import FaceOrigin
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import FACE_SUFFIXES
 from dfl_tf.disk.plain_file import open_plain, read_plain
@@ -145,11 +146,13 @@ class Faceset(Sequence[FaceSample]):
         samples: Sequence[FaceSample | Path],
         left_out: LeftOut | None = None,
         index: FaceIndex | None = None,
+        places: Sequence[int] | None = None,
     ) -> None:
         self.path = path
         self.left_out = LeftOut() if left_out is None else left_out
         self._samples = list(samples)
         self._index = index
+        self._places = range(len(self._samples)) if places is None else places
 
     @classmethod
     def open(cls, path: str | Path, *, eager: int = 4000) -> Faceset:
@@ -263,7 +266,8 @@ class Faceset(Sequence[FaceSample]):
             _log.warning("%s: indexing %d faces (first run only) …", self.path, len(self))
         packed = self.path.is_file()
         for index in range(len(self)):
-            key = str(index) if packed else self.name(index)  # names in a pak may be double
+            # names in a pak may be double
+            key = str(self._places[index]) if packed else self.name(index)
             facts = None if remembered is None else remembered.get(key)
             if facts is None:
                 facts = self._learn(index, key)
@@ -293,6 +297,7 @@ class Faceset(Sequence[FaceSample]):
                 masked=sample.xseg_bytes is not None,
                 empty_label=bool(sample.polygons) and not sample.labeled,
                 face_type=int(sample.face_type),
+                source=sample.source_filename or "",
             )
         if self._index is not None:
             self._index.put(key, facts)
@@ -301,6 +306,29 @@ class Faceset(Sequence[FaceSample]):
     def name(self, index: int) -> str:
         """Return the file name of a face without reading the file."""
         return self._samples[index].name
+
+    def origins(self) -> list[FaceOrigin]:
+        """Return what the names of each face say about its frame; see `facts` for a large set."""
+        sources: dict[int, str] = {}
+        if any(isinstance(sample, Path) for sample in self._samples):
+            sources = {index: facts.source for index, facts in self.facts()}
+        return [
+            FaceOrigin(sample.name, sources.get(index, ""))
+            if isinstance(sample, Path)
+            else FaceOrigin(sample.name, sample.source_filename or "", sample.person_name or "")
+            for index, sample in enumerate(self._samples)
+        ]
+
+    def subset(self, indices: Iterable[int]) -> Faceset:
+        """Return the faceset of some of the faces, in the order that is given."""
+        chosen = list(indices)
+        return Faceset(
+            self.path,
+            [self._samples[index] for index in chosen],
+            self.left_out,
+            self._index,
+            [self._places[index] for index in chosen],
+        )
 
 
 def _stamps(files: Iterable[Path]) -> dict[str, Stamp]:
@@ -402,26 +430,3 @@ def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     if fault:
         raise FacesetError(fault, kind="faces with too many pixels or none")
     return height, width, 3
-
-
-def resize_to(
-    image: npt.NDArray[np.float32], size: int, interpolation: int
-) -> npt.NDArray[np.float32]:
-    """Resize an image to a square of `size` pixels.
-
-    Parameters
-    ----------
-    image : ndarray, shape (h, w, c), float32
-    size : int
-    interpolation : int
-        OpenCV flag.
-
-    Returns
-    -------
-    ndarray, shape (size, size, c), float32
-        The input itself if it has that size; not clipped.
-    """
-    if image.shape[:2] == (size, size):
-        return image
-    resized = cv2.resize(image, (size, size), interpolation=interpolation)
-    return resized if resized.ndim == 3 else resized[:, :, None]

@@ -15,10 +15,10 @@ from dfl_tf.data.augment import (
     draw_sample_warp,
 )
 from dfl_tf.data.cache import ArrayCache
-from dfl_tf.data.faceset import FaceSample, resize_to
+from dfl_tf.data.faceset import FaceSample
 from dfl_tf.data.spec import MaskKind, OutputSpec, SampleSpec
 from dfl_tf.face import FaceType, align_matrix, eyes_mask, eyes_mouth_mask, hull_mask
-from dfl_tf.imaging.filters import shift_hsv
+from dfl_tf.imaging.filters import resize_to, shift_hsv
 
 Array = npt.NDArray[np.float32]
 

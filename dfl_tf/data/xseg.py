@@ -12,13 +12,14 @@ import numpy.typing as npt
 from dfl_tf.data.augment import apply_warp, draw_warp
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.choose import ShuffledOrder, derive_seed
-from dfl_tf.data.faceset import FaceSample, Faceset, resize_to
+from dfl_tf.data.faceset import FaceSample, Faceset
 from dfl_tf.data.stream import Made, SampleStream
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import FaceType, align_matrix, polygon_mask
 from dfl_tf.formats.faces.face_folder import EMPTY_LABELS
 from dfl_tf.imaging import filters
+from dfl_tf.imaging.filters import resize_to
 
 _log = logging.getLogger(__name__)
 

@@ -241,3 +241,26 @@ def random_faded_circle(size: Sequence[int], rng: Rng) -> Image:
     end = start + rng.randint(largest - start)
     center = (rng.randint(height), rng.randint(width))
     return faded_circle(size, center, (start, end))
+
+
+def resize_to(
+    image: npt.NDArray[np.float32], size: int, interpolation: int
+) -> npt.NDArray[np.float32]:
+    """Resize an image to a square of `size` pixels.
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w, c), float32
+    size : int
+    interpolation : int
+        OpenCV flag.
+
+    Returns
+    -------
+    ndarray, shape (size, size, c), float32
+        The input itself if it has that size; not clipped.
+    """
+    if image.shape[:2] == (size, size):
+        return image
+    resized = cv2.resize(image, (size, size), interpolation=interpolation)
+    return resized if resized.ndim == 3 else resized[:, :, None]

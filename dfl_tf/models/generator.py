@@ -131,6 +131,26 @@ class Generator:
         ab = self.networks["inter_AB"](code)
         return tf.concat((ab, ab), axis=-1)
 
+    def swap(self, face: tf.Tensor) -> tuple[DecoderOutput, DecoderOutput]:
+        """Return dst as src, and dst to dst.
+
+        Parameters
+        ----------
+        face : tensor, shape (n, r, r, 3), nominally in [0, 1], BGR
+
+        Returns
+        -------
+        tuple of two DecoderOutput
+            Images, shape (n, r, r, 3), and masks, shape (n, r, r, 1).
+        """
+        swap_code, dst_code = self.swap_code(face)
+        swap, dst = self.decode([swap_code], [dst_code])
+        return swap, dst
+
+    def src_to_src(self, face: tf.Tensor) -> DecoderOutput:
+        """Return src images, shape (n, r, r, 3), as they are reproduced, and their masks."""
+        return self.decode([self.src_code(face)], [])[0]
+
     def view(
         self, src: tf.Tensor, dst: tf.Tensor
     ) -> tuple[DecoderOutput, DecoderOutput, DecoderOutput]:

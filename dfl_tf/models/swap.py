@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -18,6 +19,18 @@ class SwapOutput(NamedTuple):
 
     image: Any
     mask: Any
+    dst_mask: Any
+
+
+class DstOutput(NamedTuple):
+    """All that is made of dst faces: the swap and dst itself, images and masks.
+
+    Shapes (n, r, r, 3) and (n, r, r, 1). The image of dst is None of a class that makes none.
+    """
+
+    swap: Any
+    swap_mask: Any
+    dst: Any
     dst_mask: Any
 
 
@@ -77,6 +90,46 @@ class SwapModel(FaceModel):
         output = self.run_graph("swap", self.swap_tensors, tensor, *given)
         arrays = [np.asarray(x, np.float32) for x in output]
         return SwapOutput(*(x[0] if single else x for x in arrays))
+
+    def src_tensors(self, face: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor] | None:
+        """Compute src faces as the model reproduces them; can be traced.
+
+        Parameters
+        ----------
+        face : tensor, shape (n, r, r, 3), nominally in [0, 1], BGR
+
+        Returns
+        -------
+        (tensor, tensor) or None
+            Image, shape (n, r, r, 3), and mask, shape (n, r, r, 1), in [0, 1]. None of a class
+            that does not say how it reproduces faces: its reconstructions are not measured.
+        """
+        return None
+
+    def dst_tensors(self, face: tf.Tensor) -> DstOutput:
+        """Compute the swap, all src, and the reproduction of dst faces; can be traced.
+
+        Parameters
+        ----------
+        face : tensor, shape (n, r, r, 3), nominally in [0, 1], BGR
+        """
+        swap = self.swap_tensors(face)
+        return DstOutput(swap.image, swap.mask, None, swap.dst_mask)
+
+    def src_to_src(self, face: Any) -> tuple[Any, Any] | None:
+        """Reproduce src faces; arrays as in `swap`, result as in `src_tensors`, as NumPy arrays."""
+        return self._arrays("src to src", self.src_tensors, face)
+
+    def dst_to_all(self, face: Any) -> DstOutput:
+        """Swap and reproduce dst faces; arrays as in `swap`, result as NumPy arrays."""
+        return DstOutput(*self._arrays("dst to all", self.dst_tensors, face))
+
+    def _arrays(self, kind: str, function: Callable[[tf.Tensor], Any], face: Any) -> Any:
+        faces, _ = face_batch(face, int(self.options.resolution))
+        output = self.run_graph(kind, function, tf.cast(tf.convert_to_tensor(faces), self.dtype))
+        if output is None:
+            return None
+        return tuple(None if x is None else np.asarray(x, np.float32) for x in output)
 
     def outputs(self, face: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
         """Return the swap of faces, half morphed if the model `takes_morph`, and both masks.

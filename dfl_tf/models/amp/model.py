@@ -14,7 +14,7 @@ from dfl_tf.models.amp.objective import AMPObjective
 from dfl_tf.models.base import PreviewImage, Update
 from dfl_tf.models.discriminators import UNetPatchDiscriminator, check_patch_size
 from dfl_tf.models.sample_specs import face_swap_specs
-from dfl_tf.models.swap import SwapModel, SwapOutput
+from dfl_tf.models.swap import DstOutput, SwapModel, SwapOutput
 
 if TYPE_CHECKING:
     from dfl_tf.formats.models.state import ModelState
@@ -127,6 +127,19 @@ class AMP(SwapModel):
         value = tf.constant(1.0, tf.float32) if morph is None else morph
         swap, dst = self.generator.swap(face, value)
         return SwapOutput(swap.image, swap.mask, dst.mask)
+
+    def src_tensors(self, face: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return src to src with the share of src that is trained (`morph_factor`).
+
+        See `SwapModel.src_tensors`.
+        """
+        morph = tf.constant(self.options.morph_factor, tf.float32)
+        return self.generator.swap(face, morph)[0]
+
+    def dst_tensors(self, face: tf.Tensor) -> DstOutput:
+        """Return dst morphed to all src, and dst to dst; see `SwapModel.dst_tensors`."""
+        swap, dst = self.generator.swap(face, tf.constant(1.0, tf.float32))
+        return DstOutput(*swap, *dst)
 
     def parts_to_reset(self, state: ModelState) -> dict[str, str]:
         """Name the GAN if it was changed."""

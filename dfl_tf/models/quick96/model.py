@@ -12,7 +12,7 @@ from dfl_tf.face import FaceType
 from dfl_tf.models import generator, swap_preview
 from dfl_tf.models.base import Losses, PreviewImage, Update
 from dfl_tf.models.df_liae import Archi
-from dfl_tf.models.swap import SwapModel, SwapOutput
+from dfl_tf.models.swap import DstOutput, SwapModel, SwapOutput
 from dfl_tf.models.targets import Target, reconstruction_loss
 from dfl_tf.nn.losses import gaussian_blur
 
@@ -108,9 +108,17 @@ class Quick96(SwapModel):
 
     def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
         """Return the src face on dst; `morph` plays no part. See `SwapModel.swap_tensors`."""
-        swap_code, dst_code = self.generator.swap_code(face)
-        swap, dst = self.generator.decode([swap_code], [dst_code])
+        swap, dst = self.generator.swap(face)
         return SwapOutput(swap.image, swap.mask, dst.mask)
+
+    def src_tensors(self, face: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return image and mask of src to src; see `SwapModel.src_tensors`."""
+        return self.generator.src_to_src(face)
+
+    def dst_tensors(self, face: tf.Tensor) -> DstOutput:
+        """Return the src face on dst, and dst to dst; see `SwapModel.dst_tensors`."""
+        swap, dst = self.generator.swap(face)
+        return DstOutput(*swap, *dst)
 
 
 def _target(batch: Batch) -> Target:

@@ -19,7 +19,7 @@ from dfl_tf.models.discriminators import (
 from dfl_tf.models.saehd.objective import SAEHDObjective
 from dfl_tf.models.sample_specs import face_swap_specs
 from dfl_tf.models.state import fits
-from dfl_tf.models.swap import SwapModel, SwapOutput
+from dfl_tf.models.swap import DstOutput, SwapModel, SwapOutput
 
 if TYPE_CHECKING:
     from dfl_tf.formats.models.state import ModelState
@@ -142,9 +142,17 @@ class SAEHD(SwapModel):
 
     def swap_tensors(self, face: tf.Tensor, morph: tf.Tensor | None = None) -> SwapOutput:
         """Return the src face on dst; `morph` plays no part. See `SwapModel.swap_tensors`."""
-        swap_code, dst_code = self.generator.swap_code(face)
-        swap, dst = self.generator.decode([swap_code], [dst_code])
+        swap, dst = self.generator.swap(face)
         return SwapOutput(swap.image, swap.mask, dst.mask)
+
+    def src_tensors(self, face: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return image and mask of src to src; see `SwapModel.src_tensors`."""
+        return self.generator.src_to_src(face)
+
+    def dst_tensors(self, face: tf.Tensor) -> DstOutput:
+        """Return the src face on dst, and dst to dst; see `SwapModel.dst_tensors`."""
+        swap, dst = self.generator.swap(face)
+        return DstOutput(*swap, *dst)
 
     def parts_to_reset(self, state: ModelState) -> dict[str, str]:
         """Name the inters if pretraining has just ended, and the GAN if it was changed.

@@ -57,7 +57,7 @@ class HeldOut:
 
     Attributes
     ----------
-    chosen : ndarray, shape (faces,), bool
+    chosen : ndarray, shape (n,), bool
         Whether a face is held out.
     frames : tuple of Frame
         The frame of each face.

@@ -32,7 +32,7 @@ HIGHER_IS_BETTER = {
 
 
 @dataclass(frozen=True)
-class Made:
+class Prediction:
     """What a model made of a face; None where its class does not say.
 
     Attributes
@@ -98,7 +98,8 @@ class Evaluator:
     embedder : Embedder, optional
         What tells persons apart; without it there is no identity.
     known : dict, optional
-        Vectors of faces by side, name and digest: what was computed before is taken from there.
+        Vectors of faces, shape (k,), float64, by side, name and digest: what was computed before
+        is taken from there.
     """
 
     embedder: Embedder | None = None
@@ -110,13 +111,13 @@ class Evaluator:
     _swaps: list[Vector] = field(default_factory=list, init=False)
     _jitter: list[float] = field(default_factory=list, init=False)
     _cuts: int = field(default=0, init=False)
-    _last: tuple[MeasuredSample, Made] | None = field(default=None, init=False)
+    _last: tuple[MeasuredSample, Prediction] | None = field(default=None, init=False)
 
     def add(
         self,
         side: Side,
         sample: MeasuredSample,
-        made: Made,
+        made: Prediction,
         values: Mapping[str, float] | None = None,
     ) -> None:
         """Measure one face; `values` is what `score_face` says of it, if that is known already."""
@@ -131,7 +132,11 @@ class Evaluator:
             self._last = sample, made
 
     def _pair(
-        self, before: MeasuredSample, made_before: Made, sample: MeasuredSample, made: Made
+        self,
+        before: MeasuredSample,
+        made_before: Prediction,
+        sample: MeasuredSample,
+        made: Prediction,
     ) -> None:
         mask = before.mask * sample.mask
         if not mask.any():
@@ -144,7 +149,7 @@ class Evaluator:
         faces = before.image, sample.image
         self._jitter.append(metrics.jitter((made_before.swap, made.swap), faces, mask))
 
-    def _embed(self, side: Side, sample: MeasuredSample, made: Made) -> None:
+    def _embed(self, side: Side, sample: MeasuredSample, made: Prediction) -> None:
         key = side, sample.name, sample.digest
         if key not in self.known:
             self.known[key] = self._vector(sample.image, sample)
@@ -192,7 +197,7 @@ class _Face:
     landmarks: Vector
 
 
-def score_face(sample: MeasuredSample, made: Made) -> dict[str, float]:
+def score_face(sample: MeasuredSample, made: Prediction) -> dict[str, float]:
     """The numbers of one reproduced face, within its mask.
 
     Returns

@@ -12,14 +12,14 @@ from dfl_tf.data.heldout import draw
 from dfl_tf.data.identity import Embedder, make_embedder
 from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.evaluate import duplicates, results
-from dfl_tf.evaluate.measure import MeasuredFaces, measure
+from dfl_tf.evaluate.measure import EvaluationFaces, measure
 from dfl_tf.evaluate.results import Evaluation
 from dfl_tf.evaluate.sheet import collect, evaluation_sheet, faces_to_show
 from dfl_tf.formats import ModelState, find_models, read_model
-from dfl_tf.formats.choose_model import choose_model
-from dfl_tf.formats.model_files import prefix_of
-from dfl_tf.formats.model_rescue import backups
-from dfl_tf.formats.workspace import Workspace
+from dfl_tf.formats.models.choose_model import choose_model
+from dfl_tf.formats.models.files import prefix_of
+from dfl_tf.formats.models.rescue import backups
+from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import KINDS, specs
 
 FACES = 200
@@ -84,7 +84,7 @@ class EvaluationReport:
         The model itself first.
     notes : tuple of str
         What must be known to read the numbers, of all of them.
-    faces : MeasuredFaces
+    faces : EvaluationFaces
         What they were measured on.
     near_duplicates : dict
         Side to the share of its held-out faces that have a near duplicate in training; empty if no
@@ -93,7 +93,7 @@ class EvaluationReport:
 
     results: tuple[Evaluation, ...]
     notes: tuple[str, ...]
-    faces: MeasuredFaces
+    faces: EvaluationFaces
     near_duplicates: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -281,7 +281,7 @@ def _was_held_out(state: ModelState, first: ModelState) -> bool:
 
 def _faces(
     request: EvaluationRequest, state: ModelState, sides: dict[str, Faceset], say: Say
-) -> tuple[MeasuredFaces, dict[str, float]]:
+) -> tuple[EvaluationFaces, dict[str, float]]:
     """The faces that are measured, and how many of them have near duplicates in training."""
     share, near = share_of(state), {}
     chosen = dict(sides)
@@ -294,14 +294,14 @@ def _faces(
             near[side] = duplicates.near_duplicates(faceset, held, trained)
             chosen[side] = faceset.subset(held)
     embedded = EMBEDDED if request.identity else 0
-    faces = MeasuredFaces.choose(
+    faces = EvaluationFaces.choose(
         chosen["src"], chosen["dst"], most=request.faces, embedded=embedded
     )
     return faces, near
 
 
 def _about_faces(
-    state: ModelState, sides: dict[str, Faceset], faces: MeasuredFaces
+    state: ModelState, sides: dict[str, Faceset], faces: EvaluationFaces
 ) -> Iterable[str]:
     share = share_of(state)
     for side, faceset in (("src", faces.src), ("dst", faces.dst)):

@@ -14,7 +14,7 @@ from dfl_tf_ops.process import cores
 from dfl_tf.data import Faceset
 from dfl_tf.data.identity import Embedder
 from dfl_tf.disk.left_out import LeftOut
-from dfl_tf.evaluate.evaluator import Evaluator, Made, Scores, Side, score_face
+from dfl_tf.evaluate.evaluator import Evaluator, Prediction, Scores, Side, score_face
 from dfl_tf.evaluate.samples import Choice, MeasuredSample, choose, load
 from dfl_tf.face import FaceType
 from dfl_tf.jobs.pool import ordered
@@ -32,14 +32,14 @@ class Swapper(Protocol):
         """Its `resolution` and `face_type`."""
 
     def src_to_src(self, face: Images) -> tuple[Any, Any] | None:
-        """Image and mask of src faces, shape (n, r, r, 3) and (n, r, r, 1)."""
+        """Image and mask of src faces, shape (n, r, r, 3) and (n, r, r, 1), float32."""
 
     def dst_to_all(self, face: Images) -> Any:
-        """Swap, its mask, dst and its mask of dst faces; shapes as above."""
+        """Swap, its mask, dst and its mask of dst faces; see `src_to_src`."""
 
 
 @dataclass
-class MeasuredFaces:
+class EvaluationFaces:
     """The faces of both people that models are measured on.
 
     Attributes
@@ -62,7 +62,7 @@ class MeasuredFaces:
     @classmethod
     def choose(
         cls, src: Faceset, dst: Faceset, *, most: int = 0, embedded: int = 0
-    ) -> MeasuredFaces:
+    ) -> EvaluationFaces:
         """Choose faces of each side; see `samples.choose`."""
         return cls(
             src,
@@ -76,14 +76,14 @@ class MeasuredFaces:
         return load(faceset, self.chosen[side], resolution, face_type, left_out=self.left_out)
 
 
-def measure(model: Swapper, faces: MeasuredFaces, embedder: Embedder | None = None) -> Scores:
+def measure(model: Swapper, faces: EvaluationFaces, embedder: Embedder | None = None) -> Scores:
     """Measure a model on faces.
 
     Parameters
     ----------
     model : SwapModel
         Nothing of it changes.
-    faces : MeasuredFaces
+    faces : EvaluationFaces
     embedder : Embedder, optional
         What tells persons apart; without it identity is not measured.
     """
@@ -97,8 +97,8 @@ def measure(model: Swapper, faces: MeasuredFaces, embedder: Embedder | None = No
 
 
 def predictions(
-    model: Swapper, faces: MeasuredFaces, only: Sequence[Side] = ("src", "dst")
-) -> Iterator[tuple[Side, MeasuredSample, Made]]:
+    model: Swapper, faces: EvaluationFaces, only: Sequence[Side] = ("src", "dst")
+) -> Iterator[tuple[Side, MeasuredSample, Prediction]]:
     """Ask the model about each face, in the order of the frames, src first."""
     resolution = int(model.options.resolution)
     face_type = FaceType.from_name(model.options.face_type)
@@ -111,15 +111,15 @@ def predictions(
                 yield side, sample, made
 
 
-def _ask(model: Swapper, side: Side, images: Images) -> list[Made]:
+def _ask(model: Swapper, side: Side, images: Images) -> list[Prediction]:
     if side == "src":
         pair = model.src_to_src(images)
         if pair is None:
-            return [Made()] * len(images)
-        return [Made(image, mask) for image, mask in zip(*pair, strict=True)]
+            return [Prediction()] * len(images)
+        return [Prediction(image, mask) for image, mask in zip(*pair, strict=True)]
     swap, swap_mask, dst, dst_mask = model.dst_to_all(images)
     return [
-        Made(None if dst is None else dst[i], dst_mask[i], swap[i], swap_mask[i])
+        Prediction(None if dst is None else dst[i], dst_mask[i], swap[i], swap_mask[i])
         for i in range(len(images))
     ]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf.evaluate.evaluator import FaceScore, Made, Side, worst_first
-from dfl_tf.evaluate.measure import MeasuredFaces, Swapper, predictions
+from dfl_tf.evaluate.evaluator import FaceScore, Prediction, Side, worst_first
+from dfl_tf.evaluate.measure import EvaluationFaces, Swapper, predictions
 from dfl_tf.evaluate.results import Evaluation
 from dfl_tf.imaging import sheet
 
@@ -37,9 +37,9 @@ def faces_to_show(faces: Sequence[FaceScore]) -> Chosen:
     return chosen
 
 
-def collect(model: Swapper, faces: MeasuredFaces, chosen: Chosen) -> dict[tuple[Side, str], Any]:
-    """What a model makes of the chosen faces: the face itself and its `Made`, by side and name."""
-    found: dict[tuple[Side, str], tuple[Image, Made]] = {}
+def collect(model: Swapper, faces: EvaluationFaces, chosen: Chosen) -> dict[tuple[Side, str], Any]:
+    """What a model makes of the chosen faces: the face itself and its `Prediction`, by side and name."""
+    found: dict[tuple[Side, str], tuple[Image, Prediction]] = {}
     for side, sample, made in predictions(model, faces):
         if (side, sample.name) in chosen:
             found[side, sample.name] = sample.image, made
@@ -48,7 +48,7 @@ def collect(model: Swapper, faces: MeasuredFaces, chosen: Chosen) -> dict[tuple[
 
 def evaluation_sheet(
     results: Sequence[Evaluation],
-    collected: Sequence[Mapping[tuple[Side, str], tuple[Image, Made]]],
+    collected: Sequence[Mapping[tuple[Side, str], tuple[Image, Prediction]]],
     chosen: Chosen,
 ) -> npt.NDArray[np.uint8]:
     """Draw the chosen faces: a row each, the face first, then what each model makes of it.

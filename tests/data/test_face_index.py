@@ -43,7 +43,15 @@ def test_facts_are_those_of_the_samples_and_read_once(make_faces, reads):
     (folder / "plain.jpg").write_bytes(b"junk")
     eager = Faceset.open(folder)
     expected = [
-        (i, FaceFacts(s.pitch_yaw_roll()[1], bool(s.polygons), face_type=int(s.face_type)))
+        (
+            i,
+            FaceFacts(
+                s.pitch_yaw_roll()[1],
+                bool(s.polygons),
+                face_type=int(s.face_type),
+                source=s.source_filename,
+            ),
+        )
         for i, s in enumerate(eager)
     ]
     assert expected[2][1][1]

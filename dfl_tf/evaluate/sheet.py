@@ -38,7 +38,7 @@ def faces_to_show(faces: Sequence[FaceScore]) -> Chosen:
 
 
 def collect(model: Swapper, faces: EvaluationFaces, chosen: Chosen) -> dict[tuple[Side, str], Any]:
-    """What a model makes of the chosen faces: the face itself and its `Prediction`, by side and name."""
+    """What a model makes of chosen faces: the face and its `Prediction`, by side and name."""
     found: dict[tuple[Side, str], tuple[Image, Prediction]] = {}
     for side, sample, made in predictions(model, faces):
         if (side, sample.name) in chosen:

@@ -97,6 +97,7 @@ class Evaluation:
             "metrics": finite(scores.metrics),
             "pairs": scores.pairs,
             "cuts": scores.cuts,
+            "samples": samples_key(scores),
             "faces": [
                 {"side": f.side, "name": f.name, "sha256": f.digest, "values": finite(f.values)}
                 for f in scores.faces

@@ -15,8 +15,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "ops")]
 
+from dfl_tf_ops.process import cores, cpu_info, memory_limit  # noqa: E402
 from full import PARTS, Figures, Result, results  # noqa: E402
 
 PAGE = ROOT / "docs" / "proof.md"
@@ -26,17 +27,12 @@ REQUIRED = ("power", "kills", "fuzz", "mutate")
 
 def machine() -> str:
     """Processor, cores and memory, and the versions that count."""
-    facts = Path("/proc/cpuinfo").read_text(encoding="utf-8") if sys.platform == "linux" else ""
-    models = [line.partition(":")[2].strip() for line in facts.splitlines() if "model name" in line]
-    memory = ""
-    if sys.platform == "linux":
-        first = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()[0]
-        memory = f", {round(int(first.split()[1]) / 2**20)} GiB of memory"
+    limit = memory_limit()
+    memory = "" if limit is None else f", {round(limit / 2**30)} GiB of memory"
     names = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "numba")
     installed = [f"{name} {found}" for name in names if (found := _version(name))]
-    cores = len(models) or "unknown"
     return (
-        f"{models[0] if models else platform.processor()}, {cores} cores{memory}; "
+        f"{cpu_info('model name') or platform.processor()}, {cores()} cores{memory}; "
         f"{platform.system()}, Python {platform.python_version()}, {', '.join(installed)}"
     )
 

@@ -10,10 +10,9 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from dfl_tf_ops.process import cores
+from dfl_tf_ops.process import cores, resident_memory
 
 _MIB = 2**20
 
@@ -66,19 +65,8 @@ def peak_memory_mib() -> float:
 
 def resident_mib(pid: int | None = None) -> float | None:
     """What a process holds now, in MiB; None where the system does not tell."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        text = Path(f"/proc/{pid or 'self'}/statm").read_text(encoding="ascii")
-        return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE") / _MIB
-    return None
-
-
-def seconds_since_start() -> float | None:
-    """How long this process exists, from the system's books; None where it does not tell."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
-        return uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    return None
+    held = resident_memory(pid)
+    return None if held is None else held / _MIB
 
 
 def load() -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from dfl_tf_ops.process import running_seconds
 
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.disk.durable import write_file
@@ -144,14 +145,13 @@ def train_command(
 ) -> None:
     """Train without saving and say where the time goes."""
     from dfl_tf.bench import fit as bench_fit
-    from dfl_tf.bench import machine as bench_machine
     from dfl_tf.bench import step as bench_step
     from dfl_tf.devices.configure import configure_devices
 
     folders = {"src": src, "dst": dst, "model": model_dir}
     with _prepared(workspace, model_class, name, inputs, **folders) as prepared:
         configure_devices(prepared.run)
-        since_start = bench_machine.seconds_since_start()
+        since_start = running_seconds()
         found = bench_step.bench_train(prepared, iterations=iterations, loaded_after=since_start)
         if fit:
             found["fit"] = list(

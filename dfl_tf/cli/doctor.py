@@ -142,16 +142,8 @@ def _open_models() -> dict[str, str]:
     return states
 
 
-def _cpu_info(key: str) -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith(key):
-                return line.partition(":")[2].strip()
-    return ""
-
-
 def _cpu_name() -> str:
-    return _cpu_info("model name") or platform.processor() or platform.machine()
+    return process.cpu_info("model name") or platform.processor() or platform.machine()
 
 
 def _devices() -> list[str]:
@@ -183,7 +175,7 @@ def _bfloat16() -> str:
     """Whether the CPU multiplies bfloat16 itself; without it the precision is only emulated."""
     from dfl_tf.devices.cpu import cpu_bfloat16
 
-    native = cpu_bfloat16(_cpu_info("flags"))
+    native = cpu_bfloat16()
     if native:
         return f"native ({', '.join(native)})"
     return "emulated on this CPU (no faster than float32)"

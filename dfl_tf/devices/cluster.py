@@ -24,7 +24,7 @@ class WorkerLost(DflTfError):
 
 
 class Team(Protocol):
-    """What the trainer needs of the other processes (`dfl_tf.train.distribution`)."""
+    """What the trainer needs of the other processes (`devices.worker_group`)."""
 
     @property
     def chief(self) -> bool:

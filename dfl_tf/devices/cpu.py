@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from pathlib import Path
+
+from dfl_tf_ops.process import cpu_info
 
 _BFLOAT16 = ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16")
 
@@ -30,8 +30,4 @@ def slow_filter_gradients(flags: str | None = None) -> bool:
 @functools.cache
 def cpu_flags() -> str:
     """Return the flags of the first CPU as Linux lists them; empty on other systems."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith(("flags", "Features")):
-                return line.partition(":")[2]
-    return ""
+    return cpu_info("flags", "Features")

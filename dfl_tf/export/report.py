@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from dfl_tf_ops.process import resident_memory
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
@@ -111,8 +112,4 @@ def watch_memory(interval: float = 0.01) -> Iterator[Peak]:
 
 
 def _resident() -> int:
-    try:
-        pages = Path("/proc/self/statm").read_text().split()[1]
-    except OSError:
-        return 0
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    return resident_memory() or 0

@@ -13,34 +13,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
-from dfl_tf.devices.cluster import Cluster, Devices, WorkerLost, cluster_of, devices_of, replicas_of
+from dfl_tf.devices.cluster import Cluster, Devices, cluster_of, devices_of, replicas_of
 from dfl_tf.devices.placement import HOST, Placement
 from dfl_tf.devices.rendezvous import meet
-from dfl_tf.devices.strategy import connect
-from dfl_tf.errors import OptionError, UsageError
+from dfl_tf.devices.worker_group import GONE, WorkerGroup
+from dfl_tf.errors import OptionError
 from dfl_tf.models.base import FaceModel, Losses, Update
 from dfl_tf.models.compiling import gradient_graph
 from dfl_tf.options import RunOptions
-
-# An all-reduce starts when this much is there, while back-propagation goes on.
-_PACK = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=32 * 2**20)
-_GONE = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.InternalError,
-)
 
 
 def distribute(
@@ -75,43 +61,21 @@ def distribute(
     return Distribution(devices_of(run), cluster, connect_seconds=run.worker_timeout)
 
 
-class Distribution:
-    """Replicas of one model on several devices, and processes on several hosts.
+class Distribution(WorkerGroup):
+    """Replicas of one model on the devices of a `WorkerGroup`, and one update of them at a time.
 
     Parameters
     ----------
-    devices : Devices
-        Of this process, in the order in which they take their shares of a batch.
-    cluster : Cluster, optional
-        The processes; None = this one alone.
-    connect_seconds : float
-        How long TensorFlow tries to connect them.
-
-    Attributes
-    ----------
-    replicas : int
-        Over all processes.
-    chief : bool
-        Whether this process saves and shows.
+    devices, cluster, connect_seconds
+        See `WorkerGroup`.
     """
 
     def __init__(
         self, devices: Devices, cluster: Cluster | None = None, *, connect_seconds: float = 600.0
     ) -> None:
-        self.cluster = cluster
-        self.workers = 1 if cluster is None else len(cluster.addresses)
-        self.index = 0 if cluster is None else cluster.index
-        self.strategy = connect(devices, cluster, connect_seconds)
-        self.replicas = int(self.strategy.num_replicas_in_sync)
-        self.local = self.replicas // self.workers
+        super().__init__(devices, cluster, connect_seconds=connect_seconds)
         self._offloaded = False
-        self._lost: WorkerLost | None = None
         self._compiled: dict[Any, Any] = {}
-
-    @property
-    def chief(self) -> bool:
-        """Whether this process saves, logs and shows."""
-        return self.index == 0
 
     # Making the model
 
@@ -138,7 +102,7 @@ class Distribution:
         try:
             with scope:
                 model = create(placement=placement)  # variables are sent to all processes
-        except _GONE as error:
+        except GONE as error:
             raise self._lost_worker(error) from None
         model.step.spread = self.run_update
         self._model = model
@@ -147,7 +111,7 @@ class Distribution:
     def release(self) -> None:
         """Let go of the model and of all that was traced for it; another one can be built."""
         del self._model
-        self._compiled = {key: graph for key, graph in self._compiled.items() if key[0] == "sum"}
+        self._compiled.clear()
 
     # One update of a step
 
@@ -175,7 +139,7 @@ class Distribution:
         pieces = self._pieces(update, inputs)
         try:
             return self._reduced(update, pieces)
-        except _GONE as error:
+        except GONE as error:
             lost = self._lost_worker(error)
             if update is self._model.updates[0]:
                 raise lost from None
@@ -307,23 +271,6 @@ class Distribution:
             self._model.step.apply_gradients(update, mean)
         return losses, []
 
-    def all_reduce(self, operation: str, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Reduce tensors of one dtype over all replicas; to be called by each of them.
-
-        Parameters
-        ----------
-        operation : str
-            ``"SUM"`` or ``"MEAN"``.
-        tensors : list of tensor, any shape
-
-        Returns
-        -------
-        list of tensor, same shape and dtype
-        """
-        context = tf.distribute.get_replica_context()
-        # An argument of a graph has no device, which the strategy needs; its copy has.
-        return context.all_reduce(operation, [tf.identity(x) for x in tensors], options=_PACK)
-
     def _in_its_place(self, own: tf.Tensor) -> tf.Tensor:
         """Put the values of a replica into the zeros of all others: the sum is everyone's."""
         context = tf.distribute.get_replica_context()
@@ -338,89 +285,7 @@ class Distribution:
                 self._model.step.apply_gradients(update, mean)
         return {name: self._local(value)[0] for name, value in losses.items()}
 
-    def _local(self, value: Any) -> tuple[tf.Tensor, ...]:
-        return tuple(self.strategy.experimental_local_results(value))
-
     # Between processes
-
-    def sum(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Add up vectors over the processes.
-
-        Parameters
-        ----------
-        array : ndarray, shape (n,), any floating dtype
-            Of the same length and dtype in every process.
-
-        Returns
-        -------
-        ndarray, shape (n,), dtype of `array`
-
-        Raises
-        ------
-        WorkerLost
-        """
-        if self.cluster is None:
-            return array
-        if self._lost is not None:
-            raise self._lost
-        try:
-            total = self._call_sum(tf.constant(array))
-            return np.asarray(self._local(total)[0])
-        except _GONE as error:
-            raise self._lost_worker(error) from None
-
-    def _call_sum(self, value: tf.Tensor) -> Any:
-        key = ("sum", value.dtype)
-        if key not in self._compiled:
-
-            def add(value: tf.Tensor) -> tf.Tensor:
-                context = tf.distribute.get_replica_context()
-                number = int(tf.get_static_value(context.replica_id_in_sync_group))
-                mine = value if number % self.local == 0 else tf.zeros_like(value)
-                return context.all_reduce("SUM", tf.identity(mine))
-
-            self._compiled[key] = tf.function(
-                lambda value: self.strategy.run(add, args=(value,)),
-                autograph=False,
-                input_signature=[tf.TensorSpec((None,), value.dtype)],
-            )
-        return self._compiled[key](value)
-
-    def gather(self, number: float) -> list[float]:
-        """Return the number that each process gives, in their order."""
-        numbers = np.zeros(self.workers, np.float64)
-        numbers[self.index] = number
-        return [float(x) for x in self.sum(numbers)]
-
-    def agree(self, vote: int) -> int:
-        """Return the highest vote: all processes stop at the same iteration, or none does."""
-        return vote if self.cluster is None else int(max(self.gather(vote)))
-
-    def from_chief(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the chief's facts (JSON values) on every process."""
-        text = json.dumps(facts).encode()
-        size = int(self.gather(len(text))[0])
-        letters = np.zeros(size, np.float32)
-        if self.chief:
-            letters[:] = np.frombuffer(text, np.uint8)
-        found: dict[str, Any] = json.loads(self.sum(letters).astype(np.uint8).tobytes())
-        return found
-
-    def check_same(self, what: str, number: int) -> None:
-        """Refuse to train if a number is not the same on all processes.
-
-        Raises
-        ------
-        UsageError
-            On all of them.
-        """
-        numbers = [int(x) for x in self.gather(number)]
-        if len(set(numbers)) > 1:
-            each = ", ".join(f"worker {i}: {n}" for i, n in enumerate(numbers))
-            raise UsageError(
-                f"The workers do not have the same {what} ({each}). Each takes its share of one "
-                "sequence of faces: give all of them the same folders."
-            )
 
     def take_from_chief(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         """Give every process the chief's weights, slots, counters and seed.
@@ -469,20 +334,3 @@ class Distribution:
             variables, np.split(flat, np.cumsum([a.size for a in arrays])[:-1]), strict=True
         ):
             variable.assign(part.reshape(variable.shape))
-
-    def leave(self) -> None:
-        """End together: nobody goes while the chief still writes."""
-        with contextlib.suppress(WorkerLost):
-            self.gather(0)
-
-    def _lost_worker(self, error: tf.errors.OpError) -> WorkerLost:
-        """Say who is gone; an error that no process caused is raised as it is."""
-        text = str(error.message)
-        if self.cluster is None or not _COLLECTIVE.search(text):
-            raise error
-        numbers = {int(n) for n in re.findall(r"task:(\d+)", text)} - {self.index}
-        gone = [f"worker {n} ({self.cluster.addresses[n]})" for n in sorted(numbers)]
-        return WorkerLost(f"{' and '.join(gone) or 'a worker'} was lost.")
-
-
-_COLLECTIVE = re.compile(r"ollective|heartbeat|oordination|RPC|onnection|remote|unhealthy|socket")

@@ -1,8 +1,8 @@
-"""What this process may use: cores, memory, open files, folders. Never what the machine has.
+"""What this process may use, and uses: cores, memory, open files, folders. One reader of /proc.
 
 In a container, under a batch system or `taskset`, the machine is larger than the process's
 share of it, the home folder may not exist, and folders may be read-only. Everybody who needs
-such a fact asks here.
+such a fact asks here; what a system does not tell is None, or empty.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ __all__ = [
     "allow_open_files",
     "available_memory",
     "cores",
+    "cpu_info",
     "memory_limit",
     "open_files",
+    "resident_memory",
+    "running_seconds",
     "scratch_file",
     "temporary_folder",
     "terminal_encoding",
@@ -74,6 +77,35 @@ def available_memory() -> int | None:
     free = _kilobytes(_PROC / "meminfo", "MemAvailable")
     least = min(found + ([] if free is None else [free]), default=None)
     return None if least is None else max(0, least)
+
+
+def resident_memory(pid: int | None = None) -> int | None:
+    """Return how much memory a process (by default this one) holds now, in bytes."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        text = (_PROC / str(pid or "self") / "statm").read_text(encoding="ascii")
+        return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def running_seconds() -> float | None:
+    """Return how long this process exists, from the system's books."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        # the name before the parenthesis may hold spaces
+        text = (_PROC / "self" / "stat").read_text(encoding="utf-8", errors="replace")
+        uptime = float((_PROC / "uptime").read_text(encoding="ascii").split()[0])
+        started = int(text.rpartition(")")[2].split()[19])
+        return uptime - started / os.sysconf("SC_CLK_TCK")
+    return None
+
+
+def cpu_info(*names: str) -> str:
+    """Return what the system says of its first processor under one of some names, or ``""``."""
+    with contextlib.suppress(OSError):
+        for line in (_PROC / "cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in names:
+                return value.strip()
+    return ""
 
 
 def allow_open_files() -> None:

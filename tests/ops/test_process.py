@@ -131,3 +131,19 @@ def test_scratch_needs_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         file.write(b"x")
         file.seek(0)
         assert file.read() == b"x"
+
+
+def test_what_a_process_holds_and_how_long_it_exists(tmp_path: Path, monkeypatch) -> None:
+    assert 1 << 20 < process.resident_memory() < 1 << 40
+    assert process.resident_memory(os.getpid()) > 1 << 20
+    assert 0 < process.running_seconds() < 1e6
+    monkeypatch.setattr(process, "_PROC", tmp_path)
+    assert process.resident_memory() is None
+    assert process.running_seconds() is None
+    assert process.cpu_info("model name") == ""
+    write(tmp_path / "cpuinfo", "processor\t: 0\nmodel name\t: A: fast\nflags\t\t: fpu avx2\n\n")
+    assert process.cpu_info("model name") == "A: fast"
+    assert process.cpu_info("Features", "flags") == "fpu avx2"
+    write(tmp_path / "self" / "stat", "7 (a b) c) " + " ".join(map(str, range(30))))
+    write(tmp_path / "uptime", "100.0 50.0")
+    assert process.running_seconds() == 100.0 - 19 / os.sysconf("SC_CLK_TCK")

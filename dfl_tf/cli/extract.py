@@ -16,7 +16,6 @@ from dfl_tf.cli.faceset_folder import complete_moves
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.likeness import ChosenFaces, Named, choose_faces, likeness_flags
 from dfl_tf.cli.stopping import stopping
-from dfl_tf.cli.video import Progress
 from dfl_tf.cli.video_frames import VideoFrames
 from dfl_tf.disk.durable import make_folder_for, write_file
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
@@ -33,6 +32,7 @@ from dfl_tf.extract.records import GivenFace
 from dfl_tf.extract.run import ExtractReport, ExtractRequest, extract_faces
 from dfl_tf.extract.sources import FolderFrames, FrameSource, numbers_of
 from dfl_tf.formats.weights import open_models
+from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.options import ExtractOptions
 from dfl_tf.video.pyav import find_video, videos_named
 
@@ -141,7 +141,7 @@ def _extract(
     person, unused = named.person(folders.faces, networks)
     request = _request(line, source, folders)
     stop = threading.Event()
-    with stopping(stop) as received:
+    with stopping(stop) as received, ProgressBar("extract", "frames") as step:
         report = extract_faces(
             source,
             folders.faces,
@@ -149,7 +149,7 @@ def _extract(
             networks=networks,
             request=request,
             workers=line.workers,
-            progress=Progress("extract"),
+            progress=step,
             stop=stop,
         )
     if line.write_faces is not None:
@@ -225,7 +225,8 @@ def open_source(line: ExtractLine) -> tuple[FrameSource, Folders, Source]:
         return source, folders, Source(place.name, len(source.names))
     video = find_video(place)
     folders = Folders(output or video.with_suffix("") / "aligned")
-    frames = VideoFrames(video, tone_map=line.tone_map, progress=Progress("read"))
+    with ProgressBar("read", "frames") as step:
+        frames = VideoFrames(video, tone_map=line.tone_map, progress=step)
     turn = frames.info.orientation
     if not turn.upright:
         turned = f"by {turn.degrees} degrees" + (" and mirrored" if turn.mirrored else "")

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from dfl_tf.cli.faceset_folder import FOLDER, FolderCommand, as_json_flag, progress, yes_flag
+from dfl_tf.cli.faceset_folder import FOLDER, FolderCommand, as_json_flag, yes_flag
 from dfl_tf.errors import UNUSABLE, FacesetError
+from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.options.training import ALL_FACE_TYPES
 
 _ELSEWHERE = {
@@ -79,7 +80,7 @@ def pack(
     """Pack the faces of FOLDER into one faceset.pak."""
     from dfl_tf.formats.faces import faceset_files
 
-    with progress("packing", as_json) as step:
+    with ProgressBar("packing", "faces", quiet=as_json) as step:
         report, originals = faceset_files.pack_folder(folder, persons=persons, progress=step)
     deleted = 0
     if delete_originals:
@@ -101,7 +102,7 @@ def unpack(folder: Path, keep_pak: bool, as_json: bool) -> None:
     """Write the images of FOLDER/faceset.pak back, verbatim, then remove the pak."""
     from dfl_tf.formats.faces import faceset_files
 
-    with progress("unpacking", as_json) as step:
+    with ProgressBar("unpacking", "faces", quiet=as_json) as step:
         report = faceset_files.unpack_folder(folder, keep_pak=keep_pak, progress=step)
     _finish(report, as_json, f"unpacked {len(report.done)} faces")
 
@@ -148,7 +149,7 @@ def _examine(
     from dfl_tf.formats.faces import faceset_files, faceset_sums
     from dfl_tf.formats.sessions.workspace import face_type_beside
 
-    with progress("looking", as_json) as step:
+    with ProgressBar("looking", "faces", quiet=as_json) as step:
         report = faceset_files.examine(path, verify=verify, progress=step)
     sums = faceset_sums.compare(path) if verify else None
     unusable = len(report.left_out.by_kind().get(UNUSABLE, ()))
@@ -227,7 +228,7 @@ def save_metadata(folder: Path, as_json: bool) -> None:
     """Save the metadata of all faces in FOLDER/meta.dat, before images are edited."""
     from dfl_tf.formats.faces import metadata_file
 
-    with progress("saving", as_json) as step:
+    with ProgressBar("saving", "faces", quiet=as_json) as step:
         report = metadata_file.save_metadata(folder, progress=step)
     _finish(report, as_json, f"saved the metadata of {len(report.done)} faces")
 
@@ -239,6 +240,6 @@ def restore_metadata(folder: Path, as_json: bool) -> None:
     """Put the metadata of FOLDER/meta.dat back into the faces, then remove it."""
     from dfl_tf.formats.faces import metadata_file
 
-    with progress("restoring", as_json) as step:
+    with ProgressBar("restoring", "faces", quiet=as_json) as step:
         report = metadata_file.restore_metadata(folder, progress=step)
     _finish(report, as_json, f"restored the metadata of {len(report.done)} faces")

@@ -14,13 +14,13 @@ from dfl_tf.cli.faceset_folder import (
     as_json_flag,
     dry_run_flag,
     print_rows,
-    progress,
     take_back,
     undo_flag,
     undo_line,
 )
 from dfl_tf.cli.likeness import PATH, Named, likeness_flags
 from dfl_tf.errors import UsageError
+from dfl_tf.jobs.progress import ProgressBar
 
 _RANGES = ("yaw", "pitch", "brightness", "hue")
 
@@ -77,7 +77,7 @@ def command(folder: Path, **options: Any) -> None:
 
     as_json, as_csv = options["as_json"], options["as_csv"]
     person, tracks = _person(folder, options), _tracks(folder, options)
-    with progress("measuring", as_json or as_csv) as step:
+    with ProgressBar("measuring", "faces", quiet=as_json or as_csv) as step:
         plan = plan_filter(
             folder,
             _limits(options),

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
 import shlex
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dfl_tf.disk.terminal import cursor_stream, library_lines, native_output_apart
+from dfl_tf.disk.terminal import library_lines, native_output_apart
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 FACESET = click.Path(path_type=Path, exists=True)
@@ -63,21 +61,6 @@ def complete_moves(place: Path) -> None:
     done = finish_moves(place)
     if done is not None:
         click.echo(f"{place}: {done} had been interrupted; it is complete now", err=True)
-
-
-@contextlib.contextmanager
-def progress(label: str, quiet: bool) -> Iterator[Any]:
-    """A progress bar on a terminal's stderr, else nothing."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    with click.progressbar(length=1, label=label, file=cursor_stream(sys.stderr)) as bar:
-
-        def step(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
-
-        yield step
 
 
 def take_back(place: Path, as_json: bool) -> None:

@@ -13,11 +13,11 @@ from dfl_tf.cli.faceset_folder import (
     FACESET,
     FolderCommand,
     as_json_flag,
-    progress,
     take_back,
     undo_flag,
 )
 from dfl_tf.errors import UsageError
+from dfl_tf.jobs.progress import ProgressBar
 
 _PRINTED = 30
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -85,7 +85,7 @@ def _group(
     if sheet is not None and sheet.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise UsageError(f"--sheet {sheet}: is written as .jpg or .png; choose one of these.")
     network = make_embedder(embedder, models_dir)
-    with progress("looking at faces", as_json) as step:
+    with ProgressBar("looking at faces", "faces", quiet=as_json) as step:
         people = find_people(
             folder,
             network,

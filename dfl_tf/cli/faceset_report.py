@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from dfl_tf.cli.face_tracks import tracks_of
-from dfl_tf.cli.faceset_folder import FACESET, FolderCommand, progress
+from dfl_tf.cli.faceset_folder import FACESET, FolderCommand
 from dfl_tf.errors import DflTfError, UsageError
+from dfl_tf.jobs.progress import ProgressBar
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 _TOLD = 3
@@ -98,7 +99,7 @@ def _facts(
                 raise
             network, identity = None, str(missing)
             click.echo(f"note: {missing}", err=True)
-    with progress("measuring", quiet) as step:
+    with ProgressBar("measuring", "faces", quiet=quiet) as step:
         return collect(
             src,
             dst,

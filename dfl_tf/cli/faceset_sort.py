@@ -15,12 +15,12 @@ from dfl_tf.cli.faceset_folder import (
     as_json_flag,
     dry_run_flag,
     print_rows,
-    progress,
     take_back,
     undo_flag,
     undo_line,
 )
 from dfl_tf.errors import UsageError
+from dfl_tf.jobs.progress import ProgressBar
 
 _ONEFACE_HINT = (
     "no frame with several faces was found; nothing is changed. The names must be "
@@ -98,7 +98,7 @@ def _sort(
         raise UsageError(f"--target is for {' and '.join(sort.TARGETED)}, not for {name}.")
     if dissimilar and name != "absdiff":
         raise UsageError(f"--dissimilar is for absdiff, not for {name}.")
-    with progress("measuring", as_json or as_csv) as step:
+    with ProgressBar("measuring", "faces", quiet=as_json or as_csv) as step:
         plan = sort.plan_sort(
             folder,
             method,

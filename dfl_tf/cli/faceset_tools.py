@@ -15,11 +15,11 @@ from dfl_tf.cli.faceset_folder import (
     as_json_flag,
     dry_run_flag,
     print_rows,
-    progress,
     take_back,
     undo_flag,
 )
 from dfl_tf.errors import UsageError
+from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.options.training import ALL_FACE_TYPES
 
 _OUT = click.Path(path_type=Path, file_okay=False)
@@ -51,7 +51,7 @@ def resize(
     from dfl_tf.facesets.rewriting import rewrite_faces
 
     wanted = None if face_type == "same" else FaceType.from_name(face_type)
-    with progress("resizing", as_json) as step:
+    with ProgressBar("resizing", "faces", quiet=as_json) as step:
         report = rewrite_faces(
             folder,
             lambda jpeg, metadata: resize_face(jpeg, metadata, size, wanted),
@@ -92,7 +92,7 @@ def enhance(
     from dfl_tf.facesets.enhancing import enhancing, find_enhancer
     from dfl_tf.facesets.rewriting import rewrite_faces
 
-    with progress("enhancing", as_json) as step:
+    with ProgressBar("enhancing", "faces", quiet=as_json) as step:
         report = rewrite_faces(
             folder,
             enhancing(find_enhancer(dfl_home, enhancer)),
@@ -137,7 +137,7 @@ def export_masks(folder: Path, output: Path | None, as_json: bool) -> None:
     """Write the mask of each face (XSeg, or else polygons) as NAME_mask.jpg."""
     from dfl_tf.facesets.derived_images import export_masks as export
 
-    with progress("exporting", as_json) as step:
+    with ProgressBar("exporting", "faces", quiet=as_json) as step:
         report = export(folder, output, progress=step)
     _told(report, as_json, f"wrote {len(report.done)} masks", output)
 
@@ -157,7 +157,7 @@ def landmarks_images(folder: Path, output: Path | None, remove: bool, as_json: b
         report = derived_images.remove_landmark_images(folder)
         _told(report, as_json, f"removed {len(report.done)} debug images", None)
         return
-    with progress("drawing", as_json) as step:
+    with ProgressBar("drawing", "faces", quiet=as_json) as step:
         report = derived_images.landmark_images(folder, output, progress=step)
     _told(report, as_json, f"drew {len(report.done)} faces", output)
 

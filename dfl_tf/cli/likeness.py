@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from dfl_tf.cli.face_tracks import tracks_of
-from dfl_tf.cli.faceset_folder import progress
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import UsageError
+from dfl_tf.jobs.progress import ProgressBar
 
 PATH = click.Path(path_type=Path)
 
@@ -191,7 +191,7 @@ def choose_faces(folder: Path, person: Any) -> ChosenFaces | None:
 
     if not face_files(folder)[0]:
         return None
-    with progress("comparing", False) as step:
+    with ProgressBar("comparing", "faces") as step:
         plan = plan_filter(folder, person=person, cache=MeasureCache.of_user(), progress=step)
     steps = plan.rearrangement
     if steps.trash:

@@ -14,7 +14,8 @@ import click
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.merge_settings import describe_session, frame_settings
 from dfl_tf.cli.stopping import stopping
-from dfl_tf.cli.video import Progress, VideoSource, make_video, summary
+from dfl_tf.cli.video import VideoSource, make_video, summary
+from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.merge.job import (
     MergeFolders,
     MergeModel,
@@ -241,9 +242,14 @@ def _run(
     if not line.provenance:
         click.echo("provenance: switched off, images do not say how they were made", err=True)
     stop = threading.Event()
-    with stopping(stop) as received:
+    with stopping(stop) as received, ProgressBar("merge", "frames") as step:
         report = run_merge(
-            line.request(), folders, opened, tasks, progress=Progress("merge"), stop=stop
+            line.request(),
+            folders,
+            opened,
+            tasks,
+            progress=step,
+            stop=stop,
         )
     if report.interrupted:
         click.echo("interrupted; --resume goes on from here", err=True)
@@ -260,15 +266,16 @@ def _draw_sheet(
 ) -> None:
     if not line.provenance:
         click.echo("provenance: switched off, the sheet does not say how it was made", err=True)
-    draw_sheet(
-        request,
-        tasks,
-        opened.networks,
-        opened.face_type,
-        seed=line.seed,
-        packet=opened.provenance().packet() if line.provenance else None,
-        progress=Progress("sheet"),
-    )
+    with ProgressBar("sheet", "frames") as step:
+        draw_sheet(
+            request,
+            tasks,
+            opened.networks,
+            opened.face_type,
+            seed=line.seed,
+            packet=opened.provenance().packet() if line.provenance else None,
+            progress=step,
+        )
     click.echo(str(request.file))
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import click
 
-from dfl_tf.disk.terminal import cursor_stream
+from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.merge.provenance import tags_of_frames
 from dfl_tf.video.cut import Piece, cut, parse_time
 from dfl_tf.video.encode import Encoded, encode
@@ -36,7 +33,8 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def info_command(video: Path, as_json: bool) -> None:
     """Say what a video holds: size as shown, frames, rate, length, sound (all is decoded)."""
-    about = read_info(find_video(video), Progress("read")).as_dict()
+    with ProgressBar("read", "frames") as step:
+        about = read_info(find_video(video), step).as_dict()
     if as_json:
         click.echo(json.dumps(about, indent=1))
         return
@@ -108,14 +106,15 @@ def extract_command(
     """
     source = find_video(video)
     target = source.with_suffix("") if folder is None else folder
-    done = extract(
-        source,
-        target,
-        every=every,
-        rate=parse_rate(rate),
-        files=FrameFiles(kind, int(bits), quality, overwrite, workers, tone_map),
-        progress=Progress("extract"),
-    )
+    with ProgressBar("extract", "frames") as step:
+        done = extract(
+            source,
+            target,
+            every=every,
+            rate=parse_rate(rate),
+            files=FrameFiles(kind, int(bits), quality, overwrite, workers, tone_map),
+            progress=step,
+        )
     click.echo(f"{done.frames} frames, {done.rate} a second: {done.folder}")
 
 
@@ -205,15 +204,16 @@ def make_video(
         tags = tags_of_frames(frames)
     else:
         click.echo("provenance: switched off, the video does not say how it was made", err=True)
-    return encode(
-        frames,
-        output,
-        reference=source.reference,
-        rate=source.rate,
-        audio=audio,
-        encoding=Encoding(how.bitrate, how.lossless, tags),
-        progress=Progress("video"),
-    )
+    with ProgressBar("video", "frames") as step:
+        return encode(
+            frames,
+            output,
+            reference=source.reference,
+            rate=source.rate,
+            audio=audio,
+            encoding=Encoding(how.bitrate, how.lossless, tags),
+            progress=step,
+        )
 
 
 @command.command("cut")
@@ -247,7 +247,8 @@ def cut_command(
         audio_track_id,
         tone_map,
     )
-    frames = cut(source, target, piece, bitrate=bitrate, progress=Progress("cut"))
+    with ProgressBar("cut", "frames") as step:
+        frames = cut(source, target, piece, bitrate=bitrate, progress=step)
     click.echo(f"{frames} frames: {target}")
 
 
@@ -275,35 +276,9 @@ def denoise_command(folder: Path, factor: float, output: Path | None, undo: bool
         if gone:
             click.echo(f"{len(gone)} files were removed since ({gone[0]})", err=True)
         return
-    frames, originals, left_out = denoise(
-        folder, factor, output=output, progress=Progress("denoise")
-    )
+    with ProgressBar("denoise", "frames") as step:
+        frames, originals, left_out = denoise(folder, factor, output=output, progress=step)
     for line in left_out.lines():
         click.echo(line, err=True)
     where = f"results are in {output}" if originals is None else f"originals are in {originals}"
     click.echo(f"{frames} frames were denoised; the {where}")
-
-
-class Progress:
-    """A line on stderr with rate and time left: rewritten on a terminal, now and then elsewhere."""
-
-    def __init__(self, what: str, clock: Callable[[], float] = time.monotonic):
-        self._what, self._clock = what, clock
-        self._start = self._shown = clock()
-        self._live = sys.stderr.isatty()
-
-    def __call__(self, done: int, total: int) -> None:
-        """Show `done` of `total`."""
-        now = self._clock()
-        last = done == total
-        if not last and now - self._shown < (0.2 if self._live else 10):
-            return
-        self._shown = now
-        speed = done / max(now - self._start, 1e-9)
-        left = int((total - done) / speed)
-        line = f"{self._what} {done}/{total} · {speed:.1f} frames/s"
-        line += f" · {left // 60}:{left % 60:02d} left"
-        if self._live:
-            click.echo(f"\r{line}  ", file=cursor_stream(sys.stderr), nl=last)
-        else:
-            click.echo(line, err=True)

@@ -16,9 +16,10 @@ from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import WorkspaceError
 from dfl_tf.extract.records import FrameRecord
 from dfl_tf.extract.sources import DecodedFrame, SourceFrame
+from dfl_tf.jobs.progress import Progress
 from dfl_tf.video.color import to_bgr
 from dfl_tf.video.frames import shown_frames
-from dfl_tf.video.info import Progress, VideoInfo, read_info
+from dfl_tf.video.info import VideoInfo, read_info
 from dfl_tf.video.tone import refuse_hdr, to_sdr
 
 

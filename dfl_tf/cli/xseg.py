@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,12 +11,11 @@ from typing import Any
 import click
 
 from dfl_tf.cli.faceset_folder import DecodingCommand
-from dfl_tf.disk.terminal import cursor_stream
 from dfl_tf.errors import UsageError
+from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.options.training import ALL_FACE_TYPES
 
 FACES = click.Path(path_type=Path)
-SECONDS_BETWEEN_LINES = 15.0
 _SEE = "the same command with --all"
 
 
@@ -44,29 +40,6 @@ def _yes(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--yes", is_flag=True, help="Do it; without this nothing is removed.")(
         function
     )
-
-
-@contextlib.contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal; elsewhere a line now and then, for the logs of long runs."""
-    if not sys.stderr.isatty():
-        said = time.monotonic()
-
-        def line(done: int, total: int) -> None:
-            nonlocal said
-            if done < total and time.monotonic() - said >= SECONDS_BETWEEN_LINES:
-                said = time.monotonic()
-                click.echo(f"{what}: {done} of {total} faces", err=True)
-
-        yield line
-        return
-    with click.progressbar(length=1, label=what, file=cursor_stream(sys.stderr)) as bar:
-
-        def step(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
-
-        yield step
 
 
 def _all(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -146,7 +119,7 @@ def apply(
         masker = _foreign_masker(onnx, face_type)
     else:
         masker = _own_masker(model_dir or generic_xseg(dfl_home), face_type, cpu)
-    with _progress("masking") as step:
+    with ProgressBar("masking", "faces") as step:
         report = apply_masks(store, masker, step)
     _finish(report, "mask applied", as_json, all_of_them)
     for line in warnings_beside(store.path):
@@ -181,7 +154,7 @@ def remove(faces: Path, yes: bool, all_of_them: bool, as_json: bool) -> None:
     from dfl_tf.facesets.xseg_tools import remove_masks
 
     _confirm(yes, "removes the applied masks")
-    with _progress("removing") as step:
+    with ProgressBar("removing", "faces") as step:
         report = remove_masks(open_store(faces), step)
     _finish(report, "mask removed", as_json, all_of_them)
 
@@ -197,7 +170,7 @@ def remove_labels_command(faces: Path, yes: bool, all_of_them: bool, as_json: bo
     from dfl_tf.facesets.xseg_tools import remove_labels
 
     _confirm(yes, "removes the polygons that somebody drew by hand; `xseg fetch` copies them first")
-    with _progress("removing") as step:
+    with ProgressBar("removing", "faces") as step:
         report = remove_labels(open_store(faces), step)
     _finish(report, "labels removed", as_json, all_of_them)
 
@@ -225,7 +198,7 @@ def fetch(
     target = output or folder.with_name(f"{folder.name}_xseg")
     if target.absolute() == folder:
         raise UsageError(f"--output {target}: is where the faces are")
-    with _progress("copying") as step:
+    with ProgressBar("copying", "faces") as step:
         report = fetch_labeled(store, target, delete_originals=delete_originals, step=step)
     _finish(report, f"labeled, copied to {target}", as_json, all_of_them)
 
@@ -241,7 +214,7 @@ def status(faces: Path, all_of_them: bool, as_json: bool) -> None:
     from dfl_tf.formats.faces.mask_record import read_mask_record
     from dfl_tf.formats.sessions.workspace import warnings_beside
 
-    with _progress("counting") as step:
+    with ProgressBar("counting", "faces") as step:
         counts = count(open_store(faces), step)
     left_out = counts.pop("left_out")
     record, warnings = read_mask_record(faces), warnings_beside(faces)

@@ -30,9 +30,8 @@ from dfl_tf.extract.smoothing import smooth_tracks
 from dfl_tf.extract.sources import FrameSource, SourceFrame, chosen_numbers
 from dfl_tf.extract.tracks import assign_tracks
 from dfl_tf.jobs.pool import ordered
+from dfl_tf.jobs.progress import Progress
 from dfl_tf.options import ExtractOptions, default
-
-Progress = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)

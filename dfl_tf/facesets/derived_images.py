@@ -19,12 +19,12 @@ from dfl_tf.disk.write_faults import naming_the_fault
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import hull_mask
 from dfl_tf.face.polygons import polygon_mask
-from dfl_tf.facesets.measuring import Progress
 from dfl_tf.facesets.rearranging import beside, root_of
 from dfl_tf.facesets.xseg_store import open_store
 from dfl_tf.formats import FaceMetadata, read_metadata
 from dfl_tf.formats.faces.metadata_file import FolderReport, face_files
 from dfl_tf.imaging import decode_image, encode_image, to_bgr
+from dfl_tf.jobs.progress import Progress
 
 MASK, DEBUG = "_mask", "_debug"
 LANDMARKS = "_landmarks"

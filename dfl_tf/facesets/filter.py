@@ -29,9 +29,10 @@ from dfl_tf.facesets.face_tracks import (
 from dfl_tf.facesets.likeness import Decision, decide
 from dfl_tf.facesets.measure_cache import MeasureCache
 from dfl_tf.facesets.measures import MEASURES, Measure, identity_measure
-from dfl_tf.facesets.measuring import Progress, measure_faces
+from dfl_tf.facesets.measuring import measure_faces
 from dfl_tf.facesets.rearranging import Rearrangement
 from dfl_tf.facesets.sorting import MeasuredFaces
+from dfl_tf.jobs.progress import Progress
 
 Floats = npt.NDArray[np.float64]
 

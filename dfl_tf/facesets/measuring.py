@@ -25,9 +25,9 @@ from dfl_tf.formats.faces.faceset_files import pak_of
 from dfl_tf.imaging import decode_image, to_bgr
 from dfl_tf.imaging.headers import image_size
 from dfl_tf.jobs.pool import ordered
+from dfl_tf.jobs.progress import Progress
 
 Floats = npt.NDArray[np.float64]
-Progress = Callable[[int, int], object]
 
 _BATCH = 500  # faces whose values are written to the cache at once
 

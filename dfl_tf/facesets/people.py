@@ -17,10 +17,11 @@ from dfl_tf.errors import UsageError
 from dfl_tf.facesets.grouping import Group, Grouping, group_faces, threshold_of
 from dfl_tf.facesets.measure_cache import MeasureCache
 from dfl_tf.facesets.measures import identity_measure
-from dfl_tf.facesets.measuring import FaceFile, Progress, face_files, measure_faces
+from dfl_tf.facesets.measuring import FaceFile, face_files, measure_faces
 from dfl_tf.facesets.rearranging import Rearrangement
 from dfl_tf.facesets.thumbnails import small_face
 from dfl_tf.imaging import sheet
+from dfl_tf.jobs.progress import Progress
 
 Image = npt.NDArray[np.uint8]
 

@@ -18,7 +18,6 @@ from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.moves import Move
 from dfl_tf.disk.write_faults import naming_the_fault
 from dfl_tf.errors import FacesetError, UsageError
-from dfl_tf.facesets.measuring import Progress
 from dfl_tf.facesets.rearranging import (
     beside,
     free_name,
@@ -32,6 +31,7 @@ from dfl_tf.formats import FaceMetadata, read_metadata
 from dfl_tf.formats.faces.faceset_files import pak_of
 from dfl_tf.formats.faces.faceset_pak import PAK_NAME, PakFace, write_pak
 from dfl_tf.jobs.pool import ordered
+from dfl_tf.jobs.progress import Progress
 
 ORIGINALS = "_originals"
 

@@ -22,11 +22,12 @@ from dfl_tf.disk.write_faults import check_space
 from dfl_tf.errors import FacesetError, UsageError
 from dfl_tf.facesets.face_tracks import track_numbers
 from dfl_tf.facesets.measure_cache import MeasureCache
-from dfl_tf.facesets.measuring import FaceFile, Progress, face_files, measure_faces
+from dfl_tf.facesets.measuring import FaceFile, face_files, measure_faces
 from dfl_tf.facesets.rearranging import Rearrangement, numbered
 from dfl_tf.facesets.sorting import ALIASES, METHODS, MeasuredFaces, Method, Order
 from dfl_tf.imaging import decode_image, to_bgr
 from dfl_tf.jobs.pool import ordered
+from dfl_tf.jobs.progress import Progress
 
 Image = npt.NDArray[np.uint8]
 

@@ -17,6 +17,7 @@ from dfl_tf.face import FaceType
 from dfl_tf.formats import find_models
 from dfl_tf.formats.models.choose_model import choose_model
 from dfl_tf.formats.sessions.workspace import Workspace
+from dfl_tf.jobs.progress import Progress
 from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.enhancer import load_enhancer
 from dfl_tf.merge.landmarks import read_frame_faces
@@ -24,7 +25,7 @@ from dfl_tf.merge.output import Output
 from dfl_tf.merge.plan import MergeTask, list_frames, plan_frames, select
 from dfl_tf.merge.predictor import networks_of, weights_checksum
 from dfl_tf.merge.provenance import Provenance
-from dfl_tf.merge.run import MergeReport, MergeRun, Progress, merge_frames
+from dfl_tf.merge.run import MergeReport, MergeRun, merge_frames
 from dfl_tf.merge.session import MergeJournal
 from dfl_tf.options import KINDS, MergeOptions, XSegOptions
 

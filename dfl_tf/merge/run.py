@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -19,6 +19,7 @@ import numpy as np
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import DflTfError, WorkspaceError
 from dfl_tf.face import FaceType
+from dfl_tf.jobs.progress import Progress
 from dfl_tf.merge.colors import frame_draws
 from dfl_tf.merge.compose import MergeNetworks, Prediction
 from dfl_tf.merge.frame import FrameCrops, lost_of, merge_frame, unmerged_frame
@@ -28,8 +29,6 @@ from dfl_tf.merge.plan import MergeTask
 from dfl_tf.merge.session import MergeJournal
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass

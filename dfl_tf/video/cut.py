@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 
 from dfl_tf.errors import OptionError, WorkspaceError
+from dfl_tf.jobs.progress import Progress
 from dfl_tf.video.color import frame_of_planes, from_bgr, to_bgr, yuv_of, yuv_planes
 from dfl_tf.video.frames import Damage, decoded
-from dfl_tf.video.info import Progress, VideoInfo, read_info
+from dfl_tf.video.info import VideoInfo, read_info
 from dfl_tf.video.orientation import orientation_of
 from dfl_tf.video.pyav import ONE_RATE, open_video, require_av, video_stream
 from dfl_tf.video.read_back import read_back

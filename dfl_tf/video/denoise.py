@@ -17,7 +17,7 @@ from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.disk.moves import Move
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.imaging import read_image_unchanged, write_image
-from dfl_tf.video.info import Progress
+from dfl_tf.jobs.progress import Progress
 
 ORIGINALS = "_originals"
 _TIME = 5.0  # strength from frame to frame: that of the legacy program, whatever its factor is

@@ -16,8 +16,9 @@ from dfl_tf.disk.frame_order import in_frame_order
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.errors import OptionError, WorkspaceError
 from dfl_tf.imaging import read_image_unchanged, to_bgr
+from dfl_tf.jobs.progress import Progress
 from dfl_tf.video.color import from_bgr
-from dfl_tf.video.info import Progress, VideoInfo, read_info
+from dfl_tf.video.info import VideoInfo, read_info
 from dfl_tf.video.pyav import require_av
 from dfl_tf.video.read_back import read_back
 from dfl_tf.video.sound import Part, Sound

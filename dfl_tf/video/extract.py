@@ -15,9 +15,10 @@ from dfl_tf.disk.durable import make_folder
 from dfl_tf.disk.listing import list_folder
 from dfl_tf.errors import OptionError, UsageError, WorkspaceError
 from dfl_tf.imaging import write_image
+from dfl_tf.jobs.progress import Progress
 from dfl_tf.video.color import to_bgr
 from dfl_tf.video.frames import shown_frames
-from dfl_tf.video.info import Progress, VideoInfo, read_info
+from dfl_tf.video.info import VideoInfo, read_info
 from dfl_tf.video.timestamps import write_times
 from dfl_tf.video.tone import refuse_hdr, to_sdr
 

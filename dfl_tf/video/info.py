@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from dfl_tf.jobs.progress import Progress
 from dfl_tf.video.color import Yuv, bits_of, yuv_of
 from dfl_tf.video.frames import Damage, packets_of, shown_frames
 from dfl_tf.video.orientation import Orientation, orientation_of
@@ -19,7 +20,6 @@ from dfl_tf.video.watch import watched
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]
 """Called with (frames done, frames to do)."""
 
 # Transfer characteristics of ITU-T H.273: SMPTE ST 2084 (PQ) and ARIB STD-B67 (HLG).

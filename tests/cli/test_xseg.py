@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dfl_tf.cli import xseg
+from dfl_tf.jobs import progress
 
 from .support.workspaces import call, files, loose
 
@@ -32,9 +32,10 @@ def test_masks_are_counted_and_removed_only_on_demand(faces, capsys):
 
 def test_a_long_run_without_a_terminal_leaves_lines_in_its_log(faces, capsys, monkeypatch):
     assert call(capsys, "xseg", "status", faces)[2] == ""
-    monkeypatch.setattr(xseg, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     _, out, err = call(capsys, "xseg", "status", faces)
-    assert err.splitlines() == [f"counting: {done} of 5 faces" for done in range(1, 5)]
+    shown = [line.split(" · ")[0] for line in err.splitlines()]
+    assert shown == [f"counting {done}/5" for done in range(1, 5)]
     assert "counting" not in out
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from dfl_tf.cli import merge as merge_cli
 from dfl_tf.cli.main import run
-from dfl_tf.cli.video import Progress
 from dfl_tf.face import FaceType
 from dfl_tf.formats.sessions.merge_session import read_merge_session
 from dfl_tf.merge.compose import MergeNetworks
@@ -177,17 +176,6 @@ def test_old_spelling_of_making_a_video(workspace, tmp_path):
            "--output-file", str(tmp_path / "r.mp4"), "--fps", "25", "--include-audio"]  # fmt: skip
     assert run(old) == 0
     assert (tmp_path / "r.mp4").stat().st_size > 1000
-
-
-def test_progress_tells_rate_and_time_left(capsys):
-    times = iter([0.0, 11.0, 22.0])
-    progress = Progress("merge", clock=lambda: next(times))
-    progress(11, 33)
-    progress(22, 33)
-    assert capsys.readouterr().err.splitlines() == [
-        "merge 11/33 · 1.0 frames/s · 0:22 left",
-        "merge 22/33 · 1.0 frames/s · 0:11 left",
-    ]
 
 
 def test_missing_networks_are_explained(workspace, capsys, monkeypatch):

@@ -17,11 +17,12 @@ from dfl_tf.facesets.filter import near_duplicates_of
 from dfl_tf.facesets.grouping import Grouping, group_faces, threshold_of
 from dfl_tf.facesets.measure_cache import MeasureCache
 from dfl_tf.facesets.measures import Measure, identity_measure
-from dfl_tf.facesets.measuring import Progress, measure_faces
+from dfl_tf.facesets.measuring import measure_faces
 from dfl_tf.facesets.report.poses import PITCH_EDGES, YAW_EDGES, Counts, pose_counts, pose_gaps
 from dfl_tf.facesets.sorting import MeasuredFaces
 from dfl_tf.formats.faces.faceset_files import FacesetReport, examine
 from dfl_tf.formats.faces.mask_record import MaskRecord, mask_warnings, read_mask_record
+from dfl_tf.jobs.progress import Progress
 
 Floats = npt.NDArray[np.float64]
 

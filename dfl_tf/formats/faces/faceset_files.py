@@ -23,8 +23,9 @@ from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, FaceMetadata, read_meta
 from dfl_tf.formats.faces.face_folder import EMPTY_LABELS, NO_METADATA, find_faces, list_faces
 from dfl_tf.formats.faces.faceset_pak import PAK_NAME, PakFaceset, read_pak, write_pak
 from dfl_tf.formats.faces.faceset_sums import list_pak, list_unpacked
-from dfl_tf.formats.faces.metadata_file import FolderReport, Progress
+from dfl_tf.formats.faces.metadata_file import FolderReport
 from dfl_tf.imaging import decode_image, size_fault
+from dfl_tf.jobs.progress import Progress
 
 _JPEG = b"\xff\xd8\xff"
 

@@ -5,7 +5,6 @@ References: data.md 2.5.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,11 +29,10 @@ from dfl_tf.formats.faces.dfljpg import (
 from dfl_tf.formats.faces.face_folder import NO_METADATA, list_faces
 from dfl_tf.formats.pickles.safe_pickle import dumps_legacy, load_file
 from dfl_tf.imaging import decode_image, size_fault, to_bgr
+from dfl_tf.jobs.progress import Progress
 
 META_NAME = "meta.dat"
 _NOT_SAVED = f"not in {META_NAME}"
-
-Progress = Callable[[int, int], object]
 
 
 @dataclass

@@ -12,11 +12,10 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime
-from typing import IO, Any
+from typing import IO
 
-from dfl_tf.disk.terminal import cursor_stream
-from dfl_tf.disk.text import printable
 from dfl_tf.jobs.events import Closed, Event, Message
+from dfl_tf.jobs.progress import LiveLine
 from dfl_tf.train.events import Iteration, Mean
 
 
@@ -60,8 +59,7 @@ class ConsoleLog:
         self._stream = stream if stream is not None else sys.stderr
         self._live = self._stream.isatty()
         self._every = every or (1 if self._live else 50)
-        self._progress: Any = None
-        self._task: Any = None
+        self._line: LiveLine | None = None
         self._told_iteration = -1
 
     def emit(self, event: Event) -> None:
@@ -90,13 +88,11 @@ class ConsoleLog:
 
     def say(self, text: str) -> None:
         """Print a message above the progress line."""
-        if self._progress is None:
+        if self._line is None:
             self._print(text)
             return
         try:
-            self._progress.console.print(
-                printable(text, lines=True), markup=False, highlight=False, soft_wrap=True
-            )
+            self._line.print(text)
         except OSError:
             self._silence()
 
@@ -108,48 +104,22 @@ class ConsoleLog:
 
     def _silence(self) -> None:
         """Point a dead stream to nowhere: whoever else writes there must not fail either."""
-        self._progress, self._live = None, False
+        self._line, self._live = None, False
         with contextlib.suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
 
     def _close(self) -> None:
-        """Leave the last progress line standing and end it."""
-        if self._progress is not None:
-            with contextlib.suppress(OSError):
-                self._progress.stop()
-            self._progress = None
+        if self._line is not None:
+            self._line.close()
+            self._line = None
 
     def _show(self, event: Iteration, line: str) -> None:
-        if self._progress is None:
-            self._progress, self._task = _progress_line(self._stream)
+        self._line = self._line or LiveLine(self._stream)
         waits = f"waits {100 * event.wait_share:.0f} %" if event.wait_share >= 0.05 else ""
         left = "" if event.eta_seconds is None else f"{duration(event.eta_seconds)} left"
-        self._progress.update(
-            self._task,
-            total=1.0 if event.progress is not None else None,
-            completed=event.progress or 0.0,
-            line=line,
-            left=left,
-            waits=waits,
-        )
-
-
-def _progress_line(stream: IO[str]) -> tuple[Any, Any]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    progress = Progress(
-        TextColumn("{task.fields[line]}", markup=False),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[left]} {task.fields[waits]}", markup=False),
-        console=Console(file=cursor_stream(stream)),
-        refresh_per_second=4,
-    )
-    task = progress.add_task("", total=None, line="", left="", waits="")
-    progress.start()
-    return progress, task
+        self._line.show(line, event.progress, f"{left} {waits}")
 
 
 class WorkerLog(ConsoleLog):

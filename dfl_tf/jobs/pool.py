@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
@@ -46,7 +47,8 @@ def ordered(
     *,
     workers: int,
     ahead: int | None = None,
-) -> Iterator[Outcome[Item, Result]]:
+    pool: Executor | None = None,
+) -> Generator[Outcome[Item, Result], None, None]:
     """Work on items in threads; the outcomes come in the order of the items.
 
     An item that fails stops no other. When the iterator is closed (or the consumer raises), items
@@ -59,31 +61,36 @@ def ordered(
     items : iterable
         Taken one by one, no further than `ahead` items before the one that is given out.
     workers : int
-        Number of threads; with 1 everything happens in the calling thread.
+        Number of threads; with 1 (and no `pool`) everything happens in the calling thread.
     ahead : int, optional
         How many items may be in work or wait for being given out; by default two a worker. This
         bounds memory.
+    pool : Executor, optional
+        Whose threads work: several stages of a work, one behind the other, share them. By default
+        threads of its own.
 
     Yields
     ------
     Outcome
     """
-    if workers <= 1:
+    if workers <= 1 and pool is None:
         for item in items:
             yield _outcome(work, item)
         return
     limit = max(workers, 2 * workers if ahead is None else ahead)
-    pool = ThreadPoolExecutor(workers)
     waiting: deque[Future[Outcome[Item, Result]]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(_outcome, work, item))
-            if len(waiting) >= limit:
+    with ThreadPoolExecutor(workers) if pool is None else contextlib.nullcontext(pool) as threads:
+        try:
+            for item in items:
+                waiting.append(threads.submit(_outcome, work, item))
+                while waiting and (len(waiting) >= limit or waiting[0].done()):
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        finally:
+            for future in waiting:
+                future.cancel()
+            wait(waiting)
 
 
 def _outcome(work: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]:

@@ -6,12 +6,14 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import groupby
+from functools import partial
+from itertools import chain, groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,6 +21,7 @@ import numpy as np
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import DflTfError, WorkspaceError
 from dfl_tf.face import FaceType
+from dfl_tf.jobs.pool import Outcome, ordered
 from dfl_tf.jobs.progress import Progress
 from dfl_tf.merge.colors import frame_draws
 from dfl_tf.merge.compose import MergeNetworks, Prediction
@@ -149,6 +152,14 @@ def _failure(name: str, reason: str, more: str = "") -> WorkspaceError:
     )
 
 
+class _Cut(NamedTuple):
+    """A frame with what the network made of its faces."""
+
+    task: MergeTask
+    crops: FrameCrops
+    predictions: list[Prediction]
+
+
 class _MergeLoop:
     def __init__(
         self,
@@ -182,51 +193,38 @@ class _MergeLoop:
         return self.session.finished(task.path, key, self.run.output)
 
     def go(self) -> None:
-        ahead = max(2, -(-self.run.workers // self.run.batch) + 1)
-        limit = self.run.workers + 2 * self.run.batch
-        waiting = deque(self._chunks)
-        cutting: deque[tuple[list[MergeTask], list[Future[FrameCrops] | None]]] = deque()
-        merging: deque[tuple[MergeTask, Future[None]]] = deque()
-        with ThreadPoolExecutor(self.run.workers, thread_name_prefix="merge") as pool:
-            try:
-                while (waiting or cutting) and not self.stop.is_set():
-                    while waiting and len(cutting) < ahead:
-                        chunk = waiting.popleft()
-                        cutting.append((chunk, [self._submit_cut(pool, task) for task in chunk]))
-                    merging.extend(self._show_to_network(pool, *cutting.popleft()))
-                    while len(merging) > limit or (merging and merging[0][1].done()):
-                        self._collect(*merging.popleft())
-                self.report.interrupted = bool(waiting or cutting)
-                while merging:
-                    self._collect(*merging.popleft())
-                self._end()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-            finally:
-                for _, futures in cutting:
-                    for future in futures:
-                        if future is not None:
-                            future.cancel()
+        run, groups = self.run, max(2, -(-self.run.workers // self.run.batch) + 1)
+        with ThreadPoolExecutor(run.workers, thread_name_prefix="merge") as pool:
+            share = partial(ordered, workers=run.workers, pool=pool)
+            cuts = share(self._cut, chain.from_iterable(self._chunks), ahead=groups * run.batch)
+            merged = share(self._merge, self._predicted(cuts), ahead=run.workers + 2 * run.batch)
+            with closing(cuts), closing(merged):
+                for outcome in merged:
+                    self._collect(outcome)
+        self._end()
 
-    def _submit_cut(self, pool: ThreadPoolExecutor, task: MergeTask) -> Future[FrameCrops] | None:
-        return pool.submit(self._cut, task) if task.path in self._todo else None
+    def _predicted(self, cuts: Iterator[Outcome[MergeTask, FrameCrops | None]]) -> Iterator[_Cut]:
+        """Show all faces of a group to the network, and give its frames out for composing."""
+        for chunk in self._chunks:
+            if self.stop.is_set():
+                self.report.interrupted = True
+                return
+            frames = [self._cut_or_fail(next(cuts)) for _ in chunk]
+            places: list[np.ndarray | None] = []
+            for task, frame in zip(chunk, frames, strict=True):
+                places += [None] * len(task.faces) if frame is None else frame.network_inputs
+            predictions = self._predictions(places)
+            at = 0
+            for task, frame in zip(chunk, frames, strict=True):
+                mine = [p for p in predictions[at : at + len(task.faces)] if p is not None]
+                at += len(task.faces)
+                if frame is not None:
+                    yield _Cut(task, frame, mine)
 
-    def _show_to_network(
-        self,
-        pool: ThreadPoolExecutor,
-        chunk: list[MergeTask],
-        futures: list[Future[FrameCrops] | None],
-    ) -> list[tuple[MergeTask, Future[None]]]:
-        """Predict all faces of a group and hand its frames over for composing."""
+    def _predictions(self, places: list[np.ndarray | None]) -> list[Prediction | None]:
+        """Predictions of some faces; None where there is no face to be merged."""
         size = self.run.networks.size
         empty = np.zeros((size, size, 3), np.float32)
-        cuts: list[FrameCrops | None] = []
-        places: list[np.ndarray | None] = []
-        for task, future in zip(chunk, futures, strict=True):
-            cut = None if future is None else self._cut_or_fail(task, future)
-            cuts.append(cut)
-            places += [None] * len(task.faces) if cut is None else cut.network_inputs
         predictions: list[Prediction | None] = []
         for first in range(0, len(places), self.run.batch):
             part = places[first : first + self.run.batch]
@@ -238,27 +236,18 @@ class _MergeLoop:
             before = time.perf_counter()
             predictions += self.run.networks.predictions(images)
             self.report.network_seconds += time.perf_counter() - before
-        submitted = []
-        at = 0
-        for task, cut in zip(chunk, cuts, strict=True):
-            mine = [p for p in predictions[at : at + len(task.faces)] if p is not None]
-            at += len(task.faces)
-            if cut is not None:
-                submitted.append((task, pool.submit(self._merge, task, cut, mine)))
-        return submitted
+        return predictions
 
-    def _cut_or_fail(self, task: MergeTask, future: Future[FrameCrops]) -> FrameCrops | None:
-        try:
-            return future.result()
-        except Exception as fault:
-            self._fail(task, fault, unreadable=isinstance(fault, WorkspaceError))
-            return None
+    def _cut_or_fail(self, outcome: Outcome[MergeTask, FrameCrops | None]) -> FrameCrops | None:
+        fault = outcome.error
+        if fault is not None:
+            self._fail(outcome.item, fault, unreadable=isinstance(fault, WorkspaceError))
+        return outcome.result
 
-    def _collect(self, task: MergeTask, future: Future[None]) -> None:
-        try:
-            future.result()
-        except Exception as fault:
-            self._fail(task, fault)
+    def _collect(self, outcome: Outcome[_Cut, None]) -> None:
+        task = outcome.item.task
+        if outcome.error is not None:
+            self._fail(task, outcome.error)
             return
         if not task.faces:
             self.report.without_face += 1
@@ -296,7 +285,9 @@ class _MergeLoop:
         if self.progress is not None:
             self.progress(self._done, len(self._todo))
 
-    def _cut(self, task: MergeTask) -> FrameCrops:
+    def _cut(self, task: MergeTask) -> FrameCrops | None:
+        if task.path not in self._todo:
+            return None
         start = time.thread_time()
         frame = read_frame(task.path)
         read = time.thread_time()
@@ -307,10 +298,12 @@ class _MergeLoop:
         self._count(read=read - start, crop=time.thread_time() - read)
         return cut
 
-    def _merge(self, task: MergeTask, cut: FrameCrops, predictions: list[Prediction]) -> None:
-        start = time.thread_time()
+    def _merge(self, cut: _Cut) -> None:
+        start, task = time.thread_time(), cut.task
         draws = frame_draws(self.run.seed, task.index)
-        merged = merge_frame(cut, predictions, self.run.networks, motion=task.motion, draws=draws)
+        merged = merge_frame(
+            cut.crops, cut.predictions, self.run.networks, motion=task.motion, draws=draws
+        )
         composed = time.thread_time()
         sizes = self.run.output.write(task.path, merged)
         if self.session is not None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +14,7 @@ from dfl_tf.disk.durable import make_folder
 from dfl_tf.disk.listing import list_folder
 from dfl_tf.errors import OptionError, UsageError, WorkspaceError
 from dfl_tf.imaging import write_image
+from dfl_tf.jobs.pool import ordered
 from dfl_tf.jobs.progress import Progress
 from dfl_tf.video.color import to_bgr
 from dfl_tf.video.frames import shown_frames
@@ -128,30 +128,31 @@ def _write(
     files: FrameFiles,
     progress: Progress | None,
 ) -> int:
-    counts = Counter(wanted)
     convert: Callable[[Any, int], Any] = to_sdr if info.hdr else to_bgr
-    done = seen = 0
-    pending: deque[Future[None]] = deque()
+    counts, seen, done = Counter(wanted), 0, 0
 
-    def write(frame: Any, paths: list[Path]) -> None:
-        image = convert(frame, files.bits)
-        for path in paths:
-            write_image(path, image, quality=files.quality)
-
-    with ThreadPoolExecutor(files.workers) as pool:
+    def copies() -> Iterator[tuple[Any, range]]:
+        """Each frame that is wanted, and the numbers that it gets."""
+        nonlocal seen
+        first = 1
         for index, frame in enumerate(shown_frames(info.path)):
             seen += 1
-            copies = range(done + 1, done + 1 + counts[index])
-            if copies:
-                paths = [folder / f"{number:05d}.{files.kind}" for number in copies]
-                pending.append(pool.submit(write, frame, paths))
-                done += len(copies)
-                if progress is not None:
-                    progress(done, len(wanted))
-            while len(pending) > 2 * files.workers:
-                pending.popleft().result()
-        for future in pending:
-            future.result()
+            if counts[index]:
+                yield frame, range(first, first + counts[index])
+                first += counts[index]
+
+    def write(item: tuple[Any, range]) -> int:
+        frame, numbers = item
+        image = convert(frame, files.bits)
+        for number in numbers:
+            path = folder / f"{number:05d}.{files.kind}"
+            write_image(path, image, quality=files.quality)
+        return len(numbers)
+
+    for outcome in ordered(write, copies(), workers=files.workers):
+        done += outcome.get()
+        if progress is not None:
+            progress(done, len(wanted))
     if seen != info.frames:
         raise WorkspaceError(
             f"{info.path}: gave {info.frames} frames when it was read first and {seen} now; it has "

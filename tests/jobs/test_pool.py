@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -56,3 +57,11 @@ def test_closing_drops_what_nobody_began() -> None:
     threading.Timer(0.05, gate.set).start()
     results.close()
     assert len(done) <= 3  # the first, and those two that were in work
+
+
+def test_stages_of_a_work_share_threads_and_keep_the_order() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first = ordered(lambda n: n + 1, range(20), workers=2, pool=pool)
+        doubled = ordered(lambda o: 2 * o.get(), first, workers=2, pool=pool)
+        assert [outcome.get() for outcome in doubled] == [2 * (n + 1) for n in range(20)]
+        assert pool.submit(lambda: "open").result() == "open"

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "faceset": ("faceset", "Pack, unpack, verify and edit folders of faces."),
     "xseg": ("xseg", "Apply, remove and fetch face masks."),
     "video": ("video", "Turn videos into frames and back."),
+    "recipe": ("recipe", "List, show and check recipes for training in phases."),
     "options": ("options_cmd", "Explain every option."),
     "bench": ("bench", "Measure training, samples and disk on this machine."),
     "demo": ("demo", "Train a small built-in workspace for two minutes."),

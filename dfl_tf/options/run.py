@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .schema import Options, option
+from .schema import Options, option, words
+
+FIXED_FOR_A_RUN = frozenset(
+    words(
+        "after_save model_format no_save accept_changes use_previous backup_now log_every log_json "
+        "tensorboard recipe max_image_pixels devices cluster worker_index worker_timeout cpu "
+        "threads"
+    )
+)
+"""Options of the run that hold from its start to its end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +167,25 @@ class RunOptions(Options):
         group="logging",
         ask="never",
         placeholder="DIR",
+    )
+    recipe: str = option(
+        "",
+        "Train in phases, by a recipe: a file, or the name of one that is built in.",
+        details="A recipe is a YAML list of phases; each sets options and says when it ends. Where "
+        "a model stands in it is stored with the model. dfl-tf recipe list shows what is built in, "
+        "docs/recipes.md explains them.",
+        group="phases",
+        ask="never",
+        placeholder="FILE|NAME",
+    )
+    data: str = option(
+        "",
+        "Take the faces of another workspace.",
+        details="A phase of a recipe uses it to pretrain on a set of many people: with pretrain on "
+        "it is the folder of that set.",
+        group="phases",
+        ask="never",
+        placeholder="FOLDER",
     )
     stop_after: float = option(
         0.0,

@@ -12,8 +12,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, Protocol, get_args
@@ -98,12 +98,15 @@ class Request:
         What changes, of kind ``options``.
     fault : str
         Why the request cannot be understood; empty if it can.
+    stored : mapping
+        JSON values that are stored with the model, by key, from when the options hold.
     """
 
     kind: Kind
     name: str
     options: Layer | None = None
     fault: str = ""
+    stored: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RequestSource(Protocol):

@@ -8,7 +8,7 @@ workspace.md 5 and 9; design decisions 1, 3 and 49.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dfl_tf.errors import DflTfError, ForeignChange, TrainingDiverged
@@ -45,6 +45,8 @@ class Run:
         Whether there are iterations that no save holds.
     feed_state : dict
         Where the streams stood after the last finished iteration.
+    stored : dict
+        JSON values that parts of the run store with the model, by key; see `ModelState.run`.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Run:
         self.checkpoint = Checkpointer(segment, place, log=log, trace=self.trace, devices=devices)
         self.trained = 0
         self.unsaved = False
+        self.stored: dict[str, Any] = {}
         self._begun_at = segment.model.iteration
         self.started = time.monotonic()
         self.begin(segment)
@@ -125,6 +128,15 @@ class Run:
             self._mean_due, self._mean_from = False, model.iteration
         self.log.emit(event)
 
+    def take_up(self, stored: Mapping[str, Any]) -> None:
+        """Go on with what parts of earlier runs have stored with the model (`ModelState.run`)."""
+        self.stored |= {key: value for key, value in stored.items() if key not in self.feed_state}
+
+    @property
+    def run_state(self) -> dict[str, Any]:
+        """What a save holds of the run: `stored`, and where the streams stand."""
+        return {**self.stored, **self.feed_state}
+
     @property
     def seconds(self) -> float:
         """How long the run lasts already."""
@@ -177,7 +189,7 @@ class Run:
             self.log.say("the losses jumped up: not saved now, the last save is kept")
             return
         try:
-            self.checkpoint.save(self.feed_state)
+            self.checkpoint.save(self.run_state)
         except TrainingDiverged:
             raise
         except (DflTfError, OSError) as error:  # also what made the save before fail
@@ -222,7 +234,7 @@ class Run:
         if self.settings.run.no_save:
             return f"Nothing was saved (--no-save); {self.trained} iterations are lost."
         if self.unsaved and not self.guard.suspicious:
-            self.checkpoint.save(self.feed_state)
+            self.checkpoint.save(self.run_state)
             self.checkpoint.wait()
         saved = self.checkpoint.saved_iteration
         where = "" if saved is None else f" at iteration {saved}"

@@ -22,15 +22,8 @@ from dfl_tf.options import (
     specs,
 )
 from dfl_tf.options.resolve import OptionFaults
+from dfl_tf.options.run import FIXED_FOR_A_RUN
 from dfl_tf.options.schema import words
-
-AT_START = frozenset(
-    words(
-        "after_save model_format no_save accept_changes use_previous backup_now log_every log_json "
-        "tensorboard max_image_pixels devices cluster worker_index worker_timeout cpu threads"
-    )
-)
-"""Options of the run that hold from its start to its end."""
 
 AT_ONCE = frozenset(
     words(
@@ -111,7 +104,7 @@ class Settings:
         faults += [
             f"{key} cannot change during a run: stop it and start it again with {_flag(key)} "
             f"(from {layer.place(key)})"
-            for key in sorted(AT_START.intersection(other))
+            for key in sorted(FIXED_FOR_A_RUN.intersection(other))
             if getattr(run, key) != getattr(self.run, key)
         ]
         cls: type[Options] = type(self.options)

@@ -77,6 +77,7 @@ def switch(
     *,
     chief: bool,
     alone: bool,
+    stored: Mapping[str, Any] | None = None,
 ) -> str:
     """Give a run other options between two iterations.
 
@@ -89,6 +90,8 @@ def switch(
     rebuild : callable or None
     chief, alone : bool
         Whether this process decides, and whether it trains without others.
+    stored : mapping, optional
+        JSON values that the next save stores with the options.
 
     Returns
     -------
@@ -128,6 +131,7 @@ def switch(
     run.log.emit(
         events.Switched(run.model.iteration, dict(changes), facts["rebuild"], seconds, messages)
     )
+    run.stored.update(stored or {})
     if trusted and (run.model.iteration or run.checkpoint.saved_iteration is not None):
         run.save()  # the options are stored with the model
     return ""
@@ -144,7 +148,7 @@ def _replace_segment(
         Why the options could not be changed, or empty; what there is to say.
     """
     old = run.settings.begun()
-    state = run.segment.snapshot(run.feed_state)
+    state = run.segment.snapshot(run.run_state)
     shelf = dict(run.segment.shelf)
     for part in parts_of(run.model):
         shelf[part] = Shelved(state.tensors[part], state.iteration)

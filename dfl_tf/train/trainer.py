@@ -100,6 +100,7 @@ class Trainer:
         self._sample: history.Sample = ()
         self._batches: tuple[Batch, ...] | None = None
         self._wanted: Settings | None = None
+        self._stored: dict[str, Any] = {}
 
     @property
     def segment(self) -> Segment:
@@ -126,7 +127,12 @@ class Trainer:
         """What saves, backs up and shows."""
         return self.state.checkpoint
 
-    def switch(self, options: Mapping[str, Any] | Layer, origin: str = "the program") -> Settings:
+    def switch(
+        self,
+        options: Mapping[str, Any] | Layer,
+        origin: str = "the program",
+        stored: Mapping[str, Any] | None = None,
+    ) -> Settings:
         """Train with other options from the next iteration on, in this process.
 
         The weights are those of a run that is stopped now and resumed with these options. Parts
@@ -138,6 +144,8 @@ class Trainer:
             What changes: options of the model and of the run by key.
         origin : str
             Who asks for it, for messages.
+        stored : mapping, optional
+            JSON values that are stored with the model, by key, from then on.
 
         Returns
         -------
@@ -156,6 +164,7 @@ class Trainer:
             raise UsageError("Only the chief of a cluster can change options; all workers follow.")
         wanted = (self._wanted or self.segment.settings).changed(options, origin)
         self._wanted = wanted
+        self._stored = {**self._stored, **(stored or {})}
         return wanted
 
     def run(self) -> TrainResult:
@@ -199,6 +208,7 @@ class Trainer:
         for source in self._sources:
             for told in source.begin():
                 self.log.say(told)
+        self._poll()  # a phase of a recipe that was stopped at its end
         if self.state.settings.run.backup_now and not self.checkpoint.backup(None):
             raise WorkspaceError("--backup-now: the backup was not made, so nothing was trained")
 
@@ -253,7 +263,7 @@ class Trainer:
         fault = request.fault
         if request.options is not None:
             try:
-                self.switch(request.options, request.name)
+                self.switch(request.options, request.name, request.stored)
             except OptionFaults as error:
                 fault = "; ".join(error.faults)
             except DflTfError as error:
@@ -327,17 +337,22 @@ class Trainer:
     def _switch(self) -> None:
         """Change the options, on all processes at this iteration."""
         wanted, self._wanted = self._wanted, None
+        stored, self._stored = self._stored, {}
         facts: Mapping[str, Any] = {} if wanted is None else facts_of(self.segment, wanted)
         if self._team is not None:
             facts = self._team.from_chief(facts)
         if wanted is None:
             wanted = followed(self.segment.settings, facts)
         if not facts["changes"]:
-            self.log.say("the options that were asked for hold already")
+            if stored:
+                self.state.stored.update(stored)
+                self.state.save()
+            else:
+                self.log.say("the options that were asked for hold already")
             self._answer("options")
             return
-        alone = self._team is None
-        fault = switch(self.state, wanted, facts, self._rebuild, chief=self._chief, alone=alone)
+        who = {"chief": self._chief, "alone": self._team is None}
+        fault = switch(self.state, wanted, facts, self._rebuild, **who, stored=stored)
         self._answer("options", fault=fault)
         if facts["rebuild"]:
             self._sample = ()

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import statistics
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from dfl_tf.disk.guarded import parse_json
 from dfl_tf.errors import WorkspaceError
 from dfl_tf.jobs.events import Closed, Event
 from dfl_tf.train.events import Iteration, Start
@@ -25,6 +27,7 @@ LARGEST = 8 << 20
 """Bytes after which a rotated log goes on in a new file."""
 KEPT = 8
 """Files of a rotated log, the current one included."""
+_TAIL, _LAST = 1 << 16, 20
 
 
 class JsonLinesLog:
@@ -117,6 +120,27 @@ def _numbered(path: Path, number: int) -> Path:
 def log_beside(folder: Path, storage_name: str) -> Path:
     """Where the log of a model lies that each of its runs keeps: ``new_SAEHD_log.jsonl``."""
     return folder / f"{storage_name}_log.jsonl"
+
+
+def last_seconds(path: Path) -> float | None:
+    """The median seconds of the last iterations in a log; None where it tells of none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    found = []
+    for line in lines:
+        try:
+            entry = parse_json(line, what=str(path), kind="log")
+        except WorkspaceError:
+            continue  # the first one may be cut off
+        if isinstance(entry, dict) and entry.get("event") == "iteration":
+            duration = entry.get("ms")
+            if isinstance(duration, int | float) and not isinstance(duration, bool):
+                found.append(duration / 1000)
+    return statistics.median(found[-_LAST:]) if found else None
 
 
 def _finite(value: Any) -> Any:

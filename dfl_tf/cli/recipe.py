@@ -1,0 +1,126 @@
+"""`dfl-tf recipe`: list, show and check recipes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dfl_tf.cli.train import model_class_named
+from dfl_tf.errors import UsageError
+from dfl_tf.options import DEFAULT_MODEL
+from dfl_tf.options.recipe import Recipe, built_in_recipes, find_recipe, read_recipe
+from dfl_tf.options.recipe_check import check_recipe, phase_lines
+
+PATH = click.Path(path_type=Path)
+
+
+@click.group()
+def command() -> None:
+    """Recipes: trainings in phases, carried out by `dfl-tf train --recipe`."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(as_json: bool) -> None:
+    """List the recipes that come with the program."""
+    recipes = [read_recipe(path) for path in built_in_recipes().values()]
+    if as_json:
+        rows = [
+            {"name": each.name, "model": each.model, "description": each.description,
+             "phases": [phase.name for phase in each.phases]}
+            for each in recipes
+        ]  # fmt: skip
+        click.echo(json.dumps(rows, indent=1))
+        return
+    width = max(len(each.name) for each in recipes)
+    for each in recipes:
+        click.echo(f"{each.name:{width}}  {each.model:7} {each.description}")
+    click.echo('"dfl-tf recipe show NAME" prints one; copy it to a file to change it.')
+
+
+@command.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Print a recipe as the file that it is."""
+    path = find_recipe(name)
+    read_recipe(path)  # says what is wrong with it
+    click.echo(path.read_text(encoding="utf-8"), nl=False)
+
+
+@command.command()
+@click.argument("name", metavar="FILE|NAME")
+@click.argument("workspace", type=PATH, required=False)
+@click.option("--model", "model_class", metavar="CLASS", help="Default: the recipe's, else SAEHD.")
+@click.option("--name", "model_name", metavar="NAME", help="A model of WORKSPACE that goes on.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(
+    name: str,
+    workspace: Path | None,
+    model_class: str | None,
+    model_name: str | None,
+    as_json: bool,
+) -> None:
+    """Check a recipe: every fault at once, or what each phase sets and resets.
+
+    With WORKSPACE it is checked for a model that is there, and the time that the phases take is
+    told by that model's last iterations.
+    """
+    recipe = read_recipe(find_recipe(name))
+    chosen = model_class_named(model_class or recipe.model or DEFAULT_MODEL)
+    found: dict[str, Any] = {}
+    seconds = None
+    if workspace is not None:
+        found, seconds = _known(recipe, workspace, chosen, model_name)
+    elif model_name is not None:
+        raise UsageError("--name is a model of WORKSPACE; give the workspace, too")
+    phases = check_recipe(recipe, chosen, **found)
+    if as_json:
+        facts = {
+            "recipe": recipe.name, "model": chosen, "seconds_per_iteration": seconds,
+            "phases": [phase.as_dict() for phase in phases],
+        }  # fmt: skip
+        click.echo(json.dumps(facts, indent=1))
+        return
+    click.echo(f"recipe {recipe.name} for {chosen}: {len(recipe.phases)} phases, no fault")
+    for line in phase_lines(phases):
+        click.echo(line)
+    if seconds is not None:
+        click.echo(_time(recipe, found.get("first", 0), seconds))
+
+
+def _known(
+    recipe: Recipe, workspace: Path, model_class: str, name: str | None
+) -> tuple[dict[str, Any], float | None]:
+    """What a model of a workspace says about a check, and the seconds of its last iterations."""
+    from dfl_tf.formats import read_model
+    from dfl_tf.formats.workspace import Workspace
+    from dfl_tf.models.restore import stored_layer
+    from dfl_tf.train.recipe import stand
+    from dfl_tf.train.sinks.json_lines import last_seconds, log_beside
+    from dfl_tf.train.start import choose_name
+
+    place = Workspace.open(workspace, need=())
+    name, exists = choose_name(place.model, model_class, name)
+    if not exists:
+        return {}, None
+    state = read_model(place.model, name, model_class, only=())
+    standing = stand(recipe, state.run, state.iteration)
+    layer = stored_layer(state, f"the saved model {name}")
+    prefix = name if name == model_class else f"{name}_{model_class}"
+    return {"stored": layer, "first": standing.index}, last_seconds(log_beside(place.model, prefix))
+
+
+def _time(recipe: Recipe, first: int, seconds: float) -> str:
+    least = most = 0
+    endless = False
+    for phase in recipe.phases[first:]:
+        low, high = phase.until.span()
+        least += low
+        endless |= high is None
+        most += high or 0
+    hours = f"{least * seconds / 3600:.1f}"
+    upper = "or more" if endless else f"to {most * seconds / 3600:.1f}"
+    return f"time at {seconds * 1000:.0f} ms an iteration: {hours} {upper} hours"

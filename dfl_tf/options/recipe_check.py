@@ -1,0 +1,225 @@
+"""Checking a recipe before it runs: options, order, and what each phase resets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .recipe import Phase, Recipe
+from .registry import kind_of
+from .resolve import GAN_SHAPE, Layer, OptionFaults, resolve
+from .run import FIXED_FOR_A_RUN, RunOptions
+from .schema import Machine, Options, show, specs
+from .training import TrainingOptions
+
+
+@dataclass(frozen=True)
+class CheckedPhase:
+    """What is known of a phase before it runs.
+
+    Attributes
+    ----------
+    name : str
+    options : TrainingOptions
+        Those of the model in this phase.
+    sets : mapping
+        What the phase changes, by key: (before, then); in the first phase what it sets.
+    until : str
+        When it ends, in words.
+    resets : tuple of str
+        What starts fresh or empty when it begins.
+    notes : tuple of str
+        What else there is to be told.
+    """
+
+    name: str
+    options: TrainingOptions
+    sets: Mapping[str, tuple[Any, Any]]
+    until: str
+    resets: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain JSON-able types."""
+        sets = {key: then for key, (_, then) in self.sets.items()}
+        return {
+            "name": self.name, "set": sets, "until": self.until,
+            "resets": list(self.resets), "notes": list(self.notes),
+        }  # fmt: skip
+
+
+def check_recipe(
+    recipe: Recipe,
+    model_class: str,
+    *,
+    stored: Layer | None = None,
+    machine: Machine | None = None,
+    first: int = 0,
+) -> list[CheckedPhase]:
+    """Resolve the options of every phase, one after the other.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    model_class : str
+    stored : Layer, optional
+        Options of the model that goes on with the recipe; without it the model is new.
+    machine : Machine, optional
+        For the batch size.
+    first : int
+        Number of the phase from which the model goes on.
+
+    Returns
+    -------
+    list of CheckedPhase
+        From `first` on.
+
+    Raises
+    ------
+    OptionFaults
+        With every fault of all phases: unknown keys, values out of range, options that cannot
+        change any more, phases that are never reached or end at once.
+    """
+    cls = kind_of(model_class).options
+    faults = [] if recipe.model in ("", model_class) else [
+        f"recipe {recipe.name} is for {recipe.model}, not for {model_class}"
+    ]  # fmt: skip
+    faults += order_faults(recipe)
+    checked: list[CheckedPhase] = []
+    before: Layer | None = stored
+    run_before = RunOptions()
+    for index in range(first, len(recipe.phases)):
+        phase = recipe.phases[index]
+        layer = recipe.layer(index) if index == first else phase.set
+        own, other = split(layer)
+        options: Any = None
+        notes: tuple[str, ...] = ()
+        try:
+            layers = [own] if before is None else [before, own]
+            resolved = resolve(cls, layers, machine=machine, elsewhere=list(specs(RunOptions)))
+            options, notes = resolved.options, (*resolved.adjustments, *resolved.warnings)
+        except OptionFaults as error:
+            faults += [f"phase {phase.name}: {fault}" for fault in error.faults]
+        run, found = _run_options(run_before, other, phase.name)
+        faults += found
+        if options is None:
+            continue
+        last = checked[-1].options if checked else None
+        sets = _changes(last, options, own) | _changes(run_before if checked else None, run, other)
+        resets = () if last is None else what_resets(last, options)
+        until = phase.until.text()
+        checked.append(CheckedPhase(phase.name, options, sets, until, resets, notes))
+        values = {key: getattr(options, key) for key in specs(cls)}
+        before, run_before = Layer(values, "the model", kind="stored"), run
+    if faults:
+        raise OptionFaults(list(dict.fromkeys(faults)))
+    return checked
+
+
+def split(layer: Layer) -> tuple[Layer, Layer]:
+    """Options of the model, and those of the run."""
+    table = specs(RunOptions)
+    own = {key: value for key, value in layer.values.items() if key not in table}
+    other = {key: value for key, value in layer.values.items() if key in table}
+    return replace(layer, values=own), replace(layer, values=other)
+
+
+def _run_options(before: RunOptions, layer: Layer, phase: str) -> tuple[RunOptions, list[str]]:
+    faults = [
+        f"phase {phase}: {key} holds for a whole run; give it to the command instead "
+        f"(from {layer.place(key)})"
+        for key in layer.values
+        if key in FIXED_FOR_A_RUN
+    ]
+    try:
+        parsed = resolve(RunOptions, [layer]).options
+    except OptionFaults as error:
+        return before, [*(f"phase {phase}: {fault}" for fault in error.faults), *faults]
+    return replace(before, **{key: getattr(parsed, key) for key in layer.values}), faults
+
+
+def _changes(before: Options | None, now: Options, given: Layer) -> dict[str, tuple[Any, Any]]:
+    if before is None:
+        return {key: (None, getattr(now, key)) for key in given.values}
+    return {
+        key: (getattr(before, key), getattr(now, key))
+        for key in specs(type(now))
+        if getattr(before, key) != getattr(now, key)
+    }
+
+
+def order_faults(recipe: Recipe) -> list[str]:
+    """Phases that are never reached, or that end as they begin."""
+    faults = []
+    for phase, following in zip(recipe.phases, recipe.phases[1:], strict=False):
+        if phase.until.endless:
+            faults.append(
+                f"phase {phase.name} has no until and never ends, so that {following.name} is "
+                "never reached"
+            )
+    reached: tuple[int, Phase] | None = None
+    pretraining = False
+    for phase in recipe.phases:
+        now = bool(phase.set.values.get("pretrain", pretraining))
+        if pretraining and not now:
+            reached = None  # the count of iterations begins again
+        pretraining = now
+        at = phase.until.at_iteration
+        if at is None:
+            continue
+        if reached is not None and at <= reached[0]:
+            faults.append(
+                f"phase {phase.name} ends at iteration {at}, where {reached[1].name} "
+                f"({reached[0]}) has gone beyond already"
+            )
+        reached = (at, phase)
+    return faults
+
+
+def what_resets(before: Options, now: Options) -> tuple[str, ...]:
+    """What starts fresh or empty when a model goes on with other options (options.md 4).
+
+    Parameters
+    ----------
+    before, now : TrainingOptions
+    """
+
+    def was(key: str) -> Any:
+        return getattr(before, key, None)
+
+    def is_now(key: str) -> Any:
+        return getattr(now, key, None)
+
+    resets = []
+    if was("pretrain") and not is_now("pretrain"):
+        archi = str(is_now("archi") or "")
+        inters = "inter" if archi.startswith("df") else "inter_AB and inter_B"
+        resets.append("iteration 0 and an empty loss history: pretraining ends")
+        if archi:
+            resets.append(f"{inters} with fresh weights and empty slots: pretraining ends")
+    if was("adabelief") != is_now("adabelief"):
+        resets.append("the slots of all optimizers: adabelief is another optimizer")
+    if was("gan_power") and is_now("gan_power") and any(
+        was(key) != is_now(key) for key in GAN_SHAPE
+    ):  # fmt: skip
+        resets.append("the GAN and its optimizer: its shape changes")
+    for key, part in (("gan_power", "the GAN"), ("true_face_power", "the code discriminator")):
+        if is_now(key) and not was(key):
+            resets.append(f"{part} begins with fresh weights, unless the model has trained it")
+    return tuple(resets)
+
+
+def phase_lines(phases: Sequence[CheckedPhase], current: str = "") -> list[str]:
+    """Phases in lines for people."""
+    lines = []
+    for number, phase in enumerate(phases, start=1):
+        mark = "  <- current" if phase.name == current else ""
+        ends = f"ends {phase.until}" if phase.until else "has no end"
+        lines.append(f"{number}. {phase.name}: {ends}{mark}")
+        if phase.sets:
+            listed = ", ".join(f"{key}={show(then)}" for key, (_, then) in phase.sets.items())
+            lines.append(f"   sets {listed}")
+        lines += [f"   resets {text}" for text in phase.resets]
+        lines += [f"   note: {text}" for text in phase.notes]
+    return lines

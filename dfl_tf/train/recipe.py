@@ -1,0 +1,407 @@
+"""Carrying out a recipe: which phase a model is in, when it ends, and what comes then.
+
+The recipe is a source of requests: it asks the trainer for other options, as a file does, and for
+nothing else. Where it stands is stored with the model, and what ends a phase is a function of the
+stored losses, so that a run that was killed decides as one that was not (phases that end by hours
+are exempt).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfl_tf.disk.guarded import check_tree
+from dfl_tf.disk.tree_schema import ANYTHING, Array, Integer, Number, Record, Text
+from dfl_tf.errors import ModelFileError, OptionError
+from dfl_tf.options import Layer
+from dfl_tf.options.recipe import Phase, Recipe
+from dfl_tf.train.plateau import has_plateaued
+from dfl_tf.train.requests import Request
+from dfl_tf.train.run import Run
+
+STORED_AS = "recipe"
+"""Key of the recipe's state in `ModelState.run`."""
+METRICS = "metrics"
+"""Key of what was last measured on held-out faces; it begins anew with each phase."""
+_DONE = Record({"name": Text(), "until": Text(), "start": Integer(0), "end": Integer(0)}, {})
+_STATE = Record(
+    {"recipe": Text(), "phase": Text(), "start": Integer(0)},
+    {"seconds": Number(0), "done": Array(_DONE), "finished": ANYTHING, "set": ANYTHING},
+    others=ANYTHING,
+)
+
+
+@dataclass(frozen=True)
+class DonePhase:
+    """A phase that has ended.
+
+    Attributes
+    ----------
+    name, until : str
+    start, end : int
+        Iterations of the model, counted from its last reset.
+    """
+
+    name: str
+    until: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class RecipeState:
+    """Where a model stands in a recipe; stored with the model.
+
+    Attributes
+    ----------
+    recipe : str
+        Name of the recipe.
+    phase : str
+        The present phase.
+    start : int
+        Iteration at which it began.
+    seconds : float
+        Training in it before this run.
+    done : tuple of DonePhase
+    finished : bool
+        Whether the last phase has ended.
+    set : mapping
+        What the present phase was begun with, by key.
+    """
+
+    recipe: str
+    phase: str
+    start: int = 0
+    seconds: float = 0.0
+    done: tuple[DonePhase, ...] = ()
+    finished: bool = False
+    set: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, tree: Any) -> RecipeState:
+        """Of `ModelState.run`.
+
+        Raises
+        ------
+        ModelFileError
+            If it is not what `tree` of this class writes.
+        """
+        check_tree(tree, _STATE, what="the model", kind="state of a recipe", error=ModelFileError)
+        done = tuple(DonePhase(**each) for each in tree.get("done", ()))
+        return cls(
+            recipe=tree["recipe"],
+            phase=tree["phase"],
+            start=tree["start"],
+            seconds=float(tree.get("seconds", 0.0)),
+            done=done,
+            finished=bool(tree.get("finished", False)),
+            set=dict(tree.get("set", {})),
+        )
+
+    def tree(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "recipe": self.recipe,
+            "phase": self.phase,
+            "start": self.start,
+            "seconds": round(self.seconds, 3),
+            "done": [vars(each) for each in self.done],
+            "finished": self.finished,
+            "set": {key: _plain(value) for key, value in self.set.items()},
+        }
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A state of a model, fitted to a recipe that may have been edited since.
+
+    Attributes
+    ----------
+    state : RecipeState
+    index : int
+        Of the present phase in the recipe.
+    told : tuple of str
+        How the recipe differs from the one that the model was trained with.
+    """
+
+    state: RecipeState
+    index: int
+    told: tuple[str, ...] = ()
+
+
+def stand(recipe: Recipe, stored: Mapping[str, Any], iteration: int) -> Standing:
+    """Where a model goes on in a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    stored : mapping
+        `ModelState.run` of the model; empty if it is new.
+    iteration : int
+        Of the model.
+
+    Raises
+    ------
+    ModelFileError
+        If the stored state cannot be understood.
+    """
+    if STORED_AS not in stored:
+        return Standing(_begin(recipe, 0, RecipeState(recipe.name, ""), iteration), 0)
+    state = RecipeState.read(stored[STORED_AS])
+    told: list[str] = []
+    if state.recipe != recipe.name:
+        told.append(f"the model was trained by recipe {state.recipe}; phases are matched by name")
+    done = {each.name: each for each in state.done}
+    for phase in recipe.phases:
+        before = done.get(phase.name)
+        if before is not None and before.until != phase.until.text():
+            told.append(
+                f"phase {phase.name} is finished; that it now ends {phase.until.text()} "
+                f"(then: {before.until}) changes nothing"
+            )
+    gone = [name for name in done if recipe.index(name) is None]
+    if gone:
+        told.append(f"finished phases that are not in the recipe any more: {', '.join(gone)}")
+    index = recipe.index(state.phase)
+    if state.finished:
+        following = _following(recipe, -1, done)
+        if following is None:
+            return Standing(replace(state, recipe=recipe.name), len(recipe.phases) - 1, tuple(told))
+        told.append(f"the recipe was finished and has a new phase: {recipe.phases[following].name}")
+        return Standing(_begin(recipe, following, state, iteration), following, tuple(told))
+    if index is None:
+        following = _following(recipe, -1, done)
+        where = "its end" if following is None else recipe.phases[following].name
+        told.append(f"phase {state.phase} is not in the recipe any more; it goes on with {where}")
+        if following is None:
+            last = len(recipe.phases) - 1
+            return Standing(replace(state, finished=True), last, tuple(told))
+        return Standing(_begin(recipe, following, state, iteration), following, tuple(told))
+    missed = [p.name for p in recipe.phases[:index] if p.name not in done]
+    if missed:
+        told.append(f"new phases before the present one are skipped: {', '.join(missed)}")
+    now = recipe.layer(index).values
+    changed = sorted(
+        key
+        for key in now.keys() | state.set.keys()
+        if _plain(now.get(key)) != _plain(state.set.get(key))
+    )
+    if changed:
+        told.append(
+            f"phase {state.phase} sets other values than it began with: {', '.join(changed)}"
+        )
+    state = replace(state, recipe=recipe.name, set=dict(now))
+    return Standing(state, index, tuple(told))
+
+
+def _begin(recipe: Recipe, index: int, state: RecipeState, iteration: int) -> RecipeState:
+    phase = recipe.phases[index]
+    return RecipeState(
+        recipe.name, phase.name, iteration, 0.0, state.done, set=dict(recipe.layer(index).values)
+    )
+
+
+def _following(recipe: Recipe, index: int, done: Mapping[str, DonePhase]) -> int | None:
+    """The first phase after `index` that is not finished."""
+    rest = range(index + 1, len(recipe.phases))
+    return next((each for each in rest if recipe.phases[each].name not in done), None)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What decides whether a phase ends.
+
+    Attributes
+    ----------
+    iteration : int
+    losses : ndarray, shape (iterations, losses), float64
+        The history, as much of it as there is.
+    seconds : float
+        Training in this phase.
+    metrics : mapping of str to float
+        What was last measured on held-out faces, in this phase.
+    """
+
+    iteration: int
+    losses: NDArray[np.float64]
+    seconds: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def ended(phase: Phase, start: int, now: Situation) -> str:
+    """Why a phase ends now; empty if it goes on.
+
+    Parameters
+    ----------
+    phase : Phase
+    start : int
+        Iteration at which it began.
+    now : Situation
+    """
+    until, count = phase.until, now.iteration - start
+    reasons: list[str] = []
+    if until.iterations is not None:
+        reasons.append(f"{count} iterations" if count >= until.iterations else "")
+    if until.at_iteration is not None:
+        reached = now.iteration >= until.at_iteration
+        reasons.append(f"iteration {now.iteration}" if reached else "")
+    if until.hours is not None:
+        reasons.append(f"{until.hours:g} hours" if now.seconds >= until.hours * 3600 else "")
+    if until.plateau is not None:
+        flat = count > 0 and has_plateaued(now.losses[-count:], until.plateau)
+        most = until.plateau.most
+        why = f"at most {most} iterations" if most and count >= most else "the losses are flat"
+        reasons.append(why if flat else "")
+    if until.metric is not None:
+        value = now.metrics.get(until.metric.name)
+        holds = until.metric.holds(value)
+        reasons.append(f"{until.metric.name} is {value:.4f}" if holds and value else "")
+    met = [reason for reason in reasons if reason]
+    if until.mode == "all":
+        return ", ".join(met) if reasons and len(met) == len(reasons) else ""
+    return met[0] if met else ""
+
+
+class RecipeSource:
+    """Asks the trainer for the options of the next phase when the present one has ended.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    standing : Standing
+    overridden : sequence of str
+        Options that the user has given otherwise; the recipe leaves them alone.
+    """
+
+    def __init__(self, recipe: Recipe, standing: Standing, overridden: Sequence[str] = ()) -> None:
+        self.recipe, self.state = recipe, standing.state
+        self._index, self._told = standing.index, standing.told
+        self._overridden = frozenset(overridden)
+        self._run: Run | None = None
+        self._since = time.monotonic()
+        self._why = ""
+        self._decided = -1
+
+    @property
+    def phase(self) -> Phase:
+        """The present phase."""
+        return self.recipe.phases[self._index]
+
+    def follow(self, run: Run) -> None:
+        """Take the place in a run whose model is there: its losses decide, its saves store."""
+        self._run = run
+        self._note()
+
+    def begin(self) -> list[str]:
+        """Say where the model stands."""
+        count, total = self._index + 1, len(self.recipe.phases)
+        told = [f"recipe {self.recipe.name}: {line}" for line in self._told]
+        if self._overridden:
+            listed = ", ".join(sorted(self._overridden))
+            told.append(f"recipe {self.recipe.name}: given otherwise, and left as given: {listed}")
+        ends = self.phase.until.text()
+        told.append(
+            f"recipe {self.recipe.name}: phase {count} of {total}, {self.phase.name}, since "
+            f"iteration {self.state.start}; {'ends ' + ends if ends else 'it has no end'}"
+        )
+        self._since = time.monotonic()
+        return told
+
+    def pending(self) -> list[Request]:
+        """The next phase, or the end, once the present phase has ended."""
+        run = self._run
+        if run is None:
+            return []
+        if not self._why and run.model.iteration != self._decided:
+            self._decided = run.model.iteration
+            self._why = ended(self.phase, self.state.start, self._situation(run))
+        self._note()
+        if not self._why:
+            return []
+        following = self._next()
+        name = f"recipe {self.recipe.name}"
+        if following is None:
+            return [Request("stop", name)]
+        index, state = following
+        values = self._layer(index)
+        return [Request("options", name, values, stored={STORED_AS: state.tree(), METRICS: {}})]
+
+    def answer(self, request: Request, fault: str = "") -> None:
+        """Go on to the next phase once the trainer has its options."""
+        run = self._run
+        if run is None or not self._why:
+            return
+        if request.kind == "stop":
+            return
+        if fault:  # the trainer says so; a phase that cannot begin is no reason to train wrongly on
+            raise OptionError(
+                f"recipe {self.recipe.name}: phase {self.phase.name} has ended ({self._why}), but "
+                f"the next one cannot begin: {fault}"
+            )
+        following = self._next()
+        if following is None:
+            return
+        before, why = self.phase.name, self._why
+        self._index, state = following
+        self.state = replace(state, start=run.model.iteration)
+        self._why, self._decided, self._since = "", run.model.iteration, time.monotonic()
+        self._note()
+        count, total = self._index + 1, len(self.recipe.phases)
+        run.log.say(
+            f"recipe {self.recipe.name}: phase {count} of {total}, {self.phase.name}, begins at "
+            f"iteration {run.model.iteration} ({before} ended: {why})"
+        )
+
+    def _situation(self, run: Run) -> Situation:
+        metrics = run.stored.get(METRICS, {})
+        return Situation(run.model.iteration, run.trace.array, self._seconds(), metrics)
+
+    def _seconds(self) -> float:
+        return self.state.seconds + time.monotonic() - self._since
+
+    def _next(self) -> tuple[int, RecipeState] | None:
+        """Number and state of the phase that follows; None at the end."""
+        assert self._run is not None
+        done = self._done()
+        following = _following(self.recipe, self._index, {each.name: each for each in done})
+        if following is None:
+            return None
+        start = self._run.model.iteration
+        return following, _begin(
+            self.recipe, following, replace(self.state, done=done), self._start_of(following, start)
+        )
+
+    def _start_of(self, index: int, iteration: int) -> int:
+        """Where the count of iterations begins: at 0 if pretraining ends here."""
+        pretrained = bool(self.recipe.layer(self._index).values.get("pretrain"))
+        goes_on = bool(self.recipe.layer(index).values.get("pretrain"))
+        return 0 if pretrained and not goes_on else iteration
+
+    def _done(self) -> tuple[DonePhase, ...]:
+        assert self._run is not None
+        phase, state = self.phase, self.state
+        end = DonePhase(phase.name, phase.until.text(), state.start, self._run.model.iteration)
+        return (*state.done, end)
+
+    def _layer(self, index: int) -> Layer:
+        layer = self.recipe.layer(index)
+        kept = {key: v for key, v in layer.values.items() if key not in self._overridden}
+        return replace(layer, values=kept)
+
+    def _note(self) -> None:
+        """Leave the present state where the next save takes it from."""
+        assert self._run is not None
+        state = replace(self.state, seconds=self._seconds())
+        if self._why and self._next() is None:
+            state = replace(state, finished=True, done=self._done())
+        self._run.stored[STORED_AS] = state.tree()

@@ -96,7 +96,7 @@ def _known(
 ) -> tuple[dict[str, Any], float | None]:
     """What a model of a workspace says about a check, and the seconds of its last iterations."""
     from dfl_tf.formats import read_model
-    from dfl_tf.formats.workspace import Workspace
+    from dfl_tf.formats.models.workspace import Workspace
     from dfl_tf.models.restore import stored_layer
     from dfl_tf.train.recipe import stand
     from dfl_tf.train.sinks.json_lines import last_seconds, log_beside

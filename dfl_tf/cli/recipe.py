@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from dfl_tf.cli.train import model_class_named
 from dfl_tf.errors import UsageError
-from dfl_tf.options import DEFAULT_MODEL
+from dfl_tf.options import DEFAULT_MODEL, kind_of
 from dfl_tf.options.recipe import Recipe, built_in_recipes, find_recipe, read_recipe
 from dfl_tf.options.recipe_check import check_recipe, phase_lines
 
@@ -69,7 +68,7 @@ def check(
     told by that model's last iterations.
     """
     recipe = read_recipe(find_recipe(name))
-    chosen = model_class_named(model_class or recipe.model or DEFAULT_MODEL)
+    chosen = kind_of(model_class or recipe.model or DEFAULT_MODEL).name
     found: dict[str, Any] = {}
     seconds = None
     if workspace is not None:
@@ -96,7 +95,7 @@ def _known(
 ) -> tuple[dict[str, Any], float | None]:
     """What a model of a workspace says about a check, and the seconds of its last iterations."""
     from dfl_tf.formats import read_model
-    from dfl_tf.formats.models.workspace import Workspace
+    from dfl_tf.formats.sessions.workspace import Workspace
     from dfl_tf.models.restore import stored_layer
     from dfl_tf.train.recipe import stand
     from dfl_tf.train.sinks.json_lines import last_seconds, log_beside

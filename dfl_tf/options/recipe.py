@@ -198,7 +198,9 @@ class Recipe:
 
     def layer(self, index: int) -> Layer:
         """All that the recipe has set once phase `index` has begun."""
-        values, places, texts = {}, {}, {}
+        values: dict[str, Any] = {}
+        places: dict[str, str] = {}
+        texts: dict[str, str] = {}
         for layer in (self.defaults, *(phase.set for phase in self.phases[: index + 1])):
             values.update(layer.values)
             places.update(layer.places)
@@ -206,6 +208,12 @@ class Recipe:
         if any(phase.data for phase in self.phases):
             values["data"] = self.phases[index].data
         return Layer(values, f"recipe {self.name}", places=places, texts=texts)
+
+    def keys(self) -> set[str]:
+        """All options that the recipe sets anywhere."""
+        layers = (self.defaults, *(phase.set for phase in self.phases))
+        found = {key for layer in layers for key in layer.values}
+        return found | ({"data"} if any(phase.data for phase in self.phases) else set())
 
     def index(self, name: str) -> int | None:
         """Number of the phase of that name, counted from 0; None if there is none."""

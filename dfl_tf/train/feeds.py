@@ -96,10 +96,13 @@ class Facesets:
     src: Faceset
     dst: Faceset
     pretrain: bool = False
+    data: str = ""
 
     @classmethod
-    def open(cls, workspace: Workspace, *, pretrain: bool) -> Facesets:
+    def open(cls, workspace: Workspace, *, pretrain: bool, data: str = "") -> Facesets:
         """Open the folders (or paks) of the workspace, or the pretraining folder for both sides.
+
+        With `data` they are those of another workspace; see `Workspace.with_faces_of`.
 
         Raises
         ------
@@ -108,15 +111,16 @@ class Facesets:
         UsageError
             If there is no pretraining folder.
         """
+        workspace = workspace.with_faces_of(data, pretrain=pretrain)
         if not pretrain:
-            return cls(Faceset.open(workspace.src), Faceset.open(workspace.dst))
+            return cls(Faceset.open(workspace.src), Faceset.open(workspace.dst), data=data)
         if workspace.pretrain is None:
             raise UsageError(
                 "pretrain is on, but there are no pretraining faces: name their folder with "
                 "--pretrain-dir, or switch it off with --no-pretrain"
             )
         faceset = Faceset.open(workspace.pretrain)
-        return cls(faceset, faceset, pretrain=True)
+        return cls(faceset, faceset, pretrain=True, data=data)
 
     def of(self, name: str) -> Faceset:
         """Return the faceset of a batch by its name (`FaceModel.sample_specs`)."""

@@ -8,10 +8,22 @@ from contextlib import nullcontext
 from dfl_tf.devices.cluster import cluster_of
 from dfl_tf.devices.memory import advice, out_of_memory
 from dfl_tf.formats import ModelLock
-from dfl_tf.jobs.events import Sink, captured_logging
+from dfl_tf.jobs.events import Message, Sink, captured_logging
 from dfl_tf.train.feeds import Facesets
+from dfl_tf.train.sinks.console import ConsoleLog
 from dfl_tf.train.start import Prepared, make_log, start
+from dfl_tf.train.timing import Timing
 from dfl_tf.train.trainer import TrainResult
+
+
+def finished_before(prepared: Prepared) -> TrainResult | None:
+    """The result of a training whose recipe was finished before, which touches nothing."""
+    recipe = prepared.recipe
+    if recipe is None or not recipe.standing.state.finished or prepared.state is None:
+        return None
+    reason = f"recipe {recipe.recipe.name} is finished; a phase that is added goes on"
+    ConsoleLog(1).emit(Message(reason))
+    return TrainResult(0, reason, prepared.state.iteration, Timing().summary())
 
 
 def run_training(prepared: Prepared, sinks: Sequence[Sink] = ()) -> TrainResult:
@@ -31,7 +43,10 @@ def run_training(prepared: Prepared, sinks: Sequence[Sink] = ()) -> TrainResult:
         The faces, the model or its options cannot be used.
     """
     place = prepared.place
-    facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
+    finished = finished_before(prepared)
+    if finished is not None:
+        return finished
+    facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain, data=prepared.run.data)
     cluster = cluster_of(prepared.run)
     chief = cluster is None or cluster.chief  # the others write nothing
     lock = ModelLock(place.folder, place.name, place.model_class) if chief else nullcontext()

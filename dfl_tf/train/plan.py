@@ -48,6 +48,8 @@ class Plan:
         What the run writes, beginning with the files of a save.
     data : list of str
         What stands out in the faces of src and dst, the most important first.
+    phases : list of str
+        Of the recipe, the present one marked.
     """
 
     model: str
@@ -66,6 +68,7 @@ class Plan:
     files: list[str]
     left_out: dict[str, dict[str, list[dict[str, str]]]] = field(default_factory=dict)
     data: list[str] = field(default_factory=list)
+    phases: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """The same for machines."""
@@ -79,6 +82,8 @@ class Plan:
         lines += ["", "faces", *(f"  {line}" for line in self.faces)]
         if self.data:
             lines += ["", "about these faces", *(f"  {line}" for line in self.data)]
+        if self.phases:
+            lines += ["", "phases", *(f"  {line}" for line in self.phases)]
         lines += ["", "options"]
         width = max(len(key) for key in self.options)
         for key, value in self.options.items():
@@ -103,7 +108,7 @@ class Plan:
 def make_plan(prepared: Prepared) -> Plan:
     """Build the model in memory and look at it. Nothing is written and nothing is trained."""
     options = prepared.resolved.options
-    facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
+    facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain, data=prepared.run.data)
     faces = [*facesets.lines(), *face_type_lines(prepared.settings, facesets)]
     model, resets = build_model(prepared)
     used = effective(options)
@@ -126,6 +131,7 @@ def make_plan(prepared: Prepared) -> Plan:
         parameters=model.parameter_counts(),
         memory_mib=memory(model),
         files=saved_files(prepared, model),
+        phases=[] if prepared.recipe is None else prepared.recipe.lines(),
     )
 
 

@@ -9,7 +9,7 @@ are exempt).
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,8 +19,12 @@ from numpy.typing import NDArray
 from dfl_tf.disk.guarded import check_tree
 from dfl_tf.disk.tree_schema import ANYTHING, Array, Integer, Number, Record, Text
 from dfl_tf.errors import ModelFileError, OptionError
-from dfl_tf.options import Layer
-from dfl_tf.options.recipe import Phase, Recipe
+from dfl_tf.formats import ModelState
+from dfl_tf.options import Layer, RunOptions, resolve
+from dfl_tf.options.inputs import OptionInputs
+from dfl_tf.options.recipe import Phase, Recipe, find_recipe, read_recipe
+from dfl_tf.options.recipe_check import CheckedPhase, check_recipe, phase_lines, split
+from dfl_tf.options.schema import Machine
 from dfl_tf.train.plateau import has_plateaued
 from dfl_tf.train.requests import Request
 from dfl_tf.train.run import Run
@@ -272,21 +276,94 @@ def ended(phase: Phase, start: int, now: Situation) -> str:
     return met[0] if met else ""
 
 
+@dataclass(frozen=True)
+class ChosenRecipe:
+    """A recipe that a run was started with, and where its model stands in it.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    standing : Standing
+    overridden : tuple of str
+        Options that the user has given otherwise.
+    checked : tuple of CheckedPhase
+        From the present phase on.
+    """
+
+    recipe: Recipe
+    standing: Standing
+    overridden: tuple[str, ...]
+    checked: tuple[CheckedPhase, ...]
+
+    def lines(self) -> list[str]:
+        """The phases for people, those that are finished first."""
+        done = [
+            f"{each.name}: iterations {each.start} to {each.end}, finished"
+            for each in self.standing.state.done
+        ]
+        return [*done, *phase_lines(self.checked, self.standing.state.phase)]
+
+
+def choose_recipe(
+    name: str,
+    inputs: OptionInputs,
+    model_class: str,
+    *,
+    state: ModelState | None = None,
+    stored: Layer | None = None,
+    machine: Machine | None = None,
+) -> tuple[ChosenRecipe, OptionInputs]:
+    """Read a recipe, check all of it, and put what its present phase sets below what is given.
+
+    Parameters
+    ----------
+    name : str
+        A file, or a recipe that is built in.
+    inputs : OptionInputs
+        What is given now; it wins over the recipe.
+    model_class : str
+    state : ModelState, optional
+        Of a model that goes on.
+    stored : Layer, optional
+        Its options.
+    machine : Machine, optional
+
+    Raises
+    ------
+    UsageError, OptionError
+    ModelFileError
+        If the stored state of the recipe cannot be understood.
+    """
+    recipe = read_recipe(find_recipe(name))
+    run, iteration = ({}, 0) if state is None else (state.run, state.iteration)
+    standing = stand(recipe, run, iteration)
+    phases = check_recipe(recipe, model_class, stored=stored, machine=machine, first=standing.index)
+    every = recipe.keys()
+    overridden = tuple(sorted(every & inputs.keys))
+    layer = recipe.layer(standing.index)
+    below = layer.only([key for key in layer.values if key not in overridden])
+    known = inputs.resolved_run
+    if known is not None:  # a program's: what the phase sets of it takes its place
+        _, own = split(below)
+        values = resolve(RunOptions, [own]).options
+        known = replace(known, **{key: getattr(values, key) for key in own.values})
+    given = replace(inputs, files=(below, *inputs.files), resolved_run=known)
+    return ChosenRecipe(recipe, standing, overridden, tuple(phases)), given
+
+
 class RecipeSource:
     """Asks the trainer for the options of the next phase when the present one has ended.
 
     Parameters
     ----------
-    recipe : Recipe
-    standing : Standing
-    overridden : sequence of str
-        Options that the user has given otherwise; the recipe leaves them alone.
+    chosen : ChosenRecipe
+        Options that the user has given otherwise are left alone.
     """
 
-    def __init__(self, recipe: Recipe, standing: Standing, overridden: Sequence[str] = ()) -> None:
-        self.recipe, self.state = recipe, standing.state
-        self._index, self._told = standing.index, standing.told
-        self._overridden = frozenset(overridden)
+    def __init__(self, chosen: ChosenRecipe) -> None:
+        self.recipe, standing = chosen.recipe, chosen.standing
+        self.state, self._index, self._told = standing.state, standing.index, standing.told
+        self._overridden = frozenset(chosen.overridden)
         self._run: Run | None = None
         self._since = time.monotonic()
         self._why = ""
@@ -331,7 +408,7 @@ class RecipeSource:
         following = self._next()
         name = f"recipe {self.recipe.name}"
         if following is None:
-            return [Request("stop", name)]
+            return [Request("stop", name, reason=f"{name} is finished")]
         index, state = following
         values = self._layer(index)
         return [Request("options", name, values, stored={STORED_AS: state.tree(), METRICS: {}})]

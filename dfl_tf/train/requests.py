@@ -100,6 +100,8 @@ class Request:
         Why the request cannot be understood; empty if it can.
     stored : mapping
         JSON values that are stored with the model, by key, from when the options hold.
+    reason : str
+        Why to stop, of kind ``stop``.
     """
 
     kind: Kind
@@ -107,6 +109,7 @@ class Request:
     options: Layer | None = None
     fault: str = ""
     stored: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = "stop requested"
 
 
 class RequestSource(Protocol):

@@ -166,8 +166,9 @@ class Builder:
         facesets : Facesets, optional
             Opened already.
         """
-        if facesets is None or facesets.pretrain != settings.pretrain:
-            facesets = Facesets.open(self.workspace, pretrain=settings.pretrain)
+        pretrain, data = settings.pretrain, settings.run.data
+        if facesets is None or (facesets.pretrain, facesets.data) != (pretrain, data):
+            facesets = Facesets.open(self.workspace, pretrain=pretrain, data=data)
         lines = [*facesets.lines(), *face_type_lines(settings, facesets)]
         for line in lines:
             self.say(line)

@@ -40,6 +40,8 @@ from dfl_tf.train import events
 from dfl_tf.train.changed_files import basis_for, judge_files
 from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.feeds import Facesets
+from dfl_tf.train.recipe import ChosenRecipe, RecipeSource, choose_recipe
+from dfl_tf.train.requests import RequestFiles
 from dfl_tf.train.segment import Builder
 from dfl_tf.train.settings import Settings
 from dfl_tf.train.sinks.console import ConsoleLog, WorkerLog
@@ -115,6 +117,7 @@ class Prepared:
         Time of the model's last save when it was read; 0 if there was none.
     pretrained : Path or None
         Folder with ``encoder.npy`` and so on, from which a new Quick96 starts.
+    recipe : ChosenRecipe or None
     """
 
     workspace: Workspace
@@ -125,6 +128,7 @@ class Prepared:
     notes: tuple[str, ...] = ()
     stamp: float = 0.0
     pretrained: Path | None = None
+    recipe: ChosenRecipe | None = None
 
     @property
     def settings(self) -> Settings:
@@ -199,6 +203,12 @@ def prepare(
     origin = f"the saved model {prefix_of(name, model_class)}"
     stored = None if state is None else stored_layer(state, origin)
     defaults = read_default_options(folder, model_class) or None if state is None else None
+    recipe = None
+    if inputs.run.recipe:
+        machine = machine_of(inputs.run)
+        recipe, inputs = choose_recipe(
+            inputs.run.recipe, inputs, model_class, state=state, stored=stored, machine=machine
+        )
     chosen = resolve_inputs(
         inputs, kind.options, stored=stored, defaults=defaults, restart=restart, ask=ask
     )
@@ -225,8 +235,9 @@ def prepare(
     notes = (*changes, *told)
     if asked is not None and not exists:
         notes = (*_new_name(folder, model_class, name), *notes)
-    prepared = Prepared(workspace, place, state, resolved, run, notes, stamp)
-    workspace.check(("pretrain",) if prepared.pretrain else ("src", "dst"))
+    prepared = Prepared(workspace, place, state, resolved, run, notes, stamp, recipe=recipe)
+    faces = workspace.with_faces_of(run.data, pretrain=prepared.pretrain)
+    faces.check(("pretrain",) if prepared.pretrain else ("src", "dst"))
     return prepared
 
 
@@ -372,9 +383,11 @@ def start(prepared: Prepared, facesets: Facesets, log: Events) -> Trainer:
         configure_devices(prepared.run)
     make = builder(prepared, distribution, log.say)
     segment = make.build(prepared.settings, prepared.state, facesets)
+    stored = {} if prepared.state is None else prepared.state.run
     _forget(prepared.state)
     for message in segment.messages:
         log.say(message)
+    sources = [] if prepared.recipe is None else [RecipeSource(prepared.recipe)]
     trainer = Trainer(
         segment,
         place,
@@ -382,7 +395,11 @@ def start(prepared: Prepared, facesets: Facesets, log: Events) -> Trainer:
         rebuild=make.build,
         devices=summary_devices(prepared.run),
         team=distribution,
+        requests=[*sources, RequestFiles(place.folder, place.storage)],
     )
+    trainer.state.take_up(stored)
+    for source in sources:
+        source.follow(trainer.state)
     if chief:
         log.say(trainer.checkpoint.summary())
     model = segment.model

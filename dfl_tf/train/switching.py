@@ -22,7 +22,7 @@ from dfl_tf.train.segment import Rebuild, Segment, Shelved, parts_of
 from dfl_tf.train.settings import AT_ONCE, Settings
 
 SAME_ON_ALL_WORKERS = (
-    "precision", "accumulate", "total_variation_axes", "xla", "guard_collapse",
+    "precision", "accumulate", "total_variation_axes", "xla", "guard_collapse", "data",
 )  # fmt: skip
 FOLLOWER: dict[str, Any] = {
     "no_save": True,

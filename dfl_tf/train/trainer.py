@@ -307,7 +307,7 @@ class Trainer:
         """The chief decides on options and targets; anybody can be interrupted."""
         if signals.received is not None:
             return STOP + signals.received
-        asked = self._stop_asked or self._is_over()
+        asked = bool(self._stop_asked) or self._is_over()
         if self._wanted is not None and not asked:
             return SWITCH
         chiefs = self._chief and self._stop_reason(signals) is not None
@@ -328,11 +328,13 @@ class Trainer:
             return f"target_iter {target} was reached before (a higher --target-iter goes on)"
         if self._is_over():
             return f"{settings.run.stop_after:g} seconds are over"
-        return "stop requested" if self._stop_asked else None
+        return self._stop_asked or None
 
     @property
-    def _stop_asked(self) -> bool:
-        return any(request.kind == "stop" for _, request in self._asked)
+    def _stop_asked(self) -> str:
+        """Why a source asks for the end; empty if none does."""
+        asked = [request.reason for _, request in self._asked if request.kind == "stop"]
+        return asked[0] if asked else ""
 
     def _switch(self) -> None:
         """Change the options, on all processes at this iteration."""

@@ -15,7 +15,7 @@ from dfl_tf.jobs.events import Event
 from dfl_tf.options import Layer
 from dfl_tf.options.recipe import Recipe, read_recipe
 from dfl_tf.train.events import Iteration
-from dfl_tf.train.recipe import RecipeSource, RecipeState, Situation, ended, stand
+from dfl_tf.train.recipe import ChosenRecipe, RecipeSource, RecipeState, Situation, ended, stand
 from dfl_tf.train.trainer import Trainer, TrainResult
 
 from .support.fake_model import FakeModel, check_whole, options
@@ -58,7 +58,7 @@ def training(folder: Path, found: Recipe, log: ListLog, **run: Any) -> Trainer:
         folder, model, first=state is None, position=2 * iteration, log=log, no_preview=True,
         **{key: layer[key] for key in ("preview_every",) if key in layer}, **run,
     )  # fmt: skip
-    source = RecipeSource(found, standing)
+    source = RecipeSource(ChosenRecipe(found, standing, (), ()))
     made._sources = (source, *made._sources)
     made.state.take_up(stored)
     source.follow(made.state)
@@ -197,7 +197,7 @@ phases:
         def stopping(event: Event, stop: int = stop) -> None:
             if isinstance(event, Iteration) and event.iteration == stop:
                 parts.mkdir(exist_ok=True)
-            (parts / "new_SAEHD_stop.request").touch()
+                (parts / "new_SAEHD_stop.request").touch()
 
         run(parts, found, ListLog(stopping))
     same(saved(whole), saved(parts))
@@ -286,7 +286,7 @@ def test_a_phase_whose_options_are_refused_ends_the_run_and_saves(tmp_path):
 def test_options_that_the_user_gives_are_left_alone(tmp_path):
     found = recipe(tmp_path)
     made = training(tmp_path, found, ListLog())
-    source = RecipeSource(found, stand(found, {}, 0), overridden=["lr_dropout"])
+    source = RecipeSource(ChosenRecipe(found, stand(found, {}, 0), ("lr_dropout",), ()))
     source.follow(made.state)
     assert source._layer(1).values == {"random_warp": True}
     assert isinstance(source._layer(1), Layer)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,26 @@ class Workspace:
             raise WorkspaceError(f"{self.model}: is a file where the model folder should be.")
         if not given_model and not self.root.is_dir():
             raise WorkspaceError(f"{self.root}: there is no such folder.")
+
+    def with_faces_of(self, folder: str, *, pretrain: bool = False) -> Workspace:
+        """Take the faces of another workspace; empty = keep its own.
+
+        Parameters
+        ----------
+        folder : str
+            Another workspace; a relative path starts at this one. To pretrain it may also be a
+            folder of faces.
+        pretrain : bool
+            Whether the faces are for pretraining: one set for both sides.
+        """
+        if not folder:
+            return self
+        other = self.root / user_path(folder)
+        if not pretrain:
+            src, dst = (other / f"data_{side}" / "aligned" for side in ("src", "dst"))
+            return replace(self, src=src, dst=dst)
+        inside = (other / "pretrain_faces", other / "data_src" / "aligned", other / "aligned")
+        return replace(self, pretrain=next((each for each in inside if each.is_dir()), other))
 
     @property
     def dst_frames(self) -> Path:

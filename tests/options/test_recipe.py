@@ -88,7 +88,7 @@ def test_all_faults_are_told_at_once_with_their_lines(tmp_path):
         tmp_path,
         """phase: []
 phases:
-  - {name: a, until: {iterations: 0, hours: -1, plateu: true}}
+  - {name: a, until: {iterations: 0, hours: -1, platea: true}}
   - {name: a, sets: {}, until: {plateau: {window: 3, rate: 2}}}
   - {until: {metric: {above: 1, below: 2}}}
   - 7
@@ -99,7 +99,7 @@ phases:
         "mine.yaml, line 1: a recipe: unknown key phase",
         "line 3: phase a: until: iterations must be a whole number of 1 or more; received 0",
         "line 3: phase a: until: hours must be above 0; received -1",
-        'line 3: phase a: until: unknown key plateu; did you mean "plateau"?',
+        'line 3: phase a: until: unknown key platea; did you mean "plateau"?',
         "two phases have the name a",
         'line 4: phase 2: unknown key sets; did you mean "set"?',
         "line 4: phase a: until: plateau: window must be 100 or more; received 3",

@@ -39,14 +39,13 @@ class Trend:
     ----------
     p_value : float
         Probability of so strong a fall where there is none; one-sided.
-    fall, most : float
-        Share of the level by which the losses fell within the window, negative if they rose; and
-        the upper end of its 95 % interval.
+    fall : float
+        Share of the level by which the losses fell within the window, at the most: the upper end
+        of its 95 % interval; negative if they rose for certain.
     """
 
     p_value: float
     fall: float
-    most: float
 
 
 def measure_trend(losses: NDArray[np.float64], blocks: int = BLOCKS) -> Trend:
@@ -69,13 +68,13 @@ def measure_trend(losses: NDArray[np.float64], blocks: int = BLOCKS) -> Trend:
     >>> measure_trend(np.linspace(1.0, 0.5, 400)).p_value < 1e-6
     True
     >>> measure_trend(np.full(400, 0.5))
-    Trend(p_value=1.0, fall=0.0, most=0.0)
+    Trend(p_value=1.0, fall=0.0)
     """
     parts = np.array_split(losses[np.isfinite(losses)], blocks)
     medians = np.array([np.median(part) for part in parts if len(part)])
     count = len(medians)
     if count < 4:
-        return Trend(1.0, 0.0, 0.0)
+        return Trend(1.0, 0.0)
     earlier, later = np.triu_indices(count, k=1)
     steps = medians[later] - medians[earlier]
     slopes = np.sort(steps / (later - earlier))
@@ -87,8 +86,7 @@ def measure_trend(losses: NDArray[np.float64], blocks: int = BLOCKS) -> Trend:
         p_value = 0.5 * math.erfc(-(score + 1) / deviation / math.sqrt(2))
     steepest = slopes[max(0, int((len(slopes) - _TWO_SIDED_95 * deviation) / 2))]
     level = float(np.median(np.abs(medians)))
-    scale = count / level if level else 0.0
-    return Trend(p_value, -float(np.median(slopes)) * scale + 0.0, -float(steepest) * scale + 0.0)
+    return Trend(p_value, -float(steepest) * count / level + 0.0 if level else 0.0)
 
 
 def is_flat(losses: NDArray[np.float64], rule: PlateauRule) -> bool:
@@ -101,7 +99,7 @@ def is_flat(losses: NDArray[np.float64], rule: PlateauRule) -> bool:
     rule : PlateauRule
     """
     trend = measure_trend(losses[-rule.window :])
-    return trend.p_value >= rule.alpha or trend.most < rule.rate
+    return trend.p_value >= rule.alpha or trend.fall < rule.rate
 
 
 def has_plateaued(losses: NDArray[np.float64], rule: PlateauRule) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,6 +172,8 @@ ELSEWHERE = {
     "use_previous": "test_ways_on_after_an_edit_of_the_folder",
     "allow_smaller_faces": "test_smaller_faces_and_large_images_are_let_in",
     "max_image_pixels": "test_smaller_faces_and_large_images_are_let_in",
+    "data": "test_faces_of_another_workspace",
+    "recipe": "test_a_recipe_goes_through_its_phases",
 }
 """Options whose effect is on the process or on other processes: a test of their own below."""
 
@@ -358,3 +361,35 @@ def test_smaller_faces_and_large_images_are_let_in(trainings: Trainings) -> None
     assert trainings("SAEHD", step=False, face_type="head").code == 1
     assert trainings("SAEHD", step=False, face_type="head", allow_smaller_faces=True).code == 0
     assert trainings("SAEHD", step=False, max_image_pixels=1000).code == 1
+
+
+def test_faces_of_another_workspace(trainings: Trainings) -> None:
+    other = trainings.root / "other"
+    for side, from_side in (("data_src", "data_dst"), ("data_dst", "data_src")):
+        shutil.copytree(trainings.root / from_side / "aligned", other / side / "aligned")
+    for given, blue in (({}, False), ({"data": "other"}, True)):
+        target = trainings("SAEHD", step=False, **given).side(0, "target")
+        assert (target[..., 0].mean() > target[..., 2].mean()) == blue
+    missing = trainings("SAEHD", step=False, data="nowhere")
+    assert missing.code == 1
+    assert "nowhere" in missing.said
+
+
+def test_a_recipe_goes_through_its_phases(trainings: Trainings) -> None:
+    (trainings.root / "two.yaml").write_text(
+        """
+phases:
+  - {name: warp, set: {random_warp: true, lr_dropout: y}, until: {iterations: 1}}
+  - {name: detail, set: {random_warp: false, batch_size: 2}, until: {iterations: 2}}
+"""
+    )
+    done = trainings("SAEHD", step=False, recipe="two.yaml", target_iter=0)
+    assert done.code == 0, done.said
+    assert (
+        "recipe two: phase 2 of 2, detail, begins at iteration 1 (warp ended: 1 iter" in done.said
+    )
+    assert "given otherwise, and left as given: batch_size" in done.said
+    assert "iteration 3: recipe two is finished" in done.said
+    options = done.trainer.segment.settings.options
+    assert (options.random_warp, options.lr_dropout, options.batch_size) == (False, "y", 4)
+    assert trainings("SAEHD", step=False, recipe="three").code == 2

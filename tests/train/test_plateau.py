@@ -25,11 +25,8 @@ def test_trend_by_the_definition():
     found = measure_trend(losses, blocks=5)
     # S = -6 of 10 pairs, variance 5*4*15/18: normal = (S + 1) / sqrt(16.67) = -1.2247
     assert found.p_value == pytest.approx(0.11034, abs=1e-5)
-    slopes = [
-        (b - a) / (j - i) for i, a in enumerate(losses) for j, b in enumerate(losses) if j > i
-    ]
-    assert found.fall == pytest.approx(-np.median(slopes) * 5 / 3)
-    assert found.most > found.fall
+    # 10 slopes, from -3 on; rank (10 - 1.96 * 4.08) / 2 is below 1: the steepest of them
+    assert found.fall == pytest.approx(3 * 5 / 3)
 
 
 def test_agrees_with_scipy():
@@ -41,8 +38,8 @@ def test_agrees_with_scipy():
         found = measure_trend(losses, blocks=40)
         slope, _, low, _ = theilslopes(losses, alpha=0.95)
         scale = 40 / np.median(losses)
-        assert found.fall == pytest.approx(-slope * scale)
-        assert found.most == pytest.approx(-low * scale, rel=0.05)
+        assert found.fall == pytest.approx(-low * scale, rel=0.05)
+        assert found.fall > -slope * scale
         exact = kendalltau(np.arange(40), losses, alternative="less").pvalue
         assert found.p_value == pytest.approx(exact, abs=0.02)
 

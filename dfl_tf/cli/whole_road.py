@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from dfl_tf.disk.durable import make_folder
 from dfl_tf.disk.frame_order import in_frame_order
-from dfl_tf.imaging import read_image, write_image
+from dfl_tf.imaging import read_image, tiled, write_image
 
 CLIPS = ("data_src.mp4", "data_dst.mp4")
 SIDE_BY_SIDE = "side_by_side"
@@ -79,7 +78,7 @@ def join_frames(left: Path, right: Path, output: Path) -> None:
     make_folder(output)
     for path in in_frame_order(right.glob("*.png")):
         images = [read_image(folder / path.name) for folder in (left, right)]
-        write_image(output / path.name, np.concatenate(images, axis=1))
+        write_image(output / path.name, tiled([images]))
 
 
 def _ending(root: Path) -> str:

@@ -11,7 +11,7 @@ from dfl_tf.imaging.files import (
     write_image,
 )
 from dfl_tf.imaging.headers import check_image, image_size, set_pixel_limit, size_fault
-from dfl_tf.imaging.sheet import sheet
+from dfl_tf.imaging.sheet import sheet, side_by_side, tiled
 
 __all__ = [
     "check_image",
@@ -22,7 +22,9 @@ __all__ = [
     "read_image_unchanged",
     "set_pixel_limit",
     "sheet",
+    "side_by_side",
     "size_fault",
+    "tiled",
     "to_bgr",
     "to_float",
     "to_uint8",

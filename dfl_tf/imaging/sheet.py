@@ -14,6 +14,7 @@ from dfl_tf.imaging.files import to_bgr, to_uint8
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _CAPTION_HEIGHT = 18
+_SCALE, _SMALLEST = 0.45, 0.25
 
 
 def sheet(
@@ -32,7 +33,7 @@ def sheet(
         Images (h, w), (h, w, 1), (h, w, 3) or (h, w, 4): uint8, or float in [0, 1] (clipped,
         truncated). None leaves a place empty. Rows may differ in length.
     captions : sequence of sequences of str, optional
-        Written above the images, cut to their width.
+        Written above the images, made smaller and cut to fit their width.
     cell : int, optional
         Width that every image is scaled to; by default the width of the widest one.
     gap : int
@@ -68,6 +69,36 @@ def sheet(
     return canvas
 
 
+def tiled(rows: Sequence[Sequence[npt.NDArray[Any]]]) -> npt.NDArray[Any]:
+    """Put images edge to edge.
+
+    Parameters
+    ----------
+    rows : sequence of sequences of ndarray, shape (h, w, c), any dtype
+        The images of a row are equally high, the rows equally wide.
+
+    Returns
+    -------
+    ndarray, shape (sum of heights, sum of widths, c), dtype of the images
+    """
+    return np.concatenate([np.concatenate(row, axis=1) for row in rows])
+
+
+def side_by_side(columns: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Put batches of images side by side, one row for each sample.
+
+    Parameters
+    ----------
+    columns : sequence of k ndarrays, shape (n, h, w, 3) or (n, h, w, 1), float32
+
+    Returns
+    -------
+    ndarray, shape (n * h, k * w, 3), float32
+    """
+    wide = [np.broadcast_to(column, (*column.shape[:3], 3)) for column in columns]
+    return np.asarray(tiled(list(zip(*wide, strict=True))), np.float32)
+
+
 def _displayed(picture: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if np.issubdtype(picture.dtype, np.floating):
         return to_bgr(to_uint8(picture))
@@ -86,8 +117,10 @@ def _scaled(picture: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.uint8]
 
 
 def _write(strip: npt.NDArray[np.uint8], text: str) -> None:
-    """Write a caption into a strip of the canvas, as far as it fits."""
-    plain = drawable(text)
-    while plain and cv2.getTextSize(plain, _FONT, 0.45, 1)[0][0] > strip.shape[1]:
+    """Write a caption into a strip of the canvas, smaller and then shorter until it fits."""
+    plain, room = drawable(text), strip.shape[1]
+    width = cv2.getTextSize(plain, _FONT, _SCALE, 1)[0][0]
+    scale = max(_SMALLEST, _SCALE * min(1.0, room / max(width, 1)))
+    while plain and cv2.getTextSize(plain, _FONT, scale, 1)[0][0] > room:
         plain = plain[:-1]
-    cv2.putText(strip, plain, (0, 13), _FONT, 0.45, (230, 230, 230), 1, cv2.LINE_AA)
+    cv2.putText(strip, plain, (0, 13), _FONT, scale, (230, 230, 230), 1, cv2.LINE_AA)

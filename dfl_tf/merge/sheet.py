@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from dfl_tf.disk.durable import make_folder_for, write_file
-from dfl_tf.disk.text import drawable
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.face import FaceType
-from dfl_tf.imaging import encode_image, to_bgr
+from dfl_tf.imaging import encode_image, sheet, to_bgr
 from dfl_tf.merge.colors import frame_draws
 from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.frame import FrameCrops, merge_frame
@@ -23,9 +21,7 @@ from dfl_tf.merge.provenance import embed
 from dfl_tf.options.merge import MASK_MODES, MODES
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
-_CAPTION = 16
 _GAP = 2
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 @dataclass(frozen=True)
@@ -95,10 +91,10 @@ def draw_sheet(
         raise WorkspaceError("none of the chosen frames has a face")
     count = min(request.count, len(with_face))
     chosen = [with_face[(2 * i + 1) * len(with_face) // (2 * count)] for i in range(count)]
-    sheet = contact_sheet(
+    drawn = contact_sheet(
         chosen, request.modes, request.masks, networks, face_type, seed=seed, progress=progress
     )
-    data = encode_image(sheet, request.file.suffix, quality=85)
+    data = encode_image(drawn, request.file.suffix, quality=85)
     make_folder_for(request.file)
     write_file(request.file, data if packet is None else embed(data, packet))
 
@@ -136,7 +132,7 @@ def contact_sheet(
     ndarray, shape (height, width, 3), uint8, BGR
         First column the frame, then one column a mode; a caption over every image.
     """
-    rows = []
+    rows, captions = [], []
     total = len(tasks) * len(modes) * len(mask_modes)
     done = 0
     for task in tasks:
@@ -146,7 +142,7 @@ def contact_sheet(
         predictions = networks.predictions(np.stack(cut.network_inputs))
         view = _view_of(cut)
         for mask_mode in mask_modes:
-            row = [_tile(cut.frame.bytes[view], task.path.name, cell)]
+            row, names = [cut.frame.bytes[view]], [task.path.name]
             for mode in modes:
                 merged = merge_frame(
                     cut,
@@ -157,14 +153,14 @@ def contact_sheet(
                     draws=frame_draws(seed, task.index),
                 )
                 shown = merged.image if mode == "raw-predict" else merged.image[view]
-                row.append(_tile(to_8_bits(shown), f"{mode} / {mask_mode}", cell))
+                row.append(to_8_bits(shown))
+                names.append(f"{mode} / {mask_mode}")
                 done += 1
                 if progress is not None:
                     progress(done, total)
-            rows.append(_beside(row))
-    width = max(row.shape[1] for row in rows)
-    padded = [np.pad(r, ((0, _GAP), (0, width - r.shape[1]), (0, 0))) for r in rows]
-    return np.concatenate(padded)
+            rows.append(row)
+            captions.append(names)
+    return sheet(rows, captions=captions, cell=cell, gap=_GAP, background=0)
 
 
 def to_8_bits(image: Stored) -> Bytes:
@@ -192,22 +188,3 @@ def _view_of(cut: FrameCrops) -> tuple[slice, slice]:
     right, bottom = np.ceil(center + half).astype(int)
     height, width = cut.frame.shape
     return slice(top, min(bottom, height)), slice(left, min(right, width))
-
-
-def _tile(image: Bytes, caption: str, cell: int) -> Bytes:
-    caption = drawable(caption)
-    height = max(1, round(image.shape[0] * cell / image.shape[1]))
-    small = cv2.resize(image, (cell, height), interpolation=cv2.INTER_AREA)
-    tile = np.zeros((height + _CAPTION, cell, 3), np.uint8)
-    tile[_CAPTION:] = small
-    scale = 0.36
-    width = cv2.getTextSize(caption, _FONT, scale, 1)[0][0]
-    scale = min(scale, scale * (cell - 4) / max(width, 1))
-    cv2.putText(tile, caption, (2, 11), _FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)
-    return tile
-
-
-def _beside(tiles: Sequence[Bytes]) -> Bytes:
-    height = max(tile.shape[0] for tile in tiles)
-    padded = [np.pad(t, ((0, height - t.shape[0]), (0, _GAP), (0, 0))) for t in tiles]
-    return np.concatenate(padded, axis=1)

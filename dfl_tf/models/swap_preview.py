@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.imaging import side_by_side
 from dfl_tf.models.base import PreviewImage
 
 if TYPE_CHECKING:
@@ -55,19 +56,4 @@ def draw(model: Any, src: Batch, dst: Batch, *, masked_by_both: bool) -> list[Pr
             name: [*plain["src-src"], *plain["dst-dst"], sd],
             f"{name} masked": [*masked["src-src"], *masked["dst-dst"], masked["pred"][1]],
         }
-    return [PreviewImage(title, sheet(columns)) for title, columns in titled.items()]
-
-
-def sheet(columns: list[Array]) -> Array:
-    """Put batches of images side by side, one row for each sample.
-
-    Parameters
-    ----------
-    columns : list of k ndarrays, shape (n, h, w, 3) or (n, h, w, 1), float32
-
-    Returns
-    -------
-    ndarray, shape (n * h, k * w, 3), float32
-    """
-    rows = np.concatenate([np.broadcast_to(c, (*c.shape[:3], 3)) for c in columns], axis=2)
-    return np.ascontiguousarray(rows.reshape(-1, *rows.shape[2:]), np.float32)
+    return [PreviewImage(title, side_by_side(columns)) for title, columns in titled.items()]

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dfl_tf.imaging import filters, sheet
+from dfl_tf.imaging import filters
 
 
 @pytest.fixture
@@ -60,19 +60,3 @@ def test_faded_circle_slope_is_one_over_the_second_radius():
     assert circle.shape == (10, 20, 1)
     np.testing.assert_allclose(circle[5, 3:10, 0], [1, 1, 1, 0.75, 0.5, 0.25, 0])
     assert filters.faded_circle((4, 4), (0, 0), (0, 0))[0, 0, 0] == 1
-
-
-def test_sheet_places_pictures_and_captions(image):
-    gray = np.full((24, 24), 200, dtype=np.uint8)
-    made = sheet([[image, None], [gray]], captions=[["one", ""], ["grün"]], cell=48, gap=2)
-    assert made.dtype == np.uint8
-    assert made.shape == (2 + 2 * (18 + 48 + 2), 2 + 2 * (48 + 2), 3)
-    np.testing.assert_array_equal(made[20:68, 2:50], (image * 255).astype(np.uint8))
-    assert (made[90:130, 4:48] == 200).all()
-    assert (made[20:68, 52:100] == 32).all()
-    assert made[2:20, 2:50].max() > 100
-
-
-def test_sheet_without_pictures_is_refused():
-    with pytest.raises(ValueError, match="at least one"):
-        sheet([[None]])

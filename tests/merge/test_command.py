@@ -116,9 +116,9 @@ def test_sheet_shows_modes_and_masks_and_writes_nothing_else(workspace, tmp_path
     args = ["--sheet", str(sheet), "--sheet-modes", "overlay,raw-predict,seamless"]
     assert merge(workspace, *args, "--sheet-masks", "dst,XSeg-dst", "--sheet-count", "2") == 0
     image = cv2.imread(str(sheet))
-    assert image.shape[1] == 4 * 162
+    assert image.shape[1] == 4 * 162 + 2
     assert image.shape[0] > 4 * 100
-    columns = [image[20:80, 162 * i : 162 * i + 160].astype(int) for i in range(3)]
+    columns = [image[22:80, 162 * i + 2 : 162 * i + 162].astype(int) for i in range(3)]
     assert np.abs(columns[0] - columns[1]).mean() > 1
     assert read_provenance(sheet)["system"] == "new (SAEHD)"
     assert not (workspace / "data_dst" / "merged").exists()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.imaging import tiled
 from dfl_tf.models.base import PreviewImage
 
 if TYPE_CHECKING:
@@ -32,11 +33,7 @@ def draw(model: Any, src: Batch, dst: Batch) -> list[PreviewImage]:
     (ss, dd, *morphed), (_, dst_mask, *swap_masks) = images, masks
     masked = [image * dst_mask * mask for image, mask in zip(morphed, swap_masks, strict=True)]
     return [
-        PreviewImage("AMP morph 1.0", _rows([s[0], d[0], dd * dst_mask], [ss, dd, morphed[-1]])),
-        PreviewImage("AMP morph list", _rows([dd, *morphed[:2]], morphed[2:])),
-        PreviewImage("AMP morph list masked", _rows([dd, *masked[:2]], masked[2:])),
+        PreviewImage("AMP morph 1.0", tiled([[s[0], d[0], dd * dst_mask], [ss, dd, morphed[-1]]])),
+        PreviewImage("AMP morph list", tiled([[dd, *morphed[:2]], morphed[2:]])),
+        PreviewImage("AMP morph list masked", tiled([[dd, *masked[:2]], masked[2:]])),
     ]
-
-
-def _rows(*rows: list[Array]) -> Array:
-    return np.concatenate([np.concatenate(row, axis=1) for row in rows]).astype(np.float32)

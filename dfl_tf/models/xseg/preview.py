@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.imaging import side_by_side
 from dfl_tf.models.base import PreviewImage
-from dfl_tf.models.swap_preview import sheet
 
 if TYPE_CHECKING:
     from dfl_tf.data.batch import Batch
@@ -29,14 +29,14 @@ def draw(model: Any, training: Batch, *faces: Batch) -> list[PreviewImage]:
     columns = [image, predicted]
     if not model.options.pretrain:
         columns = [overlay(image, target), predicted, overlay(image, predicted)]
-    previews = [PreviewImage("XSeg training faces", sheet(columns))]
+    previews = [PreviewImage("XSeg training faces", side_by_side(columns))]
     if model.options.pretrain:
         return previews
     for side, batch in zip(("src", "dst"), faces, strict=False):
         image = np.clip(batch["image"][:count], 0, 1)
         predicted = _predict(model, image)
         columns = [image, predicted, overlay(image, predicted)]
-        previews.append(PreviewImage(f"XSeg {side} faces", sheet(columns)))
+        previews.append(PreviewImage(f"XSeg {side} faces", side_by_side(columns)))
     return previews
 
 

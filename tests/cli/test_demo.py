@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import pytest
+import tensorflow as tf
 
 from dfl_tf.formats import read_model
 
@@ -10,6 +13,14 @@ from .support.workspaces import DEMO, call
 pytestmark = pytest.mark.filterwarnings(
     "ignore:optimizer steps and convolutions run on plain:RuntimeWarning"
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _eager() -> Iterator[None]:
+    """For a few iterations of a tiny network that is faster than to trace it."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def test_the_demo_trains_shows_and_resumes(tmp_path, capsys):

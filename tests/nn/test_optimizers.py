@@ -406,6 +406,7 @@ def offload_report():
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 class TestPlacement:
     """`models_opt_on_gpu = n`: shown on two logical CPU devices; not run on a GPU."""
 

@@ -40,6 +40,7 @@ def mutant(pattern: str, test: str, function: str = "A.f") -> mutate.Mutant:
     return mutate.Mutant("m", (mutate.Change(function, pattern, "return 2"),), (test,))
 
 
+@pytest.mark.slow
 def test_verdicts(tree: Path) -> None:
     before = (tree / "dfl_tf" / "one.py").read_bytes()
     assert mutate.judge(tree, mutant("return 1", "test_one.py"))["verdict"] == "caught"

@@ -22,7 +22,7 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize("name", power_cuts.operations())
 def test_a_power_cut_leaves_the_old_or_the_new(name: str) -> None:
     with power_cuts.workplace() as base:
-        row = power_cuts.try_operation(power_cuts.operations()[name], base, most=20)
+        row = power_cuts.try_operation(power_cuts.operations()[name], base, most=12)
     assert row.losses == []
     assert row.states >= 5
     assert row.new > 0

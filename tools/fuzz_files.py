@@ -16,7 +16,14 @@ import numpy as np
 
 from dfl_tf.errors import DflTfError
 from dfl_tf.formats import scan
-from dfl_tf.formats.faces import dfljpg, faceset_files, faceset_pak, metadata_file
+from dfl_tf.formats.faces import (
+    dfljpg,
+    face_metadata,
+    faceset_files,
+    faceset_pak,
+    metadata_file,
+    stored_mask,
+)
 from dfl_tf.formats.models import json_tree, manifest, safetensors_file
 from dfl_tf.formats.models import legacy as model_legacy
 from dfl_tf.formats.pickles import safe_pickle
@@ -50,11 +57,11 @@ class Kind:
     memory: int = 256 << 20
 
 
-def _face(number: int) -> dfljpg.FaceMetadata:
+def _face(number: int) -> face_metadata.FaceMetadata:
     rng = np.random.default_rng(number)
     mask = np.zeros((32, 32), np.float32)
     mask[8:24, 8:24] = 1
-    return dfljpg.FaceMetadata(
+    return face_metadata.FaceMetadata(
         face_type="whole_face",
         landmarks=rng.random((68, 2)) * 48,
         source_filename="00001.png",
@@ -62,7 +69,7 @@ def _face(number: int) -> dfljpg.FaceMetadata:
         source_landmarks=rng.random((68, 2)) * 400,
         image_to_face_mat=rng.random((2, 3)),
         seg_ie_polys=[(1, rng.random((5, 2)).astype(np.float32)), (0, np.ones((3, 2), np.float32))],
-        xseg_mask_bytes=dfljpg.encode_mask(mask),
+        xseg_mask_bytes=stored_mask.encode_mask(mask),
         shape=(48, 48, 3),
         extra={"fork": [1, None, "x"]},
     )

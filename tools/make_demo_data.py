@@ -19,8 +19,10 @@ import cv2
 import numpy as np
 
 from dfl_tf.face import FaceType, align_matrix
-from dfl_tf.formats.faces.dfljpg import FaceMetadata, embed_metadata, encode_mask, read_metadata
+from dfl_tf.formats.faces.dfljpg import embed_metadata, read_metadata
+from dfl_tf.formats.faces.face_metadata import FaceMetadata
 from dfl_tf.formats.faces.faceset_pak import write_pak
+from dfl_tf.formats.faces.stored_mask import encode_mask
 from dfl_tf.video.encode import encode
 from dfl_tf.video.write import Encoding
 

@@ -29,7 +29,8 @@ from dfl_tf.data import Faceset  # noqa: E402
 from dfl_tf.data.faceset import FaceSample  # noqa: E402
 from dfl_tf.face import polygon_mask  # noqa: E402
 from dfl_tf.facesets.xseg_masker import SIDE, XSegMasker, crop  # noqa: E402
-from dfl_tf.formats.faces.dfljpg import decode_mask, read_metadata  # noqa: E402
+from dfl_tf.formats.faces.dfljpg import read_metadata  # noqa: E402
+from dfl_tf.formats.faces.stored_mask import decode_mask  # noqa: E402
 from dfl_tf.formats.sessions.workspace import Workspace  # noqa: E402
 from dfl_tf.options import RunOptions  # noqa: E402
 from dfl_tf.options.inputs import OptionInputs  # noqa: E402

@@ -25,15 +25,12 @@ from dfl_tf.disk.plain_file import open_plain, read_plain
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import FaceType, estimate_pitch_yaw_roll, landmarks_fault, ordered_polygons
 from dfl_tf.face.polygons import Polygon, encloses
-from dfl_tf.formats.faces.dfljpg import (
-    APP15,
-    MAX_IMAGE_BYTES,
-    FaceMetadata,
-    decode_mask,
-    read_metadata,
-)
+from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, read_metadata
 from dfl_tf.formats.faces.face_folder import NO_METADATA, NOT_JPEG, find_faces
+from dfl_tf.formats.faces.face_metadata import FaceMetadata
 from dfl_tf.formats.faces.faceset_pak import PAK_NAME, read_pak
+from dfl_tf.formats.faces.jpeg_segments import APP15
+from dfl_tf.formats.faces.stored_mask import decode_mask
 from dfl_tf.imaging import decode_image, size_fault, to_bgr, to_float
 
 _SILENTLY_READ = 4000

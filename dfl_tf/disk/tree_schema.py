@@ -28,6 +28,10 @@ _KEY_LENGTH = 60
 TreePath = tuple[str | int, ...]
 """Keys and indices from the root to a value."""
 
+MAX_DEPTH = 64
+MAX_DIGITS = 64
+"""Of any tree that is read, and of a number in it."""
+
 
 class Schema(Protocol):
     """What a value must be."""

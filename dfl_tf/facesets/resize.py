@@ -15,7 +15,8 @@ import numpy as np
 from dfl_tf.errors import FacesetError
 from dfl_tf.face import FaceType, align_matrix, transform_points
 from dfl_tf.formats import FaceMetadata
-from dfl_tf.formats.faces.dfljpg import embed_metadata, encode_mask
+from dfl_tf.formats.faces.dfljpg import embed_metadata
+from dfl_tf.formats.faces.stored_mask import encode_mask
 from dfl_tf.imaging import decode_image, encode_image, to_bgr
 
 SMALLEST, LARGEST = 128, 2048

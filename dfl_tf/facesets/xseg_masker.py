@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.face import FaceType, align_matrix, transform_points
 from dfl_tf.formats import FaceMetadata, ModelState, find_models, read_model
-from dfl_tf.formats.faces.dfljpg import encode_mask
 from dfl_tf.formats.faces.mask_record import MaskRecord
+from dfl_tf.formats.faces.stored_mask import encode_mask
 from dfl_tf.formats.models.legacy import read_part
 from dfl_tf.imaging import decode_image, to_bgr, to_float
 from dfl_tf.options import XSegOptions

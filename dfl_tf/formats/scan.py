@@ -14,7 +14,8 @@ from typing import Any
 from dfl_tf.disk.plain_file import map_plain, read_plain
 from dfl_tf.disk.temporary_names import staged_for
 from dfl_tf.errors import DflTfError
-from dfl_tf.formats.faces.dfljpg import APP15, MAX_IMAGE_BYTES, split_segments
+from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES
+from dfl_tf.formats.faces.jpeg_segments import APP15, split_segments
 from dfl_tf.formats.models import safetensors_file
 from dfl_tf.formats.models.manifest import read_manifest
 from dfl_tf.formats.pickles.safe_pickle import PickleAudit, audit

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import Listing
 from dfl_tf.errors import DflTfError, FacesetError
-from dfl_tf.formats.faces.dfljpg import FaceMetadata, read_metadata
+from dfl_tf.formats.faces.dfljpg import read_metadata
 from dfl_tf.formats.faces.face_folder import NO_METADATA, find_faces
+from dfl_tf.formats.faces.face_metadata import FaceMetadata
 from dfl_tf.formats.faces.faceset_pak import read_pak
 
 _NO_FRAME = "faces that name frames which are not there"

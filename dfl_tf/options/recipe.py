@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import yaml
 
-from dfl_tf.disk.guarded import read_yaml_nodes, yaml_value
+from dfl_tf.disk.guarded import read_yaml_nodes
+from dfl_tf.disk.yaml_tree import yaml_value
 from dfl_tf.errors import OptionError, UsageError
 
 from . import schema

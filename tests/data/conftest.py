@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from dfl_tf.face.reference_tables import REFERENCE_3D
-from dfl_tf.formats.faces.dfljpg import FaceMetadata, embed_metadata
+from dfl_tf.formats.faces.dfljpg import embed_metadata
+from dfl_tf.formats.faces.face_metadata import FaceMetadata
 from dfl_tf.imaging import encode_image
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "data"

@@ -16,9 +16,10 @@ from dfl_tf.face import FaceType
 from dfl_tf.face.smaller import SmallerFaces, is_smaller
 from dfl_tf.facesets.xseg_store import open_store
 from dfl_tf.facesets.xseg_tools import count
-from dfl_tf.formats.faces.dfljpg import encode_mask, read_metadata
+from dfl_tf.formats.faces.dfljpg import read_metadata
 from dfl_tf.formats.faces.faceset_files import examine
 from dfl_tf.formats.faces.faceset_pak import write_pak
+from dfl_tf.formats.faces.stored_mask import encode_mask
 from dfl_tf.train.feeds import Facesets
 
 from .conftest import face_jpeg

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from dfl_tf.formats import FaceMetadata, ModelState
-from dfl_tf.formats.faces.dfljpg import embed_metadata, encode_mask
+from dfl_tf.formats.faces.dfljpg import embed_metadata
+from dfl_tf.formats.faces.stored_mask import encode_mask
 
 _GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 GOLDEN = _GOLDEN / "formats"

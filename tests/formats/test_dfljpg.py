@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfl_tf.errors import DflTfError, FacesetError, UnsafePickleError
-from dfl_tf.formats.faces import dfljpg
+from dfl_tf.formats.faces import dfljpg, face_metadata, jpeg_segments, stored_mask
 from dfl_tf.formats.pickles import safe_pickle
 from tests.formats.samples import (
     GOLDEN_DATA,
@@ -88,7 +88,7 @@ def test_odd_file_is_read_and_saved_as_specified(name: str) -> None:
     assert found.landmarks.shape == (68, 2)
     again = dfljpg.embed_metadata(path.read_bytes(), found)
     if "chunks_after_resave" in wanted:
-        codes = [f"{segment.marker:02X}" for segment in dfljpg.split_segments(again)]
+        codes = [f"{segment.marker:02X}" for segment in jpeg_segments.split_segments(again)]
         chunks = wanted["chunks_after_resave"]
         if chunks.count("EF") == 2:  # the old program removes the first old one only
             chunks.remove("EF")
@@ -117,7 +117,7 @@ numbers = st.floats(-1e6, 1e6, width=32)
         st.tuples(st.integers(0, 1), st.lists(st.tuples(numbers, numbers), max_size=6)), max_size=4
     ),
     extra=st.dictionaries(
-        st.text(min_size=1, max_size=8).filter(lambda key: key not in dfljpg._KNOWN),
+        st.text(min_size=1, max_size=8).filter(lambda key: key not in face_metadata._KNOWN),
         st.integers() | st.text() | st.lists(st.floats(allow_nan=False), max_size=3),
         max_size=3,
     ),
@@ -130,7 +130,7 @@ def test_any_metadata_survives_a_round_trip(
     polygons: list[tuple[int, list[tuple[float, float]]]],
     extra: dict[str, object],
 ) -> None:
-    metadata = dfljpg.FaceMetadata(
+    metadata = face_metadata.FaceMetadata(
         landmarks=np.array(landmarks, np.float64),
         source_filename=name,
         source_rect=rect,
@@ -159,8 +159,8 @@ def _decode(data: bytes) -> np.ndarray:
 
 
 def test_written_pickle_is_readable_for_the_oldest_builds() -> None:
-    segments = dfljpg.split_segments(make_face())
-    (payload,) = [s.body[2:] for s in segments if s.marker == dfljpg.APP15]
+    segments = jpeg_segments.split_segments(make_face())
+    (payload,) = [s.body[2:] for s in segments if s.marker == jpeg_segments.APP15]
     assert payload[:2] == b"\x80\x03"
     names = {
         "numpy.core.multiarray._reconstruct",
@@ -245,19 +245,19 @@ def test_picture_without_metadata_and_png_are_no_faces() -> None:
 
 def test_mask_is_encoded_as_the_old_program_does() -> None:
     ramp = np.linspace(-0.1, 1.1, 64, dtype=np.float32).reshape(8, 8)
-    stored = dfljpg.encode_mask(np.stack([ramp, ramp * 0], axis=2))
+    stored = stored_mask.encode_mask(np.stack([ramp, ramp * 0], axis=2))
     assert stored[:4] == b"\x89PNG"
     wanted = np.trunc(np.clip(ramp * 255, 0, 255)) / 255
-    assert dfljpg.decode_mask(stored).squeeze() == pytest.approx(wanted, abs=1e-6)
+    assert stored_mask.decode_mask(stored).squeeze() == pytest.approx(wanted, abs=1e-6)
     noise = np.random.default_rng(0).random((256, 256))
-    assert dfljpg.encode_mask(noise)[:2] == b"\xff\xd8"
-    assert len(dfljpg.encode_mask(noise)) <= dfljpg.MAX_MASK_BYTES
+    assert stored_mask.encode_mask(noise)[:2] == b"\xff\xd8"
+    assert len(stored_mask.encode_mask(noise)) <= stored_mask.MAX_MASK_BYTES
 
 
 def test_a_mask_over_50000_bytes_becomes_a_jpeg() -> None:
     """data.md 1.3: noise of 235 pixels is 55 kB as PNG, of 215 pixels 46 kB."""
     for side, magic in ((235, b"\xff\xd8"), (215, b"\x89P")):
         noise = np.random.default_rng(0).random((side, side), np.float32)
-        encoded = dfljpg.encode_mask(noise)
+        encoded = stored_mask.encode_mask(noise)
         assert encoded[:2] == magic
         assert len(encoded) <= 50_000

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from dfl_tf.face import FaceType
-from dfl_tf.formats.faces.dfljpg import FaceMetadata, write_metadata
+from dfl_tf.formats.faces.dfljpg import write_metadata
+from dfl_tf.formats.faces.face_metadata import FaceMetadata
 from dfl_tf.merge.colors import frame_draws
 from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.frame import FrameCrops, merge_frame

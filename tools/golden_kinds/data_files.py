@@ -14,7 +14,9 @@ import numpy as np
 from dfl_tf.errors import DflTfError, UnsafePickleError
 from dfl_tf.face import FaceType
 from dfl_tf.formats.faces import dfljpg
+from dfl_tf.formats.faces.face_metadata import FaceMetadata
 from dfl_tf.formats.faces.faceset_pak import PAK_NAME, read_pak
+from dfl_tf.formats.faces.jpeg_segments import APP15, split_segments
 from dfl_tf.formats.faces.metadata_file import META_NAME, restore_metadata
 from dfl_tf.formats.pickles.safe_pickle import loads
 from dfl_tf.imaging import decode_image, to_bgr
@@ -30,7 +32,7 @@ def face_files(folder: Path) -> list[str]:
 
 
 def _stored_dict(data: bytes, name: str) -> dict[str, Any]:
-    payloads = [s.body[2:] for s in dfljpg.split_segments(data) if s.marker == dfljpg.APP15]
+    payloads = [s.body[2:] for s in split_segments(data) if s.marker == APP15]
     stored = loads(payloads[-1], what=name) if payloads else {}
     return stored if isinstance(stored, dict) else {}
 
@@ -61,7 +63,7 @@ def run_face_file(folder: Path, case: str) -> list[Check]:
 
 
 def _xseg_facts(
-    metadata: dfljpg.FaceMetadata, stored: dict[str, Any], expected: dict[str, Any] | None
+    metadata: FaceMetadata, stored: dict[str, Any], expected: dict[str, Any] | None
 ) -> list[Check]:
     encoded, mask = metadata.xseg_mask_bytes, metadata.mask()
     if expected is None or encoded is None or mask is None:
@@ -80,9 +82,7 @@ def _xseg_facts(
     return checks
 
 
-def _face_arrays(
-    folder: Path, case: str, data: bytes, metadata: dfljpg.FaceMetadata
-) -> list[Check]:
+def _face_arrays(folder: Path, case: str, data: bytes, metadata: FaceMetadata) -> list[Check]:
     arrays = load_arrays(folder / "files_expected.npz")
     mask = metadata.mask()
     actual: dict[str, Any] = {
@@ -149,7 +149,7 @@ def _refused(path: Path) -> bool:
 
 def _hostile(data: bytes) -> bool:
     """Whether the metadata name something that they may not (the legacy program runs it)."""
-    payloads = [s.body[2:] for s in dfljpg.split_segments(data) if s.marker == dfljpg.APP15]
+    payloads = [s.body[2:] for s in split_segments(data) if s.marker == APP15]
     try:
         for payload in payloads:
             loads(payload, what="metadata")
@@ -166,7 +166,7 @@ def _has_data(data: bytes) -> bool:
 
 def _repaired(data: bytes, name: str) -> bool:
     """Whether the file has one of the oddities that we read and the legacy program does not."""
-    segments = dfljpg.split_segments(data)
+    segments = split_segments(data)
     foreign = any(s.marker == 0xE0 and s.body[2:6] != b"JFIF" for s in segments)
     restarts = any(s.marker == 0xDD for s in segments)
     trailing = data[data.find(b"\xff\xd9", data.find(b"\xff\xda")) + 2 :] != b""
@@ -175,7 +175,7 @@ def _repaired(data: bytes, name: str) -> bool:
 
 
 def _resaved(
-    data: bytes, case: str, metadata: dfljpg.FaceMetadata, expected: dict[str, Any]
+    data: bytes, case: str, metadata: FaceMetadata, expected: dict[str, Any]
 ) -> list[Check]:
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / case
@@ -192,7 +192,7 @@ def _resaved(
             # All old APP15 segments go, not only the first (data.md 1.4).
             if not (marker == "EF" and "EF" in wanted):
                 wanted.append(marker)
-        markers = [f"{segment.marker:02X}" for segment in dfljpg.split_segments(written)]
+        markers = [f"{segment.marker:02X}" for segment in split_segments(written)]
         checks.append(same("segments", markers, wanted))
     if "resaved_sha256_body" in expected:
         body = hashlib.sha256(written[written.rfind(b"\xff\xda") :]).hexdigest()
@@ -200,7 +200,7 @@ def _resaved(
     return checks
 
 
-def _same_points(a: dfljpg.FaceMetadata, b: dfljpg.FaceMetadata) -> bool:
+def _same_points(a: FaceMetadata, b: FaceMetadata) -> bool:
     return bool(np.array_equal(a.landmarks, b.landmarks))
 
 

@@ -25,7 +25,7 @@ from dfl_tf.facesets.rewriting import rewrite_faces
 from dfl_tf.facesets.sort import plan_sort
 from dfl_tf.facesets.xseg_store import open_store
 from dfl_tf.formats import read_metadata
-from dfl_tf.formats.faces.dfljpg import metadata_to_dict
+from dfl_tf.formats.faces.face_metadata import metadata_to_dict
 from dfl_tf.imaging import read_image
 from golden_kinds.arrays import load_arrays, load_json, mean, near, same
 from golden_kinds.check import Check

@@ -19,8 +19,9 @@ from dfl_tf.disk.write_faults import naming_the_fault
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import FaceType, landmarks_fault
 from dfl_tf.face.polygons import encloses
-from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, FaceMetadata, read_metadata
+from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, read_metadata
 from dfl_tf.formats.faces.face_folder import EMPTY_LABELS, NO_METADATA, find_faces, list_faces
+from dfl_tf.formats.faces.face_metadata import FaceMetadata
 from dfl_tf.formats.faces.faceset_pak import PAK_NAME, PakFaceset, read_pak, write_pak
 from dfl_tf.formats.faces.faceset_sums import list_pak, list_unpacked
 from dfl_tf.formats.faces.metadata_file import FolderReport

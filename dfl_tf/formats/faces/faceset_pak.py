@@ -21,15 +21,17 @@ from dfl_tf.disk.plain_file import is_safe_name, open_plain
 from dfl_tf.disk.write_faults import check_space
 from dfl_tf.errors import UNUSABLE, FacesetError
 from dfl_tf.face import FaceType
-from dfl_tf.formats.faces.dfljpg import (
+from dfl_tf.formats.faces.face_metadata import (
     FaceMetadata,
-    encode_mask,
     eyebrows_from_stored,
-    mask_bytes_from_stored,
-    mask_bytes_to_stored,
     points_array,
     polygons_from_stored,
     polygons_to_stored,
+)
+from dfl_tf.formats.faces.stored_mask import (
+    encode_mask,
+    mask_bytes_from_stored,
+    mask_bytes_to_stored,
 )
 from dfl_tf.formats.pickles.safe_pickle import EnumValue, dumps_legacy, loads
 

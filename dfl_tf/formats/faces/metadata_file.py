@@ -18,15 +18,9 @@ from dfl_tf.disk.listing import FACE_SUFFIXES
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.write_faults import naming_the_fault
 from dfl_tf.errors import DflTfError, FacesetError
-from dfl_tf.formats.faces.dfljpg import (
-    MAX_IMAGE_BYTES,
-    FaceMetadata,
-    embed_metadata,
-    metadata_from_dict,
-    metadata_to_dict,
-    read_metadata,
-)
+from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, embed_metadata, read_metadata
 from dfl_tf.formats.faces.face_folder import NO_METADATA, list_faces
+from dfl_tf.formats.faces.face_metadata import FaceMetadata, metadata_from_dict, metadata_to_dict
 from dfl_tf.formats.pickles.safe_pickle import dumps_legacy, load_file
 from dfl_tf.imaging import decode_image, size_fault, to_bgr
 from dfl_tf.jobs.progress import Progress

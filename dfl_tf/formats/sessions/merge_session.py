@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dfl_tf.errors import LegacyFormatError
-from dfl_tf.formats.faces.dfljpg import points_array
+from dfl_tf.formats.faces.face_metadata import points_array
 from dfl_tf.formats.models.legacy import plain
 from dfl_tf.formats.pickles.objects import Damaged, PickleObject
 from dfl_tf.formats.pickles.safe_pickle import load_file

@@ -12,7 +12,7 @@ read (decode), find (detector and landmarker), align (warp, encode), write (with
 workers take turns for some rounds; speeds and speed-ups are the medians of the rounds. The last
 row of a block is what the machine can do: as many processes as the largest number of workers,
 with one worker each, that share nothing. `s3fd` takes seconds a frame: it gets a thirtieth of the
-frames and one round.
+frames and one round. At the end `bench_facesets.py` says how fast sorting and moving are.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "ops")]
+sys.path[:0] = [str(ROOT), str(ROOT / "ops"), str(ROOT / "tools")]
 
+import bench_facesets  # noqa: E402
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
@@ -312,9 +313,11 @@ def main() -> int:
                     f"{row.frames_per_second:>9.2f} {each:>9.2f}{shares}  {row.speed_up:.2f}x",
                     flush=True,
                 )
+    print("\nsorting and moving, beside the straightforward way:", flush=True)
+    sorted_fast = bench_facesets.main([])
     if args.json:
         print(json.dumps({"tool": "bench_extract", "rows": [asdict(row) for row in found]}))
-    return 0
+    return sorted_fast
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +227,7 @@ def move_often(count: int) -> dict[str, Any]:
     return {"files": count, "away_s": there - start, "back_s": back - there, "same": same}
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Print the table; 1 if results differ, ours is not 20 times as fast, or moving takes 60 s."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--faces", type=int, default=2000)
@@ -235,7 +235,7 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--moved", type=int, default=50_000, help="files to the trash and back")
     parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     rows = measure(options.faces, min(options.plain, options.faces), options.size)
     moved = move_often(options.moved)
     if options.json:

@@ -3,6 +3,7 @@
 
     python tools/bench_train.py [--archi df-ud,liae-ud] [--rounds 5] [--only plain] [--json FILE]
     python tools/bench_train.py --onednn        # TensorFlow with its oneDNN kernels and without
+    python tools/bench_train.py --against TREE  # this checkout and another one, in turn
 
 Variants: `same order` computes as the legacy program does (src and dst apart, four output
 convolutions, slopes apart from their convolution, two-dimensional windows, an update out of
@@ -15,6 +16,9 @@ the same run (the best of several tries), once for each second of processor time
 second of wall time with all threads, and parity: cosine and largest relative error of the first
 moments after one step from equal weights, against `best`.
 
+`--against` starts a process of `best` in each checkout, in float32 and in bfloat16; the two take
+turns step by step, and the ratio is the median of the rounds (above 1 = this one is faster).
+
 TensorFlow decides on its oneDNN kernels once a process: `--onednn` starts processes of `best` in
 turn, with and without. dfl_tf switches them on (`TF_ENABLE_ONEDNN_OPTS`).
 """
@@ -26,6 +30,7 @@ import contextlib
 import json
 import os
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -249,7 +254,6 @@ def lines(result: dict[str, Any]) -> list[str]:
 
 def with_and_without_onednn(argv: list[str]) -> int:
     """Run this tool with variant `best` in processes that differ in oneDNN only, in turn."""
-    import subprocess
     import tempfile
 
     found: dict[str, dict[str, list[float]]] = {}
@@ -272,6 +276,83 @@ def with_and_without_onednn(argv: list[str]) -> int:
     return 0
 
 
+CHILD = """
+import json, sys, time
+import numpy as np
+tree = sys.argv[1]
+sys.path.insert(0, tree + "/tools")
+import bench_train
+from dfl_tf import models
+spec = json.loads(sys.stdin.readline())
+options = bench_train.default(bench_train.SAEHDOptions, **spec["options"])
+run = bench_train.RunOptions(seed=1, precision=spec["precision"])
+model, batches = models.create("SAEHD", options, run), bench_train.batch(options)
+for _ in sys.stdin:
+    wall, cpu = time.perf_counter(), time.process_time()
+    losses = [float(np.mean(value)) for value in model.train_step(*batches).values()]
+    spent = [time.process_time() - cpu, time.perf_counter() - wall]
+    print(json.dumps({"losses": losses, "spent": spent}), flush=True)
+"""
+"""Takes a step for each line of stdin, with the code of a checkout: each tree has its own."""
+
+
+def against(tree: Path, args: argparse.Namespace) -> int:
+    """Print the ratio of another checkout's step times to this one's; 1 if their losses differ."""
+    dims = dict(zip(("ae_dims", "e_dims", "d_dims", "d_mask_dims"), args.dims, strict=True))
+    equal = True
+    for archi in args.archi.split(","):
+        for precision in ("float32", "bfloat16"):
+            values = {"resolution": args.resolution, "batch_size": args.batch_size, "archi": archi}
+            spec = {"options": {**values, **dims}, "precision": precision}
+            children = [child_of(each, spec) for each in (ROOT, tree)]
+            spent: list[list[list[float]]] = [[], []]
+            losses: list[list[list[float]]] = [[], []]
+            for number in range(args.rounds + 2):
+                for index in (0, 1) if number % 2 else (1, 0):
+                    found = one_step(children[index])
+                    losses[index].append(found["losses"])
+                    if number > 1:  # the first ones trace and warm up
+                        spent[index].append(found["spent"])
+            for child in children:
+                child.communicate()
+            equal &= losses[0] == losses[1]
+            ratios = [
+                statistics.median(b[kind] / a[kind] for a, b in zip(*spent, strict=True))
+                for kind in (0, 1)
+            ]
+            print(
+                f"{archi} {precision}: processor time {ratios[0]:.3f}x, wall time "
+                f"{ratios[1]:.3f}x as fast as {tree.name} (medians of {args.rounds} rounds), "
+                f"losses {'equal' if losses[0] == losses[1] else 'DIFFER'}",
+                flush=True,
+            )
+    return 0 if equal else 1
+
+
+def child_of(tree: Path, spec: dict[str, Any]) -> subprocess.Popen[str]:
+    """A process that takes steps with the code of a checkout."""
+    command = [sys.executable, "-c", CHILD, str(tree)]
+    child = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tree
+    )
+    assert child.stdin is not None
+    child.stdin.write(json.dumps(spec) + "\n")
+    return child
+
+
+def one_step(child: subprocess.Popen[str]) -> dict[str, Any]:
+    """Ask for a step; what the process says of it."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write("\n")
+    child.stdin.flush()
+    for line in child.stdout:
+        if line.startswith('{"losses"'):
+            found: dict[str, Any] = json.loads(line)
+            return found
+    raise RuntimeError("the process of a checkout has ended; see its messages above")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--archi", default="df-ud,liae-ud")
@@ -283,10 +364,13 @@ def main() -> int:
     parser.add_argument("--only", choices=("plain", "dropout+clip"), help="one of the two settings")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--onednn", action="store_true", help="with and without oneDNN, in turn")
+    parser.add_argument("--against", type=Path, metavar="TREE", help="another checkout")
     args = parser.parse_args()
     if args.onednn:
         return with_and_without_onednn([word for word in sys.argv[1:] if word != "--onednn"])
     args.dims = [int(n) for n in args.dims.split(",")]
+    if args.against:
+        return against(args.against.resolve(), args)
     args.variants = args.variants.split(",")
     if "best" not in args.variants:
         parser.error("best must be one of the variants")

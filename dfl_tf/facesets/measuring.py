@@ -20,8 +20,7 @@ from dfl_tf.facesets.measures import MEASURES, Measure, MeasuredFace, identity_m
 from dfl_tf.facesets.sorting import MeasuredFaces
 from dfl_tf.formats import FaceMetadata, read_metadata, read_pak
 from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES
-from dfl_tf.formats.faces.face_folder import list_faces
-from dfl_tf.formats.faces.faceset_files import pak_of
+from dfl_tf.formats.faces.face_folder import find_faces
 from dfl_tf.imaging import decode_image, to_bgr
 from dfl_tf.imaging.headers import image_size
 from dfl_tf.jobs.pool import ordered
@@ -64,7 +63,7 @@ def face_files(place: Path) -> tuple[list[FaceFile], LeftOut]:
     FacesetError
         There is no such folder or pak.
     """
-    pak = pak_of(place)
+    pak, listing = find_faces(place)
     if pak is not None:
         faceset = read_pak(pak)
         files = []
@@ -77,8 +76,8 @@ def face_files(place: Path) -> tuple[list[FaceFile], LeftOut]:
             files.append(
                 FaceFile(name, lambda i=i: faceset.jpeg(i), metadata=entry.metadata)  # type: ignore[misc]
             )
-        return files, LeftOut(faceset.damaged)
-    listing = list_faces(place)
+        listing.left_out.extend(faceset.damaged)
+        return files, listing.left_out
     return [
         FaceFile(path.name, lambda path=path: _bytes(path), path)  # type: ignore[misc]
         for path in listing.files

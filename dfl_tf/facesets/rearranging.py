@@ -16,7 +16,7 @@ from dfl_tf.disk import checksums, moves
 from dfl_tf.disk.durable import copy_file, filling_folder, make_folder, rename, sync_folder
 from dfl_tf.disk.moves import Move
 from dfl_tf.errors import FacesetError, UsageError
-from dfl_tf.formats.faces.faceset_files import pak_of
+from dfl_tf.formats.faces.face_folder import pak_of
 from dfl_tf.formats.faces.faceset_pak import PAK_NAME, PakFace, PakFaceset, read_pak, write_pak
 from dfl_tf.formats.faces.faceset_sums import pak_name, pak_sums
 

@@ -28,7 +28,7 @@ from dfl_tf.facesets.rearranging import (
 )
 from dfl_tf.facesets.xseg_store import FaceStore, open_store
 from dfl_tf.formats import FaceMetadata, read_metadata
-from dfl_tf.formats.faces.faceset_files import pak_of
+from dfl_tf.formats.faces.face_folder import pak_of
 from dfl_tf.formats.faces.faceset_pak import PAK_NAME, PakFace, write_pak
 from dfl_tf.jobs.pool import ordered
 from dfl_tf.jobs.progress import Progress

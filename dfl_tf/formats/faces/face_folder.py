@@ -49,6 +49,12 @@ def list_faces(folder: Path, *, known: tuple[str, ...] = ()) -> Listing:
     )
 
 
+def pak_of(path: Path) -> Path | None:
+    """The pak that `path` is or holds."""
+    pak = path / PAK_NAME if path.is_dir() else path
+    return pak if pak.suffix == ".pak" and pak.is_file() else None
+
+
 def find_faces(place: Path) -> tuple[Path | None, Listing]:
     """Find the pak that `place` is or holds, or else the images in it.
 
@@ -64,8 +70,8 @@ def find_faces(place: Path) -> tuple[Path | None, Listing]:
     """
     if place.is_file():
         return place, Listing(place.parent)
-    pak = place / PAK_NAME
-    if not pak.is_file():
+    pak = pak_of(place)
+    if pak is None:
         return None, list_faces(place)
     listing = list_faces(place, known=(PAK_NAME,))
     for loose in listing.files:

@@ -20,7 +20,13 @@ from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import FaceType, landmarks_fault
 from dfl_tf.face.polygons import encloses
 from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, read_metadata
-from dfl_tf.formats.faces.face_folder import EMPTY_LABELS, NO_METADATA, find_faces, list_faces
+from dfl_tf.formats.faces.face_folder import (
+    EMPTY_LABELS,
+    NO_METADATA,
+    find_faces,
+    list_faces,
+    pak_of,
+)
 from dfl_tf.formats.faces.face_metadata import FaceMetadata
 from dfl_tf.formats.faces.faceset_pak import PAK_NAME, PakFaceset, read_pak, write_pak
 from dfl_tf.formats.faces.faceset_sums import list_pak, list_unpacked
@@ -95,12 +101,6 @@ class FacesetReport:
         self.with_polygons += bool(metadata.seg_ie_polys)
         if person is not None:
             self.persons[person] += 1
-
-
-def pak_of(path: Path) -> Path | None:
-    """The pak that `path` is or holds."""
-    pak = path / PAK_NAME if path.is_dir() else path
-    return pak if pak.suffix == ".pak" and pak.is_file() else None
 
 
 def examine(path: Path, *, verify: bool = False, progress: Progress | None = None) -> FacesetReport:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import UsageError
 from dfl_tf.options import DEFAULT_MODEL, kind_of
 from dfl_tf.options.recipe import Recipe, built_in_recipes, find_recipe, read_recipe
@@ -46,7 +47,7 @@ def show(name: str) -> None:
     """Print a recipe as the file that it is."""
     path = find_recipe(name)
     read_recipe(path)  # says what is wrong with it
-    click.echo(path.read_text(encoding="utf-8"), nl=False)
+    click.echo(read_plain(path).decode(), nl=False)
 
 
 @command.command()

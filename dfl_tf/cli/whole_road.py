@@ -11,6 +11,7 @@ import click
 
 from dfl_tf.disk.durable import make_folder
 from dfl_tf.disk.frame_order import in_frame_order
+from dfl_tf.disk.listing import list_folder
 from dfl_tf.imaging import read_image, tiled, write_image
 
 CLIPS = ("data_src.mp4", "data_dst.mp4")
@@ -76,7 +77,7 @@ def _steps(
 def join_frames(left: Path, right: Path, output: Path) -> None:
     """Write each image of a folder with its namesake of another one to the right of it."""
     make_folder(output)
-    for path in in_frame_order(right.glob("*.png")):
+    for path in in_frame_order(list_folder(right, {".png"}).files):
         images = [read_image(folder / path.name) for folder in (left, right)]
         write_image(output / path.name, tiled([images]))
 

@@ -332,7 +332,7 @@ def follow(folder: Path, moves: Sequence[tuple[str, str]], token: str) -> None:
     for place in sorted(ready, key=lambda place: _next_path(place).stat().st_size, reverse=True):
         following = _next_path(place)
         with naming_the_fault(checksum_path(place)):
-            if any(line[:1] != b"#" for line in following.read_bytes().splitlines()):
+            if any(line[:1] != b"#" for line in read_plain(following).splitlines()):
                 rename(following, checksum_path(place))
             else:
                 checksum_path(place).unlink(missing_ok=True)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import dfl_tf
 from dfl_tf.disk.frame_order import in_frame_order
+from dfl_tf.disk.listing import list_folder
+from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.text import printable
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -75,7 +77,7 @@ def tags_of_frames(folder: Path) -> dict[str, str]:
 
     References: `video_tags`.
     """
-    first = next(iter(in_frame_order(folder.glob("[!.]*.png"))), None)
+    first = next(iter(in_frame_order(list_folder(folder, {".png"}).files)), None)
     note = None if first is None else read_provenance(first)
     return video_tags(note) if note is not None and len(note) == len(_FIELDS) else {}
 
@@ -115,7 +117,7 @@ def embed(data: bytes, packet: bytes) -> bytes:
 
 def read_provenance(picture: bytes | Path) -> dict[str, str] | None:
     """Return tool, source_type, system and version of an image, or None if it has no such note."""
-    data = picture.read_bytes() if isinstance(picture, Path) else picture
+    data = read_plain(picture) if isinstance(picture, Path) else picture
     start = data.find(_PNG_KEYWORD if data.startswith(_PNG_SIGNATURE) else _JPEG_HEADER)
     end = data.find(b"</x:xmpmeta>", start)
     if start < 0 or end < 0:

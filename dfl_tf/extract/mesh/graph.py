@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from dfl_tf_ops.native_output import quiet_stderr
 
+from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import ModelFileError, UsageError
 
 Array = npt.NDArray[np.float32]
@@ -67,7 +68,7 @@ class MeshGraph:
         ModelFileError
         """
         try:
-            return cls(path.read_bytes(), what=str(path))
+            return cls(read_plain(path), what=str(path))
         except OSError as error:
             raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from None
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from dfl_tf.disk import durable
 from dfl_tf.disk.left_out import LeftOut, Omission
-from dfl_tf.disk.plain_file import is_safe_name, open_plain
+from dfl_tf.disk.plain_file import is_safe_name, open_plain, read_plain
 from dfl_tf.disk.write_faults import check_space
 from dfl_tf.errors import UNUSABLE, FacesetError
 from dfl_tf.face import FaceType
@@ -248,7 +248,7 @@ def _size_of(image: PakImage) -> int:
 def _bytes_of(image: PakImage) -> bytes:
     if isinstance(image, bytes):
         return image
-    return image.read_bytes() if isinstance(image, Path) else image[0].jpeg(image[1])
+    return read_plain(image) if isinstance(image, Path) else image[0].jpeg(image[1])
 
 
 def write_pak(path: Path, faces: Iterable[PakFace]) -> int:

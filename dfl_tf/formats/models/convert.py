@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dfl_tf.disk import durable
+from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.text import is_plain_name
 from dfl_tf.disk.write_faults import naming_the_fault
 from dfl_tf.errors import DflTfError, ModelFileError, UsageError
@@ -83,7 +84,7 @@ def convert(
     read_as = other if there else None
     state = read_model(source, name, model_class, format=read_as)
     summary = source / f"{prefix}_summary.txt"
-    text = summary.read_text("utf-8", "replace") if summary.is_file() else None
+    text = _text_of(summary)
     with ModelLock(target, name, model_class):
         write_model(target, name, state, format=to, summary=text)
     result = read_model(target, name, model_class, format=to)
@@ -242,8 +243,12 @@ def _link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
-        data = source.read_bytes()
+        data = read_plain(source)
         durable.write_file(target, data)
+
+
+def _text_of(summary: Path) -> str | None:
+    return read_plain(summary).decode("utf-8", "replace") if summary.is_file() else None
 
 
 def backed_up(directory: Path) -> list[tuple[str, str]]:
@@ -349,7 +354,7 @@ def restore_backup(
         state = read_model(source, backup.name, model_class)
         kind = kind or backup.format
         summary = source / f"{prefix_of(backup.name, model_class)}_summary.txt"
-        text = summary.read_text("utf-8", "replace") if summary.is_file() else None
+        text = _text_of(summary)
     with ModelLock(directory, name, model_class):
         basis = basis_now(directory, name, model_class)
         basis = replace(basis, discards=frozenset(basis.manifest.files))

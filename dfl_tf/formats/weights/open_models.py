@@ -20,6 +20,7 @@ from pathlib import Path
 from dfl_tf_ops.process import user_data
 
 from dfl_tf.disk.durable import make_folder, write_file
+from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import ModelFileError, UsageError
 
 _LARGEST = 256 << 20
@@ -138,7 +139,7 @@ def read_model_file(file: ModelFile, folder: Path | None = None) -> bytes:
     """
     path = find_model(file, folder)
     try:
-        data = path.read_bytes()
+        data = read_plain(path, limit=_LARGEST)
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from None
     return _checked(file, data, str(path))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
 
 class SampleId(NamedTuple):
@@ -56,7 +57,7 @@ class Batch:
     def __contains__(self, name: object) -> bool:
         return name in self.arrays
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> NoReturn:
         raise TypeError("a batch is read by name: batch['image']; `names` lists them")
 
     @property
@@ -69,7 +70,7 @@ class Batch:
         """Number of samples."""
         return int(next(iter(self.arrays.values())).shape[0])
 
-    def with_arrays(self, **arrays: Any) -> Batch:
+    def with_arrays(self, **arrays: object) -> Batch:
         """Return the batch with other arrays under some names."""
         return replace(self, arrays={**self.arrays, **arrays})
 
@@ -82,7 +83,9 @@ class Batch:
         )
 
     @classmethod
-    def stack(cls, samples: Sequence[Mapping[str, Any]], ids: Sequence[SampleId] = ()) -> Batch:
+    def stack(
+        cls, samples: Sequence[Mapping[str, npt.NDArray[np.generic]]], ids: Sequence[SampleId] = ()
+    ) -> Batch:
         """Make a batch of single samples, each a mapping of the same names to arrays."""
         names = samples[0]
         return cls({name: np.stack([each[name] for each in samples]) for name in names}, tuple(ids))

@@ -15,7 +15,8 @@ import threading
 from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
@@ -25,6 +26,9 @@ from dfl_tf.errors import UsageError
 from dfl_tf.face.alignment import umeyama
 from dfl_tf.formats.weights.open_models import IDENTITY, find_model, read_model_file
 from dfl_tf.imaging.image_network import ImageNetwork
+
+if TYPE_CHECKING:
+    import dlib
 
 Floats = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
@@ -110,7 +114,7 @@ class DlibEmbedder(Embedder):
         self._lock = threading.Lock()
 
     @cached_property
-    def _dlib(self) -> Any:
+    def _dlib(self) -> ModuleType:
         try:
             import dlib
         except ImportError:
@@ -122,7 +126,7 @@ class DlibEmbedder(Embedder):
         return dlib
 
     @cached_property
-    def _network(self) -> Any:
+    def _network(self) -> dlib.face_recognition_model_v1:
         dlib = self._dlib
         read_model_file(IDENTITY, self._models)  # checked: dlib trusts what it opens
         return dlib.face_recognition_model_v1(str(find_model(IDENTITY, self._models)))

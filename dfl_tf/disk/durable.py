@@ -19,17 +19,20 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from dfl_tf.disk.plain_file import open_plain
 from dfl_tf.disk.temporary_names import is_temporary, temporary_name
 from dfl_tf.disk.write_faults import naming_the_fault, not_plain
 from dfl_tf.errors import WorkspaceError
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 if sys.platform != "win32":
     import fcntl
 
-Writer = Callable[[Callable[[Any], object]], object]
+Writer = Callable[[Callable[["Buffer"], object]], object]
 """Writes a file's content by calling the function it is given with pieces of it."""
 
 _PIECE = 1 << 20
@@ -144,7 +147,7 @@ def copy_file(source: Path, target: Path) -> None:
 def _stream(file: BinaryIO, content: Writer) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
 
-    def write(part: Any) -> None:
+    def write(part: Buffer) -> None:
         nonlocal size
         file.write(part)
         digest.update(part)

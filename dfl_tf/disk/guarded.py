@@ -28,7 +28,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import yaml
 
@@ -48,6 +48,8 @@ _SAME_DIGIT = bytes.maketrans(b"123456789E", b"000000000e")
 # of the digits before the point, after it and in the exponent, one run must be as long as this
 _SUSPICIOUS = (b"0" * (MAX_DIGITS // 3 - 1), b"e000", b"e+000")
 
+_Tree = TypeVar("_Tree")
+
 
 @dataclass(frozen=True)
 class _Origin:
@@ -62,7 +64,7 @@ class _Origin:
         text = f"{self.what}: cannot be read as {self.kind}: {str(reason).rstrip('.')[:600]}."
         return self.error(f"{text} {self.advice}".rstrip())
 
-    def checked(self, tree: Any, schema: Schema) -> Any:
+    def checked(self, tree: _Tree, schema: Schema) -> _Tree:
         faults = faults_of(tree, schema)
         if faults:
             raise self.fault(joined(faults))
@@ -127,7 +129,7 @@ def parse_json(
 
 
 def check_tree(
-    tree: Any,
+    tree: object,
     schema: Schema,
     *,
     what: str,
@@ -262,7 +264,7 @@ def _suspicious(text: str) -> bool:
     return False
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     made = dict(pairs)
     if len(made) != len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
@@ -270,7 +272,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _no_number(text: str) -> Any:
+def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no finite number")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from dfl_tf.disk.tree_schema import (
     Array,
@@ -22,7 +21,7 @@ from dfl_tf.disk.tree_schema import (
 _INTEGERS = (-(2**63), 2**63 - 1)
 
 
-def json_schema(schema: Schema) -> dict[str, Any]:
+def json_schema(schema: Schema) -> dict[str, object]:
     """Say in JSON Schema (draft 2020-12) what a tree schema accepts.
 
     What JSON Schema cannot say is left out: NUL characters and the number of digits.
@@ -60,7 +59,7 @@ def json_schema(schema: Schema) -> dict[str, Any]:
     return {}
 
 
-def _text(schema: Text) -> dict[str, Any]:
+def _text(schema: Text) -> dict[str, object]:
     if schema.choices:
         return {"enum": list(schema.choices)}
     pattern = {"pattern": f"^(?:{schema.pattern})$"} if schema.pattern else {}
@@ -76,14 +75,14 @@ def _limits(low: float, high: float) -> dict[str, float]:
     return limits
 
 
-def _row(schema: Row) -> dict[str, Any]:
+def _row(schema: Row) -> dict[str, object]:
     items = [json_schema(item) for item in schema.items]
     if all(item == items[0] for item in items):
         return {"items": items[0]} if items else {}
     return {"prefixItems": items}
 
 
-def _record(schema: Record) -> dict[str, Any]:
+def _record(schema: Record) -> dict[str, object]:
     properties = {**schema.required, **schema.optional}
     return {
         "type": "object",

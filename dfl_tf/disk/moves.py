@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from dfl_tf.disk.checksums import follow
 from dfl_tf.disk.durable import link_into, make_folder, rename, sync_folder, write_file
@@ -175,8 +175,14 @@ def _content(plan: _Plan) -> bytes:
     return json.dumps({"why": plan.why, "token": plan.token, "moves": moves}).encode()
 
 
+class _Stored(TypedDict):
+    why: str
+    token: str
+    moves: list[tuple[str, str]]
+
+
 def _read(path: Path) -> _Plan | None:
-    content: dict[str, Any] | None = read_json(
+    content: _Stored | None = read_json(
         path, kind="a plan of moves", schema=_SCHEMA, limit=_LIMIT, advice=_ADVICE, missing_ok=True
     )
     if content is None:

@@ -12,7 +12,6 @@ import os
 import stat
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
 
 
 def open_plain(path: Path) -> BufferedReader:
@@ -79,7 +78,7 @@ def map_plain(path: Path) -> mmap.mmap | bytes:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def is_safe_name(name: Any) -> bool:
+def is_safe_name(name: object) -> bool:
     """Whether `name` is one component of a path that a disk takes (no separator, dot-dot, NUL).
 
     Any other bytes are a name, UTF-8 or not; who shows it escapes what must not be shown.

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Any, TextIO, cast
+from typing import IO, TextIO, cast
 
 from dfl_tf_ops.process import scratch_file, terminal_encoding
 
@@ -43,7 +43,7 @@ class SafeStream:
         # progress line asks so as to draw itself without boxes.
         self.encoding = reader if cursor else "utf-8"
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
@@ -151,7 +151,7 @@ def library_lines(lines: Sequence[str]) -> list[str]:
     return told
 
 
-def _is_stderr(stream: Any) -> bool:
+def _is_stderr(stream: IO[str]) -> bool:
     try:
         return bool(stream.fileno() == 2)
     except (AttributeError, OSError, ValueError):

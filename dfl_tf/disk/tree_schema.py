@@ -19,7 +19,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 MAX_FAULTS = 20
 _SHOWN = 3
@@ -36,11 +36,11 @@ MAX_DIGITS = 64
 class Schema(Protocol):
     """What a value must be."""
 
-    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
         """Append one sentence for each fault of `value`, which stands at `place`."""
 
 
-def faults_of(tree: Any, schema: Schema) -> list[str]:
+def faults_of(tree: object, schema: Schema) -> list[str]:
     """All faults of a tree (at most some 20), one clause each; empty if it fits."""
     faults: list[str] = []
     schema.check(tree, (), faults)
@@ -58,7 +58,7 @@ def joined(faults: Sequence[str]) -> str:
 class Anything:
     """Every value; its own reader checks it."""
 
-    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
         """Find no fault."""
 
 
@@ -77,7 +77,7 @@ class Text:
     pattern: str = ""
     form: str = "text"
 
-    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not str:
             faults.append(_wrong(value, place, self.form))
@@ -98,7 +98,7 @@ class Integer:
     low: int = -(2**63)
     high: int = 2**63 - 1
 
-    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not int or not self.low <= value <= self.high:
             faults.append(_wrong(value, place, f"a whole number{_range(self.low, self.high)}"))
@@ -111,10 +111,11 @@ class Number:
     low: float = -math.inf
     high: float = math.inf
 
-    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if (
-            type(value) not in (int, float)
+            not isinstance(value, int | float)
+            or isinstance(value, bool)
             or not self.low <= value <= self.high
             or not math.isfinite(value)
         ):
@@ -127,7 +128,7 @@ class Boolean:
 
     or_digit: bool = False
 
-    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not bool and not (self.or_digit and value in (0, 1)):
             faults.append(_wrong(value, place, "true or false"))
@@ -139,7 +140,7 @@ class Optional:
 
     inner: Schema
 
-    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if value is not None:
             self.inner.check(value, place, faults)
@@ -151,7 +152,7 @@ class Either:
     def __init__(self, *choices: Schema) -> None:
         self.choices = choices
 
-    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         for choice in self.choices[:-1]:
             if not faults_of(value, choice):
@@ -165,7 +166,7 @@ class Row:
     def __init__(self, *items: Schema) -> None:
         self.items = items
 
-    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not list or len(value) != len(self.items):
             faults.append(_wrong(value, place, f"a list of {len(self.items)}"))
@@ -181,7 +182,7 @@ class Array:
     item: Schema
     longest: int = 1 << 32
 
-    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not list:
             faults.append(_wrong(value, place, "a list"))
@@ -202,7 +203,7 @@ class Table:
     value: Schema
     key: Schema = field(default_factory=Text)
 
-    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not dict:
             faults.append(_wrong(value, place, "an object"))
@@ -222,7 +223,7 @@ class Record:
     optional: Mapping[str, Schema] = field(default_factory=dict)
     others: Schema | None = None
 
-    def check(self, value: Any, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not dict:
             faults.append(_wrong(value, place, "an object"))
@@ -240,7 +241,7 @@ class Record:
                 return
 
 
-def _wrong(value: Any, place: TreePath, wanted: str) -> str:
+def _wrong(value: object, place: TreePath, wanted: str) -> str:
     return f"{_path(place)} is {_shown(value)}; it must be {wanted}"
 
 
@@ -254,7 +255,7 @@ def _path(place: TreePath) -> str:
     return text or "the whole"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, dict):
         return f"an object of {len(value)}"
     if isinstance(value, list):

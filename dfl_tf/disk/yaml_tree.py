@@ -17,7 +17,7 @@ _TEXT = {f"tag:yaml.org,2002:{name}" for name in ("timestamp", "value", "merge")
 _RESOLVER = yaml.SafeLoader("")
 
 
-def yaml_value(node: yaml.Node, *, texts: bool = False) -> Any:
+def yaml_value(node: yaml.Node, *, texts: bool = False) -> object:
     """Plain Python value of a node: None, bool, int, float, str, list, dict (keys are text).
 
     Raises
@@ -29,7 +29,7 @@ def yaml_value(node: yaml.Node, *, texts: bool = False) -> Any:
     if isinstance(node, yaml.SequenceNode):
         return [yaml_value(item, texts=texts) for item in node.value]
     if isinstance(node, yaml.MappingNode):
-        made: dict[str, Any] = {}
+        made: dict[str, object] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
@@ -82,7 +82,7 @@ class _Composer:
             raise ValueError(f"line {line}: the alias *{name[:60]} {inside}")
         self.add(*known, line)
 
-    def begin(self, event: Any, node: yaml.CollectionNode, line: int) -> None:
+    def begin(self, event: yaml.CollectionStartEvent, node: yaml.CollectionNode, line: int) -> None:
         start = self.count
         self.add(node, 1, 1, line)
         self.open.append(_Open(node, event.anchor, [], start=start))
@@ -102,7 +102,7 @@ class _Composer:
 
 
 def composed(events: Iterator[Any]) -> yaml.Node | None:
-    """The tree of one document."""
+    """The tree of one document, from events with marks (by their types they may have none)."""
     composer = _Composer()
     documents = 0
     for event in events:
@@ -135,12 +135,12 @@ def composed(events: Iterator[Any]) -> yaml.Node | None:
     return composer.root
 
 
-def _refuse_tag(event: Any, name: str, line: int) -> None:
+def _refuse_tag(event: yaml.CollectionStartEvent, name: str, line: int) -> None:
     if event.tag not in (None, "!", f"tag:yaml.org,2002:{name}"):
         raise ValueError(f"line {line}: the tag {event.tag[:60]} is not known")
 
 
-def _scalar(node: yaml.ScalarNode) -> Any:
+def _scalar(node: yaml.ScalarNode) -> object:
     line = node.start_mark.line + 1
     if node.tag in _TEXT or node.tag == "tag:yaml.org,2002:str":
         return node.value

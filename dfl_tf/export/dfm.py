@@ -24,7 +24,9 @@ from dfl_tf.models.state import legacy_key
 from dfl_tf.options import KINDS
 
 if TYPE_CHECKING:
+    from dfl_tf.models.amp.model import AMP
     from dfl_tf.models.base import FaceModel
+    from dfl_tf.models.saehd.model import SAEHD
     from dfl_tf.models.swap import SwapModel
 
 Precision = Literal["float32", "float16"]
@@ -184,7 +186,7 @@ def tensors_of(model: FaceModel) -> Tensors:
     }
 
 
-def saehd_graph(graph: Graph, model: FaceModel, form: ExportForm) -> None:
+def saehd_graph(graph: Graph, model: SAEHD, form: ExportForm) -> None:
     """Add the networks of a SAEHD."""
     options = model.options
     archi = Archi.parse(options.archi)
@@ -200,7 +202,7 @@ def saehd_graph(graph: Graph, model: FaceModel, form: ExportForm) -> None:
     _outputs(nets, swap, dst, decoders)
 
 
-def amp_graph(graph: Graph, model: FaceModel, form: ExportForm) -> None:
+def amp_graph(graph: Graph, model: AMP, form: ExportForm) -> None:
     """Add the networks of an AMP."""
     options = model.options
     nets = FaceNetworks(graph, AMP_ARCHI, options.resolution)

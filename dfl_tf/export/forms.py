@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,17 @@ from dfl_tf.errors import UsageError
 from dfl_tf.options import KINDS, ModelKind
 from dfl_tf.options.registry import imported
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+    from dfl_tf.export.onnx_graph import Graph
+    from dfl_tf.models.base import FaceModel
+
 # Programs take inputs by name and outputs by position; -1 is the model's own side.
 Ports = dict[str, tuple[int | str, ...]]
 Array = npt.NDArray[np.float32]
+Declared = dict[str, tuple[int, tuple[int | str, ...]]]
+"""Ports of a file by name: type of the elements, and shape."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,18 +52,18 @@ class ExportForm:
 
     inputs: Ports
     outputs: Ports
-    build: str | Callable[[Any, Any, ExportForm], None]
-    expected: str | Callable[[Any, Array, float], dict[str, Array]]
+    build: str | Callable[[Graph, FaceModel, ExportForm], None]
+    expected: str | Callable[[FaceModel, Array, float], dict[str, Array]]
     file: str
     opset: int = 12
     half: bool = True
     tolerance: float | None = None
 
-    def builder(self) -> Callable[[Any, Any, ExportForm], None]:
+    def builder(self) -> Callable[[Graph, FaceModel, ExportForm], None]:
         """Return what `build` names."""
         return imported(self.build)
 
-    def expectation(self) -> Callable[[Any, Array, float], dict[str, Array]]:
+    def expectation(self) -> Callable[[FaceModel, Array, float], dict[str, Array]]:
         """Return the function that `expected` names.
 
         It takes a model, faces of shape (n, side, side, 3), float32 BGR in [0, 1], and a morph
@@ -141,7 +149,7 @@ class Entry:
     single: bool
 
     @classmethod
-    def of(cls, runner: Any) -> Entry:
+    def of(cls, runner: InferenceSession) -> Entry:
         """Read it from an open session of ONNX Runtime."""
         port = runner.get_inputs()[0]
         first = is_channels_first(port.shape)
@@ -152,9 +160,7 @@ class Entry:
         return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if self.channels_first else images
 
 
-def fitting(
-    inputs: Mapping[str, Any], outputs: Mapping[str, Any], model_class: str | None = None
-) -> tuple[str, str]:
+def fitting(inputs: Declared, outputs: Declared, model_class: str | None = None) -> tuple[str, str]:
     """Return the class and the program whose form is nearest to the ports of a file.
 
     Parameters

@@ -5,21 +5,26 @@ References: models.md 6, tools.md 9.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.disk.plain_file import open_plain, path_or_content
 from dfl_tf.errors import ExportError
-from dfl_tf.export.forms import Entry, Ports, fitting, form_of, is_channels_first
+from dfl_tf.export.forms import Declared, Entry, Ports, fitting, form_of, is_channels_first
 from dfl_tf.export.onnx_graph import SIZE_LIMIT, Graph, need
 from dfl_tf.export.report import Verification
 from dfl_tf.options import KINDS
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from onnx import ModelProto, ValueInfoProto
+    from onnxruntime import InferenceSession
+
     from dfl_tf.models.base import FaceModel
 
 TOLERANCES = {"float32": 1e-4, "float16": 2e-3}
@@ -218,7 +223,7 @@ def is_half(path: Path) -> bool:
     return any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in weights)
 
 
-def difference(got: Any, expected: Any) -> float:
+def difference(got: Floats, expected: Floats) -> float:
     """Return the largest absolute difference; infinite if the shapes differ."""
     if got.shape != expected.shape:
         return float("inf")
@@ -240,7 +245,7 @@ def fixed_face(batch: int, side: int) -> npt.NDArray[np.float32]:
     return np.clip(noisy, 0, 1).astype(np.float32)
 
 
-def session(path: Path) -> Any:
+def session(path: Path) -> InferenceSession:
     """Open a file in ONNX Runtime, sparing memory.
 
     Raises
@@ -261,14 +266,16 @@ def session(path: Path) -> Any:
         raise ExportError(f"{path.name} is refused by ONNX Runtime: {error}") from error
 
 
-def _run(runner: Any, feeds: Mapping[str, Any], path: Path) -> Any:
+def _run(
+    runner: InferenceSession, feeds: Mapping[str, npt.NDArray[np.generic]], path: Path
+) -> list[Floats]:
     try:
         return runner.run(None, feeds)
     except Exception as error:  # see `session`
         raise ExportError(f"{path.name} cannot be run by ONNX Runtime: {error}") from error
 
 
-def _wrong_texts(message: Any, place: str) -> Iterator[str]:
+def _wrong_texts(message: Message, place: str) -> Iterator[str]:
     """Name each text of a message that is none: protobuf gives it as bytes, or refuses it."""
     for field, value in message.ListFields():
         here = f"{place}.{field.name}"
@@ -284,7 +291,7 @@ def _wrong_texts(message: Any, place: str) -> Iterator[str]:
                 yield here
 
 
-def _lint_file(onnx: Any, path: Path, model: Any) -> list[str]:
+def _lint_file(onnx: ModuleType, path: Path, model: ModelProto) -> list[str]:
     faults = []
     tensors = [*model.graph.initializer]
     outside = [t.name for t in tensors if t.data_location == onnx.TensorProto.EXTERNAL]
@@ -313,14 +320,14 @@ def _lint_file(onnx: Any, path: Path, model: Any) -> list[str]:
     return faults
 
 
-Declared = dict[str, tuple[int, tuple[int | str, ...]]]
+Floats = npt.NDArray[np.floating]
 
 
-def _ports(model: Any) -> tuple[Declared, Declared]:
+def _ports(model: ModelProto) -> tuple[Declared, Declared]:
     """Return name: (element type, shape) of inputs and of outputs, in order."""
     weights = {tensor.name for tensor in model.graph.initializer}
 
-    def declared(ports: Any) -> Declared:
+    def declared(ports: Iterable[ValueInfoProto]) -> Declared:
         tensors = {p.name: p.type.tensor_type for p in ports if p.name not in weights}
         return {
             name: (
@@ -333,7 +340,7 @@ def _ports(model: Any) -> tuple[Declared, Declared]:
     return declared(model.graph.input), declared(model.graph.output)
 
 
-def _lint_ports(onnx: Any, kind: str, found: Mapping[str, Any], wanted: Ports) -> list[str]:
+def _lint_ports(onnx: ModuleType, kind: str, found: Declared, wanted: Ports) -> list[str]:
     faults = []
     if list(found) != list(wanted):
         faults.append(
@@ -367,7 +374,7 @@ def _rule(wanted: tuple[int | str, ...]) -> str:
     return f"it must be [{text}]{free}."
 
 
-def _sides(ports: Mapping[str, Any]) -> dict[str, tuple[int | str, ...]]:
+def _sides(ports: Declared) -> dict[str, tuple[int | str, ...]]:
     return {
         name: shape[2:] if is_channels_first(shape) else shape[1:3]
         for name, (_, shape) in ports.items()

@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +19,19 @@ import numpy.typing as npt
 from dfl_tf.disk.text import printable
 from dfl_tf.errors import ExportError
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import keras
+    from onnx import ModelProto, NodeProto, ValueInfoProto
+
+Array = npt.NDArray[np.number]
 # Part (file stem) to legacy key to anything with a shape that NumPy can read.
-Tensors = Mapping[str, Mapping[str, Any]]
+Tensors = Mapping[str, Mapping[str, keras.Variable]]
 
 SIZE_LIMIT = 2**31 - 1
 _RAW_DATA, _INITIALIZER, _GRAPH = 9, 5, 7  # field numbers of TensorProto, GraphProto, ModelProto
 
 
-def need(module: str) -> Any:
+def need(module: str) -> ModuleType:
     """Import a package of the extra ``[export]``.
 
     Raises
@@ -60,7 +65,7 @@ class Value(NamedTuple):
 class Weight:
     """A weight of the file: type and shape are known, the numbers are fetched when written."""
 
-    dtype: np.dtype[Any]
+    dtype: np.dtype[np.generic]
     shape: tuple[int, ...]
     fetch: Callable[[], Array]
 
@@ -86,9 +91,9 @@ class Graph:
         self.onnx = need("onnx")
         self.tensors = tensors
         self.half = half
-        self.nodes: list[Any] = []
-        self.inputs: list[Any] = []
-        self.outputs: list[Any] = []
+        self.nodes: list[NodeProto] = []
+        self.inputs: list[ValueInfoProto] = []
+        self.outputs: list[ValueInfoProto] = []
         self.weights: dict[str, Weight] = {}
         self._constants: set[str] = set()
 
@@ -113,7 +118,7 @@ class Graph:
         self.outputs.append(self._declare(name, shape))
         self.nodes.append(self.onnx.helper.make_node("Identity", [value.name], [name]))
 
-    def _declare(self, name: str, shape: Sequence[int | str]) -> Any:
+    def _declare(self, name: str, shape: Sequence[int | str]) -> ValueInfoProto:
         return self.onnx.helper.make_tensor_value_info(
             name, self.onnx.TensorProto.FLOAT, list(shape)
         )
@@ -121,7 +126,7 @@ class Graph:
     # Nodes
 
     def add(
-        self, kind: str, *operands: Value, half: bool | None = None, **attributes: Any
+        self, kind: str, *operands: Value, half: bool | None = None, **attributes: object
     ) -> Value:
         """Add a node with one output, of the precision of its first operand unless told."""
         name = f"{kind}_{len(self.nodes)}"
@@ -174,7 +179,7 @@ class Graph:
         final = shape or (tuple(kept[axis] for axis in order) if order else kept)
 
         def fetch() -> Array:
-            array = np.asarray(variable, np.float32)
+            array: Array = np.asarray(variable, np.float32)
             array = change(array) if change else array
             return (array.transpose(order) if order else array).reshape(final)
 
@@ -245,7 +250,7 @@ class Graph:
             file.write(self.numbers(weight))
         return size
 
-    def _skeleton(self, opset: int, metadata: Mapping[str, str]) -> Any:
+    def _skeleton(self, opset: int, metadata: Mapping[str, str]) -> ModelProto:
         from dfl_tf import __version__
 
         helper = self.onnx.helper

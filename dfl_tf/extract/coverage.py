@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -121,7 +120,7 @@ class Coverage:
             lines.append(f"{kind.name}: {frames} ({', '.join(shown)}{more})")
         return lines
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The same as JSON; ``--redo`` takes the frames of findings whose `redo` is true."""
         return {
             "format": FORMAT,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import cv2
 import numpy as np
@@ -65,7 +64,9 @@ def draw_faces(image: Image, faces: Sequence[AlignedFace]) -> Image:
     return drawn
 
 
-def landmark_lines(points: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], bool]]:
+def landmark_lines(
+    points: npt.NDArray[np.generic],
+) -> Iterator[tuple[npt.NDArray[np.generic], bool]]:
     """The lines of a face (jaw, brows, nose, eyes, mouth), and whether each is closed.
 
     Parameters

@@ -339,7 +339,7 @@ def _called(frame: GivenFrame) -> str:
     return frame.name or f"number {frame.number}"
 
 
-def _tool(tree: dict[str, Any] | None) -> Tool | None:
+def _tool(tree: dict[str, str] | None) -> Tool | None:
     return None if tree is None else Tool(tree["name"], tree.get("version", ""))
 
 
@@ -347,7 +347,7 @@ def _tool_tree(tool: Tool | None) -> dict[str, str] | None:
     return None if tool is None else {"name": tool.name, "version": tool.version}
 
 
-def _frame_tree(frame: FrameRecord) -> dict[str, Any]:
+def _frame_tree(frame: FrameRecord) -> dict[str, object]:
     return {
         "name": frame.name,
         "number": frame.number,
@@ -357,7 +357,7 @@ def _frame_tree(frame: FrameRecord) -> dict[str, Any]:
     }
 
 
-def _face_tree(face: RecordedFace) -> dict[str, Any]:
+def _face_tree(face: RecordedFace) -> dict[str, object]:
     points = face.landmarks
     tree = {
         "box": [round(float(side), 3) for side in face.box],

@@ -33,7 +33,7 @@ _SAID = {
 }
 
 
-def schema_document() -> dict[str, Any]:
+def schema_document() -> dict[str, object]:
     """The whole document, with what each key means."""
     document = json_schema(SCHEMA)
     for path, text in _SAID.items():
@@ -53,7 +53,7 @@ def schema_text() -> str:
     return json.dumps(schema_document(), indent=2) + "\n"
 
 
-def _one_of(*keys: str) -> list[dict[str, Any]]:
+def _one_of(*keys: str) -> list[dict[str, object]]:
     """One of these is there, neither null nor empty."""
     filled = {"not": {"enum": [None, ""]}}
     return [{"required": [key], "properties": {key: filled}} for key in keys]

@@ -119,7 +119,7 @@ class Extraction:
         """The run whose options hold for the folder."""
         return next((run for run in reversed(self.runs) if not run["redo"]), None)
 
-    def enter(self, run: dict[str, Any]) -> int:
+    def enter(self, run: dict[str, object]) -> int:
         """Number of a run, which is that of an equal one where that holds still."""
         known = self.runs if run["redo"] else [self.last_run]
         if run not in known:
@@ -133,7 +133,7 @@ class Extraction:
             if name in self.frames:
                 self.again[name] = self.frames.pop(name)
 
-    def lines(self) -> Iterator[dict[str, Any]]:
+    def lines(self) -> Iterator[dict[str, object]]:
         """The lines of the journal, in the order of the frames."""
         yield {"format": FORMAT, "version": VERSION}
         for run in self.runs:
@@ -189,7 +189,7 @@ class ExtractionJournal:
         self.close()
         write_journal(self.path.parent, self.content)
 
-    def _append(self, line: dict[str, Any]) -> None:
+    def _append(self, line: dict[str, object]) -> None:
         self._lines.append(_encoded(line))
 
 
@@ -202,7 +202,7 @@ def write_journal(folder: Path, content: Extraction) -> None:
         It cannot be written.
     """
 
-    def write(put: Callable[[Any], object]) -> None:
+    def write(put: Callable[[bytes], object]) -> None:
         for line in content.lines():
             put(_encoded(line))
 
@@ -266,12 +266,12 @@ def _place(record: FrameRecord) -> tuple[int, str]:
     return record.number, record.name
 
 
-def _encoded(line: dict[str, Any]) -> bytes:
+def _encoded(line: dict[str, object]) -> bytes:
     # as ASCII: a frame's name need not be UTF-8, and its escapes are read back to the byte
     return (json.dumps(line, separators=(",", ":")) + "\n").encode()
 
 
-def _as_dict(record: FrameRecord) -> dict[str, Any]:
+def _as_dict(record: FrameRecord) -> dict[str, object]:
     return {
         "name": record.name,
         "number": record.number,

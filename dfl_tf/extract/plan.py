@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dfl_tf.disk.checksums import forget
 from dfl_tf.disk.durable import make_folder, remove_quietly, sync_folder
@@ -62,7 +61,7 @@ class ExtractPlan:
     notes: list[str] = field(default_factory=list)
 
 
-def settings_of(options: ExtractOptions, networks: ExtractNetworks) -> dict[str, Any]:
+def settings_of(options: ExtractOptions, networks: ExtractNetworks) -> dict[str, object]:
     """All that the faces of a frame depend on, but for the frame."""
     values = {key: value for key, value in asdict(options).items() if key not in _NOT_COMPARED}
     values["rotations"] = list(options.rotations)
@@ -75,7 +74,7 @@ def settings_of(options: ExtractOptions, networks: ExtractNetworks) -> dict[str,
 def make_plan(
     source: FrameSource,
     folders: Folders,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     chosen: Sequence[int],
     *,
     resume: bool = False,
@@ -185,7 +184,9 @@ def _adopt(
     )
 
 
-def _check_same(before: Mapping[str, Any], settings: Mapping[str, Any], folders: Folders) -> None:
+def _check_same(
+    before: Mapping[str, object], settings: Mapping[str, object], folders: Folders
+) -> None:
     differences = [
         f"{key} was {_shown(before.get(key))} and is {_shown(settings.get(key))}"
         for key in {**before, **settings}
@@ -197,7 +198,7 @@ def _check_same(before: Mapping[str, Any], settings: Mapping[str, Any], folders:
         )
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
     return str(value) or "unknown"
@@ -219,7 +220,7 @@ def _suspects(
         if not resume:
             raise NotTheSame(
                 f"{folders.faces} was extracted from {words.get(str(before.get('kind')))}, and "
-                f"{words[source.about['kind']]} is given now",
+                f"{words[str(source.about['kind'])]} is given now",
                 _WAYS,
             )
         return set()

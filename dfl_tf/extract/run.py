@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 from dfl_tf_ops.process import cores
@@ -214,7 +213,7 @@ def extract_faces(
 def _plan(
     source: FrameSource,
     folders: Folders,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     chosen: Sequence[int],
     request: ExtractRequest,
     given: Mapping[str, int],

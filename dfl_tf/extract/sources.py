@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.extract.records import FrameRecord
 from dfl_tf.imaging import decode_image
 from dfl_tf.imaging.exif import exif_orientation
+from dfl_tf.imaging.files import StoredImage
 from dfl_tf.imaging.headers import pixel_limit
 
 Stamp = tuple[int, int, int]
@@ -43,7 +44,7 @@ class DecodedFrame(NamedTuple):
         What of the file is not used.
     """
 
-    image: npt.NDArray[Any]
+    image: StoredImage
     stamp: Stamp
     left_out: tuple[Omission, ...] = ()
 
@@ -81,13 +82,13 @@ class FrameSource(Protocol):
     """
 
     names: Sequence[str]
-    about: dict[str, Any]
+    about: dict[str, object]
     left_out: LeftOut
 
     def frames(self, numbers: Collection[int]) -> Iterator[SourceFrame]:
         """Give the frames of these numbers, in order."""
 
-    def changed(self, before: Mapping[str, Any], records: Iterable[FrameRecord]) -> list[str]:
+    def changed(self, before: Mapping[str, object], records: Iterable[FrameRecord]) -> list[str]:
         """Names of those recorded frames that are, or may be, other than they were.
 
         Parameters
@@ -134,7 +135,7 @@ class FolderFrames:
             )
         self._paths = in_frame_order(by_stem.values())
         self.names: Sequence[str] = [path.name for path in self._paths]
-        self.about: dict[str, Any] = {"kind": "frames"}
+        self.about: dict[str, object] = {"kind": "frames"}
 
     def frames(self, numbers: Collection[int]) -> Iterator[SourceFrame]:
         """Give the frames of these numbers, in order."""
@@ -142,7 +143,7 @@ class FolderFrames:
             if number in numbers:
                 yield SourceFrame(path.name, number, partial(_decoded, path))
 
-    def changed(self, before: Mapping[str, Any], records: Iterable[FrameRecord]) -> list[str]:
+    def changed(self, before: Mapping[str, object], records: Iterable[FrameRecord]) -> list[str]:
         """Frames whose content differs; a file with the same size and time is taken as the same."""
         found = []
         for record in records:
@@ -177,7 +178,7 @@ def _decoded(path: Path) -> DecodedFrame:
     return DecodedFrame(image, stamp, (*notes, *pixel_losses(image, path.name)))
 
 
-def pixel_losses(image: npt.NDArray[Any], name: str) -> list[Omission]:
+def pixel_losses(image: npt.NDArray[np.generic], name: str) -> list[Omission]:
     """What of stored pixels does not go into 8-bit BGR.
 
     Parameters

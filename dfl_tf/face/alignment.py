@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from dfl_tf.face.face_type import FaceType
 from dfl_tf.face.reference_tables import ALIGN_INDICES, REFERENCE_2D
 
-FloatArray = npt.NDArray[np.floating[Any]]
+FloatArray = npt.NDArray[np.floating]
 Matrix = npt.NDArray[np.float64]
 
 

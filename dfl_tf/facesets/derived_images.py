@@ -24,6 +24,7 @@ from dfl_tf.facesets.xseg_store import open_store
 from dfl_tf.formats import FaceMetadata, read_metadata
 from dfl_tf.formats.faces.metadata_file import FolderReport, face_files
 from dfl_tf.imaging import decode_image, encode_image, to_bgr
+from dfl_tf.imaging.files import to_bytes
 from dfl_tf.jobs.progress import Progress
 
 MASK, DEBUG = "_mask", "_debug"
@@ -92,7 +93,7 @@ def landmark_images(
     """
 
     def drawn(jpeg: bytes, metadata: FaceMetadata) -> Image:
-        image = to_bgr(decode_image(jpeg, what="the image")).copy()
+        image = to_bytes(to_bgr(decode_image(jpeg, what="the image"))).copy()
         draw_landmarks(image, metadata)
         return image
 

@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -219,13 +218,13 @@ class FilterPlan:
             [names[i] for i in sorted(self.reasons)],
         )
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, object]]:
         """One row a face, in folder order, with all numbers."""
         scalars = {n: c for n, c in self.faces.columns.items() if c.ndim == 1}
         rows = []
         for i, name in enumerate(self.faces.names):
             twin, distance = self.twins.get(i, (None, None))
-            row: dict[str, Any] = {
+            row: dict[str, object] = {
                 "name": name,
                 "stays": i not in self.reasons,
                 "why": " ".join(self.reasons.get(i, [])),

@@ -18,6 +18,7 @@ from dfl_tf.facesets.face_tracks import medians_of_tracks, track_numbers
 from dfl_tf.facesets.measures import MeasuredFace
 from dfl_tf.formats import FaceMetadata, read_metadata
 from dfl_tf.imaging import decode_image, to_bgr
+from dfl_tf.imaging.files import to_bytes
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -133,7 +134,7 @@ def _face(path: Path, landmarks_of: LandmarksOf | None, left_out: LeftOut) -> Me
     metadata = None
     if path.suffix.lower() in (".jpg", ".jpeg"):
         metadata = read_metadata(data, what=path.name)
-    image = to_bgr(decode_image(data, what=path.name))
+    image = to_bytes(to_bgr(decode_image(data, what=path.name)))
     if metadata is None:
         found = list(landmarks_of(image)) if landmarks_of is not None else []
         if not found:

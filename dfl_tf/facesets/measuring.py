@@ -22,6 +22,7 @@ from dfl_tf.formats import FaceMetadata, read_metadata, read_pak
 from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES
 from dfl_tf.formats.faces.face_folder import find_faces
 from dfl_tf.imaging import decode_image, to_bgr
+from dfl_tf.imaging.files import to_bytes
 from dfl_tf.imaging.headers import image_size
 from dfl_tf.jobs.pool import ordered
 from dfl_tf.jobs.progress import Progress
@@ -208,7 +209,7 @@ def _measured(
     values = cache.get(digest, lengths) if lengths else {}
     missing = [measure for measure in usable if compute and measure.name not in values]
     if missing:
-        face = MeasuredFace(to_bgr(decode_image(data, what=file.name)), metadata)
+        face = MeasuredFace(to_bytes(to_bgr(decode_image(data, what=file.name))), metadata)
         for measure in missing:
             values[measure.name] = np.atleast_1d(np.asarray(measure.compute(face), np.float64))
     return _Face(digest, _Facts.of(data, metadata), values, tuple(missing))

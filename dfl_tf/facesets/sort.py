@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from dfl_tf.facesets.measuring import FaceFile, face_files, measure_faces
 from dfl_tf.facesets.rearranging import Rearrangement, numbered
 from dfl_tf.facesets.sorting import ALIASES, METHODS, MeasuredFaces, Method, Order
 from dfl_tf.imaging import decode_image, to_bgr
+from dfl_tf.imaging.files import to_bytes
 from dfl_tf.jobs.pool import ordered
 from dfl_tf.jobs.progress import Progress
 
@@ -75,7 +76,7 @@ class SortPlan:
             [names[i] for i in self.order.trash] + self.unreadable,
         )
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, object]]:
         """One row a face: its new name (None in the trash), the old one and all its numbers."""
         plan = self.rearrangement
         places = {name: i for i, name in enumerate(self.faces.names)}
@@ -83,7 +84,7 @@ class SortPlan:
         rows = []
         for name, new in [*plan.kept, *((name, None) for name in plan.trash)]:
             i = places.get(name)
-            row: dict[str, Any] = {"new_name": new, "name": name}
+            row: dict[str, object] = {"new_name": new, "name": name}
             row["value"] = None if i is None else self.order.values.get(i)
             for measure in scalars:
                 number = np.nan if i is None else self.faces.columns[measure][i]
@@ -172,7 +173,7 @@ def _images_on_disk(files: Sequence[FaceFile], workers: int | None) -> Sequence[
     """
 
     def decoded(file: FaceFile) -> Image:
-        return to_bgr(decode_image(file.read(), what=file.name))
+        return to_bytes(to_bgr(decode_image(file.read(), what=file.name)))
 
     folder = user_cache()
     if folder is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -104,7 +103,7 @@ def _by_value(
 ) -> Callable[..., Order]:
     """Sort by a number; faces without one are rejected."""
 
-    def arrange(faces: MeasuredFaces, **_: Any) -> Order:
+    def arrange(faces: MeasuredFaces, **_: object) -> Order:
         column = faces.columns[measure]
         usable = ~np.isnan(column)
         if zero_is_trash:
@@ -121,25 +120,25 @@ def _by_value(
     return arrange
 
 
-def _by_source_name(faces: MeasuredFaces, **_: Any) -> Order:
+def _by_source_name(faces: MeasuredFaces, **_: object) -> Order:
     known = [i for i, is_face in enumerate(faces.is_face) if is_face]
     kept = sorted(known, key=lambda i: faces.source_filenames[i])
     trash = [i for i, is_face in enumerate(faces.is_face) if not is_face]
     return Order(kept, trash, {i: faces.source_filenames[i] for i in kept})
 
 
-def _by_histogram(faces: MeasuredFaces, **_: Any) -> Order:
+def _by_histogram(faces: MeasuredFaces, **_: object) -> Order:
     histograms = faces.columns["color_histogram"].reshape(len(faces.names), 3, 256)
     return Order(histogram_chain(histogram_roots(histograms)))
 
 
-def _by_dissimilarity(faces: MeasuredFaces, **_: Any) -> Order:
+def _by_dissimilarity(faces: MeasuredFaces, **_: object) -> Order:
     sums = dissimilarity(histogram_roots(faces.columns["masked_histogram"]))
     order = np.argsort(-sums, kind="stable")
     return Order([int(i) for i in order], values={int(i): float(sums[i]) for i in order})
 
 
-def _one_face(faces: MeasuredFaces, **_: Any) -> Order:
+def _one_face(faces: MeasuredFaces, **_: object) -> Order:
     """Reject every face of the frames from which more than one face was taken, by the names."""
     numbers: dict[int, list[tuple[int, int]]] = {}
     for i, name in enumerate(faces.names):
@@ -158,12 +157,12 @@ def _one_face(faces: MeasuredFaces, **_: Any) -> Order:
     return Order([i for i in range(len(faces.names)) if i not in rejected], trash)
 
 
-def _by_difference(faces: MeasuredFaces, *, similar: bool = True, **_: Any) -> Order:
+def _by_difference(faces: MeasuredFaces, *, similar: bool = True, **_: object) -> Order:
     return Order(image_chain(faces.images, similar=similar))
 
 
 def _best(sharpness: str) -> Callable[..., Order]:
-    def arrange(faces: MeasuredFaces, *, target: int = 2000, **_: Any) -> Order:
+    def arrange(faces: MeasuredFaces, *, target: int = 2000, **_: object) -> Order:
         column = faces.columns
         usable = np.flatnonzero(~np.isnan(column[sharpness]))
         kept, trash = best_faces(
@@ -184,7 +183,7 @@ def _best(sharpness: str) -> Callable[..., Order]:
     return arrange
 
 
-def _by_person(faces: MeasuredFaces, *, threshold: float | None = None, **_: Any) -> Order:
+def _by_person(faces: MeasuredFaces, *, threshold: float | None = None, **_: object) -> Order:
     """Person after person, the largest group first; in each the most typical face first."""
     grouping = group_faces(
         faces.columns["identity"],
@@ -200,7 +199,7 @@ def _by_person(faces: MeasuredFaces, *, threshold: float | None = None, **_: Any
     )
 
 
-def _by_track(faces: MeasuredFaces, **_: Any) -> Order:
+def _by_track(faces: MeasuredFaces, **_: object) -> Order:
     """Track after track, each in time order; then the faces on no known track."""
     tracks = tracks_in_time(faces.tracks, faces.source_filenames)
     others = [int(i) for i in np.flatnonzero(faces.tracks == NO_TRACK)]

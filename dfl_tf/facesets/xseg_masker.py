@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import cv2
 import numpy as np
@@ -25,6 +25,9 @@ from dfl_tf.formats.faces.stored_mask import encode_mask
 from dfl_tf.formats.models.legacy import read_part
 from dfl_tf.imaging import decode_image, to_bgr, to_float
 from dfl_tf.options import XSegOptions
+
+if TYPE_CHECKING:
+    from dfl_tf.models.xseg.model import XSeg
 
 SIDE = 256
 PART = "XSeg_256"
@@ -136,7 +139,7 @@ class XSegMasker:
 
     def __init__(
         self,
-        model: Any,
+        model: XSeg,
         face_type: FaceType | None,
         work: str,
         record: MaskRecord | None = None,
@@ -174,7 +177,7 @@ class XSegMasker:
         # bare weights do not know how long they were trained
         iteration = state.iteration if state.options else None
         record = MaskRecord(state_name(place), iteration, sha256, wanted)
-        return cls(model, known, f"{sha256} {wanted}", record)
+        return cls(cast("XSeg", model), known, f"{sha256} {wanted}", record)
 
     def masks(self, crops: Sequence[Crop]) -> list[bytes]:
         """The encoded masks of some crops."""

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import abc
 import base64
+import enum
 import hashlib
 import json
 import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from dfl_tf.disk.checksums import Rewriting
 from dfl_tf.disk.durable import filling_folder, sync_folder, write_file
@@ -37,8 +40,16 @@ _log = logging.getLogger(__name__)
 _WORK = Record({"work": Text()})
 _FACE = Record({"name": Text(), "picture": Text(), "mask": Text(longest=1 << 28)})
 _LONGEST = 1 << 29  # of a line: a mask in base64
-KEPT: Any = object()
-"""Stands for "as it is" where None means "none"."""
+Polygons = list[tuple[int, npt.NDArray[np.float32]]]
+
+
+class Kept(enum.Enum):
+    """Stands for "as it is" where None means "none"."""
+
+    KEPT = enum.auto()
+
+
+KEPT = Kept.KEPT
 
 
 class FaceStore(abc.ABC):
@@ -63,7 +74,9 @@ class FaceStore(abc.ABC):
         """Metadata and JPEG bytes of one face."""
 
     @abc.abstractmethod
-    def change(self, index: int, *, mask: bytes | None = KEPT, polygons: Any = KEPT) -> None:
+    def change(
+        self, index: int, *, mask: bytes | Kept | None = KEPT, polygons: Polygons | Kept = KEPT
+    ) -> None:
         """Give a face another mask (encoded) or other polygons."""
 
     @abc.abstractmethod
@@ -89,7 +102,9 @@ def open_store(path: Path) -> FaceStore:
     return FolderStore(path, listing) if pak is None else PakStore(pak, listing.left_out)
 
 
-def _changed(metadata: FaceMetadata, mask: Any, polygons: Any) -> FaceMetadata:
+def _changed(
+    metadata: FaceMetadata, mask: bytes | Kept | None, polygons: Polygons | Kept
+) -> FaceMetadata:
     if mask is not KEPT:
         metadata = replace(metadata, xseg_mask_bytes=mask)
     return metadata if polygons is KEPT else replace(metadata, seg_ie_polys=polygons)
@@ -135,7 +150,9 @@ class FolderStore(FaceStore):
             raise FacesetError(f"{path}: lost its face metadata meanwhile")
         return metadata, data
 
-    def change(self, index: int, *, mask: bytes | None = KEPT, polygons: Any = KEPT) -> None:
+    def change(
+        self, index: int, *, mask: bytes | Kept | None = KEPT, polygons: Polygons | Kept = KEPT
+    ) -> None:
         """Rewrite the file with the change, whole or not at all."""
         metadata, old = self.face(index)
         name = self.names[index]
@@ -167,7 +184,7 @@ class PakStore(FaceStore):
             f"{entry.person_name}/{entry.filename}" if entry.person_name else entry.filename
             for entry in self._pak.entries
         ]
-        self._changes: dict[int, tuple[Any, Any]] = {}
+        self._changes: dict[int, tuple[bytes | Kept | None, Polygons | Kept]] = {}
 
     def face(self, index: int) -> tuple[FaceMetadata, bytes]:
         """Metadata (the pak's; source landmarks from the JPEG) and JPEG bytes of one face."""
@@ -187,7 +204,9 @@ class PakStore(FaceStore):
             )
         return listed, data
 
-    def change(self, index: int, *, mask: bytes | None = KEPT, polygons: Any = KEPT) -> None:
+    def change(
+        self, index: int, *, mask: bytes | Kept | None = KEPT, polygons: Polygons | Kept = KEPT
+    ) -> None:
         """Remember the change."""
         if self._pak.damaged:
             raise FacesetError(

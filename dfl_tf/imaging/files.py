@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import overload
 
 import cv2
 import numpy as np
@@ -56,7 +56,15 @@ def decode_image(data: bytes | npt.NDArray[np.uint8], *, what: str = "image") ->
     return image if image.ndim == 3 else image[:, :, None]
 
 
-def to_bgr(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+@overload
+def to_bgr(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]: ...
+@overload
+def to_bgr(image: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]: ...
+@overload
+def to_bgr(image: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]: ...
+def to_bgr(
+    image: StoredImage | npt.NDArray[np.floating],
+) -> StoredImage | npt.NDArray[np.floating]:
     """Give an image three channels: gray is repeated, alpha is dropped.
 
     Parameters
@@ -91,7 +99,7 @@ def to_float(image: StoredImage) -> FloatImage:
     return np.divide(image, np.float32(largest), dtype=np.float32)
 
 
-def to_uint8(image: npt.NDArray[np.floating[Any]]) -> ByteImage:
+def to_uint8(image: npt.NDArray[np.floating]) -> ByteImage:
     """Clip [0, 1] to 0 … 255 and truncate, as the legacy program does.
 
     Parameters
@@ -116,8 +124,13 @@ def read_image_unchanged(path: str | os.PathLike[str]) -> StoredImage:
 
 def read_image(path: str | os.PathLike[str]) -> ByteImage:
     """Read an image as uint8 BGR, shape (h, w, 3); 16 bits are reduced to 8."""
-    image = to_bgr(read_image_unchanged(path))
-    return (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
+    return to_bytes(to_bgr(read_image_unchanged(path)))
+
+
+def to_bytes(image: StoredImage) -> ByteImage:
+    """Return an image of any shape, uint8 or uint16, as uint8: of 16 bits the upper eight."""
+    shown = image >> 8 if image.dtype == np.uint16 else image
+    return shown.astype(np.uint8, copy=False)
 
 
 def encode_image(image: StoredImage, suffix: str, *, quality: int = 95) -> bytes:

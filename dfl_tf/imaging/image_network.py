@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,12 @@ import numpy.typing as npt
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import ModelFileError, UsageError
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, NodeArg
+
 MAX_SIDE = 2048
 _LIMIT = (1 << 31) - 1
-_TYPES = {
+_TYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
     "tensor(double)": np.float64,
@@ -46,11 +49,11 @@ class ImageNetwork:
 
     path: Path
     digest: str
-    runner: Any
+    runner: InferenceSession
     input_name: str
     side: int
     channels_first: bool
-    dtype: Any
+    dtype: type[np.generic]
     single: bool
 
     @classmethod
@@ -136,7 +139,7 @@ class ImageNetwork:
         return result
 
 
-def _image_port(runner: Any, path: Path) -> Any:
+def _image_port(runner: InferenceSession, path: Path) -> NodeArg:
     """The one input, if it is an image."""
     ports = runner.get_inputs()
     listed = ", ".join(f"{port.name} {port.shape} {port.type}" for port in ports) or "none"

@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @contextlib.contextmanager
@@ -22,7 +25,9 @@ def plain_style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float, dpi: int, **settings: Any) -> Any:
+def new_figure(
+    width: float, height: float, dpi: int, *, layout: Literal["constrained"] | None = None
+) -> Figure:
     """Make an empty `matplotlib.figure.Figure` that is drawn to memory; use it in `plain_style`.
 
     Parameters
@@ -31,12 +36,12 @@ def new_figure(width: float, height: float, dpi: int, **settings: Any) -> Any:
         Inches.
     dpi : int
         Pixels an inch.
-    **settings
-        Of `Figure`, such as ``layout="constrained"``.
+    layout : {"constrained"}, optional
+        How the parts make room for each other.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=dpi, **settings)
+    figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)
     FigureCanvasAgg(figure)
     return figure

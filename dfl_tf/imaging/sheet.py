@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
@@ -12,13 +12,15 @@ import numpy.typing as npt
 from dfl_tf.disk.text import drawable
 from dfl_tf.imaging.files import to_bgr, to_uint8
 
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _CAPTION_HEIGHT = 18
 _SCALE, _SMALLEST = 0.45, 0.25
 
 
 def sheet(
-    rows: Sequence[Sequence[npt.NDArray[Any] | None]],
+    rows: Sequence[Sequence[npt.NDArray[np.uint8] | npt.NDArray[np.floating] | None]],
     *,
     captions: Sequence[Sequence[str]] | None = None,
     cell: int | None = None,
@@ -69,7 +71,7 @@ def sheet(
     return canvas
 
 
-def tiled(rows: Sequence[Sequence[npt.NDArray[Any]]]) -> npt.NDArray[Any]:
+def tiled(rows: Sequence[Sequence[npt.NDArray[_Scalar]]]) -> npt.NDArray[_Scalar]:
     """Put images edge to edge.
 
     Parameters
@@ -99,12 +101,12 @@ def side_by_side(columns: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.f
     return np.asarray(tiled(list(zip(*wide, strict=True))), np.float32)
 
 
-def _displayed(picture: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    if np.issubdtype(picture.dtype, np.floating):
-        return to_bgr(to_uint8(picture))
-    if picture.dtype != np.uint8:
+def _displayed(picture: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    if picture.dtype == np.uint8:
+        return to_bgr(picture.astype(np.uint8, copy=False))
+    if not np.issubdtype(picture.dtype, np.floating):
         raise ValueError(f"an image of a sheet is uint8 or float; received {picture.dtype}")
-    return to_bgr(picture)
+    return to_bgr(to_uint8(cast("npt.NDArray[np.floating]", picture)))
 
 
 def _scaled(picture: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.uint8]:

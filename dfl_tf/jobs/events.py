@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Event:
 
     kind: ClassVar[str] = "event"
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Return what a log for programs holds: plain values by the names of the fields."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
@@ -55,7 +55,7 @@ class Message(Event):
         """Whether it is for a terminal; what is merely logged goes to logs."""
         return self.level != "info" or not self.source
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Return the text, and what is not as usual."""
         more = {"level": self.level} if self.level != "info" else {}
         return {"text": self.text, **more, **({"source": self.source} if self.source else {})}

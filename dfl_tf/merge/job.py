@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from dfl_tf_ops.process import cores
 
@@ -31,6 +31,8 @@ from dfl_tf.options import KINDS, MergeOptions, XSegOptions
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
+    from dfl_tf.models.swap import SwapModel
+    from dfl_tf.models.xseg.model import XSeg
 
 LoadModel = Callable[[Path, str, str], "FaceModel"]
 """Folder, name and class to a model without optimizers."""
@@ -245,8 +247,10 @@ def open_model(
     morphs = {task.settings.morph for task in tasks}
     if len(morphs) > 1:
         raise UsageError("morph is one value for all frames")
-    model: Any = load(places.model, found.name, found.model_class)
-    xseg = load(places.model, XSegOptions.NAME, XSegOptions.NAME) if needs_xseg else None
+    # KINDS says which classes swap faces
+    model = cast("SwapModel", load(places.model, found.name, found.model_class))
+    masker = load(places.model, XSegOptions.NAME, XSegOptions.NAME) if needs_xseg else None
+    xseg = cast("XSeg | None", masker)
     checksum = weights_checksum(model)
     if xseg is not None:
         checksum += weights_checksum(xseg)

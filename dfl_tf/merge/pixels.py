@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ from dfl_tf.imaging import read_image_unchanged
 from dfl_tf.merge.warping import Floats, Region
 
 Bytes = npt.NDArray[np.uint8]
-Stored = npt.NDArray[Any]  # uint8 or uint16
+Stored = npt.NDArray[np.unsignedinteger]  # uint8 or uint16
 
 
 class FramePixels:
@@ -57,7 +56,7 @@ class FramePixels:
         return self._array.dtype == np.uint16
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype[np.generic]:
         """Type of the stored pixels: uint8 or uint16."""
         return self._array.dtype
 

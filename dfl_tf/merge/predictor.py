@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,13 +15,14 @@ from dfl_tf.merge.warping import Floats
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
     from dfl_tf.models.swap import SwapModel
+    from dfl_tf.models.xseg.model import XSeg
 
 
 def networks_of(
     model: SwapModel,
     *,
     morph: float = 1.0,
-    xseg: Any = None,
+    xseg: XSeg | None = None,
     enhance: Callable[[Floats], Floats] | None = None,
 ) -> MergeNetworks:
     """Return what merging asks, answered by models.
@@ -45,6 +46,7 @@ def networks_of(
 
     def segment(image: Floats) -> Floats:
         with one_at_a_time:
+            assert xseg is not None
             return np.asarray(xseg.mask(image[None]), np.float32)[0, :, :, 0]
 
     return MergeNetworks(

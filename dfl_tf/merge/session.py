@@ -48,9 +48,9 @@ class MergeJournal:
     merge.md 7 (its own format; the legacy pickle is only read).
     """
 
-    def __init__(self, path: Path, about: dict[str, Any]):
+    def __init__(self, path: Path, about: dict[str, object]):
         self.path, self.about = path, about
-        self._done: dict[str, dict[str, Any]] = {}
+        self._done: dict[str, dict[str, object]] = {}
         self._lock = threading.Lock()
         self._lines: Journal | None = None
 
@@ -104,7 +104,7 @@ class MergeJournal:
 
     def note(self, frame: Path, key: str, sizes: tuple[int, int], output: Output) -> None:
         """Remember a finished frame; called by the workers, as soon as its files are there."""
-        entry = {"key": key, "sizes": list(sizes)}
+        entry: dict[str, object] = {"key": key, "sizes": list(sizes)}
         line = json.dumps([frame.name, entry]) + "\n"
         with self._lock:
             self._done[frame.name] = entry
@@ -126,7 +126,7 @@ class MergeJournal:
             sync_folder(self.journal.parent)
 
 
-def _read_journal(path: Path) -> dict[str, dict[str, Any]]:
+def _read_journal(path: Path) -> dict[str, dict[str, object]]:
     """Read the frames that were finished since the session was written whole."""
     kind = "the journal of a merge session"
     frames = {}

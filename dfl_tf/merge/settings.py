@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dfl_tf.disk.guarded import read_yaml
 from dfl_tf.disk.tree_schema import Table, Text
@@ -40,7 +39,7 @@ class FrameSettings:
 
     session: LegacyMergeSession | None = None
     config: tuple[Layer, ...] = ()
-    frames: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    frames: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     frames_origin: str = ""
     given: tuple[Layer, ...] = ()
 
@@ -67,7 +66,7 @@ class FrameSettings:
             result.append(known[identity])
         return result
 
-    def _session_configs(self, paths: Sequence[Path]) -> list[dict[str, Any]]:
+    def _session_configs(self, paths: Sequence[Path]) -> list[dict[str, object]]:
         """Return each frame's stored configuration; one without has that of the frame before."""
         if self.session is None:
             return [{} for _ in paths]
@@ -80,16 +79,16 @@ class FrameSettings:
                 "frames."
             )
         configs = []
-        last: dict[str, Any] = {}
+        last: dict[str, object] = {}
         for frame in self.session.frames:
             if frame.config is not None:
                 last = {k: v for k, v in frame.config.items() if k not in _LEGACY_ONLY}
             configs.append(last)
         return configs
 
-    def _frame_values(self, paths: Sequence[Path]) -> list[dict[str, Any]]:
+    def _frame_values(self, paths: Sequence[Path]) -> list[dict[str, object]]:
         by_stem = {path.stem: i for i, path in enumerate(paths)}
-        found: list[dict[str, Any]] = [{} for _ in paths]
+        found: list[dict[str, object]] = [{} for _ in paths]
         faults = []
         for selector, values in self.frames.items():
             unknown = [key for key in values if key not in specs(MergeOptions)]
@@ -115,7 +114,7 @@ def _chosen(selector: str, by_stem: Mapping[str, int], count: int) -> range | li
     return range(max(int(first or 1), 1) - 1, min(int(last or count), count))
 
 
-def read_frame_values(path: Path) -> dict[str, dict[str, Any]]:
+def read_frame_values(path: Path) -> dict[str, dict[str, object]]:
     """Read a YAML or JSON file of settings for single frames.
 
     Names of frames are kept as text, so 00012 is the frame 00012.

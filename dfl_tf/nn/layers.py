@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypedDict
 
 import keras
 import numpy as np
@@ -20,6 +21,21 @@ import tensorflow as tf
 from dfl_tf.nn.convolution import convolve_halving, convolve_same
 from dfl_tf.nn.tensors import add_bias, filter_by_matrices, product
 from dfl_tf.nn.tracing import tracing
+
+Shape = Sequence[int | None]
+"""As Keras gives it to `build`; None is a side that varies."""
+
+
+class LayerOptions(TypedDict, total=False):
+    """What every layer and network takes besides its own arguments.
+
+    TensorFlow and Keras come without types that a checker can use, so their classes stand in
+    annotations for people: a checker takes ``tf.Tensor`` and ``keras.Variable`` for anything.
+    """
+
+    name: str
+    dtype: keras.DTypePolicy | str | None
+    trainable: bool
 
 
 class Block(keras.layers.Layer):

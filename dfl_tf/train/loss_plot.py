@@ -91,13 +91,17 @@ def loss_plot(
     -------
     ndarray, shape (480, 960, 3), uint8, BGR
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     table = np.asarray(history, np.float64)
     table = table.reshape(len(table), -1) if table.size else np.zeros((0, max(1, len(names))))
     figure = new_figure(_WIDTH / _DPI, _HEIGHT / _DPI, _DPI)
     figure.subplots_adjust(left=0.07, right=0.97, top=0.92, bottom=0.11)
     _draw(figure.subplots(), table, names, title, start)
-    figure.canvas.draw()
-    return np.ascontiguousarray(np.asarray(figure.canvas.buffer_rgba())[..., 2::-1])
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., 2::-1])
 
 
 def _draw(

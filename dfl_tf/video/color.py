@@ -7,14 +7,21 @@ some rows of a frame unwritten now and then.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from types import ModuleType
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.video.orientation import orientation_of
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.video.format import VideoFormat
+    from av.video.plane import VideoPlane
 
 Bytes = npt.NDArray[np.uint8]
 Stored = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -99,7 +106,7 @@ class Yuv:
         return 16 * scale, 219 * scale, 224 * scale
 
 
-def yuv_of(frame: Any) -> Yuv:
+def yuv_of(frame: VideoFrame) -> Yuv:
     """Return what the colors of a decoded frame mean."""
     # Gray without a word about it is full, as everywhere in FFmpeg.
     name, stated = frame.format.name, int(frame.color_range)
@@ -107,12 +114,12 @@ def yuv_of(frame: Any) -> Yuv:
     return Yuv(matrix_of(int(frame.colorspace), frame.height), full)
 
 
-def bits_of(frame: Any) -> int:
+def bits_of(frame: VideoFrame) -> int:
     """Return the depth of one component of a frame; more than 16 count as 16."""
     return min(16, max((c.bits for c in frame.format.components), default=8))
 
 
-def to_bgr(frame: Any, bits: int = 8) -> Stored:
+def to_bgr(frame: VideoFrame, bits: int = 8) -> Stored:
     """Return a decoded frame as BGR (height, width, 3), upright.
 
     Parameters
@@ -122,12 +129,12 @@ def to_bgr(frame: Any, bits: int = 8) -> Stored:
     bits : {8, 16}
         uint8 or uint16; every depth is rounded to it. Alpha is dropped.
     """
-    image: Any = _rgb_pixels(frame, bits) if _is_rgb(frame) else _yuv_pixels(frame, bits)
+    image = _rgb_pixels(frame, bits) if _is_rgb(frame) else _yuv_pixels(frame, bits)
     orientation = orientation_of(frame)
     return image if orientation.upright else orientation.apply(image)
 
 
-def _is_rgb(frame: Any) -> bool:
+def _is_rgb(frame: VideoFrame) -> bool:
     stated = frame.format
     if stated.name.startswith(_GRAY):
         return False
@@ -136,7 +143,7 @@ def _is_rgb(frame: Any) -> bool:
     )
 
 
-def _rgb_pixels(frame: Any, bits: int) -> Stored:
+def _rgb_pixels(frame: VideoFrame, bits: int) -> Stored:
     """Pixels that need no matrix; FFmpeg only rearranges them."""
     if bits_of(frame) <= 8:
         return _rescaled(frame.reformat(format="bgr24", threads=1).to_ndarray(), 255, bits)
@@ -146,11 +153,11 @@ def _rgb_pixels(frame: Any, bits: int) -> Stored:
     return _rescaled(np.ascontiguousarray(image[:, :, ::-1]), 1, bits)
 
 
-def _is_float(frame: Any) -> bool:
+def _is_float(frame: VideoFrame) -> bool:
     return "f32" in frame.format.name or "f16" in frame.format.name
 
 
-def _rescaled(image: npt.NDArray[Any], largest: float, bits: int) -> Stored:
+def _rescaled(image: npt.NDArray[np.generic], largest: float, bits: int) -> Stored:
     top = (1 << bits) - 1
     if image.dtype == np.uint8 and bits == 8:
         return np.ascontiguousarray(image)
@@ -159,11 +166,10 @@ def _rescaled(image: npt.NDArray[Any], largest: float, bits: int) -> Stored:
 
 def _rounded(image: Floats, bits: int) -> Stored:
     """Round to the nearest, to even between two, and clip."""
-    result: Any = cv2.add(image, 0.0, dtype=cv2.CV_8U if bits == 8 else cv2.CV_16U)
-    return cast("Stored", result)
+    return cv2.add(image, 0.0, dtype=cv2.CV_8U if bits == 8 else cv2.CV_16U)
 
 
-def _yuv_pixels(frame: Any, bits: int) -> Stored:
+def _yuv_pixels(frame: VideoFrame, bits: int) -> Stored:
     planes, depth = yuv_planes(frame)
     size = (frame.width, frame.height)
     luma = planes[0]
@@ -178,7 +184,7 @@ def _yuv_pixels(frame: Any, bits: int) -> Stored:
     return _rounded(cv2.transform(stacked.astype(np.float32), matrix), bits)
 
 
-def _repeated(plane: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
+def _repeated(plane: npt.NDArray[np.generic], size: tuple[int, int]) -> npt.NDArray[np.generic]:
     """Repeat chroma for every pixel it stands for."""
     width, height = size
     across, down = -(-width // plane.shape[1]), -(-height // plane.shape[0])
@@ -189,7 +195,7 @@ def _repeated(plane: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any
     return np.ascontiguousarray(plane[:height, :width])
 
 
-def yuv_planes(frame: Any) -> tuple[list[Stored], int]:
+def yuv_planes(frame: VideoFrame) -> tuple[list[Stored], int]:
     """Return the planes of a frame as stored, and their depth.
 
     Parameters
@@ -223,7 +229,7 @@ def yuv_planes(frame: Any) -> tuple[list[Stored], int]:
     return [_array(plane, depth) for plane in frame.planes[: 1 if gray else 3]], depth
 
 
-def _plain_format(stated: Any, depth: int, gray: bool) -> str:
+def _plain_format(stated: VideoFormat, depth: int, gray: bool) -> str:
     """Name the planar format that holds the same numbers."""
     if gray:
         return "gray" if depth <= 8 else f"gray{depth}le"
@@ -234,13 +240,15 @@ def _plain_format(stated: Any, depth: int, gray: bool) -> str:
     return f"{_PLANAR_DEEP.get(shift, 'yuv444p')}{depth}le"
 
 
-def _array(plane: Any, depth: int) -> Stored:
+def _array(plane: VideoPlane, depth: int) -> Stored:
     kind = np.dtype(np.uint8) if depth <= 8 else np.dtype("<u2")
-    rows = np.frombuffer(plane, kind).reshape(-1, plane.line_size // kind.itemsize)
+    rows = np.frombuffer(memoryview(plane), kind).reshape(-1, plane.line_size // kind.itemsize)
     return np.ascontiguousarray(rows[: plane.height, : plane.width])
 
 
-def from_bgr(av: Any, image: Stored, pixel_format: str, yuv: Yuv | None = None) -> Any:
+def from_bgr(
+    av: ModuleType, image: Stored, pixel_format: str, yuv: Yuv | None = None
+) -> VideoFrame:
     """Return a frame for the encoder; an odd side gets its last row or column twice.
 
     Parameters
@@ -258,8 +266,8 @@ def from_bgr(av: Any, image: Stored, pixel_format: str, yuv: Yuv | None = None) 
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")
         return frame.reformat(format=pixel_format, threads=1)
     if height % 2 or width % 2:
-        padded: Any = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        image = padded
+        padding = ((0, height % 2), (0, width % 2), (0, 0))
+        image = cast("Stored", np.pad(image, padding, mode="edge"))
     yuv = yuv or Yuv(matrix_of(_UNSPECIFIED, height))
     exact = image.astype(np.float32)
     if image.dtype == np.uint16:
@@ -271,7 +279,7 @@ def from_bgr(av: Any, image: Stored, pixel_format: str, yuv: Yuv | None = None) 
     return frame_of_planes(av, [luma, chroma[:, :, 0], chroma[:, :, 1]], yuv)
 
 
-def frame_of_planes(av: Any, planes: list[npt.NDArray[Any]], yuv: Yuv) -> Any:
+def frame_of_planes(av: ModuleType, planes: Sequence[Stored], yuv: Yuv) -> VideoFrame:
     """Return a yuv420p frame.
 
     Parameters

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -27,6 +28,15 @@ from dfl_tf.video.timeline import Clock, slack_of
 from dfl_tf.video.tone import refuse_hdr, to_sdr
 from dfl_tf.video.watch import watched
 from dfl_tf.video.write import Encoding, FrameWriter, Look, create, telling_faults, writing_video
+
+if TYPE_CHECKING:
+    from av import AudioFrame, VideoFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer, OutputContainer
+    from av.stream import Stream
+    from av.video.codeccontext import VideoCodecContext
+
+    from dfl_tf.video.color import Stored
 
 log = logging.getLogger(__name__)
 
@@ -141,9 +151,9 @@ def cut(
 class _Part:
     def __init__(
         self,
-        av: Any,
+        av: ModuleType,
         info: VideoInfo,
-        container: Any,
+        container: OutputContainer,
         piece: Piece,
         span: tuple[Fraction, Fraction, int],
         bitrate: float,
@@ -153,7 +163,7 @@ class _Part:
         self._low, self._high, total = span
         self._damage = Damage()
         self._clock = Clock(info.timeline, slack_of(info.rate), info.broadcast)
-        self._audio: Any = None
+        self._audio: AudioStream | None = None
         from_zero = container.format.name in ONE_RATE
         self._blocks = Blocks(av, self._high - self._low, from_zero=from_zero)
         with open_video(info.path) as source:
@@ -164,7 +174,7 @@ class _Part:
             self.frames = FrameWriter(container, look, Encoding(bitrate), total, output)
             self._add_sound(source)
 
-    def _add_sound(self, source: Any) -> None:
+    def _add_sound(self, source: InputContainer) -> None:
         tracks = source.streams.audio
         if self._piece.audio_track >= len(tracks):
             if self._piece.audio_track:
@@ -200,15 +210,15 @@ class _Part:
                 f"{index} now; it has changed meanwhile, or its damage is decoded differently"
             )
 
-    def _decoded(self) -> Iterator[tuple[str, Any]]:
+    def _decoded(self) -> Iterator[tuple[str, VideoFrame | AudioFrame]]:
         with open_video(self._info.path) as source:
-            streams = [video_stream(source, self._info.path)]
+            streams: list[Stream] = [video_stream(source, self._info.path)]
             if self._audio is not None:
                 streams.append(source.streams.audio[self._piece.audio_track])
             for stream, frame in decoded(source, streams, self._damage):
                 yield stream.type, frame
 
-    def _prepared(self, frame: Any) -> Any:
+    def _prepared(self, frame: VideoFrame) -> VideoFrame:
         """Return the frame upright, as yuv420p of the size of the stream."""
         if self._info.hdr:
             return from_bgr(self._av, to_sdr(frame), "yuv420p")
@@ -224,8 +234,8 @@ class _Part:
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         return from_bgr(self._av, image, "yuv420p", self._info.yuv)
 
-    def _put_sound(self, frame: Any) -> None:
-        if frame.pts is None:
+    def _put_sound(self, frame: AudioFrame) -> None:
+        if frame.pts is None or self._audio is None:
             return
         raw = Fraction(frame.pts * frame.time_base)
         time = raw + self._clock.offset(raw) - self._low
@@ -233,7 +243,7 @@ class _Part:
             self._container.mux(self._audio.encode(block))
 
 
-def _look(info: VideoInfo, context: Any) -> Look:
+def _look(info: VideoInfo, context: VideoCodecContext) -> Look:
     if info.hdr:
         return Look(info.height, info.width, info.rate, info.pixel_aspect)
     primaries, transfer = int(context.color_primaries or 0), int(context.color_trc or 0)
@@ -248,7 +258,7 @@ def _look(info: VideoInfo, context: Any) -> Look:
     )
 
 
-def _planes_420(frame: Any) -> list[Any] | None:
+def _planes_420(frame: VideoFrame) -> list[Stored] | None:
     """Planes of even size that need no conversion but rounding to 8 bits; None for others."""
     if not frame.format.name.startswith(("yuv420p", "yuvj420p")):
         return None

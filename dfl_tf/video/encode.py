@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,10 @@ from dfl_tf.video.sound import Part, Sound
 from dfl_tf.video.timeline import Clock, slack_of
 from dfl_tf.video.timestamps import TIMES_FILE, read_times
 from dfl_tf.video.write import Encoding, FrameWriter, Look, create, telling_faults, writing_video
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import OutputContainer
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +186,9 @@ def _look(shape: tuple[int, ...], rate: Fraction, reference: VideoInfo | None) -
     return Look(height, width, rate, aspect)
 
 
-def _sound(av: Any, container: Any, reference: VideoInfo, timing: _Timing) -> Sound | None:
+def _sound(
+    av: ModuleType, container: OutputContainer, reference: VideoInfo, timing: _Timing
+) -> Sound | None:
     clock = Clock(reference.timeline, slack_of(reference.rate), reference.broadcast)
     return Sound.of(av, reference.path, container, Part(timing.start, timing.seconds), clock)
 
@@ -197,7 +204,7 @@ def _tell_depth(images: Sequence[Path], image: np.ndarray) -> None:
         log.warning("%s: alpha is left out", images[0].name)
 
 
-def _frame(av: Any, video: FrameWriter, path: Path, shape: tuple[int, ...]) -> Any:
+def _frame(av: ModuleType, video: FrameWriter, path: Path, shape: tuple[int, ...]) -> VideoFrame:
     image = _read(path)
     if image.shape != shape:
         raise WorkspaceError(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dfl_tf.disk.durable import make_folder
 from dfl_tf.disk.listing import list_folder
@@ -21,6 +21,11 @@ from dfl_tf.video.frames import shown_frames
 from dfl_tf.video.info import VideoInfo, read_info
 from dfl_tf.video.timestamps import write_times
 from dfl_tf.video.tone import refuse_hdr, to_sdr
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+    from dfl_tf.video.color import Stored
 
 log = logging.getLogger(__name__)
 
@@ -128,10 +133,10 @@ def _write(
     files: FrameFiles,
     progress: Progress | None,
 ) -> int:
-    convert: Callable[[Any, int], Any] = to_sdr if info.hdr else to_bgr
+    convert: Callable[[VideoFrame, int], Stored] = to_sdr if info.hdr else to_bgr
     counts, seen, done = Counter(wanted), 0, 0
 
-    def copies() -> Iterator[tuple[Any, range]]:
+    def copies() -> Iterator[tuple[VideoFrame, range]]:
         """Each frame that is wanted, and the numbers that it gets."""
         nonlocal seen
         first = 1
@@ -141,7 +146,7 @@ def _write(
                 yield frame, range(first, first + counts[index])
                 first += counts[index]
 
-    def write(item: tuple[Any, range]) -> int:
+    def write(item: tuple[VideoFrame, range]) -> int:
         frame, numbers = item
         image = convert(frame, files.bits)
         for number in numbers:

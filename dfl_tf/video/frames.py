@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dfl_tf.errors import WorkspaceError
 from dfl_tf.video.pyav import open_video, require_av, video_stream
 from dfl_tf.video.watch import watched
+
+if TYPE_CHECKING:
+    from av import AudioFrame, FFmpegError, Packet, VideoFrame
+    from av.container import InputContainer
+    from av.stream import Stream
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +26,7 @@ class Damage:
         self.packets = 0
         self.reason = ""
 
-    def add(self, fault: Any) -> None:
+    def add(self, fault: FFmpegError) -> None:
         """Count one packet."""
         self.packets += 1
         self.reason = self.reason or str(fault.strerror or fault)
@@ -47,7 +52,7 @@ class Damage:
             )
 
 
-def packets_of(container: Any, streams: Any) -> Iterator[Any]:
+def packets_of(container: InputContainer, streams: Sequence[Stream]) -> Iterator[Packet]:
     """Yield the packets of streams; those of streams that appear on the way are passed over."""
     while True:
         try:
@@ -57,7 +62,9 @@ def packets_of(container: Any, streams: Any) -> Iterator[Any]:
             continue
 
 
-def decoded(container: Any, streams: list[Any], damage: Damage) -> Iterator[tuple[Any, Any]]:
+def decoded(
+    container: InputContainer, streams: Sequence[Stream], damage: Damage
+) -> Iterator[tuple[Stream, VideoFrame | AudioFrame]]:
     """Yield (stream, frame) in the order in which the file gives them.
 
     A packet that does not decode is counted and skipped; a file that breaks off ends there.
@@ -81,7 +88,7 @@ def decoded(container: Any, streams: list[Any], damage: Damage) -> Iterator[tupl
             yield packet.stream, frame
 
 
-def shown_frames(video: Path, damage: Damage | None = None) -> Iterator[Any]:
+def shown_frames(video: Path, damage: Damage | None = None) -> Iterator[VideoFrame]:
     """Yield the frames of a video in the order of showing; frames that it hides are not there.
 
     Raises
@@ -91,7 +98,7 @@ def shown_frames(video: Path, damage: Damage | None = None) -> Iterator[Any]:
     """
     damage = damage or Damage()
 
-    def frames() -> Iterator[Any]:
+    def frames() -> Iterator[VideoFrame]:
         with open_video(video) as container:
             stream = video_stream(container, video)
             for _, frame in decoded(container, [stream], damage):

@@ -8,15 +8,20 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dfl_tf.jobs.progress import Progress
 from dfl_tf.video.color import Yuv, bits_of, yuv_of
 from dfl_tf.video.frames import Damage, packets_of, shown_frames
 from dfl_tf.video.orientation import Orientation, orientation_of
-from dfl_tf.video.pyav import open_video, video_stream
+from dfl_tf.video.pyav import open_video, unit_of, video_stream
 from dfl_tf.video.timeline import Timeline, timeline
 from dfl_tf.video.watch import watched
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +178,7 @@ def read_info(path: Path, progress: Progress | None = None) -> VideoInfo:
 
 
 def _describe(
-    path: Path, header: _Header, frame: Any, line: Timeline, rate: Fraction, end: Fraction
+    path: Path, header: _Header, frame: VideoFrame, line: Timeline, rate: Fraction, end: Fraction
 ) -> VideoInfo:
     orientation = orientation_of(frame)
     height, width = orientation.shape(frame.height, frame.width)
@@ -207,7 +212,7 @@ def _header(path: Path) -> _Header:
         duration = container_duration(container)
         return _Header(
             codec=stream.codec_context.name,
-            unit=Fraction(stream.time_base),
+            unit=unit_of(stream, path),
             rates=rates,
             estimate=stream.frames or int(duration * rates[0]),
             duration=duration,
@@ -231,7 +236,7 @@ def shown_stamps(path: Path, seen: Sequence[int | None]) -> Sequence[int | None]
     def packets() -> Iterator[int]:
         with open_video(path) as container:
             if container.format.name in _DECODING_TIMES:
-                for packet in packets_of(container, video_stream(container, path)):
+                for packet in packets_of(container, [video_stream(container, path)]):
                     if packet.dts is not None and packet.size:
                         yield packet.dts
 
@@ -239,12 +244,12 @@ def shown_stamps(path: Path, seen: Sequence[int | None]) -> Sequence[int | None]
     return stamps if len(stamps) == len(seen) else seen
 
 
-def container_duration(container: Any) -> Fraction:
+def container_duration(container: InputContainer) -> Fraction:
     """Return the length that a container states, in seconds; 0 if it does not."""
     return Fraction(container.duration or 0, 1000000)
 
 
-def stated_rates(stream: Any) -> tuple[Fraction, ...]:
+def stated_rates(stream: VideoStream) -> tuple[Fraction, ...]:
     """Return the frame rates that a container states, the most plausible first."""
     base, average, guessed = stream.base_rate, stream.average_rate, stream.guessed_rate
     # Streams of changing rate state the least common multiple of all rates (1000 and the like).

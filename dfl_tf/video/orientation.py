@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 
+if TYPE_CHECKING:
+    from av import VideoFrame
+
 _ONE = 1 << 16
+
+Stored = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -52,18 +57,19 @@ class Orientation:
         """Return (height, width) as shown."""
         return (width, height) if self.transposed else (height, width)
 
-    def apply(self, plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    @overload
+    def apply(self, plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]: ...
+    @overload
+    def apply(self, plane: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]: ...
+    def apply(self, plane: Stored) -> Stored:
         """Turn an array of shape (h, w) or (h, w, c), any dtype; the result is contiguous."""
-        if self.transposed:
-            plane = plane.swapaxes(0, 1)
-        if self.left_right:
-            plane = plane[:, ::-1]
-        if self.up_down:
-            plane = plane[::-1]
-        return np.ascontiguousarray(plane)
+        axes = (1, 0, *range(2, plane.ndim)) if self.transposed else tuple(range(plane.ndim))
+        steps = (-1 if self.up_down else 1, -1 if self.left_right else 1)
+        turned = plane.transpose(axes)[:: steps[0], :: steps[1]]
+        return cast("Stored", np.ascontiguousarray(turned))
 
 
-def orientation_of(frame: Any) -> Orientation:
+def orientation_of(frame: VideoFrame) -> Orientation:
     """Read the display matrix of a decoded frame.
 
     References

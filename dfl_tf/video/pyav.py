@@ -6,13 +6,19 @@ import contextlib
 import io
 import logging
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, is_hidden
 from dfl_tf.disk.plain_file import open_plain
 from dfl_tf.errors import UsageError, WorkspaceError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +39,7 @@ _NO_VIDEO = IMAGE_SUFFIXES | {
 }
 
 
-def require_av() -> Any:
+def require_av() -> ModuleType:
     """Import PyAV.
 
     Raises
@@ -116,7 +122,7 @@ class _NoVideoStreamError(WorkspaceError):
 
 
 @contextlib.contextmanager
-def open_video(path: Path) -> Iterator[Any]:
+def open_video(path: Path) -> Iterator[InputContainer]:
     """Open a file that has a video stream.
 
     Raises
@@ -138,7 +144,7 @@ def open_video(path: Path) -> Iterator[Any]:
         raise WorkspaceError(f"{path}: cannot be read ({fault.strerror or fault})") from fault
 
 
-def _open(av: Any, path: Path, file: io.BufferedReader) -> Any:
+def _open(av: ModuleType, path: Path, file: io.BufferedReader) -> InputContainer:
     # Notes in a file may be in any encoding. With `file:` no name is taken for an address.
     options = {"metadata_errors": "replace", "timeout": PATIENCE}
     try:
@@ -148,7 +154,20 @@ def _open(av: Any, path: Path, file: io.BufferedReader) -> Any:
     return av.open(f"file:{path}", **options)
 
 
-def video_stream(container: Any, path: Path) -> Any:
+def unit_of(stream: VideoStream, path: Path) -> Fraction:
+    """Return the unit of the time stamps of a stream, in seconds.
+
+    Raises
+    ------
+    WorkspaceError
+        If the file does not say it.
+    """
+    if stream.time_base is None:
+        raise WorkspaceError(f"{path}: its time stamps have no unit")
+    return Fraction(stream.time_base)
+
+
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
     """Return the first video stream that is no cover image.
 
     Raises

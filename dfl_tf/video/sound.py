@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from dfl_tf.video.frames import Damage, decoded, packets_of
 from dfl_tf.video.pyav import ONE_RATE, open_video
 from dfl_tf.video.timeline import Clock
 from dfl_tf.video.watch import watched
+
+if TYPE_CHECKING:
+    from av import AudioFrame, Packet
+    from av.audio.stream import AudioStream
+    from av.container import OutputContainer
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +68,9 @@ class Sound:
         Of the video.
     """
 
-    def __init__(self, av: Any, video: Path, container: Any, part: Part, clock: Clock):
+    def __init__(
+        self, av: ModuleType, video: Path, container: OutputContainer, part: Part, clock: Clock
+    ):
         self._video, self._part, self._clock = video, part, clock
         self._container = container
         self._damage = Damage()
@@ -86,7 +95,9 @@ class Sound:
         self._next = next(self._upcoming, None)
 
     @classmethod
-    def of(cls, av: Any, video: Path, container: Any, part: Part, clock: Clock) -> Sound | None:
+    def of(
+        cls, av: ModuleType, video: Path, container: OutputContainer, part: Part, clock: Clock
+    ) -> Sound | None:
         """Prepare the copy; None (with a note) if there is no sound."""
         with open_video(video) as source:
             tracks = source.streams.audio
@@ -137,11 +148,11 @@ class Sound:
         """Stop reading."""
         getattr(self._upcoming, "close", lambda: None)()
 
-    def _timed(self) -> Iterator[tuple[Any, Fraction]]:
+    def _timed(self) -> Iterator[tuple[Packet | AudioFrame, Fraction]]:
         """Give packets or frames with their times, up to the end of the part."""
         with open_video(self._video) as source:
             stream = source.streams.audio[0]
-            items = packets_of(source, stream)
+            items: Iterable[Packet | AudioFrame] = packets_of(source, [stream])
             if not self._copied:
                 items = (frame for _, frame in decoded(source, [stream], self._damage))
             for item in items:
@@ -154,7 +165,7 @@ class Sound:
                 if not self._copied or time >= -self._lead:
                     yield item, time
 
-    def _put(self, item: Any, time: Fraction) -> None:
+    def _put(self, item: Packet | AudioFrame, time: Fraction) -> None:
         if not self._copied:
             for block in self._blocks.of(item, time):
                 self._container.mux(self._output.encode(block))
@@ -170,7 +181,7 @@ class Sound:
         self._container.mux(item)
 
 
-def aac_stream(container: Any, stream: Any, rate: int) -> Any:
+def aac_stream(container: OutputContainer, stream: AudioStream, rate: int) -> AudioStream:
     """Add a stream for the sound of another, encoded as AAC at this rate, if AAC has it."""
     output = container.add_stream("aac", rate=rate if rate in _AAC_RATES else _AAC_RATE)
     output.codec_context.layout = layout_of(stream)
@@ -191,7 +202,7 @@ class Blocks:
         Begin with silence if the sound begins later, for files that cannot say so.
     """
 
-    def __init__(self, av: Any, seconds: Fraction, *, from_zero: bool = False) -> None:
+    def __init__(self, av: ModuleType, seconds: Fraction, *, from_zero: bool = False) -> None:
         self._av, self._seconds = av, seconds
         self._end = Fraction(0)
         self._from_zero = from_zero
@@ -199,7 +210,7 @@ class Blocks:
         self._delay = _AAC_BLOCK if from_zero else 0
         self.first: Fraction | None = None
 
-    def of(self, frame: Any, time: Fraction) -> Iterator[Any]:
+    def of(self, frame: AudioFrame, time: Fraction) -> Iterator[AudioFrame]:
         """Yield blocks for a decoded one that begins at `time` (seconds), with time stamps."""
         rate = frame.sample_rate
         if self.first is not None and abs(time - self._end) < _UNSTEADY:
@@ -217,7 +228,7 @@ class Blocks:
             )
         yield self._stamped(frame, begin)
 
-    def _silence(self, like: Any, until: Fraction) -> Iterator[Any]:
+    def _silence(self, like: AudioFrame, until: Fraction) -> Iterator[AudioFrame]:
         while (missing := round((until - self._end) * like.sample_rate)) > 0:
             shape = (_samples(like).shape[0], min(missing, like.sample_rate) * _values(like))
             # Eight bits without a sign are silent in the middle.
@@ -225,14 +236,14 @@ class Blocks:
             samples = np.full(shape, level, _samples(like).dtype)
             yield self._stamped(self._made(like, samples), self._end)
 
-    def _made(self, like: Any, samples: Any) -> Any:
+    def _made(self, like: AudioFrame, samples: npt.NDArray[np.generic]) -> AudioFrame:
         frame = self._av.AudioFrame.from_ndarray(
             np.ascontiguousarray(samples), format=like.format.name, layout=like.layout.name
         )
         frame.sample_rate = like.sample_rate
         return frame
 
-    def _stamped(self, frame: Any, begin: Fraction) -> Any:
+    def _stamped(self, frame: AudioFrame, begin: Fraction) -> AudioFrame:
         self.first = begin if self.first is None else self.first
         self._end = begin + Fraction(frame.samples, frame.sample_rate)
         frame.time_base = Fraction(1, frame.sample_rate)
@@ -240,11 +251,11 @@ class Blocks:
         return frame
 
 
-def _samples(frame: Any) -> Any:
+def _samples(frame: AudioFrame) -> npt.NDArray[np.generic]:
     return frame.to_ndarray()
 
 
-def _values(frame: Any) -> int:
+def _values(frame: AudioFrame) -> int:
     """How many numbers of a row stand for one moment."""
     return 1 if frame.format.is_planar else len(frame.layout.channels)
 
@@ -254,13 +265,13 @@ def encoder_delay(sample_rate: int) -> Fraction:
     return Fraction(1, 50) + Fraction(3 * _AAC_BLOCK, sample_rate)
 
 
-def is_readable(stream: Any) -> bool:
+def is_readable(stream: AudioStream) -> bool:
     """Whether FFmpeg knows enough of an audio stream to decode it."""
     context = stream.codec_context
     return context is not None and bool(context.sample_rate) and bool(stream.channels)
 
 
-def _fits(av: Any, stream: Any, container_format: str) -> bool:
+def _fits(av: ModuleType, stream: AudioStream, container_format: str) -> bool:
     """Tell whether a container takes the packets of a stream; only writing a header shows it."""
     if container_format == "mp4" and stream.codec_context.name.startswith("pcm_"):
         return False  # written, but hardly played
@@ -273,7 +284,7 @@ def _fits(av: Any, stream: Any, container_format: str) -> bool:
     return True
 
 
-def layout_of(stream: Any) -> str:
+def layout_of(stream: AudioStream) -> str:
     """Name the speakers; AVI files only count them."""
     usual = {1: "mono", 2: "stereo"}
     return usual.get(stream.channels) or str(stream.codec_context.layout.name)

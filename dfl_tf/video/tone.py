@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -18,6 +18,9 @@ import numpy.typing as npt
 from dfl_tf.errors import WorkspaceError
 from dfl_tf.video.color import Stored, to_bgr
 from dfl_tf.video.info import HLG, VideoInfo
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 Floats = npt.NDArray[np.float32]
 
@@ -61,7 +64,7 @@ def refuse_hdr(info: VideoInfo) -> None:
         )
 
 
-def to_sdr(frame: Any, bits: int = 8) -> Stored:
+def to_sdr(frame: VideoFrame, bits: int = 8) -> Stored:
     """Return a decoded HDR frame as SDR BGR (BT.709), upright.
 
     Parameters
@@ -102,7 +105,7 @@ def _light(hlg: bool) -> Floats:
     return (10000 * light).astype(np.float32)
 
 
-def _coded(light: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+def _coded(light: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     power = (light / 10000) ** _M1
     return ((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2
 

@@ -8,13 +8,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from dfl_tf.disk.durable import make_folder_for, replacing
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.video.color import BT601, BT709, Yuv, matrix_of
 from dfl_tf.video.pyav import ONE_RATE
 from dfl_tf.video.read_back import Written
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import OutputContainer
+    from av.video.codeccontext import VideoCodecContext
 
 # 90 kHz holds the time stamps of all usual rates exactly or to a few microseconds.
 _CLOCK = Fraction(1, 90000)
@@ -82,7 +88,9 @@ class FrameWriter:
         For messages.
     """
 
-    def __init__(self, container: Any, look: Look, how: Encoding, total: int, output: Path) -> None:
+    def __init__(
+        self, container: OutputContainer, look: Look, how: Encoding, total: int, output: Path
+    ) -> None:
         self._container, self._output = container, output
         self.written = Written(total, exact=how.lossless)
         one_rate = container.format.name in ONE_RATE
@@ -111,7 +119,7 @@ class FrameWriter:
         self.stream = stream
         self.pixel_format = stream.pix_fmt
 
-    def put(self, frame: Any, time: Fraction) -> None:
+    def put(self, frame: VideoFrame, time: Fraction) -> None:
         """Encode a frame of the size and format of the stream, shown from `time` (seconds) on."""
         stamp = max(round(time / self._clock), self._latest + 1)
         if abs(stamp * self._clock - time) > self._clock:
@@ -129,7 +137,7 @@ class FrameWriter:
         self._container.mux(self.stream.encode(None))
 
 
-def _tag(context: Any, look: Look) -> None:
+def _tag(context: VideoCodecContext, look: Look) -> None:
     """Write down what the colors mean, so that no player has to guess."""
     yuv = look.yuv or Yuv(matrix_of(2, look.height))
     context.colorspace = yuv.matrix
@@ -139,7 +147,7 @@ def _tag(context: Any, look: Look) -> None:
 
 
 @contextlib.contextmanager
-def writing_video(av: Any, output: Path, source: Path | None) -> Iterator[Path]:
+def writing_video(av: ModuleType, output: Path, source: Path | None) -> Iterator[Path]:
     """Give the path to write to; it takes the place of `output` when all went well.
 
     Raises
@@ -158,7 +166,7 @@ def writing_video(av: Any, output: Path, source: Path | None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def telling_faults(av: Any, output: Path) -> Iterator[None]:
+def telling_faults(av: ModuleType, output: Path) -> Iterator[None]:
     """Turn faults of FFmpeg into one that names the video that was to be written."""
     try:
         yield
@@ -169,7 +177,7 @@ def telling_faults(av: Any, output: Path) -> Iterator[None]:
         ) from fault
 
 
-def create(av: Any, path: Path, output: Path) -> Any:
+def create(av: ModuleType, path: Path, output: Path) -> OutputContainer:
     """Open a container for writing; its suffix says which kind."""
     try:
         return av.open(f"file:{path}", "w", metadata_errors="replace")
@@ -179,7 +187,7 @@ def create(av: Any, path: Path, output: Path) -> Any:
         ) from fault
 
 
-def takes_h264(av: Any, suffix: str) -> bool:
+def takes_h264(av: ModuleType, suffix: str) -> bool:
     """Whether files of this suffix hold H.264 with its times beside sound; a header shows it."""
     try:
         # Nothing is made: a file is opened when its header is written.

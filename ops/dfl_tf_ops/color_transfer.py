@@ -7,8 +7,6 @@ their directions or rotations as arguments, or draw them from a `RandomState`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -86,8 +84,8 @@ def color_transfer_rct(
     source: FloatImage,
     target: FloatImage,
     *,
-    source_mask: npt.NDArray[Any] | None = None,
-    target_mask: npt.NDArray[Any] | None = None,
+    source_mask: npt.NDArray[np.number] | None = None,
+    target_mask: npt.NDArray[np.number] | None = None,
 ) -> FloatImage:
     """Match mean and deviation of each CIELAB channel: (x - mean_s) std_t / std_s + mean_t.
 

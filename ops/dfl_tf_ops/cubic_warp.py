@@ -9,13 +9,21 @@ how much it is faster, which depends on the width of the CPU's vectors.
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from dfl_tf_ops.jit import intrinsic, ir, njit, njit_fused, types
+
+if TYPE_CHECKING:
+    from numba.core.cpu import CPUContext
+    from numba.core.typing.context import BaseContext
+    from numba.core.typing.templates import Signature
+
+    Emit = Callable[[CPUContext, ir.IRBuilder, Signature, Sequence[ir.Value]], ir.Value]
 
 Float32Array = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]
@@ -171,16 +179,16 @@ def _fill_rim(flat: Float32Array, height: int, width: int, replicate: bool) -> N
 
 @intrinsic
 def _put_pixel(
-    typing: Any,
-    source: Any,
-    start: Any,
-    stride: Any,
-    beyond: Any,
-    down: Any,
-    result: Any,
-    place: Any,
-    clip: Any,
-) -> Any:
+    typing: BaseContext,
+    source: types.Type,
+    start: types.Type,
+    stride: types.Type,
+    beyond: types.Type,
+    down: types.Type,
+    result: types.Type,
+    place: types.Type,
+    clip: types.Type,
+) -> tuple[Signature, Emit]:
     """Write one pixel: the weighted sum of four rows of four pixels of three channels.
 
     `source` and `result` are flat; `start` is the first value of the first row, `stride` the way
@@ -189,27 +197,29 @@ def _put_pixel(
     left to right.
     """
 
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def build(
+        context: CPUContext, builder: ir.IRBuilder, signature: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
         lane, index = ir.FloatType(), ir.IntType(32)
         fused = ("contract",)
 
-        def pointer(argument: int, offset: Any) -> Any:
+        def pointer(argument: int, offset: ir.Value) -> ir.Value:
             array = context.make_array(signature.args[argument])
             return builder.gep(array(context, builder, args[argument]).data, [offset])
 
-        def four(argument: int, offset: Any) -> Any:
+        def four(argument: int, offset: ir.Value) -> ir.Value:
             return builder.bitcast(pointer(argument, offset), ir.VectorType(lane, 4).as_pointer())
 
-        def pick(vector: Any, lanes: list[int]) -> Any:
+        def pick(vector: ir.Value, lanes: list[int]) -> ir.Value:
             chosen = ir.Constant(ir.VectorType(index, len(lanes)), lanes)
             return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), chosen)
 
-        def everywhere(value: Any) -> Any:
+        def everywhere(value: ir.Value) -> ir.Value:
             """All 16 lanes set to one value."""
             empty = ir.Constant(ir.VectorType(lane, 1), ir.Undefined)
             return pick(builder.insert_element(empty, value, index(0)), [0] * 16)
 
-        def limit(vector: Any, comparison: str, bound: float) -> Any:
+        def limit(vector: ir.Value, comparison: str, bound: float) -> ir.Value:
             bounds = ir.Constant(vector.type, [bound] * 4)
             outside = builder.fcmp_ordered(comparison, vector, bounds)
             return builder.select(outside, bounds, vector)

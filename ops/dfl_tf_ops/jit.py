@@ -14,7 +14,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import llvmlite.binding as llvm
 import numba
@@ -24,14 +24,19 @@ from numba.core.caching import FunctionCache, NullCache
 from numba.core.dispatcher import Dispatcher
 from numba.extending import intrinsic
 
+if TYPE_CHECKING:
+    from numba.core.compiler import CompileResult
+    from numba.core.cpu import CPUContext
+    from numba.core.typing.templates import Signature
+
 __all__ = ["cache_folder", "intrinsic", "ir", "njit", "njit_fused", "types"]
 
 _log = logging.getLogger(__name__)
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Function = TypeVar("_Function", bound=Callable[..., object])
 
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+_OPTIONS: dict[str, object] = {"nogil": True, "error_model": "numpy"}
 
 
 def njit(function: _Function) -> _Function:
@@ -74,11 +79,11 @@ class _KernelCache(NullCache):
     for the sake of some seconds.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., object]) -> None:
         self._function = function
 
     @functools.cached_property
-    def _disk(self) -> Any:
+    def _disk(self) -> FunctionCache | NullCache:
         try:
             return FunctionCache(self._function)
         except (RuntimeError, OSError) as fault:
@@ -90,7 +95,7 @@ class _KernelCache(NullCache):
         folder: str | None = self._disk.cache_path
         return folder
 
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
+    def load_overload(self, sig: Signature, target_context: CPUContext) -> CompileResult | None:
         try:
             return self._disk.load_overload(sig, target_context)
         except Exception as fault:
@@ -100,7 +105,7 @@ class _KernelCache(NullCache):
                 self._disk.flush()
             return None
 
-    def save_overload(self, sig: Any, cres: Any) -> None:
+    def save_overload(self, sig: Signature, cres: CompileResult) -> None:
         try:
             self._disk.save_overload(sig, cres)
         except Exception as fault:

@@ -21,13 +21,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 _PACKAGE = Path(__file__).resolve().parent
 _FILE_NAME = "_native.so"
 _lock = threading.Lock()
 _loaded: Backend | None = None
-_opened: Any | None = None
+_opened: ModuleType | None = None
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Backend:
     name : {"native", "fallback"}
     reason : str
         Path of the library, or what keeps it from being used.
-    module : object or None
+    module : module or None
         The loaded ops.
     """
 
     name: str
     reason: str
-    module: Any | None = None
+    module: ModuleType | None = None
 
     def __str__(self) -> str:
         return f"{self.name} ({self.reason})"
@@ -55,7 +55,7 @@ class NativeUnavailableError(RuntimeError):
     """`DFL_TF_NATIVE=require`, but the library cannot be used."""
 
 
-def library() -> Any | None:
+def library() -> ModuleType | None:
     """Return the module of fused ops, or None where the TensorFlow fallback must do."""
     return backend().module
 
@@ -133,7 +133,7 @@ def _load() -> Backend:
     return Backend("fallback", reason)
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path) -> ModuleType:
     """Load the ops; a process can register them once only, from whichever copy of the library."""
     global _opened
     if _opened is None:

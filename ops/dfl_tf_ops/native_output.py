@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
+from types import ModuleType
 
 from dfl_tf_ops.process import scratch_file
 
@@ -42,7 +42,7 @@ def quiet_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def import_tensorflow() -> Any:
+def import_tensorflow() -> ModuleType:
     """Import TensorFlow without its start-up chatter, which no log level switches off.
 
     What it wrote is shown if the import fails.

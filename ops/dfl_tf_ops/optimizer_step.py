@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 import tensorflow as tf
 
@@ -43,11 +43,11 @@ class Dropout:
     seed: int = 0
     indices: tuple[int, ...] = ()
     device: str = ""
-    masks: Sequence[Any] | None = None
+    masks: Sequence[tf.Tensor] | None = None
 
 
 def dropout_mask(
-    shape: Sequence[int], keep: float, *, seed: int, index: int, step: Any
+    shape: Sequence[int], keep: float, *, seed: int, index: int, step: tf.Tensor
 ) -> tf.Tensor:
     """Draw the mask of one variable: bool tensor of shape `shape`, True = the entry moves.
 
@@ -75,7 +75,7 @@ def dropout_mask(
     return tf.reshape(kept, shape)
 
 
-def global_norm(tensors: Sequence[Any]) -> tf.Tensor:
+def global_norm(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     """Square root of the sum of all squares of all tensors.
 
     The fused op adds in float64 over fixed chunks: the number of threads does not matter.
@@ -99,14 +99,14 @@ def global_norm(tensors: Sequence[Any]) -> tf.Tensor:
 
 
 def adabelief_step(
-    variables: Sequence[Any],
-    ms: Sequence[Any],
-    vs: Sequence[Any],
-    grads: Sequence[Any],
+    variables: Sequence[tf.Variable],
+    ms: Sequence[tf.Variable],
+    vs: Sequence[tf.Variable],
+    grads: Sequence[tf.Tensor],
     *,
-    learning_rate: Any,
-    clip_scale: Any,
-    step: Any,
+    learning_rate: float | tf.Tensor,
+    clip_scale: float | tf.Tensor,
+    step: tf.Tensor,
     beta_1: float = 0.9,
     beta_2: float = 0.999,
     epsilon: float = 1e-6,
@@ -165,13 +165,13 @@ def adabelief_step(
 
 
 def rmsprop_step(
-    variables: Sequence[Any],
-    accs: Sequence[Any],
-    grads: Sequence[Any],
+    variables: Sequence[tf.Variable],
+    accs: Sequence[tf.Variable],
+    grads: Sequence[tf.Tensor],
     *,
-    learning_rate: Any,
-    clip_scale: Any,
-    step: Any,
+    learning_rate: float | tf.Tensor,
+    clip_scale: float | tf.Tensor,
+    step: tf.Tensor,
     rho: float = 0.9,
     epsilon: float = 1e-6,
     dropout: Dropout = Dropout(),
@@ -211,14 +211,14 @@ def rmsprop_step(
         var.assign_add(masked)
 
 
-def _scalar(value: Any, dtype: tf.DType) -> tf.Tensor:
+def _scalar(value: object, dtype: tf.DType) -> tf.Tensor:
     """Convert a number without the detour over float32 that `tf.cast` takes."""
     if isinstance(value, int | float):
         return tf.constant(value, dtype)
     return tf.cast(value, dtype)
 
 
-def _masked(delta: tf.Tensor, dropout: Dropout, i: int, step: Any) -> tf.Tensor:
+def _masked(delta: tf.Tensor, dropout: Dropout, i: int, step: tf.Tensor) -> tf.Tensor:
     if dropout.masks is not None:
         return delta * tf.cast(dropout.masks[i], delta.dtype)
     if dropout.keep >= 1:
@@ -230,7 +230,7 @@ def _masked(delta: tf.Tensor, dropout: Dropout, i: int, step: Any) -> tf.Tensor:
     return tf.where(mask, delta, tf.zeros((), delta.dtype))
 
 
-def _library_for(variables: Sequence[Any], dropout: Dropout) -> Any | None:
+def _library_for(variables: Sequence[tf.Variable], dropout: Dropout) -> ModuleType | None:
     """Return the fused ops if they can run here: all on one CPU device, no given masks."""
     if dropout.masks is not None or variables[0].dtype not in _NATIVE_DTYPES:
         return None
@@ -239,7 +239,7 @@ def _library_for(variables: Sequence[Any], dropout: Dropout) -> Any | None:
     return native.library()
 
 
-def _native_dropout(dropout: Dropout, count: int) -> dict[str, Any]:
+def _native_dropout(dropout: Dropout, count: int) -> dict[str, object]:
     seed = dropout.seed & 0xFFFFFFFF
     return {
         "keep": dropout.keep,
@@ -248,6 +248,6 @@ def _native_dropout(dropout: Dropout, count: int) -> dict[str, Any]:
     }
 
 
-def _on_cpu(items: Sequence[Any]) -> bool:
+def _on_cpu(items: Sequence[tf.Variable]) -> bool:
     """Whether nothing of this lies on an accelerator (a symbolic tensor may not say: it passes)."""
     return all("device:" not in i.device or "device:CPU" in i.device for i in items)

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import platformdirs
 
@@ -158,7 +158,7 @@ def temporary_folder() -> str | None:
         return None
 
 
-def terminal_encoding(stream: Any) -> str:
+def terminal_encoding(stream: IO[str]) -> str:
     """Return the encoding that the reader of a text stream can be expected to understand.
 
     In the C locale Python writes UTF-8 all the same (PEP 540), to a terminal that may know

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import keras
 import tensorflow as tf
 
-from dfl_tf.nn.layers import Conv2D, Network
+from dfl_tf.nn.layers import Conv2D, LayerOptions, Network, Shape
 
 # VGG-16: convolutions and channels of each stage; a pool follows each.
 _STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
@@ -20,11 +20,11 @@ Maps = list[tuple[tf.Tensor, tf.Tensor]]
 class ChannelNorm(keras.layers.Layer):
     """Scale the channels of each pixel to length 1, then by a weight for each channel."""
 
-    def __init__(self, channels: int, **kwargs: Any) -> None:
+    def __init__(self, channels: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.channels = channels
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Make `weight` (1, 1, 1, c)."""
         shape = (1, 1, 1, self.channels)
         self.weight = self.add_weight(shape=shape, initializer="ones", name="weight")
@@ -44,7 +44,7 @@ class S3FDNetwork(Network):
     S. Zhang et al., "S3FD: Single Shot Scale-invariant Face Detector", ICCV 2017; extract.md 2.1.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**{"name": "S3FD"} | kwargs)
         channels = 3
         self.stages: list[list[Conv2D]] = []
@@ -73,9 +73,19 @@ class S3FDNetwork(Network):
             self.heads.append((scores, places))
 
     def _conv(
-        self, name: str, inputs: int, outputs: int, *, size: int = 3, **kwargs: Any
+        self,
+        name: str,
+        inputs: int,
+        outputs: int,
+        *,
+        size: int = 3,
+        strides: int = 1,
+        dilation: int = 1,
+        padding: str = "SAME",
     ) -> Conv2D:
-        layer = Conv2D(inputs, outputs, size, name=name, **kwargs)
+        layer = Conv2D(
+            inputs, outputs, size, name=name, strides=strides, dilation=dilation, padding=padding
+        )
         setattr(self, name, layer)
         return layer
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Unpack
 
+import keras
 import tensorflow as tf
 
-from dfl_tf.nn.layers import BatchNorm2D, Block, Conv2D, Network
+from dfl_tf.nn.layers import BatchNorm2D, Block, Conv2D, LayerOptions, Network
 
 STACKS = 4
 _DEPTH = 4
@@ -21,7 +23,7 @@ def _halved(x: tf.Tensor) -> tf.Tensor:
 class MultiScaleBlock(Block):
     """Three convolutions in a row, whose results lie side by side, and a skip connection."""
 
-    def __init__(self, inputs: int, outputs: int, **kwargs: Any) -> None:
+    def __init__(self, inputs: int, outputs: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         widths = (outputs // 2, outputs // 4, outputs // 4)
         channels = inputs
@@ -48,7 +50,7 @@ class MultiScaleBlock(Block):
 class Hourglass(Block):
     """Down to a fraction of the size and up again, with a path around each level."""
 
-    def __init__(self, depth: int, **kwargs: Any) -> None:
+    def __init__(self, depth: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.b1 = MultiScaleBlock(_CHANNELS, _CHANNELS, name="b1")
         self.b2 = MultiScaleBlock(_CHANNELS, _CHANNELS, name="b2")
@@ -74,21 +76,24 @@ class FANNetwork(Network):
     problem?", ICCV 2017; extract.md 3.1.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"name": "FAN"} | kwargs)
+    def __init__(self, **kwargs: Unpack[LayerOptions]) -> None:
+        kwargs.setdefault("name", "FAN")
+        super().__init__(**kwargs)
         self.conv1 = Conv2D(3, 64, 7, strides=2, name="conv1")
         self.bn1 = BatchNorm2D(64, name="bn1")
         self.conv2 = MultiScaleBlock(64, 128, name="conv2")
         self.conv3 = MultiScaleBlock(128, 128, name="conv3")
         self.conv4 = MultiScaleBlock(128, _CHANNELS, name="conv4")
 
-        def stack(name: str, make: Any, count: int = STACKS) -> list[Any]:
+        def stack(
+            name: str, make: Callable[[str], keras.layers.Layer], count: int = STACKS
+        ) -> list[keras.layers.Layer]:
             layers = [make(f"{name}_{i}") for i in range(count)]
             for layer in layers:
                 setattr(self, layer.name, layer)
             return layers
 
-        def pointwise(inputs: int, outputs: int) -> Any:
+        def pointwise(inputs: int, outputs: int) -> Callable[[str], Conv2D]:
             return lambda name: Conv2D(inputs, outputs, 1, name=name)
 
         self.hourglasses = stack("m", lambda name: Hourglass(_DEPTH, name=name))

@@ -6,7 +6,7 @@ import importlib
 import threading
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,13 @@ from dfl_tf_ops.native_output import quiet_stderr
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import ModelFileError, UsageError
 
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
+
 Array = npt.NDArray[np.float32]
 
 
-def _interpreter_class() -> Any:
+def _interpreter_class() -> type[Interpreter]:
     """The interpreter of ai-edge-litert, or else the one that TensorFlow brings."""
     try:
         return importlib.import_module("ai_edge_litert.interpreter").Interpreter
@@ -72,7 +75,7 @@ class MeshGraph:
         except OSError as error:
             raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from None
 
-    def _interpreter(self) -> Any:
+    def _interpreter(self) -> Interpreter:
         if not hasattr(self._local, "interpreter"):
             try:
                 with warnings.catch_warnings():

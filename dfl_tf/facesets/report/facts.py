@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -124,7 +123,7 @@ class TrackFacts:
         first, last = (self.frames[track.members[end]] for end in (0, -1))
         return first if first == last else f"{first} to {last}"
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """All numbers, for machines."""
         marks = np.percentile(self.lengths(), _PERCENTILES)
         return {
@@ -194,7 +193,7 @@ class SideFacts:
         """The median of a scale; NaN without a face."""
         return _median(self.scales[name])
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """All numbers, for machines."""
         survey = self.survey
         return {
@@ -221,7 +220,7 @@ class SideFacts:
     def _has(self, scale: Scale) -> bool:
         return scale.name in self.scales
 
-    def _scale(self, scale: Scale) -> dict[str, Any]:
+    def _scale(self, scale: Scale) -> dict[str, object]:
         values = self.scales[scale.name]
         known = values[~np.isnan(values)]
         marks = np.percentile(known, _PERCENTILES) if known.size else [np.nan] * len(_PERCENTILES)
@@ -237,7 +236,7 @@ class SideFacts:
             ],
         }
 
-    def _groups(self) -> Any:
+    def _groups(self) -> dict[str, object] | None:
         if self.grouping is None:
             return None
         return {
@@ -279,7 +278,7 @@ class Facts:
         """The sides by name."""
         return {"src": self.src} | ({} if self.dst is None else {"dst": self.dst})
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """All numbers, for machines; values that are not known are null."""
         gaps = [] if self.dst is None else pose_gaps(self.src.poses, self.dst.poses)
         return {

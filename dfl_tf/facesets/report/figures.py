@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,6 +14,10 @@ from dfl_tf.facesets.report.facts import Facts, Scale, SideFacts
 from dfl_tf.facesets.report.poses import PITCH_EDGES, YAW_EDGES, Counts, neighborhood
 from dfl_tf.imaging.plots import new_figure, plain_style
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 Floats = npt.NDArray[np.float64]
 
 COLORS = {"src": "#2563a8", "dst": "#d1651f"}
@@ -22,11 +26,11 @@ _BINS = 40
 _DOTS = 4_000  # of a scatter plot; more would be one blot
 
 
-def _figure(width: float, height: float) -> Any:
+def _figure(width: float, height: float) -> Figure:
     return new_figure(width, height, _DPI, layout="constrained")
 
 
-def _png(figure: Any) -> bytes:
+def _png(figure: Figure) -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()
@@ -67,7 +71,7 @@ def pose_maps(facts: Facts) -> bytes:
     return _png(figure)
 
 
-def _mark_gaps(ax: Any, src: Counts, dst: Counts) -> None:
+def _mark_gaps(ax: Axes, src: Counts, dst: Counts) -> None:
     from matplotlib.patches import Rectangle
 
     around = neighborhood(src)
@@ -107,7 +111,7 @@ def histogram(facts: Facts, scale: Scale) -> bytes:
     everything = np.concatenate([*values.values(), np.zeros(0)])
     if everything.size:
         low, high = float(everything.min()), float(everything.max())
-        edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
+        edges = np.linspace(low, high if high > low else low + 1, _BINS + 1).tolist()
         for name, side in values.items():
             weights = np.full(len(side), 100 / max(len(side), 1))
             ax.hist(
@@ -129,7 +133,7 @@ def color_map(facts: Facts) -> bytes:
         lab = _lab(side)
         step = max(1, -(-len(lab) // _DOTS))
         lab = lab[::step]
-        dots: Mapping[str, Any] = {"s": 9, "alpha": 0.55, "color": COLORS[name], "label": name}
+        dots: Mapping[str, object] = {"s": 9, "alpha": 0.55, "color": COLORS[name], "label": name}
         hue_ax.scatter(lab[:, 1], lab[:, 2], **dots)
         light_ax.scatter(np.hypot(lab[:, 1], lab[:, 2]), lab[:, 0], **dots)
     hue_ax.set_title("Color of the face")

@@ -10,7 +10,6 @@ bit becomes one of 1e-4.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import cv2
 import numpy as np
@@ -25,8 +24,8 @@ _LAB_RANGES = ((0, 100), (-127, 127), (-127, 127))
 def rct(
     source: FloatImage,
     target: FloatImage,
-    source_mask: npt.NDArray[Any] | None = None,
-    target_mask: npt.NDArray[Any] | None = None,
+    source_mask: npt.NDArray[np.number] | None = None,
+    target_mask: npt.NDArray[np.number] | None = None,
 ) -> FloatImage:
     """Match mean and deviation of each Lab channel; not clipped, see `color_transfer_rct`."""
     lab = cv2.cvtColor(source, cv2.COLOR_BGR2LAB)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -29,7 +27,7 @@ def dense_grid(
 
 
 def warp(
-    image: npt.NDArray[np.floating[Any]],
+    image: npt.NDArray[np.floating],
     *,
     maps: tuple[Float32Array, Float32Array] | None = None,
     matrix: npt.NDArray[np.float64] | None = None,

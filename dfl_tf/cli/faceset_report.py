@@ -127,8 +127,8 @@ def _strip(name: str, place: Path) -> Any:
         return None
     if journal is None or not journal.records:
         return None
-    run = journal.last_run or {}
-    detector = str(run.get("settings", {}).get("detector", ""))
+    run = journal.last_run
+    detector = "" if run is None else str(run["settings"].get("detector", ""))
     coverage = measure_coverage(journal.records, weak_below=weak_score(detector))
     image = coverage_strip(coverage, _frame_reader(folder.resolve().parent))
     strips = [] if image is None else [("Examples", encode_image(image, ".jpg", quality=85))]

@@ -291,8 +291,8 @@ def _finite(text: str) -> float:
     return value
 
 
-def _check_depth(tree: Any) -> None:
-    level, depth = [tree] if type(tree) in (list, dict) else [], 0
+def _check_depth(tree: object) -> None:
+    level, depth = [tree] if isinstance(tree, list | dict) else [], 0
     while level:
         depth += 1
         if depth > MAX_DEPTH:
@@ -300,6 +300,6 @@ def _check_depth(tree: Any) -> None:
         level = [
             item
             for node in level
-            for item in (node.values() if type(node) is dict else node)
-            if type(item) in (list, dict)
+            for item in (node.values() if isinstance(node, dict) else node)
+            if isinstance(item, list | dict)
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 from dfl_tf.errors import ModelFileError
 from dfl_tf.export.forms import form_of
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
 
 Say = Callable[[str], None]
+
+
+class ExportSettings(TypedDict, total=False):
+    """Arguments of `dfl_tf.export.dfm.export_model`."""
+
+    precision: Literal["float32", "float16"]
+    with_provenance: bool
+    verify: bool
+    tolerance: float | None
 
 
 def model_to_export(folder: Path, name: str | None, model_class: str | None) -> tuple[str, str]:
@@ -57,7 +66,7 @@ def export_from_folder(
     say: Say,
     *,
     program: str | None = None,
-    **settings: Any,
+    **settings: Unpack[ExportSettings],
 ) -> tuple[ExportReport, int]:
     """Load a model and write it for another program.
 

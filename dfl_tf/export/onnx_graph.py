@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.number]
 # Part (file stem) to legacy key to anything with a shape that NumPy can read.
-Tensors = Mapping[str, Mapping[str, keras.Variable]]
+Tensors = Mapping[str, Mapping[str, "keras.Variable"]]
 
 SIZE_LIMIT = 2**31 - 1
 _RAW_DATA, _INITIALIZER, _GRAPH = 9, 5, 7  # field numbers of TensorProto, GraphProto, ModelProto

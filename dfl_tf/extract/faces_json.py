@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Required, TypedDict
 
 import numpy as np
 
@@ -286,7 +286,21 @@ def write_faces(
         file.write(b"\n ]\n}\n")
 
 
-def _frame(entry: dict[str, Any], place: int, faults: list[str], dropped: list[str]) -> GivenFrame:
+class _StoredFace(TypedDict, total=False):
+    box: list[float] | None
+    landmarks: list[list[float]] | None
+    dropped: str
+
+
+class _StoredFrame(TypedDict, total=False):
+    name: str
+    number: int
+    width: int | None
+    height: int | None
+    faces: Required[list[_StoredFace]]
+
+
+def _frame(entry: _StoredFrame, place: int, faults: list[str], dropped: list[str]) -> GivenFrame:
     name, number = entry.get("name", ""), entry.get("number")
     kept = [(i, _face(face)) for i, face in enumerate(entry["faces"]) if not face.get("dropped")]
     faces = tuple(face for _, face in kept)
@@ -301,7 +315,7 @@ def _frame(entry: dict[str, Any], place: int, faults: list[str], dropped: list[s
     return frame
 
 
-def _face(face: dict[str, Any]) -> GivenFace:
+def _face(face: _StoredFace) -> GivenFace:
     box, points = face.get("box"), face.get("landmarks")
     return GivenFace(
         None if box is None else (box[0], box[1], box[2], box[3]),

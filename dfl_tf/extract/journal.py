@@ -10,10 +10,10 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -86,13 +86,44 @@ _LINE = Record(
 )
 
 
+class StoredRun(TypedDict):
+    """A run as the journal has it (`_RUN`)."""
+
+    settings: Mapping[str, object]
+    source: Mapping[str, object]
+    redo: bool
+
+
+class _StoredFace(TypedDict):
+    box: list[float]
+    score: float
+    landmarks: list[list[float]] | None
+    landmark_score: float
+    file: str
+    sha256: str
+    dropped: str
+    track: int
+
+
+class _StoredFrame(TypedDict):
+    name: str
+    number: int
+    size: list[int]
+    rotation: int
+    stamp: list[int]
+    run: int
+    given: int
+    look: str
+    faces: list[_StoredFace]
+
+
 @dataclass
 class Extraction:
     """What a journal says.
 
     Attributes
     ----------
-    runs : list of dict
+    runs : list of StoredRun
         Options, detector and landmarker of every run, with its source; the last one counts that
         was not there to extract some frames again.
     frames : dict of str to FrameRecord
@@ -104,7 +135,7 @@ class Extraction:
         Frames that are to be extracted again, as they were before.
     """
 
-    runs: list[dict[str, Any]] = field(default_factory=list)
+    runs: list[StoredRun] = field(default_factory=list)
     frames: dict[str, FrameRecord] = field(default_factory=dict)
     found: dict[str, FrameRecord] = field(default_factory=dict)
     again: dict[str, FrameRecord] = field(default_factory=dict)
@@ -115,11 +146,11 @@ class Extraction:
         return sorted(self.frames.values(), key=_place)
 
     @property
-    def last_run(self) -> dict[str, Any] | None:
+    def last_run(self) -> StoredRun | None:
         """The run whose options hold for the folder."""
         return next((run for run in reversed(self.runs) if not run["redo"]), None)
 
-    def enter(self, run: dict[str, object]) -> int:
+    def enter(self, run: StoredRun) -> int:
         """Number of a run, which is that of an equal one where that holds still."""
         known = self.runs if run["redo"] else [self.last_run]
         if run not in known:
@@ -271,7 +302,7 @@ def _encoded(line: dict[str, object]) -> bytes:
     return (json.dumps(line, separators=(",", ":")) + "\n").encode()
 
 
-def _as_dict(record: FrameRecord) -> dict[str, object]:
+def _as_dict(record: FrameRecord) -> _StoredFrame:
     return {
         "name": record.name,
         "number": record.number,
@@ -297,33 +328,32 @@ def _as_dict(record: FrameRecord) -> dict[str, object]:
     }
 
 
-def _as_record(tree: dict[str, Any]) -> FrameRecord:
-    faces = [
-        RecordedFace(
-            box=tuple(face["box"]),
-            score=face["score"],
-            landmarks=(
-                None
-                if face["landmarks"] is None
-                else np.array(face["landmarks"], dtype=np.float64).reshape(-1, 2)
-            ),
-            landmark_score=face["landmark_score"],
-            file=face["file"],
-            sha256=face["sha256"],
-            dropped=face["dropped"],
-            track=face["track"],
-        )
-        for face in tree["faces"]
-    ]
+def _as_face(tree: _StoredFace) -> RecordedFace:
+    left, top, right, bottom = tree["box"]
+    points = tree["landmarks"]
+    return RecordedFace(
+        box=(left, top, right, bottom),
+        score=tree["score"],
+        landmarks=None if points is None else np.array(points, dtype=np.float64).reshape(-1, 2),
+        landmark_score=tree["landmark_score"],
+        file=tree["file"],
+        sha256=tree["sha256"],
+        dropped=tree["dropped"],
+        track=tree["track"],
+    )
+
+
+def _as_record(tree: _StoredFrame) -> FrameRecord:
     height, width = tree["size"]
+    size, modified, checksum = tree["stamp"]
     return FrameRecord(
         name=tree["name"],
         number=tree["number"],
         height=height,
         width=width,
-        faces=tuple(faces),
+        faces=tuple(_as_face(face) for face in tree["faces"]),
         rotation=tree["rotation"],
-        stamp=tuple(tree["stamp"]),
+        stamp=(size, modified, checksum),
         run=tree["run"],
         given=tree["given"],
         look=base64.b64decode(tree["look"]),

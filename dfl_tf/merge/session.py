@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from dfl_tf.disk.durable import sync_folder, write_file
 from dfl_tf.disk.guarded import parse_json, read_json
@@ -27,6 +27,14 @@ _SESSION = Record(
     {"format": Text((FORMAT,)), "version": Integer(0), "frames": Table(_FRAME)}, others=ANYTHING
 )
 _LINE = Row(Text(), _FRAME)
+
+
+class StoredSession(TypedDict):
+    """What a session holds besides what its run was; `frames` by their names."""
+
+    format: str
+    version: int
+    frames: dict[str, dict[str, object]]
 
 
 class MergeJournal:
@@ -60,7 +68,7 @@ class MergeJournal:
         return self.path.with_name(self.path.name + ".journal")
 
     @staticmethod
-    def read(path: Path) -> dict[str, Any] | None:
+    def read(path: Path) -> StoredSession | None:
         """Read a session with its journal; None if there is none.
 
         Raises
@@ -68,7 +76,7 @@ class MergeJournal:
         WorkspaceError
             If the file is no session that this version reads.
         """
-        content: dict[str, Any] | None = read_json(
+        content: StoredSession | None = read_json(
             path, kind="a merge session", schema=_SESSION, advice=_ADVICE, missing_ok=True
         )
         if content is None:

@@ -14,7 +14,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import llvmlite.binding as llvm
 import numba
@@ -65,7 +65,7 @@ def _identity(value: int) -> int:
     return value
 
 
-def _kept(kernel: Any) -> Any:
+def _kept(kernel: _Function) -> _Function:
     if isinstance(kernel, Dispatcher):  # a plain function under NUMBA_DISABLE_JIT
         kernel._cache = _KernelCache(kernel.py_func)  # type: ignore[attr-defined]
     return kernel

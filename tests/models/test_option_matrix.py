@@ -284,6 +284,7 @@ def test_two_window_sizes_from_256_pixels(demo_faces, tmp_path):
     live("SAEHD", values | {"gan_dims": 4}, RunOptions(seed=3), demo_faces, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eagerly")
 def test_quick96(demo_faces, tmp_path):
     run = RunOptions(seed=3, accumulate=2)
@@ -292,7 +293,7 @@ def test_quick96(demo_faces, tmp_path):
 
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(
-    ("pretrain", "face_type"), [(True, "head"), pytest.param(False, "wf", marks=pytest.mark.slow)]
+    ("pretrain", "face_type"), [(False, "wf"), pytest.param(True, "head", marks=pytest.mark.slow)]
 )
 def test_xseg(pretrain, face_type, demo_faces, tmp_path):
     values = {"pretrain": pretrain, "face_type": face_type, "batch_size": 2}

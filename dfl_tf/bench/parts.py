@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from dfl_tf_ops.process import cores
@@ -19,6 +19,9 @@ from dfl_tf.bench import machine
 from dfl_tf.formats import ModelState, read_model, write_model
 from dfl_tf.options import DEFAULT_MODEL
 from dfl_tf.train.saver import own_arrays
+
+if TYPE_CHECKING:
+    from dfl_tf.formats.models.tensor import Tensor
 
 Report = dict[str, Any]
 _COLOR_MODES = ("rct", "lct", "mkl", "idt", "sot")
@@ -206,8 +209,8 @@ def synthetic_state(parameters: int) -> ModelState:
     rng = np.random.default_rng(0)
     names = [f"dense{i}/weight:0" for i in range(count)]
     value = rng.standard_normal(shape, np.float32)
-    network = {name: value + np.float32(i) for i, name in enumerate(names)}
-    slots: dict[str, Any] = {"iters:0": np.int64(1)}
+    network: dict[str, Tensor] = {name: value + np.float32(i) for i, name in enumerate(names)}
+    slots: dict[str, Tensor] = {"iters:0": np.int64(1)}
     for slot in ("ms", "vs"):
         for i, name in enumerate(names):
             slots[f"{slot}_encoder/{name.replace(':', '_')}:0"] = value * np.float32(i + 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from typing import TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -188,13 +188,18 @@ class LossHistory(Sequence[list[float]]):
         result[there] = self.values[(starts[:, None] + columns)[there]]
         return result
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[np.generic]:
         if not self.even:
             raise ValueError("rows of different lengths make no array")
         return np.array(self.array, dtype=dtype, copy=copy)
 
 
-def _grown(array: npt.NDArray[Any], used: int, more: int) -> npt.NDArray[Any]:
+_N = TypeVar("_N", np.float64, np.int64)
+
+
+def _grown(array: npt.NDArray[_N], used: int, more: int) -> npt.NDArray[_N]:
     """An array with room for `more` values behind the `used` ones: `array` itself, or a copy."""
     if used + more <= len(array):
         return array

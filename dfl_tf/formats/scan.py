@@ -6,10 +6,9 @@ References: data.md 1.6, models.md 5.8.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dfl_tf.disk.plain_file import map_plain, read_plain
 from dfl_tf.disk.temporary_names import staged_for
@@ -94,7 +93,7 @@ def scan_file(path: Path) -> FileAudit:
     return FileAudit(path, "other")
 
 
-def _guarded(path: Path, kind: str, look: Any) -> FileAudit:
+def _guarded(path: Path, kind: str, look: Callable[[FileAudit], object]) -> FileAudit:
     result = FileAudit(path, kind)
     try:
         look(result)

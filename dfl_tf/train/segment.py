@@ -11,9 +11,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from dfl_tf import models
 from dfl_tf.devices.precision import precision_notes
@@ -26,6 +24,9 @@ from dfl_tf.train.changed_files import ages
 from dfl_tf.train.feeds import Facesets, Feed, open_feed
 from dfl_tf.train.saver import own_arrays
 from dfl_tf.train.settings import Settings
+
+if TYPE_CHECKING:
+    from dfl_tf.formats.models.tensor import Tensor
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Shelved:
         Until when it was trained; None if that is not known.
     """
 
-    arrays: Mapping[str, NDArray[Any]]
+    arrays: Mapping[str, Tensor]
     iteration: int | None
 
 

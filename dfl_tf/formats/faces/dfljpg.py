@@ -129,11 +129,12 @@ def _payload(metadata: FaceMetadata, what: str) -> bytes:
     payload = dumps_legacy(stored, protocol=3)
     if len(payload) <= MAX_PAYLOAD:
         return payload
-    mask = stored.pop("xseg_mask", None)
+    mask = metadata.xseg_mask_bytes
+    stored.pop("xseg_mask", None)
     rest = len(dumps_legacy(stored, protocol=3))
     if mask is not None and rest < MAX_PAYLOAD - 1024:
         try:
-            plane = np.rint(decode_mask(mask.tobytes())[:, :, 0] * 255).astype(np.uint8)
+            plane = np.rint(decode_mask(mask)[:, :, 0] * 255).astype(np.uint8)
             smaller = encode_plane(plane, MAX_PAYLOAD - 512 - rest)
         except DflTfError as error:
             raise FacesetError(f"{what}: {error}") from None

@@ -5,8 +5,9 @@ References: data.md 1.3, design decisions 7 and 30.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, SupportsFloat, SupportsInt, TypedDict, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,22 @@ from dfl_tf.formats.faces.stored_mask import (
 
 MAX_EYEBROWS = 100
 """Eyebrows are moved by half of their distance to the eyes times this; 4 is the most in use."""
+
+_T = TypeVar("_T")
+_D = TypeVar("_D")
+
+
+class _StoredPolygon(TypedDict):
+    type: SupportsInt
+    pts: npt.ArrayLike
+
+
+class _PolygonTable(TypedDict):
+    polys: list[_StoredPolygon]
+
+
+StoredPolygons = _PolygonTable | Iterable[tuple[SupportsInt, npt.ArrayLike]]
+"""Both forms in which files hold manual masks."""
 
 
 @dataclass(kw_only=True)
@@ -64,7 +81,7 @@ class FaceMetadata:
     seg_ie_polys: list[tuple[int, npt.NDArray[np.float32]]] = field(default_factory=list)
     xseg_mask_bytes: bytes | None = None
     shape: tuple[int, int, int] = (0, 0, 0)
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, object] = field(default_factory=dict)
 
     def frame_landmarks(self) -> npt.NDArray[np.float64]:
         """The landmarks in pixels of the frame, shape (68, 2), float64.
@@ -112,7 +129,7 @@ _KNOWN = (
 
 
 def metadata_from_dict(
-    stored: dict[str, Any], *, shape: tuple[int, int, int], what: str
+    stored: Mapping[str, object], *, shape: tuple[int, int, int], what: str
 ) -> FaceMetadata:
     """Metadata from the stored dictionary of data.md 1.3; all faults in one error.
 
@@ -122,7 +139,7 @@ def metadata_from_dict(
     """
     faults: list[str] = []
 
-    def take(key: str, convert: Any, default: Any) -> Any:
+    def take(key: str, convert: Callable[[Any], _T], default: _D) -> _T | _D:
         value = stored.get(key)
         if value is None:
             return default
@@ -135,25 +152,35 @@ def metadata_from_dict(
     landmarks = take("landmarks", lambda v: points_array(v, 68), None)
     if landmarks is None and stored.get("landmarks") is None:
         faults.append("landmarks (missing)")
-    values: dict[str, Any] = {
-        "face_type": take("face_type", _text, "full_face").lower(),
-        "source_filename": take("source_filename", _text, ""),
-        "source_rect": take("source_rect", _rect, None),
-        "source_landmarks": take("source_landmarks", lambda v: points_array(v, 68), None),
-        "image_to_face_mat": take("image_to_face_mat", _matrix, None),
-        "eyebrows_expand_mod": take("eyebrows_expand_mod", eyebrows_from_stored, 1.0),
-        "seg_ie_polys": take("seg_ie_polys", polygons_from_stored, []),
-        "xseg_mask_bytes": take("xseg_mask", mask_bytes_from_stored, None),
-    }
-    if faults:
+    face_type = take("face_type", _text, "full_face").lower()
+    source_filename = take("source_filename", _text, "")
+    source_rect = take("source_rect", _rect, None)
+    source_landmarks = take("source_landmarks", lambda v: points_array(v, 68), None)
+    image_to_face_mat = take("image_to_face_mat", _matrix, None)
+    eyebrows = take("eyebrows_expand_mod", eyebrows_from_stored, 1.0)
+    polygons = take("seg_ie_polys", polygons_from_stored, [])
+    mask = take("xseg_mask", mask_bytes_from_stored, None)
+    if faults or landmarks is None:
         raise FacesetError(f"{what}: unusable metadata: {'; '.join(faults)}.")
     extra = {key: value for key, value in stored.items() if key not in _KNOWN}
-    return FaceMetadata(landmarks=landmarks, shape=shape, extra=extra, **values)
+    return FaceMetadata(
+        face_type=face_type,
+        landmarks=landmarks,
+        source_filename=source_filename,
+        source_rect=source_rect,
+        source_landmarks=source_landmarks,
+        image_to_face_mat=image_to_face_mat,
+        eyebrows_expand_mod=eyebrows,
+        seg_ie_polys=polygons,
+        xseg_mask_bytes=mask,
+        shape=shape,
+        extra=extra,
+    )
 
 
-def metadata_to_dict(metadata: FaceMetadata) -> dict[str, Any]:
+def metadata_to_dict(metadata: FaceMetadata) -> dict[str, object]:
     """The dictionary that is stored, without absent values, in forms that every build reads."""
-    stored: dict[str, Any] = {
+    stored: dict[str, object] = {
         "face_type": metadata.face_type,
         "landmarks": metadata.landmarks.tolist(),
         "source_filename": metadata.source_filename or None,
@@ -171,11 +198,11 @@ def metadata_to_dict(metadata: FaceMetadata) -> dict[str, Any]:
     return {key: value for key, value in stored.items() if value is not None}
 
 
-def _as_list(array: npt.NDArray[np.float64] | None) -> list[Any] | None:
+def _as_list(array: npt.NDArray[np.float64] | None) -> list[list[float]] | None:
     return None if array is None else array.tolist()
 
 
-def points_array(value: Any, count: int | None = None) -> npt.NDArray[np.float64]:
+def points_array(value: npt.ArrayLike, count: int | None = None) -> npt.NDArray[np.float64]:
     """Points as float64 of shape (n, 2), every value finite."""
     points = np.asarray(value, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or (count is not None and len(points) != count):
@@ -185,7 +212,7 @@ def points_array(value: Any, count: int | None = None) -> npt.NDArray[np.float64
     return points
 
 
-def polygons_from_stored(value: Any) -> list[tuple[int, npt.NDArray[np.float32]]]:
+def polygons_from_stored(value: StoredPolygons) -> list[tuple[int, npt.NDArray[np.float32]]]:
     """Manual masks from either stored form, include polygons first (data.md 1.3).
 
     Returns
@@ -214,7 +241,7 @@ def polygons_from_stored(value: Any) -> list[tuple[int, npt.NDArray[np.float32]]
     return sorted(polygons, key=lambda polygon: -polygon[0])
 
 
-def polygons_to_stored(polygons: list[tuple[int, npt.NDArray[np.float32]]]) -> dict[str, Any]:
+def polygons_to_stored(polygons: list[tuple[int, npt.NDArray[np.float32]]]) -> dict[str, object]:
     """The stored form of manual masks.
 
     Parameters
@@ -230,13 +257,13 @@ def polygons_to_stored(polygons: list[tuple[int, npt.NDArray[np.float32]]]) -> d
     }
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"a {type(value).__name__}, expected text")
     return value
 
 
-def eyebrows_from_stored(value: Any) -> float:
+def eyebrows_from_stored(value: SupportsFloat) -> float:
     """How far eyebrows are moved, as a float in range."""
     number = float(value)
     if not abs(number) <= MAX_EYEBROWS:  # nor NaN
@@ -244,12 +271,12 @@ def eyebrows_from_stored(value: Any) -> float:
     return number
 
 
-def _rect(value: Any) -> tuple[int, int, int, int]:
+def _rect(value: Iterable[SupportsInt]) -> tuple[int, int, int, int]:
     left, top, right, bottom = (int(v) for v in value)
     return left, top, right, bottom
 
 
-def _matrix(value: Any) -> npt.NDArray[np.float64]:
+def _matrix(value: npt.ArrayLike) -> npt.NDArray[np.float64]:
     matrix = np.asarray(value, dtype=np.float64)
     if matrix.shape != (2, 3) or not np.isfinite(matrix).all():
         raise ValueError(f"shape {matrix.shape}, expected (2, 3) of finite numbers")

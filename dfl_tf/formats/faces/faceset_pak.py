@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Required, SupportsFloat, SupportsInt, TypedDict
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from dfl_tf.disk import durable
 from dfl_tf.disk.left_out import LeftOut, Omission
@@ -23,6 +24,7 @@ from dfl_tf.errors import UNUSABLE, FacesetError
 from dfl_tf.face import FaceType
 from dfl_tf.formats.faces.face_metadata import (
     FaceMetadata,
+    StoredPolygons,
     eyebrows_from_stored,
     points_array,
     polygons_from_stored,
@@ -157,9 +159,24 @@ def _config_size(data: bytes, path: Path) -> int:
     return config_size
 
 
+class _StoredFace(TypedDict, total=False):
+    """An entry as it should be (data.md 2.2); what is there is checked."""
+
+    filename: Required[str]
+    person_name: str | None
+    face_type: SupportsInt | str | None
+    shape: Required[Sequence[int]]
+    landmarks: Required[npt.ArrayLike]
+    source_filename: str | None
+    eyebrows_expand_mod: SupportsFloat | None
+    seg_ie_polys: StoredPolygons | None
+    xseg_mask: npt.NDArray[np.floating] | None
+    xseg_mask_compressed: npt.NDArray[np.uint8] | bytes | None
+
+
 def _entries(
     path: Path,
-    stored: list[dict[str, Any]],
+    stored: list[_StoredFace],
     offsets: list[int],
     start: int,
     size: int,
@@ -185,7 +202,7 @@ def _entries(
     return entries
 
 
-def _entry(config: dict[str, Any], offset: int, size: int) -> PakEntry:
+def _entry(config: _StoredFace, offset: int, size: int) -> PakEntry:
     filename, person = config["filename"], config.get("person_name")
     for name in (filename, person):
         if name is not None and not is_safe_name(name):
@@ -209,7 +226,7 @@ def _entry(config: dict[str, Any], offset: int, size: int) -> PakEntry:
     )
 
 
-def _mask(config: dict[str, Any]) -> bytes | None:
+def _mask(config: _StoredFace) -> bytes | None:
     compressed = config.get("xseg_mask_compressed")
     if compressed is not None:
         return mask_bytes_from_stored(compressed)
@@ -224,7 +241,7 @@ def _mask(config: dict[str, Any]) -> bytes | None:
         raise FacesetError("xseg_mask cannot be encoded") from None
 
 
-def _face_type_name(value: Any) -> str:
+def _face_type_name(value: SupportsInt | str | None) -> str:
     if value is None:
         return "full_face"
     if isinstance(value, str):
@@ -284,7 +301,7 @@ def write_pak(path: Path, faces: Iterable[PakFace]) -> int:
         offsets.append(offsets[-1] + size)
     offsets[-1] += start
 
-    def content(write: Any) -> None:
+    def content(write: Callable[[bytes], object]) -> None:
         write(struct.pack("<QQ", VERSION, len(config)))
         write(config)
         write(struct.pack(f"<{len(offsets)}Q", *offsets))
@@ -299,7 +316,7 @@ def write_pak(path: Path, faces: Iterable[PakFace]) -> int:
     return len(listed)
 
 
-def _config(filename: str, person: str | None, metadata: FaceMetadata) -> dict[str, Any]:
+def _config(filename: str, person: str | None, metadata: FaceMetadata) -> dict[str, object]:
     if metadata.face_type not in FACE_TYPE_VALUES:
         raise FacesetError(f"{filename}: face type {metadata.face_type!r} has no legacy number.")
     mask = metadata.xseg_mask_bytes

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import cv2
 
@@ -70,7 +69,7 @@ def save_metadata(folder: Path, *, progress: Progress | None = None) -> FolderRe
     """
     listing = list_faces(folder)
     report, files = FolderReport(left_out=listing.left_out), listing.files
-    stored: dict[str, Any] = {}
+    stored: dict[str, object] = {}
     for number, path in enumerate(files, 1):
         try:
             metadata = read_metadata(path)

@@ -5,8 +5,6 @@ References: data.md 1.3.
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +33,7 @@ def decode_mask(encoded: bytes) -> npt.NDArray[np.float32]:
     return image[:, :, :1].astype(np.float32) / np.float32(255)
 
 
-def encode_mask(mask: npt.NDArray[np.floating[Any]]) -> bytes:
+def encode_mask(mask: npt.NDArray[np.floating]) -> bytes:
     """Encode a mask as the legacy program does: PNG, or JPEG if that is over 50,000 bytes.
 
     Parameters
@@ -69,7 +67,7 @@ def encode_plane(plane: npt.NDArray[np.uint8], limit: int) -> bytes:
     raise FacesetError(f"the XSeg mask does not fit into {limit} bytes at any quality.")
 
 
-def mask_bytes_from_stored(value: Any) -> bytes:
+def mask_bytes_from_stored(value: object) -> bytes:
     """The encoded mask from an ndarray of shape (n,) or (n, 1), or from bytes."""
     if isinstance(value, bytes | bytearray):
         return bytes(value)

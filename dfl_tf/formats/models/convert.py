@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from dfl_tf.disk import durable
 from dfl_tf.disk.plain_file import read_plain
@@ -41,7 +40,7 @@ _BELONGS = (
 )
 """What lies beside a model's own files and carries its name."""
 
-Proof = Callable[[ModelState, ModelState], dict[str, Any]]
+Proof = Callable[[ModelState, ModelState], dict[str, object]]
 """A further proof on source and result, e.g. of their outputs; its "passed" decides."""
 
 
@@ -53,7 +52,7 @@ def convert(
     *,
     to: ModelFormat,
     proof: Proof | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Write a model in the other format, read it back and compare everything.
 
     Parameters
@@ -90,7 +89,7 @@ def convert(
     result = read_model(target, name, model_class, format=to)
     before, after = state_checksums(state), state_checksums(result)
     differences = diff_states(state, result)
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "passed": bool(differences["same"] and before == after),
         "model": prefix,
         "to": to,
@@ -103,8 +102,8 @@ def convert(
         "notes": list(state.notes),
     }
     if proof is not None:
-        found["proof"] = proof(state, result)
-        found["passed"] = found["passed"] and bool(found["proof"].get("passed"))
+        found["proof"] = proven = proof(state, result)
+        found["passed"] = bool(found["passed"]) and bool(proven.get("passed"))
     encoded = json.dumps(found, indent=1, default=str).encode()
     durable.write_file(target / f"{prefix}_conversion.json", encoded)
     return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ LARGEST = 8 << 30
 """Bytes of the longest history that is written or read: 400 million iterations of two losses."""
 
 
-def _row(width: int) -> np.dtype[Any]:
+def _row(width: int) -> np.dtype[np.generic]:
     return np.dtype([("width", "<u4"), ("losses", "<f8", (width,))])
 
 
@@ -91,7 +90,7 @@ def read(path: Path, size: int) -> LossHistory:
     return LossHistory.joined(np.concatenate(values), np.concatenate(widths))
 
 
-def unpack_columns(packed: Mapping[str, Any], what: str) -> LossHistory:
+def unpack_columns(packed: Mapping[str, npt.ArrayLike], what: str) -> LossHistory:
     """The rows of a history that was stored as arrays of lengths and values.
 
     Raises
@@ -99,7 +98,7 @@ def unpack_columns(packed: Mapping[str, Any], what: str) -> LossHistory:
     ModelFileError
     """
     try:
-        lengths, numbers = packed["lengths"], packed["values"]
+        lengths, numbers = np.asarray(packed["lengths"]), np.asarray(packed["values"])
         if np.ndim(lengths) != 1 or np.ndim(numbers) != 1 or lengths.dtype.kind not in "iu":
             raise ValueError("no lists of lengths and values")
         return LossHistory.joined(numbers.astype(np.float64), lengths.astype(np.int64))

@@ -8,17 +8,20 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dfl_tf.errors import ModelFileError
 from dfl_tf.formats.pickles.tokens import EnumValue
 
+if TYPE_CHECKING:
+    from dfl_tf.formats.models.tensor import Tensor
+
 _MAX_DEPTH = 60
 
 
-def encode(value: Any, arrays: dict[str, Any]) -> Any:
+def encode(value: object, arrays: dict[str, Tensor]) -> object:
     """JSON-able form of `value`; arrays and NumPy scalars go to `arrays` under running numbers.
 
     Raises
@@ -51,7 +54,7 @@ def encode(value: Any, arrays: dict[str, Any]) -> Any:
     raise TypeError(f"cannot store a {type(value).__name__} with a model")
 
 
-def decode(value: Any, arrays: Mapping[str, Any], *, what: str) -> Any:
+def decode(value: object, arrays: Mapping[str, Tensor], *, what: str) -> object:
     """The value that `encode` was given.
 
     Raises
@@ -64,7 +67,7 @@ def decode(value: Any, arrays: Mapping[str, Any], *, what: str) -> Any:
         raise ModelFileError(f"{what}: damaged ({str(error)[:120]}).") from None
 
 
-def _decode(value: Any, arrays: Mapping[str, Any], depth: int) -> Any:
+def _decode(value: object, arrays: Mapping[str, Tensor], depth: int) -> object:
     if depth > _MAX_DEPTH:
         raise ValueError("nested too deeply")
     if isinstance(value, list):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
@@ -27,6 +27,11 @@ from dfl_tf.formats.models.survey import ModelLocation, Survey, entry_of, survey
 from dfl_tf.formats.models.transaction import Basis, Saved
 from dfl_tf.formats.pickles.safe_pickle import dump_legacy, dumps_legacy, load_file
 from dfl_tf.options import KINDS
+
+if TYPE_CHECKING:
+    from dfl_tf.formats.models.tensor import Tensor
+
+_Key = TypeVar("_Key")
 
 _DATA_KEYS = ("iter", "options", "loss_history")
 _EXTRA_DEFAULTS = ("sample_for_preview", "choosed_gpu_indexes")
@@ -56,7 +61,7 @@ def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelSta
     if data_name not in found.files:
         raise LegacyFormatError(f"{directory / data_name}: is missing. Restore it from a backup.")
     data = read_data(found.files[data_name])
-    tensors: dict[str, dict[str, Any]] = {}
+    tensors: dict[str, dict[str, Tensor]] = {}
     unreadable: dict[str, str] = {}
     parts = {part: f for f in found.files if (part := part_of(f, name, model_class))}
     for part in sorted(filter(how.wants, parts), key=KINDS[model_class].part_key):
@@ -120,7 +125,7 @@ def _plain_files(
     return found, leftovers, notes
 
 
-def read_part(path: Path) -> dict[str, Any]:
+def read_part(path: Path) -> dict[str, Tensor]:
     """The arrays of one weight or optimizer file, in file order.
 
     Raises
@@ -180,7 +185,7 @@ def read_data(path: Path) -> dict[str, Any]:
     return {"iter": iteration, "options": plain(options), "loss_history": history} | rest
 
 
-def _history(value: Any) -> LossHistory | None:
+def _history(value: object) -> LossHistory | None:
     if isinstance(value, LossHistory):
         return value
     if not isinstance(value, list | tuple):
@@ -196,7 +201,7 @@ def _history(value: Any) -> LossHistory | None:
     return LossHistory(rows)
 
 
-def read_default_options(directory: Path, model_class: str) -> dict[str, Any]:
+def read_default_options(directory: Path, model_class: str) -> dict[str, object]:
     """`<CLASS>_default_options.dat`, or {} if it is absent or unreadable (models.md 5.7)."""
     try:
         stored = plain(load_file(directory / f"{model_class}_default_options.dat"))
@@ -205,7 +210,11 @@ def read_default_options(directory: Path, model_class: str) -> dict[str, Any]:
     return stored if isinstance(stored, dict) else {}
 
 
-def plain(value: Any) -> Any:
+@overload
+def plain(value: dict[_Key, object]) -> dict[_Key, object]: ...
+@overload
+def plain(value: object) -> object: ...
+def plain(value: object) -> object:
     """`value` with NumPy scalars turned into Python ones, in dictionaries, lists and tuples."""
     if isinstance(value, np.generic):
         return value.item()
@@ -255,9 +264,9 @@ def write(
     )
 
 
-def data_dict(state: ModelState) -> dict[str, Any]:
+def data_dict(state: ModelState) -> dict[str, object]:
     """The dictionary of data.dat in the legacy order."""
-    data: dict[str, Any] = {
+    data: dict[str, object] = {
         "iter": int(state.iteration),
         "options": plain(dict(state.options)),
         "loss_history": state.loss_history,
@@ -267,7 +276,7 @@ def data_dict(state: ModelState) -> dict[str, Any]:
     return data | state.extra
 
 
-def options_bytes(options: Mapping[str, Any]) -> bytes:
+def options_bytes(options: Mapping[str, object]) -> bytes:
     """`<CLASS>_default_options.dat`."""
     return dumps_legacy(plain(dict(options)))
 

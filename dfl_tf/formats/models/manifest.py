@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, Required, TypedDict, get_args
 
 from dfl_tf.disk.guarded import check_tree, parse_json
 from dfl_tf.disk.plain_file import is_safe_name, read_plain
@@ -36,6 +36,8 @@ Role = Literal["network", "optimizer", "data", "history", "average", "recipe"]
 """What a file holds: weights, slots, options and other entries, losses; averaged weights and the
 state of a recipe have their place here as well."""
 
+_KIND, _ADVICE = "a manifest", "It is damaged."
+_ANY = Record({"version": Integer(1)}, others=ANYTHING)
 _COUNT: Schema = Integer(0)
 _SHA256 = Text(pattern="[0-9a-f]{0,64}", form="64 hexadecimal digits")
 _FILE: dict[str, Schema] = {
@@ -123,8 +125,8 @@ class Manifest:
     format: str
     iteration: int
     files: Mapping[str, FileEntry]
-    run: Mapping[str, Any] = field(default_factory=dict)
-    payload: Mapping[str, Any] = field(default_factory=dict)
+    run: Mapping[str, object] = field(default_factory=dict)
+    payload: Mapping[str, object] = field(default_factory=dict)
     snapshot: str = ""
 
     def to_bytes(self) -> bytes:
@@ -156,7 +158,7 @@ class Manifest:
         return data
 
 
-def _checksum(body: Mapping[str, Any]) -> str:
+def _checksum(body: Mapping[str, object]) -> str:
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
@@ -185,13 +187,9 @@ def parse_manifest(data: bytes, *, what: str) -> Manifest:
     ------
     ModelFileError
     """
-    how: Any = {
-        "what": what,
-        "kind": "a manifest",
-        "error": ModelFileError,
-        "advice": "It is damaged.",
-    }
-    body = parse_json(data, schema=Record({"version": Integer(1)}, others=ANYTHING), **how)
+    body = parse_json(
+        data, schema=_ANY, what=what, kind=_KIND, error=ModelFileError, advice=_ADVICE
+    )
     version = body["version"]
     if version > VERSION:
         raise ModelFileError(
@@ -200,14 +198,36 @@ def parse_manifest(data: bytes, *, what: str) -> Manifest:
         )
     if body.pop("checksum", None) != _checksum(body):
         raise ModelFileError(f"{what}: damaged manifest (its checksum does not match).")
-    check_tree(body, _SCHEMAS[version], **how)
+    check_tree(body, _SCHEMAS[version], what=what, kind=_KIND, error=ModelFileError, advice=_ADVICE)
     unsafe = [name for name in body["files"] if not is_safe_name(name)]
     if unsafe:
         raise ModelFileError(f"{what}: {ascii(unsafe[0])[:60]} is no plain file name.")
     return _from_body(body)
 
 
-def _from_body(body: Mapping[str, Any]) -> Manifest:
+class _StoredEntry(TypedDict, total=False):
+    size: Required[int]
+    sha256: Required[str]
+    mtime_ns: int
+    stale: bool
+    role: Role
+    iteration: int | None
+    off: bool
+
+
+class _Stored(TypedDict, total=False):
+    version: Required[int]
+    model_class: Required[str]
+    name: Required[str]
+    format: Required[str]
+    iteration: Required[int]
+    files: Required[dict[str, _StoredEntry]]
+    run: Mapping[str, object]
+    payload: Mapping[str, object]
+    snapshot: str
+
+
+def _from_body(body: _Stored) -> Manifest:
     return Manifest(
         model_class=body["model_class"],
         name=body["name"],
@@ -223,13 +243,13 @@ def _from_body(body: Mapping[str, Any]) -> Manifest:
     )
 
 
-def _entry(name: str, stored: Mapping[str, Any], iteration: int, version: int) -> FileEntry:
-    known = {"size": stored["size"], "sha256": stored["sha256"]}
-    known["mtime_ns"] = stored.get("mtime_ns", 0)
+def _entry(name: str, stored: _StoredEntry, iteration: int, version: int) -> FileEntry:
     if version == 1:
         off = stored.get("stale", False)
-        return FileEntry(**known, role=role_of(name), iteration=None if off else iteration, off=off)
-    return FileEntry(**known, role=stored["role"], iteration=stored["iteration"], off=stored["off"])
+        role, last = role_of(name), None if off else iteration
+    else:
+        role, last, off = stored["role"], stored["iteration"], stored["off"]
+    return FileEntry(stored["size"], stored["sha256"], stored.get("mtime_ns", 0), role, last, off)
 
 
 def role_of(file_name: str) -> Role:

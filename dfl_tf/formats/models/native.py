@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from dfl_tf.formats.models.state import DiskState, ModelState, Reading
 from dfl_tf.formats.models.survey import ModelLocation, Survey, survey, survey_previous
 from dfl_tf.formats.models.transaction import Basis, Saved
 from dfl_tf.options import KINDS
+
+if TYPE_CHECKING:
+    from dfl_tf.formats.models.tensor import Tensor
 
 SUFFIX = ".safetensors"
 _HISTORY, _EXTRA = "loss_history.rows", "extra"
@@ -59,14 +62,14 @@ def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelSta
             raise
         if _HISTORY in found.files:
             unreadable[_HISTORY] = str(error)
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Tensor] = {}
     if _EXTRA + SUFFIX in found.files:
         arrays = safetensors_file.load(found.files[_EXTRA + SUFFIX])
     options = json_tree.decode(manifest.payload.get("options", {}), arrays, what=what)
     extra = json_tree.decode(manifest.payload.get("extra", {}), arrays, what=what)
     if not isinstance(options, dict) or not isinstance(extra, dict):
         raise ModelFileError(f"{what}: damaged, its options are no dictionary.")
-    tensors: dict[str, dict[str, Any]] = {}
+    tensors: dict[str, dict[str, Tensor]] = {}
     parts = {part: file for file in found.files if (part := _part(file)) is not None}
     for part in sorted(filter(how.wants, parts), key=KINDS[model_class].part_key):
         try:
@@ -109,7 +112,7 @@ def write(
     reserved = {_OLD_HISTORY, _EXTRA} & set(state.tensors)
     if reserved:
         raise ValueError(f"a part cannot be called {reserved}")
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Tensor] = {}
     payload = {
         "options": json_tree.encode(plain(dict(state.options)), arrays),
         "extra": json_tree.encode(dict(state.extra), arrays),

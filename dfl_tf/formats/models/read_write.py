@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError, ModelFileError
@@ -129,7 +129,7 @@ def write_model(
     *,
     format: Literal["same"] | ModelFormat = "same",
     summary: str | None = None,
-    default_options: Mapping[str, Any] | None = None,
+    default_options: Mapping[str, object] | None = None,
     basis: Basis | None = None,
     snapshot: str = "",
 ) -> Saved:

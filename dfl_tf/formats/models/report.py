@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from dfl_tf.disk import durable
 from dfl_tf.formats.loss_history import LossHistory
@@ -19,8 +20,11 @@ from dfl_tf.formats.models.read_write import read_model
 from dfl_tf.formats.models.state import ModelState
 from dfl_tf.options import KINDS
 
+if TYPE_CHECKING:
+    from dfl_tf.formats.models.tensor import Tensor
 
-def tensor_sha256(value: Any) -> str:
+
+def tensor_sha256(value: object) -> str:
     """SHA-256 over dtype, shape and bytes of an array, so that equal means equal in all three."""
     array = np.asarray(value)
     little = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
@@ -38,7 +42,7 @@ def state_checksums(state: ModelState) -> dict[str, dict[str, str]]:
     }
 
 
-def part_summary(tensors: Mapping[str, Any]) -> dict[str, Any]:
+def part_summary(tensors: Mapping[str, Tensor]) -> dict[str, object]:
     """Number of tensors and parameters, bytes, dtypes, one checksum over all, and bad values."""
     arrays = [np.asarray(value) for value in tensors.values()]
     digest = hashlib.sha256()
@@ -54,13 +58,19 @@ def part_summary(tensors: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _not_finite(array: np.ndarray[Any, Any]) -> int:
+def _not_finite(array: npt.NDArray[np.generic]) -> int:
     if array.dtype.kind != "f":
         return 0
     return int(array.size - np.count_nonzero(np.isfinite(array)))
 
 
-def report(directory: Path, name: str, model_class: str) -> tuple[ModelState, dict[str, Any]]:
+class _File(TypedDict):
+    name: str
+    bytes: int
+    sha256: str
+
+
+def report(directory: Path, name: str, model_class: str) -> tuple[ModelState, dict[str, object]]:
     """A model and what can be said about it as plain JSON-able values.
 
     Raises
@@ -69,7 +79,7 @@ def report(directory: Path, name: str, model_class: str) -> tuple[ModelState, di
         See `read_model`.
     """
     state = read_model(directory, name, model_class)
-    files = [
+    files: list[_File] = [
         {"name": path.name, "bytes": path.stat().st_size, "sha256": durable.sha256_of(path)}
         for path in model_files(directory, name, model_class)
     ]
@@ -96,7 +106,9 @@ def report(directory: Path, name: str, model_class: str) -> tuple[ModelState, di
     }
 
 
-def _inferred(model_class: str, tensors: Any, options: dict[str, Any]) -> dict[str, Any]:
+def _inferred(
+    model_class: str, tensors: Mapping[str, Mapping[str, Tensor]], options: dict[str, object]
+) -> dict[str, object]:
     """What the tensors say about the architecture, beside what the options say."""
     found = KINDS[model_class].options_from(tensors, options)
     return {
@@ -106,7 +118,7 @@ def _inferred(model_class: str, tensors: Any, options: dict[str, Any]) -> dict[s
     }
 
 
-def _agrees(key: str, value: Any, options: dict[str, Any]) -> bool:
+def _agrees(key: str, value: object, options: dict[str, object]) -> bool:
     stored = options.get(key)
     if key == "archi" and isinstance(stored, str):
         flavor, _, letters = stored.partition("-")
@@ -122,7 +134,7 @@ def _mean(history: Sequence[Sequence[float]]) -> list[float]:
     return [float(value) for value in np.mean(np.asarray(rows, np.float64), axis=0)]
 
 
-def diff_states(first: ModelState, second: ModelState) -> dict[str, Any]:
+def diff_states(first: ModelState, second: ModelState) -> dict[str, object]:
     """How two models differ, as plain JSON-able values.
 
     Returns
@@ -137,7 +149,7 @@ def diff_states(first: ModelState, second: ModelState) -> dict[str, Any]:
         for key in [*first.options, *(k for k in second.options if k not in first.options)]
         if not same_value(first.options.get(key), second.options.get(key))
     }
-    parts: dict[str, Any] = {}
+    parts: dict[str, object] = {}
     for part in [*first.tensors, *(p for p in second.tensors if p not in first.tensors)]:
         if part not in first.tensors or part not in second.tensors:
             parts[part] = {"only_in": "first" if part in first.tensors else "second"}
@@ -159,8 +171,8 @@ def diff_states(first: ModelState, second: ModelState) -> dict[str, Any]:
     return {"same": bool(same and first.model_class == second.model_class)} | result
 
 
-def _diff_tensors(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _diff_tensors(first: Mapping[str, object], second: Mapping[str, object]) -> dict[str, object]:
+    found: dict[str, object] = {}
     for key in [*first, *(k for k in second if k not in first)]:
         if key not in first or key not in second:
             found[key] = {"only_in": "first" if key in first else "second"}
@@ -177,7 +189,7 @@ def _diff_tensors(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[s
     return found
 
 
-def same_value(first: Any, second: Any) -> bool:
+def same_value(first: object, second: object) -> bool:
     """Deep equality in type and value; arrays bit by bit, NaN equals NaN, dictionaries in order."""
     if isinstance(first, np.ndarray | np.generic) or isinstance(second, np.ndarray | np.generic):
         both = isinstance(first, np.ndarray | np.generic)
@@ -185,9 +197,9 @@ def same_value(first: Any, second: Any) -> bool:
         return both and tensor_sha256(first) == tensor_sha256(second)
     if type(first) is not type(second):
         return False
-    if isinstance(first, dict):
+    if isinstance(first, dict) and isinstance(second, dict):
         return list(first) == list(second) and all(same_value(first[k], second[k]) for k in first)
-    if isinstance(first, list | tuple):
+    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
         return len(first) == len(second) and all(map(same_value, first, second))
     if isinstance(first, float) and first != first:
         return second != second

@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,11 @@ from dfl_tf.disk.guarded import parse_json
 from dfl_tf.disk.plain_file import map_plain
 from dfl_tf.disk.tree_schema import Array, Integer, Record, Row, Table, Text
 from dfl_tf.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from dfl_tf.formats.models.tensor import Tensor
 
 _NAMES = {
     "bool": "BOOL",
@@ -53,7 +58,7 @@ MAX_HEADER = 16 << 20
 memory, and a tensor needs about 150 bytes."""
 
 
-def dump(tensors: Mapping[str, Any], write: Callable[[Any], object]) -> None:
+def dump(tensors: Mapping[str, Tensor], write: Callable[[Buffer], object]) -> None:
     """Stream arrays to `write` in the order of the mapping.
 
     Raises
@@ -63,7 +68,7 @@ def dump(tensors: Mapping[str, Any], write: Callable[[Any], object]) -> None:
     ModelFileError
         The names need more than `MAX_HEADER` bytes; nothing was written.
     """
-    header: dict[str, Any] = {}
+    header: dict[str, object] = {}
     offset = 0
     for key, value in tensors.items():
         array = np.asarray(value)
@@ -91,7 +96,7 @@ def dump(tensors: Mapping[str, Any], write: Callable[[Any], object]) -> None:
             write(little.reshape(-1).view(np.uint8).data)
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> dict[str, Tensor]:
     """All arrays of a file in the order of their data; scalars come back as NumPy scalars.
 
     Raises
@@ -113,7 +118,10 @@ def check(path: Path) -> None:
     _read(path, partial(_entries, what=str(path)))
 
 
-def _read(path: Path, parse: Callable[[mmap.mmap], Any]) -> Any:
+_R = TypeVar("_R")
+
+
+def _read(path: Path, parse: Callable[[mmap.mmap], _R]) -> _R:
     try:
         data = map_plain(path)
     except OSError as error:
@@ -128,8 +136,8 @@ def _read(path: Path, parse: Callable[[mmap.mmap], Any]) -> Any:
             raise ModelFileError(f"{path}: damaged safetensors file ({reason}).") from None
 
 
-def _parse(data: mmap.mmap, *, what: str) -> dict[str, Any]:
-    tensors: dict[str, Any] = {}
+def _parse(data: mmap.mmap, *, what: str) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
     for key, dtype, shape, begin, end in _entries(data, what=what):
         with memoryview(data) as view:  # slicing the map itself would copy twice
             raw = bytearray(view[begin:end])
@@ -140,12 +148,20 @@ def _parse(data: mmap.mmap, *, what: str) -> dict[str, Any]:
     return tensors
 
 
-def _entries(data: mmap.mmap, *, what: str) -> list[tuple[str, np.dtype[Any], list[int], int, int]]:
+class _Entry(TypedDict):
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+def _entries(
+    data: mmap.mmap, *, what: str
+) -> list[tuple[str, np.dtype[np.generic], list[int], int, int]]:
     """Key, dtype, shape and absolute place of each tensor, all checked against the file."""
     (length,) = struct.unpack("<Q", data[:8])
     if length > min(MAX_HEADER, len(data) - 8):
         raise ValueError(f"declares a header of {length} bytes, {len(data) - 8} follow")
-    header: dict[str, Any] = parse_json(
+    header: dict[str, _Entry] = parse_json(
         data[8 : 8 + length],
         what=what,
         kind="a safetensors file",

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dfl_tf.disk.temporary_names import staged
 from dfl_tf.formats.models.manifest import Manifest, role_of
 from dfl_tf.formats.models.survey import Survey
+
+if TYPE_CHECKING:
+    from dfl_tf.formats.models.tensor import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +50,10 @@ class ModelState:
 
     model_class: str
     iteration: int
-    options: dict[str, Any]
+    options: dict[str, object]
     loss_history: Sequence[Sequence[float]]
-    tensors: dict[str, dict[str, Any]]
-    extra: dict[str, Any] = field(default_factory=dict)
+    tensors: dict[str, dict[str, Tensor]]
+    extra: dict[str, object] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     disk: DiskState | None = None

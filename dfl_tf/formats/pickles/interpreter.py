@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dfl_tf.errors import LegacyFormatError
 from dfl_tf.formats.pickles.machine import PickleMachine
@@ -14,10 +14,12 @@ from dfl_tf.formats.pickles.objects import (
     PickleObject,
     RowBlock,
     Stop,
-    Token,
     history_of,
 )
 from dfl_tf.formats.pickles.opcodes import TABLE
+
+if TYPE_CHECKING:
+    import mmap
 
 MAX_DEPTH = 48
 """Deepest nesting of containers; genuine files stay below ten."""
@@ -26,13 +28,13 @@ _CONTAINERS = frozenset((list, dict, tuple))
 
 
 def interpret(
-    data: Any,
-    find_global: Callable[[str, str], Token],
+    data: bytes | mmap.mmap,
+    find_global: Callable[[str, str], object],
     *,
     what: str,
     points: bool = False,
     rows: bool = False,
-) -> Any:
+) -> object:
     """Interpret a pickle up to STOP and return the finished object.
 
     Parameters
@@ -95,7 +97,7 @@ class _Finisher:
     def __init__(self, size: int) -> None:
         self.left = 4 * size + 10_000
 
-    def finish(self, value: Any, depth: int = 0) -> Any:
+    def finish(self, value: Any, depth: int = 0) -> object:
         kind = type(value)
         if kind is memoryview:
             return bytes(value)

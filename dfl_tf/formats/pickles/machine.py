@@ -22,9 +22,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
-from dfl_tf.formats.pickles.objects import Damaged, RowBlock, Token
+from dfl_tf.formats.pickles.objects import Damaged, RowBlock
+
+if TYPE_CHECKING:
+    import mmap
 
 _NEWLINE = re.compile(rb"\n")
 _LONGEST_LINE = 65536
@@ -38,7 +41,9 @@ class PickleMachine:
     data : bytes-like
         The pickle. May be a memory map; must stay alive as long as the result is not finished.
     find_global : callable
-        `(module, name) -> Token`, raises `UnsafePickleError` for what is not allowed.
+        `(module, name) -> token`, raises `UnsafePickleError` for what is not allowed. A token is
+        called by its method `call(args)` (REDUCE) and makes an empty object by `new(args)`
+        (NEWOBJ); one with neither is only ever an argument.
     points : bool
         Read lists of pairs of numbers as (n, 2) float64 arrays, at once.
     rows : bool
@@ -48,8 +53,8 @@ class PickleMachine:
 
     def __init__(
         self,
-        data: Any,
-        find_global: Callable[[str, str], Token],
+        data: bytes | mmap.mmap,
+        find_global: Callable[[str, str], object],
         *,
         points: bool = False,
         rows: bool = False,
@@ -60,9 +65,9 @@ class PickleMachine:
         self.points = points
         self.rows = rows
         self.pos = 0
-        self.stack: list[Any] = []
+        self.stack: list[object] = []
         self.marks: list[int] = []
-        self.memo: list[Any] = []
+        self.memo: list[object] = []
         self.containers_left = 20_000 + len(self.view) // 6
 
     # -- reading -------------------------------------------------------------------------------
@@ -84,7 +89,7 @@ class PickleMachine:
         return self.view[start : found.start()]
 
     # -- stack and memo ------------------------------------------------------------------------
-    def items(self, *, blocks: bool = False) -> list[Any]:
+    def items(self, *, blocks: bool = False) -> list[object]:
         """Pop everything above the last mark; blocks of rows only for a list."""
         start = self.marks.pop()
         if start > len(self.stack):
@@ -95,12 +100,12 @@ class PickleMachine:
             self.refuse_blocks(values)
         return values
 
-    def refuse_blocks(self, values: Iterable[Any]) -> None:
+    def refuse_blocks(self, values: Iterable[object]) -> None:
         """A block stands for several values, which only the items of a list may do."""
         if self.rows and any(type(value) is RowBlock for value in values):
             raise Damaged("holds rows of numbers where they are not expected")
 
-    def container(self, value: Any) -> None:
+    def container(self, value: object) -> None:
         """Push a new container; their number is bounded by the size of the file."""
         self.containers_left -= 1
         if self.containers_left < 0:
@@ -131,7 +136,7 @@ class PickleMachine:
             raise Damaged(f"memo entry {index} does not exist")
         self.stack.append(value)
 
-    def store(self, target: Any, keys_and_values: list[Any]) -> None:
+    def store(self, target: object, keys_and_values: list[object]) -> None:
         """Set items of a dictionary."""
         if type(target) is not dict or len(keys_and_values) % 2:
             raise Damaged("sets items of something that is no dictionary")

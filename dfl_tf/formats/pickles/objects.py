@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,20 +18,10 @@ class Damaged(ValueError):
     """The pickle is malformed; the machine adds the file's name and the position."""
 
 
-class Token(Protocol):
-    """Stands for an allowed global. Its methods decide what a call or a state may do."""
-
-    def call(self, args: tuple[Any, ...]) -> Any:
-        """REDUCE: make an object from `args`."""
-
-    def new(self, args: tuple[Any, ...]) -> Any:
-        """NEWOBJ: make an empty object."""
-
-
 class Buildable:
     """An object that waits for its state (BUILD); `build` returns what takes its place."""
 
-    def build(self, state: Any) -> Any:
+    def build(self, state: object) -> object:
         """Take the state."""
         raise NotImplementedError
 
@@ -49,7 +39,7 @@ class PickleObject(Buildable):
         self.class_name = class_name
         self.attributes: dict[str, Any] = {}
 
-    def build(self, state: Any) -> PickleObject:
+    def build(self, state: object) -> PickleObject:
         """Take attributes; `(None, slots)` is how objects with slots say it."""
         parts = state if isinstance(state, tuple) else (state,)
         for part in parts:
@@ -75,7 +65,7 @@ class RowBlock:
         self.rows = rows
 
 
-def history_of(items: list[Any]) -> LossHistory | None:
+def history_of(items: list[object]) -> LossHistory | None:
     """A list of blocks and of rows of floats as a history; None if anything else is in it."""
     values, widths = [], []
     for item in items:

@@ -9,7 +9,6 @@ import codecs
 import re
 import struct
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -80,7 +79,7 @@ def _mark(machine: PickleMachine) -> None:
         raise Damaged("is nested too deeply")
 
 
-def _constant(value: Any) -> _Handler:
+def _constant(value: object) -> _Handler:
     def push(machine: PickleMachine) -> None:
         machine.stack.append(value)
 
@@ -115,7 +114,7 @@ def _long(length_form: struct.Struct | None) -> _Handler:
     return push
 
 
-def _text_number(parse: Callable[[str], Any]) -> _Handler:
+def _text_number(parse: Callable[[str], object]) -> _Handler:
     def push(machine: PickleMachine) -> None:
         text = _text(machine)
         if len(text) > _MAX_TEXT_NUMBER:
@@ -254,7 +253,7 @@ def _appends(machine: PickleMachine) -> None:
     _list_on_top(machine).extend(values)
 
 
-def _list_on_top(machine: PickleMachine) -> list[Any]:
+def _list_on_top(machine: PickleMachine) -> list[object]:
     target = machine.stack[-1]
     if type(target) is not list:
         raise Damaged("appends to something that is no list")

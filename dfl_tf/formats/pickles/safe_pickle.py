@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dfl_tf.disk.plain_file import map_plain
 from dfl_tf.disk.text import printable
@@ -21,6 +21,9 @@ from dfl_tf.formats.pickles.interpreter import interpret
 from dfl_tf.formats.pickles.objects import PickleObject
 from dfl_tf.formats.pickles.tokens import ALLOWED, EnumValue
 from dfl_tf.formats.pickles.writer import dump_legacy, dumps_legacy
+
+if TYPE_CHECKING:
+    import mmap
 
 __all__ = [
     "EnumValue",
@@ -33,17 +36,17 @@ __all__ = [
     "loads",
 ]
 
-Tokens = Mapping[tuple[str, str], Any]
+Tokens = Mapping[tuple[str, str], object]
 
 
 def loads(
-    data: Any,
+    data: bytes | mmap.mmap,
     *,
     what: str,
     more: Tokens | None = None,
     points: bool = False,
     rows: bool = False,
-) -> Any:
+) -> object:
     """The object that a pickle holds, if it is made of plain data only.
 
     Parameters
@@ -79,7 +82,7 @@ def loads(
     models.md 5.8, data.md 1.6.
     """
 
-    def find(module: str, name: str) -> Any:
+    def find(module: str, name: str) -> object:
         token = ALLOWED.get((module, name)) or (more or {}).get((module, name))
         if token is None:
             raise UnsafePickleError(
@@ -99,7 +102,7 @@ def loads(
         raise UnsafePickleError(f"{what}: {error}") from None
 
 
-def load_file(path: Path, *, more: Tokens | None = None, rows: bool = False) -> Any:
+def load_file(path: Path, *, more: Tokens | None = None, rows: bool = False) -> object:
     """`loads` of a whole file, memory-mapped so that a big file is not held twice.
 
     Raises
@@ -138,17 +141,19 @@ class PickleAudit:
 class _Opaque:
     """Takes the place of every global and everything made by one."""
 
-    def call(self, args: tuple[Any, ...]) -> _Opaque:
+    def call(self, args: tuple[object, ...]) -> _Opaque:
         return self
 
-    def new(self, args: tuple[Any, ...]) -> _Opaque:
+    def new(self, args: tuple[object, ...]) -> _Opaque:
         return self
 
-    def build(self, state: Any) -> _Opaque:
+    def build(self, state: object) -> _Opaque:
         return self
 
 
-def audit(data: Any, *, what: str = "pickle", more: Tokens | None = None) -> PickleAudit:
+def audit(
+    data: bytes | mmap.mmap, *, what: str = "pickle", more: Tokens | None = None
+) -> PickleAudit:
     """List the globals of a pickle and judge them; nothing is called or allocated.
 
     Parameters
@@ -159,7 +164,7 @@ def audit(data: Any, *, what: str = "pickle", more: Tokens | None = None) -> Pic
     result = PickleAudit()
     opaque = _Opaque()
 
-    def find(module: str, name: str) -> Any:
+    def find(module: str, name: str) -> object:
         full = f"{_printable(module)}.{_printable(name)}"
         if full not in result.globals:
             result.globals.append(full)

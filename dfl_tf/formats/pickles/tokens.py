@@ -12,9 +12,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dfl_tf.errors import UnsafePickleError
 from dfl_tf.formats.pickles.objects import Buildable, Damaged, inert
@@ -49,10 +49,10 @@ class EnumValue(int):
 class CallToken:
     """An allowed global that may be called."""
 
-    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+    def __init__(self, name: str, function: Callable[..., object]) -> None:
         self._name, self._function = name, function
 
-    def call(self, args: tuple[Any, ...]) -> Any:
+    def call(self, args: tuple[object, ...]) -> object:
         """Call it; a wrong number of arguments is damage, no programming mistake."""
         return self._function(*args)
 
@@ -85,7 +85,7 @@ class _DType(Buildable):
             )
         self.dtype = np.dtype(code)
 
-    def build(self, state: Any) -> _DType:
+    def build(self, state: object) -> _DType:
         if not isinstance(state, tuple) or len(state) < 5 or any(x is not None for x in state[2:5]):
             raise UnsafePickleError("an array has a structured dtype; allowed are plain types.")
         if state[1] not in ("<", ">", "|", "="):
@@ -104,7 +104,7 @@ def _raw_bytes(raw: object) -> bytes | memoryview:
     return raw
 
 
-def _array(raw: object, dtype: object, shape: object, *, fortran: bool) -> np.ndarray[Any, Any]:
+def _array(raw: object, dtype: object, shape: object, *, fortran: bool) -> npt.NDArray[np.generic]:
     """An array of its own memory, after shape and dtype have been compared with the bytes."""
     if not isinstance(dtype, _DType):
         raise Damaged("an array's dtype is none")
@@ -129,7 +129,7 @@ def _array(raw: object, dtype: object, shape: object, *, fortran: bool) -> np.nd
 class _ArrayShell(Buildable):
     """What `_reconstruct` makes: nothing, until its state comes."""
 
-    def build(self, state: Any) -> np.ndarray[Any, Any]:
+    def build(self, state: object) -> npt.NDArray[np.generic]:
         if not isinstance(state, tuple) or len(state) not in (4, 5):
             raise Damaged("an array's state is no tuple of five")
         shape, dtype, fortran, raw = state[-4:]
@@ -147,12 +147,12 @@ def _reconstruct(subtype: object, *_: object) -> _ArrayShell:
     return _ArrayShell()
 
 
-def _scalar(dtype: object, raw: object) -> Any:
+def _scalar(dtype: object, raw: object) -> object:
     data = _raw_bytes(raw)
     return _array(data, dtype, (), fortran=False)[()]
 
 
-def _from_buffer(raw: object, dtype: object, shape: object, order: object) -> Any:
+def _from_buffer(raw: object, dtype: object, shape: object, order: object) -> object:
     return _array(raw, dtype, shape, fortran=order == "F")
 
 
@@ -195,8 +195,8 @@ ENUMS = (
 )
 
 
-def _allowed() -> Mapping[tuple[str, str], Any]:
-    table: dict[tuple[str, str], Any] = {
+def _allowed() -> Mapping[tuple[str, str], object]:
+    table: dict[tuple[str, str], object] = {
         ("numpy", "ndarray"): _NDARRAY,
         ("numpy", "dtype"): CallToken("numpy.dtype", _DType),
         ("_codecs", "encode"): CallToken("_codecs.encode", _encode),

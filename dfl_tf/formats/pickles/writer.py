@@ -11,20 +11,24 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.formats.pickles.interpreter import MAX_DEPTH
 from dfl_tf.formats.pickles.opcodes import MAX_INTEGER_BYTES
 from dfl_tf.formats.pickles.tokens import EnumValue
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 _BATCH = 1000
 _WIDEST = 8
 
 
-def dumps_legacy(value: Any, *, protocol: int = 4) -> bytes:
+def dumps_legacy(value: object, *, protocol: int = 4) -> bytes:
     """The pickle of `value` as bytes.
 
     Parameters
@@ -45,7 +49,7 @@ def dumps_legacy(value: Any, *, protocol: int = 4) -> bytes:
     return b"".join(parts)
 
 
-def dump_legacy(value: Any, write: Callable[[Any], object], *, protocol: int = 4) -> None:
+def dump_legacy(value: object, write: Callable[[Buffer], object], *, protocol: int = 4) -> None:
     """Stream the pickle of `value` to `write` (called with bytes or a view of an array)."""
     if protocol not in (3, 4):
         raise ValueError(f"protocol={protocol}; old programs read 3 and 4")
@@ -57,7 +61,7 @@ def dump_legacy(value: Any, write: Callable[[Any], object], *, protocol: int = 4
 
 
 class _Writer:
-    def __init__(self, write: Callable[[Any], object], protocol: int) -> None:
+    def __init__(self, write: Callable[[Buffer], object], protocol: int) -> None:
         self._write = write
         self._protocol = protocol
         self._small: list[bytes] = []
@@ -76,7 +80,7 @@ class _Writer:
         if self._small_size > 65536:
             self.flush()
 
-    def save(self, value: Any) -> None:
+    def save(self, value: object) -> None:
         handler = _HANDLERS.get(type(value))
         if handler is not None and type(value) in _CONTAINERS:
             if self._depth > MAX_DEPTH:
@@ -122,7 +126,7 @@ class _Writer:
         raw = value.encode("utf-8", "surrogatepass")
         self.emit(b"X" + struct.pack("<I", len(raw)) + raw)
 
-    def _bytes(self, value: Any) -> None:
+    def _bytes(self, value: bytes | memoryview) -> None:
         view = memoryview(value)
         size = view.nbytes
         if size < 256:
@@ -136,14 +140,14 @@ class _Writer:
         self._write(view)
 
     # -- containers ----------------------------------------------------------------------------
-    def _tuple(self, value: tuple[Any, ...]) -> None:
+    def _tuple(self, value: tuple[object, ...]) -> None:
         if len(value) > 3:
             self.emit(b"(")
         for item in value:
             self.save(item)
         self.emit({0: b")", 1: b"\x85", 2: b"\x86", 3: b"\x87"}.get(len(value), b"t"))
 
-    def _list(self, value: list[Any]) -> None:
+    def _list(self, value: list[object]) -> None:
         self.emit(b"]")
         rows = _float_rows(value)
         for start in range(0, len(value), _BATCH):
@@ -166,7 +170,7 @@ class _Writer:
             rows = _rows_of(numbers[start : start + _BATCH])
             self.emit(b"(" + rows.tobytes() + b"e")
 
-    def _dict(self, value: dict[Any, Any]) -> None:
+    def _dict(self, value: dict[object, object]) -> None:
         self.emit(b"}(")
         for key, item in value.items():
             self.save(key)
@@ -191,7 +195,7 @@ class _Writer:
 
         self._once((module, name), make)
 
-    def _dtype(self, dtype: np.dtype[Any]) -> None:
+    def _dtype(self, dtype: np.dtype[np.generic]) -> None:
         if dtype.kind not in "biufcSU":
             raise TypeError(f"cannot pickle an array of dtype {dtype} for the legacy program")
 
@@ -208,7 +212,7 @@ class _Writer:
 
         self._once(dtype.str, make)
 
-    def _array(self, value: np.ndarray[Any, Any]) -> None:
+    def _array(self, value: npt.NDArray[np.generic]) -> None:
         little = np.asarray(value, dtype=value.dtype.newbyteorder("<"), order="C")
         self._global("numpy.core.multiarray", "_reconstruct")
         self._global("numpy", "ndarray")
@@ -235,23 +239,22 @@ class _Writer:
         self.emit(b"R")
 
 
-def _float_rows(value: list[Any]) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
+def _float_rows(value: list[object]) -> npt.NDArray[np.uint8] | None:
     """The pickled rows of a long list of equally short lists of floats (a loss history).
 
     One row is `]` `(` then `G` and a big-endian float64 each, then `e`; made for the whole list
     at once, because a model's history has hundreds of thousands of rows and is saved each time.
     """
-    if len(value) < 16 or type(value[0]) is not list or not 1 <= len(value[0]) <= _WIDEST:
+    first = value[0] if len(value) >= 16 else None
+    if type(first) is not list or not 1 <= len(first) <= _WIDEST:
         return None
-    width = len(value[0])
-    if not all(type(row) is list and len(row) == width for row in value):
+    rows = [row for row in value if type(row) is list and len(row) == len(first)]
+    if len(rows) < len(value) or not all(type(item) is float for row in rows for item in row):
         return None
-    if not all(type(item) is float for row in value for item in row):
-        return None
-    return _rows_of(np.array(value))
+    return _rows_of(np.array(rows))
 
 
-def _rows_of(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _rows_of(values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     """The pickled rows of an array, shape (n, width), each as a list."""
     numbers = values.astype(">f8")
     width = values.shape[1]

@@ -6,11 +6,13 @@ References: merge.md 7.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import SupportsFloat
 
 import numpy as np
+import numpy.typing as npt
 
 from dfl_tf.errors import LegacyFormatError
 from dfl_tf.formats.faces.face_metadata import points_array
@@ -42,10 +44,10 @@ class SessionFrame:
 
     filepath: str
     filename: str
-    landmarks: list[np.ndarray[Any, np.dtype[np.float64]]]
+    landmarks: list[npt.NDArray[np.float64]]
     motion_power: float
     motion_deg: float
-    config: dict[str, Any] | None
+    config: dict[str, object] | None
     done: bool
 
 
@@ -80,6 +82,8 @@ def read_merge_session(path: Path) -> LegacyMergeSession:
     """
     stored = load_file(path, more=SESSION_TOKENS)
     try:
+        if not isinstance(stored, dict):
+            raise TypeError(f"a {type(stored).__name__}, no dictionary")
         frames = [_frame(record) for record in stored["frames"]]
         remaining = _indices(stored["frames_idxs"], len(frames))
         finished = _indices(stored["frames_done_idxs"], len(frames))
@@ -99,20 +103,20 @@ def read_merge_session(path: Path) -> LegacyMergeSession:
     return LegacyMergeSession(frames, remaining, finished, iteration)
 
 
-def _indices(value: Any, count: int) -> list[int]:
+def _indices(value: Iterable[object], count: int) -> list[int]:
     indices = [_whole(index) for index in value]
     if any(not 0 <= index < count for index in indices):
         raise ValueError("an index lies outside the frames")
     return indices
 
 
-def _whole(value: Any) -> int:
+def _whole(value: object) -> int:
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
         raise TypeError(f"{str(value)[:40]} is no whole number")
     return int(value)
 
 
-def _finite(value: Any) -> float:
+def _finite(value: SupportsFloat | str | None) -> float:
     number = float(value or 0.0)
     if not math.isfinite(number):
         raise ValueError(f"{number} is no finite number")
@@ -144,17 +148,17 @@ class _Class:
     def __init__(self, name: str, nested: _Class | None = None) -> None:
         self.name, self.nested = name, nested
 
-    def new(self, args: tuple[Any, ...]) -> PickleObject:
+    def new(self, args: tuple[object, ...]) -> PickleObject:
         return PickleObject(self.name)
 
-    def call(self, args: tuple[Any, ...]) -> PickleObject:
+    def call(self, args: tuple[object, ...]) -> PickleObject:
         return PickleObject(self.name)
 
 
 class _GetAttribute:
     """Answers the one question that a session asks `getattr`; never the real one."""
 
-    def call(self, args: tuple[Any, ...]) -> _Class:
+    def call(self, args: tuple[object, ...]) -> _Class:
         if len(args) == 2 and args[0] is _PROCESSOR_CLASS and args[1] == "Frame":
             assert _PROCESSOR_CLASS.nested is not None
             return _PROCESSOR_CLASS.nested
@@ -167,17 +171,18 @@ class _PathClass:
     def __init__(self, separator: str) -> None:
         self._separator = separator
 
-    def call(self, args: tuple[Any, ...]) -> str:
-        if not all(isinstance(part, str) for part in args):
+    def call(self, args: tuple[object, ...]) -> str:
+        parts = [part for part in args if isinstance(part, str)]
+        if len(parts) < len(args):
             raise Damaged("makes a path of something that is no text")
-        first, *rest = args or ("",)
+        first, *rest = parts or [""]
         if rest and first.endswith(self._separator):
             first = first[: -len(self._separator)]
         return self._separator.join([first, *rest])
 
 
 _PROCESSOR_CLASS = _Class("InteractiveMergerSubprocessor", nested=_Class("Frame"))
-SESSION_TOKENS: dict[tuple[str, str], Any] = {
+SESSION_TOKENS: dict[tuple[str, str], object] = {
     _PROCESSOR: _PROCESSOR_CLASS,
     (_PROCESSOR[0], "InteractiveMergerSubprocessor.Frame"): _PROCESSOR_CLASS.nested,
     ("builtins", "getattr"): _GetAttribute(),

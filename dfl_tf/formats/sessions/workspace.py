@@ -9,7 +9,6 @@ import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from dfl_tf.errors import DflTfError, UsageError, WorkspaceError
 from dfl_tf.face import FaceType
@@ -159,8 +158,7 @@ def face_type_beside(place: Path) -> tuple[str, FaceType | None]:
             continue
         full_name = f"{model.name}_{model.model_class}"
         if "face_type" not in specs(kind.options):  # the class has one
-            fixed: Any = default(kind.options)
-            return full_name, FaceType.from_name(fixed.face_type)
+            return full_name, FaceType.from_name(vars(default(kind.options))["face_type"])
         with contextlib.suppress(DflTfError, OSError, ValueError):
             state = read_model(
                 folder.parent.parent / "model", model.name, model.model_class, only=()

@@ -215,6 +215,7 @@ def train(
     >>> result.iteration, result.exit_code
     (500, 0)
     """
+    from dfl_tf.evaluate.validator import Validator
     from dfl_tf.train.job import run_training
     from dfl_tf.train.start import prepare
 
@@ -228,7 +229,8 @@ def train(
     )
     place = Workspace.open(user_path(workspace), need=())
     prepared = prepare(place, kind.name, name, inputs)
-    return run_training(prepared, [_Callback(callback) for callback in callbacks])
+    sinks = [_Callback(callback) for callback in callbacks]
+    return run_training(prepared, sinks, Validator)
 
 
 class _Callback:

@@ -6,12 +6,15 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dfl_tf.cli.model_lines import convert_lines, diff_lines, scan_lines, show_lines, shown
 from dfl_tf.options import OPTIONS
+
+if TYPE_CHECKING:
+    from dfl_tf.formats import ModelState
 
 _CLASSES = tuple(OPTIONS)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -97,16 +100,23 @@ def show(
     state, facts = model_report.report(directory, name, model_class)
     if plot is not None:
         from dfl_tf.train.loss_plot import write_plot_of_model
+        from dfl_tf.train.validation import curve
 
         title = f"{facts['name']} ({facts['class']}), iteration {facts['iteration']}"
-        write_plot_of_model(plot, state.loss_history, title)
+        write_plot_of_model(plot, state.loss_history, title, curve(state.run))
     if as_json:
         _print(facts)
         return
-    for line in show_lines(facts, state.loss_history):
+    for line in show_lines(facts, state.loss_history, _about_quality(state)):
         click.echo(line)
     if plot is not None:
         click.echo(f"loss plot: {plot}")
+
+
+def _about_quality(state: ModelState) -> list[str]:
+    from dfl_tf.train.validation import validation_lines
+
+    return validation_lines(state.run) if {"validation", "holdout"} & state.run.keys() else []
 
 
 # -- diff, scan ------------------------------------------------------------------------------------

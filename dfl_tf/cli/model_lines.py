@@ -24,8 +24,10 @@ def shown(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
 
 
-def show_lines(facts: dict[str, Any], history: Sequence[Sequence[float]]) -> list[str]:
-    """What a model is: the facts of `formats.model_report.report` and the losses."""
+def show_lines(
+    facts: dict[str, Any], history: Sequence[Sequence[float]], quality: Sequence[str] = ()
+) -> list[str]:
+    """What a model is: the facts of `formats.model_report.report`, the losses and its quality."""
     lines = [
         f"model      {facts['name']}",
         f"class      {facts['class']}, {facts['format']} format",
@@ -54,7 +56,8 @@ def show_lines(facts: dict[str, Any], history: Sequence[Sequence[float]]) -> lis
             f"{entry['bytes'] / 2**20:10.2f}  {'/'.join(entry['dtypes']):8}  "
             f"{entry['sha256'][:16]}{bad}"
         )
-    return [*lines, "", *loss_lines(history)]
+    measured = ["", *quality] if quality else []
+    return [*lines, *measured, "", *loss_lines(history)]
 
 
 def loss_lines(history: Sequence[Sequence[float]], width: int = 64, height: int = 6) -> list[str]:

@@ -13,6 +13,7 @@ import click
 from dfl_tf.cli.choose_model import ask_name
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.errors import UsageError
+from dfl_tf.evaluate.validator import Validator
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, Machine, Options, RunOptions, kind_of
 from dfl_tf.options.prompts import Answers, ask_options
@@ -114,7 +115,7 @@ def command(
         made = replace(make_plan(prepared), data=_about_faces(prepared))
         click.echo(json.dumps(made.as_dict(), indent=1) if as_json else made.text())
         return 0
-    return run_training(prepared).exit_code
+    return run_training(prepared, make_measure=Validator).exit_code
 
 
 def _about_faces(prepared: Prepared) -> list[str]:

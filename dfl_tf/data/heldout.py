@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -168,7 +168,7 @@ def draw(faces: Sequence[FaceOrigin], share: float) -> HeldOut:
     by_hash = sorted(set(blocks), key=_hash)
     drawn = [block for block in by_hash if _hash(block) < share]
     if length < BLOCK or not drawn:
-        drawn = [_first_full(by_hash, blocks, length)]
+        drawn = [_one(by_hash, blocks, share * len(frames))]
     chosen = set(drawn[: len(by_hash) - 1])
     return HeldOut(
         np.array([block in chosen for block in blocks], bool),
@@ -193,10 +193,8 @@ def _hash(block: Frame) -> float:
     return int.from_bytes(hashlib.sha256(text).digest()[:6]) / 2**48
 
 
-def _first_full(by_hash: Sequence[Frame], blocks: Sequence[Frame], length: int) -> Frame:
-    """The block of the lowest hash, but none of less than half the faces if there is a fuller."""
-    counts: dict[Frame, int] = defaultdict(int)
-    for block in blocks:
-        counts[block] += 1
-    full = [block for block in by_hash if counts[block] >= min(length, max(counts.values())) / 2]
-    return (full or by_hash)[0]
+def _one(by_hash: Sequence[Frame], blocks: Sequence[Frame], wanted: float) -> Frame:
+    """The block of the lowest hash of those with about as many faces as are wanted."""
+    counts = Counter(blocks)
+    about = [block for block in by_hash if wanted / 2 <= counts[block] <= wanted * 2]
+    return about[0] if about else min(by_hash, key=lambda block: abs(counts[block] - wanted))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .training import TrainingOptions, learning_rate
+from .training import SwapOptions, learning_rate
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quick96Options(TrainingOptions):
+class Quick96Options(SwapOptions):
     """Quick96 asks nothing: resolution 96, full face, df-ud, batch 4, RMSprop (options.md 2)."""
 
     NAME: ClassVar[str] = "Quick96"

@@ -56,7 +56,7 @@ class MetricRule:
     Attributes
     ----------
     name : str
-        Key of a validation metric, such as ``ssim_dst``.
+        Key of a validation metric, such as ``dst_ssim``.
     above, below : float or None
         One of the two.
     """

@@ -89,7 +89,39 @@ class TrainingOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FaceSwapOptions(TrainingOptions):
+class SwapOptions(TrainingOptions):
+    """What every model has that puts one face on another."""
+
+    holdout: float = option(
+        0.0,
+        "Share of the faces that is kept out of training, to measure on; 0 = none.",
+        details="Whole blocks of 50 consecutive frames of each side, so that neighbors of a "
+        "held-out face are not trained on; a side of few frames gives one shorter block. A block is"
+        " drawn by the hash of its number: faces that you add later move no other ones. dfl-tf "
+        "evaluate and validate_every measure on these faces. 0.05 is usual. Set it for a new model:"
+        " what was trained on before is no measure of what the model has not seen.",
+        group="measuring",
+        minimum=0.0,
+        maximum=0.5,
+        ask="never",
+    )
+    validate_every: int = option(
+        0,
+        "Measure the quality every N iterations; 0 = never.",
+        details="Similarity, difference and masks of src and dst faces reproduced, whom the swap "
+        "looks like, and how much it jitters, on up to 64 faces of each side: those that holdout "
+        "keeps out of training, else some that are trained on. It changes nothing of the training. "
+        "The numbers go into the log, TensorBoard and the loss plot, and dfl-tf model show has "
+        "them. 5000 is usual.",
+        group="measuring",
+        minimum=0,
+        unit="iterations",
+        ask="never",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceSwapOptions(SwapOptions):
     """What SAEHD and AMP share."""
 
     random_src_flip: bool = option(

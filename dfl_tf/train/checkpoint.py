@@ -78,6 +78,11 @@ class Checkpointer:
         The loss history as an array, kept by the run.
     devices : sequence of Device
         For the summary; empty = CPU.
+
+    Attributes
+    ----------
+    quality : sequence of (int, float)
+        Iterations, and how good the model was then, for the loss plot.
     """
 
     def __init__(
@@ -93,6 +98,7 @@ class Checkpointer:
         self.trace, self._devices = trace, devices
         run = segment.settings.run
         self._saver = Saver(self._write)
+        self.quality: Sequence[tuple[int, float]] = ()
         self.after_save: AfterSave | None = None
         if run.after_save and not run.no_save:
             command = command_of(run.after_save)
@@ -252,6 +258,7 @@ class Checkpointer:
                 self._model.loss_names,
                 title=f"{self.place.storage}, iteration {self._model.iteration}",
                 start=max(0, self._model.iteration - len(self.trace)),
+                quality=self.quality,
             )
         except (DflTfError, OSError) as error:
             self.log.say(f"warning: the preview was not written: {error}")

@@ -128,6 +128,39 @@ class BackupFailed(Event):
 
 
 @dataclass(frozen=True)
+class Validated(Event):
+    """The quality of the model was measured.
+
+    Attributes
+    ----------
+    iteration : int
+    metrics : dict of str to float
+        NaN for what is no number.
+    best : bool
+        Whether it is the best so far on these faces.
+    faces : int
+        How many were measured.
+    seconds : float
+    """
+
+    kind: ClassVar[str] = "validation"
+    iteration: int
+    metrics: Mapping[str, float]
+    best: bool
+    faces: int
+    seconds: float
+
+    def text(self) -> str:
+        """The numbers in one line, for people."""
+        values = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
+        best = ", the best so far" if self.best else ""
+        return (
+            f"iteration {self.iteration}: quality on {self.faces} faces: {values}{best} "
+            f"({self.seconds:.1f} s)"
+        )
+
+
+@dataclass(frozen=True)
 class Preview(Event):
     """Previews were written.
 

@@ -8,11 +8,14 @@ data.md 3; design decision 8.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+
+import numpy as np
 
 from dfl_tf.data import Batch, BatchStream, Faceset, XSegSpec, XSegStream
 from dfl_tf.data.choose import derive_seed
+from dfl_tf.data.heldout import draw
 from dfl_tf.disk.guarded import check_tree
 from dfl_tf.disk.tree_schema import ANYTHING, Integer, Record, Table
 from dfl_tf.errors import FacesetError, ModelFileError, UsageError
@@ -91,36 +94,83 @@ class Facesets:
     """The faces that a training draws from.
 
     While pretraining both sides are the same faceset.
+
+    Attributes
+    ----------
+    src, dst : Faceset
+        Without the faces that are held out.
+    pretrain : bool
+    data : str
+        The other workspace whose faces they are, or empty.
+    holdout : float
+        The share that was to be held out.
+    held_out : mapping of str to Faceset
+        By side; empty if no faces are held out.
+    draws : mapping of str to str
+        What was held out of each of `sides`, for people.
     """
 
     src: Faceset
     dst: Faceset
     pretrain: bool = False
     data: str = ""
+    holdout: float = 0.0
+    held_out: Mapping[str, Faceset] = field(default_factory=dict)
+    draws: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, workspace: Workspace, *, pretrain: bool, data: str = "") -> Facesets:
+    def open(
+        cls, workspace: Workspace, *, pretrain: bool, data: str = "", holdout: float = 0.0
+    ) -> Facesets:
         """Open the folders (or paks) of the workspace, or the pretraining folder for both sides.
 
-        With `data` they are those of another workspace; see `Workspace.with_faces_of`.
+        With `data` they are those of another workspace; see `Workspace.with_faces_of`. A share
+        `holdout` of each side is kept apart (`data.heldout`).
 
         Raises
         ------
         FacesetError
             If a folder is missing or holds no usable face.
         UsageError
-            If there is no pretraining folder.
+            If there is no pretraining folder, or a side has too few frames to hold one out.
         """
         workspace = workspace.with_faces_of(data, pretrain=pretrain)
         if not pretrain:
-            return cls(Faceset.open(workspace.src), Faceset.open(workspace.dst), data=data)
+            sides = cls(Faceset.open(workspace.src), Faceset.open(workspace.dst), data=data)
+            return sides._without(holdout)
         if workspace.pretrain is None:
             raise UsageError(
                 "pretrain is on, but there are no pretraining faces: name their folder with "
                 "--pretrain-dir, or switch it off with --no-pretrain"
             )
         faceset = Faceset.open(workspace.pretrain)
-        return cls(faceset, faceset, pretrain=True, data=data)
+        return cls(faceset, faceset, pretrain=True, data=data)._without(holdout)
+
+    def _without(self, share: float) -> Facesets:
+        """Keep a share of the faces of each side apart."""
+        if not share:
+            return self
+        kept, held, draws = {}, {}, {}
+        for name, faceset in self.sides().items():
+            try:
+                drawn = draw(faceset.origins(), share)
+            except ValueError as error:
+                raise UsageError(
+                    f"holdout {share:g}: {faceset.path} ({name}): {error}. Add faces of other "
+                    "frames, or set holdout to 0."
+                ) from None
+            kept[name] = faceset.subset(np.flatnonzero(~drawn.chosen))
+            held[name] = faceset.subset(np.flatnonzero(drawn.chosen))
+            draws[name] = drawn.text()
+        first, last = next(iter(kept)), list(kept)[-1]
+        return replace(
+            self,
+            src=kept[first],
+            dst=kept[last],
+            holdout=share,
+            held_out={"src": held[first], "dst": held[last]},
+            draws=draws,
+        )
 
     def of(self, name: str) -> Faceset:
         """Return the faceset of a batch by its name (`FaceModel.sample_specs`)."""
@@ -136,6 +186,8 @@ class Facesets:
         for name, faceset in self.sides().items():
             skipped = f", {len(faceset.skipped)} files skipped" if faceset.skipped else ""
             lines.append(f"{name}: {len(faceset)} faces{skipped} in {faceset.path}")
+            if name in self.draws:
+                lines.append(f"{name}: held out of training: {self.draws[name]}")
         return lines
 
     def check_face_types(self, wanted: FaceType, *, allow_smaller: bool) -> list[str]:

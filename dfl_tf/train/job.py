@@ -9,11 +9,11 @@ from dfl_tf.devices.cluster import cluster_of
 from dfl_tf.devices.memory import advice, out_of_memory
 from dfl_tf.formats import ModelLock
 from dfl_tf.jobs.events import Message, Sink, captured_logging
-from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.sinks.console import ConsoleLog
 from dfl_tf.train.start import Prepared, make_log, start
 from dfl_tf.train.timing import Timing
 from dfl_tf.train.trainer import TrainResult
+from dfl_tf.train.validation import MakeMeasure
 
 
 def finished_before(prepared: Prepared) -> TrainResult | None:
@@ -26,7 +26,11 @@ def finished_before(prepared: Prepared) -> TrainResult | None:
     return TrainResult(0, reason, prepared.state.iteration, Timing().summary())
 
 
-def run_training(prepared: Prepared, sinks: Sequence[Sink] = ()) -> TrainResult:
+def run_training(
+    prepared: Prepared,
+    sinks: Sequence[Sink] = (),
+    make_measure: MakeMeasure | None = None,
+) -> TrainResult:
     """Train what was prepared, under the model's lock, until it is finished or stopped.
 
     Parameters
@@ -34,6 +38,8 @@ def run_training(prepared: Prepared, sinks: Sequence[Sink] = ()) -> TrainResult:
     prepared : Prepared
     sinks : sequence of Sink
         Get the events of the run beside the sinks that its options ask for.
+    make_measure : callable, optional
+        Makes what `validate_every` measures with.
 
     Raises
     ------
@@ -46,7 +52,7 @@ def run_training(prepared: Prepared, sinks: Sequence[Sink] = ()) -> TrainResult:
     finished = finished_before(prepared)
     if finished is not None:
         return finished
-    facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain, data=prepared.run.data)
+    facesets = prepared.open_faces()
     cluster = cluster_of(prepared.run)
     chief = cluster is None or cluster.chief  # the others write nothing
     lock = ModelLock(place.folder, place.name, place.model_class) if chief else nullcontext()
@@ -56,7 +62,7 @@ def run_training(prepared: Prepared, sinks: Sequence[Sink] = ()) -> TrainResult:
             log.add(sink)
         try:
             with captured_logging(log):
-                return start(prepared, facesets, log).run()
+                return start(prepared, facesets, log, make_measure).run()
         except Exception as fault:
             if out_of_memory(fault):  # while the model was built
                 raise advice(prepared.resolved.options.batch_size) from fault

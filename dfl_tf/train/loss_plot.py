@@ -73,6 +73,7 @@ def loss_plot(
     *,
     title: str = "loss",
     start: int = 0,
+    quality: Sequence[tuple[int, float]] = (),
 ) -> NDArray[np.uint8]:
     """Draw the loss history as a plot that can be read without a legend in mind.
 
@@ -86,6 +87,8 @@ def loss_plot(
         Written at the top left.
     start : int
         Iteration number of the first entry.
+    quality : sequence of (int, float)
+        Iterations, and how good the model was then (its SSIM), with an axis at the right.
 
     Returns
     -------
@@ -96,8 +99,12 @@ def loss_plot(
     table = np.asarray(history, np.float64)
     table = table.reshape(len(table), -1) if table.size else np.zeros((0, max(1, len(names))))
     figure = new_figure(_WIDTH / _DPI, _HEIGHT / _DPI, _DPI)
-    figure.subplots_adjust(left=0.07, right=0.97, top=0.92, bottom=0.11)
-    _draw(figure.subplots(), table, names, title, start)
+    right = 0.93 if quality else 0.97
+    figure.subplots_adjust(left=0.07, right=right, top=0.92, bottom=0.11)
+    axes = figure.subplots()
+    _draw(axes, table, names, title, start)
+    if quality:
+        _draw_quality(axes, quality)
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()
@@ -136,6 +143,13 @@ def _draw(
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(table.T), frameon=False)
 
 
+def _draw_quality(axes: Any, quality: Sequence[tuple[int, float]]) -> None:
+    right = axes.twinx()
+    right.plot(*zip(*quality, strict=True), color="black", marker="o", markersize=4, linewidth=1)
+    right.set_ylabel("SSIM of faces that are measured")
+    right.margins(y=0.1)
+
+
 def _draw_cloud(axes: Any, values: NDArray[np.float64], start: int, color: str) -> None:
     """What lies behind the median, pale: the losses, or the range of each column of many."""
     if len(values) < 4 * _COLUMNS:
@@ -157,14 +171,22 @@ def write_loss_plot(
     *,
     title: str = "loss",
     start: int = 0,
+    quality: Sequence[tuple[int, float]] = (),
 ) -> None:
     """Write `loss_plot` as a PNG, whole or not at all; arguments: see `loss_plot`."""
-    image = loss_plot(history, names, title=title, start=start)
+    image = loss_plot(history, names, title=title, start=start, quality=quality)
     write_file(path, cv2.imencode(".png", image)[1].tobytes())
 
 
-def write_plot_of_model(path: Path, history: Sequence[Sequence[float]], title: str) -> None:
+def write_plot_of_model(
+    path: Path,
+    history: Sequence[Sequence[float]],
+    title: str,
+    quality: Sequence[tuple[int, float]] = (),
+) -> None:
     """Write the plot of a model's stored losses, without rows of another form than the last one.
+
+    See `loss_plot`.
 
     Raises
     ------
@@ -175,4 +197,5 @@ def write_plot_of_model(path: Path, history: Sequence[Sequence[float]], title: s
         raise ModelFileError(f"{title}: has no loss history to plot.")
     width = len(history[-1])
     rows = [row for row in history if len(row) == width]
-    write_loss_plot(path, rows, ("src", "dst") if width == 2 else ("loss",), title=title)
+    names = ("src", "dst") if width == 2 else ("loss",)
+    write_loss_plot(path, rows, names, title=title, quality=quality)

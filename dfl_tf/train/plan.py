@@ -13,7 +13,6 @@ from dfl_tf.devices.cluster import described
 from dfl_tf.formats.models.files import detect_format, part_file
 from dfl_tf.options import effective
 from dfl_tf.train.checkpoint import CheckpointLocation
-from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.segment import face_type_lines
 from dfl_tf.train.sinks.json_lines import log_beside
 from dfl_tf.train.start import Prepared, build_model
@@ -108,7 +107,7 @@ class Plan:
 def make_plan(prepared: Prepared) -> Plan:
     """Build the model in memory and look at it. Nothing is written and nothing is trained."""
     options = prepared.resolved.options
-    facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain, data=prepared.run.data)
+    facesets = prepared.open_faces()
     faces = [*facesets.lines(), *face_type_lines(prepared.settings, facesets)]
     model, resets = build_model(prepared)
     used = effective(options)

@@ -28,11 +28,10 @@ from dfl_tf.options.schema import Machine
 from dfl_tf.train.plateau import has_plateaued
 from dfl_tf.train.requests import Request
 from dfl_tf.train.run import Run
+from dfl_tf.train.validation import METRICS
 
 STORED_AS = "recipe"
 """Key of the recipe's state in `ModelState.run`."""
-METRICS = "metrics"
-"""Key of what was last measured on held-out faces; it begins anew with each phase."""
 _DONE = Record({"name": Text(), "until": Text(), "start": Integer(0), "end": Integer(0)}, {})
 _STATE = Record(
     {"recipe": Text(), "phase": Text(), "start": Integer(0)},

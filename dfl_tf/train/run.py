@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dfl_tf.devices.memory import out_of_memory
 from dfl_tf.errors import DflTfError, ForeignChange, TrainingDiverged
 from dfl_tf.jobs.events import Events
 from dfl_tf.options import Device
@@ -21,6 +22,14 @@ from dfl_tf.train.loss_graph import LossTrace
 from dfl_tf.train.segment import Segment
 from dfl_tf.train.settings import Settings
 from dfl_tf.train.timing import Timing
+from dfl_tf.train.validation import (
+    MakeMeasure,
+    MeasureModel,
+    curve,
+    note_holdout,
+    of_data,
+    validate,
+)
 
 RETRY_SECONDS = 60.0
 
@@ -36,6 +45,8 @@ class Run:
     log : Events
     devices : sequence of Device
         For the summary; empty = CPU.
+    make_measure : callable, optional
+        Makes what `validate_every` measures with.
 
     Attributes
     ----------
@@ -56,8 +67,10 @@ class Run:
         *,
         log: Events,
         devices: Sequence[Device] = (),
+        make_measure: MakeMeasure | None = None,
     ) -> None:
         self.log = log
+        self._make_measure = make_measure
         self.timing = Timing()
         self.trace = LossTrace(segment.model.loss_history)
         self.checkpoint = Checkpointer(segment, place, log=log, trace=self.trace, devices=devices)
@@ -84,6 +97,8 @@ class Run:
         self.feed_state = segment.feed.run_state()
         self._first_iteration = self._mean_from = segment.model.iteration
         self._mean_due = False
+        self._measure: MeasureModel | None = None
+        self._hold_out()
 
     def watch(self) -> None:
         """Put a fresh guard in charge."""
@@ -131,6 +146,7 @@ class Run:
     def take_up(self, stored: Mapping[str, Any]) -> None:
         """Go on with what parts of earlier runs have stored with the model (`ModelState.run`)."""
         self.stored |= {key: value for key, value in stored.items() if key not in self.feed_state}
+        self._hold_out()
 
     @property
     def run_state(self) -> dict[str, Any]:
@@ -161,6 +177,44 @@ class Run:
         if limit:
             shares.append(self.seconds / limit)
         return min(1.0, max(shares)) if shares else None
+
+    # -- quality --------------------------------------------------------------------------------
+
+    def _hold_out(self) -> None:
+        """Note with the model which share of the faces it does not see, and since when."""
+        since = 0 if self.segment.new_faces else int(self.model.iteration)
+        note_holdout(self.stored, self.settings.holdout, since)
+        self.checkpoint.quality = curve(self.stored)
+
+    def validate(self) -> None:
+        """Measure the model if that is due; a failure is told, not fatal."""
+        if not every(self.settings.validate_every, self.model.iteration):
+            return
+        try:
+            measure = self._measuring()
+            event = None if measure is None else validate(self.stored, measure, self.model)
+        except Exception as error:
+            if not (isinstance(error, DflTfError | OSError) or out_of_memory(error)):
+                raise
+            self.log.say(f"warning: the quality was not measured: {error}")
+            return
+        if event is not None:
+            self.checkpoint.quality = curve(self.stored)
+            self.log.emit(event)
+
+    def _measuring(self) -> MeasureModel | None:
+        """What measures the model on the faces of this segment."""
+        facesets = self.segment.facesets
+        if self._make_measure is None or facesets is None:
+            self.log.say("quality is not measured: nothing that measures it was handed in")
+        elif self._measure is None:
+            if not facesets.held_out:
+                self.log.say("holdout is 0: quality is measured on faces that are trained on")
+            src = facesets.held_out.get("src", facesets.src)
+            dst = facesets.held_out.get("dst", facesets.dst)
+            measure = self._make_measure(src, dst, self.log.say)
+            self._measure = of_data(measure, facesets.src, facesets.dst)
+        return self._measure
 
     # -- saving ---------------------------------------------------------------------------------
 

@@ -60,6 +60,10 @@ class Segment:
         Part → what of it is kept while it is switched off (decision 42).
     distribution : Distribution or None
         What spreads the model over devices and processes.
+    facesets : Facesets or None
+        What the streams draw from, and what is held out of it.
+    new_faces : bool
+        Whether the model has seen none of these faces before the segment.
     """
 
     settings: Settings
@@ -68,6 +72,8 @@ class Segment:
     messages: list[str] = field(default_factory=list)
     shelf: dict[str, Shelved] = field(default_factory=dict)
     distribution: Any = None
+    facesets: Facesets | None = None
+    new_faces: bool = False
 
     def snapshot(self, run_state: Mapping[str, Any]) -> ModelState:
         """Everything that the model is, switched-off parts included, in arrays of its own.
@@ -167,9 +173,9 @@ class Builder:
         facesets : Facesets, optional
             Opened already.
         """
-        pretrain, data = settings.pretrain, settings.run.data
-        if facesets is None or (facesets.pretrain, facesets.data) != (pretrain, data):
-            facesets = Facesets.open(self.workspace, pretrain=pretrain, data=data)
+        wanted = settings.pretrain, settings.run.data, settings.holdout
+        if facesets is None or (facesets.pretrain, facesets.data, facesets.holdout) != wanted:
+            facesets = faces_of(self.workspace, settings)
         lines = [*facesets.lines(), *face_type_lines(settings, facesets)]
         for line in lines:
             self.say(line)
@@ -185,6 +191,8 @@ class Builder:
             [*precision_notes(settings.run), *messages],
             _switched_off(model, state),
             self.distribution,
+            facesets,
+            _has_new_faces(settings, state),
         )
 
     def create(self, settings: Settings, state: ModelState | None) -> Any:
@@ -236,6 +244,19 @@ class Builder:
         offsets = self.distribution.offsets(model.samples_per_step)
         where: dict[str, Any] = {"offsets": offsets, "iteration": model.iteration}
         return open_feed(model, facesets, run, stored, **where), messages
+
+
+def faces_of(workspace: Workspace, settings: Settings) -> Facesets:
+    """The faces that are trained on with some settings; see `Facesets.open`."""
+    return Facesets.open(
+        workspace, pretrain=settings.pretrain, data=settings.run.data, holdout=settings.holdout
+    )
+
+
+def _has_new_faces(settings: Settings, state: ModelState | None) -> bool:
+    """Whether the model has seen none of the faces: it is new, or saw others in pretraining."""
+    pretrained = state is not None and bool(state.options.get("pretrain"))
+    return state is None or state.iteration == 0 or (pretrained and not settings.pretrain)
 
 
 def _switched_off(model: Any, state: ModelState | None) -> dict[str, Shelved]:

@@ -28,7 +28,8 @@ from dfl_tf.options.schema import words
 AT_ONCE = frozenset(
     words(
         "save_every save_every_iters backup_every preview_every preview_dir no_preview stop_after "
-        "guard_collapse target_iter autobackup_hour write_preview_history"
+        "guard_collapse target_iter autobackup_hour write_preview_history "
+        "validate_every"
     )
 )
 """Options that neither the networks, nor the step, nor the samples depend on."""
@@ -66,6 +67,16 @@ class Settings:
     def pretrain(self) -> bool:
         """Whether the faces come from the pretraining folder."""
         return bool(getattr(self.options, "pretrain", False))
+
+    @property
+    def holdout(self) -> float:
+        """The share of the faces that is not trained on."""
+        return float(getattr(self.options, "holdout", 0.0))
+
+    @property
+    def validate_every(self) -> int:
+        """Iterations between two measurements of quality; 0 = none."""
+        return int(getattr(self.options, "validate_every", 0))
 
     def legacy(self) -> dict[str, Any]:
         """The options of the model as ``data.dat`` holds them, unknown keys included."""

@@ -42,13 +42,14 @@ from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.recipe import ChosenRecipe, RecipeSource, choose_recipe
 from dfl_tf.train.requests import RequestFiles
-from dfl_tf.train.segment import Builder
+from dfl_tf.train.segment import Builder, faces_of
 from dfl_tf.train.settings import Settings
 from dfl_tf.train.sinks.console import ConsoleLog, WorkerLog
 from dfl_tf.train.sinks.json_lines import JsonLinesLog, log_beside
 from dfl_tf.train.sinks.tensorboard import TensorBoardLog
 from dfl_tf.train.switching import common, followed
 from dfl_tf.train.trainer import Trainer
+from dfl_tf.train.validation import MakeMeasure
 
 T = TypeVar("T", bound=Options)
 EVERY_BESIDE = 50
@@ -139,6 +140,10 @@ class Prepared:
     def pretrain(self) -> bool:
         """Whether the faces come from the pretraining folder."""
         return self.settings.pretrain
+
+    def open_faces(self) -> Facesets:
+        """The faces that are trained on."""
+        return faces_of(self.workspace, self.settings)
 
 
 def choose_name(folder: Path, model_class: str, name: str | None) -> tuple[str, bool]:
@@ -358,10 +363,15 @@ def make_log(prepared: Prepared) -> Events:
     return log
 
 
-def start(prepared: Prepared, facesets: Facesets, log: Events) -> Trainer:
+def start(
+    prepared: Prepared,
+    facesets: Facesets,
+    log: Events,
+    make_measure: MakeMeasure | None = None,
+) -> Trainer:
     """Build the model and open the streams: everything up to the first iteration.
 
-    The caller holds the model's lock.
+    The caller holds the model's lock. `make_measure` makes what `validate_every` measures with.
 
     Raises
     ------
@@ -396,6 +406,7 @@ def start(prepared: Prepared, facesets: Facesets, log: Events) -> Trainer:
         devices=summary_devices(prepared.run),
         team=distribution,
         requests=[*sources, RequestFiles(place.folder, place.storage)],
+        make_measure=make_measure,
     )
     trainer.state.take_up(stored)
     for source in sources:

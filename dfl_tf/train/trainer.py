@@ -29,6 +29,7 @@ from dfl_tf.train.segment import Rebuild, Segment
 from dfl_tf.train.settings import Settings
 from dfl_tf.train.switching import facts_of, followed, switch
 from dfl_tf.train.timing import TimingSummary
+from dfl_tf.train.validation import MakeMeasure
 
 GO_ON, SWITCH, STOP = range(3)
 """What a process votes for between two iterations; a signal votes for `STOP` and its number."""
@@ -77,6 +78,8 @@ class Trainer:
     requests : sequence of RequestSource, optional
         Who may ask for something while it trains; default: files in the model folder. Workers that
         are not the chief ask nobody.
+    make_measure : callable, optional
+        Makes what `validate_every` measures with.
     """
 
     def __init__(
@@ -89,10 +92,11 @@ class Trainer:
         devices: Sequence[Device] = (),
         team: Team | None = None,
         requests: Sequence[RequestSource] | None = None,
+        make_measure: MakeMeasure | None = None,
     ) -> None:
         self._team, self._rebuild = team, rebuild
         self._chief = team is None or team.chief
-        self.state = Run(segment, place, log=log, devices=devices)
+        self.state = Run(segment, place, log=log, devices=devices, make_measure=make_measure)
         if requests is None:
             requests = [RequestFiles(place.folder, place.storage)]
         self._sources = tuple(requests) if self._chief else ()
@@ -236,6 +240,8 @@ class Trainer:
         state.notice_failed_save()
         if self.checkpoint.after_save is not None:
             self.checkpoint.after_save.tell()
+        if self._chief:
+            state.validate()
         iteration, asked = self.model.iteration, self._poll() - {"stop", "options"}
         saving = iteration == 1 or bool(asked - {"preview"}) or state.save_is_due()
         if saving:

@@ -93,6 +93,29 @@ def no_labels(base: Outcome, run: Outcome) -> None:
     assert run.trainer.model.options.pretrain
 
 
+def keeps_out(base: Outcome, run: Outcome) -> None:
+    """Some faces of each side are drawn by the one training, and not by the other."""
+
+    def drawn(outcome: Outcome) -> set[str]:
+        batches = [batch for step in outcome.batches for batch in step]
+        return {sample.face for batch in batches for sample in batch.samples}
+
+    for side in run.trainer.segment.facesets.held_out.values():
+        held = {face.key for face in side}
+        assert held <= drawn(base)
+        assert held.isdisjoint(drawn(run))
+
+
+def is_measured(base: Outcome, run: Outcome) -> None:
+    def measured(outcome: Outcome) -> list[dict[str, Any]]:
+        return [event for event in outcome.events() if event["event"] == "validation"]
+
+    assert not measured(base)
+    (event,) = measured(run)
+    assert event["iteration"] == 1
+    assert {"ssim", "src_ssim", "dst_psnr", "dst_iou", "jitter"} <= event["metrics"].keys()
+
+
 EVERY_MODEL = {
     "autobackup_hour": Row(1, sees.new_file("*_autobackups/01/*")),
     "write_preview_history": Row(True, sees.new_file("*_history/**/*.jpg")),
@@ -102,8 +125,12 @@ EVERY_MODEL = {
 LR = {"lr": Row(1e-6, sees.smaller_step, step=True)}
 TOGETHER = {key: row.value for key, row in EVERY_MODEL.items()}
 """Given in one run: they show in different places."""
+SWAP = EVERY_MODEL | {
+    "holdout": Row(0.4, keeps_out, BATCHES),
+    "validate_every": Row(1, is_measured),
+}
 FACE_SWAP = (
-    EVERY_MODEL
+    SWAP
     | LR
     | {
         "random_src_flip": Row(True, sees.only_side(sees.SRC)),
@@ -150,7 +177,7 @@ ROWS = {
         "morph_factor": Row(0.1, morphs, step=True),
         "train_inters": Row(True, learns("inter_src"), step=True),
     },
-    "Quick96": EVERY_MODEL | {"lr": Row(1e-6, optimizer_rate)},
+    "Quick96": SWAP | {"lr": Row(1e-6, optimizer_rate)},
     "XSeg": EVERY_MODEL
     | {
         "lr": Row(1e-6, optimizer_rate),

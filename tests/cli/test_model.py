@@ -50,6 +50,27 @@ def test_show_says_what_the_model_is(folder: Path) -> None:
     assert "█" in shown
 
 
+def test_show_says_how_good_the_model_was(folder: Path, tmp_path: Path) -> None:
+    assert "quality" not in run("show", folder).stdout
+    rows = [
+        {"iteration": i, "value": v, "metrics": {"ssim": v}, "key": "k", "best": v == 0.9}
+        for i, v in ((5, 0.9), (7, 0.8))
+    ]
+    state = make_state()
+    measured = {"validation": rows, "holdout": {"share": 0.05, "since": 0}}
+    write_model(folder, "my model", replace(state, run={**state.run, **measured}))
+    plot = tmp_path / "plot.png"
+    shown = run("show", folder, "--plot", plot).stdout
+    for text in (
+        "held out of training: 0.05 of the faces, since iteration 0",
+        "quality at iteration 7: ssim 0.8000",
+        "best at iteration 5: ssim 0.9000",
+    ):
+        assert text in shown
+    assert plot.stat().st_size > 1000
+    assert run_json("show", folder)["run"]["validation"] == rows
+
+
 def test_show_as_json_compares_options_with_tensors(folder: Path) -> None:
     facts = run_json("show", folder)
     assert (facts["name"], facts["class"], facts["iteration"]) == ("my model", "SAEHD", 7)

@@ -94,6 +94,12 @@ def test_a_small_side_gives_its_share_and_keeps_the_rest(count, share):
         assert found.chosen.sum() >= round(count * share) / 2
 
 
+def test_frames_of_many_faces_are_weighed_by_their_faces():
+    """Seven faces of one frame and one of another: the one is held out."""
+    faces = [FaceOrigin(f"{i}.jpg", "00001.png") for i in range(7)] + clip(1, start=2)
+    assert list(np.flatnonzero(draw(faces, 0.4).chosen)) == [7]
+
+
 def test_what_cannot_be_drawn_is_refused():
     with pytest.raises(ValueError, match="at least two frames"):
         draw(clip(1), 0.1)

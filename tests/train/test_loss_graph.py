@@ -99,6 +99,16 @@ def test_loss_plot_draws_each_loss_in_its_color_and_leaves_gaps():
     assert 450 < orange_columns.min() < 560
 
 
+def test_loss_plot_marks_what_was_measured():
+    history = np.full((200, 1), 0.5)
+    plain = loss_plot(history, ("loss",))
+    assert np.array_equal(loss_plot(history, ("loss",), quality=()), plain)
+    measured = loss_plot(history, ("loss",), quality=[(50, 0.2), (100, 0.5), (150, 0.8)])
+    marks = (measured[60:420, 80:880] < 60).all(axis=-1)
+    left, right = (np.nonzero(half)[0].mean() for half in np.array_split(marks, 2, axis=1))
+    assert left > right + 50  # it rises
+
+
 def test_loss_plot_takes_titles_as_they_are():
     """No formula, no character that a font lacks, no style of the user's."""
     import matplotlib as mpl

@@ -14,7 +14,7 @@ import pytest
 
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.jobs.events import Closed, Events, Message
-from dfl_tf.train.events import End, Iteration, Mean, Preview, Start
+from dfl_tf.train.events import End, Iteration, Mean, Preview, Start, Validated
 from dfl_tf.train.sinks import json_lines
 from dfl_tf.train.sinks.console import ConsoleLog, duration, loss_line
 from dfl_tf.train.sinks.json_lines import JsonLinesLog
@@ -25,6 +25,9 @@ NOON = datetime(2024, 5, 1, 12, 3, 4)
 
 
 START = Start("new_SAEHD", "SAEHD", "model", 3, 1, {})
+
+
+MEASURED = Validated(5000, {"ssim": 0.5, "dst_psnr": math.nan}, True, 24, 2.0)
 
 
 def event(iteration: int, **more) -> Iteration:
@@ -199,8 +202,32 @@ def test_tensorboard(tmp_path):
     log = TensorBoardLog(tmp_path)
     log.emit(event(1, measure=lambda: {"lr/src_dst_opt": 5e-5}))
     log.emit(Preview(1, [], {"SAEHD": np.zeros((8, 8, 3), np.uint8)}))
+    log.emit(MEASURED)
     log.emit(Closed())
+    (file,) = tmp_path.iterdir()
+    assert b"quality/dst_psnr" in file.read_bytes()
     assert list(tmp_path.iterdir())
+
+
+def test_quality_is_told_and_logged(tmp_path):
+    stream = io.StringIO()
+    ConsoleLog(stream=stream).emit(MEASURED)
+    assert stream.getvalue() == (
+        "iteration 5000: quality on 24 faces: ssim 0.5000, dst_psnr nan, the best so far (2.0 s)\n"
+    )
+    log = JsonLinesLog(tmp_path / "log.jsonl", 50)
+    log.emit(MEASURED)
+    log.emit(Closed())
+    entry = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[1])
+    del entry["time"]
+    assert entry == {
+        "event": "validation",
+        "iteration": 5000,
+        "metrics": {"ssim": 0.5, "dst_psnr": None},
+        "best": True,
+        "faces": 24,
+        "seconds": 2.0,
+    }
 
 
 class _Dead(io.StringIO):

@@ -16,7 +16,7 @@ from typing import IO
 
 from dfl_tf.jobs.events import Closed, Event, Message
 from dfl_tf.jobs.progress import LiveLine
-from dfl_tf.train.events import Iteration, Mean
+from dfl_tf.train.events import Iteration, Mean, Validated
 
 
 def loss_line(
@@ -63,13 +63,15 @@ class ConsoleLog:
         self._told_iteration = -1
 
     def emit(self, event: Event) -> None:
-        """Show iterations, mean losses and messages."""
+        """Show iterations, mean losses, quality and messages."""
         match event:
             case Iteration():
                 self._iteration(event)
             case Mean():
                 self._told_iteration = event.iteration
                 self.say(loss_line(event.iteration, event.seconds, list(event.losses.values())))
+            case Validated():
+                self.say(event.text())
             case Message() if event.shown:
                 self.say(event.text)
             case Closed():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.events import Closed, Event
-from dfl_tf.train.events import Iteration, Preview, Switched
+from dfl_tf.train.events import Iteration, Preview, Switched, Validated
 
 
 class TensorBoardLog:
@@ -37,6 +37,11 @@ class TensorBoardLog:
         match event:
             case Iteration() if event.iteration % self._every == 0:
                 self._iteration(event)
+            case Validated():
+                with self._writer.as_default(step=event.iteration):
+                    for name, value in event.metrics.items():
+                        self._tf.summary.scalar(f"quality/{name}", value)
+                self._writer.flush()
             case Preview():
                 with self._writer.as_default(step=event.iteration):
                     for name, image in event.images.items():

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -68,7 +68,8 @@ def _tinted(
     encoded = cv2.imencode(".jpg", tinted)[1].tobytes()
     metadata = read_metadata(jpeg)
     assert metadata is not None
-    path.write_bytes(embed_metadata(encoded, metadata))
+    frame = f"{path.stem.partition('_')[0]}.png"
+    path.write_bytes(embed_metadata(encoded, replace(metadata, source_filename=frame)))
 
 
 @dataclass

@@ -41,6 +41,13 @@ def quality(value: float, samples: str = "these", **metrics: float) -> SimpleNam
     )
 
 
+class NamedFaces(list):
+    """A faceset of names."""
+
+    def name(self, index: int) -> str:
+        return self[index]
+
+
 class Measurer:
     """Gives values in turn; notes what it was asked."""
 
@@ -64,7 +71,9 @@ def validating(folder: Path, measurer: Measurer | None, *, log=None, model=None,
     training = trainer(folder, model, log=log or ListLog(), **settings)
     training.state._make_measure = measurer
     training.segment.facesets = SimpleNamespace(
-        held_out={"src": "held src", "dst": "held dst"}, src="src", dst="dst"
+        held_out={"src": "held src", "dst": "held dst"},
+        src=NamedFaces(["src"]),
+        dst=NamedFaces(["dst"]),
     )
     return training
 
@@ -134,7 +143,7 @@ def test_faces_that_are_trained_on_are_measured_where_none_are_held_out(tmp_path
     training = validating(tmp_path, measurer, log=log)
     training.segment.facesets.held_out = {}
     training.run()
-    assert measurer.made == [("src", "dst")]
+    assert measurer.made == [(["src"], ["dst"])]
     assert log.lines.count("holdout is 0: quality is measured on faces that are trained on") == 1
     log = ListLog()
     validating(tmp_path / "none", None, log=log).run()
@@ -179,13 +188,6 @@ def test_the_best_begins_again_with_other_faces_other_data_and_another_phase():
     del stored["recipe"]
     assert not best(0.8)
     assert best(0.95)
-
-
-class NamedFaces(list):
-    """A faceset of names."""
-
-    def name(self, index: int) -> str:
-        return self[index]
 
 
 def test_a_bounded_number_of_measurements_is_kept():

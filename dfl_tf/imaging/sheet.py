@@ -81,7 +81,8 @@ def tiled(rows: Sequence[Sequence[npt.NDArray[_Scalar]]]) -> npt.NDArray[_Scalar
 
     Returns
     -------
-    ndarray, shape (sum of heights, sum of widths, c), dtype of the images
+    ndarray, shape (h, w, c), dtype of the images
+        As high as all rows, as wide as one.
     """
     return np.concatenate([np.concatenate(row, axis=1) for row in rows])
 

@@ -19,9 +19,7 @@ import numpy.typing as npt
 from dfl_tf_ops.jit import intrinsic, ir, njit, njit_fused, types
 
 if TYPE_CHECKING:
-    from numba.core.cpu import CPUContext
-    from numba.core.typing.context import BaseContext
-    from numba.core.typing.templates import Signature
+    from dfl_tf_ops.jit import BaseContext, CPUContext, Signature
 
     Emit = Callable[[CPUContext, ir.IRBuilder, Signature, Sequence[ir.Value]], ir.Value]
 

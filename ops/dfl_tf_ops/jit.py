@@ -26,8 +26,9 @@ from numba.extending import intrinsic
 
 if TYPE_CHECKING:
     from numba.core.compiler import CompileResult
-    from numba.core.cpu import CPUContext
-    from numba.core.typing.templates import Signature
+    from numba.core.cpu import CPUContext as CPUContext
+    from numba.core.typing.context import BaseContext as BaseContext
+    from numba.core.typing.templates import Signature as Signature
 
 __all__ = ["cache_folder", "intrinsic", "ir", "njit", "njit_fused", "types"]
 

@@ -15,7 +15,7 @@ from typing import Any
 class CallableModule(types.ModuleType):
     """A package that hands calls to the function of its name in `dfl_tf.api`."""
 
-    def __call__(self, *args: Any, **settings: Any) -> Any:
+    def __call__(self, *args: Any, **settings: object) -> Any:
         """Call the function."""
         function = getattr(importlib.import_module("dfl_tf.api"), self.__name__.rpartition(".")[2])
         return function(*args, **settings)

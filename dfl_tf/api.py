@@ -30,10 +30,14 @@ from dfl_tf.options.inputs import OptionInputs
 from dfl_tf.options.schema import Options
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from dfl_tf.evaluate.job import EvaluationReport
     from dfl_tf.export.report import ExportReport
     from dfl_tf.merge.run import MergeReport
     from dfl_tf.models.base import FaceModel
+    from dfl_tf.models.swap import SwapModel
     from dfl_tf.train.trainer import TrainResult
 
 __all__ = [
@@ -115,10 +119,10 @@ def _restored(state: ModelState, name: str, *, training: bool, run: RunOptions |
 
 def new_model(
     model_class: str,
-    options: Mapping[str, Any] | Options | None = None,
+    options: Mapping[str, object] | Options | None = None,
     *,
     run: RunOptions | None = None,
-    **more: Any,
+    **more: object,
 ) -> FaceModel:
     """Make a model with initialized weights. Nothing is written.
 
@@ -174,10 +178,10 @@ def new_model(
 def train(
     workspace: str | Path,
     model_class: str = DEFAULT_MODEL,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, object] | None = None,
     *,
     name: str | None = None,
-    run: Mapping[str, Any] | RunOptions | None = None,
+    run: Mapping[str, object] | RunOptions | None = None,
     callbacks: Sequence[Callable[[Event], None]] = (),
 ) -> TrainResult:
     """Train a new or an existing model of a workspace, as `dfl-tf train` does.
@@ -240,7 +244,7 @@ class _Callback:
         self.emit = function
 
 
-def _checked(cls: type[T], values: Mapping[str, Any], origin: str) -> T:
+def _checked(cls: type[T], values: Mapping[str, object], origin: str) -> T:
     """Options of something new; what was rounded is logged."""
     resolved = resolve(cls, [Layer(values, origin)], new=True)
     for text in (*resolved.adjustments, *resolved.warnings):
@@ -250,7 +254,7 @@ def _checked(cls: type[T], values: Mapping[str, Any], origin: str) -> T:
 
 def merge(
     workspace: str | Path | None = None,
-    settings: Mapping[str, Any] | MergeOptions | None = None,
+    settings: Mapping[str, object] | MergeOptions | None = None,
     *,
     run: RunOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -359,10 +363,11 @@ def evaluate(
         wanted = replace(wanted, workspace=user_path(workspace))
     target = None if sheet is None else user_path(sheet)
 
-    def load(state: ModelState, name: str) -> FaceModel:
-        return _restored(state, name, training=False, run=run)
+    def load(state: ModelState, name: str) -> SwapModel:
+        # evaluate takes the classes that swap faces only (KINDS)
+        return cast("SwapModel", _restored(state, name, training=False, run=run))
 
-    def draw(image: Any) -> None:
+    def draw(image: npt.NDArray[np.uint8]) -> None:
         assert target is not None
         write_file(target, encode_image(image, target.suffix))
 
@@ -393,7 +398,7 @@ def convert(
     name: str | None = None,
     model_class: str | None = None,
     files_only: bool = False,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Write a model in the other format, read it back and prove that nothing changed.
 
     Parameters
@@ -425,7 +430,7 @@ def convert(
     )
 
 
-def _network_proof(first: ModelState, second: ModelState) -> dict[str, Any]:
+def _network_proof(first: ModelState, second: ModelState) -> dict[str, object]:
     """What both sides compute and how they train; the checksums are in the report already."""
     from dfl_tf.models.proof import prove
 

@@ -12,5 +12,6 @@ export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
 PYTHONPATH=.:ops "$bin/lint-imports"
 "$bin/codespell" dfl_tf ops tests tools docs README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md
 "$bin/vulture"
+"$bin/python" tools/count_any.py
 "$bin/clang-format" --dry-run --Werror ops/cc/*.cc
 "$bin/python" -m pytest -n 2 --dist loadfile -m "not slow" "$@"

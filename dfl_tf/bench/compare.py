@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dfl_tf.bench.machine import Report
 from dfl_tf.disk.guarded import read_json
 from dfl_tf.disk.tree_schema import ANYTHING, Record, Text
 from dfl_tf.errors import UsageError
@@ -16,14 +17,14 @@ _MATTERS = ("kind", "model", "batch_size", "accumulate", "parameters", "numbers"
 _SAME = (*_MATTERS, "precision", "xla", "machine.cores", "machine.tensorflow", "machine.native_ops")
 
 
-def read_report(path: Path) -> dict[str, Any]:
+def read_report(path: Path) -> Report:
     """Read what ``--json`` wrote.
 
     Raises
     ------
     UsageError
     """
-    report: dict[str, Any] = read_json(
+    report: Report = read_json(
         path,
         kind="a benchmark report",
         schema=_REPORT,
@@ -33,7 +34,7 @@ def read_report(path: Path) -> dict[str, Any]:
     return report
 
 
-def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+def compare(a: Mapping[str, object], b: Mapping[str, object]) -> list[str]:
     """Every number that both reports have, with the ratio, and what they do not have in common.
 
     Raises
@@ -63,7 +64,7 @@ def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(value: object, name: str = "") -> Iterator[tuple[str, Any]]:
     """Leaves of a report under dotted names; rows of a list are named by what they are about."""
     if isinstance(value, Mapping):
         for key, item in value.items():

@@ -13,11 +13,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
-from typing import Any
 
 from dfl_tf_ops.process import available_memory
 
 from dfl_tf.bench import machine
+from dfl_tf.bench.machine import Report
+from dfl_tf.options import RunOptions, TrainingOptions
 
 SHARE = 0.9
 """Of the available memory that a trial may use if no limit is given."""
@@ -38,12 +39,12 @@ def limit_mib(given: float | None) -> float:
 
 def fit(
     model_class: str,
-    options: Any,
-    run: Any,
+    options: TrainingOptions,
+    run: RunOptions,
     *,
     limit: float,
-    trial: Callable[..., dict[str, Any]] | None = None,
-) -> Iterator[dict[str, Any]]:
+    trial: Callable[..., Report] | None = None,
+) -> Iterator[Report]:
     """Look for the largest batch size; yields each one that was tried.
 
     Parameters
@@ -89,7 +90,7 @@ def fit(
             return
 
 
-def _estimate(model_class: str, options: Any, run: Any, batch: int) -> float:
+def _estimate(model_class: str, options: TrainingOptions, run: RunOptions, batch: int) -> float:
     """MiB that a model of this batch size needs, without TensorFlow itself."""
     from dfl_tf import models
     from dfl_tf.train.plan import memory
@@ -99,7 +100,9 @@ def _estimate(model_class: str, options: Any, run: Any, batch: int) -> float:
     return memory(model)["all of these"]
 
 
-def try_batch(model_class: str, options: Any, run: Any, *, limit: float) -> dict[str, Any]:
+def try_batch(
+    model_class: str, options: TrainingOptions, run: RunOptions, *, limit: float
+) -> Report:
     """Train two steps in a process of its own, which is ended when it holds more than `limit` MiB.
 
     Returns
@@ -130,7 +133,7 @@ def try_batch(model_class: str, options: Any, run: Any, *, limit: float) -> dict
     assert child.stdout is not None
     text = child.stdout.read()
     child.stdout.close()
-    found: dict[str, Any] = {}
+    found: Report = {}
     with contextlib.suppress(ValueError):
         found = json.loads(text or "{}")
     if not found:
@@ -153,7 +156,7 @@ def _limit_memory(mib: float) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
-def _trial(request: dict[str, Any]) -> dict[str, Any]:
+def _trial(request: Report) -> Report:
     """The two steps of a trial."""
     _limit_memory(request["limit_mib"])
     import numpy as np

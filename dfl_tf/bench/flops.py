@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from dfl_tf.models.base import FaceModel
 
 _CONVOLUTIONS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter")
 _PRODUCTS = ("MatMul", "BatchMatMulV2")
 
 
-def step_flops(model: Any) -> float:
+def step_flops(model: FaceModel) -> float:
     """Count the floating-point operations of the convolutions and matrix products of a step.
 
     Convolutions count as what they are by definition, even where they are done with fewer products:
@@ -32,7 +37,7 @@ def step_flops(model: Any) -> float:
     return pieces * sum(_operation(op) for graph in graphs for op in graph.get_operations())
 
 
-def _operation(op: Any) -> float:
+def _operation(op: tf.Operation) -> float:
     if op.type in _PRODUCTS:
         inner = op.inputs[0].shape
         turned = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
@@ -50,5 +55,5 @@ def _operation(op: Any) -> float:
     return 2.0 * count * height * width * _size(kernel)
 
 
-def _size(tensor: Any) -> int:
+def _size(tensor: tf.Tensor) -> int:
     return math.prod(int(side) for side in tensor.shape)

@@ -16,9 +16,16 @@ from dfl_tf_ops.process import cores, resident_memory
 
 _MIB = 2**20
 
+Report = dict[str, Any]
+"""What a bench found, as it is printed in JSON: numbers, texts, lists and further reports."""
+
 
 def milliseconds(
-    function: Callable[[], Any], rounds: int, *, warm_up: int = 1, clock: Any = time.perf_counter
+    function: Callable[[], object],
+    rounds: int,
+    *,
+    warm_up: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[float]:
     """Call a function and return how long each of `rounds` calls took."""
     for _ in range(warm_up):
@@ -76,7 +83,7 @@ def load() -> float:
     return 0.0
 
 
-def facts() -> dict[str, Any]:
+def facts() -> Report:
     """What figures of two runs must have in common to be compared."""
     import tensorflow as tf
     from dfl_tf_ops import native

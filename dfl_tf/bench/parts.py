@@ -10,24 +10,28 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from dfl_tf_ops.process import cores
 
 from dfl_tf.bench import machine
+from dfl_tf.bench.machine import Report
 from dfl_tf.formats import ModelState, read_model, write_model
 from dfl_tf.options import DEFAULT_MODEL
 from dfl_tf.train.saver import own_arrays
 
 if TYPE_CHECKING:
-    from dfl_tf.formats.models.tensor import Tensor
+    import tensorflow as tf
 
-Report = dict[str, Any]
+    from dfl_tf.formats.models.tensor import Tensor
+    from dfl_tf.models.base import FaceModel
+    from dfl_tf.train.feeds import Facesets
+
 _COLOR_MODES = ("rct", "lct", "mkl", "idt", "sot")
 
 
-def bench_samples(model: Any, facesets: Any, *, seconds: float) -> Report:
+def bench_samples(model: FaceModel, facesets: Facesets, *, seconds: float) -> Report:
     """Draw batches as fast as they come, with one worker and with more.
 
     Parameters
@@ -102,7 +106,7 @@ def bench_ops(*, parameters: int = 4_000_000, rounds: int = 7) -> Report:
     }
 
 
-def _update(parameters: int, rounds: int, keep: float) -> dict[str, Any]:
+def _update(parameters: int, rounds: int, keep: float) -> Report:
     """One AdaBelief step, fused and as TensorFlow operations, and how far they are apart."""
     import tensorflow as tf
     from dfl_tf_ops import optimizer_step
@@ -110,12 +114,12 @@ def _update(parameters: int, rounds: int, keep: float) -> dict[str, Any]:
     side = int((parameters / 8) ** 0.5)
     rng = np.random.default_rng(0)
     gradients = [tf.constant(rng.standard_normal((side, side), np.float32)) for _ in range(8)]
-    forms: dict[str, Any] = {}
+    forms: Report = {}
     values = {}
     for name in ("fused", "TensorFlow"):
         sets = [[tf.Variable(tf.zeros((side, side))) for _ in range(8)] for _ in range(3)]
 
-        def step(sets: Any = sets) -> None:
+        def step(sets: list[list[tf.Variable]] = sets) -> None:
             variables, ms, vs = sets
             optimizer_step.adabelief_step(
                 variables,

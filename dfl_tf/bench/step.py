@@ -6,19 +6,26 @@ import functools
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from dfl_tf.bench import machine
 from dfl_tf.bench.flops import step_flops
+from dfl_tf.bench.machine import Report
 from dfl_tf.devices.configure import configure_devices
 from dfl_tf.formats import write_model
 from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.saver import own_arrays
 from dfl_tf.train.start import Prepared, builder
 
-Report = dict[str, Any]
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from dfl_tf.data import Batch
+    from dfl_tf.models.base import FaceModel, Update
+    from dfl_tf.train.feeds import Feed
 
 
 def bench_train(
@@ -81,13 +88,13 @@ class timed:
         self._table[self._name] = time.perf_counter() - self._start
 
 
-def _finish(losses: dict[str, Any]) -> None:
+def _finish(losses: Mapping[str, tf.Tensor]) -> None:
     """Wait until the device has done a step."""
     for value in losses.values():
         value.numpy()
 
 
-def _iterations(model: Any, feed: Any, count: int) -> list[tuple[float, float, int]]:
+def _iterations(model: FaceModel, feed: Feed, count: int) -> list[tuple[float, float, int]]:
     """For each iteration its milliseconds, those of waiting, and its images."""
     rows = []
     for number in range(count + 1):
@@ -102,7 +109,7 @@ def _iterations(model: Any, feed: Any, count: int) -> list[tuple[float, float, i
     return rows
 
 
-def _halves(model: Any, batches: Any, rounds: int) -> tuple[float, float]:
+def _halves(model: FaceModel, batches: Sequence[Batch], rounds: int) -> tuple[float, float]:
     """Milliseconds of forward and backward passes, and of updates, of all of a step."""
     import tensorflow as tf
 
@@ -122,10 +129,17 @@ def _halves(model: Any, batches: Any, rounds: int) -> tuple[float, float]:
         apply = tf.function(functools.partial(model.step.apply_gradients, update), autograph=False)
         losses, slopes = gradients(given)
 
-        def forward_backward(gradients: Any = gradients, given: Any = given) -> None:
+        def forward_backward(
+            gradients: tf.types.experimental.PolymorphicFunction = gradients,
+            given: list[tf.Tensor] = given,
+        ) -> None:
             _finish(gradients(given)[0])
 
-        def move(apply: Any = apply, slopes: Any = slopes, update: Any = update) -> None:
+        def move(
+            apply: tf.types.experimental.PolymorphicFunction = apply,
+            slopes: list[tf.Tensor] = slopes,
+            update: Update = update,
+        ) -> None:
             apply(slopes)
             update.variables[0].numpy()
 
@@ -135,7 +149,7 @@ def _halves(model: Any, batches: Any, rounds: int) -> tuple[float, float]:
     return both[0], both[1]
 
 
-def _saving(prepared: Prepared, model: Any) -> dict[str, float]:
+def _saving(prepared: Prepared, model: FaceModel) -> dict[str, float]:
     """Seconds that a save stops the training, and that writing the files takes beside it."""
     spent: dict[str, float] = {}
     with timed(spent, "copy_s"):
@@ -149,7 +163,7 @@ def _saving(prepared: Prepared, model: Any) -> dict[str, float]:
 
 def _report(
     prepared: Prepared,
-    model: Any,
+    model: FaceModel,
     rows: list[tuple[float, float, int]],
     halves: tuple[float, float],
     start: dict[str, float],
@@ -217,7 +231,7 @@ def train_lines(report: Report) -> list[str]:
     return lines
 
 
-def fit_line(row: dict[str, Any]) -> str:
+def fit_line(row: Report) -> str:
     """One tried batch size."""
     verdict = "fits" if row["fits"] else f"does not fit ({row['reason']})"
     seen = f", {row['peak_mib']:.0f} MiB seen" if row["peak_mib"] else ""

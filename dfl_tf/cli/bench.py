@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from dfl_tf_ops.process import running_seconds
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dfl_tf.train.start import Prepared
 
 PATH = click.Path(path_type=Path)
-Function = Callable[..., Any]
+Function = Callable[..., object]
 
 
 @click.group(invoke_without_command=True)
@@ -79,7 +79,7 @@ def _model_flags(function: Function) -> Function:
     return option_flags(*OPTIONS.values(), RunOptions)(function)
 
 
-def _show(found: dict[str, Any], lines: list[str], as_json: bool, report: Path | None) -> None:
+def _show(found: dict[str, object], lines: list[str], as_json: bool, report: Path | None) -> None:
     text = json.dumps(found, indent=1)
     click.echo(text if as_json else "\n".join(lines))
     if report is not None:

@@ -76,7 +76,7 @@ def _build() -> Path:
         raise DflTfError(f"the C++ operations were not built: {error}") from error
 
 
-def gather() -> dict[str, Any]:
+def gather() -> dict[str, object]:
     """All facts as plain values."""
     import dfl_tf
 
@@ -187,7 +187,7 @@ def _kernel_cache() -> str:
     return cache_folder() or "none can be written: kernels are compiled in memory at each start"
 
 
-def _process() -> dict[str, Any]:
+def _process() -> dict[str, object]:
     """What this process may use, which can be less than what the machine has."""
     limit = process.memory_limit()
     available = process.available_memory()

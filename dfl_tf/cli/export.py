@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -63,7 +63,7 @@ def dfm(
     name: str | None,
     model_class: str | None,
     output: Path | None,
-    precision: Any,
+    precision: Literal["float32", "float16"],
     no_provenance: bool,
     no_verify: bool,
     tolerance: float | None,

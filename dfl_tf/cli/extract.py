@@ -304,7 +304,7 @@ def _tell(
         click.echo(f"failed: {printable(name)}: {reason}", err=True)
 
 
-def _facts(report: ExtractReport) -> dict[str, Any]:
+def _facts(report: ExtractReport) -> dict[str, object]:
     return {
         "folder": str(report.folder),
         "frames": report.frames,

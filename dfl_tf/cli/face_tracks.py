@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from dfl_tf.errors import DflTfError, FacesetError
 
 if TYPE_CHECKING:
+    from dfl_tf.extract.journal import Extraction
     from dfl_tf.facesets.sorting import MeasuredFaces
 
 _SAME_FACE = 0.5  # overlap of the boxes of a face in the journal and in its metadata
@@ -83,7 +84,7 @@ def _folder(place: Path) -> Path:
     return place if place.is_dir() else place.parent
 
 
-def _tracks(journal: Any, faces: MeasuredFaces) -> list[int | None]:
+def _tracks(journal: Extraction | None, faces: MeasuredFaces) -> list[int | None]:
     known: dict[str, list[tuple[Floats, int]]] = {}
     for record in () if journal is None else journal.records:
         found = [(np.array(face.box, np.float64), face.track) for face in record.faces]

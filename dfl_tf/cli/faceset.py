@@ -6,7 +6,7 @@ import importlib
 import json
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from dfl_tf.cli.faceset_folder import FOLDER, FolderCommand, as_json_flag, yes_f
 from dfl_tf.errors import UNUSABLE, FacesetError
 from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.options.training import ALL_FACE_TYPES
+
+if TYPE_CHECKING:
+    from dfl_tf.formats.faces.mask_record import MaskRecord
 
 _ELSEWHERE = {
     "checksum": ("faceset_tools", "checksum"),
@@ -52,7 +55,7 @@ def command() -> None:
     """Pack, unpack, check facesets; keep their metadata; transfer colors."""
 
 
-def _finish(report: Any, as_json: bool, text: str, more: dict[str, Any] | None = None) -> None:
+def _finish(report: Any, as_json: bool, text: str, more: dict[str, object] | None = None) -> None:
     left_out = report.left_out
     facts = {"done": len(report.done), "skipped": report.skipped, "left_out": left_out.as_dict()}
     if as_json:
@@ -195,7 +198,7 @@ def _examine(
     return damage
 
 
-def _masks(path: Path) -> tuple[Any, list[str]]:
+def _masks(path: Path) -> tuple[MaskRecord | None, list[str]]:
     """What made the masks, and whether those of the other side were made by something else."""
     from dfl_tf.formats.faces.mask_record import read_mask_record
     from dfl_tf.formats.sessions.workspace import warnings_beside

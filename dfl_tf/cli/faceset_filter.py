@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,9 @@ from dfl_tf.cli.faceset_folder import (
 from dfl_tf.cli.likeness import PATH, Named, likeness_flags
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from dfl_tf.facesets.filter import Limits, WantedPerson, WantedTracks
 
 _RANGES = ("yaw", "pitch", "brightness", "hue")
 
@@ -99,7 +102,7 @@ def command(folder: Path, **options: Any) -> None:
         err=machine,
     )
     if machine or options["dry_run"]:
-        facts: dict[str, Any] = {
+        facts: dict[str, object] = {
             "kept": len(steps.kept),
             "trash": len(steps.trash),
             "left_out": plan.left_out.as_dict(),
@@ -113,7 +116,7 @@ def command(folder: Path, **options: Any) -> None:
     click.echo(f"done; {undo_line('filter', folder)} takes it back", err=machine)
 
 
-def _limits(options: dict[str, Any]) -> list[Any]:
+def _limits(options: dict[str, Any]) -> list[Limits]:
     from dfl_tf.facesets.filter import Limits
 
     limits = []
@@ -130,7 +133,7 @@ def _limits(options: dict[str, Any]) -> list[Any]:
     return limits
 
 
-def _person(folder: Path, options: dict[str, Any]) -> Any:
+def _person(folder: Path, options: dict[str, Any]) -> WantedPerson | None:
     """Whose faces stay; None if nobody is named."""
     names = ("like", "not_like", "like_threshold", "embedder", "models_dir")
     person, left_out = Named(*(options[name] for name in names)).person(folder)
@@ -139,7 +142,7 @@ def _person(folder: Path, options: dict[str, Any]) -> Any:
     return person
 
 
-def _tracks(folder: Path, options: dict[str, Any]) -> Any:
+def _tracks(folder: Path, options: dict[str, Any]) -> WantedTracks | None:
     """Which tracks stay; None if it does not matter."""
     named, shortest, whole = options["tracks"], options["shortest"], options["whole_tracks"]
     if named is None and shortest is None and not whole:

@@ -6,9 +6,8 @@ import csv
 import io
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -31,7 +30,7 @@ dry_run_flag = click.option(
 class DecodingCommand(click.Command):
     """Keeps what image libraries say of damaged files apart, and tells it at the end."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """See `click.Command`."""
         said: list[str] = []
         try:
@@ -45,7 +44,7 @@ class DecodingCommand(click.Command):
 class FolderCommand(DecodingCommand):
     """First completes what an interrupted run began in the faceset that it is called with."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """See `click.Command`."""
         names = [argument.name for argument in self.params if isinstance(argument, click.Argument)]
         for place in (ctx.params.get(name or "") for name in names):
@@ -85,7 +84,7 @@ def undo_line(command: str, place: Path) -> str:
 
 
 def print_rows(
-    rows: Sequence[dict[str, Any]], facts: dict[str, Any], *, as_json: bool, as_csv: bool
+    rows: Sequence[Mapping[str, object]], facts: dict[str, object], *, as_json: bool, as_csv: bool
 ) -> None:
     """Print one row a face: as JSON (with the facts), as CSV, or as a table."""
     if as_json:
@@ -106,7 +105,7 @@ def print_rows(
         click.echo("  ".join(padded).rstrip())
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

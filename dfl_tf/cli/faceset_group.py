@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,10 @@ from dfl_tf.cli.faceset_folder import (
 )
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from dfl_tf.facesets.people import People
+    from dfl_tf.facesets.rearranging import Rearrangement
 
 _PRINTED = 30
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -119,7 +123,9 @@ def _group(
     )
 
 
-def _facts(people: Any, plan: Any, sheet: Path, table: Path) -> dict[str, Any]:
+def _facts(
+    people: People, plan: Rearrangement | None, sheet: Path, table: Path
+) -> dict[str, object]:
     grouping = people.grouping
     return {
         "faces": sum(len(group.members) for group in grouping.groups),
@@ -145,7 +151,7 @@ def _facts(people: Any, plan: Any, sheet: Path, table: Path) -> dict[str, Any]:
     }
 
 
-def _print(people: Any, sheet: Path, table: Path) -> None:
+def _print(people: People, sheet: Path, table: Path) -> None:
     from dfl_tf.facesets.people import SHEET_GROUPS
 
     grouping = people.grouping

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,12 @@ from dfl_tf.cli.face_tracks import tracks_of
 from dfl_tf.cli.faceset_folder import FACESET, FolderCommand
 from dfl_tf.errors import DflTfError, UsageError
 from dfl_tf.jobs.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from dfl_tf.extract.records import FrameRecord
+    from dfl_tf.facesets.report.facts import Facts
+    from dfl_tf.facesets.report.page import FrameStrip
+    from dfl_tf.imaging.files import ByteImage
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 _TOLD = 3
@@ -83,7 +90,7 @@ def _facts(
     models_dir: Path | None,
     *,
     quiet: bool,
-) -> Any:
+) -> Facts:
     from dfl_tf.data.identity import make_embedder
     from dfl_tf.facesets.measure_cache import MeasureCache
     from dfl_tf.facesets.report.facts import collect
@@ -111,7 +118,7 @@ def _facts(
         )
 
 
-def _strip(name: str, place: Path) -> Any:
+def _strip(name: str, place: Path) -> FrameStrip | None:
     """What was noticed in the frames that the faces come from; None where that is not known."""
     from dfl_tf.extract.coverage import measure_coverage, weak_score
     from dfl_tf.extract.journal import read_journal
@@ -135,11 +142,11 @@ def _strip(name: str, place: Path) -> Any:
     return FrameStrip(name, coverage.lines(), strips)
 
 
-def _frame_reader(folder: Path) -> Any:
+def _frame_reader(folder: Path) -> Callable[[FrameRecord], ByteImage | None]:
     """Read the frames beside a folder of faces, as far as they are still there."""
     from dfl_tf.imaging import read_image
 
-    def read(frame: Any) -> Any:
+    def read(frame: FrameRecord) -> ByteImage | None:
         path = folder / Path(frame.name).name
         try:
             return read_image(path) if path.is_file() else None

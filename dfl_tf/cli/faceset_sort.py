@@ -88,7 +88,7 @@ def _sort(
     dry_run: bool,
     as_json: bool,
     as_csv: bool,
-    **_: Any,
+    **_: object,
 ) -> None:
     from dfl_tf.facesets import rearranging, sort
     from dfl_tf.facesets.measure_cache import MeasureCache

@@ -176,7 +176,7 @@ def checksum(folder: Path, accept_changes: bool, as_json: bool) -> None:
     sums, before = faceset_sums.make_list(folder, accept_changes=accept_changes)
     path = checksum_path(faceset_sums.root_of(folder))
     if as_json:
-        facts: dict[str, Any] = {"path": str(path), "files": len(sums.files)}
+        facts: dict[str, object] = {"path": str(path), "files": len(sums.files)}
         click.echo(json.dumps(facts | (vars(before) if before else {}), indent=2))
         return
     click.echo(f"{path}: {len(sums.files)} files")

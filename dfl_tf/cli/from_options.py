@@ -77,7 +77,9 @@ class OptionCommand(click.Command):
                     formatter.write_dl(records)
 
 
-def option_flags(*classes: type[Options]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def option_flags(
+    *classes: type[Options],
+) -> Callable[[Callable[..., object]], Callable[..., object]]:
     """Give a command the flags of some classes of options, and `inputs: CommandInputs`.
 
     Adds --config, --set, --strict, --allow-unknown, --use-last-defaults and --print-options. The
@@ -86,13 +88,13 @@ def option_flags(*classes: type[Options]) -> Callable[[Callable[..., Any]], Call
     Use with `@click.command(cls=OptionCommand)` for a help with headings.
     """
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(function)
-        def wrapped(*args: Any, **values: Any) -> Any:
+        def wrapped(*args: object, **values: object) -> object:
             inputs = _collect(classes, values)
             return function(*args, inputs=inputs, **values)
 
-        decorated: Callable[..., Any] = wrapped
+        decorated: Callable[..., object] = wrapped
         for flag in reversed([*_controls(), *_flags(classes)]):
             decorated = flag(decorated)
         return decorated
@@ -158,7 +160,7 @@ def _read_sets(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _flags(classes: Sequence[type[Options]]) -> list[Callable[..., Any]]:
+def _flags(classes: Sequence[type[Options]]) -> list[Callable[..., object]]:
     seen: dict[str, tuple[OptionSpec, list[str]]] = {}
     for cls in classes:
         for key, spec in specs(cls).items():
@@ -205,7 +207,7 @@ def _flag_help(spec: OptionSpec, names: Sequence[str]) -> str:
     return textwrap.shorten(f"{spec.help}{only}", 200)
 
 
-def _controls() -> list[Callable[..., Any]]:
+def _controls() -> list[Callable[..., object]]:
     section: dict[str, Any] = {"cls": SchemaOption, "section": "Where values come from"}
     file = click.Path(exists=True, dir_okay=False, path_type=Path)
     return [

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,10 +15,17 @@ from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.progress import ProgressBar
 
+if TYPE_CHECKING:
+    from dfl_tf.extract.found import Points
+    from dfl_tf.extract.networks import ExtractNetworks
+    from dfl_tf.facesets.filter import WantedPerson
+    from dfl_tf.facesets.likeness import Decision
+    from dfl_tf.imaging.files import ByteImage
+
 PATH = click.Path(path_type=Path)
 
 
-def likeness_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+def likeness_flags(command: Callable[..., object]) -> Callable[..., object]:
     """Add the options that choose a person."""
     flags = (
         click.option(
@@ -74,7 +81,9 @@ class Named:
     onnx: Path | None = None
     models: Path | None = None
 
-    def person(self, folder: Path, networks: Any = None) -> tuple[Any, LeftOut]:
+    def person(
+        self, folder: Path, networks: ExtractNetworks | None = None
+    ) -> tuple[WantedPerson | None, LeftOut]:
         """Look at the images.
 
         Parameters
@@ -124,11 +133,11 @@ class Named:
 class _FaceFinder:
     """Finds faces in images; its networks are loaded for the first one."""
 
-    def __init__(self, models_dir: Path | None, networks: Any) -> None:
+    def __init__(self, models_dir: Path | None, networks: ExtractNetworks | None) -> None:
         self._models_dir = models_dir
         self._networks = networks
 
-    def __call__(self, image: Any) -> list[Any]:
+    def __call__(self, image: ByteImage) -> list[Points]:
         from dfl_tf.extract.frame_faces import find_faces, prepare_frame
         from dfl_tf.extract.networks import NetworkFiles, load_networks
         from dfl_tf.options import ExtractOptions, default
@@ -154,7 +163,7 @@ class ChosenFaces:
     trash_folder : Path
     """
 
-    decision: Any
+    decision: Decision
     trash: tuple[str, ...]
     left_out: LeftOut
     trash_folder: Path
@@ -165,7 +174,7 @@ class ChosenFaces:
         moved = f"{len(self.trash)} faces of others went to {self.trash_folder}"
         return [*lines, moved] if self.trash else lines
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The same as JSON."""
         return {
             "threshold": self.decision.threshold,
@@ -176,7 +185,7 @@ class ChosenFaces:
         }
 
 
-def choose_faces(folder: Path, person: Any) -> ChosenFaces | None:
+def choose_faces(folder: Path, person: WantedPerson) -> ChosenFaces | None:
     """Move the faces of other persons to the trash folder, whole tracks at once.
 
     Returns
@@ -196,4 +205,5 @@ def choose_faces(folder: Path, person: Any) -> ChosenFaces | None:
     steps = plan.rearrangement
     if steps.trash:
         rearrange(steps)
+    assert plan.decision is not None  # a person was named
     return ChosenFaces(plan.decision, tuple(steps.trash), plan.left_out, steps.trash_folder)

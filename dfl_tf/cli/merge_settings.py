@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any
 
 from dfl_tf.formats.sessions.merge_session import read_merge_session
 from dfl_tf.merge.settings import FrameSettings, read_frame_values
@@ -38,7 +37,7 @@ def frame_settings(
     )
 
 
-def describe_session(settings: FrameSettings) -> dict[str, Any]:
+def describe_session(settings: FrameSettings) -> dict[str, object]:
     """Return what a session holds, and what the command line makes of it, as plain values.
 
     Parameters

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,7 +25,7 @@ def command() -> None:
     """Inspect, compare, audit, convert, rename, back up and restore models."""
 
 
-def _choice(function: Callable[..., Any]) -> Callable[..., Any]:
+def _choice(function: Callable[..., object]) -> Callable[..., object]:
     """`--name` and `--class`; what is not given is the newest model of the folder."""
     function = click.option("--name", help="Name of the model; default the newest.")(function)
     return click.option(
@@ -49,11 +49,11 @@ def _pick(directory: Path, name: str | None, model_class: str | None) -> tuple[s
     return found.name, found.model_class
 
 
-def _print(value: Any) -> None:
+def _print(value: object) -> None:
     click.echo(json.dumps(_jsonable(value), indent=2, allow_nan=False))
 
 
-def _jsonable(value: Any) -> Any:
+def _jsonable(value: object) -> object:
     """`value` as strict JSON knows it: NaN and infinity, which it does not know, become null."""
     if isinstance(value, dict):
         return {str(key): _jsonable(item) for key, item in value.items()}

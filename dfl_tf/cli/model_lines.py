@@ -18,7 +18,7 @@ _LONGEST = 400
 _MOST_LOSSES = 8
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value from a stranger's file for the terminal: one line, no escape sequences, not long."""
     text = printable(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import textwrap
-from typing import Any
 
 import click
 
@@ -77,7 +76,7 @@ def _choose(keys: list[str], classes: dict[str, type[Options]]) -> dict[str, lis
     return {name: found for name, found in table.items() if found}
 
 
-def describe(spec: OptionSpec) -> dict[str, Any]:
+def describe(spec: OptionSpec) -> dict[str, object]:
     """All that is said about an option, JSON-able."""
     return {
         "key": spec.key,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def stopping(stop: threading.Event) -> Iterator[list[int]]:
         received.append(number)
         stop.set()
 
-    before: dict[int, Any] = {}
+    before: dict[int, signal.Handlers | int | Callable[[int, FrameType | None], object] | None] = {}
     if threading.current_thread() is threading.main_thread():
         before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +21,11 @@ from dfl_tf.video.color import to_bgr
 from dfl_tf.video.frames import shown_frames
 from dfl_tf.video.info import VideoInfo, read_info
 from dfl_tf.video.tone import refuse_hdr, to_sdr
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+    from dfl_tf.imaging.files import StoredImage
 
 
 class VideoFrames:
@@ -48,11 +53,13 @@ class VideoFrames:
         self.info = read_info(video, progress)
         if not tone_map:
             refuse_hdr(self.info)
-        self._convert: Callable[[Any, int], Any] = to_sdr if self.info.hdr else to_bgr
+        self._convert: Callable[[VideoFrame, int], StoredImage] = (
+            to_sdr if self.info.hdr else to_bgr
+        )
         self.names: Sequence[str] = [f"{i:05d}.png" for i in range(1, self.info.frames + 1)]
         self.left_out = _losses(self.info)
         status = os.stat(video)
-        self.about: dict[str, Any] = {
+        self.about: dict[str, object] = {
             "kind": "video",
             "name": video.name,
             "bytes": status.st_size,
@@ -80,13 +87,13 @@ class VideoFrames:
                 f"{seen} now; it has changed meanwhile, or its damage is decoded differently"
             )
 
-    def changed(self, before: Mapping[str, Any], records: Iterable[FrameRecord]) -> list[str]:
+    def changed(self, before: Mapping[str, object], records: Iterable[FrameRecord]) -> list[str]:
         """All recorded frames if the file is another one: which of them differ shows later."""
         if before.get("sha256") == self.about["sha256"]:
             return []
         return [record.name for record in records]
 
-    def _decoded(self, frame: Any) -> DecodedFrame:
+    def _decoded(self, frame: VideoFrame) -> DecodedFrame:
         image = self._convert(frame, 8)
         return DecodedFrame(image, (0, 0, zlib.crc32(np.ascontiguousarray(image).data)))
 

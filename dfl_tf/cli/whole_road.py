@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -21,7 +20,7 @@ RunCommand = Callable[[Sequence[str]], int]
 
 
 def walk(
-    root: Path, options: Mapping[str, Any], seconds: float, seed: int | None, run: RunCommand
+    root: Path, options: Mapping[str, object], seconds: float, seed: int | None, run: RunCommand
 ) -> int:
     """Extract, report, train, merge and make videos in a workspace that holds the two clips.
 
@@ -56,7 +55,7 @@ def walk(
 
 
 def _steps(
-    root: Path, options: Mapping[str, Any], seconds: float, seed: int | None
+    root: Path, options: Mapping[str, object], seconds: float, seed: int | None
 ) -> Iterator[list[str]]:
     place, dst = str(root), root / "data_dst"
     faces = [str(root / side / "aligned") for side in ("data_src", "data_dst")]

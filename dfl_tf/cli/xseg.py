@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +14,9 @@ from dfl_tf.cli.faceset_folder import DecodingCommand
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.options.training import ALL_FACE_TYPES
+
+if TYPE_CHECKING:
+    from dfl_tf.facesets.xseg_tools import Masker, XSegReport
 
 FACES = click.Path(path_type=Path)
 _SEE = "the same command with --all"
@@ -32,23 +35,23 @@ def command() -> None:
     """
 
 
-def _json(function: Callable[..., Any]) -> Callable[..., Any]:
+def _json(function: Callable[..., object]) -> Callable[..., object]:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
-def _yes(function: Callable[..., Any]) -> Callable[..., Any]:
+def _yes(function: Callable[..., object]) -> Callable[..., object]:
     return click.option("--yes", is_flag=True, help="Do it; without this nothing is removed.")(
         function
     )
 
 
-def _all(function: Callable[..., Any]) -> Callable[..., Any]:
+def _all(function: Callable[..., object]) -> Callable[..., object]:
     return click.option("--all", "all_of_them", is_flag=True, help="Name all that is left out.")(
         function
     )
 
 
-def _finish(report: Any, done: str, as_json: bool, all_of_them: bool = False) -> None:
+def _finish(report: XSegReport, done: str, as_json: bool, all_of_them: bool = False) -> None:
     if as_json:
         facts = {**vars(report), "skipped": report.skipped, "left_out": report.left_out.as_dict()}
         click.echo(json.dumps(facts, indent=1))
@@ -126,7 +129,7 @@ def apply(
         click.echo(f"note: {line}", err=True)
 
 
-def _foreign_masker(onnx: Path, face_type: str | None) -> Any:
+def _foreign_masker(onnx: Path, face_type: str | None) -> Masker:
     from dfl_tf.facesets.onnx_masker import OnnxMasker
 
     masker = OnnxMasker(onnx, face_type)
@@ -134,7 +137,7 @@ def _foreign_masker(onnx: Path, face_type: str | None) -> Any:
     return masker
 
 
-def _own_masker(place: Path, face_type: str | None, cpu: bool) -> Any:
+def _own_masker(place: Path, face_type: str | None, cpu: bool) -> Masker:
     from dfl_tf.devices.configure import configure_devices
     from dfl_tf.facesets.xseg_masker import XSegMasker
     from dfl_tf.options import RunOptions

@@ -33,7 +33,7 @@ class Team(Protocol):
     def agree(self, vote: int) -> int:
         """Return the highest vote of all; raises `WorkerLost`."""
 
-    def from_chief(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+    def from_chief(self, facts: Mapping[str, object]) -> dict[str, Any]:
         """Return the chief's facts (JSON values) on every process."""
 
     def leave(self) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from dfl_tf.devices.cpu import cpu_bfloat16
 from dfl_tf.options import RunOptions
@@ -41,7 +40,7 @@ def _cpu_notes(precision: str, native: Sequence[str]) -> list[str]:
     ]
 
 
-def _gpu_notes(precision: str, details: Sequence[dict[str, Any]]) -> list[str]:
+def _gpu_notes(precision: str, details: Sequence[Mapping[str, tuple[int, int]]]) -> list[str]:
     needed = _CAPABILITY[precision]
     notes = []
     for index, found in enumerate(details):

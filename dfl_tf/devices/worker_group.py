@@ -11,7 +11,7 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,9 @@ GONE = (
 """What TensorFlow raises when another process is gone."""
 
 _COLLECTIVE = re.compile(r"ollective|heartbeat|oordination|RPC|onnection|remote|unhealthy|socket")
+
+
+N = TypeVar("N", bound=np.generic)
 
 
 class WorkerGroup:
@@ -66,7 +69,7 @@ class WorkerGroup:
         self.replicas = int(self.strategy.num_replicas_in_sync)
         self.local = self.replicas // self.workers
         self._lost: WorkerLost | None = None
-        self._sums: dict[Any, Any] = {}
+        self._sums: dict[tf.DType, tf.types.experimental.PolymorphicFunction] = {}
 
     @property
     def chief(self) -> bool:
@@ -90,7 +93,7 @@ class WorkerGroup:
         # An argument of a graph has no device, which the strategy needs; its copy has.
         return context.all_reduce(operation, [tf.identity(x) for x in tensors], options=_PACK)
 
-    def sum(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def sum(self, array: npt.NDArray[N]) -> npt.NDArray[N]:
         """Add up vectors over the processes.
 
         Parameters
@@ -116,7 +119,7 @@ class WorkerGroup:
         except GONE as error:
             raise self._lost_worker(error) from None
 
-    def _call_sum(self, value: tf.Tensor) -> Any:
+    def _call_sum(self, value: tf.Tensor) -> tf.distribute.DistributedValues:
         if value.dtype not in self._sums:
 
             def add(value: tf.Tensor) -> tf.Tensor:
@@ -142,7 +145,7 @@ class WorkerGroup:
         """Return the highest vote: all processes stop at the same iteration, or none does."""
         return vote if self.cluster is None else int(max(self.gather(vote)))
 
-    def from_chief(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+    def from_chief(self, facts: Mapping[str, object]) -> dict[str, Any]:
         """Return the chief's facts (JSON values) on every process."""
         text = json.dumps(facts).encode()
         size = int(self.gather(len(text))[0])
@@ -173,7 +176,7 @@ class WorkerGroup:
         with contextlib.suppress(WorkerLost):
             self.gather(0)
 
-    def _local(self, value: Any) -> tuple[tf.Tensor, ...]:
+    def _local(self, value: tf.distribute.DistributedValues) -> tuple[tf.Tensor, ...]:
         return tuple(self.strategy.experimental_local_results(value))
 
     def _lost_worker(self, error: tf.errors.OpError) -> WorkerLost:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dfl_tf.data import Faceset
 from dfl_tf.data.heldout import draw
@@ -14,13 +14,20 @@ from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.evaluate import duplicates, results
 from dfl_tf.evaluate.measure import EvaluationFaces, measure
 from dfl_tf.evaluate.results import Evaluation
-from dfl_tf.evaluate.sheet import collect, evaluation_sheet, faces_to_show
+from dfl_tf.evaluate.sheet import Chosen, collect, evaluation_sheet, faces_to_show
 from dfl_tf.formats import ModelState, find_models, read_model
 from dfl_tf.formats.models.choose_model import choose_model
 from dfl_tf.formats.models.files import prefix_of
 from dfl_tf.formats.models.rescue import backups
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import KINDS, specs
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from dfl_tf.models.base import FaceModel
+    from dfl_tf.models.swap import SwapModel
 
 FACES = 200
 """Faces of each person that are measured where no other number is asked for."""
@@ -31,7 +38,7 @@ each."""
 
 PREVIOUS = "previous"
 
-LoadState = Callable[[ModelState, str], Any]
+LoadState = Callable[[ModelState, str], "SwapModel"]
 """A state and the name of its model to the model, without optimizers."""
 
 Say = Callable[[str], None]
@@ -96,7 +103,7 @@ class EvaluationReport:
     faces: EvaluationFaces
     near_duplicates: dict[str, float] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The results as one document."""
         return {
             **results.document(self.results),
@@ -138,7 +145,7 @@ def evaluate(
     request: EvaluationRequest,
     load: LoadState,
     *,
-    sheet: Callable[[Any], object] | None = None,
+    sheet: Callable[[npt.NDArray[np.uint8]], object] | None = None,
     say: Say = lambda line: None,
 ) -> EvaluationReport:
     """Measure a model, and other states of it, on the same faces.
@@ -165,7 +172,7 @@ def evaluate(
     embedder, notes = _embedder(request)
     notes = [*_about_faces(first, sides, faces), *_about_duplicates(near), *notes]
     made, collected = [], []
-    chosen: dict[Any, str] = {}
+    chosen: Chosen = {}
     for number, each in enumerate(found):
         state = first if number == 0 else each.read()
         say(f"measuring {each.label}, iteration {state.iteration}")
@@ -250,7 +257,7 @@ def _folder_of(directory: Path, name: str, model_class: str, text: str) -> Path:
     )
 
 
-def architecture_of(model: Any) -> dict[str, Any]:
+def architecture_of(model: FaceModel) -> dict[str, object]:
     """The options of a model that decide the shapes of its networks."""
     options = model.options
     fixed = [key for key, spec in specs(type(options)).items() if spec.ask == "new"]

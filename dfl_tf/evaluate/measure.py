@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,10 @@ from dfl_tf.evaluate.samples import Choice, MeasuredSample, choose, load
 from dfl_tf.face import FaceType
 from dfl_tf.jobs.pool import ordered
 
+if TYPE_CHECKING:
+    from dfl_tf.models.swap import DstOutput
+    from dfl_tf.options import TrainingOptions
+
 Images = npt.NDArray[np.float32]
 
 _BATCH = 8  # faces that the networks see at once
@@ -28,13 +32,13 @@ class Swapper(Protocol):
     """What is needed of a `dfl_tf.models.swap.SwapModel`."""
 
     @property
-    def options(self) -> Any:
+    def options(self) -> TrainingOptions:
         """Its `resolution` and `face_type`."""
 
-    def src_to_src(self, face: Images) -> tuple[Any, Any] | None:
+    def src_to_src(self, face: Images) -> Sequence[npt.NDArray[np.float32]] | None:
         """Image and mask of src faces, shape (n, r, r, 3) and (n, r, r, 1), float32."""
 
-    def dst_to_all(self, face: Images) -> Any:
+    def dst_to_all(self, face: Images) -> DstOutput:
         """Swap, its mask, dst and its mask of dst faces; see `src_to_src`."""
 
 

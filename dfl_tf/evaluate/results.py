@@ -71,7 +71,7 @@ class Evaluation:
     model: str
     model_class: str
     iteration: int
-    architecture: Mapping[str, Any]
+    architecture: Mapping[str, object]
     scores: Scores
     held_out: bool = False
     metrics_version: int = METRICS_VERSION
@@ -83,7 +83,7 @@ class Evaluation:
         """The means over all faces, by name."""
         return self.scores.metrics
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The result as plain values; what is no number is null."""
         scores = self.scores
         return {
@@ -204,7 +204,7 @@ def is_better_higher(metric: str) -> bool:
     return HIGHER_IS_BETTER[plain]
 
 
-def document(results: Sequence[Evaluation]) -> dict[str, Any]:
+def document(results: Sequence[Evaluation]) -> dict[str, object]:
     """Several results as one document."""
     return {"schema": SCHEMA, "results": [result.as_dict() for result in results]}
 

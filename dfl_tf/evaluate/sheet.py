@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,7 @@ from dfl_tf.imaging import sheet
 WORST, MEDIAN = 4, 3
 _CELL = 160
 
-Image = npt.NDArray[Any]
+Image = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
 Chosen = dict[tuple[Side, str], str]
 """Side and name of a face to what it stands for: ``worst`` or ``median``."""
 
@@ -37,7 +36,9 @@ def faces_to_show(faces: Sequence[FaceScore]) -> Chosen:
     return chosen
 
 
-def collect(model: Swapper, faces: EvaluationFaces, chosen: Chosen) -> dict[tuple[Side, str], Any]:
+def collect(
+    model: Swapper, faces: EvaluationFaces, chosen: Chosen
+) -> dict[tuple[Side, str], tuple[Image, Prediction]]:
     """What a model makes of chosen faces: the face and its `Prediction`, by side and name."""
     found: dict[tuple[Side, str], tuple[Image, Prediction]] = {}
     for side, sample, made in predictions(model, faces):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dfl_tf.options import kind_of
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
-    from dfl_tf.options import RunOptions
+    from dfl_tf.options import RunOptions, TrainingOptions
 
 
 def create(
-    model_class: str, options: Any, run: RunOptions | None = None, **settings: Any
+    model_class: str, options: TrainingOptions, run: RunOptions | None = None, **settings: object
 ) -> FaceModel:
     """Make a model with initialized weights.
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 
 import keras
 import numpy as np
@@ -26,6 +26,7 @@ from dfl_tf.models import description
 from dfl_tf.models.state import check_shapes, load, state_of
 from dfl_tf.models.step import Losses, Tensors, TrainingStep, Update
 from dfl_tf.nn.initializers import initialize
+from dfl_tf.nn.layers import Network
 from dfl_tf.nn.optimizers import AdaBelief, LegacyOptimizer, RMSprop
 from dfl_tf.nn.tracing import Tracing, traced_with
 from dfl_tf.options import ModelKind, RunOptions, effective, kind_of
@@ -33,6 +34,10 @@ from dfl_tf.options import ModelKind, RunOptions, effective, kind_of
 if TYPE_CHECKING:
     from dfl_tf.data import SampleSpec, XSegSpec
     from dfl_tf.formats.models.state import ModelState
+    from dfl_tf.options import TrainingOptions
+
+N = TypeVar("N", bound=Network)
+R = TypeVar("R")
 
 POLICIES = {
     "float32": "float32",
@@ -106,7 +111,7 @@ class FaceModel(abc.ABC):
 
     def __init__(
         self,
-        options: Any,
+        options: TrainingOptions,
         run: RunOptions | None = None,
         *,
         name: str = "new",
@@ -123,8 +128,8 @@ class FaceModel(abc.ABC):
         self.training = training
         self.iteration = 0
         self.loss_history = LossHistory()
-        self.extra: dict[str, Any] = {}
-        self.unknown_options: dict[str, Any] = {}
+        self.extra: dict[str, object] = {}
+        self.unknown_options: dict[str, object] = {}
         self.previous: tuple[Batch, ...] = ()
         self.seed = 0
         self.policy = keras.DTypePolicy(POLICIES[self.run.precision])
@@ -137,9 +142,9 @@ class FaceModel(abc.ABC):
             weight_gradient_by_gemm=on_cpu and slow_filter_gradients(),
             winograd=on_cpu,
         )
-        self.networks: dict[str, Any] = {}
+        self.networks: dict[str, Network] = {}
         self.optimizers: dict[str, LegacyOptimizer] = {}
-        self.optimizer_variables: dict[str, tuple[Any, ...]] = {}
+        self.optimizer_variables: dict[str, tuple[keras.Variable, ...]] = {}
         self.updates: list[Update] = []
         self.set_seed(int.from_bytes(os.urandom(4)) if self.run.seed is None else self.run.seed)
         if expected is not None:
@@ -152,7 +157,7 @@ class FaceModel(abc.ABC):
                 self.build_updates()
             self.step = TrainingStep(self)
         self.set_seed(self.seed)
-        self._compiled: dict[Any, Any] = {}
+        self._compiled: dict[str, tf.types.experimental.PolymorphicFunction] = {}
 
     def _make_networks(self) -> None:
         self.build_networks()
@@ -247,7 +252,7 @@ class FaceModel(abc.ABC):
 
     # Building
 
-    def make_network(self, cls: Callable[..., Any], *args: Any, scope: str, **kwargs: Any) -> Any:
+    def make_network(self, cls: type[N], *args: object, scope: str, **kwargs: object) -> N:
         """Make a network with the model's precision.
 
         Parameters
@@ -305,7 +310,7 @@ class FaceModel(abc.ABC):
         optimizer.build(self.optimizer_variables[stem])
         self.optimizers[stem] = optimizer
 
-    def weights_of(self, parts: Sequence[str]) -> tuple[Any, ...]:
+    def weights_of(self, parts: Sequence[str]) -> tuple[keras.Variable, ...]:
         """Return the variables of some networks, in file order."""
         return tuple(v for part in parts for v in self.networks[part].weights)
 
@@ -367,11 +372,11 @@ class FaceModel(abc.ABC):
         pairs = zip(batches, self.fields.values(), strict=True)
         return self.tensors(*(batch[name] for batch, names in pairs for name in names))
 
-    def tensors(self, *arrays: Any) -> list[tf.Tensor]:
+    def tensors(self, *arrays: npt.ArrayLike) -> list[tf.Tensor]:
         """Return arrays of any shape and numeric dtype as tensors of the model's precision."""
         return [tf.cast(tf.convert_to_tensor(array), self.dtype) for array in arrays]
 
-    def named(self, inputs: Tensors) -> tuple[Any, ...]:
+    def named(self, inputs: Tensors) -> tuple[Batch | tf.Tensor, ...]:
         """Return what `inputs` flattened as batches again, followed by what was drawn.
 
         Parameters
@@ -404,7 +409,7 @@ class FaceModel(abc.ABC):
 
     # Use
 
-    def run_graph(self, kind: str, function: Callable[..., Any], *args: tf.Tensor) -> Any:
+    def run_graph(self, kind: str, function: Callable[..., R], *args: tf.Tensor) -> R:
         """Run networks on whole batches, tensors of any shape, as a graph that `kind` names."""
         if kind not in self._compiled:
             self._compiled[kind] = tf.function(
@@ -414,7 +419,7 @@ class FaceModel(abc.ABC):
             )
         return self._compiled[kind](*args)
 
-    def _on_device(self, function: Callable[..., Any], *tensors: tf.Tensor) -> Any:
+    def _on_device(self, function: Callable[..., R], *tensors: tf.Tensor) -> R:
         with self.computing(self.tracing):
             return function(*tensors)
 

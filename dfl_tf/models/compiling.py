@@ -10,7 +10,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
@@ -22,7 +22,9 @@ WORTH_IT = 0.97
 """XLA is taken if it needs at most this share of the time: repeated runs differ by 3 %."""
 
 
-def gradient_graph(step: TrainingStep, update: Update, *, compiled: bool) -> Any:
+def gradient_graph(
+    step: TrainingStep, update: Update, *, compiled: bool
+) -> tf.types.experimental.PolymorphicFunction:
     """Make a graph function of the gradients of an update, compiled with XLA or not.
 
     In compiled code blurs are matrix products: XLA's depthwise convolutions on a CPU are some
@@ -34,7 +36,12 @@ def gradient_graph(step: TrainingStep, update: Update, *, compiled: bool) -> Any
 
 
 def decide(
-    plain: Any, compiled: Any, inputs: Sequence[tf.Tensor], *, mode: str, name: str
+    plain: tf.types.experimental.PolymorphicFunction,
+    compiled: tf.types.experimental.PolymorphicFunction,
+    inputs: Sequence[tf.Tensor],
+    *,
+    mode: str,
+    name: str,
 ) -> tuple[bool, str]:
     """Try gradients with XLA; with `mode` "auto" measure them against those without.
 
@@ -74,7 +81,9 @@ def decide(
     )
 
 
-def _seconds(function: Any, inputs: Sequence[tf.Tensor]) -> float:
+def _seconds(
+    function: tf.types.experimental.PolymorphicFunction, inputs: Sequence[tf.Tensor]
+) -> float:
     start = time.perf_counter()
     losses, gradients = function(list(inputs))
     for tensor in (*losses.values(), gradients[0]):

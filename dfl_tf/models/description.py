@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from dfl_tf.disk.text import printable
 
 if TYPE_CHECKING:
+    import keras
+
     from dfl_tf.models.base import FaceModel
 
 
 def short(model: FaceModel) -> str:
     """Return one line: class, name, architecture, iteration and size of a model."""
-    facts: dict[str, Any] = {"name": printable(model.name)}
+    facts: dict[str, object] = {"name": printable(model.name)}
     for key in ("archi", "resolution", "face_type"):
         if hasattr(model.options, key):
             facts[key] = getattr(model.options, key)
@@ -41,5 +44,5 @@ def long(model: FaceModel) -> str:
     return "\n".join([short(model), *lines])
 
 
-def _numbers(variables: tuple[Any, ...]) -> int:
+def _numbers(variables: Sequence[keras.Variable]) -> int:
     return sum(int(variable.shape.num_elements()) for variable in variables)

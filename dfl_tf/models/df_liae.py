@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 import tensorflow as tf
 
 from dfl_tf.errors import OptionError
 from dfl_tf.nn.blocks import Activation, Downscale, Residual, Upscale, leaky_relu, x_cos_x
 from dfl_tf.nn.convolution import convolve_same
-from dfl_tf.nn.layers import Block, Conv2D, Dense, Network
+from dfl_tf.nn.layers import Block, Conv2D, Dense, LayerOptions, Network
 from dfl_tf.nn.tensors import depth_to_space, flatten, pixel_norm, unflatten
 
 
@@ -95,7 +95,9 @@ class Archi:
 class DownscaleStack(Block):
     """Four halvings in a row: the encoder without the letter t."""
 
-    def __init__(self, in_channels: int, width: int, activation: Activation, **kwargs: Any) -> None:
+    def __init__(
+        self, in_channels: int, width: int, activation: Activation, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**kwargs)
         channels = (in_channels, *(width * 2**i for i in range(4)))
         self.downs = [
@@ -132,7 +134,13 @@ class Encoder(Network):
     """
 
     def __init__(
-        self, archi: Archi | str, resolution: int, e_dims: int, *, ae_dims: int = 0, **kwargs: Any
+        self,
+        archi: Archi | str,
+        resolution: int,
+        e_dims: int,
+        *,
+        ae_dims: int = 0,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         archi = Archi.parse(archi)
@@ -190,7 +198,7 @@ class Inter(Network):
         code_length: int,
         ae_dims: int,
         out_channels: int,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         archi = Archi.parse(archi)
@@ -235,7 +243,7 @@ class Decoder(Network):
         d_mask_dims: int,
         *,
         mask_first: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         archi = Archi.parse(archi)

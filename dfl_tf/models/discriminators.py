@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import Any
+from typing import Unpack
 
 import tensorflow as tf
 
 from dfl_tf.errors import OptionError
 from dfl_tf.nn.blocks import leaky_relu
-from dfl_tf.nn.layers import Conv2D, Conv2DTranspose, Network
+from dfl_tf.nn.layers import Conv2D, Conv2DTranspose, LayerOptions, Network
 
 _MAX_LAYERS = 9
 _MAX_CHANNELS = 512
@@ -29,7 +29,9 @@ class CodeDiscriminator(Network):
     models.md 2.9
     """
 
-    def __init__(self, code_channels: int, code_resolution: int, **kwargs: Any) -> None:
+    def __init__(
+        self, code_channels: int, code_resolution: int, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**kwargs)
         self.convs = []
         channels = code_channels
@@ -120,7 +122,12 @@ class UNetPatchDiscriminator(Network):
     """
 
     def __init__(
-        self, patch_size: int, base_channels: int, *, in_channels: int = 3, **kwargs: Any
+        self,
+        patch_size: int,
+        base_channels: int,
+        *,
+        in_channels: int = 3,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         strides = patch_strides(patch_size)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import tensorflow as tf
 
 from dfl_tf.models.df_liae import Archi, Decoder, Encoder, Inter
+from dfl_tf.nn.layers import Network
 
 
 class DecoderOutput(NamedTuple):
@@ -16,6 +17,16 @@ class DecoderOutput(NamedTuple):
 
     image: tf.Tensor
     mask: tf.Tensor
+
+
+N = TypeVar("N", bound=Network)
+
+
+class MakeNetwork(Protocol):
+    """Makes the networks of a model: `FaceModel.make_network`."""
+
+    def __call__(self, cls: type[N], *args: object, scope: str, **kwargs: object) -> N:
+        """Make a network with the name `scope`, in the precision of the model."""
 
 
 def parts(archi: Archi) -> tuple[str, ...]:
@@ -26,8 +37,8 @@ def parts(archi: Archi) -> tuple[str, ...]:
 
 
 def build(
-    make: Any, archi: Archi, resolution: int, *, e: int, ae: int, d: int, dm: int
-) -> dict[str, Any]:
+    make: MakeNetwork, archi: Archi, resolution: int, *, e: int, ae: int, d: int, dm: int
+) -> dict[str, Network]:
     """Make the generator's networks.
 
     Parameters
@@ -59,7 +70,7 @@ class Generator:
     """The generator's networks and how they are joined (models.md 2.7)."""
 
     archi: Archi
-    networks: Mapping[str, Any]
+    networks: Mapping[str, Network]
 
     def codes(self, src: tf.Tensor, dst: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return the decoder inputs of src, of dst, and of dst made to look like src.
@@ -170,7 +181,7 @@ class Generator:
         return src_src, dst_dst, swap
 
 
-def _decode_together(decoder: Any, codes: Sequence[tf.Tensor]) -> list[DecoderOutput]:
+def _decode_together(decoder: Network, codes: Sequence[tf.Tensor]) -> list[DecoderOutput]:
     image, mask = decoder(codes[0] if len(codes) == 1 else tf.concat(codes, axis=0))
     count = len(codes)
     pairs = zip(tf.split(image, count), tf.split(mask, count), strict=True)

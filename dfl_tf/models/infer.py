@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
-Tensors = Mapping[str, Mapping[str, Any]]
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from dfl_tf.options.training import FaceSwapOptions
+
+Tensors = Mapping[str, Mapping[str, npt.ArrayLike]]
 
 
 def _shape(tensors: Tensors, part: str, key: str) -> tuple[int, ...]:
@@ -14,7 +19,7 @@ def _shape(tensors: Tensors, part: str, key: str) -> tuple[int, ...]:
     return () if tensor is None else tuple(getattr(tensor, "shape", ()))
 
 
-def saehd(tensors: Tensors, options: Mapping[str, Any]) -> dict[str, object]:
+def saehd(tensors: Tensors, options: Mapping[str, object]) -> dict[str, int | str]:
     """Return archi, dims and resolution of the tensors of a SAEHD model, as far as they show.
 
     Parameters
@@ -33,7 +38,7 @@ def saehd(tensors: Tensors, options: Mapping[str, Any]) -> dict[str, object]:
     inter, decoder = ("inter_AB", "decoder") if flavor == "liae" else ("inter", "decoder_src")
     deep = "res1/conv1/weight:0" in tensors.get("encoder", {})
     dense_grid = "out_conv1/weight:0" in tensors.get(decoder, {})
-    found: dict[str, object] = {}
+    found: dict[str, int | str] = {}
     if inter in tensors and decoder in tensors:
         has = {"u": "u" in archi.partition("-")[2], "c": "c" in archi.partition("-")[2]}
         has |= {"d": dense_grid, "t": deep}
@@ -43,36 +48,36 @@ def saehd(tensors: Tensors, options: Mapping[str, Any]) -> dict[str, object]:
     dense = _shape(tensors, inter, "dense1/weight:0")
     if len(dense) == 2:
         found["ae_dims"] = dense[1]
-        found |= _resolution(dense[0], found.get("e_dims"), 32 if deep else 16)
+        found |= _resolution(dense[0], int(found.get("e_dims", 0)), 32 if deep else 16)
     return found | _decoder(tensors, decoder, dense_grid)
 
 
-def quick96(tensors: Tensors, options: Mapping[str, Any]) -> dict[str, object]:
+def quick96(tensors: Tensors, options: Mapping[str, object]) -> dict[str, int | str]:
     """Return the resolution of the tensors of a Quick96 model."""
     found = saehd(tensors, options)
     return {key: value for key, value in found.items() if key == "resolution"}
 
 
-def amp(tensors: Tensors, options: Mapping[str, Any]) -> dict[str, object]:
+def amp(tensors: Tensors, options: Mapping[str, object]) -> dict[str, int | str]:
     """Return dims and resolution of the tensors of an AMP model (models.md 3)."""
     found = _encoder(tensors, True)
     dense = _shape(tensors, "encoder", "dense1/weight:0")
     if len(dense) == 2:
         found["ae_dims"] = dense[1]
-        found |= _resolution(dense[0], found.get("e_dims"), 32)
+        found |= _resolution(dense[0], int(found.get("e_dims", 0)), 32)
     up = _shape(tensors, "decoder", "upscale0/conv1/weight:0")
     if len(up) == 4:
         found["inter_dims"] = up[2]
     return found | _decoder(tensors, "decoder", True)
 
 
-def _encoder(tensors: Tensors, deep: bool) -> dict[str, object]:
+def _encoder(tensors: Tensors, deep: bool) -> dict[str, int | str]:
     key = "down1/conv1/weight:0" if deep else "down1/downs_0/conv1/weight:0"
     first = _shape(tensors, "encoder", key)
     return {"e_dims": first[-1]} if len(first) == 4 else {}
 
 
-def _resolution(length: int, e_dims: Any, step: int) -> dict[str, object]:
+def _resolution(length: int, e_dims: int, step: int) -> dict[str, int | str]:
     """Solve ``length = 8 e_dims (resolution / step)^2``."""
     if not e_dims or length % (8 * e_dims):
         return {}
@@ -80,8 +85,8 @@ def _resolution(length: int, e_dims: Any, step: int) -> dict[str, object]:
     return {"resolution": side * step} if side * side * 8 * e_dims == length else {}
 
 
-def _decoder(tensors: Tensors, part: str, dense_grid: bool) -> dict[str, object]:
-    found: dict[str, object] = {}
+def _decoder(tensors: Tensors, part: str, dense_grid: bool) -> dict[str, int | str]:
+    found: dict[str, int | str] = {}
     image = _shape(tensors, part, "out_conv/weight:0")
     mask = _shape(tensors, part, "out_convm/weight:0")
     if len(image) == 4:
@@ -91,9 +96,9 @@ def _decoder(tensors: Tensors, part: str, dense_grid: bool) -> dict[str, object]
     return found
 
 
-def gan_changed(stored: Mapping[str, Any], options: Any) -> bool:
+def gan_changed(stored: Mapping[str, object], options: FaceSwapOptions) -> bool:
     """Whether patch size or dims of the GAN differ between stored and present options."""
     return any(
-        key in stored and int(stored[key]) != int(getattr(options, key))
+        key in stored and stored[key] != getattr(options, key)
         for key in ("gan_patch_size", "gan_dims")
     )

@@ -13,7 +13,6 @@ Micikevicius et al., Mixed precision training (2018), section 3.2.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import tensorflow as tf
 
@@ -34,7 +33,7 @@ class LossScale:
         Returns of a (possibly mirrored) variable the copy of the calling replica.
     """
 
-    def __init__(self, own: Callable[[Any], Any]) -> None:
+    def __init__(self, own: Callable[[tf.Variable], tf.Variable]) -> None:
         self._own = own
         self._value = tf.Variable(FIRST, trainable=False, name="loss_scale")
         self._good = tf.Variable(0, trainable=False, name="good_steps")
@@ -62,7 +61,12 @@ class LossScale:
         factor = 1.0 / self.value
         return [tf.cast(gradient, tf.float32) * factor for gradient in gradients]
 
-    def guarded(self, gradients: Sequence[tf.Tensor], apply: Callable[[], None]) -> None:
+    def guarded(
+        self,
+        gradients: Sequence[tf.Tensor],
+        apply: Callable[[], dict[str, tf.Tensor]],
+        figures: Sequence[str] = (),
+    ) -> dict[str, tf.Tensor]:
         """Call `apply` if all gradients are finite, and move the scale.
 
         With averaged gradients all replicas decide alike.
@@ -71,15 +75,23 @@ class LossScale:
         ----------
         gradients : sequence of tensor, any shape, any floating dtype
         apply : callable
-            Takes and gives nothing; part of the graph.
+            Takes nothing, gives scalar tensors, float32; part of the graph.
+        figures : sequence of str
+            Their names.
+
+        Returns
+        -------
+        dict of scalar tensor, float32
+            What `apply` gave; NaN where it was not called.
         """
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
 
-        def move() -> tf.Tensor:
-            apply()
-            return tf.constant(True)
+        def move() -> list[tf.Tensor]:
+            found = apply()
+            return [tf.constant(True), *(found[name] for name in figures)]
 
-        tf.cond(finite, move, lambda: tf.constant(False))
+        nothing = [tf.constant(float("nan"))] * len(figures)
+        _, *found = tf.cond(finite, move, lambda: [tf.constant(False), *nothing])
         value, good = self._own(self._value), self._own(self._good)
         grows = tf.logical_and(finite, good + 1 >= GROWS_AFTER)
         larger = tf.minimum(value * 2.0, LARGEST)
@@ -87,3 +99,4 @@ class LossScale:
         new = tf.where(finite, tf.where(grows, larger, value), smaller)
         good.assign(tf.where(tf.logical_and(finite, ~grows), good + 1, 0))
         value.assign(new)
+        return dict(zip(figures, found, strict=True))

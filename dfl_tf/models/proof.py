@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,10 @@ from dfl_tf.models.restore import restore
 from dfl_tf.options import RunOptions
 
 if TYPE_CHECKING:
+    from dfl_tf.data import SampleSpec, XSegSpec
     from dfl_tf.models.base import FaceModel
 
-Array = npt.NDArray[Any]
+Array = npt.NDArray[np.generic]
 
 SAMPLES = 2
 SEED = 20
@@ -80,7 +81,7 @@ class ProofReport:
             and all(error == 0.0 for error in (self.forward | self.step).values())
         )
 
-    def as_dict(self, *, checksums: bool = True) -> dict[str, Any]:
+    def as_dict(self, *, checksums: bool = True) -> dict[str, object]:
         """Return plain values, for a JSON file; the checksums of all tensors are the bulk of it."""
         tensors = {t.name: {"first": t.first, "second": t.second} for t in self.tensors}
         return {
@@ -204,7 +205,7 @@ def _compare_steps(
     return worst
 
 
-def fixed_batch(spec: Any, samples: int) -> Batch:
+def fixed_batch(spec: SampleSpec | XSegSpec, samples: int) -> Batch:
     """Make a batch for a spec, the same every time.
 
     Parameters
@@ -249,15 +250,15 @@ def _compare_tensors(first: ModelState, second: ModelState) -> list[TensorProof]
     return [TensorProof(n, sides[0].get(n), sides[1].get(n)) for n in sides[0] | sides[1]]
 
 
-def _flat(state: ModelState) -> dict[str, Any]:
+def _flat(state: ModelState) -> dict[str, Array]:
     return {
-        f"{part}/{key}": array
+        f"{part}/{key}": np.asarray(array)
         for part, tensors in state.tensors.items()
         for key, array in tensors.items()
     }
 
 
-def _digest(array: Any) -> str:
+def _digest(array: npt.ArrayLike) -> str:
     """Return the SHA-256 of type, shape and bytes (little endian, C order)."""
     stored = np.asarray(array)
     little = stored.astype(stored.dtype.newbyteorder("<"), copy=False)
@@ -274,7 +275,7 @@ def _difference(first: Array, second: Array | None) -> float:
     return float("inf") if np.isnan(worst) else worst
 
 
-def _equal(first: Any, second: Any) -> bool:
+def _equal(first: object, second: object) -> bool:
     """Compare nested plain values and arrays, types included."""
     if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
         return (

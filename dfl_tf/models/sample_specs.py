@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dfl_tf.data.spec import OutputSpec, SampleSpec
 from dfl_tf.face import FaceType
 
+if TYPE_CHECKING:
+    from dfl_tf.options.training import FaceSwapOptions
+
 
 def face_swap_specs(
-    options: Any, *, hsv_power: float = 0.0, eyes_mouth: bool = True
+    options: FaceSwapOptions, *, hsv_power: float = 0.0, eyes_mouth: bool = True
 ) -> dict[str, SampleSpec]:
     """Return the specs of src and dst batches.
 

@@ -5,10 +5,11 @@ References: models.md 5.2, 5.3, 5.5; options.md 4; design decisions 2, 22, 28, 3
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.formats.loss_history import LossHistory
@@ -16,19 +17,22 @@ from dfl_tf.formats.models.state import ModelState
 from dfl_tf.options import to_legacy
 
 if TYPE_CHECKING:
+    import keras
+
     from dfl_tf.models.base import FaceModel
+    from dfl_tf.nn.layers import Network
 
 _NAMED = 6  # how many tensors of one kind of fault are named
 
 
-def legacy_key(variable: Any) -> str:
+def legacy_key(variable: keras.Variable) -> str:
     """Return the key of a variable inside its file: its path without the scope, and ``:0``."""
     return variable.path.split("/", 1)[1] + ":0"
 
 
 def state_of(model: FaceModel) -> ModelState:
     """Return the state of a model; float32 whatever precision it trains in."""
-    tensors: dict[str, dict[str, Any]] = {}
+    tensors: dict[str, dict[str, npt.NDArray[np.generic] | np.generic]] = {}
     for part, network in model.networks.items():
         tensors[part] = {legacy_key(v): _stored(v) for v in network.weights}
     for part, optimizer in model.optimizers.items():
@@ -45,7 +49,7 @@ def state_of(model: FaceModel) -> ModelState:
     )
 
 
-def _stored(value: Any) -> Any:
+def _stored(value: npt.ArrayLike) -> npt.NDArray[np.generic] | np.generic:
     array = np.asarray(value)
     if array.dtype == np.float64:
         return array.astype(np.float32)
@@ -103,7 +107,7 @@ def check_shapes(model: FaceModel, state: ModelState, reinit: Sequence[str]) -> 
 
 def _plan_networks(
     model: FaceModel, state: ModelState, reset: dict[str, str]
-) -> tuple[dict[str, list[Any]], dict[str, str]]:
+) -> tuple[dict[str, list[npt.NDArray[np.generic]]], dict[str, str]]:
     """Return the arrays of the networks to load, and which networks start fresh and why.
 
     Raises
@@ -111,7 +115,7 @@ def _plan_networks(
     ModelFileError
         With the faults of all networks.
     """
-    values: dict[str, list[Any]] = {}
+    values: dict[str, list[npt.NDArray[np.generic]]] = {}
     fresh: dict[str, str] = {}
     faults: list[str] = []
     for part, network in model.networks.items():
@@ -141,12 +145,14 @@ def _was_on(part: str, option: str, state: ModelState) -> bool:
     return bool(state.options.get(option)) and not pretrain
 
 
-def fits(network: Any, tensors: Any) -> bool:
+def fits(network: Network | None, tensors: Mapping[str, npt.ArrayLike] | None) -> bool:
     """Whether the tensors of a part are those of a network; both must be there."""
     return network is not None and tensors is not None and not _match(network.weights, tensors)[1]
 
 
-def _match(variables: Sequence[Any], tensors: Any) -> tuple[list[Any], list[str]]:
+def _match(
+    variables: Sequence[keras.Variable], tensors: Mapping[str, npt.ArrayLike]
+) -> tuple[list[npt.NDArray[np.generic]], list[str]]:
     """Put tensors in the order and shape of variables; say what does not fit."""
     expected = {legacy_key(v): tuple(v.shape) for v in variables}
     missing = [key for key in expected if key not in tensors]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Tensors = Sequence[tf.Tensor]
 Losses = dict[str, tf.Tensor]
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Update:
     """
 
     optimizer: str
-    variables: tuple[Any, ...]
+    variables: tuple[keras.Variable, ...]
     objective: Callable[..., tuple[tf.Tensor, Losses]]
 
 
@@ -66,6 +68,9 @@ class TrainingStep:
         Does what `run_update` does on several devices (`dfl_tf.train.distribution`).
     say : callable
         Gets what a user should be told; the trainer's log.
+    measures_gradients : bool
+        Whether the norm of the gradients is computed for `scalars` where no clipping needs it; to
+        be set before the first step. It costs a look at every gradient and changes no weight.
     loss_scales : dict
         Of each optimizer, in float16.
     xla : dict
@@ -78,11 +83,12 @@ class TrainingStep:
         self.replicas = 1
         self.spread: Callable[[Update, list[tf.Tensor]], Losses] | None = None
         self.say: Callable[[str], None] = lambda text: None
+        self.measures_gradients = False
         self.loss_scales: dict[str, LossScale] = {}
         if model.run.precision == "float16":
             self.loss_scales = {stem: LossScale(own_copy) for stem in model.optimizers}
         self.xla: dict[str, bool] = {}
-        self._graphs: dict[tuple[str, str], Any] = {}
+        self._graphs: dict[tuple[str, str], tf.types.experimental.PolymorphicFunction] = {}
         self._reported: Losses = {}
 
     def run(self, inputs: list[tf.Tensor]) -> Losses:
@@ -110,11 +116,16 @@ class TrainingStep:
         -------
         dict of str to float
             ``objective/<optimizer>`` is the mean of what an update minimizes, ``term/<name>`` that
-            of whatever else an objective reports, ``learning_rate/<optimizer>`` the rate used.
+            of whatever else an objective reports, ``learning_rate/<optimizer>`` the rate used;
+            with clipping ``clip_factor/<optimizer>`` and ``gradient_norm/<optimizer>`` (of the
+            gradients before it), which `measures_gradients` gives without clipping, too. Of an
+            update that float16 left out, the last two are NaN.
         """
         found, optimizers = {}, self.model.optimizers
         for name, values in self._reported.items():
-            if name not in self.model.loss_names:
+            if "/" in name:
+                found[name] = float(values)
+            elif name not in self.model.loss_names:
                 kind = "objective" if name in optimizers else "term"
                 found[f"{kind}/{name}"] = float(np.mean(values))
         for stem, optimizer in optimizers.items():
@@ -134,7 +145,7 @@ class TrainingStep:
         -------
         dict of tensor, shape (n,)
             The losses of every sample before the update, and under the optimizer's name the
-            objective of the update.
+            objective of the update; scalars are what `apply_gradients` returned.
         """
         if self.spread is not None:
             return self.spread(update, inputs)
@@ -157,16 +168,17 @@ class TrainingStep:
             if total:
                 gradients = [a + b for a, b in zip(total, gradients, strict=True)]
             total = gradients
-        self._call("update", self.apply_gradients, update, [g / self.replicas for g in total])
-        return {name: tf.concat([r[name] for r in reported], axis=0) for name in reported[0]}
+        mean = [g / self.replicas for g in total]
+        figures = self._call("update", self.apply_gradients, update, mean)
+        losses = {name: tf.concat([r[name] for r in reported], axis=0) for name in reported[0]}
+        return {**losses, **figures}
 
     def _whole_update(self, update: Update, inputs: Tensors) -> Losses:
         if self.xla.get(update.optimizer):  # XLA has no kernel for the C++ update
             losses, gradients = self._call("gradients", self.gradients, update, list(inputs))
         else:
             losses, gradients = self.gradients(update, inputs)
-        self.apply_gradients(update, gradients)
-        return losses
+        return {**losses, **self.apply_gradients(update, gradients)}
 
     def gradients(
         self, update: Update, inputs: Tensors, *, tracing: Tracing | None = None
@@ -204,23 +216,30 @@ class TrainingStep:
             gradients = scale.unscaled(gradients)
         return {**losses, update.optimizer: objective}, gradients
 
-    def apply_gradients(self, update: Update, gradients: Tensors) -> None:
+    def apply_gradients(self, update: Update, gradients: Tensors) -> Losses:
         """Apply the (summed or averaged) gradients of an update; in float16 if all are finite.
 
         Parameters
         ----------
         update : Update
         gradients : sequence of tensor, shape of each of `update.variables`
+
+        Returns
+        -------
+        dict of scalar tensor
+            ``gradient_norm/<optimizer>`` and so on, see `scalars`.
         """
-        optimizer, scale = (
-            self.model.optimizers[update.optimizer],
-            self.loss_scales.get(update.optimizer),
+        stem, norm = update.optimizer, self.measures_gradients
+        optimizer, scale = self.model.optimizers[stem], self.loss_scales.get(stem)
+        apply = functools.partial(
+            optimizer.apply_and_measure, gradients, update.variables, norm=norm
         )
         with tf.device(self.model.placement.variables):
             if scale is None:
-                optimizer.apply(gradients, update.variables)
+                found = apply()
             else:
-                scale.guarded(gradients, lambda: optimizer.apply(gradients, update.variables))
+                found = scale.guarded(gradients, apply, optimizer.figures(norm=norm))
+        return {f"{name}/{stem}": value for name, value in found.items()}
 
     def _choose_xla(self, update: Update, inputs: Tensors) -> None:
         """Find out whether the gradients of an update are compiled, on its first batch."""
@@ -233,7 +252,7 @@ class TrainingStep:
         taken = compiled if self.xla[update.optimizer] else plain
         self._graphs["gradients", update.optimizer] = taken
 
-    def _call(self, kind: str, function: Callable[..., Any], update: Update, *args: Any) -> Any:
+    def _call(self, kind: str, function: Callable[..., R], update: Update, *args: object) -> R:
         """Call a function as a graph that is traced once for each update and shape."""
         key = (kind, update.optimizer)
         if key not in self._graphs:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,9 @@ from dfl_tf.models.swap_input import checked_morph, face_batch
 class SwapOutput(NamedTuple):
     """What merging needs of a face: (n, r, r, 3) image, its (n, r, r, 1) mask, the dst mask."""
 
-    image: Any
-    mask: Any
-    dst_mask: Any
+    image: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.float32]
+    dst_mask: npt.NDArray[np.float32]
 
 
 class DstOutput(NamedTuple):
@@ -28,10 +28,10 @@ class DstOutput(NamedTuple):
     Shapes (n, r, r, 3) and (n, r, r, 1). The image of dst is None of a class that makes none.
     """
 
-    swap: Any
-    swap_mask: Any
-    dst: Any
-    dst_mask: Any
+    swap: tf.Tensor
+    swap_mask: tf.Tensor
+    dst: tf.Tensor
+    dst_mask: tf.Tensor
 
 
 class SwapModel(FaceModel):
@@ -62,7 +62,7 @@ class SwapModel(FaceModel):
             Image, shape (n, r, r, 3), and two masks, shape (n, r, r, 1), all in [0, 1].
         """
 
-    def swap(self, face: Any, morph: float | None = None) -> SwapOutput:
+    def swap(self, face: npt.ArrayLike, morph: float | None = None) -> SwapOutput:
         """Put the src face on dst faces.
 
         Parameters
@@ -116,15 +116,21 @@ class SwapModel(FaceModel):
         swap = self.swap_tensors(face)
         return DstOutput(swap.image, swap.mask, None, swap.dst_mask)
 
-    def src_to_src(self, face: Any) -> tuple[Any, Any] | None:
+    def src_to_src(self, face: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], ...] | None:
         """Reproduce src faces; arrays as in `swap`, result as in `src_tensors`, as NumPy arrays."""
-        return self._arrays("src to src", self.src_tensors, face)
+        found = self._arrays("src to src", self.src_tensors, face)
+        return None if found is None else tuple(x for x in found if x is not None)
 
-    def dst_to_all(self, face: Any) -> DstOutput:
+    def dst_to_all(self, face: npt.ArrayLike) -> DstOutput:
         """Swap and reproduce dst faces; arrays as in `swap`, result as NumPy arrays."""
-        return DstOutput(*self._arrays("dst to all", self.dst_tensors, face))
+        return DstOutput(*(self._arrays("dst to all", self.dst_tensors, face) or ()))
 
-    def _arrays(self, kind: str, function: Callable[[tf.Tensor], Any], face: Any) -> Any:
+    def _arrays(
+        self,
+        kind: str,
+        function: Callable[[tf.Tensor], Sequence[tf.Tensor | None] | None],
+        face: npt.ArrayLike,
+    ) -> tuple[npt.NDArray[np.float32] | None, ...] | None:
         faces, _ = face_batch(face, int(self.options.resolution))
         output = self.run_graph(kind, function, tf.cast(tf.convert_to_tensor(faces), self.dtype))
         if output is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -11,7 +9,7 @@ _SLACK = 1e-3
 """How far values may lie outside of [0, 1]: interpolation and rounding go beyond by less."""
 
 
-def face_batch(face: Any, resolution: int) -> tuple[npt.NDArray[Any], bool]:
+def face_batch(face: npt.ArrayLike, resolution: int) -> tuple[npt.NDArray[np.generic], bool]:
     """Return faces as a batch of floats, and whether a single one was given.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,15 @@ from dfl_tf.models.base import PreviewImage
 
 if TYPE_CHECKING:
     from dfl_tf.data.batch import Batch
+    from dfl_tf.models.quick96.model import Quick96
+    from dfl_tf.models.saehd.model import SAEHD
 
 Array = npt.NDArray[np.float32]
 
 
-def draw(model: Any, src: Batch, dst: Batch, *, masked_by_both: bool) -> list[PreviewImage]:
+def draw(
+    model: SAEHD | Quick96, src: Batch, dst: Batch, *, masked_by_both: bool
+) -> list[PreviewImage]:
     """Put src, its reconstruction, dst, its reconstruction and the swap side by side.
 
     Parameters

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from dfl_tf.nn.losses import gaussian_blur, mean_dssim, mean_hwc
+from dfl_tf.nn.losses import dssim_terms, gaussian_blur, mean_hwc
+
+Terms = dict[str, tf.Tensor]
 
 
 def blur_out_background(target: tf.Tensor, mask: tf.Tensor, resolution: int) -> tf.Tensor:
@@ -119,7 +121,7 @@ def window_sizes(resolution: int) -> tuple[int, int]:
 
 def reconstruction_loss(
     target: Target, image: tf.Tensor, mask: tf.Tensor, *, both_windows: bool
-) -> tf.Tensor:
+) -> tuple[tf.Tensor, Terms]:
     """Compare a reconstruction with its target: structure, pixels, eyes and mouth, mask.
 
     Parameters
@@ -133,20 +135,35 @@ def reconstruction_loss(
 
     Returns
     -------
-    tensor, shape (n,)
+    loss : tensor, shape (n,)
+    terms : dict of tensor, shape (n,)
+        What it is the sum of: `dssim_large`, `dssim_small` (of two windows), `pixels`,
+        `eyes_mouth` (with priority) and `mask`.
 
     References
     ----------
     training.md 2.3, terms 1 to 4; 5
+
+    Notes
+    -----
+    Only what is no sum itself is a term: TensorFlow adds a chain of sums at once, in another order
+    where one of them is read as well, and so to other last bits.
     """
     wanted, got = target.within(target.image), target.within(image)
-    large, small = window_sizes(image.shape[1])
-    if both_windows:
-        loss = mean_dssim(wanted, got, 5.0, (large, small))
-    else:
-        loss = mean_dssim(wanted, got, 10.0, (large,))
-    loss += mean_hwc(10.0 * tf.square(wanted - got))
+    sizes = window_sizes(image.shape[1])[: 2 if both_windows else 1]
+    structure = dssim_terms(wanted, got, 5.0 if both_windows else 10.0, sizes)
+    terms = dict(zip(("dssim_large", "dssim_small"), structure, strict=False))
+    loss = tf.add_n(structure)
+    terms["pixels"] = mean_hwc(10.0 * tf.square(wanted - got))
+    loss += terms["pixels"]
     if target.eyes_mouth is not None:
         region = target.eyes_mouth
-        loss += mean_hwc(300.0 * tf.abs(target.image * region - image * region))
-    return loss + mean_hwc(10.0 * tf.square(target.mask - mask))
+        terms["eyes_mouth"] = mean_hwc(300.0 * tf.abs(target.image * region - image * region))
+        loss += terms["eyes_mouth"]
+    terms["mask"] = mean_hwc(10.0 * tf.square(target.mask - mask))
+    return loss + terms["mask"], terms
+
+
+def of_side(side: str, terms: Terms) -> Terms:
+    """Name terms by the side that they are of: ``src_pixels``; tensors of any shape."""
+    return {f"{side}_{name}": term for name, term in terms.items()}

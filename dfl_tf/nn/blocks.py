@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Unpack
 
 import tensorflow as tf
 
-from dfl_tf.nn.layers import Block, Conv2D
+from dfl_tf.nn.layers import Block, Conv2D, LayerOptions
 from dfl_tf.nn.tensors import depth_to_space, space_to_depth
 
 Activation = Callable[..., tf.Tensor]  # of (tensor, slope, shuffled=False)
@@ -59,7 +59,11 @@ class Downscale(Block):
     """5x5 convolution with stride 2, activation slope 0.1 (models.md 2.2)."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, activation: Activation, **kwargs: Any
+        self,
+        in_channels: int,
+        out_channels: int,
+        activation: Activation,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.conv1 = Conv2D(
@@ -76,7 +80,11 @@ class Upscale(Block):
     """3x3 convolution to four times the channels, activation, then shuffle (models.md 2.2)."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, activation: Activation, **kwargs: Any
+        self,
+        in_channels: int,
+        out_channels: int,
+        activation: Activation,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.conv1 = Conv2D(in_channels, out_channels * 4, 3, name="conv1", dtype=self.dtype_policy)
@@ -90,7 +98,9 @@ class Upscale(Block):
 class Residual(Block):
     """Two 3x3 convolutions, the input added to them, activation slope 0.2 (models.md 2.2)."""
 
-    def __init__(self, channels: int, activation: Activation, **kwargs: Any) -> None:
+    def __init__(
+        self, channels: int, activation: Activation, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**kwargs)
         self.conv1 = Conv2D(channels, channels, 3, name="conv1", dtype=self.dtype_policy)
         self.conv2 = Conv2D(channels, channels, 3, name="conv2", dtype=self.dtype_policy)

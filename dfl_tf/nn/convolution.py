@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import tensorflow as tf
 from dfl_tf_ops.convolution import convolve_3x3
@@ -96,7 +96,9 @@ def _by_winograd(x: tf.Tensor | tf.TensorSpec, kernel: tf.Tensor | tf.TensorSpec
 
 
 @tf.custom_gradient
-def _with_gemm(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Any]:
+def _with_gemm(
+    x: tf.Tensor, kernel: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, ...]]]:
     def gradient(slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         towards_x = tf.raw_ops.Conv2DBackpropInput(
             input_sizes=tf.shape(x),

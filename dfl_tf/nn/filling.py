@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dfl_tf.errors import ModelFileError
 from dfl_tf.nn.layers import Network
@@ -13,7 +13,7 @@ from dfl_tf.nn.layers import Network
 _NAMED = 6
 
 
-def fill_network(network: Network, tensors: Mapping[str, Any], *, what: str) -> None:
+def fill_network(network: Network, tensors: Mapping[str, npt.ArrayLike], *, what: str) -> None:
     """Give a network that is only run, never trained, its weights.
 
     Parameters

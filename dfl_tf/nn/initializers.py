@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -43,7 +43,7 @@ def initial_value(path: str, shape: tuple[int, ...], seed: int) -> npt.NDArray[n
     return np.full(shape, constant, np.float32)
 
 
-def initialize(variables: Iterable[Any], seed: int) -> None:
+def initialize(variables: Iterable[keras.Variable], seed: int) -> None:
     """Give every variable its initial value (Keras variables; assigned in their own dtype)."""
     for variable in variables:
         variable.assign(initial_value(variable.path, tuple(variable.shape), seed))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypedDict
+from typing import ClassVar, Self, TypedDict, Unpack
 
 import keras
 import numpy as np
@@ -45,14 +45,14 @@ class Block(keras.layers.Layer):
     inside it a second time; of blocks within blocks, the innermost do.
     """
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> tf.Tensor:
         """Run the layers."""
         call = super().__call__
         if tracing().recompute and not any(isinstance(x, Block) for x in self._layers):
             return tf.recompute_grad(call)(*args, **kwargs)
         return call(*args, **kwargs)
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Make the variables of all children."""
         for layer in self._flatten_layers(include_self=False, recursive=False):
             layer.build(None)
@@ -69,12 +69,12 @@ class Network(keras.Model):
     A network that Keras makes again is built: the clone has zeros for weights, the others all.
     """
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         """Let Keras find the class by its name when it loads a file."""
         super().__init_subclass__(**kwargs)
         keras.saving.register_keras_serializable("dfl_tf")(cls)
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
         """Remember the arguments for `get_config`."""
         network = super().__new__(cls, *args, **kwargs)
         bound = inspect.signature(cls.__init__).bind(network, *args, **kwargs).arguments
@@ -89,28 +89,28 @@ class Network(keras.Model):
         object.__setattr__(network, "_arguments", plain)
         return network
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the arguments of the constructor as plain values."""
         policy = keras.dtype_policies.serialize(self.dtype_policy)
         return {**self._arguments, "name": self.name, "dtype": policy}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+    def from_config(cls, config: dict[str, object], custom_objects: object = None) -> Self:
         """Make a network from what `get_config` returned, built, with zeros for weights."""
         network = cls(**config)
         network.build()
         return network
 
-    def get_build_config(self) -> dict[str, Any]:
+    def get_build_config(self) -> dict[str, object]:
         """Nothing: a network needs no shapes to be built."""
         return {}
 
-    def build_from_config(self, config: dict[str, Any]) -> None:
+    def build_from_config(self, config: dict[str, object]) -> None:
         """Build the network, if `from_config` has not."""
         if not self.built:
             self.build()
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Make the variables of all layers."""
         for layer in self.layers:
             layer.build(None)
@@ -145,7 +145,7 @@ class Conv2D(keras.layers.Layer):
         dilation: int = 1,
         padding: str = "SAME",
         use_bias: bool = True,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.kernel_shape = (kernel_size, kernel_size, in_channels, out_channels)
@@ -154,7 +154,7 @@ class Conv2D(keras.layers.Layer):
         self.dilation = dilation
         self.padding = padding
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Make `weight` (k, k, in, out) and `bias` (out)."""
         shapes = {"weight": self.kernel_shape, "bias": self.kernel_shape[-1:]}
         for name, shape in shapes.items():
@@ -205,13 +205,19 @@ class Conv2DTranspose(keras.layers.Layer):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, *, strides: int, **kwargs: Any
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        strides: int,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.kernel_shape = (kernel_size, kernel_size, out_channels, in_channels)
         self.strides = strides
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Make `weight` (k, k, out, in) and `bias` (out)."""
         self.weight = self.add_weight(shape=self.kernel_shape, initializer="zeros", name="weight")
         self.bias = self.add_weight(shape=self.kernel_shape[2:3], initializer="zeros", name="bias")
@@ -242,11 +248,11 @@ class Dense(keras.layers.Layer):
     models.md 1.3
     """
 
-    def __init__(self, in_units: int, out_units: int, **kwargs: Any) -> None:
+    def __init__(self, in_units: int, out_units: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.kernel_shape = (in_units, out_units)
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Make `weight` (in, out) and `bias` (out)."""
         self.weight = self.add_weight(shape=self.kernel_shape, initializer="zeros", name="weight")
         self.bias = self.add_weight(shape=self.kernel_shape[1:], initializer="zeros", name="bias")
@@ -273,11 +279,11 @@ class BatchNorm2D(keras.layers.Layer):
     S. Ioffe and C. Szegedy, "Batch Normalization", ICML 2015; extract.md 1.
     """
 
-    def __init__(self, channels: int, **kwargs: Any) -> None:
+    def __init__(self, channels: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.channels = channels
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Make `weight`, `bias`, `running_mean` and `running_var`, each (c)."""
         for name in ("weight", "bias", "running_mean", "running_var"):
             variable = self.add_weight(shape=(self.channels,), initializer="zeros", name=name)
@@ -301,11 +307,11 @@ class FRNorm2D(keras.layers.Layer):
     models.md 1.6
     """
 
-    def __init__(self, channels: int, **kwargs: Any) -> None:
+    def __init__(self, channels: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(autocast=False, **kwargs)
         self.channels = channels
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Make `weight` (c), `bias` (c) and `eps` (1)."""
         for name, size in (("weight", self.channels), ("bias", self.channels), ("eps", 1)):
             variable = self.add_weight(
@@ -330,11 +336,11 @@ class TLU(keras.layers.Layer):
     models.md 1.6
     """
 
-    def __init__(self, channels: int, **kwargs: Any) -> None:
+    def __init__(self, channels: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.channels = channels
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Make `tau` (c)."""
         self.tau = self.add_weight(shape=(self.channels,), initializer="zeros", name="tau")
         self.built = True
@@ -358,13 +364,13 @@ class BlurPool(keras.layers.Layer):
         4: (1.0, 3.0, 3.0, 1.0),
     }
 
-    def __init__(self, kernel_size: int, **kwargs: Any) -> None:
+    def __init__(self, kernel_size: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         row = np.array(self.ROWS[kernel_size])
         self.row = row / row.sum()
         self.kernel = np.outer(row, row) / row.sum() ** 2
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Nothing to make."""
         self.built = True
 

@@ -256,5 +256,9 @@ def mean_hwc(x: tf.Tensor) -> tf.Tensor:
 
 def mean_dssim(a: tf.Tensor, b: tf.Tensor, weight: float, sizes: Sequence[int]) -> tf.Tensor:
     """Sum over window sizes of the channel mean of ``weight * dssim``: (n,)."""
-    terms = [tf.reduce_mean(weight * dssim(a, b, size), axis=-1) for size in sizes]
-    return tf.add_n(terms)
+    return tf.add_n(dssim_terms(a, b, weight, sizes))
+
+
+def dssim_terms(a: tf.Tensor, b: tf.Tensor, weight: float, sizes: Sequence[int]) -> list[tf.Tensor]:
+    """Return what `mean_dssim` adds up, for each window size: (n,)."""
+    return [tf.reduce_mean(weight * dssim(a, b, size), axis=-1) for size in sizes]

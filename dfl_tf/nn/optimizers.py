@@ -8,7 +8,7 @@ do not move in this step). The arithmetic of a step is `dfl_tf_ops.optimizer_ste
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar, TypedDict, Unpack
 
 import keras
 import numpy as np
@@ -20,6 +20,28 @@ from dfl_tf.errors import ModelFileError
 
 _EPSILON = {"float16": 1e-3, "float32": 1e-6, "float64": 1e-6}
 _TWO_PI = 2 * 3.1415926535  # as the legacy program has it
+
+
+class OptimizerOptions(TypedDict, total=False):
+    """What AdaBelief and RMSprop have in common; see `LegacyOptimizer`."""
+
+    lr_dropout: float
+    lr_cos: int
+    clipnorm: float
+    slots_on_cpu: bool
+    dropout_on_cpu: bool
+    seed: int
+    name: str
+
+
+class StepSettings(TypedDict):
+    """What the arithmetic of a step takes besides tensors; see `dfl_tf_ops.optimizer_step`."""
+
+    learning_rate: tf.Tensor
+    clip_scale: tf.Tensor
+    step: tf.Tensor
+    epsilon: float
+    dropout: optimizer_step.Dropout
 
 
 class LegacyOptimizer(keras.optimizers.Optimizer):
@@ -71,8 +93,8 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         self.slots_on_cpu = slots_on_cpu
         self.dropout_on_cpu = dropout_on_cpu
         self.seed = int(seed)
-        self.inject_masks: Sequence[Any] | None = None  # test hook: one mask a built variable
-        self._slots: dict[str, list[Any]] = {}
+        self.inject_masks: Sequence[tf.Tensor] | None = None  # test hook: one mask a built variable
+        self._slots: dict[str, list[keras.Variable]] = {}
 
     @property
     def learning_rate(self) -> float:
@@ -83,7 +105,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
     def learning_rate(self, value: float) -> None:
         self._rate = float(value)
 
-    def build(self, variables: Sequence[Any]) -> None:
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         """Fix the variables (all that this optimizer may ever move, in file order); make slots."""
         if self.built:
             return
@@ -92,17 +114,21 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
             slot: [self._add_slot(v, slot) for v in variables] for slot in self.slot_names
         }
 
-    def _add_slot(self, variable: Any, slot: str) -> Any:
+    def _add_slot(self, variable: keras.Variable, slot: str) -> keras.Variable:
         if not self.slots_on_cpu:
             return self.add_variable_from_reference(variable, name=slot)
         with tf.device("CPU:0"):
             return self.add_variable(variable.shape, dtype=variable.dtype, name=slot)
 
-    def slot(self, slot: str, variable: Any) -> Any:
+    def slot(self, slot: str, variable: keras.Variable) -> keras.Variable:
         """Return the slot variable (`ms`, `vs` or `acc`) of one built variable."""
         return self._slots[slot][self._get_variable_index(variable)]
 
-    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+    def apply(
+        self,
+        grads: Sequence[tf.Tensor],
+        trainable_variables: Sequence[keras.Variable] | None = None,
+    ) -> None:
         """Move variables along their gradients and count one iteration.
 
         Parameters
@@ -117,6 +143,29 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         ------
         ValueError
             If a variable is unknown or has no gradient.
+        """
+        self.apply_and_measure(grads, trainable_variables)
+
+    def apply_and_measure(
+        self,
+        grads: Sequence[tf.Tensor],
+        trainable_variables: Sequence[keras.Variable] | None = None,
+        *,
+        norm: bool = False,
+    ) -> dict[str, tf.Tensor]:
+        """Do what `apply` does, and return the figures of the step.
+
+        Parameters
+        ----------
+        grads, trainable_variables
+            See `apply`.
+        norm : bool
+            Compute the norm of the gradients where no clipping needs it; the weights are the same.
+
+        Returns
+        -------
+        dict of scalar tensor, dtype of the variables
+            Those that `figures` names.
         """
         if trainable_variables is None:
             trainable_variables = self._trainable_variables
@@ -134,15 +183,24 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         indices = tuple(self._get_variable_index(v) for v in variables)
         values = [own_copy(v) for v in variables]
         slots = [[own_copy(self._slots[s][i]) for i in indices] for s in self.slot_names]
-        dtype = values[0].dtype
-        self.step(
-            [tf.cast(g, dtype) for g in grads],
-            values,
-            slots,
-            own_copy(self._iterations) + 1,
-            indices,
-        )
+        grads = [tf.cast(g, values[0].dtype) for g in grads]
+        length = optimizer_step.global_norm(grads) if self.clipnorm or norm else None
+        factor = self._clip_factor(length, values[0].dtype)
+        iteration = own_copy(self._iterations) + 1
+        self.step(grads, values, slots, iteration, indices, clip_factor=factor)
         own_copy(self._iterations).assign_add(1)
+        found = {"gradient_norm": length, "clip_factor": factor}
+        return {name: found[name] for name in self.figures(norm=norm)}
+
+    def figures(self, *, norm: bool) -> tuple[str, ...]:
+        """Return the names of what `apply_and_measure` gives.
+
+        With clipping the global norm of the gradients before it and the factor that they were
+        multiplied by; without, the norm if it is asked for.
+        """
+        if self.clipnorm:
+            return "gradient_norm", "clip_factor"
+        return ("gradient_norm",) if norm else ()
 
     def step(
         self,
@@ -151,6 +209,8 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         slots: Sequence[Sequence[tf.Variable]],
         iteration: tf.Tensor,
         indices: Sequence[int],
+        *,
+        clip_factor: tf.Tensor,
     ) -> None:
         """Update `variables` and `slots` as the given iteration.
 
@@ -167,6 +227,8 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
             The first is 1.
         indices : sequence of int
             Place of each variable among all that the optimizer was built for.
+        clip_factor : scalar tensor, dtype of the variables
+            Every gradient is multiplied by it first.
         """
         dtype = variables[0].dtype
         masks = self.inject_masks
@@ -182,16 +244,22 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
             slots,
             grads,
             learning_rate=self.effective_rate(iteration, dtype),
-            clip_scale=self._clip_scale(grads),
+            clip_scale=clip_factor,
             step=iteration,
             epsilon=_EPSILON[dtype.name],
             dropout=dropout,
         )
 
-    def _fused_step(self, variables: Any, slots: Any, grads: Any, **settings: Any) -> None:
+    def _fused_step(
+        self,
+        variables: Sequence[tf.Variable],
+        slots: Sequence[Sequence[tf.Variable]],
+        grads: Sequence[tf.Tensor],
+        **settings: Unpack[StepSettings],
+    ) -> None:
         raise NotImplementedError
 
-    def effective_rate(self, iteration: Any, dtype: tf.DType = tf.float32) -> tf.Tensor:
+    def effective_rate(self, iteration: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
         """Rate of an iteration (counted from 1): lr * (cos(t * 2 pi / lr_cos) + 1) / 2.
 
         Computed in float32, for float64 variables in float64; a scalar tensor of `dtype`.
@@ -204,16 +272,17 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
             rate = rate * ((tf.cos(angle) + 1) / 2)
         return tf.cast(rate, dtype)
 
-    def _clip_scale(self, grads: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Factor c/n for all gradients if their global norm n reaches c, else 1."""
-        one = tf.ones((), grads[0].dtype)
+    def _clip_factor(self, norm: tf.Tensor | None, dtype: tf.DType) -> tf.Tensor:
+        """Factor c/n for all gradients if their global norm n reaches c, else 1; scalar tensors."""
+        one = tf.ones((), dtype)
         if not self.clipnorm:
             return one
-        norm = optimizer_step.global_norm(grads)
-        bound = tf.constant(self.clipnorm, norm.dtype)
+        bound = tf.constant(self.clipnorm, dtype)
         return tf.where(norm >= bound, bound / norm, one)
 
-    def state_arrays(self, legacy_names: Sequence[str]) -> dict[str, npt.NDArray[Any] | np.int64]:
+    def state_arrays(
+        self, legacy_names: Sequence[str]
+    ) -> dict[str, npt.NDArray[np.generic] | np.int64]:
         """Return counter and slots under their legacy keys, in file order.
 
         Parameters
@@ -231,7 +300,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         models.md 5.3.
         """
         self._check_names(legacy_names)
-        arrays: dict[str, npt.NDArray[Any] | np.int64] = {
+        arrays: dict[str, npt.NDArray[np.generic] | np.int64] = {
             "iters:0": np.int64(own_copy(self._iterations).numpy())
         }
         for slot in self.slot_names:
@@ -241,7 +310,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
 
     def load_state_arrays(
         self,
-        arrays: Mapping[str, Any],
+        arrays: Mapping[str, npt.ArrayLike],
         legacy_names: Sequence[str],
         *,
         reset: Collection[str] = (),
@@ -272,7 +341,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         self._check_names(legacy_names)
         messages: list[str] = []
         faults: list[str] = []
-        updates: list[tuple[Any, npt.NDArray[Any]]] = []
+        updates: list[tuple[keras.Variable, npt.NDArray[np.generic]]] = []
         switched = not any(k.startswith(tuple(f"{s}_" for s in self.slot_names)) for k in arrays)
         iterations = _count(arrays.get("iters:0"))
         if iterations is None:
@@ -315,7 +384,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
                 f"got {len(legacy_names)} names."
             )
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the arguments of the constructor."""
         return {
             "learning_rate": self._rate,
@@ -367,19 +436,25 @@ class AdaBelief(LegacyOptimizer):
         *,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
-        **common: Any,
+        **common: Unpack[OptimizerOptions],
     ) -> None:
         super().__init__(learning_rate, **common)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
 
-    def _fused_step(self, variables: Any, slots: Any, grads: Any, **settings: Any) -> None:
+    def _fused_step(
+        self,
+        variables: Sequence[tf.Variable],
+        slots: Sequence[Sequence[tf.Variable]],
+        grads: Sequence[tf.Tensor],
+        **settings: Unpack[StepSettings],
+    ) -> None:
         ms, vs = slots
         optimizer_step.adabelief_step(
             variables, ms, vs, grads, beta_1=self.beta_1, beta_2=self.beta_2, **settings
         )
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the arguments of the constructor."""
         return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2}
 
@@ -415,15 +490,23 @@ class RMSprop(LegacyOptimizer):
 
     slot_names = ("acc",)
 
-    def __init__(self, learning_rate: float = 5e-5, *, rho: float = 0.9, **common: Any) -> None:
+    def __init__(
+        self, learning_rate: float = 5e-5, *, rho: float = 0.9, **common: Unpack[OptimizerOptions]
+    ) -> None:
         super().__init__(learning_rate, **common)
         self.rho = rho
 
-    def _fused_step(self, variables: Any, slots: Any, grads: Any, **settings: Any) -> None:
+    def _fused_step(
+        self,
+        variables: Sequence[tf.Variable],
+        slots: Sequence[Sequence[tf.Variable]],
+        grads: Sequence[tf.Tensor],
+        **settings: Unpack[StepSettings],
+    ) -> None:
         (accs,) = slots
         optimizer_step.rmsprop_step(variables, accs, grads, rho=self.rho, **settings)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the arguments of the constructor."""
         return {**super().get_config(), "rho": self.rho}
 
@@ -432,7 +515,7 @@ def _slot_key(slot: str, legacy_name: str) -> str:
     return f"{slot}_{legacy_name.replace(':', '_')}:0"
 
 
-def _count(value: Any) -> int | None:
+def _count(value: npt.ArrayLike | None) -> int | None:
     """A count from an array of one element, whatever its shape; None if it is none."""
     array = np.asarray(value)
     if array.size != 1 or array.dtype.kind not in "iuf":
@@ -441,7 +524,7 @@ def _count(value: Any) -> int | None:
     return int(number) if 0 <= number < 2**63 and number == int(number) else None
 
 
-def own_copy(variable: Any) -> Any:
+def own_copy(variable: keras.Variable | tf.Variable) -> tf.Variable:
     """Return the TensorFlow variable; of a mirrored one the copy of the calling replica."""
     value = variable.value if isinstance(variable, keras.Variable) else variable
     replica = tf.distribute.get_replica_context()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from dfl_tf.nn.tracing import tracing
@@ -46,7 +47,9 @@ def add_bias(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def _add_short_bias(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Any]:
+def _add_short_bias(
+    x: tf.Tensor, bias: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, ...]]]:
     def gradient(slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         total = tf.raw_ops.BiasAddGrad(out_backprop=tf.cast(slope, tf.float32))
         return slope, tf.cast(total, bias.dtype)
@@ -54,7 +57,9 @@ def _add_short_bias(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Any]:
     return tf.nn.bias_add(x, bias), gradient
 
 
-def filter_by_matrices(x: tf.Tensor, rows: Any, columns: Any) -> tf.Tensor:
+def filter_by_matrices(
+    x: tf.Tensor, rows: npt.NDArray[np.floating], columns: npt.NDArray[np.floating]
+) -> tf.Tensor:
     """Filter every channel of (n, h, w, c) along both axes.
 
     Parameters

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from .schema import option, words
+from .schema import Values, option, whole, words
 from .training import SHARED_FACE_TYPES, FaceSwapOptions, gan_is_on
 
 
@@ -109,9 +108,9 @@ class AMPOptions(FaceSwapOptions):
     )
 
     @classmethod
-    def advice(cls, values: Mapping[str, Any]) -> list[str]:
+    def advice(cls, values: Values) -> list[str]:
         """Say what is allowed but rarely meant (options.md 2)."""
-        if values["inter_dims"] >= values["ae_dims"]:
+        if whole(values["inter_dims"]) >= whole(values["ae_dims"]):
             return []
         return [
             f"inter_dims={values['inter_dims']} should not be less than ae_dims={values['ae_dims']}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from .schema import Change, Machine, Options, Value, option, words
+from .schema import Change, Machine, Options, Value, Values, option, words
 from .training import ALL_FACE_TYPES
 
 FACE_TYPES = (*ALL_FACE_TYPES, "mark_only")
@@ -130,19 +130,16 @@ class ExtractOptions(Options):
     )
 
     @classmethod
-    def derived(
-        cls, key: str, values: Mapping[str, Any], proposed: Mapping[str, Any], machine: Machine
-    ) -> Value:
+    def derived(cls, key: str, values: Values, proposed: Values, machine: Machine) -> Value:
         """Larger images for face types that show more."""
         return 768 if key == "image_size" and values.get("face_type") in _LARGE else None
 
     @classmethod
-    def reconcile(
-        cls, values: Mapping[str, Any], *, new: bool, given: Collection[str] = ()
-    ) -> list[Change]:
+    def reconcile(cls, values: Values, *, new: bool, given: Collection[str] = ()) -> list[Change]:
         """Rotations are quarters of a turn; tiles need the detector that knows them."""
         changes = []
         rotations = values.get("rotations", ROTATIONS)
+        assert isinstance(rotations, tuple)
         if not rotations or any(turn not in ROTATIONS for turn in rotations):
             reason = "must be some of 0, 90, 180, 270, separated by commas"
             changes.append(Change("rotations", rotations, reason, fault=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 MVE_KEYS = frozenset(
     (
@@ -36,8 +35,8 @@ MVE_KEYS = frozenset(
 KEPT_WHEN_DEFAULT = ("lr",)
 """Options of ours that the MVE fork stores too: a dictionary that has them keeps them."""
 
-_NEUTRAL_ANYWHERE: tuple[Any, ...] = (None, False, 0, "", "none", "n")
-_NEUTRAL: dict[str, tuple[Any, ...]] = {
+_NEUTRAL_ANYWHERE: tuple[object, ...] = (None, False, 0, "", "none", "n")
+_NEUTRAL: dict[str, tuple[object, ...]] = {
     "adabelief": (True,),
     "cpu_cap": (8,),
     "gan_smoothing": (0.1,),
@@ -53,7 +52,7 @@ _CONVERTED = frozenset(("eyes_prio", "mouth_prio", "random_flip"))
 """Their conversion is a note of its own."""
 
 
-def kept_unused(unknown: Mapping[str, Any]) -> list[str]:
+def kept_unused(unknown: Mapping[str, object]) -> list[str]:
     """The keys of options that are kept with a model and not applied, in their order.
 
     Parameters
@@ -64,7 +63,7 @@ def kept_unused(unknown: Mapping[str, Any]) -> list[str]:
     return [key for key in unknown if key in MVE_KEYS or not _is_neutral(key, unknown[key])]
 
 
-def unused_note(unknown: Mapping[str, Any]) -> list[str]:
+def unused_note(unknown: Mapping[str, object]) -> list[str]:
     """Say which options are kept and not applied although their value asks for something.
 
     Returns
@@ -79,7 +78,7 @@ def unused_note(unknown: Mapping[str, Any]) -> list[str]:
     return [f"options of another program, kept with the model but not used: {shown}"]
 
 
-def _is_neutral(key: str, value: Any) -> bool:
+def _is_neutral(key: str, value: object) -> bool:
     if key in _CONVERTED:
         return True
     if isinstance(value, Mapping):  # MVE nests: {"enabled": no, …}
@@ -89,7 +88,7 @@ def _is_neutral(key: str, value: Any) -> bool:
     return value in _NEUTRAL_ANYWHERE or value in _NEUTRAL.get(key, ())
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 40 else f"{text[:39]}…"
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from .extract import ExtractOptions
 from .merge import MergeOptions
@@ -68,7 +68,7 @@ class OptionInputs:
 
     @classmethod
     def of_program(
-        cls, values: Mapping[str, Any], origin: str, run: RunOptions | None = None
+        cls, values: Mapping[str, object], origin: str, run: RunOptions | None = None
     ) -> OptionInputs:
         """Values that code gives; `origin` is named in errors, `run` is taken as it is."""
         return cls((), given=(Layer(values, origin),), resolved_run=run or RunOptions())
@@ -107,7 +107,7 @@ class OptionInputs:
         cls: type[T],
         *,
         stored: Layer | None = None,
-        defaults: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, object] | None = None,
         machine: Machine | None = None,
         answers: Layer | None = None,
         new: bool | None = None,
@@ -155,13 +155,13 @@ class OptionInputs:
         return Chosen(resolved, run)
 
     def below(
-        self, cls: type[Options], stored: Layer | None, defaults: Mapping[str, Any] | None
+        self, cls: type[Options], stored: Layer | None, defaults: Mapping[str, object] | None
     ) -> list[Layer]:
         """What a dialogue proposes from: all that is known before it, lowest first."""
         return [*self._saved(cls, stored, defaults), *_own(cls, self.layers)]
 
     def _saved(
-        self, cls: type[Options], stored: Layer | None, defaults: Mapping[str, Any] | None
+        self, cls: type[Options], stored: Layer | None, defaults: Mapping[str, object] | None
     ) -> list[Layer]:
         if stored:
             return [stored]
@@ -197,7 +197,7 @@ def environment_for(classes: Sequence[type[Options]], environ: Mapping[str, str]
     return layer.only([key for key in layer.values if key not in others])
 
 
-def flag_layer(classes: Sequence[type[Options]], values: Mapping[str, Any]) -> Layer:
+def flag_layer(classes: Sequence[type[Options]], values: Mapping[str, object]) -> Layer:
     """Values of flags by key; errors name the flag."""
     flags = {key: f"flag {_spec(classes, key).flag}" for key in values}
     return Layer(values, "the command line", places=flags)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from dfl_tf.errors import LegacyFormatError
 
@@ -16,11 +15,11 @@ from .schema import Options
 
 def legacy_layer(
     cls: type[Options],
-    stored: Mapping[str, Any],
+    stored: Mapping[str, object],
     *,
     origin: str,
     rmsprop_slots: bool | None = None,
-    inferred: Mapping[str, Any] | None = None,
+    inferred: Mapping[str, object] | None = None,
 ) -> Layer:
     """Convert a stored option dictionary to today's keys and values.
 
@@ -72,7 +71,7 @@ def legacy_layer(
     )
 
 
-def _refuse_dfl1(values: Mapping[str, Any], origin: str) -> None:
+def _refuse_dfl1(values: Mapping[str, object], origin: str) -> None:
     old = sorted(DFL1_KEYS & values.keys())
     # early 2.0 dictionaries may carry a stray old key; those of 1.x never have the new dimensions
     if old and "e_dims" not in values:
@@ -82,14 +81,14 @@ def _refuse_dfl1(values: Mapping[str, Any], origin: str) -> None:
         )
 
 
-def _dropout(_: str, values: dict[str, Any], notes: list[str]) -> None:
+def _dropout(_: str, values: dict[str, object], notes: list[str]) -> None:
     value = values.get("lr_dropout")
     if isinstance(value, bool):
         values["lr_dropout"] = "y" if value else "n"
         notes.append(f"lr_dropout {value} is {values['lr_dropout']} now")
 
 
-def _priorities(name: str, values: dict[str, Any], notes: list[str]) -> None:
+def _priorities(name: str, values: dict[str, object], notes: list[str]) -> None:
     if name != "SAEHD" or "eyes_prio" not in values:
         return
     wanted = bool(values["eyes_prio"]) or bool(values.get("mouth_prio"))
@@ -100,24 +99,24 @@ def _priorities(name: str, values: dict[str, Any], notes: list[str]) -> None:
         del values["eyes_prio"]
 
 
-def _flips(_: str, values: dict[str, Any], notes: list[str]) -> None:
+def _flips(_: str, values: dict[str, object], notes: list[str]) -> None:
     if "random_flip" in values and values.get("random_src_flip") is None:
         notes.append("random_flip is not used any more: src is not flipped, dst is")
 
 
-def _color_transfer(_: str, values: dict[str, Any], notes: list[str]) -> None:
+def _color_transfer(_: str, values: dict[str, object], notes: list[str]) -> None:
     mode = values.get("ct_mode")
     if mode in MVE_COLOR_TRANSFERS:
         values["ct_mode"] = "none"
         notes.append(f"ct_mode {mode} of the MVE fork is not there: none is used")
 
 
-def _mask(_: str, values: dict[str, Any], notes: list[str]) -> None:
+def _mask(_: str, values: dict[str, object], notes: list[str]) -> None:
     if values.get("learn_mask") is False:
         notes.append("learn_mask was off: the mask decoder of this model has not been trained")
 
 
-def _optimizer(values: dict[str, Any], rmsprop_slots: bool | None, notes: list[str]) -> None:
+def _optimizer(values: dict[str, object], rmsprop_slots: bool | None, notes: list[str]) -> None:
     if values.get("adabelief") is not None:
         return
     values["adabelief"] = not rmsprop_slots
@@ -127,7 +126,7 @@ def _optimizer(values: dict[str, Any], rmsprop_slots: bool | None, notes: list[s
         notes.append("adabelief was not stored: on, as DeepFaceLab does")
 
 
-def _hd_archi(values: dict[str, Any], shapes: Mapping[str, Any], notes: list[str]) -> None:
+def _hd_archi(values: dict[str, object], shapes: Mapping[str, object], notes: list[str]) -> None:
     archi = values.get("archi")
     if isinstance(archi, str) and archi_fault(archi) and "archi" in shapes:
         values["archi"] = shapes["archi"]

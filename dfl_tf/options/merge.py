@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from .schema import Options, option, words
+from .schema import Options, Values, option, words
 
 MODES = (
     "original",
@@ -33,17 +32,17 @@ COLOR_TRANSFER_MODES = ("none", "rct", "lct", "mkl", "mkl-m", "idt", "idt-m", "s
 SHARPEN_MODES = ("none", "box", "gaussian")
 
 
-def is_not_raw(values: Mapping[str, Any]) -> bool:
+def is_not_raw(values: Values) -> bool:
     """The raw modes paste no mask, so the questions about it are left out."""
     return "raw" not in str(values.get("mode", ""))
 
 
-def uses_histogram(values: Mapping[str, Any]) -> bool:
+def uses_histogram(values: Values) -> bool:
     """Modes that match histograms."""
     return "hist-match" in str(values.get("mode", ""))
 
 
-def sharpens(values: Mapping[str, Any]) -> bool:
+def sharpens(values: Values) -> bool:
     """The amount matters only with a sharpen mode."""
     return values.get("sharpen_mode", "none") != "none"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from . import schema
 from .resolve import Layer, resolve
@@ -89,7 +88,7 @@ class _Dialogue:
                 self._refit_resolution(new)
         return Answers(Layer(self.answers, "your answer", kind="answers"), restart)
 
-    def _current(self) -> dict[str, Any]:
+    def _current(self) -> dict[str, Value]:
         return {**self.proposed, **self.answers}
 
     def _proposal(self, spec: OptionSpec) -> Value:
@@ -143,7 +142,7 @@ class _Dialogue:
     def _refit_resolution(self, new: bool) -> None:
         for change in self.cls.reconcile(self._current(), new=new):
             if change.key == "resolution":
-                down = int(self._current()["resolution"]) // 32 * 32
+                down = schema.whole(self._current()["resolution"]) // 32 * 32
                 self.answers["resolution"] = down
                 self.say(f"resolution becomes {down}: a multiple of 32 for {self.answers['archi']}")
 

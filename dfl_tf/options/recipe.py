@@ -199,7 +199,7 @@ class Recipe:
 
     def layer(self, index: int) -> Layer:
         """All that the recipe has set once phase `index` has begun."""
-        values: dict[str, Any] = {}
+        values: dict[str, object] = {}
         places: dict[str, str] = {}
         texts: dict[str, str] = {}
         for layer in (self.defaults, *(phase.set for phase in self.phases[: index + 1])):
@@ -423,7 +423,7 @@ class _Reader:
             self.fault(node, f"{what}: give either above or below")
         return MetricRule(name, **limits)
 
-    def _value(self, node: yaml.Node, what: str) -> Any:
+    def _value(self, node: yaml.Node, what: str) -> object:
         try:
             return yaml_value(node)
         except ValueError as fault:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+
+from dfl_tf.options.schema import Value
 
 from .recipe import Phase, Recipe
 from .registry import kind_of
@@ -35,12 +36,12 @@ class CheckedPhase:
 
     name: str
     options: TrainingOptions
-    sets: Mapping[str, tuple[Any, Any]]
+    sets: Mapping[str, tuple[Value, Value]]
     until: str
     resets: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The same as plain JSON-able types."""
         sets = {key: then for key, (_, then) in self.sets.items()}
         return {
@@ -93,7 +94,7 @@ def check_recipe(
         phase = recipe.phases[index]
         layer = recipe.layer(index) if index == first else phase.set
         own, other = split(layer)
-        options: Any = None
+        options: TrainingOptions | None = None
         notes: tuple[str, ...] = ()
         try:
             layers = [own] if before is None else [before, own]
@@ -139,7 +140,7 @@ def _run_options(before: RunOptions, layer: Layer, phase: str) -> tuple[RunOptio
     return replace(before, **{key: getattr(parsed, key) for key in layer.values}), faults
 
 
-def _changes(before: Options | None, now: Options, given: Layer) -> dict[str, tuple[Any, Any]]:
+def _changes(before: Options | None, now: Options, given: Layer) -> dict[str, tuple[Value, Value]]:
     if before is None:
         return {key: (None, getattr(now, key)) for key in given.values}
     return {
@@ -185,10 +186,10 @@ def what_resets(before: Options, now: Options) -> tuple[str, ...]:
     before, now : TrainingOptions
     """
 
-    def was(key: str) -> Any:
+    def was(key: str) -> object:
         return getattr(before, key, None)
 
-    def is_now(key: str) -> Any:
+    def is_now(key: str) -> object:
         return getattr(now, key, None)
 
     resets = []

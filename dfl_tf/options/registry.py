@@ -29,7 +29,7 @@ DEFAULT_MODEL = SAEHDOptions.NAME
 
 _log = logging.getLogger(__name__)
 
-Tensors = Mapping[str, Mapping[str, Any]]
+Tensors = Mapping[str, Mapping[str, object]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +70,8 @@ class ModelKind:
     model: str | type
     generator: tuple[str, ...]
     others: tuple[str, ...]
-    needed: str | Callable[[Any], tuple[str, ...]]
-    inferred: str | Callable[[Tensors, Mapping[str, Any]], dict[str, object]] | None = None
+    needed: str | Callable[[TrainingOptions], tuple[str, ...]]
+    inferred: str | Callable[[Tensors, Mapping[str, object]], dict[str, object]] | None = None
     exports: str | Mapping[str, Any] | None = None
     swaps_faces: bool = True
     named: bool = True
@@ -93,11 +93,11 @@ class ModelKind:
         """Return the key that sorts file stems into the order of `parts`, unknown ones last."""
         return (self.parts.index(part) if part in self.parts else len(self.parts), part)
 
-    def needed_parts(self, options: Any) -> tuple[str, ...]:
+    def needed_parts(self, options: TrainingOptions) -> tuple[str, ...]:
         """Return the file stems that a training with these options has (models.md 5.2, 5.3)."""
         return tuple(imported(self.needed)(options))
 
-    def options_from(self, tensors: Tensors, options: Mapping[str, Any]) -> dict[str, object]:
+    def options_from(self, tensors: Tensors, options: Mapping[str, object]) -> dict[str, object]:
         """Return what the shapes of a model's tensors say about its options."""
         return {} if self.inferred is None else dict(imported(self.inferred)(tensors, options))
 
@@ -110,7 +110,7 @@ class ModelKind:
         return {} if self.exports is None else dict(imported(self.exports))
 
 
-def imported(thing: Any) -> Any:
+def imported(thing: object) -> Any:
     """Return what a text ``"package.module:name"`` names; anything else as it is."""
     if not isinstance(thing, str):
         return thing

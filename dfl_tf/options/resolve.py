@@ -40,7 +40,7 @@ class Layer:
     `texts` is how a value is written where that is more than the value (010, 2020-01-01).
     """
 
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     origin: str
     kind: Kind = "now"
     places: Mapping[str, str] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Resolved(Generic[T]):
     """The outcome: options as they will be stored, and all that a user should be told."""
 
     options: T
-    unknown: dict[str, Any]
+    unknown: dict[str, object]
     adjustments: tuple[str, ...]
     warnings: tuple[str, ...]
     origins: dict[str, str]
@@ -71,7 +71,7 @@ class Resolved(Generic[T]):
     pretrain_just_disabled: bool
     order: tuple[str, ...] = ()
 
-    def legacy(self) -> dict[str, Any]:
+    def legacy(self) -> dict[str, object]:
         """The legacy dictionary in the order in which the model has stored its keys."""
         return to_legacy(self.options, order=self.order, unknown=self.unknown)
 
@@ -140,10 +140,10 @@ class _Resolver(Generic[T]):
         self.allow_unknown, self.elsewhere = allow_unknown, elsewhere
         self.table = specs(cls)
         self.new = new if new is not None else all(layer.kind != "stored" for layer in layers)
-        self.base: dict[str, Any] = {}
-        self.given: dict[str, Any] = {}
+        self.base: dict[str, Value] = {}
+        self.given: dict[str, Value] = {}
         self.origins: dict[str, str] = {}
-        self.unknown: dict[str, Any] = {}
+        self.unknown: dict[str, object] = {}
         self.faults: list[str] = []
         self.adjustments: list[str] = []
         self.warnings: list[str] = []
@@ -155,7 +155,7 @@ class _Resolver(Generic[T]):
                 self._take(layer, key, schema.plain(value))
         if not self.new:
             self._refuse_other_architecture()
-        fixed = {key: spec.default for key, spec in self.table.items()}
+        fixed: dict[str, Value] = {key: spec.default for key, spec in self.table.items()}
         merged = fixed | self.base | self.given
         if not self.faults:
             self._reconcile(merged)
@@ -168,7 +168,7 @@ class _Resolver(Generic[T]):
         self.warnings += self.cls.advice(merged)
         return self._outcome(merged, proposed)
 
-    def _take(self, layer: Layer, key: str, value: Any) -> None:
+    def _take(self, layer: Layer, key: str, value: object) -> None:
         spec = self.table.get(key)
         from_model = layer.kind in ("stored", "defaults")
         if spec is None:
@@ -192,7 +192,7 @@ class _Resolver(Generic[T]):
             self._take_given(layer, spec, parsed)
         self.origins[key] = layer.place(key)
 
-    def _take_unknown(self, layer: Layer, key: str, value: Any) -> None:
+    def _take_unknown(self, layer: Layer, key: str, value: object) -> None:
         if layer.kind == "stored":
             self.unknown[key] = value
         elif layer.kind == "defaults" or key in self.elsewhere:
@@ -252,7 +252,9 @@ class _Resolver(Generic[T]):
         )
 
     def _refuse_other_architecture(self) -> None:
-        fixed = {key: spec.default for key, spec in self.table.items()} | self.base
+        fixed: dict[str, Value] = {
+            key: spec.default for key, spec in self.table.items()
+        } | self.base
         asked = fixed | self.given
         for change in self.cls.reconcile(asked, new=True):
             if not change.fault:
@@ -269,7 +271,7 @@ class _Resolver(Generic[T]):
             elif key in self.base:
                 self.given[key] = self.base[key]
 
-    def _reconcile(self, merged: dict[str, Any]) -> None:
+    def _reconcile(self, merged: dict[str, Value]) -> None:
         for change in self.cls.reconcile(merged, new=self.new, given=self.given):
             place = self.origins.get(change.key, "the defaults")
             if change.fault:
@@ -285,9 +287,9 @@ class _Resolver(Generic[T]):
                 )
             merged[change.key] = change.value
 
-    def _derive(self, merged: dict[str, Any]) -> dict[str, Any]:
+    def _derive(self, merged: dict[str, Value]) -> dict[str, Value]:
         """Fill dependent defaults; returns what a dialogue would have proposed."""
-        fixed = {key: spec.default for key, spec in self.table.items()}
+        fixed: dict[str, Value] = {key: spec.default for key, spec in self.table.items()}
         trusted = any(layer.kind == "trusted" for layer in self.layers)
         proposed = fixed | self.base
         for key, spec in self.table.items():
@@ -300,16 +302,16 @@ class _Resolver(Generic[T]):
                     merged[key] = value if trusted else proposed[key]
         return proposed
 
-    def _round_batch(self, merged: dict[str, Any]) -> None:
+    def _round_batch(self, merged: dict[str, Value]) -> None:
         if not issubclass(self.cls, TrainingOptions):
             return
-        batch = int(merged["batch_size"])
+        batch = schema.whole(merged["batch_size"])
         merged["batch_size"] = batch_for_devices(batch, self.machine.devices)
         if merged["batch_size"] != batch:
             rule = f"a multiple of the {self.machine.devices} devices"
             self._adjust("batch_size", batch, merged["batch_size"], rule)
 
-    def _outcome(self, merged: dict[str, Any], proposed: dict[str, Any]) -> Resolved[T]:
+    def _outcome(self, merged: dict[str, Value], proposed: dict[str, Value]) -> Resolved[T]:
         was_pretraining = not self.new and bool(self.base.get("pretrain"))
         stored = (
             layer.order or tuple(layer.values) for layer in self.layers if layer.kind == "stored"
@@ -349,7 +351,7 @@ class OptionFaults(OptionError):
         )
 
 
-def _quote(value: Any) -> str:
+def _quote(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
@@ -366,11 +368,11 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
 
 def from_mapping(
     cls: type[T],
-    values: Mapping[str, Any],
+    values: Mapping[str, object],
     *,
     origin: str,
     unknown: Literal["error", "keep"] = "error",
-) -> tuple[T, dict[str, Any]]:
+) -> tuple[T, dict[str, object]]:
     """Validate one mapping; returns the options and the keys that are not ours.
 
     With `unknown="keep"` the mapping is one that a model has stored: old spellings are converted
@@ -398,8 +400,8 @@ def default(cls: type[T], **overrides: Any) -> T:
 
 
 def to_legacy(
-    options: Options, *, order: Collection[str] = (), unknown: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+    options: Options, *, order: Collection[str] = (), unknown: Mapping[str, object] | None = None
+) -> dict[str, object]:
     """Write the legacy dictionary, in plain Python types.
 
     Keys that the model had before (`order`) keep their place, the others follow in the order of a
@@ -415,7 +417,7 @@ def to_legacy(
         and (getattr(options, key) != spec.default or (key in KEPT_WHEN_DEFAULT and key in order))
     ]
     written = [*options.STORED, *own]
-    result: dict[str, Any] = {}
+    result: dict[str, object] = {}
     for key in [*order, *written, *kept]:
         if key in kept:
             result[key] = kept[key]
@@ -432,14 +434,14 @@ def effective(options: T) -> Effective[T]:
         for key, (value, reason) in options.overrides().items()
         if getattr(options, key) != value
     }
-    values: dict[str, Any] = {key: value for key, (value, _) in changed.items()}
+    values: dict[str, object] = {key: value for key, (value, _) in changed.items()}
     return Effective(
         options=replace(options, **values),
         reasons={key: reason for key, (_, reason) in changed.items()},
     )
 
 
-def effective_dict(options: Options) -> dict[str, Any]:
+def effective_dict(options: Options) -> dict[str, object]:
     """The effective values of all options by key, as plain JSON-able types."""
     used = effective(options).options
     return {key: getattr(used, key) for key in specs(type(options))}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from .schema import Change, Machine, Value, option, show, words
+from .schema import Change, Machine, Value, Values, option, show, whole, words
 from .training import ALL_FACE_TYPES, FaceSwapOptions
 
 ARCHI = re.compile(r"(df|liae)(-[udtc]+)?")
@@ -33,12 +33,12 @@ def while_pretraining(key: str) -> str:
     return WHILE_PRETRAINING[key][1] if key in WHILE_PRETRAINING else ""
 
 
-def is_whole_face(values: Mapping[str, Any]) -> bool:
+def is_whole_face(values: Values) -> bool:
     """Faces that reach beyond the mask are the only ones for which masked training is a choice."""
     return values.get("face_type") in ("wf", "head")
 
 
-def is_df(values: Mapping[str, Any]) -> bool:
+def is_df(values: Values) -> bool:
     """The code discriminator exists for df models only."""
     return str(values.get("archi", "")).startswith("df")
 
@@ -207,9 +207,7 @@ class SAEHDOptions(FaceSwapOptions):
     )
 
     @classmethod
-    def derived(
-        cls, key: str, values: Mapping[str, Any], proposed: Mapping[str, Any], machine: Machine
-    ) -> Value:
+    def derived(cls, key: str, values: Values, proposed: Values, machine: Machine) -> Value:
         """A GPU of at least 4 GiB gets a batch of 8 (options.md 2)."""
         if key == "batch_size":
             memory = machine.weakest_gpu_gib
@@ -217,15 +215,13 @@ class SAEHDOptions(FaceSwapOptions):
         return super().derived(key, values, proposed, machine)
 
     @classmethod
-    def reconcile(
-        cls, values: Mapping[str, Any], *, new: bool, given: Collection[str] = ()
-    ) -> list[Change]:
+    def reconcile(cls, values: Values, *, new: bool, given: Collection[str] = ()) -> list[Change]:
         """Rules between resolution and archi, face type and mask, archi and true face."""
         archi = str(values["archi"])
         fault = archi_fault(archi)
         if fault:
             return [Change("archi", archi, fault, fault=True)]
-        changes = _fit_resolution(int(values["resolution"]), archi, new=new)
+        changes = _fit_resolution(whole(values["resolution"]), archi, new=new)
         # an existing model may have been trained unmasked and goes on so; a new one may not begin
         if not is_whole_face(values) and not values["masked_training"] and new:
             reason = f"face_type {values['face_type']} is always trained masked"

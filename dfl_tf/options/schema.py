@@ -16,7 +16,9 @@ from typing import Any, ClassVar, Literal
 
 Value = bool | int | float | str | tuple[str, ...] | None
 Ask = Literal["new", "any", "never"]
-OnlyIf = Callable[[Mapping[str, Any]], bool]
+Values = Mapping[str, Value]
+"""Options by key, each read and of the type that it declares."""
+OnlyIf = Callable[[Values], bool]
 
 TRUE_WORDS = ("y", "yes", "true", "on", "1")
 FALSE_WORDS = ("n", "no", "false", "off", "0")
@@ -85,7 +87,7 @@ class OptionSpec:
         return text or KIND_NAMES.get(self.kind, "a list of names")
 
 
-def option(default: Value, help: str, **declared: Any) -> Any:
+def option(default: Value, help: str, **declared: object) -> Any:
     """Declare a dataclass field as an option; keywords are the fields of `OptionSpec`."""
     return dataclasses.field(
         default=default, metadata={"option": {"default": default, "help": help, **declared}}
@@ -128,8 +130,8 @@ class Options:
     def derived(
         cls,
         key: str,
-        values: Mapping[str, Any],
-        proposed: Mapping[str, Any],
+        values: Values,
+        proposed: Values,
         machine: Machine,
     ) -> Value:
         """Default of `key` where other values or the machine decide it; None = the fixed one."""
@@ -137,19 +139,25 @@ class Options:
 
     @classmethod
     def reconcile(
-        cls, values: Mapping[str, Any], *, new: bool, given: typing.Collection[str] = ()
+        cls, values: Values, *, new: bool, given: typing.Collection[str] = ()
     ) -> list[Change]:
         """Roundings and conflicts that involve more than one option; `given` = values given now."""
         return []
 
     @classmethod
-    def advice(cls, values: Mapping[str, Any]) -> list[str]:
+    def advice(cls, values: Values) -> list[str]:
         """Things that are allowed but rarely meant, one sentence each."""
         return []
 
     def overrides(self) -> dict[str, tuple[Value, str]]:
         """Values that other options force while they are set, with the reason (options.md 4)."""
         return {}
+
+
+def whole(value: Value) -> int:
+    """Return the value of an option whose type is int."""
+    assert isinstance(value, int)
+    return value
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -173,7 +181,7 @@ def specs(cls: type[Options]) -> dict[str, OptionSpec]:
     return found
 
 
-def _kind(hint: Any) -> tuple[type, bool]:
+def _kind(hint: type | types.UnionType) -> tuple[type, bool]:
     if isinstance(hint, types.UnionType):
         (kind,) = (part for part in typing.get_args(hint) if part is not type(None))
         return kind, True
@@ -181,12 +189,12 @@ def _kind(hint: Any) -> tuple[type, bool]:
     return (origin or hint), False
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """Turn a NumPy scalar (legacy files are full of them) into the plain Python value."""
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
-def parse(spec: OptionSpec, value: Any) -> Value:
+def parse(spec: OptionSpec, value: object) -> Value:
     """Read a value of any spelling as the plain type of the option.
 
     Raises
@@ -208,7 +216,7 @@ def parse(spec: OptionSpec, value: Any) -> Value:
     return _parse_text(spec, value)
 
 
-def _parse_bool(value: Any) -> bool:
+def _parse_bool(value: object) -> bool:
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower()
@@ -219,7 +227,7 @@ def _parse_bool(value: Any) -> bool:
     raise ValueError("is neither yes nor no (y/n, yes/no, true/false, on/off, 1/0)")
 
 
-def _parse_number(spec: OptionSpec, value: Any) -> int | float:
+def _parse_number(spec: OptionSpec, value: object) -> int | float:
     wrong = f"is not {KIND_NAMES[spec.kind]}"
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(wrong)
@@ -238,7 +246,7 @@ def _parse_number(spec: OptionSpec, value: Any) -> int | float:
     return int(as_float)
 
 
-def _parse_names(value: Any) -> tuple[str, ...]:
+def _parse_names(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         value = value.split(",")
     if not isinstance(value, (list, tuple)):
@@ -246,7 +254,7 @@ def _parse_names(value: Any) -> tuple[str, ...]:
     return tuple(name for name in (str(item).strip() for item in value) if name)
 
 
-def _parse_text(spec: OptionSpec, value: Any) -> str:
+def _parse_text(spec: OptionSpec, value: object) -> str:
     if isinstance(value, bool):
         if {"n", "y"} <= set(spec.choices):
             return "y" if value else "n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from dfl_tf.disk.text import printable
 
@@ -30,7 +29,7 @@ class Device:
 def summary_text(
     full_name: str,
     iteration: int,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     devices: Sequence[Device] = (),
     *,
     unused: Collection[str] = (),
@@ -57,12 +56,12 @@ def summary_text(
 
     References: workspace.md 8, models.md 5.9.
     """
-    shown: dict[str, Any] = {key: schema.plain(value) for key, value in options.items()}
-    if shown.get("pretrain") and "archi" in shown:
+    given = {key: schema.plain(value) for key, value in options.items()}
+    if given.get("pretrain") and "archi" in given:
         forced = {key: WHILE_PRETRAINING[key][0] for key in SHOWN_WHILE_PRETRAINING}
-        shown |= {key: value for key, value in forced.items() if key in shown}
+        given |= {key: value for key, value in forced.items() if key in given}
     # Options and names come out of files: as escapes they can neither break the frame nor act.
-    shown = {printable(key): printable(value) for key, value in shown.items()}
+    shown = {printable(key): printable(value) for key, value in given.items()}
     full_name = printable(full_name)
     shown |= {key: f"{shown[key]} (kept, not used)" for key in unused if key in shown}
     names = [*shown] or [""]
@@ -71,7 +70,7 @@ def summary_text(
     width_value = max(len(text) for text in [*texts, *(device.name for device in devices)]) + 1
     total = width_name + width_value + 2
 
-    def row(name: str, value: Any) -> str:
+    def row(name: str, value: object) -> str:
         return f"=={name:>{width_name}}: {value!s:<{width_value}}=="
 
     # Python's format puts an odd fill character to the right; str.center may put it to the left

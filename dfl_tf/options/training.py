@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .schema import Machine, Options, Value, option
+from .schema import Machine, Options, Value, Values, option, whole
 
 SHARED_FACE_TYPES = ("f", "wf", "head")
 ALL_FACE_TYPES = ("h", "mf", "f", "wf", "head")
 COLOR_TRANSFERS = ("none", "rct", "lct", "mkl", "idt", "sot")
 
 
-def gan_is_on(values: Mapping[str, Any]) -> bool:
+def gan_is_on(values: Values) -> bool:
     """The two GAN questions are asked only when there is a GAN."""
     return bool(values.get("gan_power"))
 
@@ -42,6 +41,16 @@ def learning_rate(rate: float) -> Any:
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(Options):
     """What every model has. Quick96 and XSeg store it only where it differs from the default."""
+
+    if TYPE_CHECKING:  # every class declares them, with its own limits
+
+        @property
+        def resolution(self) -> int:
+            """Side of the square that the networks see."""
+
+        @property
+        def face_type(self) -> str:
+            """How much of the head a face holds."""
 
     autobackup_hour: int = option(
         0,
@@ -293,12 +302,16 @@ class FaceSwapOptions(SwapOptions):
 
     @classmethod
     def derived(
-        cls, key: str, values: Mapping[str, Any], proposed: Mapping[str, Any], machine: Machine
+        cls,
+        key: str,
+        values: Values,
+        proposed: Values,
+        machine: Machine,
     ) -> Value:
         """Defaults of the mask decoder and of the GAN patch follow other values (options.md 2)."""
         if key == "gan_patch_size":
-            return int(values["resolution"]) // 8
+            return whole(values["resolution"]) // 8
         if key == "d_mask_dims":
-            third = int(proposed["d_dims"]) // 3
+            third = whole(proposed["d_dims"]) // 3
             return third + third % 2
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -31,7 +30,7 @@ def read_layer(path: Path) -> Layer:
         one key twice with different values.
     """
     node = read_yaml_nodes(path, kind="options", error=OptionError)
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     places: dict[str, str] = {}
     texts: dict[str, str] = {}
     faults = []
@@ -77,7 +76,7 @@ def dump(options: Options, *, explain: bool = True) -> str:
     )
 
 
-def dump_values(values: Mapping[str, Any], cls: type[Options], *, explain: bool = True) -> str:
+def dump_values(values: Mapping[str, object], cls: type[Options], *, explain: bool = True) -> str:
     """Write the given values of a class of options as YAML; see `dump`."""
     lines = []
     if explain:
@@ -94,7 +93,7 @@ def dump_values(values: Mapping[str, Any], cls: type[Options], *, explain: bool 
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _entry(spec: OptionSpec, value: Any, explain: bool) -> list[str]:
+def _entry(spec: OptionSpec, value: object, explain: bool) -> list[str]:
     plain = list(value) if isinstance(value, tuple) else value
     text = yaml.safe_dump({spec.key: plain}, default_flow_style=False).rstrip()
     if not explain:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,9 @@ from dfl_tf.train.loss_plot import write_loss_plot
 from dfl_tf.train.previews import jpeg_bytes, preview_pictures, write_previews
 from dfl_tf.train.saver import Saver
 from dfl_tf.train.segment import Segment
+
+if TYPE_CHECKING:
+    from dfl_tf.models.base import FaceModel
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ class Checkpointer:
         return float(settings.run.backup_every or settings.options.autobackup_hour)
 
     @property
-    def _model(self) -> Any:
+    def _model(self) -> FaceModel:
         return self.segment.model
 
     @property
@@ -160,7 +163,7 @@ class Checkpointer:
             unused=kept_unused(settings.resolved.unknown),
         )
 
-    def save(self, run_state: Mapping[str, Any]) -> None:
+    def save(self, run_state: Mapping[str, object]) -> None:
         """Copy the model to memory, check it and start writing it.
 
         Raises
@@ -177,7 +180,7 @@ class Checkpointer:
         check_finite(state.tensors, state.iteration)
         self._saver.submit(state, summary=self.summary())
         copied = round(time.perf_counter() - started, 3)
-        self.log.emit(events.Save(state.iteration, copied))
+        self.log.emit(events.Save(state.iteration, copied, self._model.step.scalars()))
 
     def _write(self, state: ModelState, *, summary: str) -> None:
         try:

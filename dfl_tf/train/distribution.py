@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -27,6 +27,9 @@ from dfl_tf.errors import OptionError
 from dfl_tf.models.base import FaceModel, Losses, Update
 from dfl_tf.models.compiling import gradient_graph
 from dfl_tf.options import RunOptions
+
+if TYPE_CHECKING:
+    import keras
 
 
 def distribute(
@@ -61,6 +64,10 @@ def distribute(
     return Distribution(devices_of(run), cluster, connect_seconds=run.worker_timeout)
 
 
+PerReplica: TypeAlias = "tf.distribute.DistributedValues"
+"""One value for each replica, or a dictionary, list or tuple of such."""
+
+
 class Distribution(WorkerGroup):
     """Replicas of one model on the devices of a `WorkerGroup`, and one update of them at a time.
 
@@ -75,7 +82,7 @@ class Distribution(WorkerGroup):
     ) -> None:
         super().__init__(devices, cluster, connect_seconds=connect_seconds)
         self._offloaded = False
-        self._compiled: dict[Any, Any] = {}
+        self._compiled: dict[tuple[str, str], tf.types.experimental.PolymorphicFunction] = {}
 
     # Making the model
 
@@ -148,7 +155,7 @@ class Distribution(WorkerGroup):
         self._lost = lost
         return self._alone(update, pieces)
 
-    def _pieces(self, update: Update, inputs: list[tf.Tensor]) -> list[Any]:
+    def _pieces(self, update: Update, inputs: list[tf.Tensor]) -> list[PerReplica]:
         """Split a share into one piece for each accumulated batch, each over the local devices."""
         samples, count = int(inputs[0].shape[0]), self._model.run.accumulate
         if samples % (count * self.local):
@@ -175,19 +182,21 @@ class Distribution(WorkerGroup):
             for i in range(share)
         ]
 
-    def _per_replica(self, values: list[tf.Tensor]) -> Any:
-        def value(context: Any) -> tf.Tensor:
+    def _per_replica(self, values: list[tf.Tensor]) -> PerReplica:
+        def value(context: tf.distribute.ReplicaContext) -> tf.Tensor:
             return values[context.replica_id_in_sync_group % self.local]
 
         return self.strategy.experimental_distribute_values_from_function(value)
 
-    def _reduced(self, update: Update, pieces: list[Any]) -> Losses:
+    def _reduced(self, update: Update, pieces: list[PerReplica]) -> Losses:
         if len(pieces) == 1:
             return self._call("step", self._whole, update, pieces[0])
         reported, total = self._summed(update, pieces)
         return self._call("finish", self._finish, update, reported, total)
 
-    def _summed(self, update: Update, pieces: list[Any]) -> tuple[list[Any], Any]:
+    def _summed(
+        self, update: Update, pieces: list[PerReplica]
+    ) -> tuple[list[PerReplica], PerReplica]:
         """Return losses of each piece and the sum of the gradients, on each replica."""
         reported, total = [], None
         for piece in pieces:
@@ -200,7 +209,7 @@ class Distribution(WorkerGroup):
             )
         return reported, total
 
-    def _alone(self, update: Update, pieces: list[Any]) -> Losses:
+    def _alone(self, update: Update, pieces: list[PerReplica]) -> Losses:
         reported, total = self._summed(update, pieces)
         mean = [tf.add_n(self._local(g)) / self.local for g in total]
         self._call("update", self._update, update, mean)
@@ -211,13 +220,15 @@ class Distribution(WorkerGroup):
 
     # Graphs; the arguments that are one value a replica are not spelled out in the types
 
-    def _call(self, kind: str, function: Callable[..., Any], update: Update, *args: Any) -> Any:
+    def _call(
+        self, kind: str, function: Callable[..., object], update: Update, *args: PerReplica
+    ) -> PerReplica:
         key = (kind, update.optimizer)
         if key not in self._compiled:
             self._compiled[key] = tf.function(functools.partial(function, update), autograph=False)
         return self._compiled[key](*args)
 
-    def _replica_gradients(self, update: Update, inputs: Any) -> Any:
+    def _replica_gradients(self, update: Update, inputs: PerReplica) -> PerReplica:
         key = ("jit", update.optimizer)
         if self._model.run.xla != "on":
             return self._model.step.gradients(update, inputs)
@@ -225,16 +236,16 @@ class Distribution(WorkerGroup):
             self._compiled[key] = gradient_graph(self._model.step, update, compiled=True)
         return self._compiled[key](inputs)
 
-    def _gradients(self, update: Update, piece: Any) -> Any:
+    def _gradients(self, update: Update, piece: PerReplica) -> PerReplica:
         return self.strategy.run(lambda x: self._replica_gradients(update, x), args=(piece,))
 
-    def _add(self, update: Update, total: Any, more: Any) -> Any:
-        def add(total: Any, more: Any) -> Any:
+    def _add(self, update: Update, total: PerReplica, more: PerReplica) -> PerReplica:
+        def add(total: PerReplica, more: PerReplica) -> PerReplica:
             return [a + b for a, b in zip(total, more, strict=True)]
 
         return self.strategy.run(add, args=(total, more))
 
-    def _update(self, update: Update, gradients: Any) -> None:
+    def _update(self, update: Update, gradients: PerReplica) -> None:
         if self._offloaded:
             self._model.step.apply_gradients(update, gradients)
         else:
@@ -242,20 +253,22 @@ class Distribution(WorkerGroup):
                 lambda g: self._model.step.apply_gradients(update, g), args=(gradients,)
             )
 
-    def _whole(self, update: Update, piece: Any) -> Any:
-        def step(inputs: Any) -> Any:
+    def _whole(self, update: Update, piece: PerReplica) -> PerReplica:
+        def step(inputs: PerReplica) -> PerReplica:
             losses, gradients = self._replica_gradients(update, inputs)
             return self._replica_finish(update, [losses], gradients)
 
         return self._host_update(update, *self.strategy.run(step, args=(piece,)))
 
-    def _finish(self, update: Update, reported: Any, total: Any) -> Any:
-        def finish(reported: Any, total: Any) -> Any:
+    def _finish(self, update: Update, reported: PerReplica, total: PerReplica) -> PerReplica:
+        def finish(reported: PerReplica, total: PerReplica) -> PerReplica:
             return self._replica_finish(update, reported, total)
 
         return self._host_update(update, *self.strategy.run(finish, args=(reported, total)))
 
-    def _replica_finish(self, update: Update, reported: list[Losses], gradients: Any) -> Any:
+    def _replica_finish(
+        self, update: Update, reported: list[Losses], gradients: PerReplica
+    ) -> PerReplica:
         """Average the gradients, collect the losses of all, and move the replica's own weights."""
         names = list(reported[0])
         own = [losses[name] for losses in reported for name in names]
@@ -268,8 +281,8 @@ class Distribution(WorkerGroup):
         if self._offloaded:
             return losses, mean
         with tf.control_dependencies(arrived):
-            self._model.step.apply_gradients(update, mean)
-        return losses, []
+            figures = self._model.step.apply_gradients(update, mean)
+        return {**losses, **figures}, []
 
     def _in_its_place(self, own: tf.Tensor) -> tf.Tensor:
         """Put the values of a replica into the zeros of all others: the sum is everyone's."""
@@ -277,17 +290,18 @@ class Distribution(WorkerGroup):
         number, size = int(tf.get_static_value(context.replica_id_in_sync_group)), own.shape[0]
         return tf.pad(own, [[number * size, (self.replicas - 1 - number) * size]])
 
-    def _host_update(self, update: Update, losses: Any, gradients: Any) -> Losses:
+    def _host_update(self, update: Update, losses: PerReplica, gradients: PerReplica) -> Losses:
         """Move weights in host memory, of which there is one copy."""
-        if self._offloaded:
-            mean = [self._local(g)[0] for g in gradients]
-            with tf.control_dependencies(mean):
-                self._model.step.apply_gradients(update, mean)
-        return {name: self._local(value)[0] for name, value in losses.items()}
+        found = {name: self._local(value)[0] for name, value in losses.items()}
+        if not self._offloaded:
+            return found
+        mean = [self._local(g)[0] for g in gradients]
+        with tf.control_dependencies(mean):
+            return {**found, **self._model.step.apply_gradients(update, mean)}
 
     # Between processes
 
-    def take_from_chief(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+    def take_from_chief(self, stored: Mapping[str, object]) -> dict[str, object]:
         """Give every process the chief's weights, slots, counters and seed.
 
         Parameters
@@ -324,7 +338,7 @@ class Distribution(WorkerGroup):
             self._take(network.weights)
         return dict(facts["stored"])
 
-    def _take(self, variables: Any) -> None:
+    def _take(self, variables: Sequence[keras.Variable]) -> None:
         arrays = [np.asarray(v) for v in variables]
         flat = np.concatenate([a.ravel() for a in arrays])
         flat = self.sum(flat if self.chief else np.zeros_like(flat))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class Start(Event):
     folder: str
     iteration: int
     seed: int
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Iteration(Event):
         """Further figures of the step: terms of the losses, learning rates and so on."""
         return self.measure()
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Return the iteration, its losses and its timing."""
         scalars = dict(self.scalars)
         return {
@@ -87,18 +87,27 @@ class Mean(Event):
     losses: Mapping[str, float]
     seconds: float
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Return the iteration and the losses."""
         return {"iteration": self.iteration, "losses": dict(self.losses)}
 
 
 @dataclass(frozen=True)
 class Save(Event):
-    """The model was copied to memory, and is being written."""
+    """The model was copied to memory, and is being written.
+
+    Attributes
+    ----------
+    iteration : int
+    copy_seconds : float
+    scalars : dict of str to float
+        Further figures of the last step; see `Iteration`.
+    """
 
     kind: ClassVar[str] = "save"
     iteration: int
     copy_seconds: float
+    scalars: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -177,7 +186,7 @@ class Preview(Event):
     files: Sequence[str]
     images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Return the iteration and the files."""
         return {"iteration": self.iteration, "files": list(self.files)}
 
@@ -200,7 +209,7 @@ class Switched(Event):
 
     kind: ClassVar[str] = "segment"
     iteration: int
-    changes: Mapping[str, Sequence[Any]]
+    changes: Mapping[str, Sequence[object]]
     rebuilt: bool
     seconds: float
     messages: Sequence[str] = ()
@@ -212,7 +221,7 @@ class Answered(Event):
 
     kind: ClassVar[str] = "request"
     name: str
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
     refused: str = ""
 
 

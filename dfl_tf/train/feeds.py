@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from dfl_tf.data import Batch, BatchStream, Faceset, XSegSpec, XSegStream
+from dfl_tf.data import Batch, BatchStream, Faceset, SampleSpec, XSegSpec, XSegStream
 from dfl_tf.data.choose import derive_seed
 from dfl_tf.data.heldout import draw
 from dfl_tf.disk.guarded import check_tree
@@ -23,6 +23,9 @@ from dfl_tf.face import FaceType
 from dfl_tf.face.smaller import SmallerFaces
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import RunOptions
+
+if TYPE_CHECKING:
+    from dfl_tf.models.base import FaceModel
 
 _STORED = Record({}, {"positions": Table(Integer(0))}, others=ANYTHING)
 
@@ -78,7 +81,7 @@ class Feed:
         """Seconds that drawing had to wait for samples, all in all."""
         return sum(stream.wait_seconds for stream in self._streams.values())
 
-    def run_state(self) -> dict[str, Any]:
+    def run_state(self) -> dict[str, object]:
         """What `ModelState.run` keeps: the seed and how many samples were consumed."""
         positions = {name: int(stream.position) for name, stream in self._streams.items()}
         return {"seed": self.seed, "positions": positions}
@@ -219,10 +222,10 @@ class Facesets:
 
 
 def open_feed(
-    model: Any,
+    model: FaceModel,
     facesets: Facesets,
     run: RunOptions,
-    stored: Mapping[str, Any],
+    stored: Mapping[str, object],
     offsets: Sequence[int] | None = None,
     *,
     iteration: int = 0,
@@ -244,7 +247,7 @@ def open_feed(
         Finished iterations of the model. If the next step takes the batches of the one before
         again, they are made once more and handed to the model.
     """
-    check_tree(
+    known: dict[str, Any] = check_tree(
         dict(stored),
         _STORED,
         what=f"{model.name}",
@@ -252,7 +255,7 @@ def open_feed(
         error=ModelFileError,
     )
     seed = int(model.seed)
-    positions = stored.get("positions", {}) if stored.get("seed") == seed else {}
+    positions = known.get("positions", {}) if known.get("seed") == seed else {}
     again = bool(positions) and model.repeats_batch(iteration)
     back = model.samples_per_step if again else 0
     streams = {
@@ -282,10 +285,20 @@ def open_feed(
 
 
 def _open_stream(
-    model: Any, facesets: Facesets, run: RunOptions, name: str, spec: Any, **where: Any
+    model: FaceModel,
+    facesets: Facesets,
+    run: RunOptions,
+    name: str,
+    spec: SampleSpec | XSegSpec,
+    *,
+    seed: int,
+    position: int,
+    offsets: Sequence[int] | None,
 ) -> Stream:
-    common: dict[str, Any] = {
-        **where,
+    how: dict[str, Any] = {
+        "seed": seed,
+        "position": position,
+        "offsets": offsets,
         "workers": run.workers,
         "prefetch": run.prefetch,
         "cache_mb": run.cache_mb / len(model.sample_specs()),
@@ -293,7 +306,7 @@ def _open_stream(
     size = model.samples_per_step
     if isinstance(spec, XSegSpec):
         both = (facesets.src, facesets.dst)
-        return XSegStream(both, spec.resolution, spec.face_type, size, **common)
+        return XSegStream(both, spec.resolution, spec.face_type, size, **how)
     transfer = name == "src" and not facesets.pretrain
     return BatchStream(
         facesets.of(name),
@@ -301,5 +314,5 @@ def _open_stream(
         size,
         color_faceset=facesets.dst if transfer else None,
         uniform_yaw=bool(getattr(model.effective, "uniform_yaw", False)),
-        **common,
+        **how,
     )

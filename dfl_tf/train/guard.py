@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dfl_tf.errors import TrainingDiverged
+
+if TYPE_CHECKING:
+    from dfl_tf.formats.models.tensor import Tensor
 
 
 class Guard:
@@ -118,7 +122,7 @@ _ADVICE = (
 )
 
 
-def check_finite(tensors: Mapping[str, Mapping[str, NDArray[np.generic]]], iteration: int) -> None:
+def check_finite(tensors: Mapping[str, Mapping[str, Tensor]], iteration: int) -> None:
     """Refuse a model state that holds NaN or infinite numbers.
 
     Parameters

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +39,7 @@ def write_history(folder: Path, pictures: dict[str, NDArray[np.uint8]], finished
         write_file(place / "_last.jpg", content)
 
 
-def channels_last(array: NDArray[Any]) -> NDArray[np.float32] | None:
+def channels_last(array: NDArray[np.generic]) -> NDArray[np.float32] | None:
     """A stored batch with the channels last, whatever layout it has; None if it is no batch.
 
     The channel axis is the one of size 1 or 3 (the sides of images are at least 32).

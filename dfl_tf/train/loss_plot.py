@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,6 +15,10 @@ from dfl_tf.disk.text import drawable
 from dfl_tf.errors import ModelFileError
 from dfl_tf.imaging.plots import new_figure, plain_style
 from dfl_tf.train.loss_graph import column_ranges
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 _WIDTH, _HEIGHT, _DPI = 960, 480, 100
 _COLORS = ("#145ac8", "#f08214", "#3ca03c", "#a03ca0")
@@ -94,8 +98,6 @@ def loss_plot(
     -------
     ndarray, shape (480, 960, 3), uint8, BGR
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     table = np.asarray(history, np.float64)
     table = table.reshape(len(table), -1) if table.size else np.zeros((0, max(1, len(names))))
     figure = new_figure(_WIDTH / _DPI, _HEIGHT / _DPI, _DPI)
@@ -112,7 +114,7 @@ def loss_plot(
 
 
 def _draw(
-    axes: Any, table: NDArray[np.float64], names: Sequence[str], title: str, start: int
+    axes: Axes, table: NDArray[np.float64], names: Sequence[str], title: str, start: int
 ) -> None:
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
@@ -143,14 +145,14 @@ def _draw(
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(table.T), frameon=False)
 
 
-def _draw_quality(axes: Any, quality: Sequence[tuple[int, float]]) -> None:
+def _draw_quality(axes: Axes, quality: Sequence[tuple[int, float]]) -> None:
     right = axes.twinx()
     right.plot(*zip(*quality, strict=True), color="black", marker="o", markersize=4, linewidth=1)
     right.set_ylabel("SSIM of faces that are measured")
     right.margins(y=0.1)
 
 
-def _draw_cloud(axes: Any, values: NDArray[np.float64], start: int, color: str) -> None:
+def _draw_cloud(axes: Axes, values: NDArray[np.float64], start: int, color: str) -> None:
     """What lies behind the median, pale: the losses, or the range of each column of many."""
     if len(values) < 4 * _COLUMNS:
         # Ranges of columns with one value or two would be dots and stripes.

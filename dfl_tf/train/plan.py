@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,13 @@ from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.segment import face_type_lines
 from dfl_tf.train.sinks.json_lines import log_beside
 from dfl_tf.train.start import Prepared, build_model
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from dfl_tf.models.base import FaceModel, Losses, Update
+    from dfl_tf.nn.tracing import Tracing
 
 _MIB = 2**20
 
@@ -57,8 +64,8 @@ class Plan:
     iteration: int
     target_iter: int
     seed: int
-    options: dict[str, Any]
-    overridden: dict[str, tuple[Any, str]]
+    options: dict[str, object]
+    overridden: dict[str, tuple[object, str]]
     notes: list[str]
     resets: list[str]
     faces: list[str]
@@ -69,7 +76,7 @@ class Plan:
     data: list[str] = field(default_factory=list)
     phases: list[str] = field(default_factory=list)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The same for machines."""
         return asdict(self)
 
@@ -134,7 +141,7 @@ def make_plan(prepared: Prepared) -> Plan:
     )
 
 
-def saved_files(prepared: Prepared, model: Any) -> list[str]:
+def saved_files(prepared: Prepared, model: FaceModel) -> list[str]:
     """What the run writes: the files of a save, in the model's format, then previews and logs."""
     place, storage, run = prepared.place, prepared.place.storage, prepared.run
     if run.no_save:
@@ -174,7 +181,7 @@ def _set_of_files(place: CheckpointLocation, stems: Sequence[str]) -> list[str]:
     ]
 
 
-def memory(model: Any) -> dict[str, float]:
+def memory(model: FaceModel) -> dict[str, float]:
     """MiB of weights, slots, gradients, kept activations and prepared samples, and their sum.
 
     Weights, slots and gradients are exact. While a save is written, a copy of weights and slots
@@ -197,7 +204,7 @@ def memory(model: Any) -> dict[str, float]:
     return {what: size / _MIB for what, size in sizes.items()}
 
 
-def _staging(model: Any) -> int:
+def _staging(model: FaceModel) -> int:
     """Bytes of the batches that are made ahead, and the one in use."""
     pixels = sum(
         side * width * channels
@@ -207,11 +214,11 @@ def _staging(model: Any) -> int:
     return 4 * pixels * model.samples_per_step * (model.run.prefetch + 1)
 
 
-def _bytes(variables: Iterable[Any]) -> int:
+def _bytes(variables: Iterable[keras.Variable]) -> int:
     return sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables)
 
 
-def kept_activations(model: Any) -> int:
+def kept_activations(model: FaceModel) -> int:
     """Bytes that flow from the forward into the backward half of the largest update of a step.
 
     The step is traced, not run: every tensor that is made by the forward half and read by the
@@ -220,7 +227,9 @@ def kept_activations(model: Any) -> int:
     return max(_crossing_bytes(graph) for graph in traced_updates(model))
 
 
-def traced_updates(model: Any, batch: int = 0, *, tracing: Any = None) -> list[Any]:
+def traced_updates(
+    model: FaceModel, batch: int = 0, *, tracing: Tracing | None = None
+) -> list[tf.Graph]:
     """Trace the gradients of every update of a step, for batches of `batch` samples (0 = the own).
 
     Parameters
@@ -241,17 +250,19 @@ def traced_updates(model: Any, batch: int = 0, *, tracing: Any = None) -> list[A
     return [_traced(model, update, inputs, tracing).graph for update in model.updates]
 
 
-def _traced(model: Any, update: Any, inputs: Sequence[Any], tracing: Any) -> Any:
+def _traced(
+    model: FaceModel, update: Update, inputs: Sequence[tf.TensorSpec], tracing: Tracing | None
+) -> tf.types.experimental.ConcreteFunction:
     import tensorflow as tf
 
-    def gradients(*tensors: Any) -> Any:
+    def gradients(*tensors: tf.Tensor) -> tuple[Losses, list[tf.Tensor]]:
         drawn = model.draws(update, int(tensors[0].shape[0]))
         return model.step.gradients(update, [*tensors, *drawn], tracing=tracing)
 
     return tf.function(gradients, autograph=False).get_concrete_function(*inputs)
 
 
-def _crossing_bytes(graph: Any) -> int:
+def _crossing_bytes(graph: tf.Graph) -> int:
     backward: set[str] = set()
     for op in graph.get_operations():  # in the order of their making: inputs come first
         # What is computed again (`--recompute`) waits for a gradient, and is no forward half.
@@ -267,7 +278,7 @@ def _crossing_bytes(graph: Any) -> int:
     return sum(kept.values())
 
 
-def _origin(tensor: Any) -> Any:
+def _origin(tensor: tf.Tensor) -> tf.Tensor:
     """Return the tensor whose memory this one shares."""
     while tensor.op.type in ("Identity", "IdentityN", "Reshape"):
         tensor = tensor.op.inputs[tensor.value_index]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -29,7 +29,7 @@ class NamedPicture(Protocol):
         """The legacy preview name."""
 
     @property
-    def image(self) -> Any:
+    def image(self) -> NDArray[np.float32]:
         """Shape (h, w, 3), float32, BGR, 0..1."""
 
 

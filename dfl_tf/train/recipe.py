@@ -84,7 +84,7 @@ class RecipeState:
     seconds: float = 0.0
     done: tuple[DonePhase, ...] = ()
     finished: bool = False
-    set: Mapping[str, Any] = field(default_factory=dict)
+    set: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
     def read(cls, tree: Any) -> RecipeState:
@@ -107,7 +107,7 @@ class RecipeState:
             set=dict(tree.get("set", {})),
         )
 
-    def tree(self) -> dict[str, Any]:
+    def tree(self) -> dict[str, object]:
         """As JSON values."""
         return {
             "recipe": self.recipe,
@@ -120,7 +120,7 @@ class RecipeState:
         }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -142,7 +142,7 @@ class Standing:
     told: tuple[str, ...] = ()
 
 
-def stand(recipe: Recipe, stored: Mapping[str, Any], iteration: int) -> Standing:
+def stand(recipe: Recipe, stored: Mapping[str, object], iteration: int) -> Standing:
     """Where a model goes on in a recipe.
 
     Parameters
@@ -439,7 +439,7 @@ class RecipeSource:
         )
 
     def _situation(self, run: Run) -> Situation:
-        metrics = run.stored.get(METRICS, {})
+        metrics: Any = run.stored.get(METRICS, {})
         return Situation(run.model.iteration, run.trace.array, self._seconds(), metrics)
 
     def _seconds(self) -> float:

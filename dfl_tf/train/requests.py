@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args
 
 from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError
@@ -48,7 +48,9 @@ class StopSignals:
     def __init__(self, say: Callable[[str], None] = lambda text: None) -> None:
         self.received: int | None = None
         self._say = say
-        self._old: dict[int, Any] = {}
+        self._old: dict[
+            int, signal.Handlers | int | Callable[[int, FrameType | None], object] | None
+        ] = {}
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
@@ -108,7 +110,7 @@ class Request:
     name: str
     options: Layer | None = None
     fault: str = ""
-    stored: Mapping[str, Any] = field(default_factory=dict)
+    stored: Mapping[str, object] = field(default_factory=dict)
     reason: str = "stop requested"
 
 

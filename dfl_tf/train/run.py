@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dfl_tf.devices.memory import out_of_memory
 from dfl_tf.errors import DflTfError, ForeignChange, TrainingDiverged
@@ -30,6 +30,9 @@ from dfl_tf.train.validation import (
     of_data,
     validate,
 )
+
+if TYPE_CHECKING:
+    from dfl_tf.models.base import FaceModel
 
 RETRY_SECONDS = 60.0
 
@@ -76,7 +79,7 @@ class Run:
         self.checkpoint = Checkpointer(segment, place, log=log, trace=self.trace, devices=devices)
         self.trained = 0
         self.unsaved = False
-        self.stored: dict[str, Any] = {}
+        self.stored: dict[str, object] = {}
         self._begun_at = segment.model.iteration
         self.started = time.monotonic()
         self.begin(segment)
@@ -114,7 +117,7 @@ class Run:
         return self.segment.settings
 
     @property
-    def model(self) -> Any:
+    def model(self) -> FaceModel:
         """The model of the segment that is trained now."""
         return self.segment.model
 
@@ -143,13 +146,13 @@ class Run:
             self._mean_due, self._mean_from = False, model.iteration
         self.log.emit(event)
 
-    def take_up(self, stored: Mapping[str, Any]) -> None:
+    def take_up(self, stored: Mapping[str, object]) -> None:
         """Go on with what parts of earlier runs have stored with the model (`ModelState.run`)."""
         self.stored |= {key: value for key, value in stored.items() if key not in self.feed_state}
         self._hold_out()
 
     @property
-    def run_state(self) -> dict[str, Any]:
+    def run_state(self) -> dict[str, object]:
         """What a save holds of the run: `stored`, and where the streams stand."""
         return {**self.stored, **self.feed_state}
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dfl_tf.formats import ModelState
 from dfl_tf.formats.loss_history import LossHistory
+
+if TYPE_CHECKING:
+    from dfl_tf.formats.models.tensor import Tensor
 
 
 def own_arrays(state: ModelState) -> ModelState:
@@ -36,7 +39,7 @@ def own_arrays(state: ModelState) -> ModelState:
     )
 
 
-def _owned(value: Any) -> Any:
+def _owned(value: Tensor) -> Tensor:
     if isinstance(value, np.ndarray):
         return value if value.flags.owndata else value.copy()
     # A NumPy scalar ("iters:0") stays one: the files of the legacy program hold it so.

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dfl_tf import models
 from dfl_tf.devices.precision import precision_notes
@@ -27,6 +27,8 @@ from dfl_tf.train.settings import Settings
 
 if TYPE_CHECKING:
     from dfl_tf.formats.models.tensor import Tensor
+    from dfl_tf.models.base import FaceModel
+    from dfl_tf.train.distribution import Distribution
 
 
 @dataclass(frozen=True)
@@ -67,15 +69,15 @@ class Segment:
     """
 
     settings: Settings
-    model: Any
+    model: FaceModel
     feed: Feed
     messages: list[str] = field(default_factory=list)
     shelf: dict[str, Shelved] = field(default_factory=dict)
-    distribution: Any = None
+    distribution: Distribution | None = None
     facesets: Facesets | None = None
     new_faces: bool = False
 
-    def snapshot(self, run_state: Mapping[str, Any]) -> ModelState:
+    def snapshot(self, run_state: Mapping[str, object]) -> ModelState:
         """Everything that the model is, switched-off parts included, in arrays of its own.
 
         Parameters
@@ -124,11 +126,11 @@ class Segment:
         self.close()
         if self.distribution is not None:
             self.distribution.release()
-        self.model = None
+        self.model = None  # type: ignore[assignment]  # nothing uses it any more
         self.shelf = {}
 
 
-def parts_of(model: Any) -> tuple[str, ...]:
+def parts_of(model: FaceModel) -> tuple[str, ...]:
     """Networks and optimizers of a model, by the stems of their files."""
     return (*model.networks, *model.optimizers)
 
@@ -156,7 +158,7 @@ class Builder:
     workspace: Workspace
     model_class: str
     name: str
-    distribution: Any = None
+    distribution: Distribution | None = None
     pretrained: Path | None = None
     say: Callable[[str], None] = lambda text: None
 
@@ -181,6 +183,7 @@ class Builder:
             self.say(line)
         model = self.create(settings, state)
         model.step.say = self.say
+        model.step.measures_gradients = bool(settings.run.tensorboard or settings.run.log_json)
         feed, messages = self.feed_and_fill(model, settings, state, facesets)
         if self.distribution is not None and settings.run.xla == "auto":
             messages.insert(0, "--xla auto compiles nothing on several devices; --xla on would")
@@ -195,7 +198,7 @@ class Builder:
             _has_new_faces(settings, state),
         )
 
-    def create(self, settings: Settings, state: ModelState | None) -> Any:
+    def create(self, settings: Settings, state: ModelState | None) -> FaceModel:
         """Build the model; the weights of one that is resumed are still zero."""
         options, run = settings.options, settings.run
         create = functools.partial(
@@ -214,7 +217,7 @@ class Builder:
         on_gpu = bool(getattr(options, "models_opt_on_gpu", True))
         return self.distribution.build(create, models_opt_on_gpu=on_gpu)
 
-    def fill(self, model: Any, state: ModelState | None) -> list[str]:
+    def fill(self, model: FaceModel, state: ModelState | None) -> list[str]:
         """Load the state of a model that goes on; says what was initialized instead of loaded."""
         if state is None:
             return _take_pretrained(model, self.pretrained)
@@ -222,7 +225,7 @@ class Builder:
         return messages
 
     def feed_and_fill(
-        self, model: Any, settings: Settings, state: ModelState | None, facesets: Facesets
+        self, model: FaceModel, settings: Settings, state: ModelState | None, facesets: Facesets
     ) -> tuple[Feed, list[str]]:
         """Open the streams and load the weights; returns what `fill` says as well."""
         run, stored = settings.run, {} if state is None else state.run
@@ -242,8 +245,8 @@ class Builder:
             self.distribution.check_same(f"number of {side} faces", len(faceset))
         stored = self.distribution.take_from_chief(stored)
         offsets = self.distribution.offsets(model.samples_per_step)
-        where: dict[str, Any] = {"offsets": offsets, "iteration": model.iteration}
-        return open_feed(model, facesets, run, stored, **where), messages
+        feed = open_feed(model, facesets, run, stored, offsets, iteration=model.iteration)
+        return feed, messages
 
 
 def faces_of(workspace: Workspace, settings: Settings) -> Facesets:
@@ -259,7 +262,7 @@ def _has_new_faces(settings: Settings, state: ModelState | None) -> bool:
     return state is None or state.iteration == 0 or (pretrained and not settings.pretrain)
 
 
-def _switched_off(model: Any, state: ModelState | None) -> dict[str, Shelved]:
+def _switched_off(model: FaceModel, state: ModelState | None) -> dict[str, Shelved]:
     """What a state that was read holds beyond the parts of the model."""
     if state is None or state.disk is None:
         return {}
@@ -277,7 +280,7 @@ def face_type_lines(settings: Settings, facesets: Facesets) -> list[str]:
     return facesets.check_face_types(wanted, allow_smaller=settings.run.allow_smaller_faces)
 
 
-def _take_pretrained(model: Any, folder: Path | None) -> list[str]:
+def _take_pretrained(model: FaceModel, folder: Path | None) -> list[str]:
     """Let a new model start from weights of the release (workspace.md 3)."""
     if folder is None:
         return []

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dfl_tf.devices.cluster import machine_of
 from dfl_tf.options import (
     Layer,
-    Options,
     Resolved,
     RunOptions,
     legacy_layer,
@@ -24,6 +23,9 @@ from dfl_tf.options import (
 from dfl_tf.options.resolve import OptionFaults
 from dfl_tf.options.run import FIXED_FOR_A_RUN
 from dfl_tf.options.schema import words
+
+if TYPE_CHECKING:
+    from dfl_tf.options import TrainingOptions
 
 AT_ONCE = frozenset(
     words(
@@ -55,11 +57,11 @@ class Settings:
     run : RunOptions
     """
 
-    resolved: Resolved[Any]
+    resolved: Resolved[TrainingOptions]
     run: RunOptions
 
     @property
-    def options(self) -> Any:
+    def options(self) -> TrainingOptions:
         """The options of the model as they are stored."""
         return self.resolved.options
 
@@ -78,7 +80,7 @@ class Settings:
         """Iterations between two measurements of quality; 0 = none."""
         return int(getattr(self.options, "validate_every", 0))
 
-    def legacy(self) -> dict[str, Any]:
+    def legacy(self) -> dict[str, object]:
         """The options of the model as ``data.dat`` holds them, unknown keys included."""
         return self.resolved.legacy()
 
@@ -86,7 +88,9 @@ class Settings:
         """The same without what only said how to begin (`BEGINNING`)."""
         return replace(self, run=replace(self.run, **BEGINNING))
 
-    def changed(self, values: Mapping[str, Any] | Layer, origin: str = "the program") -> Settings:
+    def changed(
+        self, values: Mapping[str, object] | Layer, origin: str = "the program"
+    ) -> Settings:
         """The settings with some options changed, checked as those of a resumed run are.
 
         Parameters
@@ -118,7 +122,7 @@ class Settings:
             for key in sorted(FIXED_FOR_A_RUN.intersection(other))
             if getattr(run, key) != getattr(self.run, key)
         ]
-        cls: type[Options] = type(self.options)
+        cls: type[TrainingOptions] = type(self.options)
         stored = legacy_layer(cls, self.legacy(), origin="the model")
         layers = [stored, replace(layer, values=own)]
         try:
@@ -131,7 +135,7 @@ class Settings:
             raise OptionFaults(faults)
         return Settings(resolved, run)
 
-    def differences(self, other: Settings) -> dict[str, tuple[Any, Any]]:
+    def differences(self, other: Settings) -> dict[str, tuple[object, object]]:
         """What another set of options has otherwise: key → (here, there)."""
         return {
             key: (getattr(here, key), getattr(there, key))

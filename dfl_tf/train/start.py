@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from dfl_tf.devices.cluster import cluster_of, described, machine_of, replicas_of
 from dfl_tf.devices.configure import configure_devices, summary_devices
@@ -51,6 +51,11 @@ from dfl_tf.train.switching import common, followed
 from dfl_tf.train.trainer import Trainer
 from dfl_tf.train.validation import MakeMeasure
 
+if TYPE_CHECKING:
+    from dfl_tf.models.base import FaceModel
+    from dfl_tf.options import TrainingOptions
+    from dfl_tf.train.distribution import Distribution
+
 T = TypeVar("T", bound=Options)
 EVERY_BESIDE = 50
 """Iterations between lines of the log beside the model, where nothing else is asked for."""
@@ -65,7 +70,7 @@ def resolve_inputs(
     cls: type[T],
     *,
     stored: Layer | None = None,
-    defaults: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, object] | None = None,
     restart: bool = False,
     ask: Ask | None = None,
 ) -> Chosen[T]:
@@ -124,7 +129,7 @@ class Prepared:
     workspace: Workspace
     place: CheckpointLocation
     state: ModelState | None
-    resolved: Resolved[Any]
+    resolved: Resolved[TrainingOptions]
     run: RunOptions
     notes: tuple[str, ...] = ()
     stamp: float = 0.0
@@ -272,7 +277,7 @@ def _new_name(folder: Path, model_class: str, name: str) -> list[str]:
 
 def enlist(
     prepared: Prepared, say: Callable[[str], None] = lambda text: None
-) -> tuple[Prepared, Any]:
+) -> tuple[Prepared, Distribution | None]:
     """Join the devices and processes that train together, if there are several.
 
     Parameters
@@ -313,7 +318,7 @@ def enlist(
 
 def builder(
     prepared: Prepared,
-    distribution: Any = None,
+    distribution: Distribution | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Builder:
     """What builds the segments of the run."""
@@ -327,7 +332,7 @@ def builder(
     )
 
 
-def build_model(prepared: Prepared) -> tuple[Any, list[str]]:
+def build_model(prepared: Prepared) -> tuple[FaceModel, list[str]]:
     """Build the model without streams and load its state; says what was not loaded."""
     configure_devices(prepared.run)
     make = builder(prepared)

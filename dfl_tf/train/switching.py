@@ -16,6 +16,7 @@ from typing import Any
 from dfl_tf.devices.memory import out_of_memory
 from dfl_tf.errors import DflTfError
 from dfl_tf.formats import ModelState
+from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.train import events
 from dfl_tf.train.run import Run
 from dfl_tf.train.segment import Rebuild, Segment, Shelved, parts_of
@@ -35,7 +36,7 @@ FOLLOWER: dict[str, Any] = {
 """Run options of a worker that is not the chief."""
 
 
-def common(settings: Settings) -> dict[str, Any]:
+def common(settings: Settings) -> dict[str, object]:
     """What all processes of a training must have alike, as JSON values."""
     return {
         "options": asdict(settings.options),
@@ -59,7 +60,7 @@ def followed(settings: Settings, facts: Mapping[str, Any]) -> Settings:
     return Settings(replace(settings.resolved, options=options), run)
 
 
-def facts_of(segment: Segment, wanted: Settings) -> dict[str, Any]:
+def facts_of(segment: Segment, wanted: Settings) -> dict[str, object]:
     """What the chief tells all workers about a change of options, as JSON values."""
     changes = segment.settings.begun().differences(wanted)
     return {
@@ -77,7 +78,7 @@ def switch(
     *,
     chief: bool,
     alone: bool,
-    stored: Mapping[str, Any] | None = None,
+    stored: Mapping[str, object] | None = None,
 ) -> str:
     """Give a run other options between two iterations.
 
@@ -180,10 +181,11 @@ def _replace_segment(
 def _keep_losses(segment: Segment, state: ModelState) -> None:
     model = segment.model
     if model.iteration == state.iteration:
-        model.loss_history, model.extra = state.loss_history, dict(state.extra)
+        model.loss_history = LossHistory.of(state.loss_history)
+        model.extra = dict(state.extra)
 
 
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

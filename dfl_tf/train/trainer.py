@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from dfl_tf.train.settings import Settings
 from dfl_tf.train.switching import facts_of, followed, switch
 from dfl_tf.train.timing import TimingSummary
 from dfl_tf.train.validation import MakeMeasure
+
+if TYPE_CHECKING:
+    from dfl_tf.models.base import FaceModel
 
 GO_ON, SWITCH, STOP = range(3)
 """What a process votes for between two iterations; a signal votes for `STOP` and its number."""
@@ -104,7 +107,7 @@ class Trainer:
         self._sample: history.Sample = ()
         self._batches: tuple[Batch, ...] | None = None
         self._wanted: Settings | None = None
-        self._stored: dict[str, Any] = {}
+        self._stored: dict[str, object] = {}
 
     @property
     def segment(self) -> Segment:
@@ -112,7 +115,7 @@ class Trainer:
         return self.state.segment
 
     @property
-    def model(self) -> Any:
+    def model(self) -> FaceModel:
         """The model that is trained now."""
         return self.state.model
 
@@ -133,9 +136,9 @@ class Trainer:
 
     def switch(
         self,
-        options: Mapping[str, Any] | Layer,
+        options: Mapping[str, object] | Layer,
         origin: str = "the program",
-        stored: Mapping[str, Any] | None = None,
+        stored: Mapping[str, object] | None = None,
     ) -> Settings:
         """Train with other options from the next iteration on, in this process.
 
@@ -346,7 +349,7 @@ class Trainer:
         """Change the options, on all processes at this iteration."""
         wanted, self._wanted = self._wanted, None
         stored, self._stored = self._stored, {}
-        facts: Mapping[str, Any] = {} if wanted is None else facts_of(self.segment, wanted)
+        facts: Mapping[str, object] = {} if wanted is None else facts_of(self.segment, wanted)
         if self._team is not None:
             facts = self._team.from_chief(facts)
         if wanted is None:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from dfl_tf.data import Batch
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.models import create
+from dfl_tf.models.targets import soft_mask
 from dfl_tf.options import SAEHDOptions, default
 
 SAEHD_COMBINATIONS = [
@@ -55,9 +56,10 @@ def test_saehd_moves_the_right_networks(make, batches, snapshot, options):
         bool(options.get("true_face_power")) and model.archi.flavor == "df"
     )
     figures = model.step.scalars()
-    assert set(figures) == {
+    clipped = ("gradient_norm", "clip_factor") if options.get("clipgrad") else ()
+    assert {name for name in figures if not name.startswith("term/")} == {
         *(f"objective/{update.optimizer}" for update in model.updates),
-        *(f"learning_rate/{stem}" for stem in model.optimizers),
+        *(f"{kind}/{stem}" for stem in model.optimizers for kind in ("learning_rate", *clipped)),
     }
     assert np.isfinite([*figures.values()]).all()
 
@@ -220,3 +222,100 @@ def test_xseg_learns_and_masks(make, batches, pretrain):
 def test_wrong_resolution_patch_and_class_are_refused():
     with pytest.raises(UsageError, match="no model class 'SAE'"):
         create("SAE", default(SAEHDOptions))
+
+
+GAN = {"gan_power": 0.3, "random_warp": False}
+STYLES = {"face_style_power": 5.0, "bg_style_power": 4.0}
+WITH_TERMS = [
+    ("SAEHD", {"archi": "df-ud", "true_face_power": 0.1, "eyes_mouth_prio": True, **GAN, **STYLES}),
+    ("SAEHD", {"archi": "liae-d", "masked_training": False, "face_type": "wf", **GAN}),
+    ("AMP", GAN),
+    ("Quick96", {}),
+    ("XSeg", {}),
+    ("XSeg", {"pretrain": True}),
+]
+OF_ONE_SIDE = ("dssim_large", "dssim_small", "pixels", "eyes_mouth", "mask")
+
+
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.parametrize(("cls", "options"), WITH_TERMS)
+def test_the_terms_add_up_to_the_losses_and_the_objective(make, batches, cls, options):
+    model = make(cls, precision="float64", **options)
+    given = batches(model)
+    losses = model.train_step(*given)
+    figures = model.step.scalars()
+    terms = {n.removeprefix("term/"): v for n, v in figures.items() if n.startswith("term/")}
+    stem = model.updates[0].optimizer
+    np.testing.assert_allclose(sum(terms.values()), figures[f"objective/{stem}"], rtol=1e-12)
+    for side, loss in losses.items():
+        own = {f"{side}_{kind}" for kind in OF_ONE_SIDE} if side != "loss" else set(terms)
+        own |= {"face_style", "bg_style_dssim", "bg_style_pixels"} if side == "src" else set()
+        total = sum(value for name, value in terms.items() if name in own)
+        np.testing.assert_allclose(total, np.mean(loss), rtol=1e-12)
+    expected = {"dssim", "pixels"} if options.get("pretrain") else {"entropy"}
+    if cls != "XSeg":
+        kinds = {"dssim_large", "pixels", "mask"}
+        kinds |= {"dssim_small"} if cls == "AMP" else set()
+        kinds |= {"eyes_mouth"} if cls == "AMP" or "eyes_mouth_prio" in options else set()
+        expected = {f"{side}_{kind}" for side in ("src", "dst") for kind in kinds}
+        if "bg_style_power" in options:
+            expected |= {"face_style", "bg_style_dssim", "bg_style_pixels"}
+        expected |= {"true_face"} if "true_face_power" in options else set()
+        expected |= {"gan"} if "gan_power" in options else set()
+        if cls == "AMP" or options.get("masked_training", "gan_power" in options):
+            expected |= {"src_background", "src_total_variation"}
+        expected |= {"dst_background", "dst_total_variation"} if cls == "AMP" else set()
+    assert set(terms) == expected
+
+
+def test_a_term_is_what_numpy_makes_of_it(make, batches):
+    """Pixels and mask of dst, masked as the targets are (training.md 2.3)."""
+    model = make(precision="float64", batch_size=1)
+    src, dst = batches(model, 1)
+    _, image, mask = (
+        np.asarray(x) for x in (None, *model.view(*model.tensors(src["image"], dst["image"]))[1])
+    )
+    soft = np.asarray(soft_mask(tf.constant(dst["mask"], tf.float64), 64))
+    model.train_step(src, dst)
+    figures = model.step.scalars()
+    pixels = 10 * np.mean((dst["target"] * soft - image * soft) ** 2)
+    np.testing.assert_allclose(figures["term/dst_pixels"], pixels, rtol=1e-6)
+    difference = 10 * np.mean((np.float64(dst["mask"]) - mask) ** 2)
+    np.testing.assert_allclose(figures["term/dst_mask"], difference, rtol=1e-6)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_norm_and_clip_factor_are_those_of_the_gradients(make, batches, accumulate):
+    model = make(precision="float64", clipgrad=True, accumulate=accumulate, batch_size=2)
+    given = batches(model, model.samples_per_step)
+    update, *_ = model.updates
+    _, gradients = model.step.gradients(update, model.inputs(*given))
+    norm = np.sqrt(sum(np.sum(np.square(g)) for g in gradients))
+    model.train_step(*given)
+    figures = model.step.scalars()
+    assert norm > 1
+    np.testing.assert_allclose(figures["gradient_norm/src_dst_opt"], norm, rtol=1e-10)
+    np.testing.assert_allclose(figures["clip_factor/src_dst_opt"], 1 / norm, rtol=1e-10)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_measuring_gradients_changes_no_bit(make, batches, snapshot, precision):
+    weights, norms = [], []
+    for measured in (False, True):
+        model = make(precision=precision, gan_power=0.1, lr_dropout="y")
+        model.step.measures_gradients = measured
+        for seed in range(2):
+            model.train_step(*batches(model, seed=seed))
+        weights.append([v for values in snapshot(model).values() for v in values])
+        norms.append({n: v for n, v in model.step.scalars().items() if "gradient_norm" in n})
+    assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
+    assert norms[0] == {}
+    assert set(norms[1]) == {"gradient_norm/src_dst_opt", "gradient_norm/GAN_opt"}
+    assert all(value > 0 for value in norms[1].values())
+
+
+def test_an_update_that_float16_leaves_out_has_no_norm(make, batches):
+    model = make(precision="float16", clipgrad=True)
+    src, dst = batches(model)
+    model.train_step(src, dst.with_arrays(target=dst["target"] * np.inf))
+    assert np.isnan(model.step.scalars()["gradient_norm/src_dst_opt"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+import numpy.typing as npt
 import tensorflow as tf
 
 from dfl_tf.data import Batch, SampleSpec
@@ -13,11 +15,13 @@ from dfl_tf.models.amp import networks, preview
 from dfl_tf.models.amp.objective import AMPObjective
 from dfl_tf.models.base import PreviewImage, Update
 from dfl_tf.models.discriminators import UNetPatchDiscriminator, check_patch_size
+from dfl_tf.models.generator import DecoderOutput
 from dfl_tf.models.sample_specs import face_swap_specs
 from dfl_tf.models.swap import DstOutput, SwapModel, SwapOutput
 
 if TYPE_CHECKING:
     from dfl_tf.formats.models.state import ModelState
+    from dfl_tf.options import AMPOptions
 
 
 class AMP(SwapModel):
@@ -38,12 +42,14 @@ class AMP(SwapModel):
     """
 
     model_class: ClassVar[str] = "AMP"
+    options: AMPOptions
+    effective: AMPOptions
     optional_parts: ClassVar[Mapping[str, str]] = {"GAN": "gan_power"}
     scopes_without_slots: ClassVar[tuple[str, ...]] = ("inter_src", "inter_dst")
     previews_one_face: ClassVar[bool] = True
     takes_morph: ClassVar[bool] = True
 
-    inject_mixing: Iterator[Any] | None = None
+    inject_mixing: Iterator[npt.ArrayLike] | None = None
 
     def build_networks(self) -> None:
         """Fill `networks`, in file order."""
@@ -67,20 +73,21 @@ class AMP(SwapModel):
     def build_updates(self) -> None:
         """Fill `optimizers` and `updates`."""
         options = self.effective
-        common = {
-            "adabelief": True,
+        add_optimizer = functools.partial(
+            self.add_optimizer,
+            adabelief=True,
             # The legacy program draws AMP's masks where the weights are, "cpu" or not.
-            "lr_dropout": "n" if options.lr_dropout == "n" else "y",
-            "clipgrad": options.clipgrad,
-        }
+            lr_dropout="n" if options.lr_dropout == "n" else "y",
+            clipgrad=options.clipgrad,
+        )
         objective = AMPObjective(self.generator, options, self.networks.get("GAN"))
         trained = networks.PARTS if options.train_inters else ("encoder", "decoder")
-        self.add_optimizer("src_dst_opt", trained, **common)
+        add_optimizer("src_dst_opt", trained)
         self.updates.append(
             Update("src_dst_opt", self.weights_of(trained), objective.generator_objective)
         )
         if "GAN" in self.networks:
-            self.add_optimizer("GAN_opt", ["GAN"], **common)
+            add_optimizer("GAN_opt", ["GAN"])
             variables = self.weights_of(["GAN"])
             self.updates.append(Update("GAN_opt", variables, objective.discriminate_images))
 
@@ -91,7 +98,7 @@ class AMP(SwapModel):
         number = self.updates.index(update)
         return [self._mixing(samples, number, self.optimizers[update.optimizer].iterations)]
 
-    def _mixing(self, samples: int, number: int, counter: Any) -> tf.Tensor:
+    def _mixing(self, samples: int, number: int, counter: tf.Tensor) -> tf.Tensor:
         """Put exactly ``int(inter_dims * morph_factor)`` ones in random places of each row.
 
         The places are a pure function of (seed, number, counter).
@@ -116,7 +123,7 @@ class AMP(SwapModel):
         """Draw `AMP morph 1.0`, `AMP morph list` and `AMP morph list masked` of sample 0."""
         return preview.draw(self, *batches)
 
-    def view(self, src: tf.Tensor, dst: tf.Tensor, *morphs: float) -> Any:
+    def view(self, src: tf.Tensor, dst: tf.Tensor, *morphs: float) -> list[DecoderOutput]:
         """Return src to src, dst to dst, and dst at each morph value; see `Generator.view`."""
         mixing = self._mixing(int(src.shape[0]), len(self.updates), self.iteration)
         values = [tf.constant(morph, tf.float32) for morph in morphs]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 import tensorflow as tf
 
 from dfl_tf.errors import OptionError
 from dfl_tf.models.df_liae import Archi, Decoder, Encoder
-from dfl_tf.models.generator import DecoderOutput
-from dfl_tf.nn.layers import Dense, Network
+from dfl_tf.models.generator import DecoderOutput, MakeNetwork
+from dfl_tf.nn.layers import Dense, LayerOptions, Network
 from dfl_tf.nn.tensors import unflatten
 
 PARTS = ("encoder", "inter_src", "inter_dst", "decoder")
@@ -21,7 +21,9 @@ _ARCHI = Archi("df", u=True, d=True, t=True)
 class AMPInter(Network):
     """One dense layer from the code to a grid of `inter_dims` channels (models.md 3)."""
 
-    def __init__(self, grid: int, ae_dims: int, inter_dims: int, **kwargs: Any) -> None:
+    def __init__(
+        self, grid: int, ae_dims: int, inter_dims: int, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**kwargs)
         self.grid = grid
         self.inter_dims = inter_dims
@@ -33,8 +35,8 @@ class AMPInter(Network):
 
 
 def build(
-    make: Any, resolution: int, *, e: int, ae: int, inter: int, d: int, dm: int
-) -> dict[str, Any]:
+    make: MakeNetwork, resolution: int, *, e: int, ae: int, inter: int, d: int, dm: int
+) -> dict[str, Network]:
     """Make the generator's networks (models.md 3); arguments as for SAEHD.
 
     Raises
@@ -59,7 +61,7 @@ def build(
 class AMPGenerator:
     """The generator's networks and how they are joined (models.md 3, training.md 5)."""
 
-    networks: Mapping[str, Any]
+    networks: Mapping[str, Network]
     inter_dims: int
 
     def codes(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from dfl_tf.data.batch import Batch
 from dfl_tf.models.amp.networks import AMPGenerator
-from dfl_tf.models.targets import Target, prepare, reconstruction_loss
+from dfl_tf.models.targets import Target, of_side, prepare, reconstruction_loss
 from dfl_tf.nn.losses import discriminator_loss, total_variation_mse
+
+if TYPE_CHECKING:
+    from dfl_tf.nn.layers import Network
+    from dfl_tf.options import AMPOptions
 
 Losses = dict[str, tf.Tensor]
 _AXES = "ch"  # what the legacy program has always summed over here (training.md 1.4)
@@ -37,36 +41,44 @@ class AMPObjective:
     """
 
     generator: AMPGenerator
-    options: Any
-    gan: Any = None
+    options: AMPOptions
+    gan: Network | None = None
 
     def generator_objective(
         self, src_batch: Batch, dst_batch: Batch, mixing: tf.Tensor
     ) -> tuple[tf.Tensor, Losses]:
-        """Return the generator's objective and the reported losses, each (n,)."""
+        """Return the generator's objective, the losses and all of their terms, each (n,)."""
         src, dst = self._target(src_batch), self._target(dst_batch)
         src_code, dst_code, _ = self.generator.codes(src_batch["image"], dst_batch["image"], mixing)
         src_src, dst_dst = self.generator.decode(src_code, dst_code)
-        src_loss = reconstruction_loss(src, *src_src, both_windows=True)
-        dst_loss = reconstruction_loss(dst, *dst_dst, both_windows=True)
+        src_loss, src_terms = reconstruction_loss(src, *src_src, both_windows=True)
+        dst_loss, dst_terms = reconstruction_loss(dst, *dst_dst, both_windows=True)
+        terms = {**of_side("src", src_terms), **of_side("dst", dst_terms)}
         objective = src_loss + dst_loss
-        objective += 0.1 * dst.background_difference(dst_dst.image)
-        objective += 1e-6 * total_variation_mse(dst_dst.image * (1.0 - dst.soft), _AXES)
+        terms["dst_background"] = 0.1 * dst.background_difference(dst_dst.image)
+        objective += terms["dst_background"]
+        outside = dst_dst.image * (1.0 - dst.soft)
+        terms["dst_total_variation"] = 1e-6 * total_variation_mse(outside, _AXES)
+        objective += terms["dst_total_variation"]
         if self.gan is not None:
             judged = (src.within(src_src.image), dst.within(dst_dst.image))
             adversarial = tf.zeros((), objective.dtype)
             for logits in self.gan(tf.concat(judged, axis=0)):
                 for half in tf.split(logits, 2):
                     adversarial += discriminator_loss(1.0, half)
-            objective += self.options.gan_power * adversarial
-            objective += 1e-6 * total_variation_mse(src_src.image, _AXES)
-            objective += 0.02 * src.background_difference(src_src.image)
-        return objective, {"src": src_loss, "dst": dst_loss}
+            terms["gan"] = self.options.gan_power * adversarial
+            objective += terms["gan"]
+            terms["src_total_variation"] = 1e-6 * total_variation_mse(src_src.image, _AXES)
+            objective += terms["src_total_variation"]
+            terms["src_background"] = 0.02 * src.background_difference(src_src.image)
+            objective += terms["src_background"]
+        return objective, {"src": src_loss, "dst": dst_loss, **terms}
 
     def discriminate_images(
         self, src_batch: Batch, dst_batch: Batch, mixing: tf.Tensor
     ) -> tuple[tf.Tensor, Losses]:
         """Return the GAN's objective, (n,): targets are 1, reconstructions 0; mean of 8 terms."""
+        assert self.gan is not None
         src, dst = self._target(src_batch), self._target(dst_batch)
         src_code, dst_code, _ = self.generator.codes(src_batch["image"], dst_batch["image"], mixing)
         src_src, dst_dst = self.generator.decode(src_code, dst_code)

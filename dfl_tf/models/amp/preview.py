@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,13 @@ from dfl_tf.models.base import PreviewImage
 
 if TYPE_CHECKING:
     from dfl_tf.data.batch import Batch
+    from dfl_tf.models.amp.model import AMP
 
 Array = npt.NDArray[np.float32]
 MORPHS = (0.25, 0.5, 0.65, 0.75, 1.0)
 
 
-def draw(model: Any, src: Batch, dst: Batch) -> list[PreviewImage]:
+def draw(model: AMP, src: Batch, dst: Batch) -> list[PreviewImage]:
     """Show the first sample: its reconstructions, and dst at five morph values.
 
     References

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import tensorflow as tf
 
@@ -12,12 +12,13 @@ from dfl_tf.face import FaceType
 from dfl_tf.models import generator, swap_preview
 from dfl_tf.models.base import Losses, PreviewImage, Update
 from dfl_tf.models.df_liae import Archi
+from dfl_tf.models.generator import DecoderOutput
 from dfl_tf.models.swap import DstOutput, SwapModel, SwapOutput
-from dfl_tf.models.targets import Target, reconstruction_loss
+from dfl_tf.models.targets import Target, of_side, reconstruction_loss
 from dfl_tf.nn.losses import gaussian_blur
 
 if TYPE_CHECKING:
-    pass
+    from dfl_tf.options import Quick96Options
 
 _ARCHI = Archi("df", u=True, d=True)
 _REUSE_EVERY = 3
@@ -39,6 +40,8 @@ class Quick96(SwapModel):
     """
 
     model_class: ClassVar[str] = "Quick96"
+    options: Quick96Options
+    effective: Quick96Options
 
     def build_networks(self) -> None:
         """Fill `networks`, in file order."""
@@ -62,11 +65,10 @@ class Quick96(SwapModel):
     def _objective(self, src: Batch, dst: Batch) -> tuple[tf.Tensor, Losses]:
         src_code, dst_code, _ = self.generator.codes(src["image"], dst["image"])
         src_src, dst_dst = self.generator.decode([src_code], [dst_code])
-        losses = {
-            name: reconstruction_loss(_target(batch), *picture, both_windows=False)
-            for name, batch, picture in (("src", src, src_src), ("dst", dst, dst_dst))
-        }
-        return losses["src"] + losses["dst"], losses
+        src_loss, src_terms = reconstruction_loss(_target(src), *src_src, both_windows=False)
+        dst_loss, dst_terms = reconstruction_loss(_target(dst), *dst_dst, both_windows=False)
+        terms = {**of_side("src", src_terms), **of_side("dst", dst_terms)}
+        return src_loss + dst_loss, {"src": src_loss, "dst": dst_loss, **terms}
 
     def repeats_batch(self, iteration: int) -> bool:
         """Return whether the step after `iteration` takes the batches of the one before again."""
@@ -102,7 +104,7 @@ class Quick96(SwapModel):
         """Draw `Quick96` and `Quick96 masked`."""
         return swap_preview.draw(self, *batches, masked_by_both=True)
 
-    def view(self, src: tf.Tensor, dst: tf.Tensor) -> Any:
+    def view(self, src: tf.Tensor, dst: tf.Tensor) -> tuple[DecoderOutput, ...]:
         """Return (image, mask) of src to src, dst to dst and dst as src; see `Generator.view`."""
         return self.run_graph("view", self.generator.view, src, dst)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +17,7 @@ from dfl_tf.models.discriminators import (
     UNetPatchDiscriminator,
     check_patch_size,
 )
+from dfl_tf.models.generator import DecoderOutput
 from dfl_tf.models.saehd.objective import SAEHDObjective
 from dfl_tf.models.sample_specs import face_swap_specs
 from dfl_tf.models.state import fits
@@ -23,6 +25,7 @@ from dfl_tf.models.swap import DstOutput, SwapModel, SwapOutput
 
 if TYPE_CHECKING:
     from dfl_tf.formats.models.state import ModelState
+    from dfl_tf.options import SAEHDOptions
 
 
 class SAEHD(SwapModel):
@@ -40,6 +43,8 @@ class SAEHD(SwapModel):
     """
 
     model_class: ClassVar[str] = "SAEHD"
+    options: SAEHDOptions
+    effective: SAEHDOptions
     optional_parts: ClassVar[Mapping[str, str]] = {
         "code_discriminator": "true_face_power",
         "GAN": "gan_power",
@@ -81,11 +86,12 @@ class SAEHD(SwapModel):
     def build_updates(self) -> None:
         """Fill `optimizers` and `updates`."""
         options = self.effective
-        common = {
-            "adabelief": options.adabelief,
-            "lr_dropout": options.lr_dropout,
-            "clipgrad": options.clipgrad,
-        }
+        add_optimizer = functools.partial(
+            self.add_optimizer,
+            adabelief=options.adabelief,
+            lr_dropout=options.lr_dropout,
+            clipgrad=options.clipgrad,
+        )
         generator_parts = generator.parts(self.archi)
         true_face = "code_discriminator" in self.networks
         objective = SAEHDObjective(
@@ -97,7 +103,7 @@ class SAEHD(SwapModel):
             total_variation_axes=self.run.total_variation_axes,
         )
         self.objective = objective
-        self.add_optimizer("src_dst_opt", generator_parts, **common)
+        add_optimizer("src_dst_opt", generator_parts)
         # The legacy program does not train inter_AB without random warp.
         frozen = self.archi.flavor == "liae" and not options.random_warp
         trained = [part for part in generator_parts if not (frozen and part == "inter_AB")]
@@ -105,12 +111,12 @@ class SAEHD(SwapModel):
             Update("src_dst_opt", self.weights_of(trained), objective.generator_objective)
         )
         if true_face:
-            self.add_optimizer("D_code_opt", ["code_discriminator"], **common)
+            add_optimizer("D_code_opt", ["code_discriminator"])
             if not options.pretrain:
                 variables = self.weights_of(["code_discriminator"])
                 self.updates.append(Update("D_code_opt", variables, objective.discriminate_codes))
         if "GAN" in self.networks:
-            self.add_optimizer("GAN_opt", ["GAN"], **common)
+            add_optimizer("GAN_opt", ["GAN"])
             variables = self.weights_of(["GAN"])
             self.updates.append(Update("GAN_opt", variables, objective.discriminate_images))
 
@@ -136,7 +142,7 @@ class SAEHD(SwapModel):
         """Draw `SAEHD` and `SAEHD masked` (in three parts each above 256 pixels)."""
         return swap_preview.draw(self, *batches, masked_by_both=self.options.face_type != "head")
 
-    def view(self, src: tf.Tensor, dst: tf.Tensor) -> Any:
+    def view(self, src: tf.Tensor, dst: tf.Tensor) -> tuple[DecoderOutput, ...]:
         """Return (image, mask) of src to src, dst to dst and dst as src; see `Generator.view`."""
         return self.run_graph("view", self.generator.view, src, dst)
 

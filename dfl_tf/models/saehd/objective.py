@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from dfl_tf.data.batch import Batch
 from dfl_tf.models.generator import DecoderOutput, Generator
-from dfl_tf.models.targets import Target, prepare, reconstruction_loss, window_sizes
+from dfl_tf.models.targets import (
+    Target,
+    of_side,
+    prepare,
+    reconstruction_loss,
+    window_sizes,
+)
 from dfl_tf.nn.losses import (
     discriminator_loss,
     mean_dssim,
@@ -17,6 +23,10 @@ from dfl_tf.nn.losses import (
     style_loss,
     total_variation_mse,
 )
+
+if TYPE_CHECKING:
+    from dfl_tf.nn.layers import Network
+    from dfl_tf.options import SAEHDOptions
 
 Losses = dict[str, tf.Tensor]
 
@@ -47,14 +57,14 @@ class SAEHDObjective:
     """
 
     generator: Generator
-    options: Any
-    code_discriminator: Any = None
-    gan: Any = None
+    options: SAEHDOptions
+    code_discriminator: Network | None = None
+    gan: Network | None = None
     true_face_power: float = 0.0
     total_variation_axes: str = "hw"
 
     def generator_objective(self, src_batch: Batch, dst_batch: Batch) -> tuple[tf.Tensor, Losses]:
-        """Return the generator's objective and the reported losses, each (n,)."""
+        """Return the generator's objective, the losses and all of their terms, each (n,)."""
         src, dst = self._target(src_batch), self._target(dst_batch)
         face, background = self.options.face_style_power, self.options.bg_style_power
 
@@ -67,23 +77,31 @@ class SAEHDObjective:
         src_src, *swaps, dst_dst = self.generator.decode(src_codes, [dst_code])
 
         both_windows = self.options.resolution >= 256
-        src_loss = reconstruction_loss(src, *src_src, both_windows=both_windows)
-        dst_loss = reconstruction_loss(dst, *dst_dst, both_windows=both_windows)
+        src_loss, src_terms = reconstruction_loss(src, *src_src, both_windows=both_windows)
+        dst_loss, dst_terms = reconstruction_loss(dst, *dst_dst, both_windows=both_windows)
+        terms = {**of_side("src", src_terms), **of_side("dst", dst_terms)}
         if face:
-            src_loss += self._face_style(swaps.pop(0), dst_dst)
+            terms["face_style"] = self._face_style(swaps.pop(0), dst_dst)
+            src_loss += terms["face_style"]
         if background:
-            src_loss += self._background_style(swaps.pop(0).image, src, dst)
+            structure, pixels = self._background_style(swaps.pop(0).image, src, dst)
+            src_loss += structure + pixels
+            terms |= {"bg_style_dssim": structure, "bg_style_pixels": pixels}
 
         objective = src_loss + dst_loss
-        if self.true_face_power:
+        if self.true_face_power and self.code_discriminator is not None:
             logits = self.code_discriminator(src_code)
-            objective += self.true_face_power * discriminator_loss(1.0, logits)
+            terms["true_face"] = self.true_face_power * discriminator_loss(1.0, logits)
+            objective += terms["true_face"]
         if self.gan is not None:
-            objective += self._adversarial(src, src_src.image)
-        return objective, {"src": src_loss, "dst": dst_loss}
+            adversarial, its_terms = self._adversarial(src, src_src.image)
+            objective += adversarial
+            terms |= its_terms
+        return objective, {"src": src_loss, "dst": dst_loss, **terms}
 
     def discriminate_codes(self, src_batch: Batch, dst_batch: Batch) -> tuple[tf.Tensor, Losses]:
         """Return the code discriminator's objective, (n,): src is 0, dst is 1."""
+        assert self.code_discriminator is not None
         src_code, dst_code, _ = self.generator.codes(src_batch["image"], dst_batch["image"])
         logits_src = self.code_discriminator(tf.stop_gradient(src_code))
         logits_dst = self.code_discriminator(tf.stop_gradient(dst_code))
@@ -92,6 +110,7 @@ class SAEHDObjective:
 
     def discriminate_images(self, src_batch: Batch, dst_batch: Batch) -> tuple[tf.Tensor, Losses]:
         """Return the GAN's objective, (n,): src targets are 1, src reconstructions 0."""
+        assert self.gan is not None
         src = self._target(src_batch)
         (src_src,) = self.generator.decode([self.generator.src_code(src_batch["image"])], [])
         true, fake = src.within(src.image), tf.stop_gradient(src.within(src_src.image))
@@ -121,8 +140,10 @@ class SAEHDObjective:
             weight=10000.0 * (self.options.face_style_power / 100.0),
         )
 
-    def _background_style(self, swap: tf.Tensor, src: Target, dst: Target) -> tf.Tensor:
-        """Draw the swap's surroundings towards dst.
+    def _background_style(
+        self, swap: tf.Tensor, src: Target, dst: Target
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draw the swap's surroundings towards dst: terms of structure and of pixels, (n,).
 
         Kept for compatibility: the surroundings are those of the *src* mask.
         """
@@ -130,13 +151,20 @@ class SAEHDObjective:
         outside = 1.0 - tf.stop_gradient(src.soft)
         wanted, got = dst.image * outside, swap * outside
         large, _ = window_sizes(self.options.resolution)
-        return mean_dssim(got, wanted, power, (large,)) + mean_hwc(power * tf.square(got - wanted))
+        structure = mean_dssim(got, wanted, power, (large,))
+        return structure, mean_hwc(power * tf.square(got - wanted))
 
-    def _adversarial(self, src: Target, image: tf.Tensor) -> tf.Tensor:
+    def _adversarial(self, src: Target, image: tf.Tensor) -> tuple[tf.Tensor, Losses]:
+        """Return what the GAN adds, and its terms, each (n,)."""
+        assert self.gan is not None
         center, full = self.gan(src.within(image))
         loss = discriminator_loss(1.0, center) + discriminator_loss(1.0, full)
         loss *= self.options.gan_power
+        terms = {"gan": loss}
         if self.options.masked_training:
-            loss += 1e-6 * total_variation_mse(image, self.total_variation_axes)
-            loss += 0.02 * src.background_difference(image)
-        return loss
+            variation = total_variation_mse(image, self.total_variation_axes)
+            terms["src_total_variation"] = 1e-6 * variation
+            loss += terms["src_total_variation"]
+            terms["src_background"] = 0.02 * src.background_difference(image)
+            loss += terms["src_background"]
+        return loss, terms

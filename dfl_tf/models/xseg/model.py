@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,7 @@ from dfl_tf.nn.losses import mean_dssim, mean_hwc
 
 if TYPE_CHECKING:
     from dfl_tf.formats.models.state import ModelState
+    from dfl_tf.options import XSegOptions
 
 _PART = "XSeg_256"
 _SMALLEST = 0.1
@@ -35,6 +38,8 @@ class XSeg(FaceModel):
     """
 
     model_class: ClassVar[str] = "XSeg"
+    options: XSegOptions
+    effective: XSegOptions
     loss_names: ClassVar[tuple[str, ...]] = ("loss",)
 
     def build_networks(self) -> None:
@@ -58,12 +63,15 @@ class XSeg(FaceModel):
         logits = self._logits(faces["image"])
         if self.options.pretrain:
             got = tf.sigmoid(logits)
-            loss = mean_dssim(target, got, 5.0, window_sizes(self.options.resolution))
-            loss += mean_hwc(10.0 * tf.square(target - got))
+            terms = {
+                "dssim": mean_dssim(target, got, 5.0, window_sizes(self.options.resolution)),
+                "pixels": mean_hwc(10.0 * tf.square(target - got)),
+            }
         else:
             entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=logits)
-            loss = mean_hwc(entropy)
-        return loss, {"loss": loss}
+            terms = {"entropy": mean_hwc(entropy)}
+        loss = functools.reduce(operator.add, terms.values())
+        return loss, {"loss": loss, **terms}
 
     def _logits(self, image: tf.Tensor) -> tf.Tensor:
         return self.networks[_PART](image, without_skips=bool(self.options.pretrain))
@@ -72,7 +80,7 @@ class XSeg(FaceModel):
         """Return what the network makes of images (n, 256, 256, 3): (n, 256, 256, 1) in (0, 1)."""
         return self.run_graph("predict", lambda x: tf.sigmoid(self._logits(x)), image)
 
-    def mask(self, image: Any) -> npt.NDArray[np.float32]:
+    def mask(self, image: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Mask faces as for merging: `predict`, and what is below 0.1 is 0 (models.md 4).
 
         Parameters

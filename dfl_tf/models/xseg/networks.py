@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import tensorflow as tf
 
@@ -14,6 +14,7 @@ from dfl_tf.nn.layers import (
     Conv2DTranspose,
     Dense,
     FRNorm2D,
+    LayerOptions,
     Network,
 )
 from dfl_tf.nn.tensors import flatten, unflatten
@@ -28,7 +29,14 @@ _DENSE = 512
 class ConvBlock(Block):
     """3x3 convolution, filter response norm, threshold; upward with stride 2 if `up`."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, up: bool = False, **kwargs: Any):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        up: bool = False,
+        **kwargs: Unpack[LayerOptions],
+    ):
         super().__init__(**kwargs)
         dtype = self.dtype_policy
         if up:
@@ -58,7 +66,7 @@ class XSegNetwork(Network):
     models.md 4
     """
 
-    def __init__(self, base: int = 32, **kwargs: Any) -> None:
+    def __init__(self, base: int = 32, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         dtype = self.dtype_policy
         widths = [base * width for width in WIDTHS]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,12 @@ from dfl_tf.models.base import PreviewImage
 
 if TYPE_CHECKING:
     from dfl_tf.data.batch import Batch
+    from dfl_tf.models.xseg.model import XSeg
 
 Array = npt.NDArray[np.float32]
 
 
-def draw(model: Any, training: Batch, *faces: Batch) -> list[PreviewImage]:
+def draw(model: XSeg, training: Batch, *faces: Batch) -> list[PreviewImage]:
     """Show faces with their true and their predicted masks.
 
     References
@@ -57,6 +58,6 @@ def overlay(image: Array, mask: Array) -> Array:
     return image * mask + 0.5 * image * outside + 0.5 * green * outside
 
 
-def _predict(model: Any, image: Array) -> Array:
+def _predict(model: XSeg, image: Array) -> Array:
     (given,) = model.tensors(image)
     return np.clip(np.asarray(model.predict(given), np.float32), 0, 1)

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from dfl_tf.disk.guarded import parse_json
 from dfl_tf.errors import WorkspaceError
@@ -98,7 +98,7 @@ class JsonLinesLog:
             self._stream.close()
             self._rotate(self._path)
 
-    def _write(self, kind: str, record: Mapping[str, Any]) -> None:
+    def _write(self, kind: str, record: Mapping[str, object]) -> None:
         assert self._stream is not None
         entry = {"event": kind, "time": round(time.time(), 3), **record}
         self._stream.write(json.dumps(_finite(entry), allow_nan=False, default=str) + "\n")
@@ -143,7 +143,7 @@ def last_seconds(path: Path) -> float | None:
     return statistics.median(found[-_LAST:]) if found else None
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

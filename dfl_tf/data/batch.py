@@ -86,6 +86,9 @@ class Batch:
     def stack(
         cls, samples: Sequence[Mapping[str, npt.NDArray[np.generic]]], ids: Sequence[SampleId] = ()
     ) -> Batch:
-        """Make a batch of single samples, each a mapping of the same names to arrays."""
+        """Make a batch of single samples, each of arrays by the same names.
+
+        An array has the shape (h, w, c) and any dtype; of the batch it is (n, h, w, c).
+        """
         names = samples[0]
         return cls({name: np.stack([each[name] for each in samples]) for name in names}, tuple(ids))

@@ -39,7 +39,10 @@ def faces_to_show(faces: Sequence[FaceScore]) -> Chosen:
 def collect(
     model: Swapper, faces: EvaluationFaces, chosen: Chosen
 ) -> dict[tuple[Side, str], tuple[Image, Prediction]]:
-    """What a model makes of chosen faces: the face and its `Prediction`, by side and name."""
+    """What a model makes of chosen faces: the face and its `Prediction`, by side and name.
+
+    Images have the shape (r, r, 3), float32 BGR in [0, 1].
+    """
     found: dict[tuple[Side, str], tuple[Image, Prediction]] = {}
     for side, sample, made in predictions(model, faces):
         if (side, sample.name) in chosen:

@@ -224,7 +224,7 @@ def is_half(path: Path) -> bool:
 
 
 def difference(got: Floats, expected: Floats) -> float:
-    """Return the largest absolute difference; infinite if the shapes differ."""
+    """Return the largest absolute difference, any shape and dtype; infinite if shapes differ."""
     if got.shape != expected.shape:
         return float("inf")
     return float(np.abs(got.astype(np.float64) - expected).max())

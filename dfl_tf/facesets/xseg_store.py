@@ -77,7 +77,7 @@ class FaceStore(abc.ABC):
     def change(
         self, index: int, *, mask: bytes | Kept | None = KEPT, polygons: Polygons | Kept = KEPT
     ) -> None:
-        """Give a face another mask (encoded) or other polygons."""
+        """Give a face another mask (encoded) or other polygons, points of shape (n, 2), float32."""
 
     @abc.abstractmethod
     def take_up(self, index: int, mask: bytes) -> bool:
@@ -153,7 +153,7 @@ class FolderStore(FaceStore):
     def change(
         self, index: int, *, mask: bytes | Kept | None = KEPT, polygons: Polygons | Kept = KEPT
     ) -> None:
-        """Rewrite the file with the change, whole or not at all."""
+        """Rewrite the file with the change, whole or not at all; see `FaceStore.change`."""
         metadata, old = self.face(index)
         name = self.names[index]
         new = embed_metadata(old, _changed(metadata, mask, polygons), what=str(self.path / name))
@@ -207,7 +207,7 @@ class PakStore(FaceStore):
     def change(
         self, index: int, *, mask: bytes | Kept | None = KEPT, polygons: Polygons | Kept = KEPT
     ) -> None:
-        """Remember the change."""
+        """Remember the change; see `FaceStore.change`."""
         if self._pak.damaged:
             raise FacesetError(
                 f"{self.path}: {len(self._pak.damaged)} of its faces are damaged and would be lost "

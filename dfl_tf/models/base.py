@@ -386,7 +386,7 @@ class FaceModel(abc.ABC):
 
         Returns
         -------
-        tuple of Batch and tensor
+        tuple of Batch and tensor, shape (n, …)
         """
         given = iter(inputs)
         batches = [Batch({name: next(given) for name in names}) for names in self.fields.values()]

@@ -53,13 +53,13 @@ def saehd(tensors: Tensors, options: Mapping[str, object]) -> dict[str, int | st
 
 
 def quick96(tensors: Tensors, options: Mapping[str, object]) -> dict[str, int | str]:
-    """Return the resolution of the tensors of a Quick96 model."""
+    """Return the resolution of the tensors of a Quick96 model, any shape."""
     found = saehd(tensors, options)
     return {key: value for key, value in found.items() if key == "resolution"}
 
 
 def amp(tensors: Tensors, options: Mapping[str, object]) -> dict[str, int | str]:
-    """Return dims and resolution of the tensors of an AMP model (models.md 3)."""
+    """Return dims and resolution of the tensors of an AMP model, any shape (models.md 3)."""
     found = _encoder(tensors, True)
     dense = _shape(tensors, "encoder", "dense1/weight:0")
     if len(dense) == 2:

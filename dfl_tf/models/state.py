@@ -146,7 +146,7 @@ def _was_on(part: str, option: str, state: ModelState) -> bool:
 
 
 def fits(network: Network | None, tensors: Mapping[str, npt.ArrayLike] | None) -> bool:
-    """Whether the tensors of a part are those of a network; both must be there."""
+    """Whether the tensors of a part, of any shape, are those of a network; both must be there."""
     return network is not None and tensors is not None and not _match(network.weights, tensors)[1]
 
 

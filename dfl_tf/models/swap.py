@@ -15,7 +15,7 @@ from dfl_tf.models.swap_input import checked_morph, face_batch
 
 
 class SwapOutput(NamedTuple):
-    """What merging needs of a face: (n, r, r, 3) image, its (n, r, r, 1) mask, the dst mask."""
+    """What merging needs: float32 (n, r, r, 3) image, its (n, r, r, 1) mask, the dst mask."""
 
     image: npt.NDArray[np.float32]
     mask: npt.NDArray[np.float32]

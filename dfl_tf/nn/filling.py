@@ -20,8 +20,8 @@ def fill_network(network: Network, tensors: Mapping[str, npt.ArrayLike], *, what
     ----------
     network : Network
         Built here if it is not.
-    tensors : mapping of str to ndarray
-        By legacy name. Arrays may be float16, and of another shape with as many numbers.
+    tensors : mapping of str to ndarray, any shape
+        By legacy name, any shape with as many numbers and any floating dtype.
     what : str
         Where they come from, for messages.
 

@@ -46,7 +46,7 @@ class Block(keras.layers.Layer):
     """
 
     def __call__(self, *args: object, **kwargs: object) -> tf.Tensor:
-        """Run the layers."""
+        """Run the layers on tensors of any shape."""
         call = super().__call__
         if tracing().recompute and not any(isinstance(x, Block) for x in self._layers):
             return tf.recompute_grad(call)(*args, **kwargs)

@@ -35,7 +35,7 @@ class OptimizerOptions(TypedDict, total=False):
 
 
 class StepSettings(TypedDict):
-    """What the arithmetic of a step takes besides tensors; see `dfl_tf_ops.optimizer_step`."""
+    """What the arithmetic of a step takes besides tensors; each a scalar tensor."""
 
     learning_rate: tf.Tensor
     clip_scale: tf.Tensor
@@ -133,7 +133,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
 
         Parameters
         ----------
-        grads : sequence of tensors
+        grads : sequence of tensor, shape of each variable
             One a variable; all of them are computed before the first variable is written.
         trainable_variables : sequence of variables, optional
             A subset of the built ones (default: all). The others keep their value and their slots
@@ -320,7 +320,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
 
         Parameters
         ----------
-        arrays : mapping
+        arrays : mapping of str to ndarray, any shape
             Content of the optimizer's file. If it holds no slot of this class (the optimizer was
             switched), the slots start empty and the counter goes on.
         legacy_names : sequence of str

@@ -65,8 +65,8 @@ def filter_by_matrices(
     Parameters
     ----------
     x : tensor, shape (n, h, w, c)
-    rows : array, shape (h, h')
-    columns : array, shape (w, w')
+    rows : ndarray, shape (h, h'), any floating dtype
+    columns : ndarray, shape (w, w'), any floating dtype
 
     Returns
     -------

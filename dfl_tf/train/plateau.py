@@ -53,7 +53,7 @@ def measure_trend(losses: NDArray[np.float64], blocks: int = BLOCKS) -> Trend:
 
     Parameters
     ----------
-    losses : ndarray, shape (window,), float64
+    losses : ndarray, shape (n,), float64
         Oldest first; not finite ones are left out.
     blocks : int
         Number of blocks whose medians are compared.

@@ -35,7 +35,7 @@ class Dropout:
         For each variable of the step its number in the optimizer: the second word of the key.
     device : str
         Where the fallback draws ("" = with the variable); the fused op draws where it runs.
-    masks : sequence of arrays, optional
+    masks : sequence of tensor, shape of each variable, optional
         Given masks instead of drawn ones, one a variable of the step (tests); runs the fallback.
     """
 
@@ -121,11 +121,11 @@ def adabelief_step(
     ----------
     variables, ms, vs : sequence of tf.Variable
         Same shapes and one dtype, pairwise.
-    grads : sequence of tf.Tensor
+    grads : sequence of tf.Tensor, shape of each variable
         Gradients, unclipped, in the dtype of the variables.
-    learning_rate, clip_scale : scalar
+    learning_rate, clip_scale : float or scalar tensor
         Effective rate, and the factor that every gradient is multiplied by first.
-    step : int64 scalar
+    step : scalar tensor, int64
         Counter after its increment (first step = 1); the masks depend on it.
 
     References
@@ -178,7 +178,7 @@ def rmsprop_step(
 ) -> None:
     """Update `variables` and their slots `accs` in place by one RMSprop step.
 
-    Parameters are those of `adabelief_step`.
+    Parameters and shapes of tensors: see `adabelief_step`.
 
     References
     ----------

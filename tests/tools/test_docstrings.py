@@ -132,6 +132,11 @@ class ArrayTypes:
         return self.kinds(module, bound, depth)
 
 
+def is_overload(function: ast.FunctionDef) -> bool:
+    """Whether this is one of several signatures; the function that follows has the text."""
+    return any(isinstance(d, ast.Name) and d.id == "overload" for d in function.decorator_list)
+
+
 def functions(
     node: ast.Module | ast.ClassDef, above: str = ""
 ) -> Iterator[tuple[str, ast.FunctionDef, ast.ClassDef | None]]:
@@ -139,7 +144,9 @@ def functions(
     for child in node.body:
         if isinstance(child, ast.ClassDef) and is_public(child.name):
             yield from functions(child, f"{above}{child.name}.")
-        elif isinstance(child, ast.FunctionDef) and is_public(child.name):
+        elif (
+            isinstance(child, ast.FunctionDef) and is_public(child.name) and not is_overload(child)
+        ):
             yield f"{above}{child.name}", child, node if isinstance(node, ast.ClassDef) else None
 
 

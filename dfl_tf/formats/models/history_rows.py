@@ -91,7 +91,7 @@ def read(path: Path, size: int) -> LossHistory:
 
 
 def unpack_columns(packed: Mapping[str, npt.ArrayLike], what: str) -> LossHistory:
-    """The rows of a history that was stored as arrays of lengths and values.
+    """The rows of a history that was stored as arrays of lengths and values, shape (n,).
 
     Raises
     ------

@@ -22,7 +22,7 @@ _MAX_DEPTH = 60
 
 
 def encode(value: object, arrays: dict[str, Tensor]) -> object:
-    """JSON-able form of `value`; arrays and NumPy scalars go to `arrays` under running numbers.
+    """JSON-able form of `value`; arrays of any shape go to `arrays` under running numbers.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def encode(value: object, arrays: dict[str, Tensor]) -> object:
 
 
 def decode(value: object, arrays: Mapping[str, Tensor], *, what: str) -> object:
-    """The value that `encode` was given.
+    """The value that `encode` was given, with arrays of any shape.
 
     Raises
     ------

@@ -126,7 +126,7 @@ def _plain_files(
 
 
 def read_part(path: Path) -> dict[str, Tensor]:
-    """The arrays of one weight or optimizer file, in file order.
+    """The arrays of one weight or optimizer file, any shape, in file order.
 
     Raises
     ------

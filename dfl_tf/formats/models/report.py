@@ -43,7 +43,7 @@ def state_checksums(state: ModelState) -> dict[str, dict[str, str]]:
 
 
 def part_summary(tensors: Mapping[str, Tensor]) -> dict[str, object]:
-    """Number of tensors and parameters, bytes, dtypes, one checksum over all, and bad values."""
+    """Number of tensors (any shape) and parameters, bytes, dtypes, one checksum, bad values."""
     arrays = [np.asarray(value) for value in tensors.values()]
     digest = hashlib.sha256()
     for key, value in tensors.items():

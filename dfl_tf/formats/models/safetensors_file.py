@@ -59,7 +59,7 @@ memory, and a tensor needs about 150 bytes."""
 
 
 def dump(tensors: Mapping[str, Tensor], write: Callable[[Buffer], object]) -> None:
-    """Stream arrays to `write` in the order of the mapping.
+    """Stream arrays of any shape to `write` in the order of the mapping.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def dump(tensors: Mapping[str, Tensor], write: Callable[[Buffer], object]) -> No
 
 
 def load(path: Path) -> dict[str, Tensor]:
-    """All arrays of a file in the order of their data; scalars come back as NumPy scalars.
+    """All arrays of a file, any shape, in the order of their data; scalars as NumPy scalars.
 
     Raises
     ------

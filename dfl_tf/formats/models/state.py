@@ -33,7 +33,7 @@ class ModelState:
     loss_history : sequence of sequences of float
         One entry an iteration; its length may differ from `iteration`. A read model has a
         `LossHistory`, which equals a list of lists.
-    tensors : dict of part to dict of key to ndarray
+    tensors : dict of part to dict of key to ndarray, any shape
         Part = file stem ("encoder", "src_dst_opt", "XSeg_256"); key exactly as in the file
         ("down1/downs_0/conv1/weight:0"); order as in the file. Optimizers hold "iters:0", an
         int64 scalar.

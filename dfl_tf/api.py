@@ -83,7 +83,7 @@ def load_model(
     Returns
     -------
     FaceModel
-        `swap(face)` puts the src face on dst faces, `preview(*batches)` draws preview pictures,
+        `swap(face)` puts the src face on dst faces, `preview(*batches)` draws preview images,
         `train_step(*batches)` moves the weights once, `state()` gives all of it as NumPy arrays
         for `dfl_tf.formats.write_model`.
 

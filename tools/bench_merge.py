@@ -92,7 +92,7 @@ def model_networks(folder: Path) -> tuple[MergeNetworks, FaceType]:
 
 
 def make_frames(folder: Path, width: int, height: int, count: int) -> list[MergeTask]:
-    """Soft random pictures with camera-like noise, and upright landmarks in the middle."""
+    """Soft random images with camera-like noise, and upright landmarks in the middle."""
     rng = np.random.default_rng(0)
     soft = rng.integers(0, 256, (9, 16, 3)).astype(np.uint8)
     base = cv2.resize(soft, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.int16)

@@ -29,7 +29,7 @@ CONVOLUTIONS = (
     (8, 4, 256, 1024), (4, 8, 256, 2048), (4, 16, 512, 512), (4, 32, 256, 512), (4, 64, 128, 128),
     (4, 64, 64, 64), (4, 64, 44, 44),
 )  # fmt: skip
-"""(pictures, side, channels in, channels out): of df-ud 128/256/64/64, then two narrow ones."""
+"""(images, side, channels in, channels out): of df-ud 128/256/64/64, then two narrow ones."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ def medians(
 
 
 def colored(seed: int, size: int) -> np.ndarray:
-    """Smooth colors with fine noise: a picture without equal values."""
+    """Smooth colors with fine noise: an image without equal values."""
     rng = np.random.RandomState(seed)
     coarse = cv2.resize(rng.rand(6, 6, 3), (size, size), interpolation=cv2.INTER_CUBIC)
     return np.clip(0.7 * coarse + 0.1 + 0.01 * rng.normal(size=coarse.shape), 0, 1).astype(

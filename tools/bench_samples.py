@@ -3,7 +3,7 @@
 
     python tools/bench_samples.py [--faces FOLDER] [--seconds S] [--quick] [--modes none,sot]
 
-Prints, for each picture size, resolution and color transfer mode, the CPU time of a sample made
+Prints, for each image size, resolution and color transfer mode, the CPU time of a sample made
 the straight way (`straight_sample.py`), on first sight of a face and from the cache, with the
 medians of the ratios of neighboring measurements; then how two threads scale, and two processes
 for comparison. All figures are CPU time of one core, except for these.

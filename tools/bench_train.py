@@ -142,7 +142,7 @@ def parity(moments: list[np.ndarray], reference: list[np.ndarray]) -> tuple[floa
 
 
 def batch(options: Any) -> tuple[Any, ...]:
-    """Smooth pictures and masks of ones and zeros, the same for all variants."""
+    """Smooth images and masks of ones and zeros, the same for all variants."""
     import cv2
 
     from dfl_tf.data import Batch

@@ -64,7 +64,7 @@ def views(model: Any, batches: Any) -> list[np.ndarray]:
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean structural similarity of batches of pictures (n, r, r, 3)."""
+    """Mean structural similarity of batches of images (n, r, r, 3)."""
     from skimage.metrics import structural_similarity
 
     return float(
@@ -78,7 +78,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def judge(models: dict[str, Any], batches: Any) -> dict[str, dict[str, float]]:
-    """SSIM of the reconstructions with their targets, and of all pictures with float32's."""
+    """SSIM of the reconstructions with their targets, and of all images with float32's."""
     shown = {name: views(model, batches) for name, model in models.items()}
     targets = [batch["target"] for batch in batches]
     found = {}

@@ -1,6 +1,6 @@
 """The sample path written straight from data.md 4 and 5: the yardstick of tests and benchmarks.
 
-Every output decodes the picture, draws its masks and its random parameters anew and transfers
+Every output decodes the image, draws its masks and its random parameters anew and transfers
 colors by itself, as the legacy program does. It is no slower than that.
 """
 

@@ -63,8 +63,12 @@ _SENTENCES = 3
     is_flag=True,
     help="The same for a new model only, if there is a terminal; else it takes the defaults.",
 )
-@click.option("--yes", is_flag=True, help="Answer confirmations with yes (headless: the rule).")
-@click.option("--plan", is_flag=True, help="Say what would be trained, and do nothing.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help='Assume "yes" for all confirmations (always so without --interactive).',
+)
+@click.option("--plan", is_flag=True, help="Show what would be trained, then exit.")
 @click.option("--json", "as_json", is_flag=True, help="With --plan: print JSON.")
 @option_flags(*OPTIONS.values(), RunOptions)
 def command(

@@ -42,9 +42,9 @@ class Crop:
     ----------
     image : ndarray, shape (256, 256, 3), float32, BGR, 0..1
     matrix : ndarray, shape (2, 3), or None
-        From the picture to the crop; None when the face type is the same.
+        From the image to the crop; None when the face type is the same.
     width : int
-        Width of the picture.
+        Width of the image.
     """
 
     image: Image
@@ -58,7 +58,7 @@ def crop(metadata: FaceMetadata, jpeg: bytes, face_type: FaceType | None, what: 
     Parameters
     ----------
     face_type : FaceType or None
-        Of the XSeg model; None = the same as the picture's.
+        Of the XSeg model; None = the same as the image's.
 
     Notes
     -----
@@ -109,7 +109,7 @@ class Masker(Protocol):
 
     @property
     def face_type(self) -> FaceType | None:
-        """What it wants to see; None = the same as each picture's."""
+        """What it wants to see; None = the same as each image's."""
 
     @property
     def work(self) -> str:
@@ -130,7 +130,7 @@ class XSegMasker:
     ----------
     model : XSeg
     face_type : FaceType or None
-        What it was trained on; None = the same as each picture's.
+        What it was trained on; None = the same as each image's.
     work : str
         Names the weights; a journal of other weights is not used.
     record : MaskRecord, optional

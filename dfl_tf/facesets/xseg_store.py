@@ -192,7 +192,7 @@ class PakStore(FaceStore):
         try:
             own = read_metadata(data, what=self.names[index])
         except DflTfError:
-            own = None  # the list is what counts; a damaged picture shows when it is decoded
+            own = None  # the list is what counts; a damaged image shows when it is decoded
         if own is not None:
             listed = replace(
                 own,
@@ -250,7 +250,7 @@ class ApplyJournal:
     """What an interrupted run had finished, so that the next one need not do it again.
 
     A text file beside the faces, one JSON line a face; the first line names the work (which
-    weights), and a journal of other work is not used. Each line names the picture as well: another
+    weights), and a journal of other work is not used. Each line names the image as well: another
     one may have come under the name meanwhile. Deleted when all is done.
     """
 
@@ -287,7 +287,7 @@ class ApplyJournal:
         return usable
 
     def mask_of(self, name: str, jpeg: bytes) -> bytes | None:
-        """Return the mask that was made of this picture under this name."""
+        """Return the mask that was made of this image under this name."""
         picture, mask = self._done.get(name, ("", b""))
         return mask if mask and picture == _picture(jpeg) else None
 
@@ -318,12 +318,12 @@ def _mask_bytes(text: str) -> bytes:
 
 
 def _picture(jpeg: bytes) -> str:
-    """Name a picture by its content, whatever metadata it carries."""
+    """Name an image by its content, whatever metadata it carries."""
     return hashlib.sha256(strip_metadata(jpeg)).hexdigest()[:32]
 
 
 def same_picture(path: Path, jpeg: bytes) -> bool:
-    """Whether `path` is free or holds this picture, with whatever metadata."""
+    """Whether `path` is free or holds this image, with whatever metadata."""
     try:
         return _picture(read_plain(path, limit=MAX_IMAGE_BYTES)) == _picture(jpeg)
     except FileNotFoundError:

@@ -157,7 +157,7 @@ def fetch_labeled(
     Raises
     ------
     FacesetError
-        Other pictures lie in the target under the same names (of another person, say): they are
+        Other images lie in the target under the same names (of another person, say): they are
         named, nothing is copied.
     """
     report = XSegReport(faces=len(store), left_out=LeftOut(store.left_out))

@@ -48,7 +48,7 @@ POLICIES = {
 
 
 class PreviewImage(NamedTuple):
-    """One preview picture: its legacy name, and (h, w, 3) float32 BGR in [0, 1]."""
+    """One preview image: its legacy name, and (h, w, 3) float32 BGR in [0, 1]."""
 
     name: str
     image: npt.NDArray[np.float32]
@@ -212,7 +212,7 @@ class FaceModel(abc.ABC):
 
     @abc.abstractmethod
     def preview(self, *batches: Batch) -> list[PreviewImage]:
-        """Draw the preview pictures of the first samples of the batches (workspace.md 7.3)."""
+        """Draw the preview images of the first samples of the batches (workspace.md 7.3)."""
 
     @property
     def history_period(self) -> int:

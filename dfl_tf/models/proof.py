@@ -1,4 +1,4 @@
-"""Proof that two model states are the same model: by bytes, by pictures and by training.
+"""Proof that two model states are the same model: by bytes, by images and by training.
 
 References: design decisions 1 and 18; models.md 5.
 """

@@ -1,4 +1,4 @@
-"""The preview pictures of SAEHD and Quick96."""
+"""The preview images of SAEHD and Quick96."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def draw(
     src, dst : Batch
         Batches as for training; targets and masks of the first samples are used.
     masked_by_both : bool
-        Whether the swap of the masked picture is cut by both predicted masks or its own only.
+        Whether the swap of the masked image is cut by both predicted masks or its own only.
 
     References
     ----------

@@ -277,7 +277,7 @@ class Checkpointer:
         return [batch.rolled(shift) for batch in batches]
 
     def history(self, sample: history.Sample) -> None:
-        """Write pictures of the fixed sample when the iteration is one for it.
+        """Write images of the fixed sample when the iteration is one for it.
 
         Called after the optimizer step and before the counter goes up.
         """

@@ -1,4 +1,4 @@
-"""The preview history: pictures of always the same faces, every few iterations.
+"""The preview history: images of always the same faces, every few iterations.
 
 References
 ----------

@@ -1,4 +1,4 @@
-"""Preview pictures: the loss graph on top of what the model makes of its samples, as JPEG files.
+"""Preview images: the loss graph on top of what the model makes of its samples, as JPEG files.
 
 References
 ----------

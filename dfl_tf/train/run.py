@@ -243,7 +243,9 @@ class Run:
         if self.settings.run.no_save:
             return
         if self.guard.suspicious:
-            self.log.say("the losses jumped up: not saved now, the last save is kept")
+            self.log.say(
+                "Losses have risen sharply: skipping this save and keeping the last good one."
+            )
             return
         try:
             self.checkpoint.save(self.run_state)

@@ -336,7 +336,7 @@ class Trainer:
                 return "target iteration reached"
             return f"target_iter {target} was reached before (a higher --target-iter goes on)"
         if self._is_over():
-            return f"{settings.run.stop_after:g} seconds are over"
+            return f"the {settings.run.stop_after:g} s time limit (--stop-after) was reached"
         return self._stop_asked or None
 
     @property

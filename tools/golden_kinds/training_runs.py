@@ -154,7 +154,7 @@ def record(model: FaceModel, golden: Golden, meta: Meta, inputs: Golden) -> dict
 def predictions(
     model: Any, meta: Meta, golden: Golden, first: list[tf.Tensor]
 ) -> dict[str, np.ndarray]:
-    """Pictures of the first batch at the start weights."""
+    """Images of the first batch at the start weights."""
     if meta["cls"] == "XSeg":
         return {"pred": model.predict(first[0]).numpy()}
     src, dst = first[0], first[len(first) // 2]

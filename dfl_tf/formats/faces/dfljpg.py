@@ -46,7 +46,7 @@ def read_metadata(source: bytes | Path, *, what: str = "image") -> FaceMetadata 
     Returns
     -------
     FaceMetadata or None
-        None when it is a picture without (or with empty) metadata, or no JPEG at all.
+        None when it is an image without (or with empty) metadata, or no JPEG at all.
 
     Raises
     ------

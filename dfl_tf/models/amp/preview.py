@@ -1,4 +1,4 @@
-"""The preview pictures of AMP."""
+"""The preview images of AMP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The preview pictures of XSeg."""
+"""The preview images of XSeg."""
 
 from __future__ import annotations
 

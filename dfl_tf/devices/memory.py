@@ -20,6 +20,6 @@ def advice(batch_size: int) -> OutOfMemory:
     smaller = f" (now {batch_size})" if batch_size > 1 else ""
     return OutOfMemory(
         f"out of memory: lower --batch-size{smaller} (--accumulate keeps what is learned equal), "
-        "take --no-models-opt-on-gpu on a GPU, or smaller dimensions for a new model. "
-        "--plan shows what needs how much, dfl-tf bench train --fit the batches that fit."
+        "on a GPU use --no-models-opt-on-gpu, for a new model choose smaller dims. "
+        "--plan lists the memory use, dfl-tf bench train --fit the batches that fit."
     )

@@ -244,7 +244,7 @@ class Run:
             return
         if self.guard.suspicious:
             self.log.say(
-                "Losses have risen sharply: skipping this save and keeping the last good one."
+                "losses have risen sharply: skipping this save and keeping the last good one"
             )
             return
         try:

@@ -185,7 +185,7 @@ def test_a_collapse_is_stopped_and_nothing_of_it_is_saved(tmp_path):
     with pytest.raises(TrainingDiverged, match="iteration 170: the src loss stayed above"):
         trainer(tmp_path, model, log=log, save_every_iters=10, no_preview=True).run()
     assert saved(tmp_path).iteration == 150
-    assert any("jumped up: not saved" in line for line in log.lines)
+    assert any("risen sharply: skipping this save" in line for line in log.lines)
 
 
 def test_the_collapse_guard_can_be_switched_off(tmp_path):

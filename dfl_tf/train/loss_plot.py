@@ -18,7 +18,6 @@ from dfl_tf.train.loss_graph import column_ranges
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 _WIDTH, _HEIGHT, _DPI = 960, 480, 100
 _COLORS = ("#145ac8", "#f08214", "#3ca03c", "#a03ca0")
@@ -98,6 +97,8 @@ def loss_plot(
     -------
     ndarray, shape (480, 960, 3), uint8, BGR
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     table = np.asarray(history, np.float64)
     table = table.reshape(len(table), -1) if table.size else np.zeros((0, max(1, len(names))))
     figure = new_figure(_WIDTH / _DPI, _HEIGHT / _DPI, _DPI)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Quality on held-out faces against wall time: which way of training gets to the same SSIM first.
 
-    python tools/bench_quality.py WORKSPACE [--at 100,300,1000] [--variants float32,bfloat16]
+    python tools/bench_quality.py [WORKSPACE] [--at 100,300,1000] [--variants float32,bfloat16]
         [--size small|reference] [--cost] [--rising] [--json FILE] [--plot FILE]
 
 Every variant trains the same model from the same seed on the same faces; a share of them (20 %) is
-held out. They take turns: each trains up to the first of the iterations of `--at`, is measured as
+held out. Without a workspace the faces are those of `dfl-tf demo`. They take turns: each trains up to the first of the iterations of `--at`, is measured as
 `dfl-tf evaluate` does, then all go on to the next, so that a machine that gets slower is slower for
 all. The time is that of the iterations; building, tracing and measuring are not in it.
 
@@ -206,7 +206,7 @@ def plot(curves: dict[str, Curve], file: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("workspace", type=Path)
+    parser.add_argument("workspace", type=Path, nargs="?", default=ROOT / "dfl_tf" / "demo_data")
     parser.add_argument("--at", default="100,300,1000", help="iterations at which is measured")
     parser.add_argument("--variants", default=DEFAULT, help=f"of {', '.join(VARIANTS)}")
     parser.add_argument("--size", choices=tuple(SIZES), default="small")

@@ -47,6 +47,14 @@ def _summed(*keys: str) -> Callable[[Sequence[str]], Figures]:
     return figures
 
 
+def _quality(outputs: Sequence[str]) -> Figures:
+    points = _last_json(outputs[0])["curves"]["float32"]
+    return {
+        "iterations": ", ".join(f"{point['iteration']:,}" for point in points),
+        "ssim": ", ".join(f"{point['ssim']:.3f}" for point in points),
+    }
+
+
 def _mutants(outputs: Sequence[str]) -> Figures:
     found = _last_json(outputs[0])
     return {key: found[key] for key in ("mutants", "caught", "survived", "errors")}
@@ -95,6 +103,9 @@ PARTS = {
     ),
     "mutate": Part(("python tools/mutate.py --json",), _mutants),
     "slow": Part((f"{PYTEST} -m slow tests",), _passed),
+    "quality": Part(
+        ("python tools/bench_quality.py --at 100,1000,4000 --variants float32 --rising",), _quality
+    ),
     "bench": Part(
         (
             "python tools/bench_merge.py --frames 2 --size 320x240 --workers 1",

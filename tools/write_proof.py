@@ -55,8 +55,9 @@ def sentence(name: str, figures: Figures) -> str:
         "interruptions and damages of operations on files: {losses} lost",
         "power": "{states} states that a power cut may leave, of {operations} operations: "
         "{losses} lost",
+        "quality": "similarity (SSIM) on held-out faces after {iterations} iterations: {ssim}",
         "bench": "{tools} benchmarks run",
-    }[name].format(**counts)
+    }[name].format(**{**figures, **counts})
 
 
 def page(parts: Mapping[str, Result]) -> str:

@@ -5,9 +5,10 @@
         [--size small|reference] [--cost] [--rising] [--json FILE] [--plot FILE]
 
 Every variant trains the same model from the same seed on the same faces; a share of them (20 %) is
-held out. Without a workspace the faces are those of `dfl-tf demo`. They take turns: each trains up to the first of the iterations of `--at`, is measured as
-`dfl-tf evaluate` does, then all go on to the next, so that a machine that gets slower is slower for
-all. The time is that of the iterations; building, tracing and measuring are not in it.
+held out. Without a workspace the faces are those of `dfl-tf demo`. The variants take turns: each
+trains up to the first of the iterations of `--at`, is measured as `dfl-tf evaluate` does, then all
+go on to the next, so that a machine that gets slower is slower for all. The time is that of the
+iterations; building, tracing and measuring are not in it.
 
 For each variant and stop: iteration, seconds, SSIM, identity, jitter; at the end, how long each
 took to the best SSIM that all of them reached, by linear interpolation. `--cost` adds what

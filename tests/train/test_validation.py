@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import dfl_tf
 from dfl_tf.data import Faceset
 from dfl_tf.errors import FacesetError, ModelFileError, UsageError
 from dfl_tf.formats import read_model
@@ -289,3 +290,9 @@ def test_the_weights_are_the_same_with_and_without_measurements_bit_for_bit(tmp_
     assert all(0 < row["metrics"]["ssim"] < 1 for row in two.run["validation"])
     assert "validation" not in one.run
     assert one.run["holdout"] == {"share": 0.3, "since": 0}
+    whole = dfl_tf.evaluate(root, model_dir=str(tmp_path / "with"), identity=False)
+    (result,) = whole.results
+    assert result.held_out
+    assert result.metrics["ssim"] == pytest.approx(two.run["validation"][-1]["value"], abs=1e-4)
+    assert whole.near_duplicates.keys() == {"src", "dst"}
+    assert any("of the held-out faces have a near duplicate" in note for note in whole.notes)

@@ -203,6 +203,17 @@ class RunOptions(Options):
         group="stopping",
         ask="never",
     )
+    on_collapse: str = option(
+        "stop",
+        "What to do when a model collapses: stop, or roll back to the last good save.",
+        details="rollback loads the last good save in the same process, clips gradients (then "
+        "halves powers, halves the learning rate, switches learning-rate dropout on, one at each "
+        "collapse), draws other samples and goes on; docs/recipes.md. A recipe takes rollback "
+        "unless it says otherwise.",
+        group="stopping",
+        choices=("stop", "rollback"),
+        ask="never",
+    )
     allow_smaller_faces: bool = option(
         False,
         "Train even if all faces of a side show less than the model does.",

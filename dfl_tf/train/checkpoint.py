@@ -8,6 +8,7 @@ workspace.md 4.3, 6, 7.
 from __future__ import annotations
 
 import shlex
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from dfl_tf.train import events, history
 from dfl_tf.train.after_save import AfterSave, command_of
 from dfl_tf.train.backup import BackupClock, make_backup
 from dfl_tf.train.feeds import Batch
-from dfl_tf.train.guard import check_finite
+from dfl_tf.train.guard import NormGuard, check_finite
 from dfl_tf.train.loss_graph import LossTrace
 from dfl_tf.train.loss_plot import write_loss_plot
 from dfl_tf.train.previews import jpeg_bytes, preview_pictures, write_previews
@@ -37,6 +38,10 @@ from dfl_tf.train.segment import Segment
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
+
+QUIET = 1000
+"""Iterations without a collapse after which a save counts as good; see `rollback`."""
+_KEPT_SNAPSHOTS = 2
 
 
 @dataclass(frozen=True)
@@ -108,11 +113,13 @@ class Checkpointer:
             self.after_save = AfterSave(command, place.folder, place.name, log.say)
         self._first, self._basis = place.first, place.basis
         self._clock = BackupClock(self._backup_hours(), time.monotonic())
+        self._norms = NormGuard()
 
     def begin(self, segment: Segment, trace: LossTrace) -> None:
         """Go on with another segment of the run."""
         hours = self._backup_hours()
         self.segment, self.trace = segment, trace
+        self._norms = NormGuard()
         if self._backup_hours() != hours:
             self._clock = BackupClock(self._backup_hours(), time.monotonic())
 
@@ -178,11 +185,16 @@ class Checkpointer:
         options = self.segment.settings.legacy()
         state = replace(state, options=options, run={**state.run, **run_state})
         check_finite(state.tensors, state.iteration)
-        self._saver.submit(state, summary=self.summary())
+        settings = self.segment.settings
+        if settings.run.guard_collapse:
+            networks = {part: state.tensors[part] for part in self._model.networks}
+            self._norms.check(networks, state.iteration)
+        copies = settings.run.on_collapse == "rollback" and not settings.run.no_save
+        self._saver.submit(state, summary=self.summary(), snapshot="roll-back" if copies else "")
         copied = round(time.perf_counter() - started, 3)
         self.log.emit(events.Save(state.iteration, copied, self._model.step.scalars()))
 
-    def _write(self, state: ModelState, *, summary: str) -> None:
+    def _write(self, state: ModelState, *, summary: str, snapshot: str = "") -> None:
         try:
             saved = write_model(
                 self.place.folder,
@@ -198,8 +210,29 @@ class Checkpointer:
         self._first, self._basis = False, saved.basis
         if saved.aside is not None:
             self.log.say(f"replaced files of the model were moved to {saved.aside}")
+        if snapshot:
+            self._keep_snapshot(state, summary, snapshot)
         if self.after_save is not None:
             self.after_save.start(state.iteration)
+
+    def _keep_snapshot(self, state: ModelState, summary: str, why: str) -> None:
+        """Keep this save for roll-backs if the newest one kept is old enough; a failure is told."""
+        kept = sorted(snapshots(self.place), key=snapshot_iteration)
+        newest = snapshot_iteration(kept[-1]) if kept else -QUIET
+        if newest > state.iteration:  # of a stretch that was rolled back
+            kept = [each for each in kept if snapshot_iteration(each) <= state.iteration]
+            newest = snapshot_iteration(kept[-1]) if kept else -QUIET
+        if state.iteration - newest < QUIET:
+            return
+        place = self.place
+        folder = place.folder / f"{place.storage}_snapshots" / f"before_{state.iteration}"
+        kind = detect_format(place.folder, place.name, place.model_class) or place.format
+        try:
+            write_model(folder, place.name, state, format=kind, summary=summary, snapshot=why)
+            for old in sorted(snapshots(place), key=snapshot_iteration)[:-_KEPT_SNAPSHOTS]:
+                shutil.rmtree(old)
+        except (DflTfError, OSError) as error:
+            self.log.say(f"warning: no snapshot for roll-backs was made: {error}")
 
     def _snapshot(self, state: ModelState, summary: str, why: str) -> str:
         """Save beside a model that another program has changed; says where, and how to go on."""
@@ -250,8 +283,11 @@ class Checkpointer:
         previews = self._model.preview(*batches)
         return preview_pictures(previews, self.trace.array, self._model.iteration)
 
-    def preview(self, batches: Sequence[Batch]) -> None:
-        """Write preview sheets of these batches and the loss plot. A failure is told, not fatal."""
+    def preview(self, batches: Sequence[Batch], marks: Sequence[tuple[int, str]] = ()) -> None:
+        """Write preview sheets of these batches and the loss plot. A failure is told, not fatal.
+
+        `marks` are lines in the plot: iteration and text.
+        """
         try:
             pictures = self._pictures(self._another_face(batches))
             paths = write_previews(self.preview_folder, pictures)
@@ -262,6 +298,7 @@ class Checkpointer:
                 title=f"{self.place.storage}, iteration {self._model.iteration}",
                 start=max(0, self._model.iteration - len(self.trace)),
                 quality=self.quality,
+                marks=marks,
             )
         except (DflTfError, OSError) as error:
             self.log.say(f"warning: the preview was not written: {error}")
@@ -292,3 +329,14 @@ class Checkpointer:
             history.write_history(folder, self._pictures(sample), finished)
         except (DflTfError, OSError) as error:
             self.log.say(f"warning: the preview history was not written: {error}")
+
+
+def snapshots(place: CheckpointLocation) -> list[Path]:
+    """Folders of the snapshots that are kept for roll-backs."""
+    return list((place.folder / f"{place.storage}_snapshots").glob("before_*"))
+
+
+def snapshot_iteration(folder: Path) -> int:
+    """The iteration that a snapshot is of; -1 for a folder of another name."""
+    digits = folder.name.removeprefix("before_")
+    return int(digits) if digits.isdecimal() else -1

@@ -216,6 +216,28 @@ class Switched(Event):
 
 
 @dataclass(frozen=True)
+class RolledBack(Event):
+    """The model collapsed, and the training went back to a good state.
+
+    Attributes
+    ----------
+    iteration, undone_until : int
+        Where it goes on, and where it came from: what was reported in between does not hold.
+    reason, remedy : str
+        What was seen, and what was changed.
+    retry : int
+        Number of roll-backs of this model.
+    """
+
+    kind: ClassVar[str] = "rollback"
+    iteration: int
+    undone_until: int
+    reason: str
+    remedy: str
+    retry: int
+
+
+@dataclass(frozen=True)
 class Answered(Event):
     """A request for other options was answered; `refused` says why not, or is empty."""
 

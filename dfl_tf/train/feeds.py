@@ -27,7 +27,9 @@ from dfl_tf.options import RunOptions
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
 
-_STORED = Record({}, {"positions": Table(Integer(0))}, others=ANYTHING)
+_STORED = Record({}, {"positions": Table(Integer(0)), "retry": Integer(0)}, others=ANYTHING)
+_RETRIES = 1 << 20
+"""Above the numbers by which the seeds of streams are derived."""
 
 
 class Stream(Protocol):
@@ -256,6 +258,8 @@ def open_feed(
     )
     seed = int(model.seed)
     positions = known.get("positions", {}) if known.get("seed") == seed else {}
+    retry = known.get("retry", 0)  # a roll-back draws other samples
+    drawn_by = derive_seed(seed, _RETRIES + retry) if retry else seed
     again = bool(positions) and model.repeats_batch(iteration)
     back = model.samples_per_step if again else 0
     streams = {
@@ -265,7 +269,7 @@ def open_feed(
             run,
             name,
             spec,
-            seed=derive_seed(seed, number),
+            seed=derive_seed(drawn_by, number),
             position=max(0, int(positions.get(name, 0)) - back),
             offsets=offsets,
         )

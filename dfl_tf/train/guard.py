@@ -15,6 +15,9 @@ from dfl_tf.errors import TrainingDiverged
 if TYPE_CHECKING:
     from dfl_tf.formats.models.tensor import Tensor
 
+_STILL = 50
+"""Iterations without a change of the losses that are a collapse."""
+
 
 class Guard:
     """Looks at each iteration's losses.
@@ -52,7 +55,8 @@ class Guard:
         self._good: list[deque[float]] = [deque(maxlen=window) for _ in names]
         self._median = [math.nan] * len(self._names)
         self._above = [0] * len(self._names)
-        self._seen = 0
+        self._seen = self._still = 0
+        self._last: tuple[float, ...] = ()
         before = np.empty((0, 0)) if history is None else history[-window:]
         self._before = before[np.isfinite(before).all(axis=1)]
 
@@ -79,11 +83,27 @@ class Guard:
                 f"iteration {iteration}: loss {', '.join(bad)} is not finite. {_ADVICE}"
             )
         if self._guard:
+            self._notice_standstill(iteration, losses)
             if self._seen == 0:
                 self._take_up(losses)
             for index, loss in enumerate(losses):
                 self._follow(iteration, index, loss)
         self._seen += 1
+
+    def _notice_standstill(self, iteration: int, losses: Sequence[float]) -> None:
+        """Losses that are equal to the bit, or zero, belong to a model that answers nothing."""
+        same = tuple(losses) == self._last or not any(losses)
+        self._still = self._still + 1 if same else 0
+        self._last = tuple(losses)
+        if self._still >= _STILL:
+            listed = ", ".join(
+                f"{name}={loss:g}" for name, loss in zip(self._names, losses, strict=True)
+            )
+            raise TrainingDiverged(
+                f"iteration {iteration}: the losses have not changed by a bit for {_STILL} "
+                f"iterations ({listed}): the model is collapsed. {_ADVICE} "
+                "--no-guard-collapse turns this guard off."
+            )
 
     def _take_up(self, losses: Sequence[float]) -> None:
         """Start from the losses before this run, if the first ones of it are like them."""
@@ -120,6 +140,56 @@ _ADVICE = (
     "The last good save was kept. Resume from it with clipgrad on, "
     "or with lower gan_power, true_face_power or style powers."
 )
+
+
+class NormGuard:
+    """Looks at the size of each network when it is saved.
+
+    A network whose norm is more than `factor` times its median at the last saves has run away,
+    whatever the losses say.
+    """
+
+    def __init__(self, *, factor: float = 10.0, saves: int = 10, least: int = 3) -> None:
+        self._factor, self._saves, self._least = factor, saves, least
+        self._norms: dict[str, deque[float]] = {}
+
+    def check(
+        self, networks: Mapping[str, Mapping[str, Tensor]], iteration: int
+    ) -> None:
+        """Judge the weights that are about to be saved.
+
+        Parameters
+        ----------
+        networks : dict of dict of ndarray, any shape and floating dtype
+            Weights by part and key.
+        iteration : int
+            For the message.
+
+        Raises
+        ------
+        TrainingDiverged
+            Naming the networks and their norms.
+        """
+        norms = {
+            part: math.sqrt(sum(float(np.vdot(a, a)) for a in map(_as_float, arrays.values())))
+            for part, arrays in networks.items()
+        }
+        bad = []
+        for part, norm in norms.items():
+            before = self._norms.setdefault(part, deque(maxlen=self._saves))
+            if len(before) >= self._least and norm > self._factor * float(np.median(before)):
+                bad.append(f"{part} {norm:.3g} (median {float(np.median(before)):.3g})")
+        if bad:
+            raise TrainingDiverged(
+                f"iteration {iteration}: the norm of weights is more than {self._factor:g} times "
+                f"that at the last saves: {', '.join(bad)}. Nothing was saved. {_ADVICE}"
+            )
+        for part, norm in norms.items():
+            self._norms[part].append(norm)
+
+
+def _as_float(array: Tensor) -> NDArray[np.float32]:
+    return np.asarray(array, np.float32).ravel()
 
 
 def check_finite(tensors: Mapping[str, Mapping[str, Tensor]], iteration: int) -> None:

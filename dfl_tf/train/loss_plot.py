@@ -77,6 +77,7 @@ def loss_plot(
     title: str = "loss",
     start: int = 0,
     quality: Sequence[tuple[int, float]] = (),
+    marks: Sequence[tuple[int, str]] = (),
 ) -> NDArray[np.uint8]:
     """Draw the loss history as a plot that can be read without a legend in mind.
 
@@ -92,6 +93,8 @@ def loss_plot(
         Iteration number of the first entry.
     quality : sequence of (int, float)
         Iterations, and how good the model was then (its SSIM), with an axis at the right.
+    marks : sequence of (int, str)
+        Vertical lines: iteration and text.
 
     Returns
     -------
@@ -106,6 +109,12 @@ def loss_plot(
     figure.subplots_adjust(left=0.07, right=right, top=0.92, bottom=0.11)
     axes = figure.subplots()
     _draw(axes, table, names, title, start)
+    for iteration, text in marks:
+        axes.axvline(iteration, color="0.45", linewidth=0.8, linestyle="--")
+        axes.text(
+            iteration, 0.98, f" {drawable(text)}", transform=axes.get_xaxis_transform(),
+            rotation=90, va="top", ha="left", fontsize="x-small", color="0.3", parse_math=False,
+        )  # fmt: skip
     if quality:
         _draw_quality(axes, quality)
     canvas = figure.canvas
@@ -175,9 +184,10 @@ def write_loss_plot(
     title: str = "loss",
     start: int = 0,
     quality: Sequence[tuple[int, float]] = (),
+    marks: Sequence[tuple[int, str]] = (),
 ) -> None:
     """Write `loss_plot` as a PNG, whole or not at all; arguments: see `loss_plot`."""
-    image = loss_plot(history, names, title=title, start=start, quality=quality)
+    image = loss_plot(history, names, title=title, start=start, quality=quality, marks=marks)
     write_file(path, cv2.imencode(".png", image)[1].tobytes())
 
 

@@ -27,6 +27,7 @@ from dfl_tf.options.recipe_check import CheckedPhase, check_recipe, phase_lines,
 from dfl_tf.options.schema import Machine
 from dfl_tf.train.plateau import has_plateaued
 from dfl_tf.train.requests import Request
+from dfl_tf.train.rollback import RollBackState, softened
 from dfl_tf.train.run import Run
 from dfl_tf.train.validation import METRICS
 
@@ -341,11 +342,14 @@ def choose_recipe(
     overridden = tuple(sorted(every & inputs.keys))
     layer = recipe.layer(standing.index)
     below = layer.only([key for key in layer.values if key not in overridden])
+    remedies = RollBackState.read(run).remedies
+    values = {"on_collapse": "rollback", **softened(below.values, remedies)}
+    below = replace(below, values=values)
     known = inputs.resolved_run
     if known is not None:  # a program's: what the phase sets of it takes its place
         _, own = split(below)
-        values = resolve(RunOptions, [own]).options
-        known = replace(known, **{key: getattr(values, key) for key in own.values})
+        parsed = resolve(RunOptions, [own]).options
+        known = replace(known, **{key: getattr(parsed, key) for key in own.values})
     given = replace(inputs, files=(below, *inputs.files), resolved_run=known)
     return ChosenRecipe(recipe, standing, overridden, tuple(phases)), given
 
@@ -438,6 +442,13 @@ class RecipeSource:
             f"iteration {run.model.iteration} ({before} ended: {why})"
         )
 
+    def rewind(self, stored: Mapping[str, Any], iteration: int) -> Layer | None:
+        """Go back to the phase of an earlier state; see `RequestSource.rewind`."""
+        standing = stand(self.recipe, stored, iteration)
+        self.state, self._index = standing.state, standing.index
+        self._why, self._decided, self._since = "", -1, time.monotonic()
+        return self._layer(self._index)
+
     def _situation(self, run: Run) -> Situation:
         metrics: Any = run.stored.get(METRICS, {})
         return Situation(run.model.iteration, run.trace.array, self._seconds(), metrics)
@@ -472,7 +483,8 @@ class RecipeSource:
     def _layer(self, index: int) -> Layer:
         layer = self.recipe.layer(index)
         kept = {key: v for key, v in layer.values.items() if key not in self._overridden}
-        return replace(layer, values=kept)
+        stored = {} if self._run is None else self._run.stored
+        return replace(layer, values=softened(kept, RollBackState.read(stored).remedies))
 
     def _note(self) -> None:
         """Leave the present state where the next save takes it from."""

@@ -126,6 +126,17 @@ class RequestSource(Protocol):
     def answer(self, request: Request, fault: str = "") -> None:
         """Say that a request is done, or why it is refused."""
 
+    def rewind(self, stored: Mapping[str, Any], iteration: int) -> Layer | None:
+        """Go back with a model that was rolled back; returns the options that held there.
+
+        Parameters
+        ----------
+        stored : mapping
+            `ModelState.run` of the state that the training goes on from.
+        iteration : int
+            Of that state.
+        """
+
 
 class RequestFiles:
     """The files ``<model>_save.request``, ``_backup…``, ``_preview…``, ``_stop…``, ``_options…``.
@@ -197,6 +208,9 @@ class RequestFiles:
                 self._aside(path)
                 return
         path.unlink(missing_ok=True)
+
+    def rewind(self, stored: Mapping[str, Any], iteration: int) -> None:
+        """Do nothing: what files ask for does not depend on the model."""
 
     @staticmethod
     def _aside(path: Path) -> str:

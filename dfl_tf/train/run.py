@@ -151,6 +151,13 @@ class Run:
         self.stored |= {key: value for key, value in stored.items() if key not in self.feed_state}
         self._hold_out()
 
+    def marks(self) -> list[tuple[int, str]]:
+        """Lines in the loss plot: where phases of a recipe end, and where it was rolled back."""
+        done = self.stored.get("recipe", {}).get("done", [])
+        undone = self.stored.get("rollback", {}).get("undone", [])
+        phases = [(each["end"], f"{each['name']} ends") for each in done if each["end"]]
+        return [*phases, *((start, f"rolled back from {end}") for start, end in undone)]
+
     @property
     def run_state(self) -> dict[str, object]:
         """What a save holds of the run: `stored`, and where the streams stand."""

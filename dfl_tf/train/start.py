@@ -42,6 +42,7 @@ from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.recipe import ChosenRecipe, RecipeSource, choose_recipe
 from dfl_tf.train.requests import RequestFiles
+from dfl_tf.train.rollback import lifted
 from dfl_tf.train.segment import Builder, faces_of
 from dfl_tf.train.settings import Settings
 from dfl_tf.train.sinks.console import ConsoleLog, WorkerLog
@@ -213,6 +214,10 @@ def prepare(
     origin = f"the saved model {prefix_of(name, model_class)}"
     stored = None if state is None else stored_layer(state, origin)
     defaults = read_default_options(folder, model_class) or None if state is None else None
+    remedies: list[str] = []
+    if state is not None:
+        kept, remedies = lifted(state.run, inputs.keys)
+        state = replace(state, run=kept)
     recipe = None
     if inputs.run.recipe:
         machine = machine_of(inputs.run)
@@ -242,7 +247,7 @@ def prepare(
     )
     # with the notes of conversions
     told = (*resolved.adjustments, *resolved.warnings, *unused_note(resolved.unknown))
-    notes = (*changes, *told)
+    notes = (*changes, *remedies, *told)
     if asked is not None and not exists:
         notes = (*_new_name(folder, model_class, name), *notes)
     prepared = Prepared(workspace, place, state, resolved, run, notes, stamp, recipe=recipe)

@@ -24,6 +24,7 @@ from dfl_tf.train import events, history
 from dfl_tf.train.checkpoint import Checkpointer, CheckpointLocation
 from dfl_tf.train.feeds import Batch, Feed
 from dfl_tf.train.requests import Kind, Request, RequestFiles, RequestSource, StopSignals
+from dfl_tf.train.rollback import roll_back
 from dfl_tf.train.run import Run, every
 from dfl_tf.train.segment import Rebuild, Segment
 from dfl_tf.train.settings import Settings
@@ -192,8 +193,11 @@ class Trainer:
             try:
                 self._begin()
                 while (reason := self._boundary(signals)) is None:
-                    self._iterate()
-                    self._keep()
+                    try:
+                        self._iterate()
+                        self._keep()
+                    except TrainingDiverged as fault:
+                        self._roll_back(fault)
                 self._finish(reason)
             except WorkerLost as lost:
                 raise WorkerLost(f"{lost} {state.rescue(chief=self._chief)}") from None
@@ -218,6 +222,16 @@ class Trainer:
         self._poll()  # a phase of a recipe that was stopped at its end
         if self.state.settings.run.backup_now and not self.checkpoint.backup(None):
             raise WorkspaceError("--backup-now: the backup was not made, so nothing was trained")
+
+    def _roll_back(self, fault: TrainingDiverged) -> None:
+        """Go on from the last good state, if that is wanted; else the fault ends the run."""
+        run = self.state.settings.run
+        if run.on_collapse != "rollback" or self._rebuild is None or self._team is not None:
+            raise fault
+        rewinds = [source.rewind for source in self._sources]
+        roll_back(self.state, self.checkpoint.place, self._rebuild, fault, rewinds)
+        self._wanted, self._stored, self._batches, self._sample = None, {}, None, ()
+        self._poll()
 
     def _iterate(self) -> None:
         """One training iteration: draw, step, judge, count."""
@@ -397,7 +411,7 @@ class Trainer:
 
     def _preview(self) -> None:
         if not self.state.settings.run.no_preview and self._batches is not None:
-            self.checkpoint.preview(self._shown())
+            self.checkpoint.preview(self._shown(), self.state.marks())
 
     def _shown(self) -> tuple[Batch, ...]:
         """What a preview shows: the latest training sample, and what only previews show."""

@@ -24,6 +24,7 @@ from dfl_tf.models import step as models_step
 from dfl_tf.nn.layers import Conv2D
 from dfl_tf.options import RunOptions, specs
 from dfl_tf.train.backup import BackupClock
+from dfl_tf.train.guard import Guard
 
 from .support import option_checks as sees
 from .support.option_checks import Check, Outcome
@@ -174,6 +175,7 @@ ELSEWHERE = {
     "max_image_pixels": "test_smaller_faces_and_large_images_are_let_in",
     "data": "test_faces_of_another_workspace",
     "recipe": "test_a_recipe_goes_through_its_phases",
+    "on_collapse": "test_a_collapse_is_rolled_back",
 }
 """Options whose effect is on the process or on other processes: a test of their own below."""
 
@@ -393,3 +395,32 @@ phases:
     options = done.trainer.segment.settings.options
     assert (options.random_warp, options.lr_dropout, options.batch_size) == (False, "y", 4)
     assert trainings("SAEHD", step=False, recipe="three").code == 2
+
+
+def test_a_collapse_is_rolled_back(trainings: Trainings) -> None:
+    check, given = Guard.check, {"target_iter": 4, "save_every_iters": 1}
+    healed: list[bool] = []
+
+    def spoiled(self: Guard, iteration: int, losses: list[float]) -> None:
+        bad = iteration == 3 and not healed
+        check(self, iteration, [float("nan")] * len(losses) if bad else losses)
+
+    def once(self: Guard, iteration: int, losses: list[float]) -> None:
+        try:
+            spoiled(self, iteration, losses)
+        finally:
+            healed.extend([True] * (iteration == 3))
+
+    with patch.object(Guard, "check", spoiled):
+        stopped = trainings("SAEHD", step=False, **given)
+    assert (stopped.code, stopped.trainer.model.iteration) == (3, 2)
+    assert "is not finite" in stopped.said
+    with patch.object(Guard, "check", once):
+        rolled = trainings("SAEHD", step=False, on_collapse="rollback", **given)
+    assert (rolled.code, rolled.trainer.model.iteration) == (0, 4)
+    assert "rolled back from iteration 2 to 2, try 1 of 6: gradients are clipped" in rolled.said
+    assert rolled.trainer.segment.settings.options.clipgrad
+    third = [outcome.batches[2][0]["target"] for outcome in (stopped, rolled)]
+    again = rolled.batches[3][0]["target"]
+    assert np.array_equal(third[0], third[1])
+    assert not np.array_equal(third[0], again)

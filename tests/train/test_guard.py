@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dfl_tf.errors import TrainingDiverged
-from dfl_tf.train.guard import Guard, check_finite
+from dfl_tf.train.guard import Guard, NormGuard, check_finite
 
 
 def steady(count=200, **settings) -> tuple[Guard, int]:
@@ -80,7 +80,7 @@ def test_a_run_that_does_not_go_on_where_the_last_ended_starts_anew(history, fir
     guard = Guard(("src", "dst"), history=history)
     guard.check(1, first)
     for iteration in range(2, 100):
-        guard.check(iteration, [4.0, 4.0])
+        guard.check(iteration, [4.0 + iteration * 1e-9, 4.0])
     assert not guard.suspicious
 
 
@@ -90,3 +90,42 @@ def test_weights_that_are_no_numbers_are_named():
     bad = {**good, "decoder": {"w:0": np.array([1, np.inf]), "b:0": np.zeros(2)}}
     with pytest.raises(TrainingDiverged, match=r"decoder: 1 \(w:0"):
         check_finite(bad, 5)
+
+
+def test_losses_that_stand_still_are_a_collapse():
+    guard = Guard(["src", "dst"])
+    for iteration in range(1, 51):
+        guard.check(iteration, [0.5, 0.25])
+    with pytest.raises(TrainingDiverged, match="have not changed by a bit for 50 iterations"):
+        guard.check(51, [0.5, 0.25])
+    off = Guard(["src", "dst"], guard_collapse=False)
+    for iteration in range(1, 200):
+        off.check(iteration, [0.5, 0.25])
+
+
+def test_zero_losses_are_a_collapse_and_a_change_starts_the_count_over():
+    guard = Guard(["src", "dst"])
+    for iteration in range(1, 50):
+        guard.check(iteration, [0.5, 0.25])
+    guard.check(50, [0.5, 0.26])
+    for iteration in range(51, 100):
+        guard.check(iteration, [0.0, 0.0])
+    with pytest.raises(TrainingDiverged, match="src=0, dst=0"):
+        guard.check(100, [0.0, 0.0])
+
+
+def test_a_network_that_runs_away_is_seen_when_it_is_saved():
+    guard = NormGuard()
+    for iteration in range(12):
+        size = 0.5 * (1 + iteration / 10)
+        guard.check({"encoder": {"w": np.full((4, 4), size, np.float32)}}, iteration)
+    # the last ten norms are 2.4, 2.6 … 4.2: their median is 3.3
+    with pytest.raises(TrainingDiverged, match=r"encoder 33\.2 \(median 3\.3\)"):
+        guard.check({"encoder": {"w": np.full((4, 4), 8.3, np.float32)}}, 12)
+    guard.check({"encoder": {"w": np.full((4, 4), 8.2, np.float32)}}, 12)
+
+
+def test_a_few_saves_are_no_measure():
+    guard = NormGuard()
+    for size in (0.001, 0.01, 100.0):
+        guard.check({"inter": {"w": np.full(4, size, np.float32)}}, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.events import Closed, Event
-from dfl_tf.train.events import Iteration, Preview, Switched, Validated
+from dfl_tf.train.events import Iteration, Preview, RolledBack, Switched, Validated
 
 
 class TensorBoardLog:
@@ -51,6 +51,10 @@ class TensorBoardLog:
                 changes = ", ".join(f"{key}: {new}" for key, (_, new) in event.changes.items())
                 with self._writer.as_default(step=event.iteration):
                     self._tf.summary.text("options", changes)
+            case RolledBack():
+                text = f"back from {event.undone_until}: {event.reason} Now {event.remedy}."
+                with self._writer.as_default(step=event.iteration):
+                    self._tf.summary.text("rollback", text)
             case Closed():
                 self._writer.close()
 

@@ -1,0 +1,302 @@
+"""Going back to the last good save when a training collapses, with a remedy and other samples.
+
+References
+----------
+docs/recipes.md, "When a model collapses".
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dfl_tf.disk.guarded import check_tree
+from dfl_tf.disk.tree_schema import ANYTHING, Array, Integer, Record, Row, Table
+from dfl_tf.errors import DflTfError, ModelFileError, TrainingDiverged
+from dfl_tf.formats import ModelState, read_model
+from dfl_tf.options import Layer, Options, RunOptions, specs
+from dfl_tf.train import events
+from dfl_tf.train.checkpoint import QUIET, CheckpointLocation, snapshot_iteration, snapshots
+from dfl_tf.train.run import Run
+from dfl_tf.train.segment import Rebuild
+
+STORED_AS = "rollback"
+"""Key of the state of roll-backs in `ModelState.run`."""
+RETRY = "retry"
+"""Key of the number of roll-backs, which enters the seed of the samples (`feeds.open_feed`)."""
+TRIES = 6
+"""Roll-backs in a row after which a run ends with exit code 3."""
+_LOWEST_RATE = 1e-6
+POWERS = ("gan_power", "true_face_power", "face_style_power", "bg_style_power")
+_SCHEMA = Record(
+    {"retry": Integer(0), "tries": Integer(0), "until": Integer(0)},
+    {"remedies": Table(ANYTHING), "undone": Array(Row(Integer(0), Integer(0)))},
+    others=ANYTHING,
+)
+
+
+@dataclass(frozen=True)
+class RollBackState:
+    """What roll-backs have done to a model; stored with it.
+
+    Attributes
+    ----------
+    retry : int
+        Number of roll-backs of the model; it enters the seed of the samples.
+    tries : int
+        Roll-backs without a quiet stretch between them.
+    until : int
+        Iteration of the last collapse.
+    remedies : mapping
+        What was changed against collapses: options by key, ``powers`` and ``lr`` as factors.
+    undone : tuple of (int, int)
+        For each roll-back the iteration it went back to and the one it came from.
+    """
+
+    retry: int = 0
+    tries: int = 0
+    until: int = 0
+    remedies: Mapping[str, Any] = field(default_factory=dict)
+    undone: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> RollBackState:
+        """Of `ModelState.run`.
+
+        Raises
+        ------
+        ModelFileError
+        """
+        tree = stored.get(STORED_AS)
+        if tree is None:
+            return cls()
+        what = {"what": "the model", "kind": "state of roll-backs"}
+        check_tree(tree, _SCHEMA, **what, error=ModelFileError)
+        return cls(
+            tree["retry"],
+            tree["tries"],
+            tree["until"],
+            dict(tree.get("remedies", {})),
+            tuple((start, end) for start, end in tree.get("undone", ())),
+        )
+
+    def tree(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "retry": self.retry,
+            "tries": self.tries,
+            "until": self.until,
+            "remedies": dict(self.remedies),
+            "undone": [list(each) for each in self.undone],
+        }
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """One change of options against a collapse.
+
+    Attributes
+    ----------
+    text : str
+        For people.
+    key : str
+        In `RollBackState.remedies`.
+    value : object
+        An option's value, or a factor.
+    """
+
+    text: str
+    key: str
+    value: Any
+
+
+def next_remedy(options: Any, remedies: Mapping[str, Any]) -> Remedy | None:
+    """The first remedy that is not in force; None if all are.
+
+    Parameters
+    ----------
+    options : TrainingOptions
+        Of the model, as they are now.
+    remedies : mapping
+        Those in force.
+    """
+    known = specs(type(options))
+    if "clipgrad" in known and not options.clipgrad:
+        return Remedy("gradients are clipped (clipgrad)", "clipgrad", True)
+    if "powers" not in remedies and any(getattr(options, key, 0.0) for key in POWERS):
+        return Remedy("GAN, true face and style powers are halved", "powers", 0.5)
+    if "lr" in known and "lr" not in remedies:
+        return Remedy("the learning rate is halved", "lr", 0.5)
+    if "lr_dropout" in known and options.lr_dropout == "n":
+        return Remedy("learning-rate dropout is on", "lr_dropout", "y")
+    return None
+
+
+def softened(values: Mapping[str, Any], remedies: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by key, with remedies applied to those that are there.
+
+    Parameters
+    ----------
+    values : mapping
+        Options by key.
+    remedies : mapping
+        `RollBackState.remedies`.
+    """
+    soft = dict(values)
+    for key in soft.keys() & remedies.keys() - {"lr"}:
+        soft[key] = remedies[key]
+    for key in POWERS:
+        if key in soft and "powers" in remedies:
+            soft[key] = float(soft[key]) * remedies["powers"]
+    if "lr" in soft and "lr" in remedies:
+        soft["lr"] = max(float(soft["lr"]) * remedies["lr"], _LOWEST_RATE)
+    return soft
+
+
+def lifted(stored: Mapping[str, Any], given: Collection[str]) -> tuple[dict[str, Any], list[str]]:
+    """Take back remedies against which the user sets an option now.
+
+    Parameters
+    ----------
+    stored : mapping
+        `ModelState.run`.
+    given : collection of str
+        Keys of options that are given now.
+
+    Returns
+    -------
+    (dict, list of str)
+        The same without them; what there is to be told about those in force and those lifted.
+    """
+    state = RollBackState.read(stored)
+    if not state.remedies:
+        return dict(stored), []
+    gone = {key for key in state.remedies if key in given}
+    if "powers" in state.remedies and not set(POWERS).isdisjoint(given):
+        gone.add("powers")
+    left = {key: value for key, value in state.remedies.items() if key not in gone}
+    told = [f"remedy lifted, since it is given otherwise now: {key}" for key in sorted(gone)]
+    if left:
+        listed = ", ".join(f"{key} {_shown(key, value)}" for key, value in left.items())
+        told.append(f"in force since the collapse at iteration {state.until}: {listed}")
+    return {**stored, STORED_AS: replace(state, remedies=left).tree()}, told
+
+
+def _shown(key: str, value: Any) -> str:
+    return f"times {value:g}" if key in ("powers", "lr") else "on"
+
+
+Rewind = Callable[[Mapping[str, Any], int], Layer | None]
+"""Lets a source of requests go back: gets `ModelState.run` and the iteration of the good state,
+returns the options that its phase sets."""
+
+
+def roll_back(
+    run: Run,
+    place: CheckpointLocation,
+    rebuild: Rebuild,
+    fault: TrainingDiverged,
+    rewinds: Sequence[Rewind] = (),
+) -> None:
+    """Load a good state in this process, and go on from it with a remedy and other samples.
+
+    Weights, slots, loss history, counters and the place in a recipe go back together. The first
+    collapse goes back to the last save; another one before `QUIET` iterations are over goes back
+    to an older snapshot, of which the `Checkpointer` keeps two.
+
+    Parameters
+    ----------
+    run : Run
+    place : CheckpointLocation
+    rebuild : callable
+    fault : TrainingDiverged
+        The collapse.
+    rewinds : sequence of callable
+        Of the sources of requests; see `Rewind`.
+
+    Raises
+    ------
+    TrainingDiverged
+        There is nothing to go back to, no remedy is left or there were too many tries.
+    """
+    came_from, settings = run.model.iteration, run.settings.begun()
+    before = RollBackState.read(run.stored)
+    again = bool(before.retry) and came_from - before.until < QUIET
+    tries = before.tries + 1 if again else 1
+    remedy = next_remedy(settings.options, before.remedies)
+    run.save_is_whole()
+    state = _good_state(place, older=again)
+    for wrong, why in (
+        (tries > TRIES, f"{TRIES} roll-backs in a row have not helped."),
+        (remedy is None, "All remedies are in force already."),
+        (state is None, "Nothing is saved yet to go back to."),
+    ):
+        if wrong:
+            raise TrainingDiverged(f"{fault} {why}") from fault
+    assert remedy is not None
+    assert state is not None
+    remedies = {**before.remedies, remedy.key: remedy.value}
+    known = RollBackState.read(state.run).remedies
+    missing = {key: value for key, value in remedies.items() if key not in known}
+    undone = (*before.undone, (state.iteration, came_from))
+    now = RollBackState(before.retry + 1, tries, came_from, remedies, undone)
+    state = replace(state, run={**state.run, STORED_AS: now.tree(), RETRY: now.retry})
+    stored = _options_of(state, type(settings.options))
+    for rewind in rewinds:
+        layer = rewind(state.run, state.iteration)
+        if layer is not None:
+            own = {key: value for key, value in layer.values.items() if key in specs(RunOptions)}
+            settings = settings.changed(replace(layer, values=own))
+    origin = f"the save of iteration {state.iteration}"
+    settings = settings.changed(Layer(softened(stored, missing), origin, kind="trusted"))
+    run.log.say(f"collapse: {fault}")
+    run.segment.release()
+    gc.collect()
+    run.unsaved = False  # nothing of what collapsed is ever saved
+    run.stored = {}
+    segment = rebuild(settings, state)
+    run.begin(segment)
+    run.take_up(state.run)
+    run.log.say(
+        f"rolled back from iteration {came_from} to {state.iteration}, try {tries} of {TRIES}: "
+        f"{remedy.text}; other samples are drawn"
+    )
+    for message in segment.messages:
+        run.log.say(message)
+    event = events.RolledBack(state.iteration, came_from, str(fault), remedy.text, now.retry)
+    run.log.emit(event)
+    run.save()
+
+
+def _options_of(state: ModelState, cls: type[Options]) -> dict[str, Any]:
+    """All options of a stored model; those of ours are stored only where they are not default."""
+    table = specs(cls)
+    defaults = {key: spec.default for key, spec in table.items() if key not in cls.STORED}
+    return defaults | {key: value for key, value in state.options.items() if key in table}
+
+
+def _good_state(place: CheckpointLocation, *, older: bool) -> ModelState | None:
+    """The last save, or the newest snapshot of a roll-back that is older."""
+    try:
+        last = read_model(place.folder, place.name, place.model_class)
+    except DflTfError:
+        last = None
+    if last is not None and not last.tensors:
+        last = None
+    if last is not None and not older:
+        return last
+    limit = None if last is None else last.iteration
+    return _snapshot(place, before=limit) or last
+
+
+def _snapshot(place: CheckpointLocation, *, before: int | None) -> ModelState | None:
+    for folder in sorted(snapshots(place), key=snapshot_iteration, reverse=True):
+        if before is not None and snapshot_iteration(folder) >= before:
+            continue
+        try:
+            return read_model(folder, place.name, place.model_class)
+        except DflTfError:
+            continue
+    return None

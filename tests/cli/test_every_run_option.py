@@ -420,7 +420,4 @@ def test_a_collapse_is_rolled_back(trainings: Trainings) -> None:
     assert (rolled.code, rolled.trainer.model.iteration) == (0, 4)
     assert "rolled back from iteration 2 to 2, try 1 of 6: gradients are clipped" in rolled.said
     assert rolled.trainer.segment.settings.options.clipgrad
-    third = [outcome.batches[2][0]["target"] for outcome in (stopped, rolled)]
-    again = rolled.batches[3][0]["target"]
-    assert np.array_equal(third[0], third[1])
-    assert not np.array_equal(third[0], again)
+    assert rolled.trainer.state.run_state["retry"] == 1

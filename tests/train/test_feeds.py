@@ -63,3 +63,17 @@ def test_a_resumed_run_has_the_batch_before_where_it_is_taken_again():
     legacy = model(repeats=True)
     open_feed(legacy, facesets, RunOptions(), {}, iteration=3).close()
     assert legacy.previous == ()
+
+
+def test_a_roll_back_draws_other_samples_and_each_try_its_own():
+    sides = [Faceset.open(DEMO / side / "aligned") for side in ("data_src", "data_dst")]
+    facesets, drawn = Facesets(*sides), []
+    for retry in (0, 1, 2, 1):
+        stored = {"seed": 3, "positions": {"src": 6, "dst": 6}, "retry": retry}
+        feed = open_feed(model(repeats=False), facesets, RunOptions(), stored, iteration=3)
+        assert feed.run_state() == {"seed": 3, "positions": {"src": 6, "dst": 6}}
+        drawn.append(next(feed))
+        feed.close()
+    assert same(drawn[1], drawn[3])
+    assert not same(drawn[0], drawn[1])
+    assert not same(drawn[1], drawn[2])

@@ -153,9 +153,7 @@ class NormGuard:
         self._factor, self._saves, self._least = factor, saves, least
         self._norms: dict[str, deque[float]] = {}
 
-    def check(
-        self, networks: Mapping[str, Mapping[str, Tensor]], iteration: int
-    ) -> None:
+    def check(self, networks: Mapping[str, Mapping[str, Tensor]], iteration: int) -> None:
         """Judge the weights that are about to be saved.
 
         Parameters

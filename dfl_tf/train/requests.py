@@ -126,7 +126,7 @@ class RequestSource(Protocol):
     def answer(self, request: Request, fault: str = "") -> None:
         """Say that a request is done, or why it is refused."""
 
-    def rewind(self, stored: Mapping[str, Any], iteration: int) -> Layer | None:
+    def rewind(self, stored: Mapping[str, object], iteration: int) -> Layer | None:
         """Go back with a model that was rolled back; returns the options that held there.
 
         Parameters
@@ -209,7 +209,7 @@ class RequestFiles:
                 return
         path.unlink(missing_ok=True)
 
-    def rewind(self, stored: Mapping[str, Any], iteration: int) -> None:
+    def rewind(self, stored: Mapping[str, object], iteration: int) -> None:
         """Do nothing: what files ask for does not depend on the model."""
 
     @staticmethod

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dfl_tf.devices.memory import out_of_memory
 from dfl_tf.errors import DflTfError, ForeignChange, TrainingDiverged
@@ -153,8 +153,8 @@ class Run:
 
     def marks(self) -> list[tuple[int, str]]:
         """Lines in the loss plot: where phases of a recipe end, and where it was rolled back."""
-        done = self.stored.get("recipe", {}).get("done", [])
-        undone = self.stored.get("rollback", {}).get("undone", [])
+        done = _listed(self.stored.get("recipe"), "done")
+        undone = _listed(self.stored.get("rollback"), "undone")
         phases = [(each["end"], f"{each['name']} ends") for each in done if each["end"]]
         return [*phases, *((start, f"rolled back from {end}") for start, end in undone)]
 
@@ -320,6 +320,11 @@ class Run:
             f"tries again in {RETRY_SECONDS:.0f} s."
         )
         self.log.emit(events.SaveFailed(str(error)))
+
+
+def _listed(tree: object, key: str) -> list[Any]:
+    """A list of what a part of the run has stored; its schema was checked when it was read."""
+    return list(tree.get(key, ())) if isinstance(tree, dict) else []
 
 
 def every(period: int, iteration: int) -> bool:

@@ -138,7 +138,7 @@ def test_a_model_that_cannot_be_built_leaves_the_old_one_training(tmp_path):
 
 def test_a_collapsing_model_is_not_saved_by_a_switch(tmp_path):
     model = FakeModel(options(target_iter=160))
-    model.losses_to_give = {k: 1.0 if k <= 150 else 50.0 for k in range(1, 300)}
+    model.losses_to_give = {k: (1.0 if k <= 150 else 50.0) + k * 1e-9 for k in range(1, 300)}
     training = trainer(tmp_path, model, no_preview=True, save_every_iters=10)
     training.switch({"target_iter": 158})
     switching(training, {157: {"autobackup_hour": 1}}).run()

@@ -180,7 +180,7 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
 
 def test_a_collapse_is_stopped_and_nothing_of_it_is_saved(tmp_path):
     model = FakeModel()
-    model.losses_to_give = {k: 1.0 if k <= 150 else 50.0 for k in range(1, 300)}
+    model.losses_to_give = {k: (1.0 if k <= 150 else 50.0) + k * 1e-9 for k in range(1, 300)}
     log = ListLog()
     with pytest.raises(TrainingDiverged, match="iteration 170: the src loss stayed above"):
         trainer(tmp_path, model, log=log, save_every_iters=10, no_preview=True).run()
@@ -190,7 +190,7 @@ def test_a_collapse_is_stopped_and_nothing_of_it_is_saved(tmp_path):
 
 def test_the_collapse_guard_can_be_switched_off(tmp_path):
     model = FakeModel(options(target_iter=200))
-    model.losses_to_give = {k: 1.0 if k <= 150 else 50.0 for k in range(1, 300)}
+    model.losses_to_give = {k: (1.0 if k <= 150 else 50.0) + k * 1e-9 for k in range(1, 300)}
     trainer(tmp_path, model, guard_collapse=False, no_preview=True).run()
     assert saved(tmp_path).iteration == 200
 

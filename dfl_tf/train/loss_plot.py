@@ -105,7 +105,7 @@ def loss_plot(
     table = np.asarray(history, np.float64)
     table = table.reshape(len(table), -1) if table.size else np.zeros((0, max(1, len(names))))
     figure = new_figure(_WIDTH / _DPI, _HEIGHT / _DPI, _DPI)
-    right = 0.93 if quality else 0.97
+    right = 0.91 if quality else 0.97
     figure.subplots_adjust(left=0.07, right=right, top=0.92, bottom=0.11)
     axes = figure.subplots()
     _draw(axes, table, names, title, start)
@@ -159,7 +159,10 @@ def _draw_quality(axes: Axes, quality: Sequence[tuple[int, float]]) -> None:
     right = axes.twinx()
     right.plot(*zip(*quality, strict=True), color="black", marker="o", markersize=4, linewidth=1)
     right.set_ylabel("SSIM of faces that are measured")
-    right.margins(y=0.1)
+    values = [value for _, value in quality]
+    middle, half = (max(values) + min(values)) / 2, (max(values) - min(values)) / 2
+    right.set_ylim(middle - max(1.2 * half, 0.01), middle + max(1.2 * half, 0.01))
+    right.yaxis.set_major_formatter("{x:.3f}")
 
 
 def _draw_cloud(axes: Axes, values: NDArray[np.float64], start: int, color: str) -> None:

@@ -30,8 +30,8 @@ from dfl_tf.disk.tree_schema import (
 from dfl_tf.errors import ModelFileError
 from dfl_tf.train import events
 
-KEPT = 1000
-"""Measurements that a model keeps, the last ones."""
+KEPT = 300
+"""Measurements that a model keeps, the last ones: its manifest holds them."""
 
 ROWS, HOLDOUT, METRICS = "validation", "holdout", "metrics"
 """Keys in `ModelState.run`: all measurements, what is held out, and the numbers that were measured
@@ -142,7 +142,7 @@ def note(stored: Stored, iteration: int, quality: Quality, seconds: float) -> ev
     phase = str(recipe.get("phase", "")) if isinstance(recipe, Mapping) else ""
     key = _digest([quality.samples, phase])
     below = [row["value"] for row in rows if row["key"] == key and row["value"] is not None]
-    value = quality.value
+    value = round(quality.value, 6)
     best = math.isfinite(value) and all(value > other for other in below)
     metrics = {name: _stored_number(number) for name, number in quality.metrics.items()}
     row = {
@@ -199,7 +199,7 @@ def _digest(texts: Sequence[str]) -> str:
 
 
 def _stored_number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+    return round(float(value), 6) if math.isfinite(value) else None
 
 
 def validation_lines(run: Mapping[str, Any]) -> list[str]:

@@ -97,8 +97,8 @@ def tensorboard_asked(base: Outcome, run: Outcome) -> None:
 
 
 def stopped_early(base: Outcome, run: Outcome) -> None:
-    assert base.model.iteration == 100
-    assert run.model.iteration < 100
+    assert base.model.iteration == 45
+    assert run.model.iteration < 45
 
 
 def unguarded(base: Outcome, run: Outcome) -> None:
@@ -149,7 +149,7 @@ ROWS = {
     "log_every": Row(2, fewer_lines, {"target_iter": 5}),
     "log_json": Row("other.json", log_elsewhere),
     "tensorboard": Row("board", tensorboard_asked),
-    "stop_after": Row(0.05, stopped_early, {"target_iter": 100}),
+    "stop_after": Row(0.05, stopped_early, {"target_iter": 45}),
     "guard_collapse": Row(False, unguarded, {"target_iter": 140}),
     "seed": Row(4, sees.data_differs),
     "precision": Row("bfloat16", bfloat16, step=True),

@@ -6,10 +6,10 @@ A recipe is read and checked here, without a model. `dfl_tf.train.recipe` carrie
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 
@@ -391,16 +391,22 @@ class _Reader:
                 self.fault(node, f"{what} must be true or hold {', '.join(_names(PlateauRule))}")
             return None
         parts = self._mapping(node, what, _names(PlateauRule))
-        given: dict[str, Any] = {}
-        checks: dict[str, Callable[[yaml.Node | None, str], Any]] = {
-            "window": self._count, "least": self._count, "most": self._count,
-            "rate": self._share, "alpha": self._share,
-        }  # fmt: skip
-        for key, leaf in parts.items():
-            value = checks[key](leaf, f"{what}: {key}")
-            if value is not None:
-                given[key] = value
-        rule = PlateauRule(**given)
+        usual = PlateauRule()
+
+        def count(key: str, otherwise: int) -> int:
+            return self._count(parts.get(key), f"{what}: {key}") or otherwise
+
+        def share(key: str, otherwise: float) -> float:
+            found = self._share(parts.get(key), f"{what}: {key}")
+            return otherwise if found is None else found
+
+        rule = PlateauRule(
+            window=count("window", usual.window),
+            rate=share("rate", usual.rate),
+            alpha=share("alpha", usual.alpha),
+            least=count("least", usual.least),
+            most=count("most", usual.most),
+        )
         if rule.window < _SHORTEST:
             self.fault(node, f"{what}: window must be {_SHORTEST} or more; received {rule.window}")
         if rule.most and rule.most < rule.least:

@@ -442,7 +442,7 @@ class RecipeSource:
             f"iteration {run.model.iteration} ({before} ended: {why})"
         )
 
-    def rewind(self, stored: Mapping[str, Any], iteration: int) -> Layer | None:
+    def rewind(self, stored: Mapping[str, object], iteration: int) -> Layer | None:
         """Go back to the phase of an earlier state; see `RequestSource.rewind`."""
         standing = stand(self.recipe, stored, iteration)
         self.state, self._index = standing.state, standing.index

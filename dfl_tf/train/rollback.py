@@ -24,6 +24,8 @@ from dfl_tf.train.segment import Rebuild
 
 STORED_AS = "rollback"
 """Key of the state of roll-backs in `ModelState.run`."""
+Setting = bool | float | str
+"""What a remedy sets an option to; for ``powers`` and ``lr`` the factor."""
 RETRY = "retry"
 """Key of the number of roll-backs, which enters the seed of the samples (`feeds.open_feed`)."""
 TRIES = 6
@@ -58,18 +60,18 @@ class RollBackState:
     retry: int = 0
     tries: int = 0
     until: int = 0
-    remedies: Mapping[str, Any] = field(default_factory=dict)
+    remedies: Mapping[str, Setting] = field(default_factory=dict)
     undone: tuple[tuple[int, int], ...] = ()
 
     @classmethod
-    def read(cls, stored: Mapping[str, Any]) -> RollBackState:
+    def read(cls, stored: Mapping[str, object]) -> RollBackState:
         """Of `ModelState.run`.
 
         Raises
         ------
         ModelFileError
         """
-        tree = stored.get(STORED_AS)
+        tree: Any = stored.get(STORED_AS)
         if tree is None:
             return cls()
         what = {"what": "the model", "kind": "state of roll-backs"}
@@ -82,7 +84,7 @@ class RollBackState:
             tuple((start, end) for start, end in tree.get("undone", ())),
         )
 
-    def tree(self) -> dict[str, Any]:
+    def tree(self) -> dict[str, object]:
         """As JSON values."""
         return {
             "retry": self.retry,
@@ -109,32 +111,33 @@ class Remedy:
 
     text: str
     key: str
-    value: Any
+    value: Setting
 
 
-def next_remedy(options: Any, remedies: Mapping[str, Any]) -> Remedy | None:
+def next_remedy(options: Options, remedies: Mapping[str, Setting]) -> Remedy | None:
     """The first remedy that is not in force; None if all are.
 
     Parameters
     ----------
-    options : TrainingOptions
+    options : Options
         Of the model, as they are now.
     remedies : mapping
         Those in force.
     """
     known = specs(type(options))
-    if "clipgrad" in known and not options.clipgrad:
+    now = {key: getattr(options, key) for key in known}
+    if now.get("clipgrad") is False:
         return Remedy("gradients are clipped (clipgrad)", "clipgrad", True)
-    if "powers" not in remedies and any(getattr(options, key, 0.0) for key in POWERS):
+    if "powers" not in remedies and any(now.get(key) for key in POWERS):
         return Remedy("GAN, true face and style powers are halved", "powers", 0.5)
     if "lr" in known and "lr" not in remedies:
         return Remedy("the learning rate is halved", "lr", 0.5)
-    if "lr_dropout" in known and options.lr_dropout == "n":
+    if now.get("lr_dropout") == "n":
         return Remedy("learning-rate dropout is on", "lr_dropout", "y")
     return None
 
 
-def softened(values: Mapping[str, Any], remedies: Mapping[str, Any]) -> dict[str, Any]:
+def softened(values: Mapping[str, object], remedies: Mapping[str, Setting]) -> dict[str, object]:
     """Options by key, with remedies applied to those that are there.
 
     Parameters
@@ -149,13 +152,20 @@ def softened(values: Mapping[str, Any], remedies: Mapping[str, Any]) -> dict[str
         soft[key] = remedies[key]
     for key in POWERS:
         if key in soft and "powers" in remedies:
-            soft[key] = float(soft[key]) * remedies["powers"]
+            soft[key] = _number(soft[key]) * _number(remedies["powers"])
     if "lr" in soft and "lr" in remedies:
-        soft["lr"] = max(float(soft["lr"]) * remedies["lr"], _LOWEST_RATE)
+        soft["lr"] = max(_number(soft["lr"]) * _number(remedies["lr"]), _LOWEST_RATE)
     return soft
 
 
-def lifted(stored: Mapping[str, Any], given: Collection[str]) -> tuple[dict[str, Any], list[str]]:
+def _number(value: object) -> float:
+    """A number, or one that is written as text, as files and flags give it."""
+    return float(value) if isinstance(value, int | float | str) else 0.0
+
+
+def lifted(
+    stored: Mapping[str, object], given: Collection[str]
+) -> tuple[dict[str, object], list[str]]:
     """Take back remedies against which the user sets an option now.
 
     Parameters
@@ -184,11 +194,11 @@ def lifted(stored: Mapping[str, Any], given: Collection[str]) -> tuple[dict[str,
     return {**stored, STORED_AS: replace(state, remedies=left).tree()}, told
 
 
-def _shown(key: str, value: Any) -> str:
+def _shown(key: str, value: Setting) -> str:
     return f"times {value:g}" if key in ("powers", "lr") else "on"
 
 
-Rewind = Callable[[Mapping[str, Any], int], Layer | None]
+Rewind = Callable[[Mapping[str, object], int], Layer | None]
 """Lets a source of requests go back: gets `ModelState.run` and the iteration of the good state,
 returns the options that its phase sets."""
 
@@ -270,7 +280,7 @@ def roll_back(
     run.save()
 
 
-def _options_of(state: ModelState, cls: type[Options]) -> dict[str, Any]:
+def _options_of(state: ModelState, cls: type[Options]) -> dict[str, object]:
     """All options of a stored model; those of ours are stored only where they are not default."""
     table = specs(cls)
     defaults = {key: spec.default for key, spec in table.items() if key not in cls.STORED}

@@ -256,7 +256,7 @@ def test_the_worker_index_says_who_is_the_chief(
     seen = []
     for index in range(2):
         done = SimpleNamespace(run=lambda: SimpleNamespace(exit_code=0))
-        started = lambda prepared, facesets, log: seen.append(log) or done  # noqa: E731, B023
+        started = lambda prepared, facesets, log, *_: seen.append(log) or done  # noqa: E731, B023
         with patch("dfl_tf.train.job.start", started):
             words = ["train", ".", "--name=none", "--cluster=a:1,b:2"]
             assert run_command([*words, f"--worker-index={index}"]) == 0

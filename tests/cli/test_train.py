@@ -390,7 +390,7 @@ def test_an_xseg_model_restarts_after_a_backup_and_may_change_its_face_type(
     write_model(root / "model", "XSeg", state)
     prepared = []
 
-    def run_training(given):
+    def run_training(given, **more):
         prepared.append(given)
         return SimpleNamespace(exit_code=0)
 

@@ -127,7 +127,7 @@ def _saehd(golden: Golden, make: Maker, meta: Meta) -> dict[str, Any]:
 def _amp(golden: Golden, make: Maker, meta: Meta) -> dict[str, Any]:
     dims = {key: int(meta[key]) for key in ("e", "ae", "inter", "d", "dm")}
     networks = amp.build(make, int(meta["resolution"]), **dims)
-    generator = amp.Generator(networks, dims["inter"])
+    generator = amp.AMPGenerator(networks, dims["inter"])
     x = tf.constant(golden["input"])
     code = networks["encoder"](x)
     got: dict[str, Any] = {"enc": code}

@@ -114,8 +114,8 @@ def histogram(facts: Facts, scale: Scale) -> bytes:
         edges = np.linspace(low, high if high > low else low + 1, _BINS + 1).tolist()
         for name, side in values.items():
             weights = np.full(len(side), 100 / max(len(side), 1))
-            color, bins = COLORS[name], edges.tolist()
-            ax.hist(side, bins=bins, weights=weights, label=name, color=color, alpha=0.6)
+            color = COLORS[name]
+            ax.hist(side, bins=edges, weights=weights, label=name, color=color, alpha=0.6)
         ax.legend()
     ax.set_title(scale.title)
     ax.set_xlabel(scale.unit or "larger is better")

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import dfl_tf  # noqa: F401  (before TensorFlow, whose kernels it chooses)
+
 # a busy machine is no fault
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

@@ -160,7 +160,7 @@ def diff(
 @_json
 @click.pass_context
 def scan(context: click.Context, path: Path, as_json: bool) -> None:
-    """Audit files of strangers without loading them; exit 1 if anything is refused.
+    """Audit untrusted files without loading them; exit 1 if anything is refused.
 
     PATH is a file or a folder: model files, default options, sessions, faces, packed facesets.
     """

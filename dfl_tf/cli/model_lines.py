@@ -19,7 +19,7 @@ _MOST_LOSSES = 8
 
 
 def shown(value: object) -> str:
-    """A value from a stranger's file for the terminal: one line, no escape sequences, not long."""
+    """A value from an untrusted file for the terminal: one line, no escape sequences, not long."""
     text = printable(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
 

@@ -96,6 +96,7 @@ def _known(
 ) -> tuple[dict[str, Any], float | None]:
     """What a model of a workspace says about a check, and the seconds of its last iterations."""
     from dfl_tf.formats import read_model
+    from dfl_tf.formats.models.files import prefix_of
     from dfl_tf.formats.sessions.workspace import Workspace
     from dfl_tf.models.restore import stored_layer
     from dfl_tf.train.recipe import stand
@@ -109,8 +110,8 @@ def _known(
     state = read_model(place.model, name, model_class, only=())
     standing = stand(recipe, state.run, state.iteration)
     layer = stored_layer(state, f"the saved model {name}")
-    prefix = name if name == model_class else f"{name}_{model_class}"
-    return {"stored": layer, "first": standing.index}, last_seconds(log_beside(place.model, prefix))
+    log = log_beside(place.model, prefix_of(name, model_class))
+    return {"stored": layer, "first": standing.index}, last_seconds(log)
 
 
 def _time(recipe: Recipe, first: int, seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Files of strangers, and names: plain files only, never a pipe, a device or an endless link.
+"""Untrusted files, and names: plain files only, never a pipe, a device or an endless link.
 
 A model folder from elsewhere may hold a named pipe (reading waits forever) or a link to
 `/dev/zero` (reading never ends). Both are refused here before the first byte.

@@ -33,8 +33,7 @@ FACES = 200
 """Faces of each person that are measured where no other number is asked for."""
 
 EMBEDDED = 50
-"""Faces of each person by which it is told whom a swap looks like: they take a tenth of a second
-each."""
+"""Faces of each person whose identity is measured, which takes a tenth of a second each."""
 
 PREVIOUS = "previous"
 

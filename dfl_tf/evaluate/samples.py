@@ -47,7 +47,7 @@ class MeasuredSample:
     follows : bool
         Whether it is of the frame after that of the face before it in its list.
     embedded : bool
-        Whether it is among those by which persons are told apart.
+        Whether its identity is measured.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Choice:
         Whether the face continues the one before it: the next frame of the same clip, and the only
         face of its frame.
     embedded : tuple of bool
-        Whether it is among those by which persons are told apart.
+        Whether its identity is measured.
     """
 
     indices: tuple[int, ...]
@@ -90,7 +90,7 @@ def choose(faceset: Faceset, most: int = 0, embedded: int = 0) -> Choice:
     most : int
         Faces at most; 0 = all.
     embedded : int
-        Of those, how many persons are told apart by, at most.
+        Of how many of those, at most, the identity is measured.
     """
     frames = frames_of(faceset.origins())
     order = sorted(range(len(frames)), key=lambda i: (frames[i], faceset.name(i)))

@@ -18,7 +18,7 @@ FACES = 64
 """Faces of each side that are measured while a model trains."""
 
 EMBEDDED = 16
-"""Those of them by which persons are told apart: each takes a tenth of a second."""
+"""Those of them whose identity is measured: each takes a tenth of a second."""
 
 
 @dataclass(frozen=True)

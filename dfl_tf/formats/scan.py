@@ -1,4 +1,4 @@
-"""Audit of files from strangers: what they name, without loading them.
+"""Audit of untrusted files: what they name, without loading them.
 
 References: data.md 1.6, models.md 5.8.
 """

@@ -219,9 +219,6 @@ class Checkpointer:
         """Keep this save for roll-backs if the newest one kept is old enough; a failure is told."""
         kept = sorted(snapshots(self.place), key=snapshot_iteration)
         newest = snapshot_iteration(kept[-1]) if kept else -QUIET
-        if newest > state.iteration:  # of a stretch that was rolled back
-            kept = [each for each in kept if snapshot_iteration(each) <= state.iteration]
-            newest = snapshot_iteration(kept[-1]) if kept else -QUIET
         if state.iteration - newest < QUIET:
             return
         place = self.place
@@ -332,8 +329,16 @@ class Checkpointer:
 
 
 def snapshots(place: CheckpointLocation) -> list[Path]:
-    """Folders of the snapshots that are kept for roll-backs."""
-    return list((place.folder / f"{place.storage}_snapshots").glob("before_*"))
+    """Folders of the snapshots that are kept for roll-backs; no others of such a name."""
+    found = (place.folder / f"{place.storage}_snapshots").glob("before_*")
+    return [folder for folder in found if snapshot_iteration(folder) >= 0]
+
+
+def drop_snapshots_after(place: CheckpointLocation, iteration: int) -> None:
+    """Remove the snapshots of a stretch that was rolled back, so that nothing goes back to them."""
+    for folder in snapshots(place):
+        if snapshot_iteration(folder) > iteration:
+            shutil.rmtree(folder)
 
 
 def snapshot_iteration(folder: Path) -> int:

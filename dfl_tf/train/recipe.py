@@ -269,7 +269,7 @@ def ended(phase: Phase, start: int, now: Situation) -> str:
     if until.metric is not None:
         value = now.metrics.get(until.metric.name)
         holds = until.metric.holds(value)
-        reasons.append(f"{until.metric.name} is {value:.4f}" if holds and value else "")
+        reasons.append(f"{until.metric.name} is {value:.4f}" if holds else "")
     met = [reason for reason in reasons if reason]
     if until.mode == "all":
         return ", ".join(met) if reasons and len(met) == len(reasons) else ""

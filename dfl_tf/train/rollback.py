@@ -18,7 +18,13 @@ from dfl_tf.errors import DflTfError, ModelFileError, TrainingDiverged
 from dfl_tf.formats import ModelState, read_model
 from dfl_tf.options import Layer, Options, RunOptions, specs
 from dfl_tf.train import events
-from dfl_tf.train.checkpoint import QUIET, CheckpointLocation, snapshot_iteration, snapshots
+from dfl_tf.train.checkpoint import (
+    QUIET,
+    CheckpointLocation,
+    drop_snapshots_after,
+    snapshot_iteration,
+    snapshots,
+)
 from dfl_tf.train.run import Run
 from dfl_tf.train.segment import Rebuild
 
@@ -266,6 +272,7 @@ def roll_back(
     gc.collect()
     run.unsaved = False  # nothing of what collapsed is ever saved
     run.stored = {}
+    drop_snapshots_after(place, state.iteration)
     segment = rebuild(settings, state)
     run.begin(segment)
     run.take_up(state.run)

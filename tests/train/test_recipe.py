@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from dfl_tf.errors import ModelFileError, OptionError
 from dfl_tf.formats import read_model
 from dfl_tf.jobs.events import Event
 from dfl_tf.options import Layer
-from dfl_tf.options.recipe import Recipe, read_recipe
+from dfl_tf.options.recipe import MetricRule, Recipe, Until, read_recipe
 from dfl_tf.train.events import Iteration
 from dfl_tf.train.recipe import ChosenRecipe, RecipeSource, RecipeState, Situation, ended, stand
 from dfl_tf.train.trainer import Trainer, TrainResult
@@ -224,6 +225,8 @@ phases:
     assert why(all_of, 15, 3600, ssim=0.4) == ""
     assert why(all_of, 15, 3600, ssim=float("nan")) == ""
     assert why(all_of, 15, 3600, ssim=0.6) == "5 iterations, 1 hours, ssim is 0.6000"
+    still = replace(any_of, until=Until(metric=MetricRule("jitter", below=0.01)))
+    assert why(still, 11, 0, jitter=0.0) == "jitter is 0.0000"
 
 
 def test_a_finished_recipe_and_one_with_a_phase_added(tmp_path):

@@ -124,6 +124,22 @@ def test_a_second_collapse_soon_goes_to_an_older_snapshot(tmp_path, monkeypatch)
     assert (state.options["clipgrad"], state.options["lr"]) == (True, 2.5e-5)
 
 
+def test_snapshots_of_an_undone_stretch_go_and_folders_of_the_user_stay(tmp_path, monkeypatch):
+    spoiling(monkeypatch, 18, 19)
+    mine = tmp_path / "new_SAEHD_snapshots" / "before_gan"
+    mine.mkdir(parents=True)
+    seen: list[list[int]] = []
+
+    def looking(event: Event) -> None:
+        if event.kind == "rollback":
+            place = checkpoint.CheckpointLocation(tmp_path, "new", "SAEHD")
+            seen.append(sorted(map(checkpoint.snapshot_iteration, checkpoint.snapshots(place))))
+
+    run(tmp_path, ListLog(looking))
+    assert seen == [[1, 15], [1]]  # 15 lies in the stretch from 1 to 18
+    assert mine.is_dir()
+
+
 def test_after_a_quiet_stretch_the_count_starts_over(tmp_path, monkeypatch):
     spoiling(monkeypatch, 8, 28)
     log = ListLog()

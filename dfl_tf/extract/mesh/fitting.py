@@ -194,7 +194,7 @@ class MeshFitter:
         back = cv2.invertAffineTransform(matrix)
         return Mesh(mesh @ back[:, :2].T + back[:, 2], logits[0])
 
-    def settle(self, views: FrameViews, region: MeshRegion, runs: int = _MOST_RUNS) -> Fit:
+    def converge(self, views: FrameViews, region: MeshRegion, runs: int = _MOST_RUNS) -> Fit:
         """Run until the region that the mesh gives stays in place, at most `runs` times."""
         for number in range(1, runs + 1):
             mesh = self.run(views, region)
@@ -215,11 +215,11 @@ class MeshFitter:
         """
         if not region.usable:
             return None
-        best = self.settle(views, region)
+        best = self.converge(views, region)
         if best.mesh.logit < self._doubtful or best.change >= _STEADY:
             quarters = (region.turned(math.pi / 2 * turns) for turns in (1, 2, 3))
-            others = [self.settle(views, quarter, runs=2) for quarter in quarters]
+            others = [self.converge(views, quarter, runs=2) for quarter in quarters]
             best = max((best, *others), key=lambda fit: fit.mesh.logit)
             if best.region is not None and best.change >= _FAR_OFF:
-                best = self.settle(views, best.region)
+                best = self.converge(views, best.region)
         return best.mesh if best.mesh.logit >= self.accepted else None

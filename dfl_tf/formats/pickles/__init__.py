@@ -1,1 +1,1 @@
-"""Pickles of strangers, read without Python's unpickler; and pickles that old programs read."""
+"""Untrusted pickles, read without Python's unpickler; and pickles that old programs read."""

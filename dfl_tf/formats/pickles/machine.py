@@ -1,7 +1,7 @@
 """A pickle machine that can build plain data and nothing else.
 
 Python's own unpickler calls whatever a file names, allocates what a file declares and runs
-`__setstate__` of real objects. Model and face files come from strangers, so this module has its
+`__setstate__` of real objects. Model and face files are untrusted, so this module has its
 own small interpreter of the opcodes instead: containers, strings, numbers and calls of *tokens*
 (`tokens`), which are inert objects of ours that stand for the few allowed names.
 

@@ -1,4 +1,4 @@
-"""Reading pickles of strangers, listing what a pickle names, and writing what old programs read.
+"""Reading untrusted pickles, listing what a pickle names, and writing what old programs read.
 
 Reading never uses Python's unpickler (see `machine`). The short list of names is that of
 models.md 5.8 and data.md 1.6; anything else is refused by name and nothing is run.

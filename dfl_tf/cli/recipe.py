@@ -99,7 +99,7 @@ def _known(
     from dfl_tf.formats.models.files import prefix_of
     from dfl_tf.formats.sessions.workspace import Workspace
     from dfl_tf.models.restore import stored_layer
-    from dfl_tf.train.recipe import stand
+    from dfl_tf.train.recipe_state import stand
     from dfl_tf.train.sinks.json_lines import last_seconds, log_beside
     from dfl_tf.train.start import choose_name
 

@@ -16,7 +16,8 @@ from dfl_tf.jobs.events import Event
 from dfl_tf.options import Layer
 from dfl_tf.options.recipe import MetricRule, Recipe, Until, read_recipe
 from dfl_tf.train.events import Iteration
-from dfl_tf.train.recipe import ChosenRecipe, RecipeSource, RecipeState, Situation, ended, stand
+from dfl_tf.train.recipe import ChosenRecipe, RecipeSource
+from dfl_tf.train.recipe_state import RecipeState, Situation, ended, stand
 from dfl_tf.train.trainer import Trainer, TrainResult
 
 from .support.fake_model import FakeModel, check_whole, options

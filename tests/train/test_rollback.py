@@ -16,7 +16,8 @@ from dfl_tf.options import SAEHDOptions, default
 from dfl_tf.options.recipe import read_recipe
 from dfl_tf.train import checkpoint, rollback
 from dfl_tf.train.events import Iteration
-from dfl_tf.train.recipe import ChosenRecipe, RecipeSource, RecipeState, stand
+from dfl_tf.train.recipe import ChosenRecipe, RecipeSource
+from dfl_tf.train.recipe_state import RecipeState, stand
 from dfl_tf.train.rollback import RollBackState, lifted, next_remedy, softened
 
 from .support.fake_model import FakeModel, check_whole, options

@@ -1,4 +1,4 @@
-"""The exception tree: every fault that a user can cause or meet.
+"""The exception tree: every error that a user can cause or meet.
 
 The command line prints such an error as one message and leaves with its `exit_code`
 (design decision 27); programming mistakes stay `ValueError` and `TypeError`.

@@ -64,7 +64,7 @@ def one_face_and_bytes_are_taken(model, face) -> None:
     coarse = (face * 255).round().astype(np.uint8)
     by_bytes = model.swap(coarse).mask
     np.testing.assert_array_equal(by_bytes, model.swap(coarse / np.float32(255)).mask)
-    for wrong, fault, text in (
+    for wrong, error, text in (
         (face[:, :32], ValueError, r"shape \(2, 32, 64, 3\); it must be \(n, 64, 64, 3\)"),
         (face[..., :1], ValueError, "has the shape"),
         (face[None], ValueError, "has the shape"),
@@ -75,7 +75,7 @@ def one_face_and_bytes_are_taken(model, face) -> None:
         (face > 0.5, TypeError, "dtype bool"),
         (coarse.astype(np.int64), TypeError, "dtype int64"),
     ):
-        with pytest.raises(fault, match=text):
+        with pytest.raises(error, match=text):
             model.swap(wrong)
     with pytest.raises(ValueError, match=r"morph=1.5 is outside of 0 … 1"):
         model.swap(face, 1.5)

@@ -28,7 +28,7 @@ SHOWN = ("blur", "motion_blur", "brightness", "black")
 
 
 def damaged(image: np.ndarray) -> dict[str, np.ndarray]:
-    """One face as it may come out of a video: good, and with the faults that the measures see."""
+    """One face as it may come out of a video: good, and with the errors that the measures see."""
     side = image.shape[1]
     streak = np.zeros((side // 10, side // 10), np.float32)
     streak[len(streak) // 2] = 1 / len(streak)
@@ -46,7 +46,7 @@ def damaged(image: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def measures_sheet(folder: Path) -> np.ndarray:
-    """The same face with different faults, and what the measures say of each."""
+    """The same face with different errors, and what the measures say of each."""
     file = next(f for f in face_files(folder)[0] if f.name.lower().endswith((".jpg", ".jpeg")))
     data = file.read()
     metadata = file.metadata or read_metadata(data, what=file.name)

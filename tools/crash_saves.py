@@ -63,7 +63,7 @@ class Tally:
     tried: int = 0
     old: int = 0
     new: int = 0
-    faults: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
 # -- the model -----------------------------------------------------------------------------------
@@ -230,15 +230,15 @@ def fork(work: Callable[[], int]) -> int:
 def judge(
     tally: Tally, folder: Path, kind: str, old: int, what: str, *, noted: bool = False
 ) -> None:
-    """Read the set: generation old or old+1, whole, with its fault named; then save once more."""
+    """Read the set: generation old or old+1, whole, with its error named; then save once more."""
     tally.tried += 1
     try:
         state = read_model(folder, NAME, CLASS)
     except Exception as error:  # whatever comes out of a reader here is what is looked for
-        tally.faults.append(f"{what}: {type(error).__name__}: {error}")
+        tally.errors.append(f"{what}: {type(error).__name__}: {error}")
         return
     if state.iteration not in (old, old + 1) or not is_whole(state):
-        tally.faults.append(f"{what}: read generation {state.iteration}, not whole")
+        tally.errors.append(f"{what}: read generation {state.iteration}, not whole")
     elif state.iteration == old:
         tally.old += 1
     else:
@@ -247,7 +247,7 @@ def judge(
     again = read_model(folder, NAME, CLASS)
     leftovers = [p.name for p in folder.rglob("*.dfl_tf-new") if ".replaced" not in str(p)]
     if again.iteration != old + 5 or again.notes or not is_whole(again) or leftovers:
-        tally.faults.append(f"{what}: the next save was not clean {leftovers} {again.notes}")
+        tally.errors.append(f"{what}: the next save was not clean {leftovers} {again.notes}")
 
 
 @contextlib.contextmanager
@@ -289,7 +289,7 @@ def try_steps(base: Path, kind: str, modes: tuple[str, ...], every: int = 1) -> 
             with prepared(base, kind) as folder:
                 code = fork(lambda f=folder, a=at, m=mode: child_steps(f, 3, kind, a, m))
                 if code not in (0, 98, 99):
-                    tally.faults.append(f"call {at} {mode}: exit code {code}")
+                    tally.errors.append(f"call {at} {mode}: exit code {code}")
                 judge(tally, folder, kind, 2, f"call {at} {mode}")
     return tally
 
@@ -308,10 +308,10 @@ def try_backups(base: Path, kind: str, every: int = 1) -> Tally:
                 tally.tried += 1
                 state = read_model(folder, NAME, CLASS)
                 if kept not in ({1}, {1, 2}) or state.notes or not is_whole(state):
-                    tally.faults.append(f"{what}: backups {kept}, model {state.notes}")
+                    tally.errors.append(f"{what}: backups {kept}, model {state.notes}")
                 back_up(folder, 2, kind)
                 if not {1, 2} <= _backups_there(tally, folder, what):
-                    tally.faults.append(f"{what}: the next backup was not clean")
+                    tally.errors.append(f"{what}: the next backup was not clean")
     return tally
 
 
@@ -322,7 +322,7 @@ def _backups_there(tally: Tally, folder: Path, what: str) -> set[int]:
         state = read_model(backup, NAME, CLASS)
         found.add(state.iteration)
         if state.notes or not is_whole(state):
-            tally.faults.append(f"{what}: backup {backup.name} is not whole")
+            tally.errors.append(f"{what}: backup {backup.name} is not whole")
     return found
 
 
@@ -337,7 +337,7 @@ def try_restores(base: Path, kind: str, every: int = 1) -> Tally:
                 # old is generation 1 here, which is the newer set
                 judge(tally, folder, kind, 1, what)
                 if _backups_there(tally, folder, what) != {1}:
-                    tally.faults.append(f"{what}: the backup was lost")
+                    tally.errors.append(f"{what}: the backup was lost")
     tally.old, tally.new = tally.new, tally.old
     return tally
 
@@ -378,7 +378,7 @@ def try_disk(base: Path, kind: str) -> Tally:
         with prepared(base, kind) as folder:
             code = fork(lambda f=folder: work(f))
             if code not in (0, 98):
-                tally.faults.append(f"limit {limit}: exit code {code}")
+                tally.errors.append(f"limit {limit}: exit code {code}")
             judge(tally, folder, kind, 2, f"limit {limit}")
     return tally
 
@@ -409,7 +409,7 @@ def try_read_only(base: Path, kind: str) -> Tally:
 
     with prepared(base, kind) as folder:
         if fork(lambda: work(folder)) != 98:
-            tally.faults.append("read-only: no error of ours")
+            tally.errors.append("read-only: no error of ours")
         judge(tally, folder, kind, 2, "read-only")
     return tally
 
@@ -447,7 +447,7 @@ def try_damage(base: Path, kind: str, rng: random.Random, rounds: int) -> tuple[
 
 
 def _judge_damage(tally: Tally, folder: Path, kind: str, path: Path, noted: bool) -> None:
-    """The fault is named, nothing rolls back, and the previous set is there for the asking."""
+    """The error is named, nothing rolls back, and the previous set is there for the asking."""
     tally.tried += 1
     what = path.name
     try:
@@ -455,29 +455,29 @@ def _judge_damage(tally: Tally, folder: Path, kind: str, path: Path, noted: bool
     except DflTfError as error:
         tally.old += 1
         if what not in str(error) or not (noted or "missing" in str(error)):
-            tally.faults.append(f"{what}: not named in {error}")
+            tally.errors.append(f"{what}: not named in {error}")
     else:
         tally.new += 1
         if state.iteration != 2:
-            tally.faults.append(f"{what}: read generation {state.iteration}")
+            tally.errors.append(f"{what}: read generation {state.iteration}")
         elif noted and not any(
             what.removeprefix(f"{NAME}_{CLASS}_") in note for note in state.notes
         ):
-            tally.faults.append(f"{what}: not named in {state.notes}")
+            tally.errors.append(f"{what}: not named in {state.notes}")
     previous = read_model(folder, NAME, CLASS, previous=True)
     if path.suffix == ".rows":  # one file for both sets, and no weights in it
         losses = generation(previous.iteration).loss_history
         previous = dataclasses.replace(previous, loss_history=losses)
     if not is_whole(previous):
-        tally.faults.append(f"{what}: the previous set is not whole")
+        tally.errors.append(f"{what}: the previous set is not whole")
     before = {p.read_bytes() for p in set_files(folder) if p.suffix not in (".json", ".rows")}
     save(folder, 7, kind)
     again = read_model(folder, NAME, CLASS)
     if again.iteration != 7 or again.notes or not is_whole(again):
-        tally.faults.append(f"{what}: the next save was not clean: {again.notes}")
+        tally.errors.append(f"{what}: the next save was not clean: {again.notes}")
     kept = {p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     if not before <= kept:
-        tally.faults.append(f"{what}: {len(before - kept)} files are gone after the next save")
+        tally.errors.append(f"{what}: {len(before - kept)} files are gone after the next save")
 
 
 def run_all(
@@ -519,21 +519,21 @@ def main() -> int:
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as base:
         rows = run_all(Path(base), options.kills, options.seed, rounds=options.rounds)
-    print(f"{'':24}{'tried':>7}{'old set':>9}{'new set':>9}{'faults':>8}")
+    print(f"{'':24}{'tried':>7}{'old set':>9}{'new set':>9}{'errors':>8}")
     for name, tally in rows.items():
-        faults = len(tally.faults)
-        print(f"{name:24}{tally.tried:7}{tally.old:9}{tally.new:9}{faults:8}")
-        for fault in tally.faults[:20]:
-            print(f"    {fault}")
+        errors = len(tally.errors)
+        print(f"{name:24}{tally.tried:7}{tally.old:9}{tally.new:9}{errors:8}")
+        for error in tally.errors[:20]:
+            print(f"    {error}")
     if options.json:
         print(json.dumps({
             "tool": "crash_saves",
             "tried": sum(tally.tried for tally in rows.values()),
             "kills": sum(tally.tried for name, tally in rows.items() if "SIGKILL" in name),
-            "losses": sum(len(tally.faults) for tally in rows.values()),
+            "losses": sum(len(tally.errors) for tally in rows.values()),
             "rows": {name: vars(tally) for name, tally in rows.items()},
         }))  # fmt: skip
-    return 1 if any(tally.faults for tally in rows.values()) else 0
+    return 1 if any(tally.errors for tally in rows.values()) else 0
 
 
 if __name__ == "__main__":

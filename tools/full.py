@@ -168,8 +168,8 @@ def run_part(name: str, commit: str, modified: bool, jobs: int) -> Result:
     passed = all(code == 0 for code, _ in ended)
     try:
         figures = part.figures([output for _, output in ended])
-    except (KeyError, ValueError, TypeError) as fault:
-        figures, passed = {"fault": repr(fault)}, False
+    except (KeyError, ValueError, TypeError) as error:
+        figures, passed = {"fault": repr(error)}, False
     minutes = round((time.monotonic() - started) / 60, 1)
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     return Result(name, commit, modified, date, minutes, passed, part.commands, figures)

@@ -7,9 +7,9 @@ indices, opcodes and tokens that matter overwritten. Readers run in a child proc
 its memory and a time limit for each input; the parent ends a child that does not even see the
 limit (decoders run outside of Python). A forbidden global that would be run leaves a mark, and so
 does a file that is written, renamed or removed outside of the folder of the input.
-Counted: inputs read as valid, refused with our errors, and faults (other exceptions, time,
+Counted: inputs read as valid, refused with our errors, and errors (other exceptions, time,
 memory, death, code run, files written elsewhere). The same seed gives the same inputs.
-`--json` prints one line: counts and faults together and for each reader.
+`--json` prints one line: counts and errors together and for each reader.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Tally:
     valid: int = 0
     refused: int = 0
     slowest: float = 0.0
-    faults: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
 def kinds(folder: Path) -> dict[str, Kind]:
@@ -150,13 +150,13 @@ def run_kind(name: str, count: int, seed: int) -> Tally:
             done += _collect(read, pid, tally)
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             if status:
-                tally.faults.append(f"input {done}: the process died with {status}")
+                tally.errors.append(f"input {done}: the process died with {status}")
                 tally.inputs += 1
                 done += 1
         if mark.exists():
-            tally.faults.append("code of a hostile pickle was run")
+            tally.errors.append("code of a hostile pickle was run")
         if left := {entry.name for entry in Path(place).iterdir()} - {mark.name, folder.name}:
-            tally.faults.append(f"files outside of the folder: {sorted(left)}")
+            tally.errors.append(f"files outside of the folder: {sorted(left)}")
         return tally
 
 
@@ -182,11 +182,11 @@ def _collect(pipe: int, pid: int, tally: Tally) -> int:
             elif verdict == "refused":
                 tally.refused += 1
             else:
-                tally.faults.append(f"input {index}: {verdict}")
+                tally.errors.append(f"input {index}: {verdict}")
 
 
 def main() -> int:
-    """Run and print the table; 1 if there was any fault."""
+    """Run and print the table; 1 if there was any error."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=800, help="inputs in all")
     parser.add_argument("--seed", type=int, default=0)
@@ -204,23 +204,23 @@ def main() -> int:
         for name, share in shares.items()
     }
     inputs = sum(row.inputs for row in rows.values())
-    faults = sum(len(row.faults) for row in rows.values())
+    errors = sum(len(row.errors) for row in rows.values())
     if options.json:
         table = {name: asdict(tally) for name, tally in rows.items()}
-        document = {"inputs": inputs, "faults": faults, "seed": options.seed, "readers": table}
+        document = {"inputs": inputs, "faults": errors, "seed": options.seed, "readers": table}
         print(json.dumps(document))
     else:
         _print_table(rows, inputs)
-    return 1 if faults else 0
+    return 1 if errors else 0
 
 
 def _print_table(rows: dict[str, Tally], inputs: int) -> None:
-    print(f"{'':18}{'inputs':>8}{'valid':>8}{'refused':>9}{'slowest':>10}{'faults':>8}")
+    print(f"{'':18}{'inputs':>8}{'valid':>8}{'refused':>9}{'slowest':>10}{'errors':>8}")
     for name, row in rows.items():
         numbers = f"{row.inputs:8}{row.valid:8}{row.refused:9}{row.slowest:9.3f}s"
-        print(f"{name:18}{numbers}{len(row.faults):8}")
-        for fault in row.faults[:20]:
-            print(f"    {fault}")
+        print(f"{name:18}{numbers}{len(row.errors):8}")
+        for error in row.errors[:20]:
+            print(f"    {error}")
     print(f"{'together':18}{inputs:8}")
 
 

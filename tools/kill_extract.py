@@ -172,7 +172,7 @@ def kill_often(base: Path, extract: Extract, kills: int, seed: int, report: Repo
             )
             if different:
                 raise AssertionError(f"not as undisturbed: {', '.join(different[:5])}")
-        except Exception as error:  # every kind of fault is what this looks for
+        except Exception as error:  # every kind of error is what this looks for
             report.losses.append(f"{base.name}, round {number}: {type(error).__name__}: {error}")
 
 

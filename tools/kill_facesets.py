@@ -237,7 +237,7 @@ def kill_often(base: Path, name: str, *, kills: int, faces: int, seed: int) -> R
             different = [k for k in sorted({*found, *expected}) if found.get(k) != expected.get(k)]
             if different:
                 raise AssertionError(f"not as undisturbed: {', '.join(different[:5])}")
-        except Exception as error:  # every kind of fault is what this looks for
+        except Exception as error:  # every kind of error is what this looks for
             row.losses.append(f"{name}, round {number}: {type(error).__name__}: {error}")
         shutil.rmtree(place.parent)
     return row

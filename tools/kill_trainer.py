@@ -103,7 +103,7 @@ def _look(folder: Path, check: Callable[[ModelState], None], report: Report) -> 
         if state.iteration < last:
             raise AssertionError(f"iteration {state.iteration} after {last} had been saved")
         report.iterations.append(state.iteration)
-    except Exception as error:  # every kind of fault is what this looks for
+    except Exception as error:  # every kind of error is what this looks for
         report.torn.append(f"{type(error).__name__}: {error}")
 
 
@@ -126,8 +126,8 @@ def main() -> int:
         f"{args.kills} kills of {args.model}: {len(report.torn)} torn models, "
         f"{report.in_a_save} kills inside a save, last iteration {report.iterations[-1]}"
     )
-    for fault in report.torn:
-        print(f"  {fault}")
+    for error in report.torn:
+        print(f"  {error}")
     if args.json:
         print(
             json.dumps({

@@ -1,12 +1,12 @@
-"""Break the program on purpose, one named fault at a time: a test that claims it must fail.
+"""Break the program on purpose, one named mutant at a time: a test that claims it must fail.
 
     python tools/mutate.py [NAME …] [--jobs 2] [--list] [--json]
 
-`tools/mutants.toml` names each fault: the function that holds it, a pattern that matches exactly
+`tools/mutants.toml` names each mutant: the function that holds it, a pattern that matches exactly
 once within that function, what it is replaced by, and the tests that claim it. A function is found
-by its name wherever it lies, so moving code breaks no fault; one whose pattern does not match any
-more is an error, to be mended there. Each fault is applied to a copy of the tree. First the tests
-run on a copy without a fault: all of them must pass.
+by its name wherever it lies, so moving code breaks no mutant; one whose pattern does not match any
+more is an error, to be mended there. Each mutant is applied to a copy of the tree. First the tests
+run on a copy without a mutant: all of them must pass.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ HANGS_AFTER = 900
 
 @dataclass(frozen=True)
 class Change:
-    """One place of a fault.
+    """One place of a mutant.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault: its name, its places, and what pytest is given."""
+    """One mutant: its name, its places, and what pytest is given."""
 
     name: str
     changes: tuple[Change, ...]
@@ -63,11 +63,11 @@ class Mutant:
 
 
 class StaleMutant(Exception):
-    """A fault does not fit the code any more."""
+    """A mutant does not fit the code any more."""
 
 
 def read_mutants(path: Path = LIST) -> list[Mutant]:
-    """All faults, cheap ones first: in the order of the file."""
+    """All mutants, cheap ones first: in the order of the file."""
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     return [
         Mutant(
@@ -133,7 +133,7 @@ def mutate(root: Path, change: Change) -> tuple[Path, str]:
 
 @contextmanager
 def applied(root: Path, mutant: Mutant) -> Iterator[None]:
-    """A fault in a copy of the tree, for a while."""
+    """A mutant in a copy of the tree, for a while."""
     undo = []
     try:
         for change in mutant.changes:
@@ -169,13 +169,13 @@ def copy_tree(target: Path) -> Path:
 
 
 def judge(root: Path, mutant: Mutant) -> dict[str, object]:
-    """Apply a fault and run its tests: caught, survived, or an error."""
+    """Apply a mutant and run its tests: caught, survived, or an error."""
     started = time.monotonic()
     try:
         with applied(root, mutant):
             code, output = run_tests(root, mutant.tests)
-    except StaleMutant as fault:
-        return {"name": mutant.name, "verdict": "error", "seconds": 0.0, "why": str(fault)}
+    except StaleMutant as error:
+        return {"name": mutant.name, "verdict": "error", "seconds": 0.0, "why": str(error)}
     verdict = {0: "survived", 1: "caught"}.get(code, "error")
     row: dict[str, object] = {"name": mutant.name, "verdict": verdict}
     row["seconds"] = round(time.monotonic() - started, 1)
@@ -185,7 +185,7 @@ def judge(root: Path, mutant: Mutant) -> dict[str, object]:
 
 
 def run_all(mutants: Sequence[Mutant], jobs: int) -> list[dict[str, object]]:
-    """Judge all faults, some at a time, each in a copy of the tree that is free."""
+    """Judge all mutants, some at a time, each in a copy of the tree that is free."""
     with tempfile.TemporaryDirectory(prefix="dfl-tf-mutants-") as place:
         copies: SimpleQueue[Path] = SimpleQueue()
         for number in range(jobs):
@@ -202,7 +202,7 @@ def run_all(mutants: Sequence[Mutant], jobs: int) -> list[dict[str, object]]:
             tests = sorted({test for mutant in mutants for test in mutant.tests})
             code, output = run_tests(root, tests)
             verdict = "passes" if code == 0 else "error"
-            return {"name": "(no fault)", "verdict": verdict, "seconds": 0.0, "why": output}
+            return {"name": "(no mutant)", "verdict": verdict, "seconds": 0.0, "why": output}
 
         rows = []
         with ThreadPoolExecutor(jobs) as pool:
@@ -220,22 +220,22 @@ def _list(mutants: Sequence[Mutant]) -> int:
             try:
                 path, _ = mutate(ROOT, change)
                 print(f"{mutant.name}: {path.relative_to(ROOT)}")
-            except StaleMutant as fault:
+            except StaleMutant as error:
                 stale += 1
-                print(f"{mutant.name}: {fault}")
+                print(f"{mutant.name}: {error}")
     return int(bool(stale))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*", help="only these faults")
+    parser.add_argument("names", nargs="*", help="only these mutants")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--list", action="store_true", help="check that all fit the code, and end")
     parser.add_argument("--json", action="store_true", help="end with a summary in one line")
     args = parser.parse_args(argv)
     mutants = [m for m in read_mutants() if not args.names or m.name in args.names]
     if unknown := set(args.names) - {mutant.name for mutant in mutants}:
-        parser.error(f"no such fault: {', '.join(sorted(unknown))}")
+        parser.error(f"no such mutant: {', '.join(sorted(unknown))}")
     if args.list:
         return _list(mutants)
     started = time.monotonic()

@@ -50,7 +50,7 @@ def sentence(name: str, figures: Figures) -> str:
     return {
         "slow": "{passed} slow tests passed",
         "mutate": "{caught} of {mutants} mutants caught",
-        "fuzz": "{inputs} mutated inputs to {readers} readers, {faults} faults",
+        "fuzz": "{inputs} mutated inputs to {readers} readers, {faults} errors",
         "kills": "{kills} kills, {in_a_save} of them known to be inside a save; with them {tried} "
         "interruptions and damages of operations on files: {losses} lost",
         "power": "{states} states that a power cut may leave, of {operations} operations: "
@@ -104,8 +104,8 @@ def page(parts: Mapping[str, Result]) -> str:
 def main() -> int:
     try:
         text = page(results())
-    except ValueError as fault:
-        print(f"error: {fault}", file=sys.stderr)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     PAGE.write_text(text, encoding="utf-8")
     print(f"{PAGE.relative_to(ROOT)} is written")

@@ -147,32 +147,32 @@ def check(
     tolerance: float | None,
     as_json: bool,
 ) -> None:
-    """Check a DFM or XSeg file as live programs need it; exit 1 if it has faults.
+    """Check a DFM or XSeg file as live programs need it; exit 1 if it has errors.
 
     With --model-dir its outputs are compared with those of the model as well, and the weights of
     a file of this program bit for bit.
     """
     from dfl_tf.export import onnx_check
 
-    faults = onnx_check.lint(file, model_class)
+    problems = onnx_check.lint(file, model_class)
     differences: dict[str, float] = {}
-    if not faults and model_dir is None:
-        faults = onnx_check.try_out(file)
-    elif not faults:
+    if not problems and model_dir is None:
+        problems = onnx_check.try_out(file)
+    elif not problems:
         assert model_dir is not None
-        differences, faults = compare_file(
+        differences, problems = compare_file(
             file, model_dir, name, model_class, _note, tolerance=tolerance
         )
     if as_json:
-        document = {"file": str(file), "faults": faults, "differences": differences}
+        document = {"file": str(file), "faults": problems, "differences": differences}
         click.echo(json.dumps(document, indent=2))
     else:
         for output, error in differences.items():
             click.echo(f"{output}: largest difference {error:.3g}")
-        for fault in faults:
-            click.echo(f"fault: {fault}")
-        click.echo(f"{file}: {'FAILED' if faults else 'good'}")
-    if faults:
+        for problem in problems:
+            click.echo(f"error: {problem}")
+        click.echo(f"{file}: {'FAILED' if problems else 'good'}")
+    if problems:
         context.exit(1)
 
 

@@ -88,8 +88,8 @@ def pack(
     deleted = 0
     if delete_originals:
         check = faceset_files.examine(folder, verify=True)
-        if check.faults:
-            raise FacesetError(f"{folder}: the pak has faults, nothing is deleted: {check.faults}")
+        if check.errors:
+            raise FacesetError(f"{folder}: the pak has errors, nothing is deleted: {check.errors}")
         if yes or click.confirm(f"Delete {len(originals)} packed images?", err=True):
             faceset_files.remove_packed(folder, originals)
             deleted = len(originals)
@@ -156,12 +156,13 @@ def _examine(
         report = faceset_files.examine(path, verify=verify, progress=step)
     sums = faceset_sums.compare(path) if verify else None
     unusable = len(report.left_out.by_kind().get(UNUSABLE, ()))
-    damage = len(report.faults) + unusable + bool(sums)
+    damage = len(report.errors) + unusable + bool(sums)
     model, face_type = ("", FaceType.from_name(wanted)) if wanted else face_type_beside(path)
     masked_by, differing = (None, []) if verify else _masks(path)
     smaller = SmallerFaces.count(report.known_types(), face_type) if face_type else None
     if as_json:
         facts = {**vars(report), "skipped": report.skipped, "left_out": report.left_out.as_dict()}
+        facts["faults"] = facts.pop("errors")
         facts["smaller_face_types"] = None if smaller is None else smaller.number
         if verify:
             facts["checksums"] = None if sums is None else vars(sums)
@@ -185,8 +186,8 @@ def _examine(
         lines.append(f"  smaller     {smaller.text(model)}")
     see = f"dfl-tf faceset {'verify' if verify else 'status'} --all {shlex.quote(str(path))}"
     lines += [f"  {line}" for line in report.left_out.lines(see=see, all_of_them=all_of_them)]
-    lines += [f"  DAMAGED     {name}: {reason}" for name, reason in report.faults]
-    if verify and not report.faults:
+    lines += [f"  DAMAGED     {name}: {reason}" for name, reason in report.errors]
+    if verify and not report.errors:
         lines.append(
             "  every other image and mask can be decoded"
             if unusable

@@ -1,7 +1,7 @@
 """Schema → command line flags; flags, a configuration file and the environment → `OptionInputs`.
 
 Flags carry no click types: ranges and choices are checked by `dfl_tf.options`, so that all
-faults of a command line, a config file and the environment are told at once.
+errors of a command line, a config file and the environment are told at once.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ def _own_parameters(layer: Layer, values: dict[str, Any]) -> frozenset[str]:
                 text = layer.texts[key]
                 given = (text,) if parameter.multiple else text
                 values[name] = parameter.type_cast_value(context, given)
-            except click.BadParameter as fault:
-                raise UsageError(f"{layer.place(key)}: {key}: {fault.message}") from None
+            except click.BadParameter as error:
+                raise UsageError(f"{layer.place(key)}: {key}: {error.message}") from None
     return frozenset(taken)
 
 

@@ -105,18 +105,18 @@ def _run(argv: Sequence[str]) -> int:
             if isinstance(result, int) and result:
                 return result
         return 0
-    except DflTfError as fault:
-        click.echo(f"error: {fault}", err=True)
-        return fault.exit_code
+    except DflTfError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
     except click.exceptions.NoArgsIsHelpError as help_wanted:
         click.echo(help_wanted.format_message())
         return 0
-    except click.ClickException as fault:
-        click.echo(f"error: {fault.format_message()}", err=True)
-        context = getattr(fault, "ctx", None)
+    except click.ClickException as error:
+        click.echo(f"error: {error.format_message()}", err=True)
+        context = getattr(error, "ctx", None)
         if context is not None:
             click.echo(f"{context.get_usage()}\nSee {context.command_path} --help.", err=True)
-        return fault.exit_code
+        return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return 130
@@ -124,9 +124,9 @@ def _run(argv: Sequence[str]) -> int:
         # The reader of the output has seen enough (`| head`); Python must not fail at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as fault:
-        place = f"{fault.filename}: " if fault.filename else ""
-        click.echo(f"error: {place}{fault.strerror or fault}", err=True)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {place}{error.strerror or error}", err=True)
         return 1
 
 

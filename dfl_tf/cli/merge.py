@@ -166,7 +166,7 @@ def command(inputs: CommandInputs, **given: Any) -> int:
         click.echo(json.dumps(describe_session(plan), indent=1))
         return 0
     folders = find_folders(request)
-    inputs.resolve(MergeOptions)  # tells all faults at once; obeys --print-options
+    inputs.resolve(MergeOptions)  # tells all errors at once; obeys --print-options
     settings = frame_settings(inputs, line.legacy_session, line.frame_config)
     tasks = plan_tasks(request, folders, settings.resolve, partial(click.echo, err=True))
     more = () if sheet is None else sheet.masks

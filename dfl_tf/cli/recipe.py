@@ -63,7 +63,7 @@ def check(
     model_name: str | None,
     as_json: bool,
 ) -> None:
-    """Check a recipe: every fault at once, or what each phase sets and resets.
+    """Check a recipe: every error at once, or what each phase sets and resets.
 
     With WORKSPACE it is checked for a model that is there, and the time that the phases take is
     told by that model's last iterations.
@@ -84,7 +84,7 @@ def check(
         }  # fmt: skip
         click.echo(json.dumps(facts, indent=1))
         return
-    click.echo(f"recipe {recipe.name} for {chosen}: {len(recipe.phases)} phases, no fault")
+    click.echo(f"recipe {recipe.name} for {chosen}: {len(recipe.phases)} phases, no error")
     for line in phase_lines(phases):
         click.echo(line)
     if seconds is not None:

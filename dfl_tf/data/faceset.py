@@ -23,7 +23,7 @@ from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import FACE_SUFFIXES
 from dfl_tf.disk.plain_file import open_plain, read_plain
 from dfl_tf.errors import DflTfError, FacesetError
-from dfl_tf.face import FaceType, estimate_pitch_yaw_roll, landmarks_fault, ordered_polygons
+from dfl_tf.face import FaceType, estimate_pitch_yaw_roll, landmarks_error, ordered_polygons
 from dfl_tf.face.polygons import Polygon, encloses
 from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, read_metadata
 from dfl_tf.formats.faces.face_folder import NO_METADATA, NOT_JPEG, find_faces
@@ -31,7 +31,7 @@ from dfl_tf.formats.faces.face_metadata import FaceMetadata
 from dfl_tf.formats.faces.faceset_pak import PAK_NAME, read_pak
 from dfl_tf.formats.faces.jpeg_segments import APP15
 from dfl_tf.formats.faces.stored_mask import decode_mask
-from dfl_tf.imaging import decode_image, size_fault, to_bgr, to_float
+from dfl_tf.imaging import decode_image, size_error, to_bgr, to_float
 
 _SILENTLY_READ = 4000
 
@@ -286,7 +286,7 @@ class Faceset(Sequence[FaceSample]):
             _log.warning("skipped %s: %s", name, error)
             self.left_out.skip(name, error)
             if isinstance(error, OSError):
-                return facts  # the disk's fault, perhaps for now only: not remembered
+                return facts  # the disk's error, perhaps for now only: not remembered
         else:
             facts = FaceFacts(
                 yaw=yaw,
@@ -409,21 +409,21 @@ def sample_from_metadata(
 
 
 def _checked_landmarks(landmarks: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    fault = landmarks_fault(landmarks)
-    if fault:
-        raise _bad_landmarks(fault)
+    error = landmarks_error(landmarks)
+    if error:
+        raise _bad_landmarks(error)
     return np.asarray(landmarks, dtype=np.float64)
 
 
-def _bad_landmarks(fault: str) -> FacesetError:
-    return FacesetError(f"unusable landmarks: {fault}", kind="faces with unusable landmarks")
+def _bad_landmarks(error: str) -> FacesetError:
+    return FacesetError(f"unusable landmarks: {error}", kind="faces with unusable landmarks")
 
 
 def _checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     if len(shape) < 2:
         raise FacesetError(f"the image has no size (shape {tuple(shape)})")
     height, width = int(shape[0]), int(shape[1])
-    fault = size_fault(height, width)
-    if fault:
-        raise FacesetError(fault, kind="faces with too many pixels or none")
+    error = size_error(height, width)
+    if error:
+        raise FacesetError(error, kind="faces with too many pixels or none")
     return height, width, 3

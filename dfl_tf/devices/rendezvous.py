@@ -117,8 +117,8 @@ def _listen(cluster: Cluster) -> socket.socket:
     family = socket.AF_INET6 if both else socket.AF_INET
     try:
         return socket.create_server(("", port), family=family, dualstack_ipv6=both, backlog=64)
-    except (OSError, OverflowError) as fault:
-        reason = getattr(fault, "strerror", None) or str(fault)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(
             f"--cluster: cannot listen on port {port} for {cluster.addresses[cluster.index]}: "
             f"{reason}. Another program may have it; end that one or choose another port."
@@ -240,8 +240,8 @@ def _join(waiting: _Waiting) -> None:
                     if line == "go":
                         return
                     _obey(line, waiting)
-        except OSError as fault:
-            reason = f" ({fault.strerror or fault})"
+        except OSError as error:
+            reason = f" ({error.strerror or error})"
         time.sleep(_TICK)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from dfl_tf.disk.durable import remove_quietly, rename, sha256_of, sync_folder, write_file
 from dfl_tf.disk.journal import Journal
 from dfl_tf.disk.plain_file import read_plain
-from dfl_tf.disk.write_faults import naming_the_fault
+from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import WorkspaceError
 
 _LIMIT = 1 << 30
@@ -127,7 +127,7 @@ def write_sums(folder: Path, sums: Sums) -> None:
     if sums:
         write_file(path, _content(folder, sums))
         return
-    with naming_the_fault(path):
+    with explain_write_errors(path):
         path.unlink(missing_ok=True)
         sync_folder(path.parent)
 
@@ -170,7 +170,7 @@ def record(
     """
     sums = read_sums(folder) or Sums()
     for name in names:
-        with naming_the_fault(folder / name):
+        with explain_write_errors(folder / name):
             sums.files[name] = sha256_of(folder / name)
     sums.inside |= inside or {}
     write_sums(folder, sums)
@@ -188,7 +188,7 @@ def add(folder: Path, written: Mapping[str, str]) -> None:
     sums = read_sums(folder) or Sums()
     for name, value in written.items():
         if sums.files.get(name, value) != value:
-            with naming_the_fault(folder / name):
+            with explain_write_errors(folder / name):
                 if sha256_of(folder / name) != value:
                     continue
         sums.files[name] = value
@@ -331,7 +331,7 @@ def follow(folder: Path, moves: Sequence[tuple[str, str]], token: str) -> None:
     ready = [place for place in lists if _next_path(place).exists()]
     for place in sorted(ready, key=lambda place: _next_path(place).stat().st_size, reverse=True):
         following = _next_path(place)
-        with naming_the_fault(checksum_path(place)):
+        with explain_write_errors(checksum_path(place)):
             if any(line[:1] != b"#" for line in read_plain(following).splitlines()):
                 rename(following, checksum_path(place))
             else:

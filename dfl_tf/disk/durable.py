@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from dfl_tf.disk.plain_file import open_plain
 from dfl_tf.disk.temporary_names import is_temporary, temporary_name
-from dfl_tf.disk.write_faults import naming_the_fault, not_plain
+from dfl_tf.disk.write_errors import explain_write_errors, not_plain
 from dfl_tf.errors import WorkspaceError
 
 if TYPE_CHECKING:
@@ -89,11 +89,11 @@ def replacing(path: Path, *, suffix: str = ".tmp", sync: bool = True) -> Iterato
     WorkspaceError
         It cannot be written; nothing is left of the attempt and `path` is untouched.
     """
-    with naming_the_fault(path):
+    with explain_write_errors(path):
         file = _create(path.parent, suffix)
     beside = Path(file.name)
     try:
-        with naming_the_fault(path):
+        with explain_write_errors(path):
             with file:
                 yield file
                 file.flush()
@@ -193,13 +193,13 @@ def make_folder(path: Path, *, follow: bool = True) -> None:
             f"{path}: is a link to another folder, and nothing is written through it. Remove it, "
             "or put a real folder there."
         )
-    with naming_the_fault(path, safe="Nothing was changed."):
+    with explain_write_errors(path, safe="Nothing was changed."):
         _make_folder(path)
 
 
 def make_folder_for(path: Path) -> None:
     """`make_folder` for the folder of a file that is to be written; messages name the file."""
-    with naming_the_fault(path, safe="Nothing was changed."):
+    with explain_write_errors(path, safe="Nothing was changed."):
         _make_folder(path.parent)
 
 

@@ -33,7 +33,7 @@ from typing import Any, NoReturn, TypeVar
 import yaml
 
 from dfl_tf.disk.plain_file import read_plain
-from dfl_tf.disk.tree_schema import ANYTHING, MAX_DEPTH, MAX_DIGITS, Schema, faults_of, joined
+from dfl_tf.disk.tree_schema import ANYTHING, MAX_DEPTH, MAX_DIGITS, Schema, errors_of, joined
 from dfl_tf.disk.yaml_tree import composed, yaml_reason, yaml_value
 from dfl_tf.errors import DflTfError, WorkspaceError
 
@@ -60,14 +60,14 @@ class _Origin:
     error: type[DflTfError]
     advice: str
 
-    def fault(self, reason: object) -> DflTfError:
+    def as_error(self, reason: object) -> DflTfError:
         text = f"{self.what}: cannot be read as {self.kind}: {str(reason).rstrip('.')[:600]}."
         return self.error(f"{text} {self.advice}".rstrip())
 
     def checked(self, tree: _Tree, schema: Schema) -> _Tree:
-        faults = faults_of(tree, schema)
-        if faults:
-            raise self.fault(joined(faults))
+        problems = errors_of(tree, schema)
+        if problems:
+            raise self.as_error(joined(problems))
         return tree
 
 
@@ -171,8 +171,8 @@ def read_yaml(
     try:
         tree = None if node is None else yaml_value(node, texts=texts)
         return origin.checked(tree, schema)
-    except ValueError as fault:
-        raise origin.fault(fault) from None
+    except ValueError as problem:
+        raise origin.as_error(problem) from None
 
 
 def read_yaml_nodes(
@@ -197,25 +197,25 @@ def read_yaml_nodes(
         # libyaml takes a twentieth of the time of the parser in Python
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         return composed(yaml.parse(_text(data), Loader=loader))
-    except yaml.YAMLError as fault:
-        raise origin.fault(yaml_reason(fault)) from None
-    except (ValueError, RecursionError, MemoryError) as fault:
-        raise origin.fault(str(fault) or type(fault).__name__) from None
+    except yaml.YAMLError as problem:
+        raise origin.as_error(yaml_reason(problem)) from None
+    except (ValueError, RecursionError, MemoryError) as problem:
+        raise origin.as_error(str(problem) or type(problem).__name__) from None
 
 
 def _bytes_of(path: Path, origin: _Origin, limit: int, missing_ok: bool) -> bytes | None:
     try:
         return read_plain(path, limit=limit)
-    except FileNotFoundError as fault:
+    except FileNotFoundError as problem:
         if missing_ok:
             return None
-        raise origin.fault(f"{fault.strerror}") from None
-    except OSError as fault:
-        raise origin.fault(fault.strerror or fault) from None
-    except ValueError as fault:  # a NUL in the path
-        raise origin.fault(fault) from None
+        raise origin.as_error(f"{problem.strerror}") from None
+    except OSError as problem:
+        raise origin.as_error(problem.strerror or problem) from None
+    except ValueError as problem:  # a NUL in the path
+        raise origin.as_error(problem) from None
     except MemoryError:
-        raise origin.fault("it does not fit into memory") from None
+        raise origin.as_error("it does not fit into memory") from None
 
 
 def _text(data: bytes | str) -> str:
@@ -224,8 +224,8 @@ def _text(data: bytes | str) -> str:
     try:
         # names that are not UTF-8 are lone surrogates in Python, and were written as such
         return data.decode("utf-8", "surrogatepass").removeprefix("\ufeff")
-    except UnicodeDecodeError as fault:
-        raise ValueError(f"byte {fault.start} is not UTF-8 text; save it as UTF-8") from None
+    except UnicodeDecodeError as problem:
+        raise ValueError(f"byte {problem.start} is not UTF-8 text; save it as UTF-8") from None
 
 
 def _parsed_json(data: bytes | str, origin: _Origin, schema: Schema) -> Any:
@@ -242,15 +242,15 @@ def _parsed_json(data: bytes | str, origin: _Origin, schema: Schema) -> Any:
             parse_float=_finite if look else None,
         ).decode(text)
         _check_depth(tree)
-    except json.JSONDecodeError as fault:
-        reason = "it is empty" if not text.strip() else f"line {fault.lineno}: {fault.msg}"
-        raise origin.fault(reason) from None
+    except json.JSONDecodeError as problem:
+        reason = "it is empty" if not text.strip() else f"line {problem.lineno}: {problem.msg}"
+        raise origin.as_error(reason) from None
     except RecursionError:
-        raise origin.fault(f"it is nested more than {MAX_DEPTH} deep") from None
+        raise origin.as_error(f"it is nested more than {MAX_DEPTH} deep") from None
     except MemoryError:
-        raise origin.fault("it does not fit into memory") from None
-    except ValueError as fault:
-        raise origin.fault(fault) from None
+        raise origin.as_error("it does not fit into memory") from None
+    except ValueError as problem:
+        raise origin.as_error(problem) from None
     return origin.checked(tree, schema)
 
 

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 from dfl_tf.disk.durable import sync_folder
 from dfl_tf.disk.plain_file import open_plain
-from dfl_tf.disk.write_faults import naming_the_fault, not_plain
+from dfl_tf.disk.write_errors import explain_write_errors, not_plain
 from dfl_tf.errors import WorkspaceError
 
 _DONE = "What was finished before is kept."
@@ -39,13 +39,13 @@ def open_journal(path: Path) -> BinaryIO:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):
             raise not_plain(path) from None
-        with naming_the_fault(path):
+        with explain_write_errors(path):
             raise
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise not_plain(path)
     if fresh:
-        with naming_the_fault(path):
+        with explain_write_errors(path):
             sync_folder(path.parent)
     return os.fdopen(handle, "ab")
 
@@ -86,7 +86,7 @@ class Journal:
         self._seconds, self._synced = seconds, time.monotonic()
         self._held: list[bytes] = []
         if keep is not None:
-            with naming_the_fault(path, safe=_DONE):
+            with explain_write_errors(path, safe=_DONE):
                 os.ftruncate(self._file.fileno(), keep)
 
     def append(self, line: bytes) -> None:
@@ -98,7 +98,7 @@ class Journal:
 
     def sync(self, *, durably: bool = True) -> None:
         """Write the lines that are held."""
-        with naming_the_fault(self.path, safe=_DONE):
+        with explain_write_errors(self.path, safe=_DONE):
             if durably:
                 self._before()
             self._file.write(b"".join(self._held))

@@ -110,8 +110,10 @@ def list_folder(
             found = sorted(entries, key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
         raise error(f"{folder}: there is no such folder; {what} are expected there") from None
-    except OSError as fault:
-        raise error(f"{folder}: cannot be listed ({fault.strerror}); {what} are expected") from None
+    except OSError as problem:
+        raise error(
+            f"{folder}: cannot be listed ({problem.strerror}); {what} are expected"
+        ) from None
     listing = Listing(folder)
     for entry in found:
         kind = _kind(entry, suffixes)

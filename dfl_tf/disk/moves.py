@@ -30,7 +30,7 @@ from dfl_tf.disk.checksums import follow
 from dfl_tf.disk.durable import link_into, make_folder, rename, sync_folder, write_file
 from dfl_tf.disk.guarded import read_json
 from dfl_tf.disk.tree_schema import Array, Record, Row, Text
-from dfl_tf.disk.write_faults import naming_the_fault
+from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import WorkspaceError
 
 PLAN = ".dfl_tf-moves.json"
@@ -100,7 +100,7 @@ def move_files(folder: Path, moves: Sequence[Move], *, why: str) -> None:
     ------
     WorkspaceError
         A source is missing, a target is taken or named twice, a folder is on another disk, or a
-        file cannot be renamed. Checked before anything is moved; a later fault leaves a plan that
+        file cannot be renamed. Checked before anything is moved; a later error leaves a plan that
         the next call completes.
     """
     finish(folder)
@@ -163,7 +163,7 @@ def undo(folder: Path) -> tuple[str, list[str]]:
     for place in {os.path.dirname(os.path.join(plan.folder, move.target)) for move in there}:
         make_folder(Path(place))  # one that was left empty may be gone
     move_files(folder, there, why=f"undo of {plan.why}")
-    with naming_the_fault(folder / DONE):
+    with explain_write_errors(folder / DONE):
         (folder / DONE).unlink(missing_ok=True)
         sync_folder(folder)
     return plan.why, gone
@@ -201,26 +201,26 @@ def _read(path: Path) -> _Plan | None:
 
 
 def _check(plan: _Plan) -> None:
-    faults: list[str] = []
+    errors: list[str] = []
     sources, targets = set(plan.sources), Counter(plan.targets)
-    faults += [
+    errors += [
         f"{move.source} does not exist"
         for move, path in zip(plan.moves, plan.sources, strict=True)
         if not os.path.lexists(path)
     ]
-    faults += [f"{target} is the target of {n} files" for target, n in targets.items() if n > 1]
-    faults += [
+    errors += [f"{target} is the target of {n} files" for target, n in targets.items() if n > 1]
+    errors += [
         f"{target} exists already"
         for target in targets
         if target not in sources and os.path.lexists(target)
     ]
-    if faults:
-        more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
+    if errors:
+        more = f"; and {len(errors) - _NAMED} more" if len(errors) > _NAMED else ""
         raise WorkspaceError(
-            f"{plan.folder}: the files cannot be moved: {'; '.join(faults[:_NAMED])}{more}. "
+            f"{plan.folder}: the files cannot be moved: {'; '.join(errors[:_NAMED])}{more}. "
             "Nothing was moved."
         )
-    with naming_the_fault(plan.folder, safe="Nothing was moved."):
+    with explain_write_errors(plan.folder, safe="Nothing was moved."):
         disks = {os.stat(folder).st_dev for folder in plan.folders}
         if len(disks) > 1:
             named = ", ".join(str(folder) for folder in plan.folders)
@@ -259,12 +259,12 @@ def _place(plan: _Plan, *, marked: bool = False) -> None:
                     raise
     _sync(plan)
     follow(plan.folder.resolve(), [(m.source, m.target) for m in plan.moves], plan.token)
-    with naming_the_fault(plan.folder / DONE, safe="The files are where they should be."):
+    with explain_write_errors(plan.folder / DONE, safe="The files are where they should be."):
         rename(plan.folder / PLACING, plan.folder / DONE)
 
 
 class _Naming:  # a generator would take twice as long, and files are many
-    """Say which file a fault is about."""
+    """Say which file an error is about."""
 
     __slots__ = ("_path",)
 
@@ -274,10 +274,10 @@ class _Naming:  # a generator would take twice as long, and files are many
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> None:
-        if isinstance(fault, OSError):
-            with naming_the_fault(Path(self._path), safe="The next call completes the moves."):
-                raise fault
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            with explain_write_errors(Path(self._path), safe="The next call completes the moves."):
+                raise error
 
 
 def _sync(plan: _Plan) -> None:

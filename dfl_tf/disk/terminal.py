@@ -82,7 +82,7 @@ class safe_output(contextlib.AbstractContextManager[None]):
             if stream is not None and not isinstance(stream, SafeStream):
                 setattr(sys, name, SafeStream(stream))
 
-    def __exit__(self, *fault: object) -> None:
+    def __exit__(self, *error: object) -> None:
         sys.stdout, sys.stderr = self._before
 
 

@@ -5,7 +5,7 @@
         {"frames": Table(Record({"key": Text(), "sizes": Row(Integer(0), Integer(0))}))},
         others=ANYTHING,
     )
-    faults_of(tree, SESSION)  # ["frames.00001.png is 5; it must be an object"]
+    errors_of(tree, SESSION)  # ["frames.00001.png is 5; it must be an object"]
 
 Why not the package jsonschema: it brings four other packages (one in Rust), checks the rows
 of a large face index much more slowly, and lets JSON's NaN and 100,000-digit numbers pass.
@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-MAX_FAULTS = 20
+MAX_ERRORS = 20
 _SHOWN = 3
 _KEY_LENGTH = 60
 
@@ -36,21 +36,21 @@ MAX_DIGITS = 64
 class Schema(Protocol):
     """What a value must be."""
 
-    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
-        """Append one sentence for each fault of `value`, which stands at `place`."""
+    def check(self, value: object, place: TreePath, errors: list[str]) -> None:
+        """Append one sentence for each error of `value`, which stands at `place`."""
 
 
-def faults_of(tree: object, schema: Schema) -> list[str]:
-    """All faults of a tree (at most some 20), one clause each; empty if it fits."""
-    faults: list[str] = []
-    schema.check(tree, (), faults)
-    return faults
+def errors_of(tree: object, schema: Schema) -> list[str]:
+    """All errors of a tree (at most some 20), one clause each; empty if it fits."""
+    errors: list[str] = []
+    schema.check(tree, (), errors)
+    return errors
 
 
-def joined(faults: Sequence[str]) -> str:
-    """The first faults as one text, and how many there are."""
-    more = len(faults) - _SHOWN
-    text = "; ".join(faults[:_SHOWN])
+def joined(errors: Sequence[str]) -> str:
+    """The first errors as one text, and how many there are."""
+    more = len(errors) - _SHOWN
+    text = "; ".join(errors[:_SHOWN])
     return text if more <= 0 else f"{text}; and {more} more"
 
 
@@ -58,8 +58,8 @@ def joined(faults: Sequence[str]) -> str:
 class Anything:
     """Every value; its own reader checks it."""
 
-    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
-        """Find no fault."""
+    def check(self, value: object, place: TreePath, errors: list[str]) -> None:
+        """Find no error."""
 
 
 ANYTHING = Anything()
@@ -77,18 +77,18 @@ class Text:
     pattern: str = ""
     form: str = "text"
 
-    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, errors: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not str:
-            faults.append(_wrong(value, place, self.form))
+            errors.append(_wrong(value, place, self.form))
         elif self.choices and value not in self.choices:
-            faults.append(_wrong(value, place, f"one of {', '.join(self.choices)}"))
+            errors.append(_wrong(value, place, f"one of {', '.join(self.choices)}"))
         elif len(value) > self.longest:
-            faults.append(f"{_path(place)} has {len(value)} characters; at most {self.longest}")
+            errors.append(f"{_path(place)} has {len(value)} characters; at most {self.longest}")
         elif self.pattern and re.fullmatch(self.pattern, value, re.ASCII) is None:
-            faults.append(_wrong(value, place, self.form))
+            errors.append(_wrong(value, place, self.form))
         elif "\0" in value:
-            faults.append(f"{_path(place)} holds a NUL character")
+            errors.append(f"{_path(place)} holds a NUL character")
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,10 @@ class Integer:
     low: int = -(2**63)
     high: int = 2**63 - 1
 
-    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, errors: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not int or not self.low <= value <= self.high:
-            faults.append(_wrong(value, place, f"a whole number{_range(self.low, self.high)}"))
+            errors.append(_wrong(value, place, f"a whole number{_range(self.low, self.high)}"))
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Number:
     low: float = -math.inf
     high: float = math.inf
 
-    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, errors: list[str]) -> None:
         """See `Schema`."""
         if (
             not isinstance(value, int | float)
@@ -119,7 +119,7 @@ class Number:
             or not self.low <= value <= self.high
             or not math.isfinite(value)
         ):
-            faults.append(_wrong(value, place, f"a finite number{_range(self.low, self.high)}"))
+            errors.append(_wrong(value, place, f"a finite number{_range(self.low, self.high)}"))
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,10 @@ class Boolean:
 
     or_digit: bool = False
 
-    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, errors: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not bool and not (self.or_digit and value in (0, 1)):
-            faults.append(_wrong(value, place, "true or false"))
+            errors.append(_wrong(value, place, "true or false"))
 
 
 @dataclass(frozen=True)
@@ -140,24 +140,24 @@ class Optional:
 
     inner: Schema
 
-    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, errors: list[str]) -> None:
         """See `Schema`."""
         if value is not None:
-            self.inner.check(value, place, faults)
+            self.inner.check(value, place, errors)
 
 
 class Either:
-    """What one of these says; the faults are those of the last."""
+    """What one of these says; the errors are those of the last."""
 
     def __init__(self, *choices: Schema) -> None:
         self.choices = choices
 
-    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, errors: list[str]) -> None:
         """See `Schema`."""
         for choice in self.choices[:-1]:
-            if not faults_of(value, choice):
+            if not errors_of(value, choice):
                 return
-        self.choices[-1].check(value, place, faults)
+        self.choices[-1].check(value, place, errors)
 
 
 class Row:
@@ -166,13 +166,13 @@ class Row:
     def __init__(self, *items: Schema) -> None:
         self.items = items
 
-    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, errors: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not list or len(value) != len(self.items):
-            faults.append(_wrong(value, place, f"a list of {len(self.items)}"))
+            errors.append(_wrong(value, place, f"a list of {len(self.items)}"))
             return
         for index, (schema, item) in enumerate(zip(self.items, value, strict=True)):
-            schema.check(item, (*place, index), faults)
+            schema.check(item, (*place, index), errors)
 
 
 @dataclass(frozen=True)
@@ -182,17 +182,17 @@ class Array:
     item: Schema
     longest: int = 1 << 32
 
-    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, errors: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not list:
-            faults.append(_wrong(value, place, "a list"))
+            errors.append(_wrong(value, place, "a list"))
             return
         if len(value) > self.longest:
-            faults.append(f"{_path(place)} has {len(value)} items; at most {self.longest}")
+            errors.append(f"{_path(place)} has {len(value)} items; at most {self.longest}")
             return
         for index, item in enumerate(value):
-            self.item.check(item, (*place, index), faults)
-            if len(faults) >= MAX_FAULTS:
+            self.item.check(item, (*place, index), errors)
+            if len(errors) >= MAX_ERRORS:
                 return
 
 
@@ -203,15 +203,15 @@ class Table:
     value: Schema
     key: Schema = field(default_factory=Text)
 
-    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, errors: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not dict:
-            faults.append(_wrong(value, place, "an object"))
+            errors.append(_wrong(value, place, "an object"))
             return
         for key, item in value.items():
-            self.key.check(key, place, faults)
-            self.value.check(item, (*place, key), faults)
-            if len(faults) >= MAX_FAULTS:
+            self.key.check(key, place, errors)
+            self.value.check(item, (*place, key), errors)
+            if len(errors) >= MAX_ERRORS:
                 return
 
 
@@ -223,21 +223,21 @@ class Record:
     optional: Mapping[str, Schema] = field(default_factory=dict)
     others: Schema | None = None
 
-    def check(self, value: object, place: TreePath, faults: list[str]) -> None:
+    def check(self, value: object, place: TreePath, errors: list[str]) -> None:
         """See `Schema`."""
         if type(value) is not dict:
-            faults.append(_wrong(value, place, "an object"))
+            errors.append(_wrong(value, place, "an object"))
             return
         missing = [key for key in self.required if key not in value]
         if missing:
-            faults.append(f"{_path(place)} lacks {', '.join(missing)}")
+            errors.append(f"{_path(place)} lacks {', '.join(missing)}")
         for key, item in value.items():
             schema = self.required.get(key) or self.optional.get(key) or self.others
             if schema is None:
-                faults.append(f"{_path((*place, key))} is not known")
+                errors.append(f"{_path((*place, key))} is not known")
             else:
-                schema.check(item, (*place, key), faults)
-            if len(faults) >= MAX_FAULTS:
+                schema.check(item, (*place, key), errors)
+            if len(errors) >= MAX_ERRORS:
                 return
 
 

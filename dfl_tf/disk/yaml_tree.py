@@ -160,8 +160,8 @@ def _scalar(node: yaml.ScalarNode) -> object:
     return value
 
 
-def yaml_reason(fault: yaml.YAMLError) -> str:
+def yaml_reason(error: yaml.YAMLError) -> str:
     """What is wrong with a YAML text, with its line."""
-    mark = getattr(fault, "problem_mark", None)
-    problem = getattr(fault, "problem", None) or str(fault)
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error)
     return problem if mark is None else f"line {mark.line + 1}: {problem}"

@@ -135,5 +135,5 @@ def compare_file(
     allowed = tolerance or onnx_check.tolerance_of(file)
     verification = onnx_check.verify(file, model, tolerance=allowed)
     graph = graph_of(model, program if model_class == said else None, half=onnx_check.is_half(file))
-    faults = verification.faults() + onnx_check.weight_faults(file, graph)
-    return verification.differences, faults
+    errors = verification.errors() + onnx_check.weight_errors(file, graph)
+    return verification.differences, errors

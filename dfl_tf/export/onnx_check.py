@@ -46,21 +46,21 @@ def check(
     Raises
     ------
     ExportError
-        With all faults, or with the differences above the tolerance.
+        With all errors, or with the differences above the tolerance.
     """
     name = path.name
-    faults = lint(path, model.model_class, program) or weight_faults(path, graph)
-    if faults:
-        raise ExportError(f"Export rejected: {name}: {' '.join(faults)}")
+    errors = lint(path, model.model_class, program) or weight_errors(path, graph)
+    if errors:
+        raise ExportError(f"Export rejected: {name}: {' '.join(errors)}")
     verification = verify(path, model, tolerance=tolerance)
-    faults = verification.faults()
-    if faults:
+    errors = verification.errors()
+    if errors:
         advice = (
             "Take --precision float32, or allow more with --tolerance."
             if tolerance > TOLERANCES["float32"]
             else "The outputs of the file differ from the model's."
         )
-        raise ExportError(f"Export rejected: {name}: {' '.join(faults)} {advice}")
+        raise ExportError(f"Export rejected: {name}: {' '.join(errors)} {advice}")
     return verification
 
 
@@ -78,7 +78,7 @@ def lint(path: Path, model_class: str | None = None, program: str | None = None)
     Returns
     -------
     list of str
-        Faults, one sentence each; empty for a good file.
+        Errors, one sentence each; empty for a good file.
     """
     onnx = need("onnx")
     try:
@@ -96,16 +96,16 @@ def lint(path: Path, model_class: str | None = None, program: str | None = None)
     wrong = next(_wrong_texts(model, "model"), None)
     if wrong is not None:
         return [f"Its field {wrong} is no UTF-8 text; the file is damaged."]
-    faults = _lint_file(onnx, path, model)
+    errors = _lint_file(onnx, path, model)
     inputs, outputs = _ports(model)
     found, nearest = fitting(inputs, outputs, model_class)
     form = KINDS[found].export_forms()[program or nearest]
-    faults += _lint_ports(onnx, "input", inputs, form.inputs)
-    faults += _lint_ports(onnx, "output", outputs, form.outputs)
-    return faults + _lint_sizes({**_sides(inputs), **_sides(outputs)})
+    errors += _lint_ports(onnx, "input", inputs, form.inputs)
+    errors += _lint_ports(onnx, "output", outputs, form.outputs)
+    return errors + _lint_sizes({**_sides(inputs), **_sides(outputs)})
 
 
-def weight_faults(path: Path, graph: Graph) -> list[str]:
+def weight_errors(path: Path, graph: Graph) -> list[str]:
     """Say which weights of a file of ours are not, bit for bit, those of the graph of its model.
 
     What a file computes shows a changed weight only if it matters to the images that are tried.
@@ -123,14 +123,14 @@ def weight_faults(path: Path, graph: Graph) -> list[str]:
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     if not stored.keys() & graph.weights.keys():
         return []
-    faults = [
+    errors = [
         f"The weight {name} {'differs from the model' if name in stored else 'is missing'}."
         for name in graph.weights
         if name not in stored or graph.numbers(name) != memoryview(stored[name].raw_data)
     ]
     foreign = [f"The weight {name} is not of this model." for name in stored.keys() - graph.weights]
-    more = len(faults + foreign) - _NAMED
-    return (faults + foreign)[:_NAMED] + ([f"So are {more} more."] if more > 0 else [])
+    more = len(errors + foreign) - _NAMED
+    return (errors + foreign)[:_NAMED] + ([f"So are {more} more."] if more > 0 else [])
 
 
 def verify(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
@@ -187,7 +187,7 @@ def try_out(path: Path) -> list[str]:
     inputs = [port.name for port in runner.get_inputs()]
     entry = Entry.of(runner)
     side = entry.side
-    faults = []
+    errors = []
     for batch in BATCHES[:1] if entry.single else BATCHES[:2]:
         feeds = {entry.name: entry.laid_out(fixed_face(batch, side))}
         if len(inputs) > 1:
@@ -195,10 +195,10 @@ def try_out(path: Path) -> list[str]:
         for port, array in zip(runner.get_outputs(), _run(runner, feeds, path), strict=True):
             sides = array.shape[2:] if entry.channels_first else array.shape[1:3]
             if (array.shape[0], *sides) != (batch, side, side):
-                faults.append(f"The output {port.name} is {array.shape} for {batch} faces.")
+                errors.append(f"The output {port.name} is {array.shape} for {batch} faces.")
             elif not (array.min() >= 0 and array.max() <= 1):
-                faults.append(f"The output {port.name} has values outside of 0 … 1.")
-    return faults
+                errors.append(f"The output {port.name} has values outside of 0 … 1.")
+    return errors
 
 
 def made_for(path: Path) -> tuple[str, str]:
@@ -292,23 +292,23 @@ def _wrong_texts(message: Message, place: str) -> Iterator[str]:
 
 
 def _lint_file(onnx: ModuleType, path: Path, model: ModelProto) -> list[str]:
-    faults = []
+    errors = []
     tensors = [*model.graph.initializer]
     outside = [t.name for t in tensors if t.data_location == onnx.TensorProto.EXTERNAL]
     if outside:
-        faults.append(
+        errors.append(
             f"{len(outside)} weights lie in other files ({outside[0]}, …); it must be one file."
         )
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     used = {node.domain for node in model.graph.node}
     opset = opsets.get("", opsets.get("ai.onnx", 0))
     if not 0 < opset <= MAX_OPSET:
-        faults.append(f"Its opset is {opset}; live programs know up to {MAX_OPSET}.")
+        errors.append(f"Its opset is {opset}; live programs know up to {MAX_OPSET}.")
     foreign = sorted(used - {"", "ai.onnx"})
     if foreign:
-        faults.append(f"It uses operators of {', '.join(foreign)}; only those of ONNX are known.")
+        errors.append(f"It uses operators of {', '.join(foreign)}; only those of ONNX are known.")
     if model.ir_version > MAX_IR_VERSION:
-        faults.append(
+        errors.append(
             f"Its IR version is {model.ir_version}; runtimes of live programs read up to "
             f"{MAX_IR_VERSION}."
         )
@@ -316,8 +316,8 @@ def _lint_file(onnx: ModuleType, path: Path, model: ModelProto) -> list[str]:
         try:
             onnx.checker.check_model(path_or_content(path))
         except Exception as error:  # ValidationError, and what its C++ lets through
-            faults.append(f"The ONNX checker says: {str(error).strip().splitlines()[0]}.")
-    return faults
+            errors.append(f"The ONNX checker says: {str(error).strip().splitlines()[0]}.")
+    return errors
 
 
 Floats = npt.NDArray[np.floating]
@@ -341,9 +341,9 @@ def _ports(model: ModelProto) -> tuple[Declared, Declared]:
 
 
 def _lint_ports(onnx: ModuleType, kind: str, found: Declared, wanted: Ports) -> list[str]:
-    faults = []
+    errors = []
     if list(found) != list(wanted):
-        faults.append(
+        errors.append(
             f"Its {kind}s are {', '.join(found) or 'none'}; they must be {', '.join(wanted)}, in "
             "this order."
         )
@@ -351,11 +351,11 @@ def _lint_ports(onnx: ModuleType, kind: str, found: Declared, wanted: Ports) -> 
         if element != onnx.TensorProto.FLOAT:
             types = {number: name.lower() for name, number in onnx.TensorProto.DataType.items()}
             held = types.get(element, f"of the unknown type {element}")
-            faults.append(f"The {kind} {name} is {held}; it must be float32.")
+            errors.append(f"The {kind} {name} is {held}; it must be float32.")
         if name in wanted and not _fits(shape, wanted[name]):
             text = ", ".join(map(str, shape))
-            faults.append(f"The {kind} {name} is declared as [{text}]; {_rule(wanted[name])}")
-    return faults
+            errors.append(f"The {kind} {name} is declared as [{text}]; {_rule(wanted[name])}")
+    return errors
 
 
 def _fits(shape: tuple[int | str, ...], wanted: tuple[int | str, ...]) -> bool:

@@ -30,7 +30,7 @@ class Verification:
         """Return the largest difference of any output."""
         return max(self.differences.values())
 
-    def faults(self) -> list[str]:
+    def errors(self) -> list[str]:
         """Say which outputs are no numbers within the tolerance."""
         return [
             f"The output {name} differs from the model by {error:.3g}, more than "

@@ -21,7 +21,7 @@ from dfl_tf.face import (
     FaceType,
     align_matrix,
     estimate_pitch_yaw_roll,
-    landmarks_fault,
+    landmarks_error,
     transform_points,
 )
 
@@ -227,7 +227,7 @@ def face_pose(face: RecordedFace) -> tuple[float, float, float] | None:
     Roll is the angle of the face in the frame, pitch and yaw are relative to the camera.
     """
     points = face.landmarks
-    if points is None or landmarks_fault(points):
+    if points is None or landmarks_error(points):
         return None
     matrix = align_matrix(points, _POSE_SIZE, FaceType.FULL)
     pitch, yaw, _ = estimate_pitch_yaw_roll(transform_points(points, matrix), _POSE_SIZE)

@@ -29,7 +29,7 @@ from dfl_tf.disk.tree_schema import (
 from dfl_tf.errors import WorkspaceError
 from dfl_tf.extract.cuts import frame_order
 from dfl_tf.extract.records import FrameRecord, GivenFace, RecordedFace
-from dfl_tf.face import landmarks_fault
+from dfl_tf.face import landmarks_error
 from dfl_tf.face.masks import FARTHEST
 
 FORMAT = "dfl_tf faces"
@@ -176,14 +176,14 @@ def read_faces(path: Path) -> FacesFile:
         It is no such file; the text names file, frame and key.
     """
     tree = read_json(path, kind=_KIND, schema=SCHEMA, limit=_LIMIT, advice=_ADVICE)
-    faults: list[str] = []
+    errors: list[str] = []
     dropped: list[str] = []
-    frames = tuple(_frame(entry, i, faults, dropped) for i, entry in enumerate(tree["frames"]))
-    faults += _given_twice(frames)
-    if faults:
-        more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
+    frames = tuple(_frame(entry, i, errors, dropped) for i, entry in enumerate(tree["frames"]))
+    errors += _given_twice(frames)
+    if errors:
+        more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
         raise WorkspaceError(
-            f"{path}: cannot be read as {_KIND}: {'; '.join(faults[:3])}{more}. {_ADVICE}"
+            f"{path}: cannot be read as {_KIND}: {'; '.join(errors[:3])}{more}. {_ADVICE}"
         )
     source = tree.get("source")
     return FacesFile(
@@ -300,18 +300,18 @@ class _StoredFrame(TypedDict, total=False):
     faces: Required[list[_StoredFace]]
 
 
-def _frame(entry: _StoredFrame, place: int, faults: list[str], dropped: list[str]) -> GivenFrame:
+def _frame(entry: _StoredFrame, place: int, errors: list[str], dropped: list[str]) -> GivenFrame:
     name, number = entry.get("name", ""), entry.get("number")
     kept = [(i, _face(face)) for i, face in enumerate(entry["faces"]) if not face.get("dropped")]
     faces = tuple(face for _, face in kept)
     frame = GivenFrame(name, number, faces, entry.get("width"), entry.get("height"))
     dropped += [_called(frame)] * (len(entry["faces"]) - len(kept))
     if not name and number is None:
-        faults.append(f"frames[{place}] lacks name and number; give one of them")
+        errors.append(f"frames[{place}] lacks name and number; give one of them")
     for i, face in kept:
-        fault = _face_fault(face)
-        if fault:
-            faults.append(f"frames[{place}] ({_called(frame)}): faces[{i}]{fault}")
+        error = _face_error(face)
+        if error:
+            errors.append(f"frames[{place}] ({_called(frame)}): faces[{i}]{error}")
     return frame
 
 
@@ -323,7 +323,7 @@ def _face(face: _StoredFace) -> GivenFace:
     )
 
 
-def _face_fault(face: GivenFace) -> str:
+def _face_error(face: GivenFace) -> str:
     if face.box is None and face.landmarks is None:
         return " has neither box nor landmarks; give one of them"
     if face.box is not None:
@@ -331,22 +331,22 @@ def _face_fault(face: GivenFace) -> str:
         if right <= left or bottom <= top:
             return f".box is {list(face.box)}; it must be left, top, right, bottom in this order"
     if face.landmarks is not None:
-        fault = landmarks_fault(face.landmarks)
-        if fault:
-            return f".landmarks cannot be used: {fault}"
+        error = landmarks_error(face.landmarks)
+        if error:
+            return f".landmarks cannot be used: {error}"
     return ""
 
 
 def _given_twice(frames: Sequence[GivenFrame]) -> list[str]:
     seen: dict[str | int, int] = {}
-    faults = []
+    errors = []
     for i, frame in enumerate(frames):
         key = frame.name or frame.number
         if key is not None and seen.setdefault(key, i) != i:
-            faults.append(
+            errors.append(
                 f"frames[{i}] ({_called(frame)}) is given twice: also frames[{seen[key]}]"
             )
-    return faults
+    return errors
 
 
 def _called(frame: GivenFrame) -> str:

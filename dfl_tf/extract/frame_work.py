@@ -31,7 +31,7 @@ from dfl_tf.extract.networks import ExtractNetworks
 from dfl_tf.extract.records import FrameRecord, GivenFace, RecordedFace
 from dfl_tf.extract.smoothing import steady_landmarks
 from dfl_tf.extract.sources import DecodedFrame, SourceFrame
-from dfl_tf.face import FaceType, landmarks_fault
+from dfl_tf.face import FaceType, landmarks_error
 from dfl_tf.formats.faces.dfljpg import read_metadata
 from dfl_tf.imaging import encode_image
 from dfl_tf.options import ExtractOptions
@@ -254,9 +254,9 @@ class FrameWork:
             width, height = face.box[2] - face.box[0], face.box[3] - face.box[1]
             return f"{width:.0f}x{height:.0f} pixels are less than min_size"
         face_type = FaceType.from_name(self.options.face_type)
-        fault = landmarks_fault(face.landmarks)
-        if fault:
-            return f"unusable landmarks: {fault}"
+        error = landmarks_error(face.landmarks)
+        if error:
+            return f"unusable landmarks: {error}"
         made = align_face(
             image,
             face.landmarks,

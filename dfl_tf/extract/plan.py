@@ -229,23 +229,23 @@ def _suspects(
     new = [name for name in source.names if name not in content.frames]
     present = [record for record in content.records if record.name in there]
     changed = source.changed(before, present)
-    faults = []
+    errors = []
     if changed:
-        faults.append(f"{_counted(changed)} changed")
+        errors.append(f"{_counted(changed)} changed")
     if missing and new:
-        faults.append(
+        errors.append(
             f"{_counted(missing)} vanished and others are new (for example {new[0]}), as if "
             "frames had been renamed"
         )
     elif missing:
         notes.append(f"{_counted(missing)} vanished since they were extracted; their faces stay")
-    if faults and not resume:
+    if errors and not resume:
         raise NotTheSame(
-            f"since {folders.faces} was extracted, {'; '.join(faults)}",
+            f"since {folders.faces} was extracted, {'; '.join(errors)}",
             "--resume extracts what changed and what is new, --overwrite starts over (and deletes "
             "what is there).",
         )
-    notes += faults
+    notes += errors
     return set(changed)
 
 

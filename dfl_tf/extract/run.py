@@ -232,12 +232,12 @@ def _plan(
 
     try:
         return plan()
-    except NotTheSame as fault:
+    except NotTheSame as error:
         if not request.resume_or_trash:
             raise
         number = clear(folders, to_trash=True)
         made = plan()
-        made.notes.append(f"{fault.reason}: {number} faces went to {folders.trash}")
+        made.notes.append(f"{error.reason}: {number} faces went to {folders.trash}")
         return made
 
 

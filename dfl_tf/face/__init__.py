@@ -8,7 +8,7 @@ from dfl_tf.face.alignment import (
     umeyama,
 )
 from dfl_tf.face.face_type import FaceType
-from dfl_tf.face.landmarks import landmarks_fault
+from dfl_tf.face.landmarks import landmarks_error
 from dfl_tf.face.masks import expand_eyebrows, eyes_mask, eyes_mouth_mask, hull_mask
 from dfl_tf.face.polygons import ordered_polygons, polygon_mask
 from dfl_tf.face.pose import estimate_pitch_yaw_roll, yaw_bins
@@ -22,7 +22,7 @@ __all__ = [
     "eyes_mask",
     "eyes_mouth_mask",
     "hull_mask",
-    "landmarks_fault",
+    "landmarks_error",
     "ordered_polygons",
     "polygon_area",
     "polygon_mask",

@@ -15,7 +15,7 @@ _THINNEST = 1e-3  # width over length of landmarks on one line; a face in profil
 _SMALLEST = 0.5  # pixels
 
 
-def landmarks_fault(landmarks: npt.ArrayLike) -> str:
+def landmarks_error(landmarks: npt.ArrayLike) -> str:
     """Say why no face can be aligned by these landmarks; empty if one can.
 
     Whatever passes gives finite alignment matrices and a pose.

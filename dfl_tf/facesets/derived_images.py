@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.disk.durable import make_folder, sync_folder, write_file
-from dfl_tf.disk.write_faults import naming_the_fault
+from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import hull_mask
 from dfl_tf.face.polygons import polygon_mask
@@ -182,9 +182,9 @@ def remove_landmark_images(folder: Path) -> FolderReport:
         except DflTfError as error:
             report.left_out.skip(path.name, error)
     for path in doomed:
-        with naming_the_fault(path):
+        with explain_write_errors(path):
             path.unlink()
         report.done.append(path.name)
-    with naming_the_fault(folder):
+    with explain_write_errors(folder):
         sync_folder(folder)
     return report

@@ -1,7 +1,7 @@
 """Measures of faces, remembered by the content of their files.
 
 One SQLite file in the user's cache serves every command and any number of processes. Whatever
-happens to it, measures can be computed again: faults are never errors.
+happens to it, measures can be computed again: errors are never errors.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from dfl_tf.disk import checksums, moves
 from dfl_tf.disk.durable import filling_folder, make_folder, rename, sync_folder, write_durably
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.moves import Move
-from dfl_tf.disk.write_faults import naming_the_fault
+from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import FacesetError, UsageError
 from dfl_tf.facesets.rearranging import (
     beside,
@@ -155,7 +155,7 @@ def _made(
         else:
             data = outcome.get()
             files[index] = results / (f"{index}.jpg" if in_pak else store.names[index])
-            with naming_the_fault(files[index]):
+            with explain_write_errors(files[index]):
                 write_durably(files[index], lambda write, data=data: write(data))  # type: ignore[misc]
             report.done.append(store.names[index])
         if progress is not None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from dfl_tf_ops.process import cores, user_cache
 
 from dfl_tf.disk.left_out import LeftOut
-from dfl_tf.disk.write_faults import check_space
+from dfl_tf.disk.write_errors import check_space
 from dfl_tf.errors import FacesetError, UsageError
 from dfl_tf.facesets.face_tracks import track_numbers
 from dfl_tf.facesets.measure_cache import MeasureCache

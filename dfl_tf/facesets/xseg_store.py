@@ -27,7 +27,7 @@ from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import FACE_SUFFIXES, Listing
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.tree_schema import Record, Text
-from dfl_tf.disk.write_faults import naming_the_fault
+from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import DflTfError, FacesetError, WorkspaceError
 from dfl_tf.formats import FaceMetadata, read_metadata, read_pak
 from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, embed_metadata, strip_metadata
@@ -232,7 +232,7 @@ class PakStore(FaceStore):
         faces: list[PakFace] = []
         # Through files, for a large pak does not fit into memory. They are not made durable: a
         # power cut leaves the old pak, and the journal what was done.
-        with naming_the_fault(self.path), filling_folder(self.path.parent) as folder:
+        with explain_write_errors(self.path), filling_folder(self.path.parent) as folder:
             for index, entry in enumerate(self._pak.entries):
                 metadata, data = entry.metadata, self._pak.jpeg(index)
                 if index in self._changes:
@@ -282,8 +282,8 @@ class ApplyJournal:
                     _log.warning("%s: is of other weights; all faces are done again", self.path)
                     break
                 usable = line.end
-        except WorkspaceError as fault:
-            _log.warning("%s The faces from there on are done again.", fault)
+        except WorkspaceError as error:
+            _log.warning("%s The faces from there on are done again.", error)
         return usable
 
     def mask_of(self, name: str, jpeg: bytes) -> bytes | None:
@@ -302,7 +302,7 @@ class ApplyJournal:
 
     def close(self, *, finished: bool) -> None:
         """Close the file; delete it when nothing is left to do."""
-        with naming_the_fault(self.path):
+        with explain_write_errors(self.path):
             self._stream.close()
             if finished:
                 self.path.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ import cv2
 
 from dfl_tf.disk.durable import make_folder, write_file
 from dfl_tf.disk.left_out import LeftOut
-from dfl_tf.disk.write_faults import naming_the_fault
+from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face.polygons import encloses
 from dfl_tf.facesets.xseg_masker import Masker, crop
@@ -184,7 +184,7 @@ def fetch_labeled(
     if delete_originals and store.path.is_dir():
         for index in labeled:
             path = store.path / store.names[index]
-            with naming_the_fault(path):
+            with explain_write_errors(path):
                 path.unlink()
     report.changed = len(labeled)
     return report

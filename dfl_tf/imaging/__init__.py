@@ -10,7 +10,7 @@ from dfl_tf.imaging.files import (
     to_uint8,
     write_image,
 )
-from dfl_tf.imaging.headers import check_image, image_size, set_pixel_limit, size_fault
+from dfl_tf.imaging.headers import check_image, image_size, set_pixel_limit, size_error
 from dfl_tf.imaging.sheet import sheet, side_by_side, tiled
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "set_pixel_limit",
     "sheet",
     "side_by_side",
-    "size_fault",
+    "size_error",
     "tiled",
     "to_bgr",
     "to_float",

@@ -49,7 +49,7 @@ def set_pixel_limit(pixels: int) -> None:
         os.environ[LIMIT_VARIABLE] = str(pixels)
 
 
-def size_fault(height: int, width: int) -> str:
+def size_error(height: int, width: int) -> str:
     """What is wrong with a declared size; empty if it may be decoded."""
     if height < 1 or width < 1:
         return f"it declares {width}x{height} pixels"
@@ -75,9 +75,9 @@ def check_image(data: bytes | memoryview, *, what: str) -> None:
         raise WorkspaceError(
             f"{what}: cannot be decoded as an image ({len(data)} bytes; {READ_FORMATS} are read)"
         )
-    fault = size_fault(*size)
-    if fault:
-        raise WorkspaceError(f"{what}: the image is not decoded: {fault}")
+    error = size_error(*size)
+    if error:
+        raise WorkspaceError(f"{what}: the image is not decoded: {error}")
 
 
 def image_size(data: bytes | memoryview) -> tuple[int, int] | None:

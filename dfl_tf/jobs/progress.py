@@ -105,7 +105,7 @@ class ProgressBar(contextlib.AbstractContextManager["ProgressBar"]):
         except OSError:  # no work ends because of its log
             self._quiet = True
 
-    def __exit__(self, *fault: object) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._line is not None:
             self._line.close()
             self._line = None

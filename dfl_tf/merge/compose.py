@@ -358,10 +358,10 @@ class _Blend:
         frame = np.ascontiguousarray(self.crop.frame.bytes[self.crop.region.slices])
         try:
             cloned = cv2.seamlessClone(source, frame, mask, center, cv2.NORMAL_CLONE)
-        except cv2.error as fault:
-            if fault.code == cv2.Error.StsNoMem:
-                raise MemoryError(str(fault)) from fault
-            log.warning("seamless cloning failed, the face is overlaid instead: %s", fault.err)
+        except cv2.error as error:
+            if error.code == cv2.Error.StsNoMem:
+                raise MemoryError(str(error)) from error
+            log.warning("seamless cloning failed, the face is overlaid instead: %s", error.err)
             return pasted
         return cloned / np.float32(255)
 

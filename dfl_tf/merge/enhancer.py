@@ -35,19 +35,19 @@ def load_enhancer(path: Path) -> Callable[[Floats], Floats]:
     """
     try:
         import onnxruntime
-    except ImportError as fault:
+    except ImportError as error:
         raise UsageError(
             "an enhancer network needs onnxruntime, which is not installed: "
             "pip install dfl-tf[export]"
-        ) from fault
+        ) from error
     try:
         session = onnxruntime.InferenceSession(
             path_or_content(path), providers=["CPUExecutionProvider"]
         )
         (entry,), (result,) = session.get_inputs(), session.get_outputs()
         probe = session.run([result.name], {entry.name: np.zeros((1, 16, 16, 3), np.float32)})[0]
-    except Exception as fault:  # onnxruntime has no common exception class of its own
-        raise ModelFileError(f"{path}: cannot be used as an enhancer ({fault})") from fault
+    except Exception as error:  # onnxruntime has no common exception class of its own
+        raise ModelFileError(f"{path}: cannot be used as an enhancer ({error})") from error
     if probe.shape != (1, 64, 64, 3):
         raise ModelFileError(
             f"{path}: an enhancer makes (1, 64, 64, 3) of (1, 16, 16, 3); this network makes "

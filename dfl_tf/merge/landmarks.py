@@ -112,8 +112,8 @@ def _folder_entries(listing: Listing, found: FacesByFrame) -> Iterator[tuple[str
     for path in listing.files:
         try:
             metadata = read_metadata(path)
-        except DflTfError as fault:
-            found.left_out.skip(path.name, fault)
+        except DflTfError as error:
+            found.left_out.skip(path.name, error)
             continue
         if metadata is None:
             found.left_out.add(NO_METADATA, path.name, "is not a DFL image")
@@ -128,8 +128,8 @@ def _pak_entries(pak: Path, found: FacesByFrame) -> Iterator[tuple[str, FaceMeta
     for index, entry in enumerate(faces.entries):
         try:
             metadata = read_metadata(faces.jpeg(index), what=entry.filename)
-        except DflTfError as fault:
-            found.left_out.skip(entry.filename, fault)
+        except DflTfError as error:
+            found.left_out.skip(entry.filename, error)
             continue
         if metadata is None:
             found.left_out.add(NO_METADATA, entry.filename, "is not a DFL image")

@@ -11,7 +11,7 @@ import cv2
 
 from dfl_tf.disk.durable import make_folder, replacing, sync_folder
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
-from dfl_tf.disk.write_faults import naming_the_fault
+from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.merge.frame import MergedFrame
 from dfl_tf.merge.pixels import Stored
@@ -104,7 +104,7 @@ class Output:
                     ", ".join(sorted(p.name for p in foreign)[:3]),
                 )
             for path in set(present) - foreign:
-                with naming_the_fault(path):
+                with explain_write_errors(path):
                     path.unlink()
 
     def write(self, frame: Path, merged: MergedFrame) -> tuple[int, int]:
@@ -124,7 +124,7 @@ class Output:
     def sync(self) -> None:
         """Make the names of all frames durable that were written so far."""
         for folder in {self.images, self.masks}:
-            with naming_the_fault(folder):
+            with explain_write_errors(folder):
                 sync_folder(folder)
 
     def _encode(self, pixels: Stored, how: list[int], path: Path) -> bytes:

@@ -239,9 +239,9 @@ class _MergeLoop:
         return predictions
 
     def _cut_or_fail(self, outcome: Outcome[MergeTask, FrameCrops | None]) -> FrameCrops | None:
-        fault = outcome.error
-        if fault is not None:
-            self._fail(outcome.item, fault, unreadable=isinstance(fault, WorkspaceError))
+        error = outcome.error
+        if error is not None:
+            self._fail(outcome.item, error, unreadable=isinstance(error, WorkspaceError))
         return outcome.result
 
     def _collect(self, outcome: Outcome[_Cut, None]) -> None:
@@ -256,10 +256,10 @@ class _MergeLoop:
             self.report.several_faces += len(task.faces) > 1
         self._step()
 
-    def _fail(self, task: MergeTask, fault: Exception, *, unreadable: bool = False) -> None:
-        reason = str(fault) if isinstance(fault, DflTfError) else f"{type(fault).__name__}: {fault}"
+    def _fail(self, task: MergeTask, error: Exception, *, unreadable: bool = False) -> None:
+        reason = str(error) if isinstance(error, DflTfError) else f"{type(error).__name__}: {error}"
         if not self.run.keep_going and not unreadable:
-            raise _failure(task.path.name, reason) from fault
+            raise _failure(task.path.name, reason) from error
         self.report.failed.append((task.path.name, reason))
         try:
             frame = read_frame(task.path)

@@ -13,7 +13,7 @@ from dfl_tf.disk.durable import sync_folder, write_file
 from dfl_tf.disk.guarded import parse_json, read_json
 from dfl_tf.disk.journal import Journal, read_lines
 from dfl_tf.disk.tree_schema import ANYTHING, Integer, Record, Row, Table, Text
-from dfl_tf.disk.write_faults import naming_the_fault
+from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import WorkspaceError
 from dfl_tf.merge.output import Output
 
@@ -129,7 +129,7 @@ class MergeJournal:
             self._lines = None
         # As ASCII: a frame's name need not be UTF-8, and its escapes are read back to the byte.
         write_file(self.path, json.dumps(content, indent=1).encode())
-        with naming_the_fault(self.journal):
+        with explain_write_errors(self.journal):
             self.journal.unlink(missing_ok=True)
             sync_folder(self.journal.parent)
 

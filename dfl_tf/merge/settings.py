@@ -89,18 +89,18 @@ class FrameSettings:
     def _frame_values(self, paths: Sequence[Path]) -> list[dict[str, object]]:
         by_stem = {path.stem: i for i, path in enumerate(paths)}
         found: list[dict[str, object]] = [{} for _ in paths]
-        faults = []
+        errors = []
         for selector, values in self.frames.items():
             unknown = [key for key in values if key not in specs(MergeOptions)]
             if unknown:
-                faults.append(f"{selector}: {', '.join(unknown)} is no option of merging")
+                errors.append(f"{selector}: {', '.join(unknown)} is no option of merging")
             chosen = _chosen(selector, by_stem, len(paths))
             if not chosen:
-                faults.append(f"{selector}: fits no frame")
+                errors.append(f"{selector}: fits no frame")
             for index in chosen:
                 found[index].update(values)
-        if faults:
-            raise OptionError(f"{self.frames_origin}: {'; '.join(faults)}")
+        if errors:
+            raise OptionError(f"{self.frames_origin}: {'; '.join(errors)}")
         return found
 
 

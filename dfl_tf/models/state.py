@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
     from dfl_tf.nn.layers import Network
 
-_NAMED = 6  # how many tensors of one kind of fault are named
+_NAMED = 6  # how many tensors of one kind of error are named
 
 
 def legacy_key(variable: keras.Variable) -> str:
@@ -99,7 +99,7 @@ def check_shapes(model: FaceModel, state: ModelState, reinit: Sequence[str]) -> 
     Raises
     ------
     ModelFileError
-        With the faults of all networks.
+        With the errors of all networks.
     """
     reset = model.parts_to_reset(state) | dict.fromkeys(reinit, "as asked for")
     _plan_networks(model, state, reset)
@@ -113,24 +113,24 @@ def _plan_networks(
     Raises
     ------
     ModelFileError
-        With the faults of all networks.
+        With the errors of all networks.
     """
     values: dict[str, list[npt.NDArray[np.generic]]] = {}
     fresh: dict[str, str] = {}
-    faults: list[str] = []
+    errors: list[str] = []
     for part, network in model.networks.items():
         if part in reset:
             fresh[part] = reset[part]
         elif part in state.tensors:
             arrays, found = _match(network.weights, state.tensors[part])
             values[part] = arrays
-            faults += [f"{part}: {fault}" for fault in found]
+            errors += [f"{part}: {error}" for error in found]
         elif part in model.optional_parts and not _was_on(part, model.optional_parts[part], state):
             fresh[part] = "it has just been switched on"
         else:
-            faults.append(f"{part}: the file is missing")
-    if faults:
-        raise ModelFileError(_complaint(model, state, faults))
+            errors.append(f"{part}: the file is missing")
+    if errors:
+        raise ModelFileError(_complaint(model, state, errors))
     return values, fresh
 
 
@@ -162,7 +162,7 @@ def _match(
         for key, shape in expected.items()
         if key in tensors and np.size(tensors[key]) != int(np.prod(shape))
     ]
-    faults = [
+    errors = [
         f"{len(keys)} {kind} ({'; '.join(keys[:_NAMED])}{'; …' if len(keys) > _NAMED else ''})"
         for kind, keys in (
             ("missing", missing),
@@ -171,13 +171,13 @@ def _match(
         )
         if keys
     ]
-    if faults:
-        return [], faults
+    if errors:
+        return [], errors
     return [np.reshape(tensors[key], shape) for key, shape in expected.items()], []
 
 
-def _complaint(model: FaceModel, state: ModelState, faults: list[str]) -> str:
-    text = f"The files of {model.model_class} do not fit the options: {'. '.join(faults)}."
+def _complaint(model: FaceModel, state: ModelState, errors: list[str]) -> str:
+    text = f"The files of {model.model_class} do not fit the options: {'. '.join(errors)}."
     differing = [
         f"{key}={value} (options: {getattr(model.options, key)})"
         for key, value in model.options_from(state).items()

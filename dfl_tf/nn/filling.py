@@ -40,7 +40,7 @@ def fill_network(network: Network, tensors: Mapping[str, npt.ArrayLike], *, what
         if key in tensors and np.size(tensors[key]) != int(np.prod(variable.shape))
     ]
     other = [key for key in wanted if key in tensors and np.asarray(tensors[key]).dtype.kind != "f"]
-    faults = [
+    errors = [
         f"{len(found)} {kind} ({'; '.join(found[:_NAMED])}{'; …' if len(found) > _NAMED else ''})"
         for kind, found in (
             ("missing", missing),
@@ -49,9 +49,9 @@ def fill_network(network: Network, tensors: Mapping[str, npt.ArrayLike], *, what
         )
         if found
     ]
-    if faults:
+    if errors:
         raise ModelFileError(
-            f"{what}: these are not the weights of {network.name}: {', '.join(faults)}."
+            f"{what}: these are not the weights of {network.name}: {', '.join(errors)}."
         )
     for key, variable in wanted.items():
         variable.assign(np.asarray(tensors[key], np.float32).reshape(variable.shape))

@@ -340,13 +340,13 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         """
         self._check_names(legacy_names)
         messages: list[str] = []
-        faults: list[str] = []
+        errors: list[str] = []
         updates: list[tuple[keras.Variable, npt.NDArray[np.generic]]] = []
         switched = not any(k.startswith(tuple(f"{s}_" for s in self.slot_names)) for k in arrays)
         iterations = _count(arrays.get("iters:0"))
         if iterations is None:
             found = f"is {str(arrays['iters:0'])[:60]}" if "iters:0" in arrays else "is missing"
-            faults.append(f"iters:0 {found}; it must be one whole number that is not negative")
+            errors.append(f"iters:0 {found}; it must be one whole number that is not negative")
         if switched:
             messages.append(
                 f"{self.name}: the file holds no {'/'.join(self.slot_names)} slots (another "
@@ -361,15 +361,15 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
                     if not switched:
                         messages.append(f"{self.name}: the slots of {scope} start empty.")
                 elif key not in arrays:
-                    faults.append(f"{key} is missing")
+                    errors.append(f"{key} is missing")
                 elif np.size(arrays[key]) != np.prod(value.shape, dtype=np.int64):
                     shape = "x".join(map(str, value.shape))
-                    faults.append(f"{key} has shape {np.shape(arrays[key])}, not {shape}")
+                    errors.append(f"{key} has shape {np.shape(arrays[key])}, not {shape}")
                 else:
                     updates.append((value, np.reshape(arrays[key], value.shape)))
-        if faults:
+        if errors:
             raise ModelFileError(
-                f"optimizer state {self.name} does not fit the model: {'; '.join(faults)}. "
+                f"optimizer state {self.name} does not fit the model: {'; '.join(errors)}. "
                 "Check the architecture options, or give up the slots of these parts with --reinit."
             )
         for value, array in updates:

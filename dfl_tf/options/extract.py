@@ -142,8 +142,8 @@ class ExtractOptions(Options):
         assert isinstance(rotations, tuple)
         if not rotations or any(turn not in ROTATIONS for turn in rotations):
             reason = "must be some of 0, 90, 180, 270, separated by commas"
-            changes.append(Change("rotations", rotations, reason, fault=True))
+            changes.append(Change("rotations", rotations, reason, error=True))
         if values.get("tiles") and values.get("detector") == "s3fd":
             reason = "works with detector mesh only"
-            changes.append(Change("tiles", values["tiles"], reason, fault=True))
+            changes.append(Change("tiles", values["tiles"], reason, error=True))
         return changes

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 from .extract import ExtractOptions
 from .merge import MergeOptions
 from .registry import OPTIONS
-from .resolve import Layer, OptionFaults, Resolved, environment_layer, resolve
+from .resolve import Layer, OptionErrors, Resolved, environment_layer, resolve
 from .run import RunOptions
 from .schema import Machine, Options, OptionSpec, specs
 
@@ -90,8 +90,8 @@ class OptionInputs:
             return self.resolved_run, ()
         try:
             found = resolve(RunOptions, _own(RunOptions, self.layers), strict=self.strict)
-        except OptionFaults as fault:
-            return RunOptions(), fault.faults
+        except OptionErrors as error:
+            return RunOptions(), error.errors
         return found.options, ()
 
     @property
@@ -135,8 +135,8 @@ class OptionInputs:
             All errors at once.
         """
         run, wrong = self._run
-        faults = list(wrong)
-        layers = self._saved(cls, stored, defaults) + self._without_foreign(cls, faults)
+        errors = list(wrong)
+        layers = self._saved(cls, stored, defaults) + self._without_foreign(cls, errors)
         layers += [answers] if answers else []
         try:
             resolved = resolve(
@@ -148,10 +148,10 @@ class OptionInputs:
                 elsewhere=[key for other in self.classes for key in specs(other)],
                 new=new,
             )
-        except OptionFaults as fault:
-            raise OptionFaults([*fault.faults, *faults]) from None
-        if faults:
-            raise OptionFaults(faults)
+        except OptionErrors as error:
+            raise OptionErrors([*error.errors, *errors]) from None
+        if errors:
+            raise OptionErrors(errors)
         return Chosen(resolved, run)
 
     def below(
@@ -169,8 +169,8 @@ class OptionInputs:
             return []
         return [Layer(defaults, f"{cls.NAME}_default_options.dat", kind="defaults")]
 
-    def _without_foreign(self, cls: type[Options], faults: list[str]) -> list[Layer]:
-        """Take out, as faults, the keys that belong to another kind of model."""
+    def _without_foreign(self, cls: type[Options], errors: list[str]) -> list[Layer]:
+        """Take out, as errors, the keys that belong to another kind of model."""
         own = specs(cls)
         kept = []
         for layer in self.layers:
@@ -180,7 +180,7 @@ class OptionInputs:
                 if key in own or not others or RunOptions.NAME in others:
                     keys.append(key)
                 else:
-                    faults.append(
+                    errors.append(
                         f"{key} is not an option of {cls.NAME}, but of {', '.join(others)} "
                         f"(from {layer.place(key)})"
                     )

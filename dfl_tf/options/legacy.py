@@ -9,7 +9,7 @@ from dfl_tf.errors import LegacyFormatError
 from . import schema
 from .foreign import DFL1_KEYS, MVE_COLOR_TRANSFERS
 from .resolve import Layer
-from .saehd import archi_fault
+from .saehd import archi_error
 from .schema import Options
 
 
@@ -128,7 +128,7 @@ def _optimizer(values: dict[str, object], rmsprop_slots: bool | None, notes: lis
 
 def _hd_archi(values: dict[str, object], shapes: Mapping[str, object], notes: list[str]) -> None:
     archi = values.get("archi")
-    if isinstance(archi, str) and archi_fault(archi) and "archi" in shapes:
+    if isinstance(archi, str) and archi_error(archi) and "archi" in shapes:
         values["archi"] = shapes["archi"]
         notes.append(
             f"archi {archi} is not known; the shapes of all weights are those of {shapes['archi']}"

@@ -114,22 +114,22 @@ class _Dialogue:
                 return proposal
             try:
                 value = schema.parse(spec, text)
-            except ValueError as fault:
+            except ValueError as error:
                 if spec.kind is str:
-                    self.say(f'"{text}" {fault}')
+                    self.say(f'"{text}" {error}')
                     continue
                 return proposal
-            wrong = self._text_fault(spec, value)
+            wrong = self._text_error(spec, value)
             if wrong is None:
                 return self._fit(spec, value)
             self.say(wrong)
 
-    def _text_fault(self, spec: OptionSpec, value: Value) -> str | None:
+    def _text_error(self, spec: OptionSpec, value: Value) -> str | None:
         """A rule of the class may refuse a text (the architecture); it is then asked again."""
         if spec.kind is not str:
             return None
         for change in self.cls.reconcile({**self._current(), spec.key: value}, new=True):
-            if change.fault and change.key == spec.key:
+            if change.error and change.key == spec.key:
                 return f'"{value}" {change.reason}'
         return None
 

@@ -18,7 +18,7 @@ from dfl_tf.disk.yaml_tree import yaml_value
 from dfl_tf.errors import OptionError, UsageError
 
 from . import schema
-from .resolve import Layer, OptionFaults
+from .resolve import Layer, OptionErrors
 
 BUILT_IN = Path(__file__).parent / "recipes"
 _TOP = ("name", "model", "description", "defaults", "phases")
@@ -251,27 +251,27 @@ def read_recipe(path: Path) -> Recipe:
     Raises
     ------
     OptionError
-        With every fault of the file, each with its line.
+        With every error of the file, each with its line.
     """
     node = read_yaml_nodes(path, kind="recipe", error=OptionError)
     reader = _Reader(path)
     recipe = reader.recipe(node)
-    if reader.faults:
-        raise OptionFaults(reader.faults)
+    if reader.errors:
+        raise OptionErrors(reader.errors)
     return recipe
 
 
 @dataclass
 class _Reader:
-    """Turns the nodes of a file into a recipe and collects its faults."""
+    """Turns the nodes of a file into a recipe and collects its errors."""
 
     path: Path
-    faults: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
-    def fault(self, node: yaml.Node | None, text: str) -> None:
-        """Note a fault with the line of a node."""
+    def error(self, node: yaml.Node | None, text: str) -> None:
+        """Note an error with the line of a node."""
         line = "" if node is None else f", line {node.start_mark.line + 1}"
-        self.faults.append(f"{self.path.name}{line}: {text}")
+        self.errors.append(f"{self.path.name}{line}: {text}")
 
     def recipe(self, node: yaml.Node | None) -> Recipe:
         """The whole file."""
@@ -282,10 +282,10 @@ class _Reader:
         if isinstance(listed, yaml.SequenceNode) and listed.value:
             phases = [self._phase(each, number, until) for number, each in enumerate(listed.value)]
         else:
-            self.fault(listed or node, "phases: must be a list with at least one phase")
+            self.error(listed or node, "phases: must be a list with at least one phase")
         names = [phase.name for phase in phases]
         for name in sorted({name for name in names if name and names.count(name) > 1}):
-            self.fault(listed, f"two phases have the name {name}; give each one its own")
+            self.error(listed, f"two phases have the name {name}; give each one its own")
         name = self._text(parts.get("name"), "name") or self.path.stem
         return Recipe(
             name=name,
@@ -300,18 +300,18 @@ class _Reader:
         self, node: yaml.Node | None, what: str, allowed: tuple[str, ...] = ()
     ) -> dict[str, yaml.Node]:
         if not isinstance(node, yaml.MappingNode):
-            self.fault(node, f"{what} must hold keys with values")
+            self.error(node, f"{what} must hold keys with values")
             return {}
         found: dict[str, yaml.Node] = {}
         for key, value in node.value:
             name = str(key.value).replace("-", "_") if isinstance(key, yaml.ScalarNode) else ""
             if not name:
-                self.fault(key, f"{what}: a key must be text")
+                self.error(key, f"{what}: a key must be text")
             elif allowed and name not in allowed:
                 hint = schema.did_you_mean(name, allowed) or f"; known are {', '.join(allowed)}"
-                self.fault(key, f"{what}: unknown key {name}{hint}")
+                self.error(key, f"{what}: unknown key {name}{hint}")
             elif name in found:
-                self.fault(key, f"{what}: {name} is given twice")
+                self.error(key, f"{what}: {name} is given twice")
             else:
                 found[name] = value
         return found
@@ -332,7 +332,7 @@ class _Reader:
         for key, leaf in parts.items():
             value = self._value(leaf, f"{what}: {key}")
             if isinstance(value, dict):
-                self.fault(leaf, f"{what}: {key} must be a single value or a list")
+                self.error(leaf, f"{what}: {key} must be a single value or a list")
                 continue
             values[key] = value
             places[key] = f"{self.path.name}, line {leaf.start_mark.line + 1}"
@@ -345,7 +345,7 @@ class _Reader:
         parts = self._mapping(node, what, _PHASE)
         name = self._text(parts.get("name"), f"{what}: name")
         if parts and not name:
-            self.fault(node, f"{what}: has no name")
+            self.error(node, f"{what}: has no name")
         what = f"phase {name or number + 1}"
         options = parts.get("set")
         given = {} if options is None else self._mapping(options, f"{what}: set")
@@ -369,7 +369,7 @@ class _Reader:
                 continue
             mode = "all" if word == "all" else "any"
             if parts:
-                self.fault(nested, f"{what}: {word} takes all conditions, none stand beside it")
+                self.error(nested, f"{what}: {word} takes all conditions, none stand beside it")
             parts = self._mapping(nested, f"{what}: {word}", CONDITIONS)
         return Until(
             iterations=self._count(parts.get("iterations"), f"{what}: iterations"),
@@ -388,7 +388,7 @@ class _Reader:
             if value is True:
                 return PlateauRule()
             if value is not False:
-                self.fault(node, f"{what} must be true or hold {', '.join(_names(PlateauRule))}")
+                self.error(node, f"{what} must be true or hold {', '.join(_names(PlateauRule))}")
             return None
         parts = self._mapping(node, what, _names(PlateauRule))
         usual = PlateauRule()
@@ -408,9 +408,9 @@ class _Reader:
             most=count("most", usual.most),
         )
         if rule.window < _SHORTEST:
-            self.fault(node, f"{what}: window must be {_SHORTEST} or more; received {rule.window}")
+            self.error(node, f"{what}: window must be {_SHORTEST} or more; received {rule.window}")
         if rule.most and rule.most < rule.least:
-            self.fault(node, f"{what}: most ({rule.most}) is below least ({rule.least})")
+            self.error(node, f"{what}: most ({rule.most}) is below least ({rule.least})")
         return rule
 
     def _metric(self, node: yaml.Node | None, what: str) -> MetricRule | None:
@@ -424,23 +424,23 @@ class _Reader:
             if side in parts
         }
         if not name:
-            self.fault(node, f"{what}: name the metric")
+            self.error(node, f"{what}: name the metric")
         if len(limits) != 1:
-            self.fault(node, f"{what}: give either above or below")
+            self.error(node, f"{what}: give either above or below")
         return MetricRule(name, **limits)
 
     def _value(self, node: yaml.Node, what: str) -> object:
         try:
             return yaml_value(node)
-        except ValueError as fault:
-            self.fault(node, f"{what}: {fault}")
+        except ValueError as error:
+            self.error(node, f"{what}: {error}")
             return None
 
     def _text(self, node: yaml.Node | None, what: str) -> str:
         if node is None:
             return ""
         if not isinstance(node, yaml.ScalarNode):
-            self.fault(node, f"{what} must be text")
+            self.error(node, f"{what} must be text")
             return ""
         return str(node.value).strip()
 
@@ -449,21 +449,21 @@ class _Reader:
             return None
         value = self._value(node, what)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            self.fault(node, f"{what} must be a number; received {_shown(node)}")
+            self.error(node, f"{what} must be a number; received {_shown(node)}")
             return None
         return float(value)
 
     def _positive(self, node: yaml.Node | None, what: str) -> float | None:
         value = self._number(node, what)
         if value is not None and value <= 0:
-            self.fault(node, f"{what} must be above 0; received {_shown(node)}")
+            self.error(node, f"{what} must be above 0; received {_shown(node)}")
             return None
         return value
 
     def _share(self, node: yaml.Node | None, what: str) -> float | None:
         value = self._number(node, what)
         if value is not None and not 0 <= value < 1:
-            self.fault(node, f"{what} must be 0 or more and below 1; received {_shown(node)}")
+            self.error(node, f"{what} must be 0 or more and below 1; received {_shown(node)}")
             return None
         return value
 
@@ -472,7 +472,7 @@ class _Reader:
             return None
         value = self._value(node, what)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            self.fault(node, f"{what} must be a whole number of 1 or more; received {_shown(node)}")
+            self.error(node, f"{what} must be a whole number of 1 or more; received {_shown(node)}")
             return None
         return value
 

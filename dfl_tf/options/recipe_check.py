@@ -9,7 +9,7 @@ from dfl_tf.options.schema import Value
 
 from .recipe import Phase, Recipe
 from .registry import kind_of
-from .resolve import GAN_SHAPE, Layer, OptionFaults, resolve
+from .resolve import GAN_SHAPE, Layer, OptionErrors, resolve
 from .run import FIXED_FOR_A_RUN, RunOptions
 from .schema import Machine, Options, show, specs
 from .training import TrainingOptions
@@ -78,15 +78,15 @@ def check_recipe(
 
     Raises
     ------
-    OptionFaults
-        With every fault of all phases: unknown keys, values out of range, options that cannot
+    OptionErrors
+        With every problem of all phases: unknown keys, values out of range, options that cannot
         change any more, phases that are never reached or end at once.
     """
     cls = kind_of(model_class).options
-    faults = [] if recipe.model in ("", model_class) else [
+    problems = [] if recipe.model in ("", model_class) else [
         f"recipe {recipe.name} is for {recipe.model}, not for {model_class}"
     ]  # fmt: skip
-    faults += order_faults(recipe)
+    problems += order_errors(recipe)
     checked: list[CheckedPhase] = []
     before: Layer | None = stored
     run_before = RunOptions()
@@ -100,10 +100,10 @@ def check_recipe(
             layers = [own] if before is None else [before, own]
             resolved = resolve(cls, layers, machine=machine, elsewhere=list(specs(RunOptions)))
             options, notes = resolved.options, (*resolved.adjustments, *resolved.warnings)
-        except OptionFaults as error:
-            faults += [f"phase {phase.name}: {fault}" for fault in error.faults]
+        except OptionErrors as error:
+            problems += [f"phase {phase.name}: {problem}" for problem in error.errors]
         run, found = _run_options(run_before, other, phase.name)
-        faults += found
+        problems += found
         if options is None:
             continue
         last = checked[-1].options if checked else None
@@ -113,8 +113,8 @@ def check_recipe(
         checked.append(CheckedPhase(phase.name, options, sets, until, resets, notes))
         values = {key: getattr(options, key) for key in specs(cls)}
         before, run_before = Layer(values, "the model", kind="stored"), run
-    if faults:
-        raise OptionFaults(list(dict.fromkeys(faults)))
+    if problems:
+        raise OptionErrors(list(dict.fromkeys(problems)))
     return checked
 
 
@@ -127,7 +127,7 @@ def split(layer: Layer) -> tuple[Layer, Layer]:
 
 
 def _run_options(before: RunOptions, layer: Layer, phase: str) -> tuple[RunOptions, list[str]]:
-    faults = [
+    problems = [
         f"phase {phase}: {key} holds for a whole run; give it to the command instead "
         f"(from {layer.place(key)})"
         for key in layer.values
@@ -135,9 +135,9 @@ def _run_options(before: RunOptions, layer: Layer, phase: str) -> tuple[RunOptio
     ]
     try:
         parsed = resolve(RunOptions, [layer]).options
-    except OptionFaults as error:
-        return before, [*(f"phase {phase}: {fault}" for fault in error.faults), *faults]
-    return replace(before, **{key: getattr(parsed, key) for key in layer.values}), faults
+    except OptionErrors as error:
+        return before, [*(f"phase {phase}: {problem}" for problem in error.errors), *problems]
+    return replace(before, **{key: getattr(parsed, key) for key in layer.values}), problems
 
 
 def _changes(before: Options | None, now: Options, given: Layer) -> dict[str, tuple[Value, Value]]:
@@ -150,12 +150,12 @@ def _changes(before: Options | None, now: Options, given: Layer) -> dict[str, tu
     }
 
 
-def order_faults(recipe: Recipe) -> list[str]:
+def order_errors(recipe: Recipe) -> list[str]:
     """Phases that are never reached, or that end as they begin."""
-    faults = []
+    errors = []
     for phase, following in zip(recipe.phases, recipe.phases[1:], strict=False):
         if phase.until.endless:
-            faults.append(
+            errors.append(
                 f"phase {phase.name} has no until and never ends, so that {following.name} is "
                 "never reached"
             )
@@ -170,12 +170,12 @@ def order_faults(recipe: Recipe) -> list[str]:
         if at is None:
             continue
         if reached is not None and at <= reached[0]:
-            faults.append(
+            errors.append(
                 f"phase {phase.name} ends at iteration {at}, where {reached[1].name} "
                 f"({reached[0]}) has gone beyond already"
             )
         reached = (at, phase)
-    return faults
+    return errors
 
 
 def what_resets(before: Options, now: Options) -> tuple[str, ...]:

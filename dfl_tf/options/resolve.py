@@ -1,6 +1,6 @@
 """From layers of values (files, environment, flags, answers) to one validated set of options.
 
-Precedence is the order of the layers, lowest first (decision 35). All faults are collected and
+Precedence is the order of the layers, lowest first (decision 35). All errors are collected and
 raised as one `OptionError`.
 """
 
@@ -105,9 +105,9 @@ def resolve(
     machine : Machine, optional
         Devices in use, for the batch size.
     strict : bool
-        Roundings and other adjustments are faults.
+        Roundings and other adjustments are errors.
     allow_unknown : bool
-        Unknown keys given now are kept with the model instead of being a fault.
+        Unknown keys given now are kept with the model instead of being an error.
     elsewhere : collection of str
         Keys that another class of options reads from the same layers.
     new : bool, optional
@@ -116,7 +116,7 @@ def resolve(
     Raises
     ------
     OptionError
-        Naming every fault with its place.
+        Naming every error with its place.
 
     References: options.md 1, 4, 6; decisions 4, 34, 35.
     """
@@ -144,7 +144,7 @@ class _Resolver(Generic[T]):
         self.given: dict[str, Value] = {}
         self.origins: dict[str, str] = {}
         self.unknown: dict[str, object] = {}
-        self.faults: list[str] = []
+        self.errors: list[str] = []
         self.adjustments: list[str] = []
         self.warnings: list[str] = []
 
@@ -157,14 +157,14 @@ class _Resolver(Generic[T]):
             self._refuse_other_architecture()
         fixed: dict[str, Value] = {key: spec.default for key, spec in self.table.items()}
         merged = fixed | self.base | self.given
-        if not self.faults:
+        if not self.errors:
             self._reconcile(merged)
         proposed = self._derive(merged)
         self._round_batch(merged)
         if strict:
-            self.faults += [f"{text} (refused by --strict)" for text in self.adjustments]
-        if self.faults:
-            raise OptionFaults(self.faults)
+            self.errors += [f"{text} (refused by --strict)" for text in self.adjustments]
+        if self.errors:
+            raise OptionErrors(self.errors)
         self.warnings += self.cls.advice(merged)
         return self._outcome(merged, proposed)
 
@@ -182,9 +182,9 @@ class _Resolver(Generic[T]):
             value = layer.texts.get(key, value)  # a folder may be named 010
         try:
             parsed = schema.parse(spec, value)
-        except ValueError as fault:
-            text = f"{key}={_quote(value)} {fault} (from {layer.place(key)})"
-            (self.warnings if layer.kind == "defaults" else self.faults).append(text)
+        except ValueError as error:
+            text = f"{key}={_quote(value)} {error} (from {layer.place(key)})"
+            (self.warnings if layer.kind == "defaults" else self.errors).append(text)
             return
         if from_model:
             self._keep_stored(layer, spec, parsed)
@@ -201,7 +201,7 @@ class _Resolver(Generic[T]):
             self.unknown[key] = value
             self.warnings.append(f"unknown option {key} is kept (from {layer.place(key)})")
         else:
-            self.faults.append(
+            self.errors.append(
                 f"{key} is not an option of {self.cls.NAME}{self._hint(key)} "
                 f"(from {layer.place(key)})"
             )
@@ -218,25 +218,25 @@ class _Resolver(Generic[T]):
         return near or '; "dfl-tf options" lists all'
 
     def _keep_stored(self, layer: Layer, spec: OptionSpec, value: Value) -> None:
-        fault = schema.range_fault(spec, value)
-        text = f"{spec.key}={schema.show(value)} {fault}"
+        error = schema.range_error(spec, value)
+        text = f"{spec.key}={schema.show(value)} {error}"
         place = f"(from {layer.place(spec.key)})"
-        if fault and layer.kind == "defaults":
+        if error and layer.kind == "defaults":
             self.warnings.append(f"{text}, and is not taken over {place}")
             return
-        if fault and _absurd(spec, value):
-            self.faults.append(f"{text} by far: no model can have it {place}")
+        if error and _absurd(spec, value):
+            self.errors.append(f"{text} by far: no model can have it {place}")
             return
-        if fault:
+        if error:
             self.warnings.append(f"{text}, but the model has it, so it stays {place}")
         self.base[spec.key] = value
 
     def _take_given(self, layer: Layer, spec: OptionSpec, value: Value) -> None:
         if layer.kind != "trusted":
-            fault = schema.range_fault(spec, value)
-            if fault:
-                text = f"{spec.key}={schema.show(value)} {fault} (from {layer.place(spec.key)})"
-                self.faults.append(text)
+            error = schema.range_error(spec, value)
+            if error:
+                text = f"{spec.key}={schema.show(value)} {error} (from {layer.place(spec.key)})"
+                self.errors.append(text)
                 return
             down = schema.rounded(spec, value)
             if down != value:
@@ -257,13 +257,13 @@ class _Resolver(Generic[T]):
         } | self.base
         asked = fixed | self.given
         for change in self.cls.reconcile(asked, new=True):
-            if not change.fault:
+            if not change.error:
                 asked[change.key] = change.value
         for key, spec in self.table.items():
             if spec.ask != "new" or key not in self.given:
                 continue
             if key in self.base and asked[key] != self.base[key]:
-                self.faults.append(
+                self.errors.append(
                     f"{key}={schema.show(self.given[key])} differs from the model's "
                     f"{schema.show(self.base[key])} and cannot change after the first iteration; "
                     f"leave it out or train a new model (from {self.origins[key]})"
@@ -274,8 +274,8 @@ class _Resolver(Generic[T]):
     def _reconcile(self, merged: dict[str, Value]) -> None:
         for change in self.cls.reconcile(merged, new=self.new, given=self.given):
             place = self.origins.get(change.key, "the defaults")
-            if change.fault:
-                self.faults.append(
+            if change.error:
+                self.errors.append(
                     f"{change.key}={schema.show(change.value)} {change.reason} (from {place})"
                 )
                 continue
@@ -340,14 +340,14 @@ def _absurd(spec: OptionSpec, value: Value) -> bool:
     )
 
 
-class OptionFaults(OptionError):
-    """All faults of one set of options; `faults` has one sentence each."""
+class OptionErrors(OptionError):
+    """All errors of one set of options; `errors` has one sentence each."""
 
-    def __init__(self, faults: Sequence[str]) -> None:
-        self.faults = tuple(faults)
-        lines = "".join(f"\n  {fault}" for fault in faults)
+    def __init__(self, errors: Sequence[str]) -> None:
+        self.errors = tuple(errors)
+        lines = "".join(f"\n  {error}" for error in errors)
         super().__init__(
-            faults[0] if len(faults) == 1 else f"{len(faults)} faults in the options:{lines}"
+            errors[0] if len(errors) == 1 else f"{len(errors)} errors in the options:{lines}"
         )
 
 

@@ -53,7 +53,7 @@ def resolution_step(archi: str) -> int:
     return 32 if set(archi_options(archi)) & {"d", "t"} else 16
 
 
-def archi_fault(archi: str) -> str | None:
+def archi_error(archi: str) -> str | None:
     """Say why an architecture string cannot be built, or None.
 
     References: options.md 5, models.md 2.1.
@@ -218,9 +218,9 @@ class SAEHDOptions(FaceSwapOptions):
     def reconcile(cls, values: Values, *, new: bool, given: Collection[str] = ()) -> list[Change]:
         """Rules between resolution and archi, face type and mask, archi and true face."""
         archi = str(values["archi"])
-        fault = archi_fault(archi)
-        if fault:
-            return [Change("archi", archi, fault, fault=True)]
+        error = archi_error(archi)
+        if error:
+            return [Change("archi", archi, error, error=True)]
         changes = _fit_resolution(whole(values["resolution"]), archi, new=new)
         # an existing model may have been trained unmasked and goes on so; a new one may not begin
         if not is_whole_face(values) and not values["masked_training"] and new:
@@ -250,4 +250,4 @@ def _fit_resolution(resolution: int, archi: str, *, new: bool) -> list[Change]:
         if new
         else f"cannot be built with archi {archi}, which needs a multiple of {step}"
     )
-    return [Change("resolution", resolution, reason, fault=True)]
+    return [Change("resolution", resolution, reason, error=True)]

@@ -104,12 +104,12 @@ class Machine:
 
 @dataclass(frozen=True)
 class Change:
-    """One value that a rule replaces, and why; `fault` marks what only the user can solve."""
+    """One value that a rule replaces, and why; `error` marks what only the user can solve."""
 
     key: str
     value: Value
     reason: str
-    fault: bool = False
+    error: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,7 +276,7 @@ def _parse_text(spec: OptionSpec, value: object) -> str:
     raise ValueError(f"is not one of {spec.allowed()}{did_you_mean(text, spec.choices)}")
 
 
-def range_fault(spec: OptionSpec, value: Value) -> str | None:
+def range_error(spec: OptionSpec, value: Value) -> str | None:
     """Say why a parsed value is out of range, or None."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None

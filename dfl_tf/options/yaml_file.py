@@ -33,21 +33,21 @@ def read_layer(path: Path) -> Layer:
     values: dict[str, object] = {}
     places: dict[str, str] = {}
     texts: dict[str, str] = {}
-    faults = []
+    errors = []
     for key, leaf in _leaves(node, path) if node is not None else ():
         place = f"{path.name}, line {leaf.start_mark.line + 1}"
         try:
             value = yaml_value(leaf)
-        except ValueError as fault:
-            faults.append(f"{path.name}: {key}: {fault}")
+        except ValueError as error:
+            errors.append(f"{path.name}: {key}: {error}")
             continue
         if key in values and values[key] != value:
-            faults.append(f"{key} is given twice: {places[key]} and {place}")
+            errors.append(f"{key} is given twice: {places[key]} and {place}")
         values[key], places[key] = value, place
         if isinstance(leaf, yaml.ScalarNode):
             texts[key] = leaf.value
-    if faults:
-        raise OptionError("; ".join(faults))
+    if errors:
+        raise OptionError("; ".join(errors))
     return Layer(values, str(path.name), places=places, texts=texts)
 
 

@@ -36,8 +36,8 @@ def command_of(text: str) -> list[str]:
     """
     try:
         words = shlex.split(text)
-    except ValueError as fault:
-        raise UsageError(f"--after-save {text}: {fault}. Check the quotes.") from None
+    except ValueError as error:
+        raise UsageError(f"--after-save {text}: {error}. Check the quotes.") from None
     if not words or shutil.which(words[0]) is None:
         raise UsageError(
             f"--after-save {text}: there is no program {words[0] if words else '(empty)'!r}. Give "
@@ -118,8 +118,8 @@ class AfterSave:
                 start_new_session=True,
                 check=False,
             ).returncode
-        except (OSError, ValueError) as fault:
-            return f"{what} {fault}. The save is whole; training goes on."
+        except (OSError, ValueError) as error:
+            return f"{what} {error}. The save is whole; training goes on."
         ended = f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code}"
         return f"{what} it {ended}. The save is whole; training goes on." if code else ""
 

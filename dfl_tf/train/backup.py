@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from dfl_tf.disk import durable
-from dfl_tf.disk.write_faults import naming_the_fault
+from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import ModelFileError
 from dfl_tf.formats import ModelLock, model_files, read_model
 from dfl_tf.formats.models.files import prefix_of
@@ -52,7 +52,7 @@ def make_backup(
     durable.make_folder(folder)
     newest = folder / "01"
     safe = "The older backups are whole."
-    with naming_the_fault(folder, safe=safe), durable.filling_folder(folder) as fresh:
+    with explain_write_errors(folder, safe=safe), durable.filling_folder(folder) as fresh:
         for source in files:
             target = fresh / source.relative_to(model_folder)
             durable.make_folder(target.parent)

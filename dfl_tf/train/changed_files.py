@@ -56,8 +56,8 @@ def judge_files(
     if parts:
         raise ModelFileError("\n".join(_unreadable(folder, name, state, parts)))
     notes = [
-        f"warning: {fault} The files are taken as they are, without it (--accept-changes)"
-        for fault in state.disk.damaged.values()
+        f"warning: {error} The files are taken as they are, without it (--accept-changes)"
+        for error in state.disk.damaged.values()
     ]
     undecided: dict[str, FileChange] = {}
     for part, change in changes.items():

@@ -63,9 +63,9 @@ def run_training(
         try:
             with captured_logging(log):
                 return start(prepared, facesets, log, make_measure).run()
-        except Exception as fault:
-            if out_of_memory(fault):  # while the model was built
-                raise advice(prepared.resolved.options.batch_size) from fault
+        except Exception as error:
+            if out_of_memory(error):  # while the model was built
+                raise advice(prepared.resolved.options.batch_size) from error
             raise
         finally:
             log.close()

@@ -177,17 +177,17 @@ class RecipeSource:
         values = self._layer(index)
         return [Request("options", name, values, stored={STORED_AS: state.tree(), METRICS: {}})]
 
-    def answer(self, request: Request, fault: str = "") -> None:
+    def answer(self, request: Request, error: str = "") -> None:
         """Go on to the next phase once the trainer has its options."""
         run = self._run
         if run is None or not self._why:
             return
         if request.kind == "stop":
             return
-        if fault:  # the trainer says so; a phase that cannot begin is no reason to train wrongly on
+        if error:  # the trainer says so; a phase that cannot begin is no reason to train wrongly on
             raise OptionError(
                 f"recipe {self.recipe.name}: phase {self.phase.name} has ended ({self._why}), but "
-                f"the next one cannot begin: {fault}"
+                f"the next one cannot begin: {error}"
             )
         following = self._next()
         if following is None:

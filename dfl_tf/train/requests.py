@@ -98,7 +98,7 @@ class Request:
         For messages: the file, say.
     options : Layer or None
         What changes, of kind ``options``.
-    fault : str
+    error : str
         Why the request cannot be understood; empty if it can.
     stored : mapping
         JSON values that are stored with the model, by key, from when the options hold.
@@ -109,7 +109,7 @@ class Request:
     kind: Kind
     name: str
     options: Layer | None = None
-    fault: str = ""
+    error: str = ""
     stored: Mapping[str, object] = field(default_factory=dict)
     reason: str = "stop requested"
 
@@ -123,7 +123,7 @@ class RequestSource(Protocol):
     def pending(self) -> Sequence[Request]:
         """The requests that have not been answered."""
 
-    def answer(self, request: Request, fault: str = "") -> None:
+    def answer(self, request: Request, error: str = "") -> None:
         """Say that a request is done, or why it is refused."""
 
     def rewind(self, stored: Mapping[str, object], iteration: int) -> Layer | None:
@@ -194,17 +194,17 @@ class RequestFiles:
         try:
             layer = read_layer(path)
         except (DflTfError, OSError) as error:
-            return Request("options", path.name, fault=str(error))
+            return Request("options", path.name, error=str(error))
         if not layer.values:
-            return Request("options", path.name, fault="it holds no options")
+            return Request("options", path.name, error="it holds no options")
         return Request("options", path.name, layer)
 
-    def answer(self, request: Request, fault: str = "") -> None:
+    def answer(self, request: Request, error: str = "") -> None:
         """Delete the file of a request; one of options that are refused is renamed."""
         path = self._paths[request.kind]
         if request.kind == "options":
             self._seen = None
-            if fault:
+            if error:
                 self._aside(path)
                 return
         path.unlink(missing_ok=True)

@@ -213,7 +213,7 @@ def roll_back(
     run: Run,
     place: CheckpointLocation,
     rebuild: Rebuild,
-    fault: TrainingDiverged,
+    error: TrainingDiverged,
     rewinds: Sequence[Rewind] = (),
 ) -> None:
     """Load a good state in this process, and go on from it with a remedy and other samples.
@@ -227,7 +227,7 @@ def roll_back(
     run : Run
     place : CheckpointLocation
     rebuild : callable
-    fault : TrainingDiverged
+    error : TrainingDiverged
         The collapse.
     rewinds : sequence of callable
         Of the sources of requests; see `Rewind`.
@@ -250,7 +250,7 @@ def roll_back(
         (state is None, "Nothing is saved yet to go back to."),
     ):
         if wrong:
-            raise TrainingDiverged(f"{fault} {why}") from fault
+            raise TrainingDiverged(f"{error} {why}") from error
     assert remedy is not None
     assert state is not None
     remedies = {**before.remedies, remedy.key: remedy.value}
@@ -267,7 +267,7 @@ def roll_back(
             settings = settings.changed(replace(layer, values=own))
     origin = f"the save of iteration {state.iteration}"
     settings = settings.changed(Layer(softened(stored, missing), origin, kind="trusted"))
-    run.log.say(f"collapse: {fault}")
+    run.log.say(f"collapse: {error}")
     run.segment.release()
     gc.collect()
     run.unsaved = False  # nothing of what collapsed is ever saved
@@ -282,7 +282,7 @@ def roll_back(
     )
     for message in segment.messages:
         run.log.say(message)
-    event = events.RolledBack(state.iteration, came_from, str(fault), remedy.text, now.retry)
+    event = events.RolledBack(state.iteration, came_from, str(error), remedy.text, now.retry)
     run.log.emit(event)
     run.save()
 

@@ -279,7 +279,7 @@ class Run:
         return True
 
     def save_what_is_done(self) -> None:
-        """Save the finished iterations before a fault ends the run; the fault is told after it."""
+        """Save the finished iterations before an error ends the run; the error is told after it."""
         if not self.unsaved:
             return
         try:

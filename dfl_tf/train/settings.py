@@ -20,7 +20,7 @@ from dfl_tf.options import (
     resolve,
     specs,
 )
-from dfl_tf.options.resolve import OptionFaults
+from dfl_tf.options.resolve import OptionErrors
 from dfl_tf.options.run import FIXED_FOR_A_RUN
 from dfl_tf.options.schema import words
 
@@ -98,25 +98,25 @@ class Settings:
         values : mapping or Layer
             Options of the model or of the run by key; texts are parsed as those of ``--set``.
         origin : str
-            Named in faults.
+            Named in errors.
 
         Raises
         ------
         OptionError
-            With every fault: unknown keys, values out of range, options that are fixed after the
+            With every error: unknown keys, values out of range, options that are fixed after the
             first iteration or for a whole run.
         """
         layer = values if isinstance(values, Layer) else Layer(dict(values), origin)
         own = {key: value for key, value in layer.values.items() if key not in specs(RunOptions)}
         other = {key: value for key, value in layer.values.items() if key not in own}
-        faults: list[str] = []
+        errors: list[str] = []
         run = self.run
         try:
             parsed = resolve(RunOptions, [replace(layer, values=other)]).options
             run = replace(run, **{key: getattr(parsed, key) for key in other})
-        except OptionFaults as error:
-            faults += error.faults
-        faults += [
+        except OptionErrors as error:
+            errors += error.errors
+        errors += [
             f"{key} cannot change during a run: stop it and start it again with {_flag(key)} "
             f"(from {layer.place(key)})"
             for key in sorted(FIXED_FOR_A_RUN.intersection(other))
@@ -129,10 +129,10 @@ class Settings:
             resolved = resolve(
                 cls, layers, machine=machine_of(run), elsewhere=list(specs(RunOptions))
             )
-        except OptionFaults as error:
-            raise OptionFaults([*error.faults, *faults]) from None
-        if faults:
-            raise OptionFaults(faults)
+        except OptionErrors as error:
+            raise OptionErrors([*error.errors, *errors]) from None
+        if errors:
+            raise OptionErrors(errors)
         return Settings(resolved, run)
 
     def differences(self, other: Settings) -> dict[str, tuple[object, object]]:

@@ -118,11 +118,11 @@ def switch(
         if run.unsaved:
             run.save()  # so that parts which are switched off now lie there as they are
         run.save_is_whole()
-        fault, told = _replace_segment(run, wanted, rebuild, chief=chief, alone=alone)
+        error, told = _replace_segment(run, wanted, rebuild, chief=chief, alone=alone)
         messages += told
-        if fault:
-            run.log.say(f"error: the options are not changed: {fault}")
-            return fault
+        if error:
+            run.log.say(f"error: the options are not changed: {error}")
+            return error
     changes = facts["changes"]
     listed = ", ".join(f"{key} {_show(a)} -> {_show(b)}" for key, (a, b) in changes.items())
     run.log.say(f"iteration {run.model.iteration}: options changed: {listed}")
@@ -156,14 +156,14 @@ def _replace_segment(
     run.segment.release()
     gc.collect()
     given = state if chief else None  # the others get all of it from the chief
-    segment, fault = None, ""
+    segment, problem = None, ""
     try:
         segment = rebuild(wanted, given)
     except Exception as error:
         if not alone or not (isinstance(error, DflTfError) or out_of_memory(error)):
             run.unsaved = False  # nothing is left that could be saved
             raise
-        fault = str(error).strip() or type(error).__name__
+        problem = str(error).strip() or type(error).__name__
     if segment is None:
         gc.collect()
         run.unsaved = False
@@ -175,7 +175,7 @@ def _replace_segment(
         _keep_losses(segment, state)
     told = [*segment.messages, *segment.shelve(shelf, state.iteration)]
     run.begin(segment)
-    return fault, told
+    return problem, told
 
 
 def _keep_losses(segment: Segment, state: ModelState) -> None:

@@ -19,7 +19,7 @@ from dfl_tf.devices.memory import advice, out_of_memory
 from dfl_tf.errors import DflTfError, TrainingDiverged, UsageError, WorkspaceError
 from dfl_tf.jobs.events import Events
 from dfl_tf.options import Device, Layer
-from dfl_tf.options.resolve import OptionFaults
+from dfl_tf.options.resolve import OptionErrors
 from dfl_tf.train import events, history
 from dfl_tf.train.checkpoint import Checkpointer, CheckpointLocation
 from dfl_tf.train.feeds import Batch, Feed
@@ -163,7 +163,7 @@ class Trainer:
         Raises
         ------
         OptionError
-            If the options are none, are out of range or cannot change now; all faults are named
+            If the options are none, are out of range or cannot change now; all errors are named
             and nothing is changed.
         UsageError
             On a worker that is not the chief.
@@ -196,17 +196,17 @@ class Trainer:
                     try:
                         self._iterate()
                         self._keep()
-                    except TrainingDiverged as fault:
-                        self._roll_back(fault)
+                    except TrainingDiverged as error:
+                        self._roll_back(error)
                 self._finish(reason)
             except WorkerLost as lost:
                 raise WorkerLost(f"{lost} {state.rescue(chief=self._chief)}") from None
             except TrainingDiverged:
                 raise
-            except Exception as fault:
+            except Exception as error:
                 state.save_what_is_done()
-                if out_of_memory(fault):
-                    raise advice(state.settings.options.batch_size) from fault
+                if out_of_memory(error):
+                    raise advice(state.settings.options.batch_size) from error
                 raise
             finally:
                 self.checkpoint.wait()
@@ -223,13 +223,13 @@ class Trainer:
         if self.state.settings.run.backup_now and not self.checkpoint.backup(None):
             raise WorkspaceError("--backup-now: the backup was not made, so nothing was trained")
 
-    def _roll_back(self, fault: TrainingDiverged) -> None:
-        """Go on from the last good state, if that is wanted; else the fault ends the run."""
+    def _roll_back(self, error: TrainingDiverged) -> None:
+        """Go on from the last good state, if that is wanted; else the error ends the run."""
         run = self.state.settings.run
         if run.on_collapse != "rollback" or self._rebuild is None or self._team is not None:
-            raise fault
+            raise error
         rewinds = [source.rewind for source in self._sources]
-        roll_back(self.state, self.checkpoint.place, self._rebuild, fault, rewinds)
+        roll_back(self.state, self.checkpoint.place, self._rebuild, error, rewinds)
         self._wanted, self._stored, self._batches, self._sample = None, {}, None, ()
         self._poll()
 
@@ -283,18 +283,18 @@ class Trainer:
 
     def _take(self, request: Request) -> None:
         """Note options to switch to, or refuse them."""
-        fault = request.fault
+        problem = request.error
         if request.options is not None:
             try:
                 self.switch(request.options, request.name, request.stored)
-            except OptionFaults as error:
-                fault = "; ".join(error.faults)
+            except OptionErrors as error:
+                problem = "; ".join(error.errors)
             except DflTfError as error:
-                fault = str(error)
-        if fault:
-            self._answer("options", only=request, fault=fault)
+                problem = str(error)
+        if problem:
+            self._answer("options", only=request, error=problem)
 
-    def _answer(self, *kinds: Kind, only: Request | None = None, fault: str = "") -> None:
+    def _answer(self, *kinds: Kind, only: Request | None = None, error: str = "") -> None:
         """Tell the sources that these requests are done, or why they are refused."""
         answered = [
             pair
@@ -302,14 +302,14 @@ class Trainer:
             if pair[1].kind in kinds and (only is None or pair[1] is only)
         ]
         for source, request in answered:
-            source.answer(request, fault)
+            source.answer(request, error)
             self._asked.remove((source, request))
-            if fault:
-                line = "; ".join(part.strip() for part in fault.splitlines())
+            if error:
+                line = "; ".join(part.strip() for part in error.splitlines())
                 self.log.say(f"error: {request.name} is refused: {line}")
             if request.kind == "options":
                 given = {} if request.options is None else dict(request.options.values)
-                self.log.emit(events.Answered(request.name, given, fault))
+                self.log.emit(events.Answered(request.name, given, error))
 
     def _boundary(self, signals: StopSignals) -> str | None:
         """Between two iterations: change options, or say why to stop; all of a team do the same."""
@@ -377,8 +377,8 @@ class Trainer:
             self._answer("options")
             return
         who = {"chief": self._chief, "alone": self._team is None}
-        fault = switch(self.state, wanted, facts, self._rebuild, **who, stored=stored)
-        self._answer("options", fault=fault)
+        error = switch(self.state, wanted, facts, self._rebuild, **who, stored=stored)
+        self._answer("options", error=error)
         if facts["rebuild"]:
             self._sample = ()
 

@@ -27,7 +27,14 @@ from dfl_tf.video.sound import Blocks, aac_stream, encoder_delay, is_readable
 from dfl_tf.video.timeline import Clock, slack_of
 from dfl_tf.video.tone import refuse_hdr, to_sdr
 from dfl_tf.video.watch import watched
-from dfl_tf.video.write import Encoding, FrameWriter, Look, create, telling_faults, writing_video
+from dfl_tf.video.write import (
+    Encoding,
+    FrameWriter,
+    Look,
+    create,
+    explain_encoding_errors,
+    writing_video,
+)
 
 if TYPE_CHECKING:
     from av import AudioFrame, VideoFrame
@@ -140,7 +147,7 @@ def cut(
     if info.alpha:
         log.warning("%s: its alpha channel is left out", video)
     with writing_video(av, output, video) as beside:
-        with contextlib.ExitStack() as stack, telling_faults(av, output):
+        with contextlib.ExitStack() as stack, explain_encoding_errors(av, output):
             container = stack.enter_context(create(av, beside, output))
             part = _Part(av, info, container, piece, (shown[0], high, total), bitrate, output)
             part.write(progress)

@@ -25,7 +25,14 @@ from dfl_tf.video.read_back import read_back
 from dfl_tf.video.sound import Part, Sound
 from dfl_tf.video.timeline import Clock, slack_of
 from dfl_tf.video.timestamps import TIMES_FILE, read_times
-from dfl_tf.video.write import Encoding, FrameWriter, Look, create, telling_faults, writing_video
+from dfl_tf.video.write import (
+    Encoding,
+    FrameWriter,
+    Look,
+    create,
+    explain_encoding_errors,
+    writing_video,
+)
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -121,7 +128,7 @@ def encode(
                 sound = _sound(av, container, about, timing)
                 if sound is not None:
                     stack.callback(sound.close)
-            with telling_faults(av, output):
+            with explain_encoding_errors(av, output):
                 for done, (path, time) in enumerate(
                     zip(images, timing.times, strict=True), start=1
                 ):

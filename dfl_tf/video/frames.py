@@ -26,10 +26,10 @@ class Damage:
         self.packets = 0
         self.reason = ""
 
-    def add(self, fault: FFmpegError) -> None:
+    def add(self, error: FFmpegError) -> None:
         """Count one packet."""
         self.packets += 1
-        self.reason = self.reason or str(fault.strerror or fault)
+        self.reason = self.reason or str(error.strerror or error)
 
     def tell(self, path: Path, frames: int) -> None:
         """Warn of it once, or raise if it left nothing.
@@ -74,15 +74,15 @@ def decoded(
     while True:
         try:
             packet = next(packets, None)
-        except av.error.FFmpegError as fault:
-            damage.add(fault)
+        except av.error.FFmpegError as error:
+            damage.add(error)
             packet = None
         if packet is None:
             break
         try:
             frames = packet.decode()
-        except av.error.FFmpegError as fault:
-            damage.add(fault)
+        except av.error.FFmpegError as error:
+            damage.add(error)
             continue
         for frame in frames:
             yield packet.stream, frame

@@ -49,10 +49,10 @@ def require_av() -> ModuleType:
     """
     try:
         import av
-    except ImportError as fault:
+    except ImportError as error:
         raise UsageError(
             "video files need PyAV, which is not installed: pip install dfl-tf[video]"
-        ) from fault
+        ) from error
     # Messages of FFmpeg's threads would wait for the interpreter while it waits for these threads
     # to end: with any level set, closing a damaged stream never returns.
     av.logging.set_level(None)
@@ -138,10 +138,10 @@ def open_video(path: Path) -> Iterator[InputContainer]:
                 raise _NoVideoStreamError(f"{path}: holds no video stream")
             video_stream(container, path)
             yield container
-    except av.error.FFmpegError as fault:
-        raise WorkspaceError(f"{path}: cannot be read as a video ({fault.strerror})") from fault
-    except OSError as fault:
-        raise WorkspaceError(f"{path}: cannot be read ({fault.strerror or fault})") from fault
+    except av.error.FFmpegError as error:
+        raise WorkspaceError(f"{path}: cannot be read as a video ({error.strerror})") from error
+    except OSError as error:
+        raise WorkspaceError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def _open(av: ModuleType, path: Path, file: io.BufferedReader) -> InputContainer:

@@ -102,12 +102,12 @@ def read_back(path: Path, output: Path, written: Written) -> None:
         Count, times, size, orientation, sound offset or one of ten frames differ.
     """
     try:
-        faults = list(_differences(path, written))
-    except WorkspaceError as fault:
-        faults = [str(fault).removeprefix(f"{path}: ")]
-    if faults:
+        errors = list(_differences(path, written))
+    except WorkspaceError as error:
+        errors = [str(error).removeprefix(f"{path}: ")]
+    if errors:
         raise WorkspaceError(
-            f"{output}: what was written does not read back as it should: {'; '.join(faults[:3])}. "
+            f"{output}: what was written does not read back as it should: {'; '.join(errors[:3])}. "
             "Nothing was replaced; try another kind of file (.mp4, .mkv, .mov)"
         )
 
@@ -143,11 +143,11 @@ def _by_packets(path: Path, written: Written) -> tuple[list[int], list[str]]:
                     yield packet.pts
 
     stamps = sorted(watched(packets, path))
-    faults = []
+    errors = []
     if len(stamps) == len(written.times):
         for index in sorted(written.images):
-            faults += _frame_faults(_frame_at(path, stamps[index]), index, written)
-    return stamps, faults
+            errors += _frame_errors(_frame_at(path, stamps[index]), index, written)
+    return stamps, errors
 
 
 def _frame_at(path: Path, stamp: int) -> VideoFrame | None:
@@ -168,10 +168,10 @@ def _frame_at(path: Path, stamp: int) -> VideoFrame | None:
 
 def _by_frames(path: Path, written: Written) -> tuple[list[int], list[str]]:
     stamps: list[int | None] = []
-    faults: list[str] = []
+    errors: list[str] = []
     for frame in shown_frames(path):
         if len(stamps) in written.images:
-            faults += _frame_faults(frame, len(stamps), written)
+            errors += _frame_errors(frame, len(stamps), written)
         stamps.append(frame.pts)
     with open_video(path) as container:
         stream = video_stream(container, path)
@@ -179,10 +179,10 @@ def _by_frames(path: Path, written: Written) -> tuple[list[int], list[str]]:
     if not stamps:
         return [], []
     line = timeline(shown_stamps(path, stamps), unit, rate)
-    return [round((line.origin + time) / unit) for time in line.times], faults
+    return [round((line.origin + time) / unit) for time in line.times], errors
 
 
-def _frame_faults(frame: VideoFrame | None, index: int, written: Written) -> list[str]:
+def _frame_errors(frame: VideoFrame | None, index: int, written: Written) -> list[str]:
     name = f"frame {index + 1}"
     if frame is None:
         return [f"{name} cannot be found by its time"]

@@ -19,8 +19,8 @@ _TICK = 0.1
 
 
 class _End:
-    def __init__(self, fault: BaseException | None) -> None:
-        self.fault = fault
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
 
 
 def watched(
@@ -54,8 +54,8 @@ def watched(
         while True:
             item = _next(found, path, limit)
             if isinstance(item, _End):
-                if item.fault is not None:
-                    raise item.fault
+                if item.error is not None:
+                    raise item.error
                 return
             yield item
     finally:
@@ -81,8 +81,8 @@ def _work(
             if not put(item):
                 break
         getattr(source, "close", lambda: None)()
-    except BaseException as fault:
-        put(_End(fault))
+    except BaseException as error:
+        put(_End(error))
         return
     put(_End(None))
 

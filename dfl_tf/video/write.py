@@ -161,30 +161,30 @@ def writing_video(av: ModuleType, output: Path, source: Path | None) -> Iterator
         raise UsageError(f"{output}: would replace the video it is made from; choose another -o")
     make_folder_for(output)
     # FFmpeg opens the file by its name and chooses the container by its suffix
-    with replacing(output, suffix=output.suffix) as file, telling_faults(av, output):
+    with replacing(output, suffix=output.suffix) as file, explain_encoding_errors(av, output):
         yield Path(file.name)
 
 
 @contextlib.contextmanager
-def telling_faults(av: ModuleType, output: Path) -> Iterator[None]:
-    """Turn faults of FFmpeg into one that names the video that was to be written."""
+def explain_encoding_errors(av: ModuleType, output: Path) -> Iterator[None]:
+    """Turn errors of FFmpeg into one that names the video that was to be written."""
     try:
         yield
-    except (ValueError, av.error.FFmpegError) as fault:
-        reason = getattr(fault, "strerror", None) or fault
+    except (ValueError, av.error.FFmpegError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise WorkspaceError(
             f"{output}: encoding failed ({reason}); try another kind of file (.mp4, .mkv, .mov)"
-        ) from fault
+        ) from error
 
 
 def create(av: ModuleType, path: Path, output: Path) -> OutputContainer:
     """Open a container for writing; its suffix says which kind."""
     try:
         return av.open(f"file:{path}", "w", metadata_errors="replace")
-    except (ValueError, av.error.FFmpegError) as fault:
+    except (ValueError, av.error.FFmpegError) as error:
         raise WorkspaceError(
-            f"{output}: cannot be written as a video ({fault}); use .mp4, .mkv or .mov"
-        ) from fault
+            f"{output}: cannot be written as a video ({error}); use .mp4, .mkv or .mov"
+        ) from error
 
 
 def takes_h264(av: ModuleType, suffix: str) -> bool:

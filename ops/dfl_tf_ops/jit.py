@@ -87,8 +87,8 @@ class _KernelCache(NullCache):
     def _disk(self) -> FunctionCache | NullCache:
         try:
             return FunctionCache(self._function)
-        except (RuntimeError, OSError) as fault:
-            _say_once(fault)
+        except (RuntimeError, OSError) as error:
+            _say_once(error)
             return NullCache()
 
     @property
@@ -99,9 +99,9 @@ class _KernelCache(NullCache):
     def load_overload(self, sig: Signature, target_context: CPUContext) -> CompileResult | None:
         try:
             return self._disk.load_overload(sig, target_context)
-        except Exception as fault:
+        except Exception as error:
             # Whatever a torn or foreign file makes of unpickling it: the kernel is compiled.
-            _log.debug("a compiled kernel is made again: %r", fault)
+            _log.debug("a compiled kernel is made again: %r", error)
             with contextlib.suppress(OSError):
                 self._disk.flush()
             return None
@@ -109,22 +109,22 @@ class _KernelCache(NullCache):
     def save_overload(self, sig: Signature, cres: CompileResult) -> None:
         try:
             self._disk.save_overload(sig, cres)
-        except Exception as fault:
-            _say_once(fault)
+        except Exception as error:
+            _say_once(error)
             self._disk = NullCache()
 
 
 _told: list[BaseException] = []
 
 
-def _say_once(fault: BaseException) -> None:
+def _say_once(error: BaseException) -> None:
     if not _told:
-        _told.append(fault)
+        _told.append(error)
         reason = "neither the installation nor the home of the user can be written"
         _log.warning(
             "compiled kernels cannot be kept on disk (%s): they are compiled in memory at each "
             "start, which takes some seconds. NUMBA_CACHE_DIR can name a folder for them.",
-            fault if isinstance(fault, OSError) else reason,
+            error if isinstance(error, OSError) else reason,
         )
 
 

@@ -262,10 +262,10 @@ def build_into_cache(*, extra_flags: Sequence[str] = ()) -> Path:
     target = _cache_path(tf.__version__, compiler)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
+    except OSError as error:
         raise NativeUnavailableError(
-            f"{target.parent} cannot be written ({fault.strerror}). Set HOME or XDG_CACHE_HOME."
-        ) from fault
+            f"{target.parent} cannot be written ({error.strerror}). Set HOME or XDG_CACHE_HOME."
+        ) from error
     unfinished = target.with_suffix(f".{os.getpid()}.tmp")
     command = [compiler, "-shared", "-fPIC", *tf.sysconfig.get_compile_flags()]
     command += [*compile_flags(tf.__version__), *extra_flags, str(main_file), "-o", str(unfinished)]

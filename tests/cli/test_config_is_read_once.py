@@ -58,7 +58,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
             '"ae_dims": 48',
         ),
         (["train", "--plan", "--interactive"], "workspace: {root}\nae_dims: 48\n", 0, ": 48"),
-        (["train"], "workspace: {root}\nae_dims: x\nsave_every: -1\n", 2, "2 faults"),
+        (["train"], "workspace: {root}\nae_dims: x\nsave_every: -1\n", 2, "2 errors"),
         (["bench", "train"], "ae_dims: 4\nmodel: amp\n", 2, "ae_dims=4 is outside"),
         (["merge"], "workspace: {root}\nmode: seamless\n", 1, "there is no face model"),
         (

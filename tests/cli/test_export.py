@@ -1,4 +1,4 @@
-"""`dfl-tf export`: files beside the model, verified; faults on stderr with the right exit code."""
+"""`dfl-tf export`: files beside the model, verified; errors on stderr with the right exit code."""
 
 from __future__ import annotations
 
@@ -92,10 +92,10 @@ def test_check_with_and_without_the_model(
     assert run(command) == 1
     printed = capsys.readouterr().out
     assert "differs from the model by" in printed
-    assert "fault: The weight encoder/" in printed
+    assert "error: The weight encoder/" in printed
 
 
-def test_check_names_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_names_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.dfm").write_bytes(b"nothing of the kind")
     assert run(["export", "check", str(tmp_path / "a.dfm"), "--json"]) == 1
     assert "no ONNX file" in json.loads(capsys.readouterr().out)["faults"][0]

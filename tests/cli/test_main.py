@@ -148,7 +148,7 @@ def test_old_spelling_is_said_once_on_stderr(
     )
 
 
-def test_a_reader_that_has_seen_enough_is_no_fault() -> None:
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     child = subprocess.Popen(
         [sys.executable, "-m", "dfl_tf", "options", "--json"],
         stdout=subprocess.PIPE,

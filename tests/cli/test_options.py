@@ -142,7 +142,7 @@ def test_a_folder_in_a_config_file_is_what_is_written(tmp_path: Path, written: s
         ("places: a", "places is not an option"),
     ],
 )
-def test_faults_of_a_commands_own_parameters_in_a_file(
+def test_errors_of_a_commands_own_parameters_in_a_file(
     tmp_path: Path, text: str, told: str
 ) -> None:
     file = tmp_path / "run.yaml"
@@ -159,7 +159,7 @@ def test_last_defaults_are_used_on_request_for_new_models_only() -> None:
     assert choose("--use-last-defaults", defaults=last, stored=stored).options.clipgrad is False
 
 
-def test_all_faults_of_model_and_run_come_at_once(
+def test_all_errors_of_model_and_run_come_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / "run.yaml"
@@ -168,7 +168,7 @@ def test_all_faults_of_model_and_run_come_at_once(
     with pytest.raises(OptionError) as caught:
         choose("--config", str(config), "--seed", "x", "--inter-dims", "64", "--set", "foo=1")
     text = str(caught.value)
-    assert text.startswith("6 faults")
+    assert text.startswith("6 errors")
     for part in (
         "gan_power=12.0 is outside 0 … 10 (from run.yaml, line 1)",
         'save_evry is not an option of SAEHD; did you mean "save_every"? (from run.yaml, line 2)',

@@ -304,9 +304,9 @@ def _has_tensorboard() -> bool:
     return importlib.util.find_spec("tensorboard") is not None
 
 
-def test_all_faults_of_a_command_line_are_told_together(workspace, capsys):
+def test_all_errors_of_a_command_line_are_told_together(workspace, capsys):
     err = refused(
-        capsys, 2, workspace, "--gan-power=12", "--ae-dims=64", "--save-every=-1", says="3 faults"
+        capsys, 2, workspace, "--gan-power=12", "--ae-dims=64", "--save-every=-1", says="3 errors"
     )
     assert "gan_power" in err
     assert "ae_dims" in err

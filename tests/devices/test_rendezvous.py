@@ -34,8 +34,8 @@ def all_meet(places, indices, timeout: float = 20.0) -> list[tuple[object, list[
         said: list[str] = []
         try:
             meet(Cluster(places, index), timeout=timeout, say=said.append)
-        except Exception as fault:
-            return fault, said
+        except Exception as error:
+            return error, said
         return None, said
 
     with ThreadPoolExecutor(len(indices)) as pool:
@@ -44,16 +44,16 @@ def all_meet(places, indices, timeout: float = 20.0) -> list[tuple[object, list[
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
 def test_all_go_on_when_all_are_there(soon, order):
-    assert [fault for fault, _ in all_meet(addresses(3), order)] == [None, None, None]
+    assert [error for error, _ in all_meet(addresses(3), order)] == [None, None, None]
 
 
 def test_chief_and_workers_say_who_is_missing_and_give_up(soon):
     places = addresses(3)
-    for fault, said in all_meet(places, (0, 1), timeout=1.0):
-        assert isinstance(fault, WorkerLost)
-        assert fault.exit_code == 1
+    for error, said in all_meet(places, (0, 1), timeout=1.0):
+        assert isinstance(error, WorkerLost)
+        assert error.exit_code == 1
         text = f"worker 2 ({places[2]})"
-        assert str(fault).startswith(f"{text} did not arrive within 1 s (--worker-timeout)")
+        assert str(error).startswith(f"{text} did not arrive within 1 s (--worker-timeout)")
         assert [line.partition(",")[0] for line in said] == [f"waiting for {text}"]
 
 
@@ -63,25 +63,25 @@ def test_a_worker_that_gives_up_first_still_names_the_missing_one(soon, monkeypa
     places = addresses(3)
     with ThreadPoolExecutor(1) as pool:
         chief = pool.submit(all_meet, places, (0,), 8.0)
-        ((fault, _),) = all_meet(places, (1,), timeout=2.0)
-        assert str(fault).startswith(f"worker 2 ({places[2]}) did not arrive within 2 s")
+        ((error, _),) = all_meet(places, (1,), timeout=2.0)
+        assert str(error).startswith(f"worker 2 ({places[2]}) did not arrive within 2 s")
         assert isinstance(chief.result()[0][0], WorkerLost)
 
 
 def test_a_worker_without_a_chief_gives_up(soon):
     places = addresses(3)
-    ((fault, said),) = all_meet(places, (1,), timeout=1.0)
-    assert isinstance(fault, WorkerLost)
-    assert str(fault).startswith(f"the chief ({places[0]}) did not arrive within 1 s")
-    assert "onnection refused" in str(fault)
+    ((error, said),) = all_meet(places, (1,), timeout=1.0)
+    assert isinstance(error, WorkerLost)
+    assert str(error).startswith(f"the chief ({places[0]}) did not arrive within 1 s")
+    assert "onnection refused" in str(error)
     assert said[0].startswith(f"waiting for the chief ({places[0]})")
 
 
 def test_a_chief_that_listens_and_says_nothing_is_not_waited_for_for_ever(soon):
     places = addresses(2)
     with socket.create_server(("127.0.0.1", int(places[0].split(":")[1]))):
-        ((fault, _),) = all_meet(places, (1,), timeout=0.5)
-    assert "it is there, but does not answer" in str(fault)
+        ((error, _),) = all_meet(places, (1,), timeout=0.5)
+    assert "it is there, but does not answer" in str(error)
 
 
 def test_a_worker_that_is_gone_again_is_missing(soon):
@@ -101,9 +101,9 @@ def test_a_worker_that_is_gone_again_is_missing(soon):
 
     other = threading.Thread(target=come_and_go)
     other.start()
-    ((fault, _),) = all_meet(places, (0,), timeout=1.0)
+    ((error, _),) = all_meet(places, (0,), timeout=1.0)
     other.join()
-    assert f"worker 1 ({places[1]}) did not arrive" in str(fault)
+    assert f"worker 1 ({places[1]}) did not arrive" in str(error)
 
 
 def test_other_programs_and_wrong_workers_do_not_disturb(soon):
@@ -139,7 +139,7 @@ def test_two_workers_of_one_number(soon):
         with pytest.raises(UsageError, match="another process with --worker-index 1 is there"):
             rendezvous._join(waiting)
         assert all_meet(places, (2,)) == [(None, [])]
-        assert [fault for fault, _ in first.result()] == [None, None]
+        assert [error for error, _ in first.result()] == [None, None]
 
 
 @pytest.mark.parametrize("index", [0, 1])

@@ -97,7 +97,7 @@ def test_a_folder_named_by_a_file_may_not_be_a_link(tmp_path: Path) -> None:
     ("number", "says"),
     [(errno.ENOSPC, "disk is full"), (errno.EACCES, "Permission denied"), (errno.EIO, "disk rep")],
 )
-def test_faults_name_the_path_the_remedy_and_what_is_safe(
+def test_errors_name_the_path_the_remedy_and_what_is_safe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, says: str
 ) -> None:
     (tmp_path / "data.dat").write_bytes(b"old")
@@ -114,7 +114,7 @@ def test_faults_name_the_path_the_remedy_and_what_is_safe(
     assert names(tmp_path) == ["data.dat"]
 
 
-def test_the_fault_of_another_file_names_that_one(tmp_path: Path) -> None:
+def test_the_error_of_another_file_names_that_one(tmp_path: Path) -> None:
     source = tmp_path / "source.jpg"
     with (
         pytest.raises(WorkspaceError, match=r"x\.pak: cannot be written, since .*source\.jpg fail"),

@@ -19,7 +19,7 @@ from dfl_tf.disk.tree_schema import (
     Row,
     Table,
     Text,
-    faults_of,
+    errors_of,
 )
 from dfl_tf.errors import DflTfError, ModelFileError, WorkspaceError
 
@@ -158,13 +158,13 @@ SESSION = Record(
 
 def test_a_schema_accepts_what_fits():
     tree = {"version": 1, "frames": {"1.png": {"sizes": [0, 2.5]}}, "name": None, "on": False}
-    assert faults_of(tree, SESSION) == []
-    assert faults_of({**tree, "form": "b", "x": [1, 2, 3]}, SESSION) == []
-    assert faults_of(object(), ANYTHING) == []
+    assert errors_of(tree, SESSION) == []
+    assert errors_of({**tree, "form": "b", "x": [1, 2, 3]}, SESSION) == []
+    assert errors_of(object(), ANYTHING) == []
 
 
 @pytest.mark.parametrize(
-    ("change", "fault"),
+    ("change", "error"),
     [
         ({"version": 3}, "version is 3; it must be a whole number from 1 to 2"),
         ({"version": True}, "version is true"),
@@ -187,13 +187,13 @@ def test_a_schema_accepts_what_fits():
         ({"y": 1}, "y is not known"),
     ],
 )
-def test_a_schema_names_the_key_and_what_belongs_there(change, fault):
+def test_a_schema_names_the_key_and_what_belongs_there(change, error):
     tree = {"version": 1, "frames": {}} | change
-    (found,) = faults_of(tree, SESSION)
-    assert fault in found
+    (found,) = errors_of(tree, SESSION)
+    assert error in found
 
 
-def test_all_faults_are_counted_and_the_first_ones_shown():
+def test_all_errors_are_counted_and_the_first_ones_shown():
     tree = {"version": 0, "frames": {str(i): i for i in range(1000)}}
     with pytest.raises(DflTfError) as caught:
         guarded.check_tree(tree, SESSION, what="x", kind="a session")

@@ -27,7 +27,7 @@ def _eager() -> Iterator[None]:
 
 
 def enliven(model: Any, *, seed: int = 7, gain: float) -> Any:
-    """Draw weights that keep the signal alive, so that a fault anywhere shows in the outputs."""
+    """Draw weights that keep the signal alive, so that an error anywhere shows in the outputs."""
     rng = np.random.default_rng(seed)
     for network in model.networks.values():
         for variable in network.weights:

@@ -1,4 +1,4 @@
-"""The linter names every fault; the verifier notices a single changed weight."""
+"""The linter names every error; the verifier notices a single changed weight."""
 
 from __future__ import annotations
 
@@ -113,12 +113,12 @@ def no_such_operator(model: Any) -> None:
         (no_such_operator, "ONNX checker says"),
     ],
 )
-def test_the_linter_names_a_fault(
+def test_the_linter_names_a_error(
     good: Path, tmp_path: Path, change: Callable[[Any], object], message: str
 ) -> None:
-    faults = onnx_check.lint(changed(good, change, tmp_path / "bad.dfm"), "SAEHD")
-    assert faults
-    assert re.search(message, " ".join(faults)), faults
+    errors = onnx_check.lint(changed(good, change, tmp_path / "bad.dfm"), "SAEHD")
+    assert errors
+    assert re.search(message, " ".join(errors)), errors
 
 
 def test_the_linter_accepts_our_exports(good: Path, good_amp: Path) -> None:
@@ -134,7 +134,7 @@ def test_the_morph_input_must_be_a_list_of_one(good_amp: Path, tmp_path: Path) -
     assert onnx_check.lint(bad) == ["The input morph_value:0 is declared as [?]; it must be [1]."]
 
 
-def test_all_faults_are_named_together(good: Path, tmp_path: Path) -> None:
+def test_all_errors_are_named_together(good: Path, tmp_path: Path) -> None:
     def several(model: Any) -> None:
         opset(model)
         half_output(model)
@@ -164,7 +164,7 @@ def test_what_a_file_declares_is_not_believed(
     assert message in " ".join(onnx_check.lint(bad))
 
 
-def test_names_that_are_no_text_are_a_fault(good: Path, tmp_path: Path) -> None:
+def test_names_that_are_no_text_are_a_error(good: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.dfm"
     data = good.read_bytes()
     for old, new, field in (
@@ -173,15 +173,15 @@ def test_names_that_are_no_text_are_a_fault(good: Path, tmp_path: Path) -> None:
     ):
         assert old in data
         bad.write_bytes(data.replace(old, new))
-        (fault,) = onnx_check.lint(bad)
-        assert fault.startswith(f"Its field {field}")
-        assert "UTF-8" in fault
+        (error,) = onnx_check.lint(bad)
+        assert error.startswith(f"Its field {field}")
+        assert "UTF-8" in error
     os.mkfifo(tmp_path / "pipe.dfm")
     assert "plain file" in onnx_check.lint(tmp_path / "pipe.dfm")[0]
 
 
 @pytest.mark.parametrize("data", [b"", b"no model at all", bytes(range(256))])
-def test_what_is_no_onnx_file_is_a_fault(tmp_path: Path, data: bytes) -> None:
+def test_what_is_no_onnx_file_is_a_error(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.dfm").write_bytes(data)
     assert onnx_check.lint(tmp_path / "a.dfm")
 
@@ -196,8 +196,8 @@ def test_one_changed_weight_is_caught(good: Path, saehd: Any, tmp_path: Path, pa
 
     bad = changed(good, bend, tmp_path / "bad.dfm")
     assert onnx_check.lint(bad) == []
-    faults = onnx_check.verify(bad, saehd, tolerance=1e-4).faults()
-    assert re.search("The output .* differs", " ".join(faults))
+    errors = onnx_check.verify(bad, saehd, tolerance=1e-4).errors()
+    assert re.search("The output .* differs", " ".join(errors))
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -211,9 +211,9 @@ def test_one_changed_bit_of_a_weight_is_caught(half: bool, saehd: Any, tmp_path:
     path = tmp_path / "good.dfm"
     export_dfm(saehd, path, precision="float16" if half else "float32", verify=False)
     graph = graph_of(saehd, half=half)
-    assert onnx_check.weight_faults(path, graph) == []
+    assert onnx_check.weight_errors(path, graph) == []
     bad = changed(path, bend, tmp_path / "bad.dfm")
-    assert onnx_check.verify(bad, saehd, tolerance=0.1).faults() == []
+    assert onnx_check.verify(bad, saehd, tolerance=0.1).errors() == []
     with pytest.raises(
         ExportError, match=r"Export rejected: bad\.dfm: The weight encoder/.* differs"
     ):
@@ -225,19 +225,19 @@ def test_missing_and_foreign_weights_are_named(good: Path, saehd: Any, tmp_path:
         model.graph.initializer[0].name = "stranger"
 
     renamed = changed(good, rename, tmp_path / "bad.dfm")
-    faults = onnx_check.weight_faults(renamed, graph_of(saehd, half=False))
-    assert len(faults) == 2
-    assert faults[0].endswith("is missing.")
-    assert faults[1] == "The weight stranger is not of this model."
+    errors = onnx_check.weight_errors(renamed, graph_of(saehd, half=False))
+    assert len(errors) == 2
+    assert errors[0].endswith("is missing.")
+    assert errors[1] == "The weight stranger is not of this model."
 
 
-def test_a_number_that_is_none_is_a_fault(good: Path, saehd: Any, tmp_path: Path) -> None:
+def test_a_number_that_is_none_is_a_error(good: Path, saehd: Any, tmp_path: Path) -> None:
     def spoil(model: Any) -> None:
         weight = next(w for w in model.graph.initializer if "out_convs/bias" in w.name)
         weight.raw_data = np.full(12, np.nan, np.float32).tobytes()
 
     bad = changed(good, spoil, tmp_path / "bad.dfm")
-    assert "nan" in " ".join(onnx_check.verify(bad, saehd, tolerance=1e-4).faults())
+    assert "nan" in " ".join(onnx_check.verify(bad, saehd, tolerance=1e-4).errors())
     assert (
         onnx_check.try_out(bad) == ["The output out_celeb_face:0 has values outside of 0 … 1."] * 2
     )

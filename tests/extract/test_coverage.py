@@ -144,7 +144,7 @@ def test_json_is_what_redo_takes(tmp_path: Path):
     assert sorted(names) == [frame.name for frame in coverage.redo]
 
 
-def test_findings_that_are_no_faults_are_not_done_again(tmp_path: Path):
+def test_findings_that_are_no_errors_are_not_done_again(tmp_path: Path):
     coverage = measure_coverage(clip([[GOOD, face_at(100, 100)]] * 3))
     path = tmp_path / "coverage.json"
     path.write_text(json.dumps(coverage.as_dict()), encoding="utf-8")

@@ -155,7 +155,7 @@ def test_two_entries_of_one_frame_are_an_error(tmp_path: Path):
         match_faces(file, KNOWN)
 
 
-# -- faults ----------------------------------------------------------------------------------------
+# -- errors ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -191,7 +191,7 @@ def test_two_entries_of_one_frame_are_an_error(tmp_path: Path):
         ),
     ],
 )
-def test_a_fault_names_file_frame_and_key(tmp_path: Path, content: Any, said: str):
+def test_a_error_names_file_frame_and_key(tmp_path: Path, content: Any, said: str):
     with pytest.raises(
         WorkspaceError, match=r"given\.json: cannot be read as a file of faces: "
     ) as e:
@@ -300,8 +300,8 @@ def test_reader_and_published_schema_accept_the_same_files(tmp_path: Path):
         error = ""
         try:
             read_tree(tmp_path, mutant)
-        except WorkspaceError as fault:
-            error = str(fault)
+        except WorkspaceError as problem:
+            error = str(problem)
         refused += bool(error)
         accepted += not error
         beyond = any(text in error for text in _BEYOND)

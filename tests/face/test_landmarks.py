@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dfl_tf.face import FaceType, align_matrix, estimate_pitch_yaw_roll, landmarks_fault
+from dfl_tf.face import FaceType, align_matrix, estimate_pitch_yaw_roll, landmarks_error
 from dfl_tf.face.reference_tables import REFERENCE_3D
 
 FACE = REFERENCE_3D[:, :2].astype(np.float64) + 128
@@ -20,7 +20,7 @@ def with_value(value: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("points", "fault"),
+    ("points", "error"),
     [
         (FACE[:67], r"shape \(67, 2\)"),
         (None, "array of numbers|shape"),
@@ -35,10 +35,10 @@ def with_value(value: float) -> np.ndarray:
         (np.stack([LINE, 3 - 2 * LINE], axis=1) + 1e-9, "one line"),
     ],
 )
-def test_landmarks_that_align_no_face_are_named(points, fault):
+def test_landmarks_that_align_no_face_are_named(points, error):
     import re
 
-    assert re.search(fault, landmarks_fault(points))
+    assert re.search(error, landmarks_error(points))
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -48,7 +48,7 @@ def test_what_passes_gives_finite_matrices_and_a_pose(seed):
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     squeezed = FACE * (rng.uniform(0.15, 1), 1)  # turned to the side
     points = (squeezed @ rotation.T) * scale + rng.uniform(-5000, 5000, 2)
-    assert landmarks_fault(points) == ""
+    assert landmarks_error(points) == ""
     for face_type in (FaceType.HALF, FaceType.WHOLE_FACE, FaceType.HEAD, FaceType.HEAD_NO_ALIGN):
         matrix = align_matrix(points, 256, face_type)
         assert np.isfinite(matrix).all()

@@ -29,7 +29,7 @@ def place() -> Iterator[Path]:
 
 
 def _clean(tally: crash_saves.Tally, tried: int) -> None:
-    assert tally.faults == []
+    assert tally.errors == []
     assert tally.tried >= tried
 
 
@@ -88,4 +88,4 @@ def test_harness_notices_a_save_without_transaction(
         transaction.os, "replace", lambda a, b: Path(a).rename(b) if Path(a).exists() else None
     )
     tally = crash_saves.try_steps(place, "legacy", ("before",), every=6)
-    assert tally.faults
+    assert tally.errors

@@ -229,7 +229,7 @@ def test_truncated_face_is_an_error_that_names_the_file(cut: int, tmp_path: Path
         dfljpg.read_metadata(path)
 
 
-def test_all_faults_of_the_metadata_are_named_together() -> None:
+def test_all_errors_of_the_metadata_are_named_together() -> None:
     payload = safe_pickle.dumps_legacy({"landmarks": [[1, 2]], "source_rect": "x", "face_type": 5})
     jpeg = make_jpeg()
     odd = jpeg[:2] + b"\xff\xef" + struct.pack(">H", len(payload) + 2) + payload + jpeg[2:]

@@ -36,7 +36,7 @@ def test_pack_and_unpack_give_every_byte_back(folder: Path) -> None:
     assert report.skipped == [("other.jpg", "not a DFL image")]
     for path in originals:
         path.unlink()
-    assert faceset_files.examine(folder, verify=True).faults == []
+    assert faceset_files.examine(folder, verify=True).errors == []
     assert len(faceset_files.unpack_folder(folder).done) == 3
     (folder / "faceset.pak").unlink()
     assert _contents(folder) == before
@@ -143,10 +143,10 @@ def test_verify_finds_what_status_does_not(folder: Path) -> None:
     place = data.find(mask)
     data[place + 40 : place + 60] = b"\0" * 20
     path.write_bytes(bytes(data))
-    assert faceset_files.examine(folder).faults == []
-    (fault,) = faceset_files.examine(folder, verify=True).faults
-    assert fault[0] == "00001_0.jpg"
-    assert "mask" in fault[1]
+    assert faceset_files.examine(folder).errors == []
+    (error,) = faceset_files.examine(folder, verify=True).errors
+    assert error[0] == "00001_0.jpg"
+    assert "mask" in error[1]
 
 
 def test_empty_folder_cannot_be_packed(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_every_kind_is_tried_here_but_for_the_slow_ones(tmp_path: Path, monkeypa
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_inputs_give_an_answer_or_one_of_our_errors(kind: str) -> None:
     tally = fuzz_formats.run_kind(kind, 120, seed=1)
-    assert tally.faults == []
+    assert tally.errors == []
     assert tally.inputs == 120
     # the damage is of a useful strength: not everything is refused at once, not nothing
     assert tally.refused > 20 or kind in NEVER_REFUSED
@@ -73,16 +73,16 @@ def _refuse(data: bytes, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("read", "faults"),
+    ("read", "errors"),
     [(_hang, "_TooSlow"), (_escape, "_WroteElsewhere"), (_crash, "KeyError"), (_refuse, "")],
 )
-def test_the_fuzzer_sees_hangs_escapes_and_tracebacks(monkeypatch, read, faults) -> None:
+def test_the_fuzzer_sees_hangs_escapes_and_tracebacks(monkeypatch, read, errors) -> None:
     monkeypatch.setattr(fuzz_formats, "SECONDS", 0.2)
     monkeypatch.setattr(fuzz_formats, "kinds", lambda _: {"x": Kind([b"seed"], read)})
     tally = fuzz_formats.run_kind("x", 2, seed=1)
     assert tally.inputs == 2
-    assert len(tally.faults) == (2 if faults else 0)
-    assert all(faults in fault for fault in tally.faults)
+    assert len(tally.errors) == (2 if errors else 0)
+    assert all(errors in error for error in tally.errors)
 
 
 def test_json_is_one_line_of_counts(monkeypatch, capsys) -> None:

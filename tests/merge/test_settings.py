@@ -35,7 +35,7 @@ def test_single_frames_over_all_frames_under_flags(tmp_path):
     assert [s.mode for s in settings] == ["overlay", "seamless", "overlay", "overlay"]
 
 
-def test_all_faults_of_single_frames_are_told():
+def test_all_errors_of_single_frames_are_told():
     frames = {"00009": {"mode": "overlay"}, "1:2": {"colour": 1}}
     with pytest.raises(OptionError, match="00009: fits no frame; 1:2: colour is no option"):
         FrameSettings(frames=frames, frames_origin="f.yaml").resolve(FRAMES)

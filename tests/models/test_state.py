@@ -69,7 +69,7 @@ def test_amp_resumes_with_the_same_channel_mixing(trained, make, batches):
     same(resumed.state(), straight.state())
 
 
-def test_all_faults_are_named_at_once(trained, make):
+def test_all_errors_are_named_at_once(trained, make):
     state = trained(archi="df-ud").state()
     tensors = {part: dict(arrays) for part, arrays in state.tensors.items()}
     del tensors["encoder"]["down1/downs_0/conv1/bias:0"]

@@ -273,7 +273,7 @@ class TestState:
         assert after["iters:0"] == 3
         assert all(np.all(after[k] == 0) for k in after if k.startswith("acc_"))
 
-    def test_all_faults_are_named_at_once_and_nothing_is_changed(self):
+    def test_all_errors_are_named_at_once_and_nothing_is_changed(self):
         optimizer, _ = self.trained(AdaBelief)
         state = optimizer.state_arrays(NAMES)
         broken = {k: v for k, v in state.items() if k not in ("iters:0", "vs_net/v0_0:0")}

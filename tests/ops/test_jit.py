@@ -16,21 +16,21 @@ RACE = """
 import importlib, sys, threading
 sys.setswitchinterval(1e-6)
 names = ["dfl_tf_ops.warp", "dfl_tf_ops.cubic_warp", "dfl_tf_ops.color_transfer"]
-start, faults = threading.Barrier(len(names)), []
+start, errors = threading.Barrier(len(names)), []
 
 def load(name):
     start.wait()
     try:
         importlib.import_module(name)
     except BaseException as error:
-        faults.append(f"{name}: {error!r}")
+        errors.append(f"{name}: {error!r}")
 
 threads = [threading.Thread(target=load, args=(name,)) for name in names]
 for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-print(*faults, sep="\\n", end="")
+print(*errors, sep="\\n", end="")
 """
 
 

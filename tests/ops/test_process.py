@@ -84,7 +84,7 @@ def test_the_ulimit_counts(system: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert process.available_memory() == GIB
 
 
-def test_nothing_known_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_known_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_PROC", tmp_path)
     monkeypatch.setattr(process, "_memory_ulimits", lambda: [])
     assert process.available_memory() is None

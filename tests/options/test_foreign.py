@@ -16,7 +16,7 @@ from dfl_tf.options import (
     unused_note,
 )
 from dfl_tf.options.legacy import legacy_layer
-from dfl_tf.options.resolve import OptionFaults
+from dfl_tf.options.resolve import OptionErrors
 
 NEUTRAL = {
     "loss_function": "SSIM",
@@ -68,7 +68,7 @@ def test_the_learning_rate_is_an_option_and_its_default_stays_out_of_the_diction
     assert changed.options.lr == 2e-5
     assert changed.legacy()["lr"] == 2e-5
     for wrong in ("1e-2", "1e-7", "nan"):
-        with pytest.raises(OptionFaults, match="lr"):
+        with pytest.raises(OptionErrors, match="lr"):
             resolve(cls, [Layer({"lr": wrong}, "a flag")])
 
 

@@ -31,7 +31,7 @@ def test_errors_of_the_run_and_of_the_model_come_together_and_once() -> None:
     with pytest.raises(OptionError) as caught:
         inputs.resolve(SAEHDOptions)
     text = str(caught.value)
-    assert text.startswith("3 faults")
+    assert text.startswith("3 errors")
     assert "inter_dims is not an option of SAEHD, but of AMP (from page)" in text
     assert text.count("seed") == 1
 

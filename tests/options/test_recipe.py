@@ -22,7 +22,7 @@ def recipe(folder: Path, text: str):
     return read_recipe(path)
 
 
-def faults(folder: Path, text: str) -> str:
+def errors(folder: Path, text: str) -> str:
     with pytest.raises(OptionError) as caught:
         recipe(folder, text)
     return str(caught.value)
@@ -83,8 +83,8 @@ phases:
     assert found.layer(1).values == {"lr_dropout": "y", "random_warp": False, "data": ""}
 
 
-def test_all_faults_are_told_at_once_with_their_lines(tmp_path):
-    text = faults(
+def test_all_errors_are_told_at_once_with_their_lines(tmp_path):
+    text = errors(
         tmp_path,
         """phase: []
 phases:
@@ -116,11 +116,11 @@ phases:
 
 @pytest.mark.parametrize("text", ["", "7", "phases: {}", "phases: []", "- a"])
 def test_what_is_no_recipe(tmp_path, text):
-    assert "phases: must be a list with at least one phase" in faults(tmp_path, text)
+    assert "phases: must be a list with at least one phase" in errors(tmp_path, text)
 
 
 @pytest.mark.parametrize("name", sorted(built_in_recipes()))
-def test_built_in_recipes_have_no_fault(name):
+def test_built_in_recipes_have_no_error(name):
     found = read_recipe(find_recipe(name))
     assert found.name == name
     assert found.model in OPTIONS
@@ -135,7 +135,7 @@ def test_a_name_that_is_none():
         find_recipe("saehdd")
 
 
-def test_checking_names_every_fault_of_all_phases(tmp_path):
+def test_checking_names_every_error_of_all_phases(tmp_path):
     found = recipe(
         tmp_path,
         """

@@ -37,7 +37,7 @@ def now(**values: object) -> Layer:
     return Layer(values, "the command line")
 
 
-def faults(*layers: Layer, cls: type = SAEHDOptions, **keywords: object) -> str:
+def errors(*layers: Layer, cls: type = SAEHDOptions, **keywords: object) -> str:
     with pytest.raises(OptionError) as caught:
         resolve(cls, layers, **keywords)
     assert caught.value.exit_code == 2
@@ -83,14 +83,14 @@ def test_stored_none_counts_as_absent_and_zero_does_not() -> None:
     assert (options.ct_mode, options.random_dst_flip) == ("rct", False)
 
 
-def test_all_faults_are_told_at_once_with_their_place() -> None:
+def test_all_errors_are_told_at_once_with_their_place() -> None:
     layer = Layer(
         {"gan_power": 12.0, "ct_mode": "rtc", "ae_dim": 4, "clipgrad": "maybe", "target_iter": "x"},
         "config.yaml",
         places={"gan_power": "config.yaml, line 14"},
     )
-    text = faults(layer)
-    assert text.startswith("5 faults in the options:")
+    text = errors(layer)
+    assert text.startswith("5 errors in the options:")
     assert "gan_power=12.0 is outside 0 … 10 (from config.yaml, line 14)" in text
     assert 'ct_mode="rtc" is not one of none, rct, lct, mkl, idt, sot; did you mean "rct"?' in text
     assert 'ae_dim is not an option of SAEHD; did you mean "ae_dims"?' in text
@@ -119,20 +119,20 @@ def test_union_ranges(key: str, low: float, high: float, below: float, above: fl
         options = resolve(SAEHDOptions, [now(**{key: value, "archi": "df-ud"})]).options
         assert getattr(options, key) == value
     for value in (below, above):
-        assert f"{key}=" in faults(now(**{key: value}))
+        assert f"{key}=" in errors(now(**{key: value}))
 
 
 def test_amp_ranges() -> None:
-    text = faults(now(inter_dims=2049, morph_factor=0.6), cls=AMPOptions)
+    text = errors(now(inter_dims=2049, morph_factor=0.6), cls=AMPOptions)
     assert "inter_dims=2049 is outside 32 … 2048" in text
     assert "morph_factor=0.6 is outside 0.1 … 0.5" in text
-    text = faults(now(face_type="h"), cls=AMPOptions)
+    text = errors(now(face_type="h"), cls=AMPOptions)
     assert 'face_type="h" is not one of f, wf, head' in text
 
 
 def test_batch_size_of_zero_is_refused_and_xseg_has_its_own_range() -> None:
-    assert "batch_size=0 is less than 1" in faults(now(batch_size=0))
-    assert "batch_size=99 is outside 2 … 16" in faults(now(batch_size=99), cls=XSegOptions)
+    assert "batch_size=0 is less than 1" in errors(now(batch_size=0))
+    assert "batch_size=99 is outside 2 … 16" in errors(now(batch_size=99), cls=XSegOptions)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_resolution_is_rounded_down_and_said(
 
 
 def test_resolution_that_t_cannot_build_is_refused() -> None:
-    text = faults(now(archi="df-t", resolution=80))
+    text = errors(now(archi="df-t", resolution=80))
     assert "resolution=80 does not fit archi df-t: it must be a multiple of 32, 64 or 96" in text
     assert resolve(SAEHDOptions, [now(archi="df-t", resolution=96)]).options.resolution == 96
 
@@ -176,7 +176,7 @@ def test_mask_dims_follow_the_proposed_decoder_dims() -> None:
 
 
 def test_strict_refuses_what_would_be_rounded() -> None:
-    text = faults(now(e_dims=33, resolution=130), strict=True)
+    text = errors(now(e_dims=33, resolution=130), strict=True)
     assert "e_dims=33 becomes 34" in text
     assert "resolution=130 becomes 128" in text
     assert text.count("refused by --strict") == 2
@@ -189,13 +189,13 @@ def test_architectures_that_can_be_built(archi: str) -> None:
 
 @pytest.mark.parametrize("archi", ["df-", "dfx", "liae-x", "ae", "df-ud ud", ""])
 def test_other_architectures_are_refused(archi: str) -> None:
-    assert "is no architecture" in faults(now(archi=archi))
+    assert "is no architecture" in errors(now(archi=archi))
 
 
 @pytest.mark.parametrize("archi", ["dfhd", "liaehd", "dfuhd", "liaeuhd"])
 def test_hd_architectures_of_2020_are_refused_by_name(archi: str) -> None:
-    assert f'archi={archi} is one of the "hd" graphs of 2020' in faults(now(archi=archi))
-    assert '"hd" graphs' in faults(stored(archi=archi))
+    assert f'archi={archi} is one of the "hd" graphs of 2020' in errors(now(archi=archi))
+    assert '"hd" graphs' in errors(stored(archi=archi))
 
 
 def test_batch_is_rounded_to_the_devices() -> None:
@@ -221,7 +221,7 @@ def test_stored_values_out_of_range_stay_with_a_warning() -> None:
 
 
 def test_architecture_cannot_change_on_resume() -> None:
-    text = faults(stored(), now(ae_dims=512, archi="df", e_dims=63))
+    text = errors(stored(), now(ae_dims=512, archi="df", e_dims=63))
     assert "ae_dims=512 differs from the model's 256" in text
     assert "archi=df differs from the model's liae-ud" in text
     assert "e_dims" not in text.replace("ae_dims", "")
@@ -287,9 +287,9 @@ def test_effective_values_of_pretraining() -> None:
 
 
 def test_unknown_keys() -> None:
-    assert "use_fp16" in faults(now(use_fp16=True))
-    assert "MVE" in faults(now(use_fp16=True))
-    assert "it is eyes_mouth_prio now" in faults(now(eyes_prio=True))
+    assert "use_fp16" in errors(now(use_fp16=True))
+    assert "MVE" in errors(now(use_fp16=True))
+    assert "it is eyes_mouth_prio now" in errors(now(eyes_prio=True))
     found = resolve(SAEHDOptions, [now(use_fp16=True)], allow_unknown=True)
     assert found.legacy()["use_fp16"] is True
     kept = resolve(SAEHDOptions, [stored(use_fp16=True, session_name="a")])
@@ -345,7 +345,7 @@ def test_merge_choices_by_name_and_number() -> None:
     assert options.mode == "seamless"
     assert options.mask_mode == "learned-prd*learned-dst*XSeg-prd*XSeg-dst"
     assert options.color_transfer_mode == "none"
-    text = faults(now(mode=7, erode_mask_modifier=401), cls=MergeOptions)
+    text = errors(now(mode=7, erode_mask_modifier=401), cls=MergeOptions)
     assert 'mode="7"' in text or "mode=7" in text
     assert "erode_mask_modifier=401 is outside -400 … 400" in text
 

@@ -57,7 +57,7 @@ def test_words_for_yes(tmp_path: Path, word: str) -> None:
     assert resolve(SAEHDOptions, [layer]).options.clipgrad is True
 
 
-def test_faults_name_file_and_line(tmp_path: Path) -> None:
+def test_errors_name_file_and_line(tmp_path: Path) -> None:
     layer = read_layer(write(tmp_path, "# comment\nrun:\n  gan_power: 12.0\nae_dms: 4\n"))
     with pytest.raises(OptionError) as caught:
         resolve(SAEHDOptions, [layer])

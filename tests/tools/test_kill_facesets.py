@@ -1,4 +1,4 @@
-"""The tool itself: a few kills, and a fault that it must see."""
+"""The tool itself: a few kills, and an error that it must see."""
 
 from __future__ import annotations
 

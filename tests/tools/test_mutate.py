@@ -1,4 +1,4 @@
-"""The named faults fit the code; running them against their tests is for tools/full.sh."""
+"""The named mutants fit the code; running them against their tests is for tools/full.sh."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MUTANTS = mutate.read_mutants()
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
-def test_fault_fits_the_code(mutant: mutate.Mutant) -> None:
+def test_mutant_fits_the_code(mutant: mutate.Mutant) -> None:
     for change in mutant.changes:
         path, text = mutate.mutate(ROOT, change)
         assert text != path.read_text(encoding="utf-8")

@@ -35,8 +35,8 @@ def test_an_operation_that_is_not_synced_is_caught(monkeypatch: pytest.MonkeyPat
     def copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
-    for name, fault in (("sync_folder", lambda folder: None), ("copy_file", copy)):
-        monkeypatch.setattr(durable, name, fault)
+    for name, error in (("sync_folder", lambda folder: None), ("copy_file", copy)):
+        monkeypatch.setattr(durable, name, error)
         with power_cuts.workplace() as base:
             backup = power_cuts.operations()["backup, legacy"]
             assert power_cuts.try_operation(backup, base, most=400).losses

@@ -307,13 +307,13 @@ def test_streams_are_closed_whatever_happens(tmp_path):
 class _Broken(FakeModel):
     """A model whose fourth step fails."""
 
-    def __init__(self, fault: Exception) -> None:
+    def __init__(self, error: Exception) -> None:
         super().__init__()
-        self.fault = fault
+        self.error = error
 
     def train_step(self, *batches):
         if self.iteration == 3:
-            raise self.fault
+            raise self.error
         return super().train_step(*batches)
 
 
@@ -322,7 +322,7 @@ class ResourceExhaustedError(Exception):
 
 
 @pytest.mark.parametrize(
-    ("fault", "raised", "says"),
+    ("error", "raised", "says"),
     [
         (FacesetError("32 faces in a row cannot be read"), FacesetError, "32 faces"),
         (RuntimeError("a bug"), RuntimeError, "a bug"),
@@ -330,15 +330,15 @@ class ResourceExhaustedError(Exception):
         (ResourceExhaustedError("OOM when allocating"), OutOfMemory, "--plan"),
     ],
 )
-def test_whatever_ends_a_run_the_finished_iterations_are_saved(tmp_path, fault, raised, says):
+def test_whatever_ends_a_run_the_finished_iterations_are_saved(tmp_path, error, raised, says):
     log = ListLog()
     with pytest.raises(raised, match=says):
-        trainer(tmp_path, _Broken(fault), log=log).run()
+        trainer(tmp_path, _Broken(error), log=log).run()
     assert saved(tmp_path).iteration == 3
     assert "the model is saved at iteration 3" in log.lines
 
 
-def test_a_fault_is_told_even_if_nothing_can_be_saved(tmp_path, monkeypatch):
+def test_a_error_is_told_even_if_nothing_can_be_saved(tmp_path, monkeypatch):
     full_disk_from(monkeypatch, 2)
     log = ListLog()
     with pytest.raises(FacesetError, match="gone"):

@@ -133,7 +133,7 @@ def test_a_measurement_that_fails_is_told_and_the_training_goes_on(tmp_path, err
     assert len(read_model(tmp_path, "new", "SAEHD").run["validation"]) == 2
 
 
-def test_a_fault_of_the_program_is_not_hidden(tmp_path):
+def test_a_error_of_the_program_is_not_hidden(tmp_path):
     with pytest.raises(ZeroDivisionError):
         validating(tmp_path, Measurer(ZeroDivisionError())).run()
     assert read_model(tmp_path, "new", "SAEHD").iteration == 2  # saved all the same

@@ -117,7 +117,7 @@ def test_what_gives_nothing_is_given_up():
         next(watched(endless, Path("x.mp4"), patience=0.3))
 
 
-def test_faults_and_ends_pass_through():
+def test_errors_and_ends_pass_through():
     def three():
         yield from range(3)
         raise WorkspaceError("then this")

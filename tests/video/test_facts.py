@@ -251,21 +251,21 @@ def written_of(path) -> Written:
 
 
 @pytest.mark.parametrize("name", ["r.mp4", "r.ts"])
-@pytest.mark.parametrize("fault", ["count", "time", "image", "sound", "size", None])
-def test_what_was_written_is_read_back(name, fault, tmp_path):
+@pytest.mark.parametrize("error", ["count", "time", "image", "sound", "size", None])
+def test_what_was_written_is_read_back(name, error, tmp_path):
     video = clips.make(tmp_path / name)
     written = written_of(video)
-    if fault == "count":
+    if error == "count":
         written.times.append(Fraction(9))
-    elif fault == "time":
+    elif error == "time":
         written.times[7] += Fraction(1, 100)
-    elif fault == "image":
+    elif error == "image":
         written.images[LAST] = np.zeros_like(written.images[LAST])
-    elif fault == "sound":
+    elif error == "sound":
         written.sound = Fraction(1)
-    elif fault == "size":
+    elif error == "size":
         written.shape = (96, 130)
-    if fault is None:
+    if error is None:
         read_back(video, video, written)
         return
     with pytest.raises(WorkspaceError, match="does not read back"):

@@ -63,9 +63,9 @@ def _compare_file(folder: Path, name: str, ours: Path) -> list[Check]:
     place, found = _legacy_of(folder / "legacy", stem)
     _export(place, found, ours, precision)
     theirs, mine = _form(golden), _form(ours)
-    faults = lint(golden)
+    errors = lint(golden)
     checks = [
-        Check("faults found in the legacy file", len(faults), 0, " ".join(faults)),
+        Check("errors found in the legacy file", len(errors), 0, " ".join(errors)),
         *(Check(what, float(theirs[what] != mine[what]), 0, str(mine[what])) for what in theirs),
     ]
     arrays = load_arrays(

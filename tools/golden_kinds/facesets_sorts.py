@@ -135,15 +135,15 @@ def _chain(
     if not similar:
         distances = -distances
     places = {name: i for i, name in enumerate(sorted(order))}
-    faults = sum(
-        _greedy_faults([places[name] for name in chain], distances) for chain in (order, wanted)
+    errors = sum(
+        _greedy_errors([places[name] for name in chain], distances) for chain in (order, wanted)
     )
     before, a, b = order[different - 1], order[different], wanted[different]
     gap = abs(distances[places[before], places[a]] - distances[places[before], places[b]])
     note = f"{a} or {b} after {before}"
     return [
         *checks,
-        Check(f"{tag}order up to ties", float(faults), 0.0, note),
+        Check(f"{tag}order up to ties", float(errors), 0.0, note),
         Check(f"{tag}tie", float(gap), 1e-12, note),
     ]
 
@@ -163,14 +163,14 @@ def _pairs(place: Path, names: Sequence[str], *, absolute: bool) -> Floats:
     return np.sum([bhattacharyya(roots[:, c], roots[:, c]) for c in range(3)], axis=0)
 
 
-def _greedy_faults(chain: Sequence[int], distances: Floats) -> int:
+def _greedy_errors(chain: Sequence[int], distances: Floats) -> int:
     """Steps of a chain to one that is not the nearest of those left."""
-    left, faults = set(chain[1:]), 0
+    left, errors = set(chain[1:]), 0
     for current, following in itertools.pairwise(chain):
         row = distances[current]
-        faults += bool(row[following] > min(row[i] for i in left) + 1e-12)
+        errors += bool(row[following] > min(row[i] for i in left) + 1e-12)
         left.discard(following)
-    return faults
+    return errors
 
 
 # -- best faces ----------------------------------------------------------------------------------

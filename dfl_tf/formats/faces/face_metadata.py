@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.errors import FacesetError
-from dfl_tf.face import landmarks_fault
+from dfl_tf.face import landmarks_error
 from dfl_tf.face.masks import FARTHEST
 from dfl_tf.formats.faces.stored_mask import (
     decode_mask,
@@ -93,9 +93,9 @@ class FaceMetadata:
         """
         if self.source_landmarks is None:
             raise FacesetError("holds no landmarks of its frame (source_landmarks)")
-        fault = landmarks_fault(self.source_landmarks)
-        if fault:
-            raise FacesetError(f"unusable source_landmarks: {fault}")
+        error = landmarks_error(self.source_landmarks)
+        if error:
+            raise FacesetError(f"unusable source_landmarks: {error}")
         return self.source_landmarks
 
     def mask(self) -> npt.NDArray[np.float32] | None:
@@ -131,13 +131,13 @@ _KNOWN = (
 def metadata_from_dict(
     stored: Mapping[str, object], *, shape: tuple[int, int, int], what: str
 ) -> FaceMetadata:
-    """Metadata from the stored dictionary of data.md 1.3; all faults in one error.
+    """Metadata from the stored dictionary of data.md 1.3; all errors in one error.
 
     Raises
     ------
     FacesetError
     """
-    faults: list[str] = []
+    errors: list[str] = []
 
     def take(key: str, convert: Callable[[Any], _T], default: _D) -> _T | _D:
         value = stored.get(key)
@@ -146,12 +146,12 @@ def metadata_from_dict(
         try:
             return convert(value)
         except (TypeError, ValueError, IndexError, KeyError, OverflowError) as error:
-            faults.append(f"{key} ({error})")
+            errors.append(f"{key} ({error})")
             return default
 
     landmarks = take("landmarks", lambda v: points_array(v, 68), None)
     if landmarks is None and stored.get("landmarks") is None:
-        faults.append("landmarks (missing)")
+        errors.append("landmarks (missing)")
     face_type = take("face_type", _text, "full_face").lower()
     source_filename = take("source_filename", _text, "")
     source_rect = take("source_rect", _rect, None)
@@ -160,8 +160,8 @@ def metadata_from_dict(
     eyebrows = take("eyebrows_expand_mod", eyebrows_from_stored, 1.0)
     polygons = take("seg_ie_polys", polygons_from_stored, [])
     mask = take("xseg_mask", mask_bytes_from_stored, None)
-    if faults or landmarks is None:
-        raise FacesetError(f"{what}: unusable metadata: {'; '.join(faults)}.")
+    if errors or landmarks is None:
+        raise FacesetError(f"{what}: unusable metadata: {'; '.join(errors)}.")
     extra = {key: value for key, value in stored.items() if key not in _KNOWN}
     return FaceMetadata(
         face_type=face_type,

@@ -15,9 +15,9 @@ from dfl_tf.disk import checksums, durable
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import FOLDERS, Listing
 from dfl_tf.disk.plain_file import read_plain
-from dfl_tf.disk.write_faults import naming_the_fault
+from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import DflTfError, FacesetError
-from dfl_tf.face import FaceType, landmarks_fault
+from dfl_tf.face import FaceType, landmarks_error
 from dfl_tf.face.polygons import encloses
 from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, read_metadata
 from dfl_tf.formats.faces.face_folder import (
@@ -31,7 +31,7 @@ from dfl_tf.formats.faces.face_metadata import FaceMetadata
 from dfl_tf.formats.faces.faceset_pak import PAK_NAME, PakFaceset, read_pak, write_pak
 from dfl_tf.formats.faces.faceset_sums import list_pak, list_unpacked
 from dfl_tf.formats.faces.metadata_file import FolderReport
-from dfl_tf.imaging import decode_image, size_fault
+from dfl_tf.imaging import decode_image, size_error
 from dfl_tf.jobs.progress import Progress
 
 _JPEG = b"\xff\xd8\xff"
@@ -52,7 +52,7 @@ class FacesetReport:
     persons : Counter
     left_out : LeftOut
         Files that are no usable faces.
-    faults : list of (str, str)
+    errors : list of (str, str)
         Faces that are there but damaged (only looked for by `verify`).
     """
 
@@ -65,7 +65,7 @@ class FacesetReport:
     with_polygons: int = 0
     empty_labels: int = 0
     left_out: LeftOut = field(default_factory=LeftOut)
-    faults: list[tuple[str, str]] = field(default_factory=list)
+    errors: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
@@ -83,13 +83,13 @@ class FacesetReport:
         except ValueError as error:
             self.left_out.add("faces of an unknown type", name, str(error))
             return
-        fault = landmarks_fault(metadata.landmarks)
-        if fault:
-            self.left_out.add("faces with unusable landmarks", name, fault)
+        problem = landmarks_error(metadata.landmarks)
+        if problem:
+            self.left_out.add("faces with unusable landmarks", name, problem)
             return
-        fault = size_fault(*metadata.shape[:2])
-        if fault:
-            self.left_out.add("faces with too many pixels or none", name, fault)
+        problem = size_error(*metadata.shape[:2])
+        if problem:
+            self.left_out.add("faces with too many pixels or none", name, problem)
             return
         self.faces += 1
         if metadata.seg_ie_polys and not encloses(metadata.shape, metadata.seg_ie_polys):
@@ -143,36 +143,36 @@ def _examine_file(report: FacesetReport, person: str | None, file: Path, verify:
     report.count(name, metadata, person)
     if verify:
         data = read_plain(file, limit=MAX_IMAGE_BYTES)
-        report.faults += [(name, fault) for fault in _faults(data, metadata)]
+        report.errors += [(name, problem) for problem in _errors(data, metadata)]
 
 
 def _examine_pak(report: FacesetReport, pak: Path, verify: bool, progress: Progress | None) -> None:
     faceset = read_pak(pak)
     report.left_out.extend(faceset.damaged)
-    report.faults += [(name, reason) for _, name, reason in faceset.damaged]
+    report.errors += [(name, reason) for _, name, reason in faceset.damaged]
     for index, entry in enumerate(faceset.entries):
         report.count(entry.filename, entry.metadata, entry.person_name)
         if verify:
-            faults = _faults(faceset.jpeg(index), entry.metadata)
-            report.faults += [(entry.filename, fault) for fault in faults]
+            errors = _errors(faceset.jpeg(index), entry.metadata)
+            report.errors += [(entry.filename, error) for error in errors]
         if progress is not None:
             progress(index + 1, len(faceset))
 
 
-def _faults(jpeg: bytes, metadata: FaceMetadata) -> list[str]:
-    faults = []
+def _errors(jpeg: bytes, metadata: FaceMetadata) -> list[str]:
+    errors = []
     try:
         inside = read_metadata(jpeg)
         if inside is not None and inside.shape != metadata.shape:
-            faults.append(f"its image is {inside.shape[:2]}, the list says {metadata.shape[:2]}")
+            errors.append(f"its image is {inside.shape[:2]}, the list says {metadata.shape[:2]}")
         metadata.mask()
     except DflTfError as error:
-        faults.append(str(error))
+        errors.append(str(error))
     try:
         decode_image(jpeg, what="the image")
     except DflTfError as error:
-        faults.append(str(error))
-    return faults
+        errors.append(str(error))
+    return errors
 
 
 def _files_by_person(
@@ -263,7 +263,7 @@ def remove_packed(folder: Path, originals: Sequence[Path]) -> None:
     # first, so that no line is of a file that a killed run had deleted
     checksums.forget(folder, [path.relative_to(folder).as_posix() for path in originals])
     for path in originals:
-        with naming_the_fault(path, safe="The pak holds all faces."):
+        with explain_write_errors(path, safe="The pak holds all faces."):
             path.unlink()
     for parent in {path.parent for path in originals}:
         durable.sync_folder(parent)
@@ -340,7 +340,7 @@ def _remove_unpacked(pak: Path, faceset: PakFaceset, targets: list[Path]) -> Non
             + ". The pak was not removed."
         )
     checksums.forget(pak.parent, [pak.name])  # first: see remove_packed
-    with naming_the_fault(pak, safe="All faces are unpacked."):
+    with explain_write_errors(pak, safe="All faces are unpacked."):
         pak.unlink()
         durable.sync_folder(pak.parent)
 

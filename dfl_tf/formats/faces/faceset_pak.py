@@ -19,7 +19,7 @@ import numpy.typing as npt
 from dfl_tf.disk import durable
 from dfl_tf.disk.left_out import LeftOut, Omission
 from dfl_tf.disk.plain_file import is_safe_name, open_plain, read_plain
-from dfl_tf.disk.write_faults import check_space
+from dfl_tf.disk.write_errors import check_space
 from dfl_tf.errors import UNUSABLE, FacesetError
 from dfl_tf.face import FaceType
 from dfl_tf.formats.faces.face_metadata import (

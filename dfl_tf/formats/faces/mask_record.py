@@ -12,7 +12,7 @@ from pathlib import Path
 from dfl_tf.disk.durable import sync_folder, write_file
 from dfl_tf.disk.guarded import read_json
 from dfl_tf.disk.tree_schema import Boolean, Integer, Optional, Record, Schema, Text
-from dfl_tf.disk.write_faults import naming_the_fault
+from dfl_tf.disk.write_errors import explain_write_errors
 
 RECORD = "xseg_model.json"
 _FIELDS: dict[str, Schema] = {
@@ -89,7 +89,7 @@ def remove_mask_record(faces: Path) -> None:
     """Remove the record, if there is one: the masks are gone."""
     path = _place(faces)
     if path.exists():
-        with naming_the_fault(path):
+        with explain_write_errors(path):
             path.unlink(missing_ok=True)
             sync_folder(path.parent)
 

@@ -15,13 +15,13 @@ from dfl_tf.disk.checksums import Rewriting
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import FACE_SUFFIXES
 from dfl_tf.disk.plain_file import read_plain
-from dfl_tf.disk.write_faults import naming_the_fault
+from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, embed_metadata, read_metadata
 from dfl_tf.formats.faces.face_folder import NO_METADATA, list_faces
 from dfl_tf.formats.faces.face_metadata import FaceMetadata, metadata_from_dict, metadata_to_dict
 from dfl_tf.formats.pickles.safe_pickle import dumps_legacy, load_file
-from dfl_tf.imaging import decode_image, size_fault, to_bgr
+from dfl_tf.imaging import decode_image, size_error, to_bgr
 from dfl_tf.jobs.progress import Progress
 
 META_NAME = "meta.dat"
@@ -144,7 +144,7 @@ def restore_metadata(folder: Path, *, progress: Progress | None = None) -> Folde
             if progress is not None:
                 progress(number, len(files))
     if not failed:
-        with naming_the_fault(meta, safe="All faces have their metadata."):
+        with explain_write_errors(meta, safe="All faces have their metadata."):
             meta.unlink()
             durable.sync_folder(folder)
     return report
@@ -157,9 +157,9 @@ def _restore(path: Path, metadata: FaceMetadata, sums: Rewriting) -> None:
         raise FacesetError(f"{path}: cannot be read ({error.strerror}).") from None
     old = data
     height, width = metadata.shape[:2]
-    fault = size_fault(height, width)
-    if fault:
-        raise FacesetError(f"{path}: the size in {META_NAME} cannot be restored: {fault}")
+    problem = size_error(height, width)
+    if problem:
+        raise FacesetError(f"{path}: the size in {META_NAME} cannot be restored: {problem}")
     image = to_bgr(decode_image(data, what=str(path)))
     if image.shape[:2] != (height, width):
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LANCZOS4)

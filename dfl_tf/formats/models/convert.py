@@ -14,7 +14,7 @@ from pathlib import Path
 from dfl_tf.disk import durable
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.text import is_plain_name
-from dfl_tf.disk.write_faults import naming_the_fault
+from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import DflTfError, ModelFileError, UsageError
 from dfl_tf.formats.models.choose_model import choose_model
 from dfl_tf.formats.models.files import (
@@ -134,7 +134,7 @@ def rename_model(directory: Path, old: str, new: str, model_class: str) -> list[
     kind = detect_format(directory, old, model_class)
     if kind is None:
         read_model(directory, old, model_class)  # says what is there instead
-    with ModelLock(directory, old, model_class), naming_the_fault(directory):
+    with ModelLock(directory, old, model_class), explain_write_errors(directory):
         recover(directory, old, model_class)
         if kind == "native":
             done = _rename_native(directory, old, new, model_class)

@@ -165,18 +165,18 @@ def read_data(path: Path) -> dict[str, Any]:
     data = load_file(path, rows=True)
     if not isinstance(data, dict):
         raise LegacyFormatError(f"{path}: holds a {type(data).__name__}, not a dictionary.")
-    faults = []
+    errors = []
     iteration = plain(data.get("iter", 0))
     if not isinstance(iteration, int) or isinstance(iteration, bool) or iteration < 0:
-        faults.append(f"iter={str(iteration)[:40]!r} is no count")
+        errors.append(f"iter={str(iteration)[:40]!r} is no count")
     options = data.get("options", {})
     if not isinstance(options, dict):
-        faults.append("options is no dictionary")
+        errors.append("options is no dictionary")
     history = _history(data.get("loss_history", []))
     if history is None:
-        faults.append("loss_history is no list of lists of numbers")
-    if faults:
-        raise LegacyFormatError(f"{path}: {'; '.join(faults)}. Restore it from a backup.")
+        errors.append("loss_history is no list of lists of numbers")
+    if errors:
+        raise LegacyFormatError(f"{path}: {'; '.join(errors)}. Restore it from a backup.")
     rest = {
         str(key): list(value) if isinstance(value, LossHistory) else value
         for key, value in data.items()

@@ -64,21 +64,21 @@ def read_model(
         raise ModelFileError(_not_found(directory, name, model_class))
     reader = native.read if found == "native" else legacy.read
     place = place_of(directory, name, model_class, found)
-    state, fault = None, None
+    state, problem = None, None
     for _ in range(_ATTEMPTS):
         before = _records(place)
         try:
             state = reader(directory, name, model_class, Reading(only, tolerant, previous))
-            fault = None
+            problem = None
         except (DflTfError, OSError) as error:
-            fault = error
+            problem = error
         if _records(place) == before:  # else a save by another process moved files meanwhile
             break
         time.sleep(0.1)
-    if isinstance(fault, ModelFileError) and not previous:
-        raise type(fault)("\n".join([str(fault), *ways_back(directory, name, model_class)]))
-    if fault is not None:
-        raise fault
+    if isinstance(problem, ModelFileError) and not previous:
+        raise type(problem)("\n".join([str(problem), *ways_back(directory, name, model_class)]))
+    if problem is not None:
+        raise problem
     assert state is not None
     assert state.disk is not None
     notes = [*state.notes, *([] if previous else _notes(state.disk, tolerant=tolerant))]

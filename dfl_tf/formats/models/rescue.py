@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from dfl_tf.disk.write_faults import naming_the_fault
+from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import DflTfError
 from dfl_tf.formats.models import legacy, native, transaction
 from dfl_tf.formats.models.files import (
@@ -50,7 +50,7 @@ def basis_now(directory: Path, name: str, model_class: str) -> Basis:
 
 def recover(directory: Path, name: str, model_class: str) -> None:
     """Finish or clear away an interrupted save (done by itself before the next save)."""
-    with naming_the_fault(directory):
+    with explain_write_errors(directory):
         transaction.recover(place_of(directory, name, model_class))
 
 

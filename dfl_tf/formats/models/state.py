@@ -95,7 +95,7 @@ class DiskState:
     foreign : bool
         Whether `data.dat` is another one: another program trained on, or options were edited.
     damaged : mapping of file name to str
-        Records of ours (manifest, commit record) that cannot be read, with the fault.
+        Records of ours (manifest, commit record) that cannot be read, with the error.
     whole : bool
         Whether nothing but optimizers is missing, nothing unreadable, every file in its place.
     """

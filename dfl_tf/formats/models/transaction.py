@@ -4,7 +4,7 @@ How a set is saved
 ------------------
 1. Every new file is written beside its place under a name of ours (`staged`), with its
    SHA-256 taken on the way, and fsynced. A history that only grows is appended to in place: its
-   old length and checksum still describe the old set. A fault up to here (full disk, read-only
+   old length and checksum still describe the old set. A error up to here (full disk, read-only
    folder, kill) leaves the old set alone.
 2. The set that is there is kept: hard links (copies where there are no links) to its files, and
    its manifest, in the staged folder of `<previous>`. What is given up without being part of a
@@ -32,7 +32,7 @@ from pathlib import Path
 
 from dfl_tf.disk import durable
 from dfl_tf.disk.temporary_names import staged, staged_for
-from dfl_tf.disk.write_faults import check_space, naming_the_fault
+from dfl_tf.disk.write_errors import check_space, explain_write_errors
 from dfl_tf.errors import ForeignChange, ModelFileError, WorkspaceError
 from dfl_tf.formats.models.manifest import FileEntry, Manifest, read_manifest, role_of
 from dfl_tf.formats.models.survey import ModelLocation, entry_of, is_unchanged, unfinished
@@ -121,14 +121,14 @@ def write_set(
     """
     durable.make_folder(place.folder)
     check_space(place.folder, contents.size)
-    with naming_the_fault(place.manifest):
+    with explain_write_errors(place.manifest):
         finished = recover(place)
     old = adopt() if basis is None else basis
     if finished is not None and not changes_since(place, Basis(finished), contents.names):
         old = Basis(finished)  # our own last save, which could not be closed at the time
     aside: Path | None = None
     try:
-        with naming_the_fault(place.folder):
+        with explain_write_errors(place.folder):
             _refuse_change(place, old, contents.names)
             written = _stage(place, contents, old.manifest)
             if old.whole:

@@ -27,7 +27,7 @@ _ADVICE = {
 }
 
 
-class naming_the_fault(contextlib.AbstractContextManager[None]):
+class explain_write_errors(contextlib.AbstractContextManager[None]):
     """Turn an `OSError` into a `WorkspaceError` that says what, why, what to do and what is safe.
 
     Parameters
@@ -35,7 +35,7 @@ class naming_the_fault(contextlib.AbstractContextManager[None]):
     path : Path
         What was to be written.
     safe : str
-        A sentence: what the fault did not harm.
+        A sentence: what the error did not harm.
     """
 
     def __init__(self, path: Path, *, safe: str = UNCHANGED) -> None:
@@ -43,10 +43,10 @@ class naming_the_fault(contextlib.AbstractContextManager[None]):
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
-            raise fault_of(error, self._path, safe=self._safe) from error
+            raise write_error(error, self._path, safe=self._safe) from error
 
 
-def fault_of(error: OSError, path: Path, *, safe: str = UNCHANGED) -> WorkspaceError:
+def write_error(error: OSError, path: Path, *, safe: str = UNCHANGED) -> WorkspaceError:
     """The message for a failed write of `path`; names another file where that one failed."""
     advice = _ADVICE.get(error.errno or 0, f"{error.strerror or error}.")
     named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""

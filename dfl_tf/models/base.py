@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import abc
-import contextlib
 import functools
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -17,34 +15,17 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from dfl_tf.data.batch import Batch
-from dfl_tf.devices.cpu import slow_filter_gradients
-from dfl_tf.devices.placement import Placement
 from dfl_tf.errors import UsageError
 from dfl_tf.formats import ModelLock, write_model
-from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.models import description
+from dfl_tf.models.assembly import Assembly
 from dfl_tf.models.state import check_shapes, load, state_of
 from dfl_tf.models.step import Losses, Tensors, TrainingStep, Update
-from dfl_tf.nn.initializers import initialize
-from dfl_tf.nn.layers import Network
-from dfl_tf.nn.optimizers import AdaBelief, LegacyOptimizer, RMSprop
-from dfl_tf.nn.tracing import Tracing, traced_with
-from dfl_tf.options import ModelKind, RunOptions, effective, kind_of
+from dfl_tf.options import ModelKind, kind_of
 
 if TYPE_CHECKING:
     from dfl_tf.data import SampleSpec, XSegSpec
     from dfl_tf.formats.models.state import ModelState
-    from dfl_tf.options import TrainingOptions
-
-N = TypeVar("N", bound=Network)
-R = TypeVar("R")
-
-POLICIES = {
-    "float32": "float32",
-    "float64": "float64",
-    "bfloat16": "mixed_bfloat16",
-    "float16": "mixed_float16",
-}
 
 
 class PreviewImage(NamedTuple):
@@ -54,7 +35,7 @@ class PreviewImage(NamedTuple):
     image: npt.NDArray[np.float32]
 
 
-class FaceModel(abc.ABC):
+class FaceModel(Assembly):
     """A model: its networks, its optimizers, how it is trained, previewed and used.
 
     Parameters
@@ -109,60 +90,8 @@ class FaceModel(abc.ABC):
     scopes_without_slots: ClassVar[tuple[str, ...]] = ()
     previews_one_face: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        options: TrainingOptions,
-        run: RunOptions | None = None,
-        *,
-        name: str = "new",
-        training: bool = True,
-        initialized: bool = True,
-        expected: ModelState | None = None,
-        reinit: Sequence[str] = (),
-        placement: Placement | None = None,
-    ) -> None:
-        self.options = options
-        self.effective = effective(options).options
-        self.run = RunOptions() if run is None else run
-        self.name = name
-        self.training = training
-        self.iteration = 0
-        self.loss_history = LossHistory()
-        self.extra: dict[str, object] = {}
-        self.unknown_options: dict[str, object] = {}
-        self.previous: tuple[Batch, ...] = ()
-        self.seed = 0
-        self.policy = keras.DTypePolicy(POLICIES[self.run.precision])
-        self.dtype = tf.as_dtype(self.policy.variable_dtype)
-        on_gpu = bool(getattr(options, "models_opt_on_gpu", True))
-        self.placement = placement or Placement.choose(self.run, models_opt_on_gpu=on_gpu)
-        on_cpu = self.placement.on_cpu
-        self.tracing = Tracing(
-            widen=self.placement.emulates(self.run.precision),
-            weight_gradient_by_gemm=on_cpu and slow_filter_gradients(),
-            winograd=on_cpu,
-        )
-        self.networks: dict[str, Network] = {}
-        self.optimizers: dict[str, LegacyOptimizer] = {}
-        self.optimizer_variables: dict[str, tuple[keras.Variable, ...]] = {}
-        self.updates: list[Update] = []
-        self.set_seed(int.from_bytes(os.urandom(4)) if self.run.seed is None else self.run.seed)
-        if expected is not None:
-            self._check_shapes(expected, reinit)
-        with tf.device(self.placement.variables):
-            self._make_networks()
-            if initialized:
-                self.initialize(self.networks)
-            if training:
-                self.build_updates()
-            self.step = TrainingStep(self)
-        self.set_seed(self.seed)
-        self._compiled: dict[str, tf.types.experimental.PolymorphicFunction] = {}
-
-    def _make_networks(self) -> None:
-        self.build_networks()
-        for network in self.networks.values():
-            network.build()
+    def _begin(self) -> None:
+        self.step = TrainingStep(self)
 
     def _check_shapes(self, expected: ModelState, reinit: Sequence[str]) -> None:
         """Refuse options that do not fit the weights while variables are shapes without memory."""
@@ -178,26 +107,7 @@ class FaceModel(abc.ABC):
             thread.submit(check).result()
         self.networks = {}
 
-    def set_seed(self, seed: int) -> None:
-        """Set what fresh weights and lr-dropout masks are drawn from; before the first step."""
-        self.seed = int(seed)
-        for number, optimizer in enumerate(self.optimizers.values()):
-            optimizer.seed = (self.seed + number) % 2**31
-
-    def take_seed(self, state: ModelState) -> None:
-        """Take up the seed of the run that is continued, so that it goes on as if never stopped."""
-        if self.run.seed is None and "seed" in state.run:
-            self.set_seed(int(state.run["seed"]))
-
     # What a model class says about itself
-
-    @abc.abstractmethod
-    def build_networks(self) -> None:
-        """Fill `networks`, in file order."""
-
-    @abc.abstractmethod
-    def build_updates(self) -> None:
-        """Fill `optimizers` (by `add_optimizer`) and `updates`."""
 
     @abc.abstractmethod
     def sample_specs(self) -> Mapping[str, SampleSpec | XSegSpec]:
@@ -249,75 +159,6 @@ class FaceModel(abc.ABC):
     def parts_to_reset(self, state: ModelState) -> dict[str, str]:
         """Return the parts that changed options re-initialize, each with the reason."""
         return {}
-
-    # Building
-
-    def make_network(self, cls: type[N], *args: object, scope: str, **kwargs: object) -> N:
-        """Make a network with the model's precision.
-
-        Parameters
-        ----------
-        cls : type
-            A `dfl_tf.nn.layers.Network`.
-        *args, **kwargs
-            Of its constructor.
-        scope : str
-            Its name, with which the names of its slots in optimizer files begin.
-        """
-        return cls(*args, name=scope, dtype=self.policy, **kwargs)
-
-    def add_optimizer(
-        self,
-        stem: str,
-        parts: Sequence[str],
-        *,
-        adabelief: bool,
-        lr_dropout: str = "n",
-        lr_cos: int = 500,
-        clipgrad: bool = False,
-        name: str | None = None,
-    ) -> None:
-        """Make an optimizer over whole networks.
-
-        Parameters
-        ----------
-        stem : str
-            Its file stem and key in `optimizers`; must end in ``_opt``.
-        parts : sequence of str
-            Keys of `networks`.
-        adabelief : bool
-            AdaBelief, else RMSprop.
-        lr_dropout : {"n", "y", "cpu"}
-            Whether each step moves a random share of the weights only.
-        lr_cos : int
-            Period of the cosine of the learning rate with `lr_dropout`, in iterations; 0 = none.
-        clipgrad : bool
-            Whether gradients are clipped to the global norm 1.
-        name : str, optional
-            With which its keys begin; by default `stem`.
-        """
-        dropout = lr_dropout in ("y", "cpu")
-        optimizer = (AdaBelief if adabelief else RMSprop)(
-            float(self.options.lr),
-            lr_dropout=0.3 if dropout else 1.0,
-            lr_cos=lr_cos if dropout else 0,
-            clipnorm=1.0 if clipgrad else 0.0,
-            slots_on_cpu=self.placement.offloaded,
-            dropout_on_cpu=lr_dropout == "cpu",
-            name=name or stem,
-        )
-        self.optimizer_variables[stem] = self.weights_of(parts)
-        optimizer.build(self.optimizer_variables[stem])
-        self.optimizers[stem] = optimizer
-
-    def weights_of(self, parts: Sequence[str]) -> tuple[keras.Variable, ...]:
-        """Return the variables of some networks, in file order."""
-        return tuple(v for part in parts for v in self.networks[part].weights)
-
-    def initialize(self, parts: Iterable[str]) -> None:
-        """Give the weights of some networks fresh values drawn from the model's seed."""
-        for part in parts:
-            initialize(self.networks[part].weights, self.seed)
 
     # Training
 
@@ -409,26 +250,6 @@ class FaceModel(abc.ABC):
 
     # Use
 
-    def run_graph(self, kind: str, function: Callable[..., R], *args: tf.Tensor) -> R:
-        """Run networks on whole batches, tensors of any shape, as a graph that `kind` names."""
-        if kind not in self._compiled:
-            self._compiled[kind] = tf.function(
-                functools.partial(self._on_device, function),
-                autograph=False,
-                reduce_retracing=True,
-            )
-        return self._compiled[kind](*args)
-
-    def _on_device(self, function: Callable[..., R], *tensors: tf.Tensor) -> R:
-        with self.computing(self.tracing):
-            return function(*tensors)
-
-    @contextlib.contextmanager
-    def computing(self, tracing: Tracing) -> Iterator[None]:
-        """Context for the networks: on their device, in the forms that are chosen."""
-        with tf.device(self.placement.compute), traced_with(tracing):
-            yield
-
     def __repr__(self) -> str:
         """Return one line on the model."""
         return description.short(self)
@@ -442,10 +263,6 @@ class FaceModel(abc.ABC):
             Gets the whole text, as with ``keras.Model.summary``.
         """
         print_fn(description.long(self))
-
-    def parameter_counts(self) -> dict[str, int]:
-        """Return the number of weights of each network."""
-        return {part: int(network.count_params()) for part, network in self.networks.items()}
 
     # State
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from dfl_tf.errors import OptionError
 from dfl_tf.models.compiling import decide, gradient_graph
 from dfl_tf.models.loss_scale import LossScale
-from dfl_tf.nn.optimizers import own_copy
+from dfl_tf.nn.own_copy import own_copy
 from dfl_tf.nn.tracing import Tracing
 
 if TYPE_CHECKING:

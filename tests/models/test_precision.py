@@ -9,7 +9,7 @@ import tensorflow as tf
 from dfl_tf.devices import placement
 from dfl_tf.devices.placement import Placement
 from dfl_tf.models.loss_scale import FIRST, GROWS_AFTER, LossScale
-from dfl_tf.nn.optimizers import own_copy
+from dfl_tf.nn.own_copy import own_copy
 from dfl_tf.nn.tensors import product
 from dfl_tf.nn.tracing import Tracing, traced_with
 

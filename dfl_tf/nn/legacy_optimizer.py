@@ -1,0 +1,373 @@
+"""What AdaBelief and RMSprop of the legacy program have in common, as a Keras optimizer.
+
+Both differ from Keras' own: no bias correction, epsilon outside the root, one clipping by the
+global norm of all gradients, an endless cosine of the rate, and learning-rate dropout (entries that
+do not move in this step). The arithmetic of a step is `dfl_tf_ops.optimizer_step`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import ClassVar, TypedDict, Unpack
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from dfl_tf_ops import optimizer_step
+
+from dfl_tf.errors import ModelFileError
+from dfl_tf.nn.own_copy import own_copy
+from dfl_tf.nn.slots import fit_slots, slot_key
+
+_EPSILON = {"float16": 1e-3, "float32": 1e-6, "float64": 1e-6}
+_TWO_PI = 2 * 3.1415926535  # as the legacy program has it
+
+
+class OptimizerOptions(TypedDict, total=False):
+    """What AdaBelief and RMSprop have in common; see `LegacyOptimizer`."""
+
+    lr_dropout: float
+    lr_cos: int
+    clipnorm: float
+    slots_on_cpu: bool
+    dropout_on_cpu: bool
+    seed: int
+    name: str
+
+
+class StepSettings(TypedDict):
+    """What the arithmetic of a step takes besides tensors; each a scalar tensor."""
+
+    learning_rate: tf.Tensor
+    clip_scale: tf.Tensor
+    step: tf.Tensor
+    epsilon: float
+    dropout: optimizer_step.Dropout
+
+
+class LegacyOptimizer(keras.optimizers.Optimizer):
+    """What AdaBelief and RMSprop share: rate, clipping, dropout, slots and their legacy names.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Stays a Python float: in a float32 variable it would be off by 2.5e-8 (training.md 10).
+        A traced `tf.function` keeps the value that it was traced with.
+    lr_dropout : float
+        Probability that an entry moves in a step; 1 = all move. Slots move always.
+    lr_cos : int
+        Period of the cosine in iterations; 0 = constant rate.
+    clipnorm : float
+        Bound of the global norm of the gradients of one `apply`; 0 = no clipping. (Keras' argument
+        of this name clips per variable; that one is never used.)
+    slots_on_cpu, dropout_on_cpu : bool
+        Create the slots, or draw the masks, on CPU:0.
+    seed : int
+        Key of the masks; a mask depends on seed, place of the variable in `build`, and iteration.
+
+    References
+    ----------
+    training.md 3, 9, 10; models.md 5.3.
+    """
+
+    slot_names: ClassVar[tuple[str, ...]]
+    _rate: float
+
+    def __init__(
+        self,
+        learning_rate: float = 5e-5,
+        *,
+        lr_dropout: float = 1.0,
+        lr_cos: int = 0,
+        clipnorm: float = 0.0,
+        slots_on_cpu: bool = False,
+        dropout_on_cpu: bool = False,
+        seed: int = 0,
+        name: str = "src_dst_opt",
+    ) -> None:
+        # A callable keeps Keras from making a float32 variable of the rate.
+        super().__init__(learning_rate=lambda: self._rate, name=name)
+        self._rate = float(learning_rate)
+        self.lr_dropout = float(lr_dropout)
+        self.lr_cos = int(lr_cos)
+        self.clipnorm = float(clipnorm)
+        self.slots_on_cpu = slots_on_cpu
+        self.dropout_on_cpu = dropout_on_cpu
+        self.seed = int(seed)
+        self.inject_masks: Sequence[tf.Tensor] | None = None  # test hook: one mask a built variable
+        self._slots: dict[str, list[keras.Variable]] = {}
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate before the cosine."""
+        return self._rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._rate = float(value)
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Fix the variables (all that this optimizer may ever move, in file order); make slots."""
+        if self.built:
+            return
+        super().build(list(variables))
+        self._slots = {
+            slot: [self._add_slot(v, slot) for v in variables] for slot in self.slot_names
+        }
+
+    def _add_slot(self, variable: keras.Variable, slot: str) -> keras.Variable:
+        if not self.slots_on_cpu:
+            return self.add_variable_from_reference(variable, name=slot)
+        with tf.device("CPU:0"):
+            return self.add_variable(variable.shape, dtype=variable.dtype, name=slot)
+
+    def slot(self, slot: str, variable: keras.Variable) -> keras.Variable:
+        """Return the slot variable (`ms`, `vs` or `acc`) of one built variable."""
+        return self._slots[slot][self._get_variable_index(variable)]
+
+    def apply(
+        self,
+        grads: Sequence[tf.Tensor],
+        trainable_variables: Sequence[keras.Variable] | None = None,
+    ) -> None:
+        """Move variables along their gradients and count one iteration.
+
+        Parameters
+        ----------
+        grads : sequence of tensor, shape of each variable
+            One a variable; all of them are computed before the first variable is written.
+        trainable_variables : sequence of variables, optional
+            A subset of the built ones (default: all). The others keep their value and their slots
+            and do not count in the norm.
+
+        Raises
+        ------
+        ValueError
+            If a variable is unknown or has no gradient.
+        """
+        self.apply_and_measure(grads, trainable_variables)
+
+    def apply_and_measure(
+        self,
+        grads: Sequence[tf.Tensor],
+        trainable_variables: Sequence[keras.Variable] | None = None,
+        *,
+        norm: bool = False,
+    ) -> dict[str, tf.Tensor]:
+        """Do what `apply` does, and return the figures of the step.
+
+        Parameters
+        ----------
+        grads, trainable_variables
+            See `apply`.
+        norm : bool
+            Compute the norm of the gradients where no clipping needs it; the weights are the same.
+
+        Returns
+        -------
+        dict of scalar tensor, dtype of the variables
+            Those that `figures` names.
+        """
+        if trainable_variables is None:
+            trainable_variables = self._trainable_variables
+        elif not self.built:
+            self.build(trainable_variables)
+        variables = list(trainable_variables)
+        self._check_variables_are_known(variables)
+        if len(grads) != len(variables):
+            raise ValueError(
+                f"{len(grads)} gradients for {len(variables)} variables of {self.name}."
+            )
+        lost = [v.name for v, g in zip(variables, grads, strict=True) if g is None]
+        if lost:
+            raise ValueError(f"{self.name}: no gradient for {', '.join(lost)}. Leave them out.")
+        indices = tuple(self._get_variable_index(v) for v in variables)
+        values = [own_copy(v) for v in variables]
+        slots = [[own_copy(self._slots[s][i]) for i in indices] for s in self.slot_names]
+        grads = [tf.cast(g, values[0].dtype) for g in grads]
+        length = optimizer_step.global_norm(grads) if self.clipnorm or norm else None
+        factor = self._clip_factor(length, values[0].dtype)
+        iteration = own_copy(self._iterations) + 1
+        self.step(grads, values, slots, iteration, indices, clip_factor=factor)
+        own_copy(self._iterations).assign_add(1)
+        found = {"gradient_norm": length, "clip_factor": factor}
+        return {name: found[name] for name in self.figures(norm=norm)}
+
+    def figures(self, *, norm: bool) -> tuple[str, ...]:
+        """Return the names of what `apply_and_measure` gives.
+
+        With clipping the global norm of the gradients before it and the factor that they were
+        multiplied by; without, the norm if it is asked for.
+        """
+        if self.clipnorm:
+            return "gradient_norm", "clip_factor"
+        return ("gradient_norm",) if norm else ()
+
+    def step(
+        self,
+        grads: Sequence[tf.Tensor],
+        variables: Sequence[tf.Variable],
+        slots: Sequence[Sequence[tf.Variable]],
+        iteration: tf.Tensor,
+        indices: Sequence[int],
+        *,
+        clip_factor: tf.Tensor,
+    ) -> None:
+        """Update `variables` and `slots` as the given iteration.
+
+        It depends on nothing but its arguments and the settings, and does not count the iteration,
+        so it can be called for each replica's own copies.
+
+        Parameters
+        ----------
+        grads : sequence of tensor, shape of each variable
+        variables : sequence of variables
+        slots : sequence of sequences of variables
+            One for each of `slot_names`, shape of each variable.
+        iteration : scalar tensor, integer
+            The first is 1.
+        indices : sequence of int
+            Place of each variable among all that the optimizer was built for.
+        clip_factor : scalar tensor, dtype of the variables
+            Every gradient is multiplied by it first.
+        """
+        dtype = variables[0].dtype
+        masks = self.inject_masks
+        dropout = optimizer_step.Dropout(
+            keep=self.lr_dropout,
+            seed=self.seed,
+            indices=tuple(indices),
+            device="CPU:0" if self.dropout_on_cpu else "",
+            masks=None if masks is None else [masks[i] for i in indices],
+        )
+        self._fused_step(
+            variables,
+            slots,
+            grads,
+            learning_rate=self.effective_rate(iteration, dtype),
+            clip_scale=clip_factor,
+            step=iteration,
+            epsilon=_EPSILON[dtype.name],
+            dropout=dropout,
+        )
+
+    def _fused_step(
+        self,
+        variables: Sequence[tf.Variable],
+        slots: Sequence[Sequence[tf.Variable]],
+        grads: Sequence[tf.Tensor],
+        **settings: Unpack[StepSettings],
+    ) -> None:
+        raise NotImplementedError
+
+    def effective_rate(self, iteration: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
+        """Rate of an iteration (counted from 1): lr * (cos(t * 2 pi / lr_cos) + 1) / 2.
+
+        Computed in float32, for float64 variables in float64; a scalar tensor of `dtype`.
+        """
+        working = tf.float64 if dtype == tf.float64 else tf.float32
+        rate = tf.constant(self._rate, working)
+        if self.lr_cos:
+            t = tf.cast(iteration, working)
+            angle = t * tf.constant(_TWO_PI / self.lr_cos, working)
+            rate = rate * ((tf.cos(angle) + 1) / 2)
+        return tf.cast(rate, dtype)
+
+    def _clip_factor(self, norm: tf.Tensor | None, dtype: tf.DType) -> tf.Tensor:
+        """Factor c/n for all gradients if their global norm n reaches c, else 1; scalar tensors."""
+        one = tf.ones((), dtype)
+        if not self.clipnorm:
+            return one
+        bound = tf.constant(self.clipnorm, dtype)
+        return tf.where(norm >= bound, bound / norm, one)
+
+    def state_arrays(
+        self, legacy_names: Sequence[str]
+    ) -> dict[str, npt.NDArray[np.generic] | np.int64]:
+        """Return counter and slots under their legacy keys, in file order.
+
+        Parameters
+        ----------
+        legacy_names : sequence of str
+            For each built variable its full legacy name, `encoder/down1/downs_0/conv1/weight:0`.
+
+        Returns
+        -------
+        dict of ndarray, shape of each variable and its dtype
+            The counter, ``iters:0``, is an int64.
+
+        References
+        ----------
+        models.md 5.3.
+        """
+        self._check_names(legacy_names)
+        arrays: dict[str, npt.NDArray[np.generic] | np.int64] = {
+            "iters:0": np.int64(own_copy(self._iterations).numpy())
+        }
+        for slot in self.slot_names:
+            for name, value in zip(legacy_names, self._slots[slot], strict=True):
+                arrays[slot_key(slot, name)] = np.asarray(value)
+        return arrays
+
+    def load_state_arrays(
+        self,
+        arrays: Mapping[str, npt.ArrayLike],
+        legacy_names: Sequence[str],
+        *,
+        reset: Collection[str] = (),
+        optional: Collection[str] = (),
+    ) -> list[str]:
+        """Take up counter and slots saved by `state_arrays` or by the legacy program.
+
+        Parameters
+        ----------
+        arrays : mapping of str to ndarray, any shape
+            Content of the optimizer's file. If it holds no slot of this class (the optimizer was
+            switched), the slots start empty and the counter goes on.
+        legacy_names : sequence of str
+            As in `state_arrays`.
+        reset, optional : collections of str
+            Scopes (`inter_AB`) whose slots start empty in any case, or if they are not in the file.
+
+        Returns
+        -------
+        list of str
+            What was started empty, one sentence each, for the log.
+
+        Raises
+        ------
+        ModelFileError
+            If slots are missing or have another number of elements, all of them named.
+        """
+        self._check_names(legacy_names)
+        found = fit_slots(self._slots, arrays, legacy_names, reset=reset, optional=optional)
+        if found.errors:
+            raise ModelFileError(
+                f"optimizer state {self.name} does not fit the model: {'; '.join(found.errors)}. "
+                "Check the architecture options, or give up the slots of these parts with --reinit."
+            )
+        for variable, array in found.values:
+            variable.assign(array)
+        self._iterations.assign(found.iterations)
+        return [f"{self.name}: {text}" for text in found.emptied]
+
+    def _check_names(self, legacy_names: Sequence[str]) -> None:
+        if len(legacy_names) != len(self._trainable_variables):
+            raise ValueError(
+                f"{self.name} was built with {len(self._trainable_variables)} variables, "
+                f"got {len(legacy_names)} names."
+            )
+
+    def get_config(self) -> dict[str, object]:
+        """Return the arguments of the constructor."""
+        return {
+            "learning_rate": self._rate,
+            "lr_dropout": self.lr_dropout,
+            "lr_cos": self.lr_cos,
+            "clipnorm": self.clipnorm,
+            "slots_on_cpu": self.slots_on_cpu,
+            "dropout_on_cpu": self.dropout_on_cpu,
+            "seed": self.seed,
+            "name": self.name,
+        }

@@ -1,0 +1,16 @@
+"""The copy of a mirrored variable that belongs to the replica at hand."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+
+def own_copy(variable: keras.Variable | tf.Variable) -> tf.Variable:
+    """Return the TensorFlow variable; of a mirrored one the copy of the calling replica."""
+    value = variable.value if isinstance(variable, keras.Variable) else variable
+    replica = tf.distribute.get_replica_context()
+    if replica is None or not isinstance(value, tf.distribute.DistributedValues):
+        return value
+    copies = replica.strategy.experimental_local_results(value)
+    return copies[int(tf.get_static_value(replica.replica_id_in_sync_group)) % len(copies)]

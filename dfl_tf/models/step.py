@@ -14,6 +14,7 @@ import tensorflow as tf
 from dfl_tf.errors import OptionError
 from dfl_tf.models.compiling import decide, gradient_graph
 from dfl_tf.models.loss_scale import LossScale
+from dfl_tf.models.targets import VARIANCE
 from dfl_tf.nn.own_copy import own_copy
 from dfl_tf.nn.tracing import Tracing
 
@@ -119,18 +120,33 @@ class TrainingStep:
             of whatever else an objective reports, ``learning_rate/<optimizer>`` the rate used;
             with clipping ``clip_factor/<optimizer>`` and ``gradient_norm/<optimizer>`` (of the
             gradients before it), which `measures_gradients` gives without clipping, too. Of an
-            update that float16 left out, the last two are NaN.
+            update that float16 left out, the last two are NaN. ``output_variance/<side>``: see
+            `output_variance`.
         """
         found, optimizers = {}, self.model.optimizers
         for name, values in self._reported.items():
             if "/" in name:
-                found[name] = float(values)
+                found[name] = float(np.mean(values))
             elif name not in self.model.loss_names:
                 kind = "objective" if name in optimizers else "term"
                 found[f"{kind}/{name}"] = float(np.mean(values))
         for stem, optimizer in optimizers.items():
             found[f"learning_rate/{stem}"] = float(optimizer.effective_rate(optimizer.iterations))
         return found
+
+    def output_variance(self) -> dict[str, float]:
+        """Return how much the step's own reconstructions vary over their pixels.
+
+        Returns
+        -------
+        dict of str to float
+            By side, the mean of the batch; empty for models that make no images.
+        """
+        return {
+            name.removeprefix(VARIANCE): float(np.mean(values))
+            for name, values in self._reported.items()
+            if name.startswith(VARIANCE)
+        }
 
     def run_update(self, update: Update, inputs: list[tf.Tensor]) -> Losses:
         """Do one update of a step on a whole batch.

@@ -9,6 +9,8 @@ import tensorflow as tf
 from dfl_tf.nn.losses import dssim_terms, gaussian_blur, mean_hwc
 
 Terms = dict[str, tf.Tensor]
+VARIANCE = "output_variance/"
+"""With which the names of `output_variance` begin."""
 
 
 def blur_out_background(target: tf.Tensor, mask: tf.Tensor, resolution: int) -> tf.Tensor:
@@ -162,6 +164,26 @@ def reconstruction_loss(
         loss += terms["eyes_mouth"]
     terms["mask"] = mean_hwc(10.0 * tf.square(target.mask - mask))
     return loss + terms["mask"], terms
+
+
+def output_variance(src: tf.Tensor, dst: tf.Tensor) -> Terms:
+    """Return the variance of reconstructions over their pixels: of one flat color it is 0.
+
+    Parameters
+    ----------
+    src, dst : tensor, shape (n, r, r, 3), nominally in [0, 1]
+
+    Returns
+    -------
+    dict of tensor, shape (n,), at least float32
+        By `VARIANCE` and side; the mean of the channels.
+    """
+    found = {}
+    for side, image in (("src", src), ("dst", dst)):
+        wide = image if image.dtype.size >= 4 else tf.cast(image, tf.float32)
+        variance = tf.math.reduce_variance(tf.stop_gradient(wide), axis=(1, 2))
+        found[VARIANCE + side] = tf.reduce_mean(variance, axis=-1)
+    return found
 
 
 def of_side(side: str, terms: Terms) -> Terms:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 _STILL = 50
 """Iterations without a change of the losses that are a collapse."""
+_FLAT = 1e-4
+"""Variance over the pixels of an output, in [0, 1], below which it shows nothing."""
+_FLAT_FOR = 20
+"""Iterations with a flat output that are a collapse."""
+_GROWN = 1000
+"""Iterations after which a model shows something, if it ever does: a new one begins flat."""
 
 
 class Guard:
@@ -57,16 +63,27 @@ class Guard:
         self._above = [0] * len(self._names)
         self._seen = self._still = 0
         self._last: tuple[float, ...] = ()
+        self._flat, self._shown = Counter[str](), Counter[str]()
         before = np.empty((0, 0)) if history is None else history[-window:]
         self._before = before[np.isfinite(before).all(axis=1)]
 
     @property
     def suspicious(self) -> bool:
         """Whether the losses look like the start of a collapse: do not save now."""
-        return max(self._above, default=0) >= max(1, self._patience // 4)
+        flat = max(self._flat.values(), default=0) >= _FLAT_FOR // 4
+        return flat or max(self._above, default=0) >= max(1, self._patience // 4)
 
-    def check(self, iteration: int, losses: Sequence[float]) -> None:
+    def check(
+        self, iteration: int, losses: Sequence[float], variance: Mapping[str, float] | None = None
+    ) -> None:
         """Judge the losses of one iteration.
+
+        Parameters
+        ----------
+        iteration : int
+        losses : sequence of float
+        variance : mapping of str to float, optional
+            Of the step's own output, by side; see `TrainingStep.output_variance`.
 
         Raises
         ------
@@ -84,6 +101,7 @@ class Guard:
             )
         if self._guard:
             self._notice_standstill(iteration, losses)
+            self._notice_flatness(iteration, variance or {})
             if self._seen == 0:
                 self._take_up(losses)
             for index, loss in enumerate(losses):
@@ -104,6 +122,24 @@ class Guard:
                 f"iterations ({listed}): the model is collapsed. {_ADVICE} "
                 "--no-guard-collapse turns this guard off."
             )
+
+    def _notice_flatness(self, iteration: int, variance: Mapping[str, float]) -> None:
+        """An output of one color belongs to a collapsed model, unless that is a new one.
+
+        A new one begins flat, may swing out of that once, and be flat again for a while.
+        """
+        for side, value in variance.items():
+            if value >= _FLAT:
+                self._shown[side] += 1
+                self._flat[side] = 0
+            elif self._shown[side] >= self._warm_up or iteration > _GROWN:
+                self._flat[side] += 1
+            if self._flat[side] >= _FLAT_FOR:
+                raise TrainingDiverged(
+                    f"iteration {iteration}: the output for {side} has been flat for {_FLAT_FOR} "
+                    f"iterations (variance {value:.1e} over its pixels): the model is collapsed. "
+                    f"{_ADVICE} --no-guard-collapse turns this guard off."
+                )
 
     def _take_up(self, losses: Sequence[float]) -> None:
         """Start from the losses before this run, if the first ones of it are like them."""

@@ -245,7 +245,8 @@ class Trainer:
         waited = self.feed.wait_seconds - waited
         state.timing.add(seconds, waited, sum(batch.size for batch in self._batches))
 
-        state.guard.check(model.iteration + 1, list(losses.values()))
+        variance = model.step.output_variance()
+        state.guard.check(model.iteration + 1, list(losses.values()), variance)
         state.unsaved = True
         self._fix_sample(self._batches)
         self.checkpoint.history(self._sample)

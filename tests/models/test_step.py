@@ -60,6 +60,7 @@ def test_saehd_moves_the_right_networks(make, batches, snapshot, options):
     assert {name for name in figures if not name.startswith("term/")} == {
         *(f"objective/{update.optimizer}" for update in model.updates),
         *(f"{kind}/{stem}" for stem in model.optimizers for kind in ("learning_rate", *clipped)),
+        *(f"output_variance/{side}" for side in ("src", "dst")),
     }
     assert np.isfinite([*figures.values()]).all()
 
@@ -282,6 +283,9 @@ def test_a_term_is_what_numpy_makes_of_it(make, batches):
     np.testing.assert_allclose(figures["term/dst_pixels"], pixels, rtol=1e-6)
     difference = 10 * np.mean((np.float64(dst["mask"]) - mask) ** 2)
     np.testing.assert_allclose(figures["term/dst_mask"], difference, rtol=1e-6)
+    variance = image.var(axis=(1, 2)).mean()
+    np.testing.assert_allclose(model.step.output_variance()["dst"], variance, rtol=1e-6)
+    assert figures["output_variance/dst"] == model.step.output_variance()["dst"]
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -319,3 +323,10 @@ def test_an_update_that_float16_leaves_out_has_no_norm(make, batches):
     src, dst = batches(model)
     model.train_step(src, dst.with_arrays(target=dst["target"] * np.inf))
     assert np.isnan(model.step.scalars()["gradient_norm/src_dst_opt"])
+
+
+@pytest.mark.parametrize(("cls", "sides"), [("AMP", {"src", "dst"}), ("XSeg", set())])
+def test_a_step_says_how_flat_its_images_are(make, batches, cls, sides):
+    model = make(cls)
+    model.train_step(*batches(model))
+    assert {side for side, value in model.step.output_variance().items() if value >= 0} == sides

@@ -129,3 +129,36 @@ def test_a_few_saves_are_no_measure():
     guard = NormGuard()
     for size in (0.001, 0.01, 100.0):
         guard.check({"inter": {"w": np.full(4, size, np.float32)}}, 1)
+
+
+def test_an_output_of_one_color_is_a_collapse():
+    guard, iteration = steady()
+    shown, flat = {"src": 0.04, "dst": 0.05}, {"src": 0.04, "dst": 9.9e-5}
+    for step in range(-100, 1):
+        guard.check(iteration + step, [1.2, 0.5 + step / 1000], shown)
+    for step in range(1, 20):
+        guard.check(iteration + step, [1.2, 0.5 + step / 1000], flat)
+        assert guard.suspicious == (step >= 5)
+    with pytest.raises(TrainingDiverged, match="output for dst has been flat for 20 iterations"):
+        guard.check(iteration + 20, [1.2, 0.6], flat)
+
+
+def test_a_new_model_begins_flat_and_a_grown_one_does_not():
+    flat = {"src": 1e-5, "dst": 1e-5}
+    guard = Guard(("src", "dst"))
+    for iteration in range(1, 101):
+        swings = {"src": 4e-3, "dst": 3e-4} if iteration in (6, 7) else flat
+        guard.check(iteration, [1.0 + iteration / 1000, 0.5], swings)
+    assert not guard.suspicious
+    for step in range(19):  # resumed, flat from the first iteration on
+        guard.check(1001 + step, [1.0 + step / 1000, 0.5], flat)
+    with pytest.raises(TrainingDiverged, match="output for src has been flat"):
+        guard.check(1020, [1.5, 0.5], flat)
+
+
+def test_flat_stretches_that_end_are_no_collapse_and_the_guard_can_be_off():
+    guard, off = steady()[0], Guard(("src", "dst"), guard_collapse=False)
+    for step in range(100):
+        losses = [1.2 + step / 1000, 0.5]
+        guard.check(2000 + step, losses, {"src": 1e-6 if step % 15 else 0.1})
+        off.check(2000 + step, losses, {"src": 0.0})

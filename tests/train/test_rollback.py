@@ -14,7 +14,7 @@ from dfl_tf.formats import read_model
 from dfl_tf.jobs.events import Event
 from dfl_tf.options import SAEHDOptions, default
 from dfl_tf.options.recipe import read_recipe
-from dfl_tf.train import checkpoint, rollback
+from dfl_tf.train import checkpoint, guard, rollback
 from dfl_tf.train.events import Iteration
 from dfl_tf.train.recipe import ChosenRecipe, RecipeSource
 from dfl_tf.train.recipe_state import RecipeState, stand
@@ -168,6 +168,27 @@ def test_before_the_first_save_there_is_nothing_to_go_back_to(tmp_path, monkeypa
     spoiling(monkeypatch, 1)
     with pytest.raises(TrainingDiverged, match="Nothing is saved yet"):
         run(tmp_path, ListLog())
+
+
+def test_a_flat_output_rolls_back(tmp_path, monkeypatch):
+    step, left = FakeModel.train_step, [*range(8, 28)]
+
+    def flat(self: FakeModel, *batches: Any) -> Any:
+        spoiled = bool(left) and self.iteration + 1 == left[0]
+        self.variance["dst"] = 5e-5 if spoiled else 0.05
+        if spoiled:
+            left.pop(0)
+        return step(self, *batches)
+
+    monkeypatch.setattr(FakeModel, "train_step", flat)
+    monkeypatch.setattr(guard, "_GROWN", 0)
+    log = ListLog()
+    _, result = run(tmp_path, log)
+    assert result.iteration == 30
+    # the saves from the fifth flat iteration on are held back
+    assert came_back(log) == [(10, 26)]
+    (event,) = [fields for kind, fields in log.events if kind == "rollback"]
+    assert "the output for dst has been flat for 20 iterations" in event["reason"]
 
 
 def test_a_plain_run_stops(tmp_path, monkeypatch):

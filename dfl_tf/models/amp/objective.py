@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from dfl_tf.data.batch import Batch
 from dfl_tf.models.amp.networks import AMPGenerator
-from dfl_tf.models.targets import Target, of_side, prepare, reconstruction_loss
+from dfl_tf.models.targets import Target, of_side, output_variance, prepare, reconstruction_loss
 from dfl_tf.nn.losses import discriminator_loss, total_variation_mse
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class AMPObjective:
         src_loss, src_terms = reconstruction_loss(src, *src_src, both_windows=True)
         dst_loss, dst_terms = reconstruction_loss(dst, *dst_dst, both_windows=True)
         terms = {**of_side("src", src_terms), **of_side("dst", dst_terms)}
+        terms |= output_variance(src_src.image, dst_dst.image)
         objective = src_loss + dst_loss
         terms["dst_background"] = 0.1 * dst.background_difference(dst_dst.image)
         objective += terms["dst_background"]

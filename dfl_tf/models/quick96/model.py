@@ -14,7 +14,7 @@ from dfl_tf.models.base import Losses, PreviewImage, Update
 from dfl_tf.models.df_liae import Archi
 from dfl_tf.models.generator import DecoderOutput
 from dfl_tf.models.swap import DstOutput, SwapModel, SwapOutput
-from dfl_tf.models.targets import Target, of_side, reconstruction_loss
+from dfl_tf.models.targets import Target, of_side, output_variance, reconstruction_loss
 from dfl_tf.nn.losses import gaussian_blur
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Quick96(SwapModel):
         src_loss, src_terms = reconstruction_loss(_target(src), *src_src, both_windows=False)
         dst_loss, dst_terms = reconstruction_loss(_target(dst), *dst_dst, both_windows=False)
         terms = {**of_side("src", src_terms), **of_side("dst", dst_terms)}
+        terms |= output_variance(src_src.image, dst_dst.image)
         return src_loss + dst_loss, {"src": src_loss, "dst": dst_loss, **terms}
 
     def repeats_batch(self, iteration: int) -> bool:

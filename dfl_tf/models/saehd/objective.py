@@ -12,6 +12,7 @@ from dfl_tf.models.generator import DecoderOutput, Generator
 from dfl_tf.models.targets import (
     Target,
     of_side,
+    output_variance,
     prepare,
     reconstruction_loss,
     window_sizes,
@@ -80,6 +81,7 @@ class SAEHDObjective:
         src_loss, src_terms = reconstruction_loss(src, *src_src, both_windows=both_windows)
         dst_loss, dst_terms = reconstruction_loss(dst, *dst_dst, both_windows=both_windows)
         terms = {**of_side("src", src_terms), **of_side("dst", dst_terms)}
+        terms |= output_variance(src_src.image, dst_dst.image)
         if face:
             terms["face_style"] = self._face_style(swaps.pop(0), dst_dst)
             src_loss += terms["face_style"]

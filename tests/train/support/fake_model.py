@@ -30,7 +30,11 @@ class FakeModel:
     def __init__(self, given: SAEHDOptions | None = None, *, size: int = 64) -> None:
         self.options = given or options()
         self.effective = self.options
-        self.step = SimpleNamespace(scalars=lambda: {"learning_rate/src_dst_opt": 5e-5})
+        self.variance = {"src": 0.05, "dst": 0.05}
+        self.step = SimpleNamespace(
+            scalars=lambda: {"learning_rate/src_dst_opt": 5e-5},
+            output_variance=lambda: dict(self.variance),
+        )
         self.iteration = 0
         self.loss_history: list[list[float]] = []
         self.extra: dict[str, object] = {}

@@ -262,7 +262,7 @@ def norm_row(rounds: int) -> Row:
     return Row("global norm: TF ops / fused", times[0][0], times[1][0], parity)
 
 
-def plain_convolution(x: Any, kernel: Any, slope: Any) -> list[Callable[[], Any]]:
+def plain_convolution(x: Any, kernel: Any, upstream: Any) -> list[Callable[[], Any]]:
     """Result and both gradients by TensorFlow's operations."""
     import tensorflow as tf
 
@@ -271,15 +271,15 @@ def plain_convolution(x: Any, kernel: Any, slope: Any) -> list[Callable[[], Any]
     return [
         lambda: tf.raw_ops.Conv2D(input=x, filter=kernel, **same),
         lambda: tf.raw_ops.Conv2DBackpropInput(
-            input_sizes=sizes[0], filter=kernel, out_backprop=slope, **same
+            input_sizes=sizes[0], filter=kernel, out_backprop=upstream, **same
         ),
         lambda: tf.raw_ops.Conv2DBackpropFilter(
-            input=x, filter_sizes=sizes[1], out_backprop=slope, **same
+            input=x, filter_sizes=sizes[1], out_backprop=upstream, **same
         ),
     ]
 
 
-def minimal_convolution(x: Any, kernel: Any, slope: Any) -> list[Callable[[], Any]]:
+def winograd_convolution(x: Any, kernel: Any, upstream: Any) -> list[Callable[[], Any]]:
     """The same by the C++ operations."""
     import tensorflow as tf
     from dfl_tf_ops import native
@@ -289,9 +289,9 @@ def minimal_convolution(x: Any, kernel: Any, slope: Any) -> list[Callable[[], An
     return [
         lambda: ops.dfl_tf_winograd_conv2d(x=x, kernel=kernel, bias=no_bias),
         lambda: ops.dfl_tf_winograd_conv2d(
-            x=slope, kernel=kernel, bias=no_bias, towards_input=True
+            x=upstream, kernel=kernel, bias=no_bias, towards_input=True
         ),
-        lambda: ops.dfl_tf_winograd_filter_gradient(x=x, slope=slope).gradient,
+        lambda: ops.dfl_tf_winograd_filter_gradient(x=x, upstream=upstream).gradient,
     ]
 
 
@@ -312,7 +312,7 @@ def convolution_rows(rounds: int) -> Iterator[Row]:
                 f().numpy() for f in plain_convolution(*(tf.cast(t, "float64") for t in factors))
             ]
             names = ("result", "towards input", "towards kernel")
-            pairs = zip(plain_convolution(*factors), minimal_convolution(*factors), strict=True)
+            pairs = zip(plain_convolution(*factors), winograd_convolution(*factors), strict=True)
             for name, pair, truth in zip(names, pairs, exact, strict=True):
                 (slow, slow_cpu), (quick, quick_cpu) = wall_and_cpu(list(pair), rounds)
                 errors = [

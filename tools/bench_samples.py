@@ -4,7 +4,7 @@
     python tools/bench_samples.py [--faces FOLDER] [--seconds S] [--quick] [--modes none,sot]
 
 Prints, for each image size, resolution and color transfer mode, the CPU time of a sample made
-the straight way (`straight_sample.py`), on first sight of a face and from the cache, with the
+the straight way (`reference_sample.py`), on first sight of a face and from the cache, with the
 medians of the ratios of neighboring measurements; then how two threads scale, and two processes
 for comparison. All figures are CPU time of one core, except for these.
 """
@@ -28,7 +28,7 @@ for entry in (ROOT / "tools", ROOT / "ops", ROOT):
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
-from straight_sample import straight_sample  # noqa: E402
+from reference_sample import reference_sample  # noqa: E402
 
 from dfl_tf.data import (  # noqa: E402
     ArrayCache,
@@ -82,7 +82,7 @@ def measure(faces: list[FaceSample], spec: SampleSpec, seconds: float) -> tuple[
     cache = ArrayCache(2**30)
     rng = np.random.RandomState(1)
     ways: tuple[Callable[[FaceSample, FaceSample, int], object], ...] = (
-        lambda a, b, seed: straight_sample(a, spec, seed, b, rng),
+        lambda a, b, seed: reference_sample(a, spec, seed, b, rng),
         lambda a, b, seed: make_sample(a, spec, seed, color_source=b),
         lambda a, b, seed: make_sample(a, spec, seed, color_source=b, cache=cache),
     )
@@ -100,10 +100,10 @@ def measure(faces: list[FaceSample], spec: SampleSpec, seconds: float) -> tuple[
             way(face, other, seed)
             spent.append((time.thread_time() - begin) * 1000)
         times.append(tuple(spent))
-    straight, first, cached = (statistics.median(column) for column in zip(*times, strict=True))
+    reference, first, cached = (statistics.median(column) for column in zip(*times, strict=True))
     first_ratio = statistics.median(s / f for s, f, _ in times)
     cached_ratio = statistics.median(s / c for s, _, c in times)
-    return straight, first, cached, first_ratio, cached_ratio
+    return reference, first, cached, first_ratio, cached_ratio
 
 
 def measure_scaling(faces: list[FaceSample], spec: SampleSpec, batches: int) -> tuple[float, ...]:
@@ -166,21 +166,21 @@ def main() -> None:
     load = os.getloadavg()[0]
     print(f"{len(faces)} faces of {options.faces}; {os.cpu_count()} cores, load {load:.1f}")
     print("JPEG  size  mode   straight   first sight      cached        samples/s (cached)")
-    for picture in (256,) if options.quick else (256, 512):
-        scaled = [resized(face, picture) for face in faces]
+    for image in (256,) if options.quick else (256, 512):
+        scaled = [resized(face, image) for face in faces]
         for resolution in (128,) if options.quick else (128, 256, 512):
             for mode in modes:
                 spec = saehd_spec(resolution, mode)
-                straight, first, cached, *ratios = measure(scaled, spec, options.seconds)
+                reference, first, cached, *ratios = measure(scaled, spec, options.seconds)
                 print(
-                    f"{picture:4}  {resolution:4}  {mode:4} {straight:8.2f} ms"
+                    f"{image:4}  {resolution:4}  {mode:4} {reference:8.2f} ms"
                     f" {first:8.2f} ms {ratios[0]:5.1f}x {cached:8.2f} ms {ratios[1]:5.1f}x"
                     f" {1000 / cached:8.0f}",
                     flush=True,
                 )
         one, threads, processes = measure_scaling(scaled, saehd_spec(128, "none"), 60)
         print(
-            f"{picture:4}   128  {one:.0f} batches/s with one thread; two threads {threads:.2f}x, "
+            f"{image:4}   128  {one:.0f} batches/s with one thread; two threads {threads:.2f}x, "
             f"two processes {processes:.2f}x"
         )
     print(f"load at the end {os.getloadavg()[0]:.1f}")

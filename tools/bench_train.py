@@ -104,7 +104,7 @@ def same_order() -> Iterator[None]:
         mock.patch.object(Generator, "codes", codes),
         mock.patch.object(Generator, "decode", decode),
         mock.patch.object(Decoder, "_out_shuffled", out_shuffled),
-        mock.patch.object(base, "slow_filter_gradients", return_value=False),
+        mock.patch.object(base, "slow_weight_gradients", return_value=False),
         mock.patch.object(losses, "_SEPARABLE_FROM", 10**9),
         mock.patch.object(losses, "gaussian_blur", blur),
         mock.patch.object(targets, "gaussian_blur", blur),
@@ -150,7 +150,7 @@ def batch(options: Any) -> tuple[Any, ...]:
     rng = np.random.default_rng(0)
     side = options.resolution
 
-    def picture() -> np.ndarray:
+    def image() -> np.ndarray:
         coarse = [
             cv2.resize(rng.random((8, 8, 3)), (side, side)) for _ in range(options.batch_size)
         ]
@@ -159,7 +159,7 @@ def batch(options: Any) -> tuple[Any, ...]:
     def one() -> Any:
         mask = np.zeros((options.batch_size, side, side, 1), np.float32)
         mask[:, side // 8 : -side // 8, side // 6 : -side // 6] = 1
-        arrays = {"image": picture(), "target": picture(), "mask": mask, "eyes_mouth": mask}
+        arrays = {"image": image(), "target": image(), "mask": mask, "eyes_mouth": mask}
         return Batch(arrays)
 
     return one(), one()

@@ -59,8 +59,8 @@ def build(options: Any, precision: str, *, seed: int, shift: float = 0.0) -> Any
 
 def views(model: Any, batches: Any) -> list[np.ndarray]:
     """Source and destination reproduced, and the swap, each (n, r, r, 3)."""
-    pictures = model.view(*model.tensors(*(batch["target"] for batch in batches)))
-    return [np.clip(np.asarray(image, np.float32), 0, 1) for image, _ in pictures]
+    images = model.view(*model.tensors(*(batch["target"] for batch in batches)))
+    return [np.clip(np.asarray(image, np.float32), 0, 1) for image, _ in images]
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
@@ -82,9 +82,9 @@ def judge(models: dict[str, Any], batches: Any) -> dict[str, dict[str, float]]:
     shown = {name: views(model, batches) for name, model in models.items()}
     targets = [batch["target"] for batch in batches]
     found = {}
-    for name, pictures in shown.items():
-        good = [ssim(p, t) for p, t in zip(pictures[:2], targets, strict=True)]
-        pairs = zip(pictures, shown["float32"], strict=True)
+    for name, images in shown.items():
+        good = [ssim(p, t) for p, t in zip(images[:2], targets, strict=True)]
+        pairs = zip(images, shown["float32"], strict=True)
         src, dst, swap = (ssim(a, b) for a, b in pairs)
         found[name] = {
             "with targets": float(np.mean(good)),
@@ -95,14 +95,14 @@ def judge(models: dict[str, Any], batches: Any) -> dict[str, dict[str, float]]:
 
 
 def train(
-    models: dict[str, Any], feed: Any, args: argparse.Namespace, result: dict[str, Any]
+    models: dict[str, Any], batch_source: Any, args: argparse.Namespace, result: dict[str, Any]
 ) -> None:
     """Step all models on each batch, in an order that turns; keep the result on disk."""
-    fixed = next(feed)
+    fixed = next(batch_source)
     names = list(models)
     started = time.monotonic()
     for number in range(1, args.iterations + 1):
-        batches = next(feed)
+        batches = next(batch_source)
         for name in names[number % len(names) :] + names[: number % len(names)]:
             begin = time.perf_counter()
             losses = models[name].train_step(*batches)
@@ -155,7 +155,7 @@ def plot(result: dict[str, Any], path: Path, *, size: tuple[int, int] = (1100, 4
     """Draw the smoothed curves of both losses on a logarithmic scale."""
     width, height = size
     left, top, bottom = 60, 40, 40
-    picture = np.full((height, width, 3), 255, np.uint8)
+    image = np.full((height, width, 3), 255, np.uint8)
     half = width // 2
     everything = [smooth(np.asarray(rows)) for rows in result["losses"].values()]
     low = min(float(rows[len(rows) // 20 :].min()) for rows in everything) * 0.95
@@ -163,12 +163,12 @@ def plot(result: dict[str, Any], path: Path, *, size: tuple[int, int] = (1100, 4
     for side, title in enumerate(("src loss", "dst loss")):
         x0, x1 = side * half + left, (side + 1) * half - 15
         y0, y1 = top, height - bottom
-        cv2.rectangle(picture, (x0, y0), (x1, y1), (160, 160, 160), 1)
-        write(picture, title, (x0, top - 12), 0.55)
+        cv2.rectangle(image, (x0, y0), (x1, y1), (160, 160, 160), 1)
+        write(image, title, (x0, top - 12), 0.55)
         for value in np.geomspace(low, high, 6):
             y = round(y1 - (y1 - y0) * np.log(value / low) / np.log(high / low))
-            cv2.line(picture, (x0, y), (x1, y), (225, 225, 225), 1)
-            write(picture, f"{value:.2f}", (x0 - 42, y + 4), 0.4)
+            cv2.line(image, (x0, y), (x1, y), (225, 225, 225), 1)
+            write(image, f"{value:.2f}", (x0 - 42, y + 4), 0.4)
         for (name, _), rows in zip(result["losses"].items(), everything, strict=True):
             x = np.linspace(x0, x1, len(rows))
             y = y1 - (y1 - y0) * np.log(np.clip(rows[:, side], low, high) / low) / np.log(
@@ -176,14 +176,12 @@ def plot(result: dict[str, Any], path: Path, *, size: tuple[int, int] = (1100, 4
             )
             points = (np.stack([x, y], axis=1) * 8).round().astype(np.int32)
             cv2.polylines(
-                picture, [points], False, COLORS.get(name, COLORS["low"]), 1, cv2.LINE_AA, 3
+                image, [points], False, COLORS.get(name, COLORS["low"]), 1, cv2.LINE_AA, 3
             )
-        write(picture, f"iteration 1 to {len(everything[0])}, mean of 50", (x0, height - 14), 0.42)
+        write(image, f"iteration 1 to {len(everything[0])}, mean of 50", (x0, height - 14), 0.42)
     for row, name in enumerate(result["losses"]):
-        write(
-            picture, name, (width - 270, top + 20 + 20 * row), 0.5, COLORS.get(name, COLORS["low"])
-        )
-    cv2.imwrite(str(path), picture)
+        write(image, name, (width - 270, top + 20 + 20 * row), 0.5, COLORS.get(name, COLORS["low"]))
+    cv2.imwrite(str(path), image)
 
 
 def smooth(rows: np.ndarray, window: int = 50) -> np.ndarray:
@@ -194,15 +192,15 @@ def smooth(rows: np.ndarray, window: int = 50) -> np.ndarray:
 
 
 def write(
-    picture: np.ndarray, text: str, at: tuple[int, int], scale: float, color: Any = (0, 0, 0)
+    image: np.ndarray, text: str, at: tuple[int, int], scale: float, color: Any = (0, 0, 0)
 ) -> None:
-    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)
+    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)
 
 
 def compare(args: argparse.Namespace, workspace: Workspace) -> dict[str, Any]:
     """Train all models; returns the curves."""
     from dfl_tf.devices.configure import configure_devices
-    from dfl_tf.train.feeds import Facesets, open_feed
+    from dfl_tf.train.batch_source import Facesets, open_batch_source
 
     configure_devices(RunOptions(threads=args.threads))
     values = {**OPTIONS, "resolution": args.resolution, "face_type": args.face_type,
@@ -222,12 +220,14 @@ def compare(args: argparse.Namespace, workspace: Workspace) -> dict[str, Any]:
         "previews": {},
     }
     run = RunOptions(seed=args.seed)
-    feed = open_feed(models["float32"], Facesets.open(workspace, pretrain=False), run, {})
+    batch_source = open_batch_source(
+        models["float32"], Facesets.open(workspace, pretrain=False), run, {}
+    )
     try:
         with suppress(KeyboardInterrupt):
-            train(models, feed, args, result)
+            train(models, batch_source, args, result)
     finally:
-        feed.close()
+        batch_source.close()
     keep(args.output, result)
     return result
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
 
 _CONVOLUTIONS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter")
-_PRODUCTS = ("MatMul", "BatchMatMulV2")
+_MATMULS = ("MatMul", "BatchMatMulV2")
 
 
 def step_flops(model: FaceModel) -> float:
@@ -38,7 +38,7 @@ def step_flops(model: FaceModel) -> float:
 
 
 def _operation(op: tf.Operation) -> float:
-    if op.type in _PRODUCTS:
+    if op.type in _MATMULS:
         inner = op.inputs[0].shape
         turned = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
         return 2.0 * _size(op.outputs[0]) * int(inner[-2 if turned else -1])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from dfl_tf.formats.models.tensor import Tensor
     from dfl_tf.models.base import FaceModel
-    from dfl_tf.train.feeds import Facesets
+    from dfl_tf.train.batch_source import Facesets
 
 _COLOR_MODES = ("rct", "lct", "mkl", "idt", "sot")
 
@@ -42,24 +42,26 @@ def bench_samples(model: FaceModel, facesets: Facesets, *, seconds: float) -> Re
     seconds : float
         For each number of workers.
     """
-    from dfl_tf.train.feeds import open_feed
+    from dfl_tf.train.batch_source import open_batch_source
 
     available = cores()
     rows = []
     for workers in sorted({1, 2, max(1, available // 2), min(8, available)}):
-        feed = open_feed(model, facesets, replace(model.run, workers=workers, prefetch=2), {})
+        batch_source = open_batch_source(
+            model, facesets, replace(model.run, workers=workers, prefetch=2), {}
+        )
         try:
             start, images = time.perf_counter(), 0
             for _ in range(4):  # the queue, and faces seen for the first time
-                images += sum(batch.size for batch in next(feed))
+                images += sum(batch.size for batch in next(batch_source))
             first = (time.perf_counter() - start) / images
             images, spent, begin = 0, time.process_time(), time.perf_counter()
             while time.perf_counter() - begin < seconds:
-                images += sum(batch.size for batch in next(feed))
+                images += sum(batch.size for batch in next(batch_source))
             wall = time.perf_counter() - begin
             spent = time.process_time() - spent
         finally:
-            feed.close()
+            batch_source.close()
         rows.append(
             {
                 "workers": workers,

@@ -16,7 +16,7 @@ from dfl_tf.bench.flops import step_flops
 from dfl_tf.bench.machine import Report
 from dfl_tf.devices.configure import configure_devices
 from dfl_tf.formats import write_model
-from dfl_tf.train.feeds import Facesets
+from dfl_tf.train.batch_source import Facesets
 from dfl_tf.train.saver import own_arrays
 from dfl_tf.train.start import Prepared, builder
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from dfl_tf.data import Batch
     from dfl_tf.models.base import FaceModel, Update
-    from dfl_tf.train.feeds import Feed
+    from dfl_tf.train.batch_source import BatchSource
 
 
 def bench_train(
@@ -59,19 +59,19 @@ def bench_train(
         configure_devices(prepared.run)
         make = builder(prepared)
         model = make.create(prepared.settings, prepared.state)
-        feed, _ = make.feed_and_fill(model, prepared.settings, prepared.state, facesets)
+        batch_source, _ = make.open_and_fill(model, prepared.settings, prepared.state, facesets)
     try:
         with timed(start, "first batch"):
-            batches = next(feed)
+            batches = next(batch_source)
         with timed(start, "first step"):
             _finish(model.train_step(*batches))
         model.iteration += 1
         peaks = [machine.gemm_peak(model.run.precision)]
-        rows = _iterations(model, feed, iterations)
+        rows = _iterations(model, batch_source, iterations)
         peaks.append(machine.gemm_peak(model.run.precision))
         halves = _halves(model, batches, max(3, iterations // 4))
     finally:
-        feed.close()
+        batch_source.close()
     return _report(prepared, model, rows, halves, start, max(peaks))
 
 
@@ -94,17 +94,19 @@ def _finish(losses: Mapping[str, tf.Tensor]) -> None:
         value.numpy()
 
 
-def _iterations(model: FaceModel, feed: Feed, count: int) -> list[tuple[float, float, int]]:
+def _iterations(
+    model: FaceModel, batch_source: BatchSource, count: int
+) -> list[tuple[float, float, int]]:
     """For each iteration its milliseconds, those of waiting, and its images."""
     rows = []
     for number in range(count + 1):
-        waited, start = feed.wait_seconds, time.perf_counter()
-        batches = next(feed)
+        waited, start = batch_source.wait_seconds, time.perf_counter()
+        batches = next(batch_source)
         _finish(model.train_step(*batches))
         model.iteration += 1
         spent = (time.perf_counter() - start) * 1e3
         if number:  # the first one fills the queue
-            wait = min(spent, (feed.wait_seconds - waited) * 1e3)
+            wait = min(spent, (batch_source.wait_seconds - waited) * 1e3)
             rows.append((spent, wait, sum(batch.size for batch in batches)))
     return rows
 
@@ -127,7 +129,7 @@ def _halves(model: FaceModel, batches: Sequence[Batch], rounds: int) -> tuple[fl
             compiled=model.step.xla.get(update.optimizer, False),
         )
         apply = tf.function(functools.partial(model.step.apply_gradients, update), autograph=False)
-        losses, slopes = gradients(given)
+        losses, grads = gradients(given)
 
         def forward_backward(
             gradients: tf.types.experimental.PolymorphicFunction = gradients,
@@ -137,10 +139,10 @@ def _halves(model: FaceModel, batches: Sequence[Batch], rounds: int) -> tuple[fl
 
         def move(
             apply: tf.types.experimental.PolymorphicFunction = apply,
-            slopes: list[tf.Tensor] = slopes,
+            grads: list[tf.Tensor] = grads,
             update: Update = update,
         ) -> None:
-            apply(slopes)
+            apply(grads)
             update.variables[0].numpy()
 
         _finish(losses)

@@ -183,7 +183,7 @@ def samples_command(
 ) -> None:
     """Draw training samples as fast as they come, with several numbers of workers."""
     from dfl_tf.bench import parts as bench_parts
-    from dfl_tf.train.feeds import Facesets
+    from dfl_tf.train.batch_source import Facesets
     from dfl_tf.train.start import build_model
 
     folders = {"src": src, "dst": dst, "model": model_dir}

@@ -42,14 +42,14 @@ def command(src: Path, dst: Path, output: Path, faces: int, size: int, seed: int
     from dfl_tf.imaging.filters import resize_to
 
     rng = np.random.RandomState(seed % 2**32)
-    pictures = []
+    sides = []
     for path in (src, dst):
         faceset = Faceset.open(path)
         chosen = np.sort(rng.choice(len(faceset), min(faces, len(faceset)), replace=False))
         images = [resize_to(faceset[int(i)].image(), size, cv2.INTER_AREA) for i in chosen]
-        pictures.append([images[k % len(images)] for k in range(faces)])
+        sides.append([images[k % len(images)] for k in range(faces)])
     rows = []
-    for source, target in zip(*pictures, strict=True):
+    for source, target in zip(*sides, strict=True):
         moved = [color_transfer(mode, source, target, rng=rng) for mode in MODES[1:]]
         rows.append([target, source, *moved])
     captions = [["dst", "src", *MODES[1:]]] * faces

@@ -136,17 +136,17 @@ def _convolutions() -> Iterator[Comparison]:
 
     rng = np.random.RandomState(5)
     shapes = ((2, 9, 7, 48), (3, 3, 48, 40), (40,), (2, 9, 7, 40))
-    x, kernel, bias, slope = (rng.normal(size=shape) for shape in shapes)
+    x, kernel, bias, upstream = (rng.normal(size=shape) for shape in shapes)
     exact = (
         plain.convolve(x, kernel) + bias,
-        *plain.convolve_gradients(x, kernel, slope),
-        slope.sum(axis=(0, 1, 2)),
+        *plain.convolve_gradients(x, kernel, upstream),
+        upstream.sum(axis=(0, 1, 2)),
     )
     tensors = [tf.constant(array, tf.float32) for array in (x, kernel, bias)]
     with tf.GradientTape() as tape:
         tape.watch(tensors)
         y = fast.convolve_3x3(*tensors)
-    found = (y, *tape.gradient(y, tensors, tf.constant(slope, tf.float32)))
+    found = (y, *tape.gradient(y, tensors, tf.constant(upstream, tf.float32)))
     names = ("", ", gradient of the input", ", gradient of the kernel", ", gradient of the bias")
     for name, a, b in zip(names, found, exact, strict=True):
         yield Comparison(f"convolution{name}", _worst(a, b) / float(np.abs(b).max()), 2e-6)

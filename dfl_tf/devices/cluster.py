@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from dfl_tf.disk.guarded import parse_json
 from dfl_tf.disk.tree_schema import ANYTHING, Array, Either, Integer, Record, Table, Text
@@ -21,23 +20,6 @@ from dfl_tf.options import Machine, RunOptions
 
 class WorkerLost(DflTfError):
     """A worker of a training on several hosts is gone; the chief saves before it gives up."""
-
-
-class Team(Protocol):
-    """What the trainer needs of the other processes (`devices.worker_group`)."""
-
-    @property
-    def chief(self) -> bool:
-        """Whether this process saves, logs and shows."""
-
-    def agree(self, vote: int) -> int:
-        """Return the highest vote of all; raises `WorkerLost`."""
-
-    def from_chief(self, facts: Mapping[str, object]) -> dict[str, Any]:
-        """Return the chief's facts (JSON values) on every process."""
-
-    def leave(self) -> None:
-        """Wait until all have come here."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def cpu_bfloat16(flags: str | None = None) -> list[str]:
     return [flag for flag in _BFLOAT16 if flag in text.split()]
 
 
-def slow_filter_gradients(flags: str | None = None) -> bool:
+def slow_weight_gradients(flags: str | None = None) -> bool:
     """Whether the gradients of convolution kernels are slow here (`nn.convolution`).
 
     They are on x86 CPUs without AVX-512.

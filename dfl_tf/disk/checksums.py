@@ -100,7 +100,7 @@ def read_sums(folder: Path) -> Sums | None:
         elif line and not line.startswith(b"#"):
             value, name = _parsed(line, root, path, number)
             sums.files[name] = value
-    _take_up(folder, sums)
+    _apply_journal(folder, sums)
     return sums
 
 
@@ -275,7 +275,7 @@ class Rewriting:
             remove_quietly(_journal_path(self._folder))
 
 
-def _take_up(folder: Path, sums: Sums) -> None:
+def _apply_journal(folder: Path, sums: Sums) -> None:
     """Use the notes of a journal that fit what is on the disk."""
     try:
         content = read_plain(_journal_path(folder), limit=_LIMIT)

@@ -169,11 +169,11 @@ def verify(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
         if batch > 1 and entry.single:
             break
         face = fixed_face(batch, side)
-        feeds = {entry.name: entry.laid_out(face)}
+        arrays = {entry.name: entry.laid_out(face)}
         if len(runner.get_inputs()) > 1:
-            feeds["morph_value:0"] = np.array([morph], np.float32)
+            arrays["morph_value:0"] = np.array([morph], np.float32)
         expected = expected_of(model, face, morph)
-        for name, got in zip(names, _run(runner, feeds, path), strict=True):
+        for name, got in zip(names, _run(runner, arrays, path), strict=True):
             error = difference(got, entry.laid_out(expected[name]))
             # not max(): a NaN must stay
             worst[name] = error if not error <= worst[name] else worst[name]
@@ -189,10 +189,10 @@ def try_out(path: Path) -> list[str]:
     side = entry.side
     errors = []
     for batch in BATCHES[:1] if entry.single else BATCHES[:2]:
-        feeds = {entry.name: entry.laid_out(fixed_face(batch, side))}
+        arrays = {entry.name: entry.laid_out(fixed_face(batch, side))}
         if len(inputs) > 1:
-            feeds["morph_value:0"] = np.array([0.5], np.float32)
-        for port, array in zip(runner.get_outputs(), _run(runner, feeds, path), strict=True):
+            arrays["morph_value:0"] = np.array([0.5], np.float32)
+        for port, array in zip(runner.get_outputs(), _run(runner, arrays, path), strict=True):
             sides = array.shape[2:] if entry.channels_first else array.shape[1:3]
             if (array.shape[0], *sides) != (batch, side, side):
                 errors.append(f"The output {port.name} is {array.shape} for {batch} faces.")
@@ -267,10 +267,10 @@ def session(path: Path) -> InferenceSession:
 
 
 def _run(
-    runner: InferenceSession, feeds: Mapping[str, npt.NDArray[np.generic]], path: Path
+    runner: InferenceSession, arrays: Mapping[str, npt.NDArray[np.generic]], path: Path
 ) -> list[Floats]:
     try:
-        return runner.run(None, feeds)
+        return runner.run(None, arrays)
     except Exception as error:  # see `session`
         raise ExportError(f"{path.name} cannot be run by ONNX Runtime: {error}") from error
 

@@ -75,8 +75,8 @@ def crop(metadata: FaceMetadata, jpeg: bytes, face_type: FaceType | None, what: 
         given = align_matrix(landmarks, width, own)
         corners = np.array([(0, 0), (width, 0), (0, width)], np.float32)
         in_frame = transform_points(corners, wanted, invert=True)
-        in_picture = transform_points(in_frame, given).astype(np.float32)
-        matrix = cv2.getAffineTransform(in_picture, corners)
+        in_image = transform_points(in_frame, given).astype(np.float32)
+        matrix = cv2.getAffineTransform(in_image, corners)
         image = cv2.warpAffine(image, matrix, (width, width), flags=cv2.INTER_LINEAR)
     return Crop(_resized(image, SIDE), matrix, width)
 

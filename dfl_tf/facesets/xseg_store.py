@@ -80,7 +80,7 @@ class FaceStore(abc.ABC):
         """Give a face another mask (encoded) or other polygons, points of shape (n, 2), float32."""
 
     @abc.abstractmethod
-    def take_up(self, index: int, mask: bytes) -> bool:
+    def restore(self, index: int, mask: bytes) -> bool:
         """Use what an interrupted run made of a face; False if that must be made again."""
 
     def finish(self) -> None:  # noqa: B027 - a folder has nothing left to write
@@ -122,7 +122,7 @@ class FolderStore(FaceStore):
             detail = "".join(f"\n  {line}" for line in self.left_out.lines())
             raise FacesetError(
                 f"{folder}: no aligned face found "
-                f"({len(self.left_out.skipped)} pictures skipped){detail}"
+                f"({len(self.left_out.skipped)} images skipped){detail}"
             )
 
     def _take(self, path: Path) -> None:
@@ -168,7 +168,7 @@ class FolderStore(FaceStore):
             self._sums.close()
             self._sums = None
 
-    def take_up(self, index: int, mask: bytes) -> bool:
+    def restore(self, index: int, mask: bytes) -> bool:
         """Say whether the face has the mask still: somebody may have removed it meanwhile."""
         return self.face(index)[0].xseg_mask_bytes == mask
 
@@ -220,7 +220,7 @@ class PakStore(FaceStore):
             old_polygons if polygons is KEPT else polygons,
         )
 
-    def take_up(self, index: int, mask: bytes) -> bool:
+    def restore(self, index: int, mask: bytes) -> bool:
         """Remember the mask: the pak is only written at the end."""
         self.change(index, mask=mask)
         return True
@@ -288,8 +288,8 @@ class ApplyJournal:
 
     def mask_of(self, name: str, jpeg: bytes) -> bytes | None:
         """Return the mask that was made of this image under this name."""
-        picture, mask = self._done.get(name, ("", b""))
-        return mask if mask and picture == _picture(jpeg) else None
+        image, mask = self._done.get(name, ("", b""))
+        return mask if mask and image == _image_digest(jpeg) else None
 
     def __contains__(self, name: str) -> bool:
         return name in self._done
@@ -297,7 +297,7 @@ class ApplyJournal:
     def add(self, name: str, jpeg: bytes, mask: bytes) -> None:
         """Note a face as done."""
         coded = base64.b64encode(mask).decode()
-        entry = {"name": name, "picture": _picture(jpeg), "mask": coded}
+        entry = {"name": name, "picture": _image_digest(jpeg), "mask": coded}
         self._stream.append(json.dumps(entry).encode() + b"\n")
 
     def close(self, *, finished: bool) -> None:
@@ -317,15 +317,15 @@ def _mask_bytes(text: str) -> bytes:
         return b""
 
 
-def _picture(jpeg: bytes) -> str:
+def _image_digest(jpeg: bytes) -> str:
     """Name an image by its content, whatever metadata it carries."""
     return hashlib.sha256(strip_metadata(jpeg)).hexdigest()[:32]
 
 
-def same_picture(path: Path, jpeg: bytes) -> bool:
+def same_image(path: Path, jpeg: bytes) -> bool:
     """Whether `path` is free or holds this image, with whatever metadata."""
     try:
-        return _picture(read_plain(path, limit=MAX_IMAGE_BYTES)) == _picture(jpeg)
+        return _image_digest(read_plain(path, limit=MAX_IMAGE_BYTES)) == _image_digest(jpeg)
     except FileNotFoundError:
         return True
     except (DflTfError, OSError):

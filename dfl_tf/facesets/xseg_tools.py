@@ -21,7 +21,7 @@ from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face.polygons import encloses
 from dfl_tf.facesets.xseg_masker import Masker, crop
-from dfl_tf.facesets.xseg_store import ApplyJournal, FaceStore, same_picture
+from dfl_tf.facesets.xseg_store import ApplyJournal, FaceStore, same_image
 from dfl_tf.formats.faces.dfljpg import embed_metadata
 from dfl_tf.formats.faces.face_folder import EMPTY_LABELS
 from dfl_tf.formats.faces.mask_record import remove_mask_record, write_mask_record
@@ -88,7 +88,7 @@ def _taken_up(store: FaceStore, journal: ApplyJournal, index: int) -> bool:
         return False
     try:
         mask = journal.mask_of(name, store.face(index)[1])
-        return mask is not None and store.take_up(index, mask)
+        return mask is not None and store.restore(index, mask)
     except FacesetError:
         return False  # it is named when its turn comes
 
@@ -100,13 +100,13 @@ def _apply_batch(
     indices: Iterable[int],
     report: XSegReport,
 ) -> None:
-    crops, pictures = {}, {}
+    crops, images = {}, {}
     for index in indices:
         name = store.names[index]
         try:
             metadata, jpeg = store.face(index)
             crops[index] = crop(metadata, jpeg, masker.face_type, name)
-            pictures[index] = jpeg
+            images[index] = jpeg
         except (DflTfError, ValueError, cv2.error) as error:
             report.left_out.skip(name, error)
     if not crops:
@@ -117,7 +117,7 @@ def _apply_batch(
         except FacesetError as error:
             report.left_out.skip(store.names[index], error)
             continue
-        journal.add(store.names[index], pictures[index], mask)
+        journal.add(store.names[index], images[index], mask)
         report.changed += 1
 
 
@@ -165,11 +165,11 @@ def fetch_labeled(
     taken = [
         str(target / store.names[index])
         for index in labeled
-        if not same_picture(target / store.names[index], store.face(index)[1])
+        if not same_image(target / store.names[index], store.face(index)[1])
     ]
     if taken:
         raise FacesetError(
-            f"{target}: {len(taken)} other pictures have the names of faces to copy: "
+            f"{target}: {len(taken)} other images have the names of faces to copy: "
             f"{', '.join(taken[:5])}. Nothing was copied; choose another --output."
         )
     for index in labeled:

@@ -2,7 +2,7 @@
 
 Every filter takes a (h, w, 3) float32 BGR image in [0, 1], an optional mask (h, w, 1) that says
 where it acts, and a `numpy.random.RandomState` whose draws happen in the order that is stated.
-`chance` is a percentage: the filter acts if `randint(100) < chance`.
+`percent` is a percentage: the filter acts if `randint(100) < percent`.
 
 References: data.md 6.3.
 """
@@ -89,14 +89,14 @@ def random_hsv_shift(image: Image, rng: Rng, *, mask: Image | None = None) -> Im
 
 
 def random_sharpen(
-    image: Image, rng: Rng, chance: int, kernel_max: int, *, mask: Image | None = None
+    image: Image, rng: Rng, percent: int, kernel_max: int, *, mask: Image | None = None
 ) -> Image:
     """Sharpen by a box or a Gaussian: `randint(kernel_max)`, `randint(100)`, then two more.
 
     Shapes and dtypes: see the module; the result is not clipped.
     """
     kernel = rng.randint(kernel_max) + 1
-    if rng.randint(100) >= chance:
+    if rng.randint(100) >= percent:
         return image
     kernel += 1 - kernel % 2
     if rng.randint(2) == 0:
@@ -123,7 +123,7 @@ def _sharpen_gaussian(image: Image, kernel: int, amount: int) -> Image:
 
 
 def random_motion_blur(
-    image: Image, rng: Rng, chance: int, kernel_max: int, *, mask: Image | None = None
+    image: Image, rng: Rng, percent: int, kernel_max: int, *, mask: Image | None = None
 ) -> Image:
     """Blur along a line: `randint(kernel_max)`, `randint(360)`, `randint(100)`.
 
@@ -131,7 +131,7 @@ def random_motion_blur(
     """
     size = rng.randint(kernel_max) + 1
     angle = rng.randint(360)
-    if rng.randint(100) >= chance:
+    if rng.randint(100) >= percent:
         return image
     return blend(image, linear_motion_blur(image, size, angle), mask)
 
@@ -157,13 +157,13 @@ def linear_motion_blur(image: Image, size: int, angle: float) -> Image:
 
 
 def random_gaussian_blur(
-    image: Image, rng: Rng, chance: int, kernel_max: int, *, mask: Image | None = None
+    image: Image, rng: Rng, percent: int, kernel_max: int, *, mask: Image | None = None
 ) -> Image:
     """Blur by a Gaussian: `randint(100)`, then `randint(kernel_max)`.
 
     Shapes, dtypes and ranges: see the module.
     """
-    if rng.randint(100) >= chance:
+    if rng.randint(100) >= percent:
         return image
     kernel = 2 * rng.randint(kernel_max) + 1
     return blend(image, cv2.GaussianBlur(image, (kernel, kernel), 0), mask)
@@ -172,7 +172,7 @@ def random_gaussian_blur(
 def random_resize(
     image: Image,
     rng: Rng,
-    chance: int,
+    percent: int,
     max_percent: int,
     interpolation: int,
     *,
@@ -182,7 +182,7 @@ def random_resize(
 
     Shapes and dtypes: see the module; cubic interpolation overshoots, the result is not clipped.
     """
-    if rng.randint(100) >= chance:
+    if rng.randint(100) >= percent:
         return image
     share = rng.random_sample()
     height, width = image.shape[:2]
@@ -194,12 +194,12 @@ def random_resize(
     return blend(image, cv2.resize(coarse, (width, height), interpolation=interpolation), mask)
 
 
-def random_jpeg(image: Image, rng: Rng, chance: int, *, mask: Image | None = None) -> Image:
+def random_jpeg(image: Image, rng: Rng, percent: int, *, mask: Image | None = None) -> Image:
     """Compress as JPEG and back: `randint(100)`, then quality `randint(10, 101)`.
 
     Shapes, dtypes and ranges: see the module.
     """
-    if rng.randint(100) >= chance:
+    if rng.randint(100) >= percent:
         return image
     quality = int(rng.randint(10, 101))
     decoded = to_float(decode_image(encode_image(to_uint8(image), ".jpg", quality=quality)))

@@ -47,26 +47,26 @@ def sheet(
     -------
     ndarray, shape (h, w, 3), uint8, BGR
     """
-    pictures = [[None if p is None else _displayed(p) for p in row] for row in rows]
-    present = [p for row in pictures for p in row if p is not None]
+    images = [[None if p is None else _displayed(p) for p in row] for row in rows]
+    present = [p for row in images for p in row if p is not None]
     if not present:
         raise ValueError("a sheet needs at least one image")
     width = cell or max(p.shape[1] for p in present)
-    pictures = [[None if p is None else _scaled(p, width) for p in row] for row in pictures]
+    images = [[None if p is None else _scaled(p, width) for p in row] for row in images]
     header = _CAPTION_HEIGHT if captions is not None else 0
-    heights = [max((p.shape[0] for p in row if p is not None), default=0) for row in pictures]
-    columns = max(len(row) for row in pictures)
-    total = sum(heights) + len(pictures) * (header + gap) + gap
+    heights = [max((p.shape[0] for p in row if p is not None), default=0) for row in images]
+    columns = max(len(row) for row in images)
+    total = sum(heights) + len(images) * (header + gap) + gap
     canvas = np.full((total, columns * (width + gap) + gap, 3), background, dtype=np.uint8)
     top = gap
-    for number, row in enumerate(pictures):
-        for place, picture in enumerate(row):
+    for number, row in enumerate(images):
+        for place, image in enumerate(row):
             left = gap + place * (width + gap)
             if captions is not None and place < len(captions[number]):
                 _write(canvas[top : top + header, left : left + width], captions[number][place])
-            if picture is not None:
-                bottom = top + header + picture.shape[0]
-                canvas[top + header : bottom, left : left + width] = picture
+            if image is not None:
+                bottom = top + header + image.shape[0]
+                canvas[top + header : bottom, left : left + width] = image
         top += header + heights[number] + gap
     return canvas
 
@@ -102,21 +102,21 @@ def side_by_side(columns: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.f
     return np.asarray(tiled(list(zip(*wide, strict=True))), np.float32)
 
 
-def _displayed(picture: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    if picture.dtype == np.uint8:
-        return to_bgr(picture.astype(np.uint8, copy=False))
-    if not np.issubdtype(picture.dtype, np.floating):
-        raise ValueError(f"an image of a sheet is uint8 or float; received {picture.dtype}")
-    return to_bgr(to_uint8(cast("npt.NDArray[np.floating]", picture)))
+def _displayed(image: npt.NDArray[np.uint8] | npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    if image.dtype == np.uint8:
+        return to_bgr(image.astype(np.uint8, copy=False))
+    if not np.issubdtype(image.dtype, np.floating):
+        raise ValueError(f"an image of a sheet is uint8 or float; received {image.dtype}")
+    return to_bgr(to_uint8(cast("npt.NDArray[np.floating]", image)))
 
 
-def _scaled(picture: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.uint8]:
-    if picture.shape[1] == width:
-        return picture
-    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
-    shrinks = width < picture.shape[1]
+def _scaled(image: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.uint8]:
+    if image.shape[1] == width:
+        return image
+    height = max(1, round(image.shape[0] * width / image.shape[1]))
+    shrinks = width < image.shape[1]
     kind = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=kind), dtype=np.uint8)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=kind), dtype=np.uint8)
 
 
 def _write(strip: npt.NDArray[np.uint8], text: str) -> None:

@@ -115,9 +115,9 @@ def embed(data: bytes, packet: bytes) -> bytes:
     raise ValueError("provenance can be written into PNG and JPEG only")
 
 
-def read_provenance(picture: bytes | Path) -> dict[str, str] | None:
+def read_provenance(image: bytes | Path) -> dict[str, str] | None:
     """Return tool, source_type, system and version of an image, or None if it has no such note."""
-    data = read_plain(picture) if isinstance(picture, Path) else picture
+    data = read_plain(image) if isinstance(image, Path) else image
     start = data.find(_PNG_KEYWORD if data.startswith(_PNG_SIGNATURE) else _JPEG_HEADER)
     end = data.find(b"</x:xmpmeta>", start)
     if start < 0 or end < 0:

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from dfl_tf.data.batch import Batch
-from dfl_tf.devices.cpu import slow_filter_gradients
+from dfl_tf.devices.cpu import slow_weight_gradients
 from dfl_tf.devices.placement import Placement
 from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.models.step import Update
@@ -72,7 +72,7 @@ class Assembly(abc.ABC):
         on_cpu = self.placement.on_cpu
         self.tracing = Tracing(
             widen=self.placement.emulates(self.run.precision),
-            weight_gradient_by_gemm=on_cpu and slow_filter_gradients(),
+            weight_gradient_by_gemm=on_cpu and slow_weight_gradients(),
             winograd=on_cpu,
         )
         self.networks: dict[str, Network] = {}
@@ -119,7 +119,7 @@ class Assembly(abc.ABC):
         for number, optimizer in enumerate(self.optimizers.values()):
             optimizer.seed = (self.seed + number) % 2**31
 
-    def take_seed(self, state: ModelState) -> None:
+    def restore_seed(self, state: ModelState) -> None:
         """Take up the seed of the run that is continued, so that it goes on as if never stopped."""
         if self.run.seed is None and "seed" in state.run:
             self.set_seed(int(state.run["seed"]))

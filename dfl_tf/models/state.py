@@ -75,7 +75,7 @@ def load(model: FaceModel, state: ModelState, reinit: Sequence[str]) -> list[str
         model.options, "pretrain", False
     )
     values, fresh = _plan_networks(model, state, reset)
-    model.take_seed(state)
+    model.restore_seed(state)
     known_keys = to_legacy(model.options)
     model.unknown_options = {k: v for k, v in state.options.items() if k not in known_keys}
     for part, arrays in values.items():

@@ -15,7 +15,7 @@ from dfl_tf.errors import OptionError
 from dfl_tf.models.compiling import decide, gradient_graph
 from dfl_tf.models.loss_scale import LossScale
 from dfl_tf.models.targets import VARIANCE
-from dfl_tf.nn.own_copy import own_copy
+from dfl_tf.nn.local_replica import local_replica
 from dfl_tf.nn.tracing import Tracing
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class TrainingStep:
         self.measures_gradients = False
         self.loss_scales: dict[str, LossScale] = {}
         if model.run.precision == "float16":
-            self.loss_scales = {stem: LossScale(own_copy) for stem in model.optimizers}
+            self.loss_scales = {stem: LossScale(local_replica) for stem in model.optimizers}
         self.xla: dict[str, bool] = {}
         self._graphs: dict[tuple[str, str], tf.types.experimental.PolymorphicFunction] = {}
         self._reported: Losses = {}

@@ -40,9 +40,9 @@ def draw(
     s, src_mask, d, dst_mask = (
         np.clip(batch[name][:count], 0, 1) for batch in (src, dst) for name in ("target", "mask")
     )
-    pictures = model.view(*model.tensors(s, d))
+    outputs = model.view(*model.tensors(s, d))
     (ss, _), (dd, ddm), (sd, sdm) = [
-        [np.clip(np.asarray(x, np.float32), 0, 1) for x in picture] for picture in pictures
+        [np.clip(np.asarray(x, np.float32), 0, 1) for x in output] for output in outputs
     ]
     swap_mask = ddm * sdm if masked_by_both else sdm
     plain = {"src-src": [s, ss], "dst-dst": [d, dd], "pred": [d, sd]}

@@ -99,29 +99,29 @@ def _by_winograd(x: tf.Tensor | tf.TensorSpec, kernel: tf.Tensor | tf.TensorSpec
 def _with_gemm(
     x: tf.Tensor, kernel: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, ...]]]:
-    def gradient(slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         towards_x = tf.raw_ops.Conv2DBackpropInput(
             input_sizes=tf.shape(x),
             filter=kernel,
-            out_backprop=slope,
+            out_backprop=upstream,
             strides=(1, 1, 1, 1),
             padding="SAME",
         )
-        return towards_x, _filter_gradient(x, slope, kernel.shape)
+        return towards_x, _weight_gradient(x, upstream, kernel.shape)
 
     return tf.nn.conv2d(x, kernel, 1, "SAME"), gradient
 
 
-def _filter_gradient(x: tf.Tensor, slope: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
+def _weight_gradient(x: tf.Tensor, upstream: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
     size, _, channels, out_channels = shape
     height, width = x.shape[1:3]
     pad = size // 2
     padded = tf.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    slopes = tf.reshape(slope, (-1, out_channels))
+    upstream = tf.reshape(upstream, (-1, out_channels))
     taps = [
         tf.matmul(
             tf.reshape(padded[:, i : i + height, j : j + width], (-1, channels)),
-            slopes,
+            upstream,
             transpose_a=True,
         )
         for i in range(size)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from dfl_tf.nn.convolution import convolve_halving, convolve_same
-from dfl_tf.nn.tensors import add_bias, filter_by_matrices, product
+from dfl_tf.nn.tensors import add_bias, filter_by_matmul, product
 from dfl_tf.nn.tracing import tracing
 
 Shape = Sequence[int | None]
@@ -379,7 +379,7 @@ class BlurPool(keras.layers.Layer):
         size = len(self.kernel)
         pad = ((size - 1) // 2, size // 2)
         if tracing().blur_as_matmul:
-            return filter_by_matrices(x, *(self._band(side, pad[0]) for side in x.shape[1:3]))
+            return filter_by_matmul(x, *(self._band(side, pad[0]) for side in x.shape[1:3]))
         x = tf.pad(x, ((0, 0), pad, pad, (0, 0)))
         kernel = np.repeat(self.kernel[:, :, None, None], x.shape[-1], axis=2)
         convolve = functools.partial(tf.nn.depthwise_conv2d, strides=(1, 2, 2, 1), padding="VALID")

@@ -17,7 +17,7 @@ import tensorflow as tf
 from dfl_tf_ops import optimizer_step
 
 from dfl_tf.errors import ModelFileError
-from dfl_tf.nn.own_copy import own_copy
+from dfl_tf.nn.local_replica import local_replica
 from dfl_tf.nn.slots import fit_slots, slot_key
 
 _EPSILON = {"float16": 1e-3, "float32": 1e-6, "float64": 1e-6}
@@ -183,14 +183,14 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         if lost:
             raise ValueError(f"{self.name}: no gradient for {', '.join(lost)}. Leave them out.")
         indices = tuple(self._get_variable_index(v) for v in variables)
-        values = [own_copy(v) for v in variables]
-        slots = [[own_copy(self._slots[s][i]) for i in indices] for s in self.slot_names]
+        values = [local_replica(v) for v in variables]
+        slots = [[local_replica(self._slots[s][i]) for i in indices] for s in self.slot_names]
         grads = [tf.cast(g, values[0].dtype) for g in grads]
         length = optimizer_step.global_norm(grads) if self.clipnorm or norm else None
         factor = self._clip_factor(length, values[0].dtype)
-        iteration = own_copy(self._iterations) + 1
+        iteration = local_replica(self._iterations) + 1
         self.step(grads, values, slots, iteration, indices, clip_factor=factor)
-        own_copy(self._iterations).assign_add(1)
+        local_replica(self._iterations).assign_add(1)
         found = {"gradient_norm": length, "clip_factor": factor}
         return {name: found[name] for name in self.figures(norm=norm)}
 
@@ -303,7 +303,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         """
         self._check_names(legacy_names)
         arrays: dict[str, npt.NDArray[np.generic] | np.int64] = {
-            "iters:0": np.int64(own_copy(self._iterations).numpy())
+            "iters:0": np.int64(local_replica(self._iterations).numpy())
         }
         for slot in self.slot_names:
             for name, value in zip(legacy_names, self._slots[slot], strict=True):

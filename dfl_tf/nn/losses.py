@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dfl_tf.nn.tensors import filter_by_matrices
+from dfl_tf.nn.tensors import filter_by_matmul
 from dfl_tf.nn.tracing import tracing
 
 _DSSIM_SIGMA = 1.5
@@ -131,7 +131,7 @@ def dssim(a: tf.Tensor, b: tf.Tensor, filter_size: int) -> tf.Tensor:
     moments = tf.concat((a, b, a * b, tf.square(a) + tf.square(b)), axis=-1)
     if tracing().blur_as_matmul:
         sides = moments.shape[1:3]
-        moments = filter_by_matrices(moments, *(_dssim_band(size, side) for side in sides))
+        moments = filter_by_matmul(moments, *(_dssim_band(size, side) for side in sides))
     elif a.dtype == tf.float64 or size < _SEPARABLE_FROM:
         moments = _depthwise(moments, dssim_kernel(size, a.dtype.name), "VALID")
     else:
@@ -155,7 +155,7 @@ def gaussian_blur(x: tf.Tensor, sigma: float) -> tf.Tensor:
     if x.dtype == tf.float64 and not tracing().blur_as_matmul:
         return _depthwise(x, blur_kernel(sigma), "SAME")  # odd kernel: TensorFlow's SAME is ours
     height, width = x.shape[1:3]
-    return filter_by_matrices(x, _blur_band(sigma, height), _blur_band(sigma, width))
+    return filter_by_matmul(x, _blur_band(sigma, height), _blur_band(sigma, width))
 
 
 def style_loss(

@@ -50,14 +50,14 @@ def add_bias(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
 def _add_short_bias(
     x: tf.Tensor, bias: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, ...]]]:
-    def gradient(slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        total = tf.raw_ops.BiasAddGrad(out_backprop=tf.cast(slope, tf.float32))
-        return slope, tf.cast(total, bias.dtype)
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        total = tf.raw_ops.BiasAddGrad(out_backprop=tf.cast(upstream, tf.float32))
+        return upstream, tf.cast(total, bias.dtype)
 
     return tf.nn.bias_add(x, bias), gradient
 
 
-def filter_by_matrices(
+def filter_by_matmul(
     x: tf.Tensor, rows: npt.NDArray[np.floating], columns: npt.NDArray[np.floating]
 ) -> tf.Tensor:
     """Filter every channel of (n, h, w, c) along both axes.

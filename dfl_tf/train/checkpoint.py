@@ -28,11 +28,11 @@ from dfl_tf.options import Device, kept_unused, kind_of, summary_text
 from dfl_tf.train import events, history
 from dfl_tf.train.after_save import AfterSave, command_of
 from dfl_tf.train.backup import BackupClock, make_backup
-from dfl_tf.train.feeds import Batch
+from dfl_tf.train.batch_source import Batch
 from dfl_tf.train.guard import NormGuard, check_finite
 from dfl_tf.train.loss_graph import LossTrace
 from dfl_tf.train.loss_plot import write_loss_plot
-from dfl_tf.train.previews import jpeg_bytes, preview_pictures, write_previews
+from dfl_tf.train.previews import jpeg_bytes, preview_images, write_previews
 from dfl_tf.train.saver import Saver
 from dfl_tf.train.segment import Segment
 
@@ -263,8 +263,8 @@ class Checkpointer:
         if not files:
             self.log.say("nothing is saved yet: no backup made")
             return True
-        pictures = self._pictures(batches) if batches is not None else {}
-        extra = {f"preview_{name}.jpg": jpeg_bytes(image) for name, image in pictures.items()}
+        images = self._images(batches) if batches is not None else {}
+        extra = {f"preview_{name}.jpg": jpeg_bytes(image) for name, image in images.items()}
         backups = place.folder / f"{place.storage}_autobackups"
         try:
             folder = make_backup(backups, place.folder, files, extra)
@@ -276,9 +276,9 @@ class Checkpointer:
         self.log.emit(events.Backup(self._model.iteration, str(folder)))
         return True
 
-    def _pictures(self, batches: Sequence[Batch]) -> dict[str, NDArray[np.uint8]]:
+    def _images(self, batches: Sequence[Batch]) -> dict[str, NDArray[np.uint8]]:
         previews = self._model.preview(*batches)
-        return preview_pictures(previews, self.trace.array, self._model.iteration)
+        return preview_images(previews, self.trace.array, self._model.iteration)
 
     def preview(self, batches: Sequence[Batch], marks: Sequence[tuple[int, str]] = ()) -> None:
         """Write preview sheets of these batches and the loss plot. A failure is told, not fatal.
@@ -286,8 +286,8 @@ class Checkpointer:
         `marks` are lines in the plot: iteration and text.
         """
         try:
-            pictures = self._pictures(self._another_face(batches))
-            paths = write_previews(self.preview_folder, pictures)
+            images = self._images(self._another_face(batches))
+            paths = write_previews(self.preview_folder, images)
             write_loss_plot(
                 self.preview_folder / "loss.png",
                 self.trace.array,
@@ -301,7 +301,7 @@ class Checkpointer:
             self.log.say(f"warning: the preview was not written: {error}")
             return
         files = [str(path) for path in paths]
-        self.log.emit(events.Preview(self._model.iteration, files, pictures))
+        self.log.emit(events.Preview(self._model.iteration, files, images))
 
     def _another_face(self, batches: Sequence[Batch]) -> Sequence[Batch]:
         """Take another face each time where only one is shown, but not in the history."""
@@ -323,7 +323,7 @@ class Checkpointer:
             return
         try:
             folder = self.place.folder / f"{self.place.storage}_history"
-            history.write_history(folder, self._pictures(sample), finished)
+            history.write_history(folder, self._images(sample), finished)
         except (DflTfError, OSError) as error:
             self.log.say(f"warning: the preview history was not written: {error}")
 

@@ -301,7 +301,7 @@ class Distribution(WorkerGroup):
 
     # Between processes
 
-    def take_from_chief(self, stored: Mapping[str, object]) -> dict[str, object]:
+    def broadcast_from_chief(self, stored: Mapping[str, object]) -> dict[str, object]:
         """Give every process the chief's weights, slots, counters and seed.
 
         Parameters

@@ -103,7 +103,7 @@ class Guard:
             self._notice_standstill(iteration, losses)
             self._notice_flatness(iteration, variance or {})
             if self._seen == 0:
-                self._take_up(losses)
+                self._continue_from_before(losses)
             for index, loss in enumerate(losses):
                 self._follow(iteration, index, loss)
         self._seen += 1
@@ -141,7 +141,7 @@ class Guard:
                     f"{_ADVICE} --no-guard-collapse turns this guard off."
                 )
 
-    def _take_up(self, losses: Sequence[float]) -> None:
+    def _continue_from_before(self, losses: Sequence[float]) -> None:
         """Start from the losses before this run, if the first ones of it are like them."""
         if len(self._before) < self._warm_up or self._before.shape[1] != len(losses):
             return

@@ -20,21 +20,21 @@ from dfl_tf.train.previews import jpeg_bytes
 Sample = tuple[Batch, ...]
 
 
-def write_history(folder: Path, pictures: dict[str, NDArray[np.uint8]], finished: int) -> None:
+def write_history(folder: Path, images: dict[str, NDArray[np.uint8]], finished: int) -> None:
     """Write each image as ``<folder>/<preview name>/<n as 7 digits>.jpg`` and ``_last.jpg``.
 
     Parameters
     ----------
     folder : Path
-    pictures : dict of ndarray, shape (h, w, 3), uint8, BGR
+    images : dict of ndarray, shape (h, w, 3), uint8, BGR
         By preview name.
     finished : int
         Iterations finished *before* the one whose result the images show (the legacy counter).
     """
-    for name, picture in pictures.items():
+    for name, image in images.items():
         place = folder / name
         make_folder(place)
-        content = jpeg_bytes(picture)
+        content = jpeg_bytes(image)
         write_file(place / f"{finished:07d}.jpg", content)
         write_file(place / "_last.jpg", content)
 

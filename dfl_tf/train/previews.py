@@ -21,7 +21,7 @@ from dfl_tf.train.loss_graph import loss_graph
 JPEG_QUALITY = 95
 
 
-class NamedPicture(Protocol):
+class NamedImage(Protocol):
     """What `FaceModel.preview` gives: a name and an image (h, w, 3), float32, BGR, 0..1."""
 
     @property
@@ -50,24 +50,24 @@ def with_loss_graph(
     ndarray, shape (100 + h, w, 3), uint8, BGR
         Times 255, clipped (the legacy program lets bright text wrap around), truncated.
     """
-    picture = np.asarray(image, np.float32)
-    graph = loss_graph(history, picture.shape[1], iteration)
-    stacked = np.concatenate([graph, picture], axis=0)
+    image = np.asarray(image, np.float32)
+    graph = loss_graph(history, image.shape[1], iteration)
+    stacked = np.concatenate([graph, image], axis=0)
     return (np.clip(stacked, 0.0, 1.0) * 255).astype(np.uint8)
 
 
-def jpeg_bytes(picture: NDArray[np.uint8]) -> bytes:
+def jpeg_bytes(image: NDArray[np.uint8]) -> bytes:
     """Encode an image as JPEG of quality 95 (OpenCV's default, which the legacy program uses).
 
     Parameters
     ----------
-    picture : ndarray, shape (h, w, 3), uint8, BGR
+    image : ndarray, shape (h, w, 3), uint8, BGR
     """
-    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
 
-def preview_pictures(
-    previews: Sequence[NamedPicture], history: NDArray[np.float64], iteration: int
+def preview_images(
+    previews: Sequence[NamedImage], history: NDArray[np.float64], iteration: int
 ) -> dict[str, NDArray[np.uint8]]:
     """Each preview with its loss graph, by preview name; see `with_loss_graph`."""
     return {
@@ -75,13 +75,13 @@ def preview_pictures(
     }
 
 
-def write_previews(folder: Path, pictures: dict[str, NDArray[np.uint8]]) -> list[Path]:
+def write_previews(folder: Path, images: dict[str, NDArray[np.uint8]]) -> list[Path]:
     """Write each image as ``<folder>/<preview name>.jpg``, replacing the last one.
 
     Parameters
     ----------
     folder : Path
-    pictures : dict of ndarray, shape (h, w, 3), uint8, BGR
+    images : dict of ndarray, shape (h, w, 3), uint8, BGR
         By preview name.
 
     Returns
@@ -90,8 +90,8 @@ def write_previews(folder: Path, pictures: dict[str, NDArray[np.uint8]]) -> list
     """
     make_folder(folder)
     paths = []
-    for name, picture in pictures.items():
+    for name, image in images.items():
         path = folder / f"{name}.jpg"
-        write_file(path, jpeg_bytes(picture))
+        write_file(path, jpeg_bytes(image))
         paths.append(path)
     return paths

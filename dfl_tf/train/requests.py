@@ -24,7 +24,7 @@ from dfl_tf.options import Layer
 from dfl_tf.options.yaml_file import read_layer
 
 Kind = Literal["save", "backup", "preview", "stop", "options"]
-SETTLED = 0.1
+UNCHANGED_SECONDS = 0.1
 """Seconds for which a file of options has to stay as it is before it is read."""
 # SIGHUP: the terminal or the connection to it is gone. It is absent on Windows.
 SIGNALS = tuple(
@@ -189,7 +189,7 @@ class RequestFiles:
         now = (status.st_size, status.st_mtime_ns)
         if self._seen is None or self._seen[0] != now:
             self._seen = (now, time.monotonic())
-        if time.monotonic() - self._seen[1] < SETTLED:
+        if time.monotonic() - self._seen[1] < UNCHANGED_SECONDS:
             return None
         try:
             layer = read_layer(path)

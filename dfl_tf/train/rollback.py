@@ -33,7 +33,7 @@ STORED_AS = "rollback"
 Setting = bool | float | str
 """What a remedy sets an option to; for ``powers`` and ``lr`` the factor."""
 RETRY = "retry"
-"""Key of the number of roll-backs, which enters the seed of the samples (`feeds.open_feed`)."""
+"""Key of the number of roll-backs, which enters the seed of the samples (`open_batch_source`)."""
 TRIES = 6
 """Roll-backs in a row after which a run ends with exit code 3."""
 _LOWEST_RATE = 1e-6
@@ -275,7 +275,7 @@ def roll_back(
     drop_snapshots_after(place, state.iteration)
     segment = rebuild(settings, state)
     run.begin(segment)
-    run.take_up(state.run)
+    run.restore(state.run)
     run.log.say(
         f"rolled back from iteration {came_from} to {state.iteration}, try {tries} of {TRIES}: "
         f"{remedy.text}; other samples are drawn"

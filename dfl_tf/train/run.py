@@ -57,7 +57,7 @@ class Run:
         Iterations of this run.
     unsaved : bool
         Whether there are iterations that no save holds.
-    feed_state : dict
+    batch_source_state : dict
         Where the streams stood after the last finished iteration.
     stored : dict
         JSON values that parts of the run store with the model, by key; see `ModelState.run`.
@@ -97,7 +97,7 @@ class Run:
         self.checkpoint.begin(segment, self.trace)
         self.watch()
         self.timing.begin_segment()
-        self.feed_state = segment.feed.run_state()
+        self.batch_source_state = segment.batch_source.run_state()
         self._first_iteration = self._mean_from = segment.model.iteration
         self._mean_due = False
         self._measure: MeasureModel | None = None
@@ -126,7 +126,7 @@ class Run:
         model, values = self.model, list(losses.values())
         model.iteration += 1
         self.trained += 1
-        self.feed_state = self.segment.feed.run_state()
+        self.batch_source_state = self.segment.batch_source.run_state()
         model.loss_history.append(values)
         self.trace.append(values)
         event = events.Iteration(
@@ -146,9 +146,11 @@ class Run:
             self._mean_due, self._mean_from = False, model.iteration
         self.log.emit(event)
 
-    def take_up(self, stored: Mapping[str, object]) -> None:
+    def restore(self, stored: Mapping[str, object]) -> None:
         """Go on with what parts of earlier runs have stored with the model (`ModelState.run`)."""
-        self.stored |= {key: value for key, value in stored.items() if key not in self.feed_state}
+        self.stored |= {
+            key: value for key, value in stored.items() if key not in self.batch_source_state
+        }
         self._hold_out()
 
     def marks(self) -> list[tuple[int, str]]:
@@ -161,7 +163,7 @@ class Run:
     @property
     def run_state(self) -> dict[str, object]:
         """What a save holds of the run: `stored`, and where the streams stand."""
-        return {**self.stored, **self.feed_state}
+        return {**self.stored, **self.batch_source_state}
 
     @property
     def seconds(self) -> float:

@@ -20,8 +20,8 @@ from dfl_tf.formats import ModelState
 from dfl_tf.formats.models.legacy import read_part
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import KINDS
+from dfl_tf.train.batch_source import BatchSource, Facesets, open_batch_source
 from dfl_tf.train.changed_files import ages
-from dfl_tf.train.feeds import Facesets, Feed, open_feed
 from dfl_tf.train.saver import own_arrays
 from dfl_tf.train.settings import Settings
 
@@ -55,7 +55,7 @@ class Segment:
     ----------
     settings : Settings
     model : FaceModel
-    feed : Feed
+    batch_source : BatchSource
     messages : list of str
         What was initialized instead of loaded, and so on, for the log.
     shelf : dict
@@ -70,7 +70,7 @@ class Segment:
 
     settings: Settings
     model: FaceModel
-    feed: Feed
+    batch_source: BatchSource
     messages: list[str] = field(default_factory=list)
     shelf: dict[str, Shelved] = field(default_factory=dict)
     distribution: Distribution | None = None
@@ -83,7 +83,7 @@ class Segment:
         Parameters
         ----------
         run_state : mapping
-            Where the streams stand; see `Feed.run_state`.
+            Where the streams stand; see `BatchSource.run_state`.
         """
         state = self.model.state()
         kept = {part: dict(shelved.arrays) for part, shelved in self.shelf.items()}
@@ -119,7 +119,7 @@ class Segment:
 
     def close(self) -> None:
         """Stop the streams."""
-        self.feed.close()
+        self.batch_source.close()
 
     def release(self) -> None:
         """Stop the streams and let go of the model and all that is kept."""
@@ -184,13 +184,13 @@ class Builder:
         model = self.create(settings, state)
         model.step.say = self.say
         model.step.measures_gradients = bool(settings.run.tensorboard or settings.run.log_json)
-        feed, messages = self.feed_and_fill(model, settings, state, facesets)
+        batch_source, messages = self.open_and_fill(model, settings, state, facesets)
         if self.distribution is not None and settings.run.xla == "auto":
             messages.insert(0, "--xla auto compiles nothing on several devices; --xla on would")
         return Segment(
             settings,
             model,
-            feed,
+            batch_source,
             [*precision_notes(settings.run), *messages],
             _switched_off(model, state),
             self.distribution,
@@ -224,29 +224,31 @@ class Builder:
         messages: list[str] = model.load_state(state)
         return messages
 
-    def feed_and_fill(
+    def open_and_fill(
         self, model: FaceModel, settings: Settings, state: ModelState | None, facesets: Facesets
-    ) -> tuple[Feed, list[str]]:
+    ) -> tuple[BatchSource, list[str]]:
         """Open the streams and load the weights; returns what `fill` says as well."""
         run, stored = settings.run, {} if state is None else state.run
         if self.distribution is None:
             if state is not None:
-                model.take_seed(state)  # the streams are drawn by it
+                model.restore_seed(state)  # the streams are drawn by it
             # The first samples are made while the weights are loaded.
             iteration = 0 if state is None else state.iteration
-            feed = open_feed(model, facesets, run, stored, iteration=iteration)
+            batch_source = open_batch_source(model, facesets, run, stored, iteration=iteration)
             try:
-                return feed, self.fill(model, state)
+                return batch_source, self.fill(model, state)
             except BaseException:
-                feed.close()
+                batch_source.close()
                 raise
         messages = self.fill(model, state)
         for side, faceset in (("src", facesets.src), ("dst", facesets.dst)):
             self.distribution.check_same(f"number of {side} faces", len(faceset))
-        stored = self.distribution.take_from_chief(stored)
+        stored = self.distribution.broadcast_from_chief(stored)
         offsets = self.distribution.offsets(model.samples_per_step)
-        feed = open_feed(model, facesets, run, stored, offsets, iteration=model.iteration)
-        return feed, messages
+        batch_source = open_batch_source(
+            model, facesets, run, stored, offsets, iteration=model.iteration
+        )
+        return batch_source, messages
 
 
 def faces_of(workspace: Workspace, settings: Settings) -> Facesets:

@@ -37,9 +37,9 @@ from dfl_tf.options.inputs import Chosen, OptionInputs
 from dfl_tf.options.prompts import Answers
 from dfl_tf.options.schema import did_you_mean
 from dfl_tf.train import events
+from dfl_tf.train.batch_source import Facesets
 from dfl_tf.train.changed_files import basis_for, judge_files
 from dfl_tf.train.checkpoint import CheckpointLocation
-from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.recipe import ChosenRecipe, RecipeSource, choose_recipe
 from dfl_tf.train.requests import RequestFiles
 from dfl_tf.train.rollback import lifted
@@ -280,7 +280,7 @@ def _new_name(folder: Path, model_class: str, name: str) -> list[str]:
     return [f"no {model_class} model is called {name} yet, a new one begins{hint}"]
 
 
-def enlist(
+def join_cluster(
     prepared: Prepared, say: Callable[[str], None] = lambda text: None
 ) -> tuple[Prepared, Distribution | None]:
     """Join the devices and processes that train together, if there are several.
@@ -398,7 +398,7 @@ def start(
         log.say(note)
     for line in described(prepared.run, prepared.resolved.options.batch_size):
         log.say(line)
-    prepared, distribution = enlist(prepared, log.say)
+    prepared, distribution = join_cluster(prepared, log.say)
     if distribution is None:
         configure_devices(prepared.run)
     make = builder(prepared, distribution, log.say)
@@ -414,11 +414,11 @@ def start(
         log=log,
         rebuild=make.build,
         devices=summary_devices(prepared.run),
-        team=distribution,
+        worker_group=distribution,
         requests=[*sources, RequestFiles(place.folder, place.storage)],
         make_measure=make_measure,
     )
-    trainer.state.take_up(stored)
+    trainer.state.restore(stored)
     for source in sources:
         source.follow(trainer.state)
     if chief:

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dfl_tf.devices.cluster import Team, WorkerLost
+from dfl_tf.devices.cluster import WorkerLost
 from dfl_tf.devices.memory import advice, out_of_memory
 from dfl_tf.errors import DflTfError, TrainingDiverged, UsageError, WorkspaceError
 from dfl_tf.jobs.events import Events
 from dfl_tf.options import Device, Layer
 from dfl_tf.options.resolve import OptionErrors
 from dfl_tf.train import events, history
+from dfl_tf.train.batch_source import Batch, BatchSource
 from dfl_tf.train.checkpoint import Checkpointer, CheckpointLocation
-from dfl_tf.train.feeds import Batch, Feed
 from dfl_tf.train.requests import Kind, Request, RequestFiles, RequestSource, StopSignals
 from dfl_tf.train.rollback import roll_back
 from dfl_tf.train.run import Run, every
@@ -33,6 +33,7 @@ from dfl_tf.train.timing import TimingSummary
 from dfl_tf.train.validation import MakeMeasure
 
 if TYPE_CHECKING:
+    from dfl_tf.devices.worker_group import WorkerGroup
     from dfl_tf.models.base import FaceModel
 
 GO_ON, SWITCH, STOP = range(3)
@@ -94,12 +95,12 @@ class Trainer:
         log: Events,
         rebuild: Rebuild | None = None,
         devices: Sequence[Device] = (),
-        team: Team | None = None,
+        worker_group: WorkerGroup | None = None,
         requests: Sequence[RequestSource] | None = None,
         make_measure: MakeMeasure | None = None,
     ) -> None:
-        self._team, self._rebuild = team, rebuild
-        self._chief = team is None or team.chief
+        self._worker_group, self._rebuild = worker_group, rebuild
+        self._chief = worker_group is None or worker_group.chief
         self.state = Run(segment, place, log=log, devices=devices, make_measure=make_measure)
         if requests is None:
             requests = [RequestFiles(place.folder, place.storage)]
@@ -121,9 +122,9 @@ class Trainer:
         return self.state.model
 
     @property
-    def feed(self) -> Feed:
+    def batch_source(self) -> BatchSource:
         """Where its batches come from."""
-        return self.segment.feed
+        return self.segment.batch_source
 
     @property
     def log(self) -> Events:
@@ -212,7 +213,7 @@ class Trainer:
                 self.checkpoint.wait()
                 if self.checkpoint.after_save is not None:
                     self.checkpoint.after_save.finish()
-                self.feed.close()
+                self.batch_source.close()
         return self._result(signals, reason)
 
     def _begin(self) -> None:
@@ -226,7 +227,7 @@ class Trainer:
     def _roll_back(self, error: TrainingDiverged) -> None:
         """Go on from the last good state, if that is wanted; else the error ends the run."""
         run = self.state.settings.run
-        if run.on_collapse != "rollback" or self._rebuild is None or self._team is not None:
+        if run.on_collapse != "rollback" or self._rebuild is None or self._worker_group is not None:
             raise error
         rewinds = [source.rewind for source in self._sources]
         roll_back(self.state, self.checkpoint.place, self._rebuild, error, rewinds)
@@ -236,13 +237,13 @@ class Trainer:
     def _iterate(self) -> None:
         """One training iteration: draw, step, judge, count."""
         model, state = self.model, self.state
-        started, waited = time.perf_counter(), self.feed.wait_seconds
+        started, waited = time.perf_counter(), self.batch_source.wait_seconds
         again = model.previous and model.repeats_batch(model.iteration)
-        self._batches = model.previous if again else next(self.feed)
+        self._batches = model.previous if again else next(self.batch_source)
         values = model.train_step(*self._batches)
         losses = {name: float(np.mean(values[name])) for name in model.loss_names}
         seconds = time.perf_counter() - started
-        waited = self.feed.wait_seconds - waited
+        waited = self.batch_source.wait_seconds - waited
         state.timing.add(seconds, waited, sum(batch.size for batch in self._batches))
 
         variance = model.step.output_variance()
@@ -316,8 +317,8 @@ class Trainer:
         """Between two iterations: change options, or say why to stop; all of a team do the same."""
         while True:
             reason, vote = self._stop_reason(signals), self._vote(signals)
-            if self._team is not None:
-                vote = self._team.agree(vote)
+            if self._worker_group is not None:
+                vote = self._worker_group.agree(vote)
             if vote == GO_ON:
                 return None
             if vote > STOP:  # a signal came to one of the processes
@@ -365,8 +366,8 @@ class Trainer:
         wanted, self._wanted = self._wanted, None
         stored, self._stored = self._stored, {}
         facts: Mapping[str, object] = {} if wanted is None else facts_of(self.segment, wanted)
-        if self._team is not None:
-            facts = self._team.from_chief(facts)
+        if self._worker_group is not None:
+            facts = self._worker_group.from_chief(facts)
         if wanted is None:
             wanted = followed(self.segment.settings, facts)
         if not facts["changes"]:
@@ -377,7 +378,7 @@ class Trainer:
                 self.log.say("the options that were asked for hold already")
             self._answer("options")
             return
-        who = {"chief": self._chief, "alone": self._team is None}
+        who = {"chief": self._chief, "alone": self._worker_group is None}
         error = switch(self.state, wanted, facts, self._rebuild, **who, stored=stored)
         self._answer("options", error=error)
         if facts["rebuild"]:
@@ -393,11 +394,11 @@ class Trainer:
             self._preview()
         elif self._batches is None and not state.settings.run.no_preview:
             # Nothing was trained (the target had been reached before): show what the model does.
-            self._batches = next(self.feed)
+            self._batches = next(self.batch_source)
             self._preview()
         self._answer("stop")
-        if self._team is not None:
-            self._team.leave()
+        if self._worker_group is not None:
+            self._worker_group.leave()
 
     def _result(self, signals: StopSignals, reason: str) -> TrainResult:
         timing = self.state.timing.summary()
@@ -416,7 +417,7 @@ class Trainer:
 
     def _shown(self) -> tuple[Batch, ...]:
         """What a preview shows: the latest training sample, and what only previews show."""
-        return (*(self._batches or ()), *self.feed.shown())
+        return (*(self._batches or ()), *self.batch_source.preview_batches())
 
     def _fix_sample(self, batches: tuple[Batch, ...]) -> None:
         """Fix the faces of the history: the stored ones, else from now on those of this batch."""
@@ -425,7 +426,7 @@ class Trainer:
         stored = self.model.extra.get("sample_for_preview")
         if self.state.settings.run.new_preview_sample or self.model.iteration == 0:
             stored = None
-        drawn = (*batches, *self.feed.shown())
+        drawn = (*batches, *self.batch_source.preview_batches())
         usable = history.usable_sample(stored, drawn)
         self._sample = drawn if usable is None else usable
         if usable is None:

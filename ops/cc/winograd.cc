@@ -82,8 +82,8 @@ struct Kernels {
                          int64_t count, const T* zeros, float* scratch);
   void (*transform_input)(const Image<T>&, int64_t first, int64_t count, int64_t begin, int64_t end,
                           const T* zeros, float* factors);
-  void (*transform_slope)(const Image<T>&, int64_t panel, int64_t first, int64_t count,
-                          const T* zeros, float* factors, float* sums);
+  void (*transform_upstream)(const Image<T>&, int64_t panel, int64_t first, int64_t count,
+                             const T* zeros, float* factors, float* sums);
   void (*add_filter_gradient)(const float* left, const float* right, int64_t groups, int64_t group,
                               int64_t panel, int64_t steps, bool add, int64_t inputs,
                               int64_t outputs, float* gradient);
@@ -215,7 +215,7 @@ absl::Status ReadKernels(OpKernelConstruction* ctx, const Kernels<T>** kernels) 
 
 absl::Status Misfit(const Tensor& x, const char* name, const Tensor& other) {
   return tensorflow::errors::InvalidArgument("x of shape ", x.shape().DebugString(),
-                                             " does not fit a ", name, " of shape ",
+                                             " does not fit ", name, " of shape ",
                                              other.shape().DebugString());
 }
 
@@ -281,7 +281,7 @@ class WinogradConv2DOp : public tensorflow::OpKernel {
                 x.dims() == 4 && weights.dims() == 4 && weights.dim_size(0) == 3 &&
                     weights.dim_size(1) == 3 &&
                     x.dim_size(3) == weights.dim_size(towards_input_ ? 3 : 2),
-                winograd::Misfit(x, "kernel", weights));
+                winograd::Misfit(x, "a kernel", weights));
     const winograd::Kernel kernel = {weights.flat<float>().data(), weights.dim_size(2),
                                      weights.dim_size(3), towards_input_};
     OP_REQUIRES(ctx, bias.NumElements() == 0 || bias.NumElements() == kernel.outputs(),
@@ -330,21 +330,21 @@ REGISTER_OP("DflTf>WinogradFilterGradient")
     .Attr("T: {float, bfloat16}")
     .Attr("level: {'best', 'avx2'} = 'best'")
     .Input("x: T")
-    .Input("slope: T")
+    .Input("upstream: T")
     .Output("gradient: float")
     .Output("bias_gradient: float")
     .SetShapeFn([](tensorflow::shape_inference::InferenceContext* c) {
-      tensorflow::shape_inference::ShapeHandle x, slope;
+      tensorflow::shape_inference::ShapeHandle x, upstream;
       TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 4, &x));
-      TF_RETURN_IF_ERROR(c->WithRank(c->input(1), 4, &slope));
-      c->set_output(0,
-                    c->MakeShape({c->MakeDim(3), c->MakeDim(3), c->Dim(x, 3), c->Dim(slope, 3)}));
-      c->set_output(1, c->Vector(c->Dim(slope, 3)));
+      TF_RETURN_IF_ERROR(c->WithRank(c->input(1), 4, &upstream));
+      c->set_output(
+          0, c->MakeShape({c->MakeDim(3), c->MakeDim(3), c->Dim(x, 3), c->Dim(upstream, 3)}));
+      c->set_output(1, c->Vector(c->Dim(upstream, 3)));
       return absl::OkStatus();
     })
     .Doc(R"doc(
 Gradients of the kernel (3, 3, in, out) and the bias (out) of DflTf>WinogradConv2D from its input x
-(n, h, w, in) and the gradient `slope` (n, h, w, out) towards its result.
+(n, h, w, in) and the gradient `upstream` (n, h, w, out) towards its result.
 )doc");
 
 template <typename T>
@@ -356,15 +356,15 @@ class WinogradFilterGradientOp : public tensorflow::OpKernel {
 
   void Compute(tensorflow::OpKernelContext* ctx) override {
     using winograd::Groups, winograd::kChain;
-    const tensorflow::Tensor &x = ctx->input(0), &slope = ctx->input(1);
-    bool fits = x.dims() == 4 && slope.dims() == 4;
-    for (int axis = 0; fits && axis < 3; ++axis) fits = x.dim_size(axis) == slope.dim_size(axis);
-    OP_REQUIRES(ctx, fits, winograd::Misfit(x, "slope", slope));
-    const int64_t inputs = x.dim_size(3), outputs = slope.dim_size(3);
+    const tensorflow::Tensor &x = ctx->input(0), &upstream = ctx->input(1);
+    bool fits = x.dims() == 4 && upstream.dims() == 4;
+    for (int axis = 0; fits && axis < 3; ++axis) fits = x.dim_size(axis) == upstream.dim_size(axis);
+    OP_REQUIRES(ctx, fits, winograd::Misfit(x, "an upstream gradient", upstream));
+    const int64_t inputs = x.dim_size(3), outputs = upstream.dim_size(3);
     tensorflow::Tensor *gradient, *bias_gradient;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, {3, 3, inputs, outputs}, &gradient));
     OP_REQUIRES_OK(ctx, ctx->allocate_output(1, {outputs}, &bias_gradient));
-    const winograd::Image<T> from(x), to(slope);
+    const winograd::Image<T> from(x), to(upstream);
     const int64_t tiles = from.tiles();
     if (tiles == 0 || gradient->NumElements() == 0) {
       std::fill_n(gradient->flat<float>().data(), gradient->NumElements(), 0.0f);
@@ -386,13 +386,13 @@ class WinogradFilterGradientOp : public tensorflow::OpKernel {
     float* right = right_factors.flat<float>().data();
     float* result = gradient->flat<float>().data();
     const std::vector<T> zeros(std::max(inputs, outputs), T(0));
-    std::vector<float> slope_sums(panels * panel);
+    std::vector<float> upstream_sums(panels * panel);
     for (int64_t first = 0; first < tiles; first += most * k.depth) {
       const int64_t count = std::min(most * k.depth, tiles - first);
       const int64_t steps = Groups(count, k.depth);
       RunJobs(ctx, panels, 16 * panel * count, [&](int64_t number) {
-        k.transform_slope(to, number, first, count, zeros.data(),
-                          right + number * 16 * steps * panel, &slope_sums[number * panel]);
+        k.transform_upstream(to, number, first, count, zeros.data(),
+                             right + number * 16 * steps * panel, &upstream_sums[number * panel]);
       });
       RunJobs(ctx, Groups(steps, kShare), 16 * groups * k.lanes * kShare, [&](int64_t number) {
         const int64_t begin = number * kShare, end = std::min(begin + kShare, steps);
@@ -404,7 +404,7 @@ class WinogradFilterGradientOp : public tensorflow::OpKernel {
                               first > 0, inputs, outputs, result);
       });
     }
-    std::copy_n(slope_sums.begin(), outputs, bias_gradient->flat<float>().data());
+    std::copy_n(upstream_sums.begin(), outputs, bias_gradient->flat<float>().data());
   }
 
  private:

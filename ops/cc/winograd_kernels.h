@@ -107,7 +107,7 @@ DFL_TF_TARGET void TransformInputAcross(const Image<Number>& image, int64_t firs
   }
 }
 
-// The points A y A' of 2x2 pixels of a slope.
+// The points A y A' of 2x2 pixels of an upstream gradient.
 DFL_TF_TARGET DFL_TF_INLINE void TransformPixels(const Vec* s, Vec* points) {
   Vec rows[8];
   for (int j = 0; j < 2; ++j) {
@@ -126,10 +126,11 @@ DFL_TF_TARGET DFL_TF_INLINE void TransformPixels(const Vec* s, Vec* points) {
   }
 }
 
-// Right factors of one panel of a slope's tiles, to be summed over tiles; adds the slope itself to
+// Right factors of one panel of an upstream gradient's tiles, to be summed over tiles; adds it to
 // the panel's `sums`.
-DFL_TF_TARGET void TransformSlope(const Image<Number>& image, int64_t panel, int64_t first,
-                                  int64_t count, const Number* zeros, float* factors, float* sums) {
+DFL_TF_TARGET void TransformUpstream(const Image<Number>& image, int64_t panel, int64_t first,
+                                     int64_t count, const Number* zeros, float* factors,
+                                     float* sums) {
   const int64_t steps = Groups(count, kDepth);
   float chain[kPanel] = {};
   for (int64_t step = 0; step < steps; ++step) {
@@ -404,6 +405,10 @@ DFL_TF_TARGET void AddFilterGradient(const float* left, const float* right, int6
   }
 }
 
-constexpr Kernels<Number> kKernels = {
-    kLanes,         kDepth,           TransformKernel, ConvolveTiles, TransformInputAcross,
-    TransformSlope, AddFilterGradient};
+constexpr Kernels<Number> kKernels = {kLanes,
+                                      kDepth,
+                                      TransformKernel,
+                                      ConvolveTiles,
+                                      TransformInputAcross,
+                                      TransformUpstream,
+                                      AddFilterGradient};

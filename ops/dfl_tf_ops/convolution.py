@@ -53,12 +53,12 @@ def _winograd(
     ops = native.library()
     assert ops is not None
 
-    def gradient(slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         no_bias = tf.zeros((0,))
         towards_x = ops.dfl_tf_winograd_conv2d(
-            x=slope, kernel=kernel, bias=no_bias, towards_input=True
+            x=upstream, kernel=kernel, bias=no_bias, towards_input=True
         )
-        towards_weights = ops.dfl_tf_winograd_filter_gradient(x=x, slope=slope)
+        towards_weights = ops.dfl_tf_winograd_filter_gradient(x=x, upstream=upstream)
         return towards_x, towards_weights.gradient, towards_weights.bias_gradient
 
     return ops.dfl_tf_winograd_conv2d(x=x, kernel=kernel, bias=bias), gradient

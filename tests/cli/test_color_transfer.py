@@ -14,11 +14,11 @@ def test_the_sheet_shows_pairs_and_all_modes(tmp_path, capsys):
     code, out, _ = call(capsys, *arguments, target)
     assert code == 0
     assert "4 pairs, rct, lct, mkl, idt, sot" in out
-    picture = cv2.imread(str(target))
-    assert picture.shape[1] == 7 * (48 + 4) + 4
-    assert picture.shape[0] > 4 * 48
+    image = cv2.imread(str(target))
+    assert image.shape[1] == 7 * (48 + 4) + 4
+    assert image.shape[0] > 4 * 48
     call(capsys, *arguments, tmp_path / "again.png")
-    np.testing.assert_array_equal(picture, cv2.imread(str(tmp_path / "again.png")))
+    np.testing.assert_array_equal(image, cv2.imread(str(tmp_path / "again.png")))
 
 
 def test_a_folder_without_faces_is_an_error_of_one_line(tmp_path, capsys):

@@ -18,10 +18,10 @@ SRC, DST = (GOLDEN / "workspace" / side / "aligned" for side in ("data_src", "da
 
 
 def face_jpeg(number: int, size: int = 96, **metadata: object) -> bytes:
-    """A smooth random picture whose landmarks are those of a frontal face."""
+    """A smooth random image whose landmarks are those of a frontal face."""
     rng = np.random.RandomState(number)
-    picture = cv2.GaussianBlur(rng.random_sample((size, size, 3)), (15, 15), 0)
-    picture = (cv2.normalize(picture, None, 0, 255, cv2.NORM_MINMAX)).astype(np.uint8)
+    image = cv2.GaussianBlur(rng.random_sample((size, size, 3)), (15, 15), 0)
+    image = (cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX)).astype(np.uint8)
     landmarks = REFERENCE_3D[:, :2].astype(np.float64) * (size / 256) + (0.5 * size, 0.55 * size)
     values = {
         "face_type": "whole_face",
@@ -30,7 +30,7 @@ def face_jpeg(number: int, size: int = 96, **metadata: object) -> bytes:
         "shape": (size, size, 3),
         **metadata,
     }
-    return embed_metadata(encode_image(picture, ".jpg"), FaceMetadata(**values))
+    return embed_metadata(encode_image(image, ".jpg"), FaceMetadata(**values))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from dfl_tf.formats.faces.dfljpg import read_metadata
 from dfl_tf.formats.faces.faceset_files import examine
 from dfl_tf.formats.faces.faceset_pak import write_pak
 from dfl_tf.formats.faces.stored_mask import encode_mask
-from dfl_tf.train.feeds import Facesets
+from dfl_tf.train.batch_source import Facesets
 
 from .conftest import face_jpeg
 

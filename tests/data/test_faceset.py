@@ -41,14 +41,14 @@ def test_files_without_metadata_are_named_and_skipped(make_faces, caplog, eager)
     folder = make_faces(2)
     data = face_jpeg(0)
     (folder / "plain.jpg").write_bytes(data[:2] + data[data.index(b"\xff\xdb") :])
-    (folder / "picture.png").write_bytes(b"\x89PNG")
+    (folder / "image.png").write_bytes(b"\x89PNG")
     (folder / "empty.jpg").write_bytes(b"")
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     with caplog.at_level(logging.WARNING):
         faceset = Faceset.open(folder, eager=eager)
     assert len(faceset) == 2
-    assert [name for name, _ in faceset.skipped] == ["empty.jpg", "picture.png", "plain.jpg"]
-    assert "picture.png" in caplog.text
+    assert [name for name, _ in faceset.skipped] == ["empty.jpg", "image.png", "plain.jpg"]
+    assert "image.png" in caplog.text
 
 
 def test_a_face_of_an_unknown_type_is_skipped(make_faces):
@@ -59,7 +59,7 @@ def test_a_face_of_an_unknown_type_is_skipped(make_faces):
     assert skipped[1].startswith("unknown face type 'octopus'")
 
 
-def test_a_cut_off_picture_is_named_and_skipped(make_faces):
+def test_a_cut_off_image_is_named_and_skipped(make_faces):
     folder = make_faces(2)
     cut = folder / "00001_0.jpg"
     cut.write_bytes(cut.read_bytes()[:-300])
@@ -102,7 +102,7 @@ def test_large_folders_read_metadata_at_first_use(make_faces, monkeypatch):
     assert [name for name, _ in faceset.skipped] == ["00002_0.jpg"]
 
 
-def test_pak_hides_loose_pictures_and_reads_lazily(make_faces):
+def test_pak_hides_loose_images_and_reads_lazily(make_faces):
     folder = make_faces(3)
     faces = []
     for path in sorted(folder.iterdir()):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from dfl_tf_ops.color_transfer import color_transfer
-from straight_sample import straight_sample
+from reference_sample import reference_sample
 
 from dfl_tf.data import ArrayCache, Faceset, OutputSpec, SampleSpec, make_sample
 from dfl_tf.face import FaceType
@@ -55,7 +55,7 @@ def test_fast_path_equals_the_straight_way(src, face_type, resolution):
     wanted = spec(resolution, face_type)
     for number, sample in enumerate(src):
         fast = make_sample(sample, wanted, 1000 + number)
-        for a, b in pairs(fast, straight_sample(sample, wanted, 1000 + number)):
+        for a, b in pairs(fast, reference_sample(sample, wanted, 1000 + number)):
             assert a.dtype == np.float32
             np.testing.assert_allclose(a, b, atol=2e-5)
 
@@ -65,7 +65,7 @@ def test_color_transfer_equals_the_straight_way(src, dst, mode):
     wanted = spec(ct_mode=mode)
     for sample, other in zip(src[:3], dst[:3], strict=True):
         fast = make_sample(sample, wanted, 5, color_source=other)
-        for a, b in pairs(fast, straight_sample(sample, wanted, 5, other)):
+        for a, b in pairs(fast, reference_sample(sample, wanted, 5, other)):
             np.testing.assert_allclose(a, b, atol=1e-4)
 
 
@@ -138,10 +138,10 @@ def test_hsv_shift_changes_the_input_only(src):
 def test_forty_percent_are_flipped(src):
     still = OutputSpec(transform=False)
     wanted = spec(outputs={"image": still})
-    straight = make_sample(src[0], dataclasses.replace(wanted, random_flip=False), 0)["image"]
+    unflipped = make_sample(src[0], dataclasses.replace(wanted, random_flip=False), 0)["image"]
     images = [make_sample(src[0], wanted, seed)["image"] for seed in range(200)]
-    flips = sum(np.array_equal(image, straight[:, ::-1]) for image in images)
-    assert flips + sum(np.array_equal(image, straight) for image in images) == 200
+    flips = sum(np.array_equal(image, unflipped[:, ::-1]) for image in images)
+    assert flips + sum(np.array_equal(image, unflipped) for image in images) == 200
     assert 60 <= flips <= 100
 
 

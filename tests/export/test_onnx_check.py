@@ -202,7 +202,7 @@ def test_one_changed_weight_is_caught(good: Path, saehd: Any, tmp_path: Path, pa
 
 @pytest.mark.parametrize("half", [False, True])
 def test_one_changed_bit_of_a_weight_is_caught(half: bool, saehd: Any, tmp_path: Path) -> None:
-    """No picture shows it, so the weights themselves are compared."""
+    """No image shows it, so the weights themselves are compared."""
 
     def bend(model: Any) -> None:
         weight = next(w for w in model.graph.initializer if w.name.startswith("encoder/"))

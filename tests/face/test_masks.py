@@ -21,7 +21,7 @@ def face(size: int, center=(0.5, 0.55)) -> np.ndarray:
 
 
 def plain_soft_mask(size: int, landmarks: np.ndarray, parts: list[range]) -> np.ndarray:
-    """The definition of data.md 7.5 on the whole picture."""
+    """The definition of data.md 7.5 on the whole image."""
     points = landmarks.astype(np.int32)
     mask = np.zeros((size, size), dtype=np.float32)
     for part in parts:
@@ -45,13 +45,13 @@ def test_small_windows_give_the_same_soft_masks(size, center):
         )
 
 
-def test_face_outside_of_the_picture_gives_empty_masks():
+def test_face_outside_of_the_image_gives_empty_masks():
     landmarks = face(128) + 1000
     assert not eyes_mask((128, 128), landmarks).any()
     assert not hull_mask((128, 128), landmarks).any()
 
 
-def test_tiny_pictures_have_eye_masks():
+def test_tiny_images_have_eye_masks():
     assert eyes_mask((20, 20), face(20)).max() > 0
 
 
@@ -122,7 +122,7 @@ def test_yaw_bins_keep_the_ends():
 
 
 @pytest.mark.parametrize("far", [1e7, 1e11, 1e30])
-def test_points_absurdly_far_away_cut_the_picture_and_take_no_time(far):
+def test_points_absurdly_far_away_cut_the_image_and_take_no_time(far):
     """OpenCV counts rows in 32 bits, one by one: such a file held a whole training up."""
     triangle = np.array([(0, 0), (far, 0), (0, far)])
     assert polygon_mask((16, 16), [(1, triangle)]).all()

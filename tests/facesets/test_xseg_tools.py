@@ -138,7 +138,7 @@ def test_another_face_type_is_cut_out_and_put_back(folder):
     full = crop(metadata, data, FaceType.FULL, "x")
     assert same.matrix is None
     assert full.image.shape == (256, 256, 3)
-    # A full face is a smaller part of the picture: its crop is a magnification.
+    # A full face is a smaller part of the image: its crop is a magnification.
     assert np.linalg.norm(full.matrix[:, 0]) > 1.1
     encoded = stored_mask(np.ones((256, 256, 1), np.float32), full)
     mask = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE)
@@ -181,7 +181,7 @@ def test_masks_that_were_removed_after_an_interruption_are_made_again(folder):
 
 
 @pytest.mark.parametrize("place", ["folder", "pak"])
-def test_other_pictures_under_the_same_names_get_masks_of_their_own(place, request):
+def test_other_images_under_the_same_names_get_masks_of_their_own(place, request):
     path = request.getfixturevalue(place)
     interrupted(path, 16)
     faces = read_pak(DEMO / "faceset.pak")
@@ -219,7 +219,7 @@ def test_a_damaged_journal_is_no_obstacle(folder, text):
     assert not (folder / "xseg_apply.journal").exists()
 
 
-def test_a_damaged_picture_in_a_pak_is_named_and_stays_as_it_is(pak):
+def test_a_damaged_image_in_a_pak_is_named_and_stays_as_it_is(pak):
     faces = read_pak(pak)
     jpegs = [faces.jpeg(index) for index in range(len(faces))]
     jpegs[3] = jpegs[3][:700]
@@ -257,13 +257,13 @@ def test_metadata_that_leave_no_room_for_a_mask_are_named_and_the_file_stays(fol
     assert path.read_bytes() == before
 
 
-def test_fetch_overwrites_no_other_picture(folder, tmp_path):
+def test_fetch_overwrites_no_other_image(folder, tmp_path):
     target = tmp_path / "fetched"
     target.mkdir()
     name = sorted(p.name for p in folder.glob("*.jpg") if read_metadata(p).seg_ie_polys)[0]
     other = read_pak(DEMO / "faceset.pak").jpeg(60)
     (target / name).write_bytes(other)
-    with pytest.raises(FacesetError, match=r"1 other pictures.*Nothing was copied"):
+    with pytest.raises(FacesetError, match=r"1 other images.*Nothing was copied"):
         xseg_tools.fetch_labeled(open_store(folder), target, delete_originals=True)
     assert [p.name for p in target.iterdir()] == [name]
     assert (target / name).read_bytes() == other

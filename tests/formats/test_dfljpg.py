@@ -237,7 +237,7 @@ def test_all_errors_of_the_metadata_are_named_together() -> None:
         dfljpg.read_metadata(odd)
 
 
-def test_picture_without_metadata_and_png_are_no_faces() -> None:
+def test_image_without_metadata_and_png_are_no_faces() -> None:
     assert dfljpg.read_metadata(make_jpeg()) is None
     png = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
     assert dfljpg.read_metadata(png) is None

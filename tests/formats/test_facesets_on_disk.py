@@ -18,7 +18,7 @@ from tests.formats.samples import GOLDEN_DATA, assert_same_metadata, make_face, 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three faces and one other picture."""
+    """Three faces and one other image."""
     for index in range(3):
         (tmp_path / f"0000{index}_0.jpg").write_bytes(make_face(index))
     (tmp_path / "other.jpg").write_bytes(make_jpeg())

@@ -222,7 +222,7 @@ def test_json_of_millions_of_lists_is_refused_by_its_size(tmp_path: Path) -> Non
         safetensors_file.load(tensors)
 
 
-def test_picture_of_gigabytes_is_not_read(tmp_path: Path) -> None:
+def test_image_of_gigabytes_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "x.jpg"
     with path.open("wb") as file:
         file.write(b"\xff\xd8")

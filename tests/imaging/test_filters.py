@@ -34,7 +34,7 @@ def test_filters_act_only_where_the_mask_is(image, name):
         np.testing.assert_allclose(part[:, 24:], whole[:, 24:], atol=1e-7)
 
 
-def test_chance_zero_leaves_the_image_and_draws_the_same(image):
+def test_zero_percent_leaves_the_image_and_draws_the_same(image):
     rng = np.random.RandomState(5)
     assert filters.random_sharpen(image, rng, 0, 5) is image
     assert filters.random_motion_blur(image, rng, 0, 5) is image

@@ -13,7 +13,7 @@ def image():
     return np.random.default_rng(3).random((48, 48, 3), dtype=np.float32)
 
 
-def test_sheet_places_pictures_and_captions(image):
+def test_sheet_places_images_and_captions(image):
     gray = np.full((24, 24), 200, dtype=np.uint8)
     made = sheet([[image, None], [gray]], captions=[["one", ""], ["grün"]], cell=48, gap=2)
     assert made.dtype == np.uint8
@@ -24,7 +24,7 @@ def test_sheet_places_pictures_and_captions(image):
     assert made[2:20, 2:50].max() > 100
 
 
-def test_sheet_without_pictures_is_refused():
+def test_sheet_without_images_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         sheet([[None]])
 

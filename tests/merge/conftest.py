@@ -79,8 +79,8 @@ def make_workspace(root: Path, landmarks: dict[str, np.ndarray]) -> Path:
     folder = root / "data_dst"
     (folder / "aligned").mkdir(parents=True)
     (root / "model").mkdir()
-    picture = cv2.imread(str(GOLDEN / "frame_A.png"))
-    half = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    image = cv2.imread(str(GOLDEN / "frame_A.png"))
+    half = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     for i in range(6):
         moved = np.roll(half, (i, 2 * i), axis=(0, 1))
         cv2.imwrite(str(folder / f"{i + 1:05d}.png"), moved)

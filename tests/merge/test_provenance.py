@@ -1,4 +1,4 @@
-"""The note on how a picture was made: readable back, harmless to the pixels."""
+"""The note on how an image was made: readable back, harmless to the pixels."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ NOTE = Provenance('A "new" <model> & more', "SAEHD", 1234)
 
 
 @pytest.fixture
-def picture():
+def pixels():
     return np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_note_is_read_back_and_pixels_stay(picture, suffix, tmp_path):
-    plain = cv2.imencode(suffix, picture)[1].tobytes()
+def test_note_is_read_back_and_pixels_stay(pixels, suffix, tmp_path):
+    plain = cv2.imencode(suffix, pixels)[1].tobytes()
     noted = embed(plain, NOTE.packet())
     (tmp_path / f"x{suffix}").write_bytes(noted)
     found = read_provenance(tmp_path / f"x{suffix}")
@@ -32,9 +32,9 @@ def test_note_is_read_back_and_pixels_stay(picture, suffix, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_other_programs_find_the_packet(picture, suffix, tmp_path):
+def test_other_programs_find_the_packet(pixels, suffix, tmp_path):
     path = tmp_path / f"x{suffix}"
-    path.write_bytes(embed(cv2.imencode(suffix, picture)[1].tobytes(), NOTE.packet()))
+    path.write_bytes(embed(cv2.imencode(suffix, pixels)[1].tobytes(), NOTE.packet()))
     with Image.open(path) as image:
         image.load()
         packet = image.info["xmp" if suffix == ".jpg" else "XML:com.adobe.xmp"]
@@ -42,9 +42,9 @@ def test_other_programs_find_the_packet(picture, suffix, tmp_path):
     assert SOURCE_TYPE in text
 
 
-def test_picture_without_note(picture):
-    assert read_provenance(cv2.imencode(".png", picture)[1].tobytes()) is None
-    assert read_provenance(b"no picture at all") is None
+def test_image_without_note(pixels):
+    assert read_provenance(cv2.imencode(".png", pixels)[1].tobytes()) is None
+    assert read_provenance(b"no image at all") is None
 
 
 def test_only_png_and_jpeg_carry_notes():

@@ -52,7 +52,7 @@ def contents(folder) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
 
 
-def test_every_frame_gets_a_picture_a_mask_and_a_note(workspace):
+def test_every_frame_gets_a_image_a_mask_and_a_note(workspace):
     seen = []
     report = merge_frames(
         tasks_of(workspace), run_of(workspace), progress=lambda *n: seen.append(n)
@@ -230,7 +230,7 @@ def test_other_files_are_no_sessions(workspace, text):
         session_of(workspace).start(resume=True)
 
 
-def test_a_folder_with_the_name_of_a_picture_is_no_frame(workspace):
+def test_a_folder_with_the_name_of_a_image_is_no_frame(workspace):
     (workspace / "data_dst" / "more.png").mkdir()
     assert [p.name for p in list_frames(workspace / "data_dst")][-1] == "00006.png"
 

@@ -19,7 +19,7 @@ from dfl_tf import models
 from dfl_tf.data import Faceset
 from dfl_tf.formats import read_model, write_model
 from dfl_tf.options import OPTIONS, RunOptions, default, effective, to_legacy
-from dfl_tf.train.feeds import Facesets, open_feed
+from dfl_tf.train.batch_source import Facesets, open_batch_source
 
 from .support.pairwise import covered, covering
 
@@ -196,11 +196,13 @@ def live(cls, values, run, facesets, folder):
     model = models.create(cls, options, run, name="some name")
     networks, learning, steps = parts_of(cls, options)
     assert set(model.networks) == networks
-    with_feed = RunOptions(workers=1, prefetch=1, cache_mb=64)
-    feed = open_feed(model, facesets[getattr(options, "pretrain", False)], with_feed, {})
+    run_options = RunOptions(workers=1, prefetch=1, cache_mb=64)
+    batch_source = open_batch_source(
+        model, facesets[getattr(options, "pretrain", False)], run_options, {}
+    )
     try:
         before = snapshot(model)
-        losses = model.train_step(*next(feed))
+        losses = model.train_step(*next(batch_source))
         model.iteration += 1
         model.loss_history.append([float(np.mean(losses[n])) for n in model.loss_names])
         for name in model.loss_names:
@@ -225,14 +227,14 @@ def live(cls, values, run, facesets, folder):
         assert again.load_state(found) == []
         assert again.iteration == 1
         same_tensors(again.state(), state)
-        batches = next(feed)
+        batches = next(batch_source)
         second, other = (each.train_step(*batches) for each in (model, again))
         for name in model.loss_names:
             assert np.isfinite(second[name]).all(), name
             np.testing.assert_array_equal(second[name], other[name])
         same_tensors(again.state(), model.state())
     finally:
-        feed.close()
+        batch_source.close()
 
 
 def name_of(case):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from dfl_tf.devices import placement
 from dfl_tf.devices.placement import Placement
 from dfl_tf.models.loss_scale import FIRST, GROWS_AFTER, LossScale
-from dfl_tf.nn.own_copy import own_copy
+from dfl_tf.nn.local_replica import local_replica
 from dfl_tf.nn.tensors import product
 from dfl_tf.nn.tracing import Tracing, traced_with
 
@@ -118,7 +118,7 @@ def test_an_overflow_skips_step_and_counter_and_halves_the_scale(make, batches, 
 
 
 def test_a_scale_grows_after_many_good_steps():
-    scale = LossScale(own_copy)
+    scale = LossScale(local_replica)
     step = tf.function(lambda x: scale.guarded([x], lambda: None), autograph=False)
     for _ in range(GROWS_AFTER):
         step(tf.constant(1.0))

@@ -1,4 +1,4 @@
-"""Preview pictures: their names, their places, and what batches a model asks for."""
+"""Preview images: their names, their places, and what batches a model asks for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("eagerly")
 
 
 def tiles(image, rows, columns):
-    """Cut a sheet into its pictures."""
+    """Cut a sheet into its images."""
     h, w = image.shape[0] // rows, image.shape[1] // columns
     assert image.shape == (rows * h, columns * w, 3)
     return [
@@ -25,9 +25,9 @@ def tiles(image, rows, columns):
     ]
 
 
-def pictures_of(model, given):
+def images_of(model, given):
     src, dst = model.tensors(*(batch["target"] for batch in given))
-    return [[np.asarray(x) for x in picture] for picture in model.generator.view(src, dst)]
+    return [[np.asarray(x) for x in image] for image in model.generator.view(src, dst)]
 
 
 @pytest.mark.parametrize("face_type", ["wf", "head"])
@@ -37,7 +37,7 @@ def test_saehd_rows_show_unwarped_faces_and_their_predictions(make, batches, fac
     plain, masked = model.preview(*given)
     assert (plain.name, masked.name) == ("SAEHD", "SAEHD masked")
     assert plain.image.dtype == masked.image.dtype == np.float32
-    (ss, _), (dd, ddm), (sd, sdm) = pictures_of(model, given)
+    (ss, _), (dd, ddm), (sd, sdm) = images_of(model, given)
     (s, sm), (d, dm) = ((batch["target"], batch["mask"]) for batch in given)
     swap_mask = sdm if face_type == "head" else ddm * sdm
     expected = {

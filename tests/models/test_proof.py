@@ -72,7 +72,7 @@ def test_one_bit_of_one_weight_is_noticed(state: ModelState) -> None:
     assert f"  differing: decoder_src/{key}" in report.lines()
 
 
-def test_a_larger_change_shows_in_the_pictures(state: ModelState) -> None:
+def test_a_larger_change_shows_in_the_images(state: ModelState) -> None:
     changed = with_tensor(state, "decoder_dst", "out_convm/bias:0", lambda bias: bias + 1.0)
     report = prove(state, changed)
     assert report.forward["dst mask"] > 0.1

@@ -50,23 +50,23 @@ def zero(state, stem, scope):
 
 def test_stopped_and_resumed_equals_going_on(trained, make, batches):
     options = {"archi": "df-ud", "lr_dropout": "y", "gan_power": 0.1, "true_face_power": 0.1}
-    straight = trained(**options)
+    original = trained(**options)
     resumed = make(seed=None, settings={"initialized": False}, **options)
-    assert resumed.load_state(straight.state()) == []
-    same(resumed.state(), straight.state())
+    assert resumed.load_state(original.state()) == []
+    same(resumed.state(), original.state())
     assert (resumed.iteration, resumed.loss_history) == (7, [[1.0, 2.0]] * 7)
-    for model in (straight, resumed):
+    for model in (original, resumed):
         model.train_step(*batches(model, seed=5))
-    same(resumed.state(), straight.state())
+    same(resumed.state(), original.state())
 
 
 def test_amp_resumes_with_the_same_channel_mixing(trained, make, batches):
-    straight = trained("AMP", gan_power=0.1)
+    original = trained("AMP", gan_power=0.1)
     resumed = make("AMP", seed=None, gan_power=0.1)
-    resumed.load_state(straight.state())
-    for model in (straight, resumed):
+    resumed.load_state(original.state())
+    for model in (original, resumed):
         model.train_step(*batches(model, seed=5))
-    same(resumed.state(), straight.state())
+    same(resumed.state(), original.state())
 
 
 def test_all_errors_are_named_at_once(trained, make):

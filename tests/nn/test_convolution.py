@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dfl_tf.devices.cpu import slow_filter_gradients
+from dfl_tf.devices.cpu import slow_weight_gradients
 from dfl_tf.nn import layers
 from dfl_tf.nn.convolution import (
     convolve_halving,
@@ -20,11 +20,11 @@ def values(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def gradients(x, kernel, slope):
+def gradients(x, kernel, upstream):
     with tf.GradientTape() as tape:
         tape.watch((x, kernel))
         y = convolve_same(x, kernel, tf.zeros(kernel.shape[3], kernel.dtype))
-        total = tf.reduce_sum(y * slope)
+        total = tf.reduce_sum(y * upstream)
     return [y, *tape.gradient(total, (x, kernel))]
 
 
@@ -32,10 +32,10 @@ def gradients(x, kernel, slope):
 @pytest.mark.parametrize("channels", [(32, 40), (40, 32), (32, 12)])
 def test_gradients_are_those_of_the_convolution(size, channels):
     x, kernel = values(2, 7, 9, channels[0]), values(size, size, *channels, seed=1)
-    slope = values(2, 7, 9, channels[1], seed=2)
-    exact = gradients(*(tf.constant(a) for a in (x, kernel, slope)))
+    upstream = values(2, 7, 9, channels[1], seed=2)
+    exact = gradients(*(tf.constant(a) for a in (x, kernel, upstream)))
     with traced_with(Tracing(weight_gradient_by_gemm=True)):
-        found = gradients(*(tf.constant(a, tf.float32) for a in (x, kernel, slope)))
+        found = gradients(*(tf.constant(a, tf.float32) for a in (x, kernel, upstream)))
     for a, b in zip(found, exact, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6 * np.abs(b).max())
 
@@ -103,7 +103,7 @@ def test_fewer_products_only_where_they_gain(dtype, side, kernel, inputs, output
     assert not set(FEWER) & set(kinds)
 
 
-def test_pictures_of_unknown_size_are_convolved_in_the_plain_way():
+def test_images_of_unknown_size_are_convolved_in_the_plain_way():
     @tf.function(autograph=False)
     def convolve(x, kernel, bias):
         assert convolve_halving(x, tf.zeros((5, 5, 64, 64)), bias) is None
@@ -124,10 +124,10 @@ def test_fewer_products_not_for_xla_nor_without_being_asked_for():
 
 def test_fewer_products_give_the_same_result_and_gradients():
     x, kernel = values(2, 7, 9, 64), values(3, 3, 64, 70, seed=1)
-    slope = values(2, 7, 9, 70, seed=2)
-    exact = gradients(*(tf.constant(a) for a in (x, kernel, slope)))
+    upstream = values(2, 7, 9, 70, seed=2)
+    exact = gradients(*(tf.constant(a) for a in (x, kernel, upstream)))
     with traced_with(Tracing(winograd=True)):
-        found = gradients(*(tf.constant(a, tf.float32) for a in (x, kernel, slope)))
+        found = gradients(*(tf.constant(a, tf.float32) for a in (x, kernel, upstream)))
     for a, b in zip(found, exact, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6 * np.abs(b).max())
 
@@ -137,7 +137,7 @@ def test_fewer_products_give_the_same_result_and_gradients():
 def test_halving_as_a_convolution_of_quarters(widened):
     """The layer's 5x5 convolution with stride 2, plain in float64, and with few products."""
     found = []
-    slope = values(2, 5, 6, 70, seed=2)
+    upstream = values(2, 5, 6, 70, seed=2)
     for dtype, fewer in (("float64", False), ("float32", True)):
         precision = "mixed_bfloat16" if widened and fewer else dtype
         layer = layers.Conv2D(16, 70, 5, strides=2, dtype=keras.DTypePolicy(precision))
@@ -149,7 +149,7 @@ def test_halving_as_a_convolution_of_quarters(widened):
         with traced_with(Tracing(winograd=fewer, widen=widened)), tf.GradientTape() as tape:
             tape.watch(x)
             y = layer(x)
-            total = tf.reduce_sum(tf.cast(y, dtype) * slope)
+            total = tf.reduce_sum(tf.cast(y, dtype) * upstream)
             kinds = [op.type for op in graph.get_concrete_function(layer, x).graph.get_operations()]
         assert ("DflTf>WinogradConv2D" in kinds) == fewer
         assert ("Conv2D" in kinds) != fewer
@@ -173,7 +173,7 @@ def test_halving_in_the_plain_way_where_quarters_gain_nothing(height, kernel, in
 
 
 def test_cpus_with_avx512_have_fast_kernels():
-    assert slow_filter_gradients("fpu avx avx2 fma")
-    assert not slow_filter_gradients("fpu avx2 avx512f avx512_bf16")
-    assert not slow_filter_gradients("asimd bf16")
-    assert not slow_filter_gradients("")
+    assert slow_weight_gradients("fpu avx avx2 fma")
+    assert not slow_weight_gradients("fpu avx2 avx512f avx512_bf16")
+    assert not slow_weight_gradients("asimd bf16")
+    assert not slow_weight_gradients("")

@@ -218,7 +218,7 @@ class TestEdges:
         assert np.all(np.isfinite(out))
 
     @pytest.mark.parametrize("mode", ["lct", "mkl"])
-    def test_a_gray_picture_stays_gray_and_takes_the_spread(self, mode):
+    def test_a_gray_image_stays_gray_and_takes_the_spread(self, mode):
         """Faces of black and white footage: two of three directions have no spread at all."""
         source, target = (
             np.repeat(image(seed, scale=scale)[:, :, :1], 3, axis=2)

@@ -31,20 +31,20 @@ def arrays(n, h, w, inputs, outputs):
     return [rng.standard_normal(shape) for shape in shapes]
 
 
-def exact(x, kernel, bias, slope):
-    gradients = reference.convolve_gradients(x, kernel, slope)
-    return [reference.convolve(x, kernel) + bias, *gradients, slope.sum((0, 1, 2))]
+def exact(x, kernel, bias, upstream):
+    gradients = reference.convolve_gradients(x, kernel, upstream)
+    return [reference.convolve(x, kernel) + bias, *gradients, upstream.sum((0, 1, 2))]
 
 
-def by_ops(x, kernel, bias, slope, level="best"):
+def by_ops(x, kernel, bias, upstream, level="best"):
     ops = native.library()
     towards_input = ops.dfl_tf_winograd_conv2d(
-        x=slope, kernel=kernel, bias=bias[:0], towards_input=True, level=level
+        x=upstream, kernel=kernel, bias=bias[:0], towards_input=True, level=level
     )
     return [
         ops.dfl_tf_winograd_conv2d(x=x, kernel=kernel, bias=bias, level=level),
         towards_input,
-        *ops.dfl_tf_winograd_filter_gradient(x=x, slope=slope, level=level),
+        *ops.dfl_tf_winograd_filter_gradient(x=x, upstream=upstream, level=level),
     ]
 
 
@@ -64,8 +64,8 @@ def library(monkeypatch):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_minimal_form_is_the_definition(shape):
-    x, kernel, _, slope = arrays(*shape)
+def test_winograd_equals_the_definition(shape):
+    x, kernel, _, upstream = arrays(*shape)
     plain = reference.convolve(x, kernel)
     np.testing.assert_allclose(reference.winograd(x, kernel), plain, rtol=0, atol=1e-12)
     # and the definition is what TensorFlow computes
@@ -74,20 +74,20 @@ def test_minimal_form_is_the_definition(shape):
         tape.watch((x, kernel))
         y = tf.nn.conv2d(x, kernel, 1, "SAME")
     np.testing.assert_allclose(y, plain, rtol=0, atol=1e-12)
-    found = tape.gradient(y, (x, kernel), tf.constant(slope))
-    close(found, reference.convolve_gradients(x.numpy(), kernel.numpy(), slope), 1e-13)
+    found = tape.gradient(y, (x, kernel), tf.constant(upstream))
+    close(found, reference.convolve_gradients(x.numpy(), kernel.numpy(), upstream), 1e-13)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_result_and_gradients(backend, shape):
     values = arrays(*shape)
-    x, kernel, bias, slope = (tf.constant(a, tf.float32) for a in values)
+    x, kernel, bias, upstream = (tf.constant(a, tf.float32) for a in values)
     with tf.GradientTape() as tape:
         tape.watch((x, kernel, bias))
         y = convolve_3x3(x, kernel, bias)
     # how TensorFlow's own convolution splits its sums depends on threads and on what ran before
     tolerance = 5e-6 if backend == "fallback" else 2e-6
-    close([y, *tape.gradient(y, (x, kernel, bias), slope)], exact(*values), tolerance)
+    close([y, *tape.gradient(y, (x, kernel, bias), upstream)], exact(*values), tolerance)
 
 
 @pytest.mark.native
@@ -103,12 +103,14 @@ def test_all_instruction_sets_give_the_same_bits(library, shape):
 @pytest.mark.parametrize("level", ["best", "avx2"])
 def test_kernel_gradient_of_many_tiles(library, level):
     """More tiles than are transformed at a time: their sums are added up."""
-    x, kernel, _, slope = arrays(3, 94, 95, 130, 70)
+    x, kernel, _, upstream = arrays(3, 94, 95, 130, 70)
     assert 3 * 47 * 48 * 64 * (130 + 70) > 2 * 2**25  # so it takes three rounds
     found = library.dfl_tf_winograd_filter_gradient(
-        x=tf.constant(x, tf.float32), slope=tf.constant(slope, tf.float32), level=level
+        x=tf.constant(x, tf.float32), upstream=tf.constant(upstream, tf.float32), level=level
     )
-    close(found, [reference.convolve_gradients(x, kernel, slope)[1], slope.sum((0, 1, 2))], 2e-6)
+    close(
+        found, [reference.convolve_gradients(x, kernel, upstream)[1], upstream.sum((0, 1, 2))], 2e-6
+    )
 
 
 @pytest.mark.native
@@ -116,9 +118,11 @@ def test_kernel_gradient_of_many_tiles(library, level):
 def test_bfloat16(library, shape):
     if not native.has_winograd("bfloat16"):
         pytest.skip("this CPU leaves bfloat16 to TensorFlow")
-    x, kernel, bias, slope = (tf.cast(tf.cast(a, tf.bfloat16), tf.float32) for a in arrays(*shape))
-    expected = exact(*(tf.cast(a, tf.float64).numpy() for a in (x, kernel, bias, slope)))
-    found = by_ops(tf.cast(x, tf.bfloat16), kernel, bias, tf.cast(slope, tf.bfloat16))
+    x, kernel, bias, upstream = (
+        tf.cast(tf.cast(a, tf.bfloat16), tf.float32) for a in arrays(*shape)
+    )
+    expected = exact(*(tf.cast(a, tf.float64).numpy() for a in (x, kernel, bias, upstream)))
+    found = by_ops(tf.cast(x, tf.bfloat16), kernel, bias, tf.cast(upstream, tf.bfloat16))
     assert [a.dtype for a in found] == [tf.bfloat16, tf.bfloat16, tf.float32, tf.float32]
     for a, b in zip(found, expected, strict=True):
         error = tf.cast(a, tf.float64).numpy() - b
@@ -171,9 +175,10 @@ def test_shapes_that_do_not_fit_are_named(library):
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"shape \[7\] for 6 channels"):
         convolve(x=x, kernel=tf.zeros((3, 3, 8, 6)), bias=tf.zeros(7))
     with pytest.raises(
-        tf.errors.InvalidArgumentError, match=r"\[1,4,4,8\] does not fit a slope.*\[1,4,5,8\]"
+        tf.errors.InvalidArgumentError,
+        match=r"\[1,4,4,8\] does not fit an upstream gradient.*\[1,4,5,8\]",
     ):
-        library.dfl_tf_winograd_filter_gradient(x=x, slope=tf.zeros((1, 4, 5, 8)))
+        library.dfl_tf_winograd_filter_gradient(x=x, upstream=tf.zeros((1, 4, 5, 8)))
 
 
 @pytest.mark.native
@@ -181,9 +186,9 @@ def test_nothing_in_nothing_out(library):
     empty, kernel = tf.zeros((0, 4, 4, 8)), tf.ones((3, 3, 8, 5))
     y = library.dfl_tf_winograd_conv2d(x=empty, kernel=kernel, bias=tf.ones(5))
     assert y.shape == (0, 4, 4, 5)
-    slopes = library.dfl_tf_winograd_filter_gradient(x=empty, slope=y)
-    np.testing.assert_array_equal(slopes.gradient, np.zeros((3, 3, 8, 5), np.float32))
-    np.testing.assert_array_equal(slopes.bias_gradient, np.zeros(5, np.float32))
+    towards_kernel = library.dfl_tf_winograd_filter_gradient(x=empty, upstream=y)
+    np.testing.assert_array_equal(towards_kernel.gradient, np.zeros((3, 3, 8, 5), np.float32))
+    np.testing.assert_array_equal(towards_kernel.bias_gradient, np.zeros(5, np.float32))
 
 
 @pytest.mark.native

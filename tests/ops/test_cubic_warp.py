@@ -9,13 +9,13 @@ from dfl_tf_ops.reference.warp import warp as reference_warp
 BORDERS = {False: cv2.BORDER_CONSTANT, True: cv2.BORDER_REPLICATE}
 
 
-def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Values beyond [0, 1] too, as cubic resizes leave them."""
     return np.random.RandomState(seed).uniform(-0.1, 1.1, (height, width, 3)).astype(np.float32)
 
 
 def maps_of(size: int, reach: float = 6.0) -> tuple[np.ndarray, np.ndarray]:
-    """Positions in the picture and well outside of it."""
+    """Positions in the image and well outside of it."""
     rng = np.random.RandomState(size)
     x, y = np.meshgrid(np.arange(size), np.arange(size))
     shifts = rng.uniform(-reach, reach, (2, size, size))
@@ -35,9 +35,9 @@ def matrix_of(size: int) -> np.ndarray:
 def test_equals_its_reference(with_maps, with_matrix, replicate, flip, clip):
     if not (with_maps or with_matrix):
         with pytest.raises(ValueError, match="maps or matrix"):
-            warp(picture(8, 8), size=8)
+            warp(random_image(8, 8), size=8)
         return
-    image = picture(40, 40)
+    image = random_image(40, 40)
     given = {
         "maps": maps_of(40) if with_maps else None,
         "matrix": matrix_of(40) if with_matrix else None,
@@ -60,7 +60,7 @@ def test_equals_its_reference(with_maps, with_matrix, replicate, flip, clip):
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 64, 130])
 @pytest.mark.parametrize("replicate", [True, False])
 def test_equals_the_passes_of_opencv(size, replicate):
-    image, maps, matrix = picture(size, size), maps_of(size), matrix_of(size)
+    image, maps, matrix = random_image(size, size), maps_of(size), matrix_of(size)
     expected = cv2.remap(image, *maps, cv2.INTER_CUBIC)
     np.testing.assert_allclose(warp(image, maps=maps, size=size), expected, atol=3e-6)
     expected = cv2.warpAffine(
@@ -70,8 +70,8 @@ def test_equals_the_passes_of_opencv(size, replicate):
     np.testing.assert_allclose(actual, expected, atol=3e-6)
 
 
-def test_pictures_need_not_be_square_nor_as_large_as_the_maps():
-    image, maps = picture(20, 33), maps_of(48, reach=12.0)
+def test_images_need_not_be_square_nor_as_large_as_the_maps():
+    image, maps = random_image(20, 33), maps_of(48, reach=12.0)
     expected = cv2.remap(image, *maps, cv2.INTER_CUBIC)
     np.testing.assert_allclose(warp(image, maps=maps, size=48), expected, atol=3e-6)
     # cells of odd width give maps one pixel larger than the result
@@ -83,8 +83,8 @@ def test_pictures_need_not_be_square_nor_as_large_as_the_maps():
     np.testing.assert_allclose(actual, moved, atol=3e-6)
 
 
-def test_whole_positions_give_the_picture_itself():
-    image = picture(16, 16)
+def test_whole_positions_give_the_image_itself():
+    image = random_image(16, 16)
     x, y = np.meshgrid(np.arange(16.0), np.arange(16.0))
     maps = (x.astype(np.float32), y.astype(np.float32))
     np.testing.assert_array_equal(warp(image, maps=maps, size=16), image)
@@ -96,7 +96,7 @@ def test_whole_positions_give_the_picture_itself():
 
 
 def test_places_outside_and_places_that_are_no_number():
-    image = picture(12, 12)
+    image = random_image(12, 12)
     maps = [np.full((12, 12), value, np.float32) for value in (5.0, 5.0)]
     maps[0][0] = [np.nan, np.inf, -np.inf, 1e30, -1e30, -2, 13, 12.99, -1.5, 1e9, -1e9, 5]
     maps[1][1] = maps[0][0]
@@ -110,7 +110,7 @@ def test_places_outside_and_places_that_are_no_number():
 
 
 def test_values_that_are_no_number_stay_where_they_are():
-    image = picture(16, 16)
+    image = random_image(16, 16)
     image[4, 5] = np.nan
     moved = warp(image, matrix=np.array([[1.0, 0, 0.5], [0, 1, 0.5]]), size=16, clip=True)
     assert np.isnan(moved[3:7, 4:8]).all()
@@ -118,7 +118,7 @@ def test_values_that_are_no_number_stay_where_they_are():
 
 
 def test_scratch_memory_does_not_leak_from_one_call_into_the_next():
-    small, large = picture(24, 24, 1), picture(64, 64, 2)
+    small, large = random_image(24, 24, 1), random_image(64, 64, 2)
     given = {"matrix": matrix_of(24), "size": 24}
     before = warp(small, maps=maps_of(24), **given)
     warp(np.full_like(large, np.nan), maps=maps_of(64), matrix=matrix_of(64), size=64)
@@ -129,7 +129,7 @@ def test_scratch_memory_does_not_leak_from_one_call_into_the_next():
 
 
 def test_threads_do_not_share_their_scratch_memory():
-    images = [picture(48, 48, seed) for seed in range(4)]
+    images = [random_image(48, 48, seed) for seed in range(4)]
     given = {"maps": maps_of(48), "matrix": matrix_of(48), "size": 48}
     expected = [warp(image, **given) for image in images]
     wrong: list[int] = []
@@ -148,7 +148,7 @@ def test_threads_do_not_share_their_scratch_memory():
 
 
 def test_inputs_are_not_written_to():
-    image, maps = picture(20, 20), maps_of(20)
+    image, maps = random_image(20, 20), maps_of(20)
     copies = [array.copy() for array in (image, *maps)]
     for array in (image, *maps):
         array.flags.writeable = False
@@ -172,6 +172,6 @@ def test_inputs_are_not_written_to():
     ],
 )
 def test_wrong_inputs_are_refused(change, message):
-    given = {"image": picture(8, 8), "maps": maps_of(8), "size": 8} | change
+    given = {"image": random_image(8, 8), "maps": maps_of(8), "size": 8} | change
     with pytest.raises(ValueError, match=message):
         warp(given.pop("image"), **given)

@@ -62,7 +62,7 @@ def training(folder: Path, found: Recipe, log: ListLog, **run: Any) -> Trainer:
     )  # fmt: skip
     source = RecipeSource(ChosenRecipe(found, standing, (), ()))
     made._sources = (source, *made._sources)
-    made.state.take_up(stored)
+    made.state.restore(stored)
     source.follow(made.state)
     return made
 

@@ -62,7 +62,7 @@ def run(folder: Path, log: ListLog) -> Any:
         folder, model, first=state is None, position=2 * model.iteration, log=log,
         no_preview=True, save_every_iters=5, on_collapse="rollback",
     )  # fmt: skip
-    made.state.take_up({} if state is None else state.run)
+    made.state.restore({} if state is None else state.run)
     return made, made.run()
 
 

@@ -154,7 +154,7 @@ def asked_for(folder: Path, text: str, at: int = 3, until: int = 6) -> tuple[Any
             if self.iteration + 1 == at:
                 request.write_text(text)
             elif self.iteration + 1 > at and request.exists():
-                time.sleep(requests.SETTLED)
+                time.sleep(requests.UNCHANGED_SECONDS)
             return super().train_step(*batches)
 
     log = ListLog()

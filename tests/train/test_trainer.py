@@ -301,7 +301,7 @@ def test_streams_are_closed_whatever_happens(tmp_path):
     run = trainer(tmp_path, model)
     with pytest.raises(TrainingDiverged):
         run.run()
-    assert all(stream.closed for stream in run.feed._streams.values())
+    assert all(stream.closed for stream in run.batch_source._streams.values())
 
 
 class _Broken(FakeModel):

@@ -16,8 +16,8 @@ from dfl_tf.data import Faceset
 from dfl_tf.errors import FacesetError, ModelFileError, UsageError
 from dfl_tf.formats import read_model
 from dfl_tf.formats.sessions.workspace import Workspace
+from dfl_tf.train.batch_source import Facesets
 from dfl_tf.train.events import Iteration
-from dfl_tf.train.feeds import Facesets
 from dfl_tf.train.validation import (
     KEPT,
     curve,
@@ -102,7 +102,7 @@ def test_what_was_measured_before_is_kept_over_runs_and_switches(tmp_path):
     model = FakeModel(options(validate_every=2, target_iter=6))
     model.load_state(state)
     training = validating(tmp_path, measurer, model=model, first=False, position=4)
-    training.state.take_up(state.run)
+    training.state.restore(state.run)
     training.run()
     rows = read_model(tmp_path, "new", "SAEHD").run["validation"]
     assert [row["best"] for row in rows] == [True, True, False]
@@ -233,7 +233,7 @@ def test_the_share_that_a_run_goes_on_with_is_noted(tmp_path):
         model = FakeModel(options(holdout=share))
         model.iteration = 50
         training = trainer(tmp_path, model, first=False)
-        training.state.take_up({"holdout": before} if before else {})
+        training.state.restore({"holdout": before} if before else {})
         assert training.state.run_state["holdout"] == {"share": share, "since": since}
 
 

@@ -67,7 +67,7 @@ class Run:
         return self.process.wait()
 
 
-def team(root: Path, name: str) -> list[Run]:
+def cluster(root: Path, name: str) -> list[Run]:
     """The chief and worker 1 on free ports. The worker has no log of its own."""
     cluster = "--cluster=" + ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
     return [Run(root, f"{name}{index}", cluster, f"--worker-index={index}") for index in range(2)]
@@ -92,8 +92,8 @@ def model(root: Path) -> ModelState:
 def test_a_lost_worker_a_restart_and_other_options_meanwhile_leave_the_weights_of_one_process(
     tmp_path, started
 ):
-    root = workspace(tmp_path / "team")
-    chief, worker = team(root, "first")
+    root = workspace(tmp_path / "cluster")
+    chief, worker = cluster(root, "first")
     started += [chief, worker]
     chief.wait_for(3)
     worker.process.kill()
@@ -106,7 +106,7 @@ def test_a_lost_worker_a_restart_and_other_options_meanwhile_leave_the_weights_o
     assert lost.run["positions"] == dict.fromkeys(("src", "dst"), 4 * lost.iteration)
     assert lost.tensors["src_dst_opt"]["iters:0"] == lost.iteration
 
-    chief, worker = team(root, "second")
+    chief, worker = cluster(root, "second")
     started += [chief, worker]
     chief.wait_for(1)
     request = root / "model" / "new_SAEHD_options.request"

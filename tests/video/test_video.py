@@ -24,7 +24,7 @@ FRAMES = 24
 SIZE = (96, 128)
 
 
-def picture(i: int) -> np.ndarray:
+def make_image(i: int) -> np.ndarray:
     """A frame whose brightness tells its number."""
     image = np.full((*SIZE, 3), 20 + 8 * i, np.uint8)
     image[:, : SIZE[1] // 2, 0] = 255 - 8 * i
@@ -60,7 +60,7 @@ def make_video(
             video.codec_context.sample_aspect_ratio = pixel_aspect
         sound = container.add_stream(sound_codec, rate=44100) if audio else None
         for i in range(FRAMES):
-            frame = av.VideoFrame.from_ndarray(picture(i), format="bgr24")
+            frame = av.VideoFrame.from_ndarray(make_image(i), format="bgr24")
             frame = frame.reformat(format=pixel_format)
             time = i / RATE if times is None else times[i]
             frame.pts, frame.time_base = round(time / clock), clock
@@ -103,7 +103,7 @@ def test_extract_and_encode_keep_rate_length_and_sound(video, tmp_path):
     names = sorted(p.name for p in (tmp_path / "frames").glob("*.png"))
     assert names == [f"{i:05d}.png" for i in range(1, FRAMES + 1)]
     middle = read_image(tmp_path / "frames" / "00011.png").astype(int)
-    assert np.abs(middle - picture(10)).mean() < 4
+    assert np.abs(middle - make_image(10)).mean() < 4
     (tmp_path / "frames" / "timestamps.json").unlink()
     made = encode(tmp_path / "frames", tmp_path / "out" / "result.mp4", reference=video)
     info, source = read_info(made.path), read_info(video)
@@ -124,15 +124,15 @@ def packets(path) -> list[bytes]:
 
 def test_lossless_video_is_exact(tmp_path):
     rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 256, (50, 70, 3), dtype=np.uint8) for _ in range(3)]
-    for i, image in enumerate(pictures):
+    images = [rng.integers(0, 256, (50, 70, 3), dtype=np.uint8) for _ in range(3)]
+    for i, image in enumerate(images):
         save(tmp_path / "frames" / f"{i}.png", image)
     how = Encoding(lossless=True, tags={"comment": "AI-composited"})
     encode(tmp_path / "frames", tmp_path / "r.mp4", rate=Fraction(24), encoding=how)
     with av.open(str(tmp_path / "r.mp4")) as container:
         assert container.metadata["comment"] == "AI-composited"
         decoded = [f.to_ndarray(format="bgr24") for f in container.decode(video=0)]
-    assert all(np.array_equal(a, b) for a, b in zip(decoded, pictures, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(decoded, images, strict=True))
 
 
 def test_odd_sizes_get_one_more_row_and_column(tmp_path):
@@ -171,7 +171,7 @@ def test_extract_at_another_rate(video, tmp_path):
     done = extract(video, tmp_path, rate=Fraction(15))
     assert done.frames == 12
     second = read_image(tmp_path / "00002.png").astype(int)
-    assert np.abs(second - picture(1)).mean() < 4
+    assert np.abs(second - make_image(1)).mean() < 4
 
 
 def test_rotated_video_gives_upright_frames(tmp_path):
@@ -197,7 +197,7 @@ def test_cut_takes_the_frames_between_two_times(video, tmp_path):
     assert len(info.audio) == 1
     extract(tmp_path / "c.mp4", tmp_path / "frames")
     first = read_image(tmp_path / "frames" / "00001.png").astype(int)
-    assert np.abs(first - picture(6)).mean() < 5
+    assert np.abs(first - make_image(6)).mean() < 5
 
 
 def test_cut_outside_of_the_video_is_an_error(video, tmp_path):
@@ -247,7 +247,7 @@ def in_file_order(path) -> list[tuple[str, float]]:
         ]
 
 
-def test_sound_lies_beside_the_picture_in_the_file(tmp_path):
+def test_sound_lies_beside_the_image_in_the_file(tmp_path):
     # Longer than the ten seconds within which FFmpeg sorts by itself.
     source = make_video(tmp_path / "long.mp4", seconds=20)
     for i in range(160):
@@ -301,7 +301,7 @@ def test_frames_hidden_by_an_edit_list_are_not_counted(video, tmp_path):
     done = extract(tmp_path / "t.mp4", tmp_path / "frames")
     assert done.frames == read_info(tmp_path / "t.mp4").frames == FRAMES - 10
     first = read_image(tmp_path / "frames" / "00001.png").astype(int)
-    assert np.abs(first - picture(10)).mean() < 4
+    assert np.abs(first - make_image(10)).mean() < 4
 
 
 def test_stretched_pixels_and_notes_are_kept(tmp_path):
@@ -317,7 +317,7 @@ def test_stretched_pixels_and_notes_are_kept(tmp_path):
 
 
 def test_a_video_never_replaces_its_source(video, tmp_path):
-    save(tmp_path / "frames" / "1.png", picture(0))
+    save(tmp_path / "frames" / "1.png", make_image(0))
     before = video.read_bytes()
     with pytest.raises(UsageError, match="would replace the video it is made from"):
         encode(tmp_path / "frames", video, reference=video)
@@ -328,7 +328,7 @@ def test_a_video_never_replaces_its_source(video, tmp_path):
 
 @pytest.mark.parametrize("name", ["r.txt", "r.webm", "file/r.mp4"])
 def test_videos_that_cannot_be_written_are_named(video, tmp_path, name):
-    save(tmp_path / "frames" / "1.png", picture(0))
+    save(tmp_path / "frames" / "1.png", make_image(0))
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(WorkspaceError, match=rf"{name}: "):
         encode(tmp_path / "frames", tmp_path / name, reference=video)

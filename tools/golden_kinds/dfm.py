@@ -99,12 +99,12 @@ def _export(place: Path, found: FoundModel, path: Path, precision: Any) -> None:
 
 
 def _outputs(path: Path, model_class: str, face: np.ndarray) -> dict[str, np.ndarray]:
-    feeds = {"in_face:0": face}
+    arrays = {"in_face:0": face}
     if model_class == "AMP":
-        feeds["morph_value:0"] = np.array([AMP_MORPH], np.float32)
+        arrays["morph_value:0"] = np.array([AMP_MORPH], np.float32)
     runner = session(path)
     names = [port.name.removesuffix(":0") for port in runner.get_outputs()]
-    return dict(zip(names, runner.run(None, feeds), strict=True))
+    return dict(zip(names, runner.run(None, arrays), strict=True))
 
 
 def _against(

@@ -138,9 +138,9 @@ def _amp(golden: Golden, make: Maker, meta: Meta) -> dict[str, Any]:
     got["morph_src_mask"] = np.stack([swap.mask for swap, _ in swaps])
     got["dst_mask"] = swaps[0][1].mask
     src_code, dst_code, _ = generator.codes(x, x, tf.constant(golden["train_channel_mask"]))
-    pictures = generator.decode(src_code, dst_code)
-    for name, picture in zip(("srcsrc", "dstdst"), pictures, strict=True):
-        got[f"train_{name}_img"], got[f"train_{name}_mask"] = picture
+    images = generator.decode(src_code, dst_code)
+    for name, image in zip(("srcsrc", "dstdst"), images, strict=True):
+        got[f"train_{name}_img"], got[f"train_{name}_mask"] = image
     return got
 
 

@@ -160,10 +160,10 @@ def predictions(
     src, dst = first[0], first[len(first) // 2]
     if meta["cls"] == "AMP":
         mixing = tf.cast(golden["amp_masks"][0], model.dtype)
-        pictures = model.generator.view(src, dst, mixing, tf.constant(0.5, tf.float32))
+        images = model.generator.view(src, dst, mixing, tf.constant(0.5, tf.float32))
     else:
-        pictures = model.generator.view(src, dst)
-    (ss, _), (dd, ddm), (sd, sdm) = pictures
+        images = model.generator.view(src, dst)
+    (ss, _), (dd, ddm), (sd, sdm) = images
     return dict(zip(PREDICTIONS, (x.numpy() for x in (ss, dd, ddm, sd, sdm)), strict=True))
 
 

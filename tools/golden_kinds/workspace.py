@@ -111,7 +111,7 @@ def _run_face(folder: Path, file: str) -> list[Check]:
     metadata = dfljpg.read_metadata(data)
     if metadata is None:
         raise ValueError(f"{file} has no metadata")
-    picture = decode_image(data)
+    image = decode_image(data)
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary) / "face.jpg"
         copy.write_bytes(data)
@@ -119,7 +119,7 @@ def _run_face(folder: Path, file: str) -> list[Check]:
         again = dfljpg.read_metadata(copy)
     assert again is not None
     checks = [
-        same("shape", list(metadata.shape), list(picture.shape)),
+        same("shape", list(metadata.shape), list(image.shape)),
         same("68 landmarks", len(metadata.landmarks), 68),
         same("face type", FaceType.from_name(metadata.face_type).legacy, metadata.face_type),
         near("landmarks after saving", again.landmarks, metadata.landmarks, 0),

@@ -104,7 +104,7 @@ def _text(value: object) -> str:
     return html.escape(printable(value), quote=True)
 
 
-def _picture(data: bytes, alt: str, css: str = "") -> str:
+def _img_tag(data: bytes, alt: str, css: str = "") -> str:
     kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
     coded = base64.b64encode(data).decode("ascii")
     return f'<img class="{css}" alt="{_text(alt)}" src="data:image/{kind};base64,{coded}">'
@@ -160,7 +160,7 @@ def _counted(counter: object) -> str:
 
 
 def _poses(facts: Facts) -> str:
-    plot = _picture(figures.pose_maps(facts), "yaw by pitch of both sides")
+    plot = _img_tag(figures.pose_maps(facts), "yaw by pitch of both sides")
     text = ""
     if facts.dst is not None:
         gaps = pose_gaps(facts.src.poses, facts.dst.poses)
@@ -185,11 +185,11 @@ def _poses(facts: Facts) -> str:
 def _plots(facts: Facts) -> str:
     wanted = ("sharpness", "size", "brightness", "motion_blur")
     plots = [
-        _picture(figures.histogram(facts, scale), f"histogram of {scale.title}", "half")
+        _img_tag(figures.histogram(facts, scale), f"histogram of {scale.title}", "half")
         for scale in SCALES
         if scale.name in wanted
     ]
-    colors = _picture(figures.color_map(facts), "colors of both sides")
+    colors = _img_tag(figures.color_map(facts), "colors of both sides")
     return (
         f"<h2>Light and color</h2><div class='plots'>{colors}</div>"
         f"<h2>Sharpness, size, brightness</h2><div class='plots'>{''.join(plots)}</div>"
@@ -199,7 +199,7 @@ def _plots(facts: Facts) -> str:
 def _frames(strip: FrameStrip) -> str:
     lines = "".join(f"<li>{_text(line)}</li>" for line in strip.lines)
     images = "".join(
-        f"<h3>{_text(caption)}</h3>{_picture(data, caption, 'strip')}"
+        f"<h3>{_text(caption)}</h3>{_img_tag(data, caption, 'strip')}"
         for caption, data in strip.strips
     )
     listed = f"<ul>{lines}</ul>" if lines else "<p>Nothing to look at.</p>"
@@ -287,7 +287,7 @@ def _faces(side: SideFacts, looks: Thumbnails, faces: Iterable[tuple[int, str]])
     for index, caption in faces:
         name = side.names[index]
         data = looks.jpeg(name)
-        image = _picture(data, name) if data else '<img alt="cannot be read">'
+        image = _img_tag(data, name) if data else '<img alt="cannot be read">'
         cells.append(
             f"<figure>{image}<figcaption>{_text(name)}<br>{_text(caption)}</figcaption></figure>"
         )

@@ -26,10 +26,9 @@ def draw(model: AMP, src: Batch, dst: Batch) -> list[PreviewImage]:
     workspace.md 7.3
     """
     s, d = (np.clip(batch["target"][:1], 0, 1) for batch in (src, dst))
-    pictures = model.view(*model.tensors(s, d), *MORPHS)
+    outputs = model.view(*model.tensors(s, d), *MORPHS)
     images, masks = (
-        [np.clip(np.asarray(picture[i][0], np.float32), 0, 1) for picture in pictures]
-        for i in (0, 1)
+        [np.clip(np.asarray(output[i][0], np.float32), 0, 1) for output in outputs] for i in (0, 1)
     )
     (ss, dd, *morphed), (_, dst_mask, *swap_masks) = images, masks
     masked = [image * dst_mask * mask for image, mask in zip(morphed, swap_masks, strict=True)]

@@ -37,14 +37,14 @@ def convolve(x: Array, kernel: Array) -> Array:
     )
 
 
-def convolve_gradients(x: Array, kernel: Array, slope: Array) -> tuple[Array, Array]:
-    """Gradients of ``sum(convolve(x, kernel) * slope)`` towards `x` and `kernel`.
+def convolve_gradients(x: Array, kernel: Array, upstream: Array) -> tuple[Array, Array]:
+    """Gradients of ``sum(convolve(x, kernel) * upstream)`` towards `x` and `kernel`.
 
     Parameters
     ----------
     x, kernel
         As in `convolve`.
-    slope : ndarray, shape (n, h, w, out), dtype of `x`
+    upstream : ndarray, shape (n, h, w, out), dtype of `x`
         Gradient towards the result.
 
     Returns
@@ -59,9 +59,9 @@ def convolve_gradients(x: Array, kernel: Array, slope: Array) -> tuple[Array, Ar
     for i in range(size):
         for j in range(size):
             seen = padded[:, i : i + height, j : j + width]
-            towards_kernel[i, j] = np.tensordot(seen, slope, axes=((0, 1, 2), (0, 1, 2)))
+            towards_kernel[i, j] = np.tensordot(seen, upstream, axes=((0, 1, 2), (0, 1, 2)))
     turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-    return convolve(slope, turned), towards_kernel
+    return convolve(upstream, turned), towards_kernel
 
 
 def winograd(x: Array, kernel: Array) -> Array:

@@ -18,8 +18,8 @@ configure_devices(run)
 small = {"ae_dims": 32, "e_dims": 16, "d_dims": 16, "d_mask_dims": 16}
 # Below this resolution the pass that matters leaves the graph alone.
 options = default(SAEHDOptions, resolution=128, batch_size=4, archi="df", **small)
-picture, mask = np.full((4, 128, 128, 3), 0.5, np.float32), np.ones((4, 128, 128, 1), np.float32)
-side = Batch({"image": picture, "target": picture, "mask": mask})
+image, mask = np.full((4, 128, 128, 3), 0.5, np.float32), np.ones((4, 128, 128, 1), np.float32)
+side = Batch({"image": image, "target": image, "mask": mask})
 model = models.create("SAEHD", options, run)
 context.enable_run_metadata()
 model.train_step(side, side)

@@ -10,9 +10,9 @@ from typing import Any
 from dfl_tf.formats import ModelState
 from dfl_tf.jobs.events import Event, Events, Message
 from dfl_tf.options import RunOptions, SAEHDOptions, legacy_layer, resolve
+from dfl_tf.train.batch_source import BatchSource
 from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.events import Iteration, Mean, Preview
-from dfl_tf.train.feeds import Feed
 from dfl_tf.train.segment import Segment
 from dfl_tf.train.settings import Settings
 from dfl_tf.train.trainer import Trainer
@@ -50,9 +50,9 @@ class ListLog(Events):
         return [kind for kind, _ in self.events]
 
 
-def feed(position: int = 0, seed: int = 1) -> Feed:
+def batch_source(position: int = 0, seed: int = 1) -> BatchSource:
     streams = {"src": FakeStream(seed, position), "dst": FakeStream(seed + 1, position)}
-    return Feed(streams, seed)
+    return BatchSource(streams, seed)
 
 
 def trainer(
@@ -74,7 +74,7 @@ def trainer(
 def segment(model: FakeModel, position: int = 0, **run: Any) -> Segment:
     layer = legacy_layer(SAEHDOptions, {"odd_key": "kept"}, origin="a fork")
     resolved = replace(resolve(SAEHDOptions, [layer]), options=model.options)
-    return Segment(Settings(resolved, RunOptions(**run)), model, feed(position))
+    return Segment(Settings(resolved, RunOptions(**run)), model, batch_source(position))
 
 
 def rebuild(settings: Settings, state: ModelState | None) -> Segment:
@@ -83,4 +83,4 @@ def rebuild(settings: Settings, state: ModelState | None) -> Segment:
     model = FakeModel(settings.options)
     messages = model.load_state(state)
     positions = state.run["positions"]
-    return Segment(settings, model, feed(positions["src"]), messages)
+    return Segment(settings, model, batch_source(positions["src"]), messages)

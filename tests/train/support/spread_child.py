@@ -39,7 +39,7 @@ def options(model_class: str, **given: Any) -> Any:
 
 
 def batches(model: FaceModel, step: int) -> list[Batch]:
-    """Pictures in [0, 1] for every spec; masks are soft discs."""
+    """Images in [0, 1] for every spec; masks are soft discs."""
     rng = np.random.default_rng(step)
     count = model.samples_per_step
     return [

@@ -23,7 +23,7 @@ from dfl_tf.formats import ModelState, read_model
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import RunOptions
 from dfl_tf.options.inputs import OptionInputs
-from dfl_tf.train.feeds import Facesets
+from dfl_tf.train.batch_source import Facesets
 from dfl_tf.train.segment import Builder
 from dfl_tf.train.start import prepare, start
 from dfl_tf.train.trainer import Trainer

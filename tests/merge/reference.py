@@ -33,7 +33,7 @@ def unwarp(x, matrix, frame_size):
     return cv2.warpAffine(x, matrix, frame_size, flags=CUBIC | cv2.WARP_INVERSE_MAP)
 
 
-class StraightFace:
+class ReferenceFace:
     """One face of one frame; `img8` is the uint8 frame, `merged()` gives (image, mask)."""
 
     def __init__(
@@ -250,11 +250,11 @@ class StraightFace:
         return q
 
 
-def straight_frame(img8, faces: Sequence[np.ndarray], *args, **more):
+def reference_frame(img8, faces: Sequence[np.ndarray], *args, **more):
     """All faces of a frame, one over the other; returns uint8 image and mask (merge.md 5)."""
     final = mask = None
     for landmarks in faces:
-        o, m = StraightFace(img8, landmarks, *args, **more).merged()
+        o, m = ReferenceFace(img8, landmarks, *args, **more).merged()
         if final is None:
             final, mask = o, m
         else:

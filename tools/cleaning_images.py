@@ -1,6 +1,6 @@
 """Make the images of docs/cleaning.md from the synthetic faces that are shipped (or a workspace).
 
-    python tools/cleaning_pictures.py [WORKSPACE]
+    python tools/cleaning_images.py [WORKSPACE]
 
 WORKSPACE holds data_src/aligned and data_dst/aligned. Never name one of real people here.
 """

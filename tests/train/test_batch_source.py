@@ -11,7 +11,7 @@ import dfl_tf
 from dfl_tf.data import Faceset, OutputSpec, SampleSpec
 from dfl_tf.face import FaceType
 from dfl_tf.options import RunOptions
-from dfl_tf.train.feeds import Facesets, open_feed
+from dfl_tf.train.batch_source import Facesets, open_batch_source
 
 DEMO = Path(dfl_tf.__file__).parent / "demo_data"
 SPEC = SampleSpec(
@@ -22,7 +22,7 @@ SPEC = SampleSpec(
 
 
 def model(*, repeats: bool) -> SimpleNamespace:
-    """What a feed asks of a Quick96."""
+    """What a batch source asks of a Quick96."""
     return SimpleNamespace(
         name="new",
         seed=3,
@@ -45,23 +45,23 @@ def same(a, b) -> bool:
 def test_a_resumed_run_has_the_batch_before_where_it_is_taken_again():
     sides = [Faceset.open(DEMO / side / "aligned") for side in ("data_src", "data_dst")]
     facesets = Facesets(*sides)
-    feed = open_feed(model(repeats=False), facesets, RunOptions(), {})
-    drawn = [next(feed) for _ in range(3)]
-    stored = feed.run_state()
-    drawn.append(next(feed))
-    feed.close()
+    batch_source = open_batch_source(model(repeats=False), facesets, RunOptions(), {})
+    drawn = [next(batch_source) for _ in range(3)]
+    stored = batch_source.run_state()
+    drawn.append(next(batch_source))
+    batch_source.close()
     assert stored["positions"] == {"src": 6, "dst": 6}
 
     for again in (True, False):
         resumed = model(repeats=again)
-        feed = open_feed(resumed, facesets, RunOptions(), stored, iteration=3)
-        assert feed.run_state() == stored
-        assert same(next(feed), drawn[3])
+        batch_source = open_batch_source(resumed, facesets, RunOptions(), stored, iteration=3)
+        assert batch_source.run_state() == stored
+        assert same(next(batch_source), drawn[3])
         assert same(resumed.previous, drawn[2]) if again else resumed.previous == ()
-        feed.close()
+        batch_source.close()
     # Of a model of the legacy program nobody knows what it had drawn.
     legacy = model(repeats=True)
-    open_feed(legacy, facesets, RunOptions(), {}, iteration=3).close()
+    open_batch_source(legacy, facesets, RunOptions(), {}, iteration=3).close()
     assert legacy.previous == ()
 
 
@@ -70,10 +70,12 @@ def test_a_roll_back_draws_other_samples_and_each_try_its_own():
     facesets, drawn = Facesets(*sides), []
     for retry in (0, 1, 2, 1):
         stored = {"seed": 3, "positions": {"src": 6, "dst": 6}, "retry": retry}
-        feed = open_feed(model(repeats=False), facesets, RunOptions(), stored, iteration=3)
-        assert feed.run_state() == {"seed": 3, "positions": {"src": 6, "dst": 6}}
-        drawn.append(next(feed))
-        feed.close()
+        batch_source = open_batch_source(
+            model(repeats=False), facesets, RunOptions(), stored, iteration=3
+        )
+        assert batch_source.run_state() == {"seed": 3, "positions": {"src": 6, "dst": 6}}
+        drawn.append(next(batch_source))
+        batch_source.close()
     assert same(drawn[1], drawn[3])
     faces = [[face.face for batch in each for face in batch.samples] for each in drawn]
     assert faces[0] != faces[1] != faces[2] != faces[0]

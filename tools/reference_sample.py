@@ -19,7 +19,7 @@ Array = np.ndarray
 ColorTransfer = Callable[[Array, Array], Array]
 
 
-def straight_sample(
+def reference_sample(
     sample: FaceSample,
     spec: SampleSpec,
     seed: int,

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 
-def own_copy(variable: keras.Variable | tf.Variable) -> tf.Variable:
+def local_replica(variable: keras.Variable | tf.Variable) -> tf.Variable:
     """Return the TensorFlow variable; of a mirrored one the copy of the calling replica."""
     value = variable.value if isinstance(variable, keras.Variable) else variable
     replica = tf.distribute.get_replica_context()

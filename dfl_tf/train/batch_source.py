@@ -33,7 +33,7 @@ _RETRIES = 1 << 20
 
 
 class Stream(Protocol):
-    """What the feed needs of a `data.BatchStream`."""
+    """What a batch source needs of a `data.BatchStream`."""
 
     @property
     def position(self) -> int:
@@ -49,7 +49,7 @@ class Stream(Protocol):
         """Stop the workers."""
 
 
-class Feed:
+class BatchSource:
     """Named streams, drawn together.
 
     Parameters
@@ -64,19 +64,22 @@ class Feed:
     """
 
     def __init__(
-        self, streams: Mapping[str, Stream], seed: int, shown: Mapping[str, Stream] | None = None
+        self,
+        streams: Mapping[str, Stream],
+        seed: int,
+        preview_streams: Mapping[str, Stream] | None = None,
     ) -> None:
         self.seed = seed
         self._streams = dict(streams)
-        self._shown = dict(shown or {})
+        self._preview_streams = dict(preview_streams or {})
 
     def __next__(self) -> tuple[Batch, ...]:
         """The next batch of every stream."""
         return tuple(next(stream) for stream in self._streams.values())
 
-    def shown(self) -> tuple[Batch, ...]:
+    def preview_batches(self) -> tuple[Batch, ...]:
         """The next batches of what only previews show."""
-        return tuple(next(stream) for stream in self._shown.values())
+        return tuple(next(stream) for stream in self._preview_streams.values())
 
     @property
     def wait_seconds(self) -> float:
@@ -90,7 +93,7 @@ class Feed:
 
     def close(self) -> None:
         """Stop the workers."""
-        for stream in (*self._streams.values(), *self._shown.values()):
+        for stream in (*self._streams.values(), *self._preview_streams.values()):
             stream.close()
 
 
@@ -223,7 +226,7 @@ class Facesets:
         return lines
 
 
-def open_feed(
+def open_batch_source(
     model: FaceModel,
     facesets: Facesets,
     run: RunOptions,
@@ -231,7 +234,7 @@ def open_feed(
     offsets: Sequence[int] | None = None,
     *,
     iteration: int = 0,
-) -> Feed:
+) -> BatchSource:
     """Open the streams that a model wants.
 
     Parameters
@@ -276,16 +279,16 @@ def open_feed(
         for number, (name, spec) in enumerate(model.sample_specs().items())
     }
     size = int(model.options.batch_size)
-    shown = {
+    preview_streams = {
         name: BatchStream(
             facesets.of(name), spec, size, seed=seed, workers=1, prefetch=1, cache_mb=0
         )
         for name, spec in model.preview_specs().items()
     }
-    feed = Feed(streams, seed, shown)
+    batch_source = BatchSource(streams, seed, preview_streams)
     if again:
-        model.previous = next(feed)
-    return feed
+        model.previous = next(batch_source)
+    return batch_source
 
 
 def _open_stream(

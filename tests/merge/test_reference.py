@@ -16,7 +16,7 @@ from dfl_tf.options import MergeOptions, default
 from dfl_tf.options.merge import COLOR_TRANSFER_MODES, MASK_MODES, MODES, SHARPEN_MODES
 
 from .conftest import enhance, segment, swap
-from .straight import StraightFace, straight_frame
+from .reference import ReferenceFace, reference_frame
 
 VALUES = {
     "mode": MODES,
@@ -69,7 +69,7 @@ def test_any_mixture_of_settings_equals_the_straight_way(frames, landmarks, numb
         mask = np.zeros((*frame.shape, 1), np.float32)
         image[merged.region.slices], mask[merged.region.slices] = merged.image, merged.mask
     rotations = ColorDraws(np.random.RandomState(number)).rotations(20)
-    wanted, wanted_mask = StraightFace(
+    wanted, wanted_mask = ReferenceFace(
         frame.bytes,
         points,
         settings,
@@ -107,7 +107,7 @@ def test_several_faces_equal_the_straight_way(frames, landmarks):
     predictions = NETWORKS.predictions(np.stack(cut.network_inputs))
     draws = ColorDraws(np.random.RandomState(0))
     found = merge_frame(cut, predictions, NETWORKS, draws=draws)
-    image, mask = straight_frame(
+    image, mask = reference_frame(
         frame.bytes, faces, settings, FaceType.FULL, NETWORKS, np.random.RandomState(0)
     )
     assert np.abs(found.image.astype(int) - image).max() <= 1

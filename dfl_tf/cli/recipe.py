@@ -11,8 +11,9 @@ import click
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import UsageError
 from dfl_tf.options import DEFAULT_MODEL, kind_of
-from dfl_tf.options.recipe import Recipe, built_in_recipes, find_recipe, read_recipe
+from dfl_tf.options.recipe import Recipe
 from dfl_tf.options.recipe_check import check_recipe, phase_lines
+from dfl_tf.options.recipe_file import built_in_recipes, find_recipe, read_recipe
 
 PATH = click.Path(path_type=Path)
 

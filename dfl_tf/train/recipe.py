@@ -17,8 +17,9 @@ from dfl_tf.errors import OptionError
 from dfl_tf.formats import ModelState
 from dfl_tf.options import Layer, RunOptions, resolve
 from dfl_tf.options.inputs import OptionInputs
-from dfl_tf.options.recipe import Phase, Recipe, find_recipe, read_recipe
+from dfl_tf.options.recipe import Phase, Recipe
 from dfl_tf.options.recipe_check import CheckedPhase, check_recipe, phase_lines, split
+from dfl_tf.options.recipe_file import find_recipe, read_recipe
 from dfl_tf.options.schema import Machine
 from dfl_tf.train.recipe_state import (
     STORED_AS,

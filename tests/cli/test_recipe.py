@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dfl_tf.cli.main import run
-from dfl_tf.options.recipe import built_in_recipes
+from dfl_tf.options.recipe_file import built_in_recipes
 
 
 def said(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> tuple[str, str]:

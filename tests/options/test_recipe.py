@@ -6,14 +6,9 @@ import pytest
 
 from dfl_tf.errors import OptionError, UsageError
 from dfl_tf.options import OPTIONS, Layer
-from dfl_tf.options.recipe import (
-    MetricRule,
-    PlateauRule,
-    built_in_recipes,
-    find_recipe,
-    read_recipe,
-)
+from dfl_tf.options.recipe import MetricRule, PlateauRule
 from dfl_tf.options.recipe_check import check_recipe, phase_lines
+from dfl_tf.options.recipe_file import built_in_recipes, find_recipe, read_recipe
 
 
 def recipe(folder: Path, text: str):

@@ -14,7 +14,8 @@ from dfl_tf.errors import ModelFileError, OptionError
 from dfl_tf.formats import read_model
 from dfl_tf.jobs.events import Event
 from dfl_tf.options import Layer
-from dfl_tf.options.recipe import MetricRule, Recipe, Until, read_recipe
+from dfl_tf.options.recipe import MetricRule, Recipe, Until
+from dfl_tf.options.recipe_file import read_recipe
 from dfl_tf.train.events import Iteration
 from dfl_tf.train.recipe import ChosenRecipe, RecipeSource
 from dfl_tf.train.recipe_state import RecipeState, Situation, ended, stand

@@ -13,7 +13,7 @@ from dfl_tf.errors import ModelFileError, TrainingDiverged
 from dfl_tf.formats import read_model
 from dfl_tf.jobs.events import Event
 from dfl_tf.options import SAEHDOptions, default
-from dfl_tf.options.recipe import read_recipe
+from dfl_tf.options.recipe_file import read_recipe
 from dfl_tf.train import checkpoint, guard, rollback
 from dfl_tf.train.events import Iteration
 from dfl_tf.train.recipe import ChosenRecipe, RecipeSource

@@ -32,31 +32,31 @@ constexpr int kChain = 256;  // steps of a kernel's gradient that are added up w
 
 // 2x2 pixels of a result.
 struct Tile {
-  int64_t picture, row, column;
+  int64_t image, row, column;
 };
 
-// A batch of pictures, (n, height, width, channels).
+// A batch of images, (n, height, width, channels).
 template <typename T>
 struct Image {
   const T* data;
-  int64_t pictures, height, width, channels;
+  int64_t images, height, width, channels;
 
   explicit Image(const Tensor& t)
       : data(t.flat<T>().data()),
-        pictures(t.dim_size(0)),
+        images(t.dim_size(0)),
         height(t.dim_size(1)),
         width(t.dim_size(2)),
         channels(t.dim_size(3)) {}
   int64_t rows() const { return (height + 1) / 2; }
   int64_t columns() const { return (width + 1) / 2; }
-  int64_t tiles() const { return pictures * rows() * columns(); }
+  int64_t tiles() const { return images * rows() * columns(); }
   Tile tile(int64_t number) const {
     const int64_t rest = number % (rows() * columns());
     return {number / (rows() * columns()), rest / columns(), rest % columns()};
   }
   bool has(int64_t y, int64_t x) const { return y >= 0 && y < height && x >= 0 && x < width; }
   int64_t offset(const Tile& tile, int64_t y, int64_t x) const {
-    return ((tile.picture * height + y) * width + x) * channels;
+    return ((tile.image * height + y) * width + x) * channels;
   }
   const T* pixel(const Tile& tile, int64_t y, int64_t x) const { return data + offset(tile, y, x); }
 };

@@ -43,7 +43,7 @@ DFL_TF_TARGET DFL_TF_INLINE void TransformWindow(const Number* const* pixels, in
   }
 }
 
-// Pointers to the 16 pixels around tile `number`; outside of the picture lie zeros.
+// Pointers to the 16 pixels around tile `number`; outside of the image lie zeros.
 DFL_TF_INLINE void FindWindow(const Image<Number>& image, int64_t number, const Number* zeros,
                               const Number** pixels) {
   const Tile tile = image.tile(number);

@@ -12,11 +12,9 @@ from pathlib import Path
 
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.plain_file import is_safe_name
-from dfl_tf.errors import DflTfError
 from dfl_tf.facesets.measuring import face_files
 from dfl_tf.facesets.rearranging import Rearrangement
-from dfl_tf.formats import read_metadata
-from dfl_tf.formats.faces.face_folder import NO_METADATA
+from dfl_tf.formats.faces.face_folder import read_face
 
 UNNAMED = "faces that do not name their frame"
 
@@ -36,13 +34,8 @@ def plan_names(place: Path) -> tuple[Rearrangement, LeftOut]:
     frames: dict[str, dict[str, list[str]]] = {}
     known: list[str] = []
     for file in files:
-        try:
-            metadata = file.metadata or read_metadata(file.read(), what=file.name)
-        except DflTfError as error:
-            left_out.skip(file.name, error)
-            continue
+        metadata = file.metadata or read_face(file.path or file.read(), file.name, left_out)
         if metadata is None:
-            left_out.add(NO_METADATA, file.name, "not a DFL image")
             continue
         # a path is none of ours, whatever system it comes from
         frame = metadata.source_filename.replace("\\", "/").rpartition("/")[2]

@@ -31,7 +31,7 @@ from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import DflTfError, FacesetError, WorkspaceError
 from dfl_tf.formats import FaceMetadata, read_metadata, read_pak
 from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, embed_metadata, strip_metadata
-from dfl_tf.formats.faces.face_folder import NO_METADATA, find_faces
+from dfl_tf.formats.faces.face_folder import NOT_JPEG, find_faces, read_face
 from dfl_tf.formats.faces.faceset_pak import PakFace
 from dfl_tf.formats.faces.faceset_sums import replace_pak
 
@@ -126,15 +126,10 @@ class FolderStore(FaceStore):
             )
 
     def _take(self, path: Path) -> None:
-        try:
-            known = path.suffix.lower() in FACE_SUFFIXES and read_metadata(path) is not None
-        except (DflTfError, OSError) as error:
-            self.left_out.skip(path.name, error)
-            return
-        if known:
+        if path.suffix.lower() not in FACE_SUFFIXES:
+            self.left_out.add(NOT_JPEG, path.name, "not a DFL image")
+        elif read_face(path, path.name, self.left_out) is not None:
             self.names.append(path.name)
-        else:
-            self.left_out.add(NO_METADATA, path.name, "not a DFL image")
 
     def face(self, index: int) -> tuple[FaceMetadata, bytes]:
         """Metadata and JPEG bytes of one face."""

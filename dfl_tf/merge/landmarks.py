@@ -12,10 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.disk.left_out import LeftOut
-from dfl_tf.disk.listing import Listing
-from dfl_tf.errors import DflTfError, FacesetError
-from dfl_tf.formats.faces.dfljpg import read_metadata
-from dfl_tf.formats.faces.face_folder import NO_METADATA, find_faces
+from dfl_tf.errors import FacesetError
+from dfl_tf.formats.faces.face_folder import find_faces, read_face, read_faces
 from dfl_tf.formats.faces.face_metadata import FaceMetadata
 from dfl_tf.formats.faces.faceset_pak import read_pak
 
@@ -83,7 +81,10 @@ def read_frame_faces(aligned: Path) -> FacesByFrame:
     """
     pak, listing = find_faces(aligned)
     found = FacesByFrame(left_out=listing.left_out)
-    entries = _folder_entries(listing, found) if pak is None else _pak_entries(pak, found)
+    if pak is None:
+        entries = read_faces({path.name: path for path in listing.files}, found.left_out)
+    else:
+        entries = _read_packed(pak, found.left_out)
     for name, metadata in entries:
         if not metadata.source_filename:
             found.left_out.add("faces that do not name their frame", name)
@@ -108,30 +109,11 @@ def read_frame_faces(aligned: Path) -> FacesByFrame:
     return found
 
 
-def _folder_entries(listing: Listing, found: FacesByFrame) -> Iterator[tuple[str, FaceMetadata]]:
-    for path in listing.files:
-        try:
-            metadata = read_metadata(path)
-        except DflTfError as error:
-            found.left_out.skip(path.name, error)
-            continue
-        if metadata is None:
-            found.left_out.add(NO_METADATA, path.name, "is not a DFL image")
-        else:
-            yield path.name, metadata
-
-
-def _pak_entries(pak: Path, found: FacesByFrame) -> Iterator[tuple[str, FaceMetadata]]:
+def _read_packed(pak: Path, left_out: LeftOut) -> Iterator[tuple[str, FaceMetadata]]:
     """Go through a pak; the landmarks of the frame are only in the packed JPEGs themselves."""
     faces = read_pak(pak)
-    found.left_out.extend(faces.damaged)
+    left_out.extend(faces.damaged)
     for index, entry in enumerate(faces.entries):
-        try:
-            metadata = read_metadata(faces.jpeg(index), what=entry.filename)
-        except DflTfError as error:
-            found.left_out.skip(entry.filename, error)
-            continue
-        if metadata is None:
-            found.left_out.add(NO_METADATA, entry.filename, "is not a DFL image")
-        else:
+        metadata = read_face(faces.jpeg(index), entry.filename, left_out)
+        if metadata is not None:
             yield entry.filename, metadata

@@ -1,17 +1,22 @@
-"""Where the faces of a folder are: loose images or a pak, and what else lies beside them.
+"""Where the faces of a folder are: loose images or a pak, and which of its files are faces.
 
 References: data.md 1.5, 2.4, 3.1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dfl_tf.disk import moves
+from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, Listing, list_folder
-from dfl_tf.errors import FacesetError
+from dfl_tf.errors import DflTfError, FacesetError
+from dfl_tf.formats.faces.dfljpg import read_metadata
+from dfl_tf.formats.faces.face_metadata import FaceMetadata
 from dfl_tf.formats.faces.faceset_pak import PAK_NAME
 from dfl_tf.formats.faces.mask_record import RECORD
+from dfl_tf.jobs.progress import Progress
 
 NO_METADATA = "images without face metadata"
 NOT_JPEG = "images that are no JPEG files"
@@ -78,3 +83,51 @@ def find_faces(place: Path) -> tuple[Path | None, Listing]:
         listing.left_out.add(BESIDE_PAK, loose.name)
     listing.files.clear()
     return pak, listing
+
+
+def read_face(source: Path | bytes, name: str, left_out: LeftOut) -> FaceMetadata | None:
+    """Read the metadata of one face.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        The image file, or its content.
+    name : str
+        What messages call it.
+    left_out : LeftOut
+        Counts it if it is not a face or cannot be read.
+
+    Returns
+    -------
+    FaceMetadata or None
+        None if it was left out.
+    """
+    try:
+        metadata = read_metadata(source, what=name)
+    except DflTfError as error:
+        left_out.skip(name, error)
+        return None
+    if metadata is None:
+        left_out.add(NO_METADATA, name, "not a DFL image")
+    return metadata
+
+
+def read_faces(
+    files: Mapping[str, Path], left_out: LeftOut, progress: Progress | None = None
+) -> Iterator[tuple[str, FaceMetadata]]:
+    """Yield name and metadata of every face among loose images; count the rest in `left_out`.
+
+    Parameters
+    ----------
+    files : mapping of str to Path
+        By the name under which a file is counted.
+    left_out : LeftOut
+    progress : Progress, optional
+        Called after each file, once the caller is done with it.
+    """
+    for number, (name, path) in enumerate(files.items(), 1):
+        metadata = read_face(path, name, left_out)
+        if metadata is not None:
+            yield name, metadata
+        if progress is not None:
+            progress(number, len(files))

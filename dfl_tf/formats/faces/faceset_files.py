@@ -22,10 +22,10 @@ from dfl_tf.face.polygons import encloses
 from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, read_metadata
 from dfl_tf.formats.faces.face_folder import (
     EMPTY_LABELS,
-    NO_METADATA,
     find_faces,
     list_faces,
     pak_of,
+    read_faces,
 )
 from dfl_tf.formats.faces.face_metadata import FaceMetadata
 from dfl_tf.formats.faces.faceset_pak import PAK_NAME, PakFaceset, read_pak, write_pak
@@ -122,28 +122,13 @@ def examine(path: Path, *, verify: bool = False, progress: Progress | None = Non
         report.left_out.extend(listing.left_out)
         _examine_pak(report, pak, verify, progress)
         return report
-    files = list(_files_by_person(listing, report.left_out))
-    for number, (person, file) in enumerate(files, 1):
-        _examine_file(report, person, file, verify)
-        if progress is not None:
-            progress(number, len(files))
+    files = dict(_files_by_person(listing, report.left_out))
+    for name, metadata in read_faces(files, report.left_out, progress):
+        report.count(name, metadata, _person_of(name))
+        if verify:
+            data = read_plain(files[name], limit=MAX_IMAGE_BYTES)
+            report.errors += [(name, error) for error in _errors(data, metadata)]
     return report
-
-
-def _examine_file(report: FacesetReport, person: str | None, file: Path, verify: bool) -> None:
-    name = f"{person}/{file.name}" if person else file.name
-    try:
-        metadata = read_metadata(file)
-    except DflTfError as error:
-        report.left_out.skip(name, error)
-        return
-    if metadata is None:
-        report.left_out.add(NO_METADATA, name, "not a DFL image")
-        return
-    report.count(name, metadata, person)
-    if verify:
-        data = read_plain(file, limit=MAX_IMAGE_BYTES)
-        report.errors += [(name, problem) for problem in _errors(data, metadata)]
 
 
 def _examine_pak(report: FacesetReport, pak: Path, verify: bool, progress: Progress | None) -> None:
@@ -177,11 +162,11 @@ def _errors(jpeg: bytes, metadata: FaceMetadata) -> list[str]:
 
 def _files_by_person(
     loose: Listing, left_out: LeftOut, persons: bool | None = None
-) -> Iterator[tuple[str | None, Path]]:
-    """Faces with their person; persons=None decides by whether faces lie in the folder itself."""
+) -> Iterator[tuple[str, Path]]:
+    """Images by ``[<person>/]<file>``; persons=None: by where images lie."""
     if not persons and (persons is False or loose.files):
         left_out.extend(loose.left_out)
-        yield from ((None, file) for file in loose.files)
+        yield from ((file.name, file) for file in loose.files)
         return
     left_out.extend(omission for omission in loose.left_out if omission.kind != FOLDERS)
     for file in loose.files:
@@ -189,7 +174,11 @@ def _files_by_person(
     for person in loose.folders:
         found = list_faces(person)
         left_out.extend(o._replace(name=f"{person.name}/{o.name}") for o in found.left_out)
-        yield from ((person.name, file) for file in found.files)
+        yield from ((f"{person.name}/{file.name}", file) for file in found.files)
+
+
+def _person_of(name: str) -> str | None:
+    return name.rpartition("/")[0] or None
 
 
 def pack_folder(
@@ -218,21 +207,11 @@ def pack_folder(
     report = FolderReport()
     listed: list[tuple[str, str | None, FaceMetadata, Path | bytes]] = []
     originals: list[Path] = []
-    files = list(_files_by_person(list_faces(folder), report.left_out, persons))
-    for number, (person, file) in enumerate(files, 1):
-        try:
-            metadata = read_metadata(file)
-        except DflTfError as error:
-            report.left_out.skip(file.name, error)
-            continue
-        if metadata is None:
-            report.left_out.add(NO_METADATA, file.name, "not a DFL image")
-            continue
-        listed.append((file.name, person, metadata, file))
-        originals.append(file)
-        report.done.append(f"{person}/{file.name}" if person else file.name)
-        if progress is not None:
-            progress(number, len(files))
+    files = dict(_files_by_person(list_faces(folder), report.left_out, persons))
+    for name, metadata in read_faces(files, report.left_out, progress):
+        listed.append((files[name].name, _person_of(name), metadata, files[name]))
+        originals.append(files[name])
+        report.done.append(name)
     if not listed:
         raise FacesetError(f"{folder}: no face with metadata is here; nothing was packed.")
     write_pak(pak, listed)

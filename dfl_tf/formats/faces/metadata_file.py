@@ -17,8 +17,8 @@ from dfl_tf.disk.listing import FACE_SUFFIXES
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import DflTfError, FacesetError
-from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, embed_metadata, read_metadata
-from dfl_tf.formats.faces.face_folder import NO_METADATA, list_faces
+from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, embed_metadata
+from dfl_tf.formats.faces.face_folder import list_faces, read_faces
 from dfl_tf.formats.faces.face_metadata import FaceMetadata, metadata_from_dict, metadata_to_dict
 from dfl_tf.formats.pickles.safe_pickle import dumps_legacy, load_file
 from dfl_tf.imaging import decode_image, size_error, to_bgr
@@ -68,21 +68,12 @@ def save_metadata(folder: Path, *, progress: Progress | None = None) -> FolderRe
         No file has metadata; nothing is written.
     """
     listing = list_faces(folder)
-    report, files = FolderReport(left_out=listing.left_out), listing.files
+    report = FolderReport(left_out=listing.left_out)
+    files = {path.name: path for path in listing.files}
     stored: dict[str, object] = {}
-    for number, path in enumerate(files, 1):
-        try:
-            metadata = read_metadata(path)
-        except DflTfError as error:
-            report.left_out.skip(path.name, error)
-            continue
-        if metadata is None:
-            report.left_out.add(NO_METADATA, path.name, "not a DFL image")
-            continue
-        stored[path.name] = (metadata.shape, metadata_to_dict(metadata))
-        report.done.append(path.name)
-        if progress is not None:
-            progress(number, len(files))
+    for name, metadata in read_faces(files, report.left_out, progress):
+        stored[name] = (metadata.shape, metadata_to_dict(metadata))
+        report.done.append(name)
     if not stored:
         raise FacesetError(f"{folder}: no face with metadata is here; nothing was saved.")
     durable.write_file(folder / META_NAME, dumps_legacy(stored, protocol=4))

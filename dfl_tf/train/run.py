@@ -296,7 +296,7 @@ class Run:
                 self.log.say(f"the model is saved at iteration {saved}")
 
     def rescue(self, *, chief: bool) -> str:
-        """Save the last finished step of a team that is not whole any more; say how to go on."""
+        """Save the last finished step of a cluster that lost a worker; say how to continue."""
         if not chief:
             return "The chief saves the last finished step. Start all workers again to go on."
         if self.settings.run.no_save:

@@ -77,7 +77,7 @@ class Trainer:
         options that the model does not depend on.
     devices : sequence of Device
         For the summary; empty = CPU.
-    team : Team, optional
+    worker_group : WorkerGroup, optional
         The other processes that train the same model. Its chief saves, shows, and decides on
         options.
     requests : sequence of RequestSource, optional
@@ -184,7 +184,7 @@ class Trainer:
         TrainingDiverged
             NaN, infinite or collapsing losses or weights; the last good save is kept.
         WorkerLost
-            After saving, if another process of the team is gone.
+            After saving, if another worker is gone.
         DflTfError
             If the model could not be saved.
         """
@@ -314,7 +314,7 @@ class Trainer:
                 self.log.emit(events.Answered(request.name, given, error))
 
     def _boundary(self, signals: StopSignals) -> str | None:
-        """Between two iterations: change options, or say why to stop; all of a team do the same."""
+        """Between two iterations: change options, or say why to stop; all workers do the same."""
         while True:
             reason, vote = self._stop_reason(signals), self._vote(signals)
             if self._worker_group is not None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from dfl_tf.data.identity import Embedder
 from dfl_tf.evaluate import metrics
 from dfl_tf.evaluate.samples import MeasuredSample
+from dfl_tf.options.metrics import HIGHER_IS_BETTER
 
 Side = Literal["src", "dst"]
 Image = npt.NDArray[np.float32]
@@ -24,11 +25,6 @@ CUT = 0.1
 """Two dst faces that differ more on average, over their masks, are of two shots: no jitter."""
 
 FACE_METRICS = ("ssim", "l1", "psnr", "iou")
-HIGHER_IS_BETTER = {
-    "ssim": True, "l1": False, "psnr": True, "iou": True,
-    "identity_src": False, "identity_dst": True, "jitter": False,
-}  # fmt: skip
-"""By what a metric is called after its side."""
 
 
 @dataclass(frozen=True)

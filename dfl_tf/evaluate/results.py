@@ -15,8 +15,9 @@ from dfl_tf.disk.guarded import read_json
 from dfl_tf.disk.tree_schema import ANYTHING, Array, Boolean, Integer, Number, Record, Table, Text
 from dfl_tf.disk.tree_schema import Optional as OrNull
 from dfl_tf.errors import UsageError
-from dfl_tf.evaluate.evaluator import HIGHER_IS_BETTER, FaceScore, Scores, Side
+from dfl_tf.evaluate.evaluator import FaceScore, Scores, Side
 from dfl_tf.evaluate.metrics import METRICS_VERSION
+from dfl_tf.options.metrics import is_better_higher
 
 SCHEMA = 1
 """Version of the document."""
@@ -194,14 +195,6 @@ def best_of(results: Sequence[Evaluation], metric: str = PRIMARY) -> Evaluation 
         return None
     pick = max if is_better_higher(metric) else min
     return pick(able, key=lambda result: result.metrics[metric])
-
-
-def is_better_higher(metric: str) -> bool:
-    """Whether more of a metric is better."""
-    plain = metric if metric in HIGHER_IS_BETTER else metric.partition("_")[2]
-    if plain not in HIGHER_IS_BETTER:
-        raise UsageError(f"there is no metric {metric}")
-    return HIGHER_IS_BETTER[plain]
 
 
 def document(results: Sequence[Evaluation]) -> dict[str, object]:

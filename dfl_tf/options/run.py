@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .metrics import METRICS
 from .schema import Options, option, words
 
 FIXED_FOR_A_RUN = frozenset(
@@ -56,6 +57,47 @@ class RunOptions(Options):
         group="saving",
         minimum=0.0,
         unit="hours",
+        ask="never",
+    )
+    snapshot_every: int = option(
+        0,
+        "Keep a snapshot every N iterations; 0 = for roll-backs only.",
+        details="Made of the first save that is N iterations younger than the one before, in "
+        "<model>_snapshots. With on_collapse rollback one is kept every 1,000 iterations anyway: "
+        "roll-backs go to them.",
+        group="saving",
+        minimum=0,
+        unit="iterations",
+        ask="never",
+    )
+    snapshots_keep: int = option(
+        2,
+        "How many of the snapshots of snapshot_every are kept, the last ones.",
+        details="Snapshots that you made by dfl-tf model snapshot, and those of phases, do not "
+        "count and stay.",
+        group="saving",
+        minimum=1,
+        ask="never",
+    )
+    keep_best: str = option(
+        "none",
+        "Keep a snapshot of the model that was best by this metric.",
+        details="Looked at whenever the quality is measured (validate_every). dfl-tf model restore "
+        "--from best brings it back. Best begins anew with each phase of a recipe, and when other "
+        "faces are trained on or held out.",
+        group="saving",
+        choices=("none", *METRICS),
+        ask="never",
+    )
+    snapshots_max_gb: float = option(
+        100.0,
+        "Disk space that the snapshots of the model may take; 0 = no limit.",
+        details="Beyond it the oldest of those that training makes by itself are removed, but for "
+        "the last one of each kind. Where that is not enough no snapshot is made, and that is "
+        "told.",
+        group="saving",
+        minimum=0.0,
+        unit="GB",
         ask="never",
     )
     after_save: str = option(

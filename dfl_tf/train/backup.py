@@ -16,6 +16,7 @@ from dfl_tf.errors import ModelFileError
 from dfl_tf.formats import ModelLock, model_files, read_model
 from dfl_tf.formats.models.files import prefix_of
 from dfl_tf.formats.models.rescue import recover
+from dfl_tf.formats.models.snapshots import copy_files
 
 KEPT = 24
 
@@ -53,10 +54,7 @@ def make_backup(
     newest = folder / "01"
     safe = "The older backups are whole."
     with explain_write_errors(folder, safe=safe), durable.filling_folder(folder) as fresh:
-        for source in files:
-            target = fresh / source.relative_to(model_folder)
-            durable.make_folder(target.parent)
-            durable.copy_file(source, target)
+        copy_files(files, model_folder, fresh)
         for name, content in extra.items():
             durable.write_file(fresh / name, content)
         durable.sync_tree(fresh)

@@ -8,7 +8,6 @@ workspace.md 4.3, 6, 7.
 from __future__ import annotations
 
 import shlex
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from dfl_tf.errors import DflTfError, ForeignChange
 from dfl_tf.formats import ModelState, model_files, write_model
 from dfl_tf.formats.models.files import detect_format, prefix_of
 from dfl_tf.formats.models.rescue import file_of
+from dfl_tf.formats.models.snapshots import NO_LIMIT, Rules
 from dfl_tf.formats.models.transaction import Basis
 from dfl_tf.jobs.events import Events
 from dfl_tf.options import Device, kept_unused, kind_of, summary_text
@@ -35,13 +35,10 @@ from dfl_tf.train.loss_plot import write_loss_plot
 from dfl_tf.train.previews import jpeg_bytes, preview_images, write_previews
 from dfl_tf.train.saver import Saver
 from dfl_tf.train.segment import Segment
+from dfl_tf.train.snapshots import Shown, SnapshotMaker, Wanted, rules_of
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
-
-QUIET = 1000
-"""Iterations without a collapse after which a save counts as good; see `rollback`."""
-_KEPT_SNAPSHOTS = 2
 
 
 @dataclass(frozen=True)
@@ -114,6 +111,8 @@ class Checkpointer:
         self._first, self._basis = place.first, place.basis
         self._clock = BackupClock(self._backup_hours(), time.monotonic())
         self._norms = NormGuard()
+        self.snapshots = SnapshotMaker(place.folder, place.name, place.model_class, log)
+        self._shown: Shown | None = None
 
     def begin(self, segment: Segment, trace: LossTrace) -> None:
         """Go on with another segment of the run."""
@@ -170,8 +169,15 @@ class Checkpointer:
             unused=kept_unused(settings.resolved.unknown),
         )
 
-    def save(self, run_state: Mapping[str, object]) -> None:
+    def save(self, run_state: Mapping[str, object], wanted: Sequence[Wanted] = ()) -> None:
         """Copy the model to memory, check it and start writing it.
+
+        Parameters
+        ----------
+        run_state : mapping
+            What is stored of the run; see `ModelState.run`.
+        wanted : sequence of Wanted
+            Snapshots to make of this save.
 
         Raises
         ------
@@ -189,12 +195,25 @@ class Checkpointer:
         if settings.run.guard_collapse:
             networks = {part: state.tensors[part] for part in self._model.networks}
             self._norms.check(networks, state.iteration)
-        copies = settings.run.on_collapse == "rollback" and not settings.run.no_save
-        self._saver.submit(state, summary=self.summary(), snapshot="roll-back" if copies else "")
+        self._saver.submit(
+            state,
+            summary=self.summary(),
+            wanted=tuple(wanted),
+            rules=rules_of(settings.run),
+            shown=self._shown,
+        )
         copied = round(time.perf_counter() - started, 3)
         self.log.emit(events.Save(state.iteration, copied, self._model.step.scalars()))
 
-    def _write(self, state: ModelState, *, summary: str, snapshot: str = "") -> None:
+    def _write(
+        self,
+        state: ModelState,
+        *,
+        summary: str,
+        wanted: Sequence[Wanted] = (),
+        rules: Rules = NO_LIMIT,
+        shown: Shown | None = None,
+    ) -> None:
         try:
             saved = write_model(
                 self.place.folder,
@@ -206,46 +225,49 @@ class Checkpointer:
                 basis=self._basis,
             )
         except ForeignChange as change:
-            raise ForeignChange(f"{change} {self._snapshot(state, summary, str(change))}") from None
+            raise ForeignChange(f"{change} {self._rescue(state, summary, str(change))}") from None
         self._first, self._basis = False, saved.basis
         if saved.aside is not None:
             self.log.say(f"replaced files of the model were moved to {saved.aside}")
-        if snapshot:
-            self._keep_snapshot(state, summary, snapshot)
+        for each in wanted:
+            self.snapshots.make(each, state, rules, shown)
         if self.after_save is not None:
             self.after_save.start(state.iteration)
 
-    def _keep_snapshot(self, state: ModelState, summary: str, why: str) -> None:
-        """Keep this save for roll-backs if the newest one kept is old enough; a failure is told."""
-        kept = sorted(snapshots(self.place), key=snapshot_iteration)
-        newest = snapshot_iteration(kept[-1]) if kept else -QUIET
-        if state.iteration - newest < QUIET:
-            return
-        place = self.place
-        folder = place.folder / f"{place.storage}_snapshots" / f"before_{state.iteration}"
-        kind = detect_format(place.folder, place.name, place.model_class) or place.format
-        try:
-            write_model(folder, place.name, state, format=kind, summary=summary, snapshot=why)
-            for old in sorted(snapshots(place), key=snapshot_iteration)[:-_KEPT_SNAPSHOTS]:
-                shutil.rmtree(old)
-        except (DflTfError, OSError) as error:
-            self.log.say(f"warning: no snapshot for roll-backs was made: {error}")
+    def keep(self, wanted: Wanted, run_state: Mapping[str, object]) -> None:
+        """Make a snapshot of the last save, which is of the model as it is now."""
+        settings, model = self.segment.settings, self._model
+        state = ModelState(
+            model_class=self.place.model_class,
+            iteration=model.iteration,
+            options=settings.legacy(),
+            loss_history=(),
+            tensors={},
+            run=dict(run_state),
+        )
+        self.snapshots.make(wanted, state, rules_of(settings.run), self._shown)
 
-    def _snapshot(self, state: ModelState, summary: str, why: str) -> str:
+    def _rescue(self, state: ModelState, summary: str, why: str) -> str:
         """Save beside a model that another program has changed; says where, and how to go on."""
         place = self.place
-        parent = place.folder / f"{place.storage}_snapshots"
-        taken = [int(path.name) for path in parent.glob("*") if path.name.isdecimal()]
-        folder = parent / f"{max(taken, default=0) + 1:02d}"
         kind = detect_format(place.folder, place.name, place.model_class) or place.format
-        write_model(folder, place.name, state, format=kind, summary=summary, snapshot=why)
+
+        def fill(folder: Path) -> None:
+            write_model(folder, place.name, state, format=kind, summary=summary, snapshot=why)
+
+        wanted = Wanted("rescued", f"unsaved-{state.iteration}", why)
+        made = self.snapshots.make(wanted, state, NO_LIMIT, self._shown, fill)
+        if made is None:
+            return (
+                f"This run's state, of iteration {state.iteration}, could not be saved beside it."
+            )
         restore = ["dfl-tf", "model", "restore", str(place.folder), "--class", place.model_class]
         named = ["--name", place.name] if kind_of(place.model_class).named else []
-        command = shlex.join([*restore, *named, "--from", str(folder)])
+        command = shlex.join([*restore, *named, "--from", made.name])
         return (
             f"Nothing was overwritten: this run's state, of iteration {state.iteration}, is in "
-            f"{folder}. To go on from it: {command}; to go on from the changed files, start the "
-            "training again."
+            f"{made.folder}. To go on from it: {command}; to go on from the changed files, start "
+            "the training again."
         )
 
     def backup_is_due(self) -> bool:
@@ -287,6 +309,7 @@ class Checkpointer:
         """
         try:
             images = self._images(self._another_face(batches))
+            self._shown = Shown(images)
             paths = write_previews(self.preview_folder, images)
             write_loss_plot(
                 self.preview_folder / "loss.png",
@@ -326,22 +349,3 @@ class Checkpointer:
             history.write_history(folder, self._images(sample), finished)
         except (DflTfError, OSError) as error:
             self.log.say(f"warning: the preview history was not written: {error}")
-
-
-def snapshots(place: CheckpointLocation) -> list[Path]:
-    """Folders of the snapshots that are kept for roll-backs; no others of such a name."""
-    found = (place.folder / f"{place.storage}_snapshots").glob("before_*")
-    return [folder for folder in found if snapshot_iteration(folder) >= 0]
-
-
-def drop_snapshots_after(place: CheckpointLocation, iteration: int) -> None:
-    """Remove the snapshots of a stretch that was rolled back, so that nothing goes back to them."""
-    for folder in snapshots(place):
-        if snapshot_iteration(folder) > iteration:
-            shutil.rmtree(folder)
-
-
-def snapshot_iteration(folder: Path) -> int:
-    """The iteration that a snapshot is of; -1 for a folder of another name."""
-    digits = folder.name.removeprefix("before_")
-    return int(digits) if digits.isdecimal() else -1

@@ -137,6 +137,27 @@ class BackupFailed(Event):
 
 
 @dataclass(frozen=True)
+class SnapshotMade(Event):
+    """A snapshot was made; `why` is its kind."""
+
+    kind: ClassVar[str] = "snapshot"
+    iteration: int
+    name: str
+    why: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class SnapshotFailed(Event):
+    """A snapshot could not be made; the model and the other snapshots are intact."""
+
+    kind: ClassVar[str] = "snapshot_failed"
+    iteration: int
+    name: str
+    error: str
+
+
+@dataclass(frozen=True)
 class Validated(Event):
     """The quality of the model was measured.
 

@@ -35,6 +35,7 @@ from dfl_tf.train.recipe_state import (
 from dfl_tf.train.requests import Request
 from dfl_tf.train.rollback import RollBackState, softened
 from dfl_tf.train.run import Run
+from dfl_tf.train.snapshots import ended_phase
 from dfl_tf.train.validation import METRICS
 
 
@@ -172,11 +173,15 @@ class RecipeSource:
             return []
         following = self._next()
         name = f"recipe {self.recipe.name}"
+        kept = None
+        if run.model.iteration > self.state.start:
+            phase, why = self.phase.name, self._why
+            kept = ended_phase(self.recipe.name, phase, run.model.iteration, why)
         if following is None:
-            return [Request("stop", name, reason=f"{name} is finished")]
+            return [Request("stop", name, reason=f"{name} is finished", snapshot=kept)]
         index, state = following
-        values = self._layer(index)
-        return [Request("options", name, values, stored={STORED_AS: state.tree(), METRICS: {}})]
+        values, stored = self._layer(index), {STORED_AS: state.tree(), METRICS: {}}
+        return [Request("options", name, values, stored=stored, snapshot=kept)]
 
     def answer(self, request: Request, error: str = "") -> None:
         """Go on to the next phase once the trainer has its options."""

@@ -22,6 +22,7 @@ from dfl_tf.disk import durable
 from dfl_tf.errors import DflTfError
 from dfl_tf.options import Layer
 from dfl_tf.options.yaml_file import read_layer
+from dfl_tf.train.snapshots import Wanted
 
 Kind = Literal["save", "backup", "preview", "stop", "options"]
 UNCHANGED_SECONDS = 0.1
@@ -104,6 +105,8 @@ class Request:
         JSON values that are stored with the model, by key, from when the options hold.
     reason : str
         Why to stop, of kind ``stop``.
+    snapshot : Wanted or None
+        A snapshot to make before other options hold, or before the end.
     """
 
     kind: Kind
@@ -112,6 +115,7 @@ class Request:
     error: str = ""
     stored: Mapping[str, object] = field(default_factory=dict)
     reason: str = "stop requested"
+    snapshot: Wanted | None = None
 
 
 class RequestSource(Protocol):

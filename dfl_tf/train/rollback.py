@@ -10,23 +10,19 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from dfl_tf.disk.guarded import check_tree
 from dfl_tf.disk.tree_schema import ANYTHING, Array, Integer, Record, Row, Table
 from dfl_tf.errors import DflTfError, ModelFileError, TrainingDiverged
-from dfl_tf.formats import ModelState, read_model
+from dfl_tf.formats import ModelState, find_models, read_model
 from dfl_tf.options import Layer, Options, RunOptions, specs
 from dfl_tf.train import events
-from dfl_tf.train.checkpoint import (
-    QUIET,
-    CheckpointLocation,
-    drop_snapshots_after,
-    snapshot_iteration,
-    snapshots,
-)
+from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.run import Run
 from dfl_tf.train.segment import Rebuild
+from dfl_tf.train.snapshots import QUIET, past_of
 
 STORED_AS = "rollback"
 """Key of the state of roll-backs in `ModelState.run`."""
@@ -220,7 +216,7 @@ def roll_back(
 
     Weights, slots, loss history, counters and the place in a recipe go back together. The first
     collapse goes back to the last save; another one before `QUIET` iterations are over goes back
-    to an older snapshot, of which the `Checkpointer` keeps two.
+    to an older one of the regular snapshots that the model came through.
 
     Parameters
     ----------
@@ -243,7 +239,7 @@ def roll_back(
     tries = before.tries + 1 if again else 1
     remedy = next_remedy(settings.options, before.remedies)
     run.save_is_whole()
-    state = _good_state(place, older=again)
+    state = _good_state(run, place, older=again)
     for wrong, why in (
         (tries > TRIES, f"{TRIES} roll-backs in a row have not helped."),
         (remedy is None, "All remedies are in force already."),
@@ -270,9 +266,10 @@ def roll_back(
     run.log.say(f"collapse: {error}")
     run.segment.release()
     gc.collect()
+    past, came_through = (dict(past_of(each)) for each in (run.stored, state.run))
     run.unsaved = False  # nothing of what collapsed is ever saved
     run.stored = {}
-    drop_snapshots_after(place, state.iteration)
+    run.checkpoint.snapshots.drop([name for name in past if name not in came_through])
     segment = rebuild(settings, state)
     run.begin(segment)
     run.restore(state.run)
@@ -294,26 +291,28 @@ def _options_of(state: ModelState, cls: type[Options]) -> dict[str, object]:
     return defaults | {key: value for key, value in state.options.items() if key in table}
 
 
-def _good_state(place: CheckpointLocation, *, older: bool) -> ModelState | None:
-    """The last save, or the newest snapshot of a roll-back that is older."""
-    try:
-        last = read_model(place.folder, place.name, place.model_class)
-    except DflTfError:
-        last = None
-    if last is not None and not last.tensors:
-        last = None
+def _good_state(run: Run, place: CheckpointLocation, *, older: bool) -> ModelState | None:
+    """The last save; or the newest snapshot that the model came through and that is older."""
+    last = _read(place.folder, place.name, place.model_class)
     if last is not None and not older:
         return last
-    limit = None if last is None else last.iteration
-    return _snapshot(place, before=limit) or last
+    folder = run.snapshot_folder
+    for name, iteration in reversed(past_of(run.stored if last is None else last.run)):
+        if last is not None and iteration == last.iteration:
+            continue
+        found = _read(folder / name, place.name, place.model_class)
+        if found is not None:
+            return found
+    return last
 
 
-def _snapshot(place: CheckpointLocation, *, before: int | None) -> ModelState | None:
-    for folder in sorted(snapshots(place), key=snapshot_iteration, reverse=True):
-        if before is not None and snapshot_iteration(folder) >= before:
-            continue
-        try:
-            return read_model(folder, place.name, place.model_class)
-        except DflTfError:
-            continue
-    return None
+def _read(folder: Path, name: str, model_class: str) -> ModelState | None:
+    """A model with its weights; None if it cannot be read."""
+    inside = [each.name for each in find_models(folder, model_class)]
+    if not inside:
+        return None
+    try:
+        state = read_model(folder, name if name in inside else inside[0], model_class)
+    except DflTfError:
+        return None
+    return state if state.tensors else None

@@ -9,18 +9,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfl_tf.devices.memory import out_of_memory
 from dfl_tf.errors import DflTfError, ForeignChange, TrainingDiverged
+from dfl_tf.formats.models.snapshots import snapshot_folder
 from dfl_tf.jobs.events import Events
 from dfl_tf.options import Device
-from dfl_tf.train import events
+from dfl_tf.train import events, snapshots
 from dfl_tf.train.checkpoint import Checkpointer, CheckpointLocation
 from dfl_tf.train.guard import Guard
 from dfl_tf.train.loss_graph import LossTrace
 from dfl_tf.train.segment import Segment
 from dfl_tf.train.settings import Settings
+from dfl_tf.train.snapshots import (
+    Wanted,
+    best_so_far,
+    past_of,
+    regular_is_due,
+    regular_period,
+    with_regular,
+)
 from dfl_tf.train.timing import Timing
 from dfl_tf.train.validation import (
     MakeMeasure,
@@ -151,6 +161,9 @@ class Run:
         self.stored |= {
             key: value for key, value in stored.items() if key not in self.batch_source_state
         }
+        past = [entry for entry in past_of(stored) if (self.snapshot_folder / entry[0]).is_dir()]
+        if past or snapshots.STORED_AS in self.stored:
+            self.stored[snapshots.STORED_AS] = [list(entry) for entry in past]
         self._hold_out()
 
     def marks(self) -> list[tuple[int, str]]:
@@ -198,10 +211,16 @@ class Run:
         note_holdout(self.stored, self.settings.holdout, since)
         self.checkpoint.quality = curve(self.stored)
 
-    def validate(self) -> None:
-        """Measure the model if that is due; a failure is told, not fatal."""
+    def validate(self) -> Wanted | None:
+        """Measure the model if that is due; a failure is told, not fatal.
+
+        Returns
+        -------
+        Wanted or None
+            The snapshot of it, if it is the best so far and the best is to be kept.
+        """
         if not every(self.settings.validate_every, self.model.iteration):
-            return
+            return None
         try:
             measure = self._measuring()
             event = None if measure is None else validate(self.stored, measure, self.model)
@@ -209,10 +228,18 @@ class Run:
             if not (isinstance(error, DflTfError | OSError) or out_of_memory(error)):
                 raise
             self.log.say(f"warning: the quality was not measured: {error}")
-            return
-        if event is not None:
-            self.checkpoint.quality = curve(self.stored)
-            self.log.emit(event)
+            return None
+        if event is None:
+            return None
+        self.checkpoint.quality = curve(self.stored)
+        self.log.emit(event)
+        return best_so_far(self.stored, self.model.iteration, self.settings.run.keep_best)
+
+    def keep_what_was_killed(self) -> None:
+        """Make the snapshot of the best model that a run did not get to before it was killed."""
+        best = best_so_far(self.stored, self.model.iteration, self.settings.run.keep_best)
+        if best is not None and not self.unsaved:
+            self.keep(best)
 
     def _measuring(self) -> MeasureModel | None:
         """What measures the model on the faces of this segment."""
@@ -247,8 +274,11 @@ class Run:
                 self._next_save += self._save_seconds
         return due
 
-    def save(self) -> None:
-        """Copy the model to memory and start writing it; a failure is told, not fatal."""
+    def save(self, wanted: Sequence[Wanted] = ()) -> None:
+        """Copy the model to memory and start writing it; a failure is told, not fatal.
+
+        `wanted` are snapshots to make of it, beside the regular one if that is due.
+        """
         if self.settings.run.no_save:
             return
         if self.guard.suspicious:
@@ -256,15 +286,41 @@ class Run:
                 "losses have risen sharply: skipping this save and keeping the last good one"
             )
             return
+        noted: dict[str, object] = {}
+        period, iteration = regular_period(self.settings.run), self.model.iteration
+        if period and regular_is_due(self.stored, iteration, period):
+            kept = self.settings.run.snapshots_keep
+            regular, past = with_regular(self.stored, self.snapshot_folder, iteration, kept)
+            wanted, noted = [*wanted, regular], {snapshots.STORED_AS: past}
         try:
-            self.checkpoint.save(self.run_state)
+            self.checkpoint.save({**self.run_state, **noted}, wanted)
         except TrainingDiverged:
             raise
         except (DflTfError, OSError) as error:  # also what made the save before fail
             self._tell_failed_save(error)
             return
+        self.stored.update(noted)
         self.unsaved = False
         self._mean_due = True
+
+    def keep(self, wanted: Wanted) -> None:
+        """Make a snapshot of the model as it is, which is saved first if it is not.
+
+        A failure is told, not fatal. Of a model whose losses have risen sharply none is made.
+        """
+        if self.settings.run.no_save or not self.model.iteration:
+            return
+        if self.unsaved:
+            self.save([wanted])
+            self.save_is_whole()
+        elif self.save_is_whole():
+            self.checkpoint.keep(wanted, self.run_state)
+
+    @property
+    def snapshot_folder(self) -> Path:
+        """Where the snapshots of the model lie."""
+        place = self.checkpoint.place
+        return snapshot_folder(place.folder, place.name, place.model_class)
 
     def notice_failed_save(self) -> None:
         """A save failed in the background: fatal for the first of a model, else tried again."""

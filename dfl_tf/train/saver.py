@@ -8,7 +8,7 @@ the last whole set.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -52,7 +52,7 @@ class Saver:
     Parameters
     ----------
     write : callable
-        ``write(state, **texts)``; called in the thread.
+        ``write(state, **more)``; called in the thread.
     """
 
     def __init__(self, write: Callable[..., None]) -> None:
@@ -71,7 +71,7 @@ class Saver:
         """Whether a save failed and nobody has been told yet; `wait` raises its error."""
         return self._error is not None
 
-    def submit(self, state: ModelState, **texts: str | Mapping[str, object] | None) -> None:
+    def submit(self, state: ModelState, **more: object) -> None:
         """Start writing; waits for the write before.
 
         Raises
@@ -84,7 +84,7 @@ class Saver:
 
         def work() -> None:
             try:
-                self._write(owned, **texts)
+                self._write(owned, **more)
                 self._saved = owned.iteration
             except BaseException as error:
                 self._error = error

@@ -28,6 +28,7 @@ from dfl_tf.train.rollback import roll_back
 from dfl_tf.train.run import Run, every
 from dfl_tf.train.segment import Rebuild, Segment
 from dfl_tf.train.settings import Settings
+from dfl_tf.train.snapshots import Wanted
 from dfl_tf.train.switching import facts_of, followed, switch
 from dfl_tf.train.timing import TimingSummary
 from dfl_tf.train.validation import MakeMeasure
@@ -110,6 +111,7 @@ class Trainer:
         self._batches: tuple[Batch, ...] | None = None
         self._wanted: Settings | None = None
         self._stored: dict[str, object] = {}
+        self._snapshot: Wanted | None = None
 
     @property
     def segment(self) -> Segment:
@@ -220,6 +222,8 @@ class Trainer:
         for source in self._sources:
             for told in source.begin():
                 self.log.say(told)
+        if self._chief:
+            self.state.keep_what_was_killed()
         self._poll()  # a phase of a recipe that was stopped at its end
         if self.state.settings.run.backup_now and not self.checkpoint.backup(None):
             raise WorkspaceError("--backup-now: the backup was not made, so nothing was trained")
@@ -232,6 +236,7 @@ class Trainer:
         rewinds = [source.rewind for source in self._sources]
         roll_back(self.state, self.checkpoint.place, self._rebuild, error, rewinds)
         self._wanted, self._stored, self._batches, self._sample = None, {}, None, ()
+        self._snapshot = None
         self._poll()
 
     def _iterate(self) -> None:
@@ -259,16 +264,17 @@ class Trainer:
         state.notice_failed_save()
         if self.checkpoint.after_save is not None:
             self.checkpoint.after_save.tell()
-        if self._chief:
-            state.validate()
+        best = state.validate() if self._chief else None
         iteration, asked = self.model.iteration, self._poll() - {"stop", "options"}
         saving = iteration == 1 or bool(asked - {"preview"}) or state.save_is_due()
-        if saving:
-            state.save()
+        if best is not None:
+            self._preview()
+        if saving or best is not None:
+            state.save([] if best is None else [best])
             if iteration == 1:
                 self.checkpoint.wait()  # the first save of a new model proves that saving works
         due = state.trained == 1 or every(run.preview_every, iteration)
-        if saving or due or "preview" in asked:
+        if best is None and (saving or due or "preview" in asked):
             self._preview()
         backing_up = "backup" in asked or (saving and self.checkpoint.backup_is_due())
         if (asked or backing_up) and state.save_is_whole() and backing_up:
@@ -289,6 +295,7 @@ class Trainer:
         if request.options is not None:
             try:
                 self.switch(request.options, request.name, request.stored)
+                self._snapshot = request.snapshot or self._snapshot
             except OptionErrors as error:
                 problem = "; ".join(error.errors)
             except DflTfError as error:
@@ -365,6 +372,10 @@ class Trainer:
         """Change the options, on all processes at this iteration."""
         wanted, self._wanted = self._wanted, None
         stored, self._stored = self._stored, {}
+        snapshot, self._snapshot = self._snapshot, None
+        if snapshot is not None:
+            self._preview()
+            self.state.keep(snapshot)
         facts: Mapping[str, object] = {} if wanted is None else facts_of(self.segment, wanted)
         if self._worker_group is not None:
             facts = self._worker_group.from_chief(facts)
@@ -396,6 +407,9 @@ class Trainer:
             # Nothing was trained (the target had been reached before): show what the model does.
             self._batches = next(self.batch_source)
             self._preview()
+        for _, request in self._asked:
+            if request.kind == "stop" and request.snapshot is not None:
+                state.keep(request.snapshot)
         self._answer("stop")
         if self._worker_group is not None:
             self._worker_group.leave()

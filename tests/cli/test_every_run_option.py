@@ -131,14 +131,41 @@ def saved_marker(base: Outcome, run: Outcome) -> None:
     assert Path("saved").exists()
 
 
+def snapshots_of(outcome: Outcome) -> list[str]:
+    return sorted(path.name for path in outcome.folder.glob("*_snapshots/*"))
+
+
+def more_snapshots(base: Outcome, run: Outcome) -> None:
+    assert snapshots_of(base) == ["regular-3", "regular-4"]
+    assert snapshots_of(run) == ["regular-2", "regular-3", "regular-4"]
+
+
+def the_best(base: Outcome, run: Outcome) -> None:
+    assert not snapshots_of(base)
+    (name,) = snapshots_of(run)
+    values = [e["metrics"]["ssim"] for e in run.events() if e["event"] == "validation"]
+    assert name == f"best-{1 + values.index(max(values))}"
+
+
+def no_room(base: Outcome, run: Outcome) -> None:
+    assert snapshots_of(base) == ["regular-1"]
+    assert not snapshots_of(run)
+    assert "more than the limit of 1e-06 GB (--snapshots-max-gb)" in run.said
+
+
 CALLS: dict[str, int] = {}
 GAN = {"gan_power": 10.0, "gan_patch_size": 8, "gan_dims": 4}
 SHOWN = {"no_preview": None}
+EACH = {"snapshot_every": 1, "save_every_iters": 1}
 ROWS = {
     "save_every": Row(1e-5, sees.saves_at(1, 2, 3)),
     "save_every_iters": Row(2, sees.saves_at(1, 2, 3)),
     "backup_now": Row(True, sees.new_file("*_autobackups/01/*"), resumed=True),
     "backup_every": Row(1.0, sees.new_file("*_autobackups/01/*")),
+    "snapshot_every": Row(1, sees.new_file("*_snapshots/regular-1/*_encoder.npy")),
+    "snapshots_keep": Row(3, more_snapshots, EACH | {"target_iter": 4}),
+    "keep_best": Row("ssim", the_best, {"validate_every": 1, "target_iter": 2}),
+    "snapshots_max_gb": Row(1e-6, no_room, EACH),
     "no_save": Row(True, no_model),
     "model_format": Row("native", sees.new_file("**/*.safetensors")),
     "reinit": Row("decoder_src", reinitialized, {"seed": 4}, resumed=True),

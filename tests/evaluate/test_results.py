@@ -13,6 +13,7 @@ from dfl_tf.errors import UsageError
 from dfl_tf.evaluate import results
 from dfl_tf.evaluate.evaluator import FaceScore, Scores
 from dfl_tf.evaluate.results import Evaluation
+from dfl_tf.options.metrics import is_better_higher
 
 
 def evaluation(ssim: float = 0.5, digest: str = "aa", **more) -> Evaluation:
@@ -71,11 +72,11 @@ def test_the_best_is_never_one_without_a_number():
     assert results.best_of([none, low, high]) is high
     assert results.best_of([none]) is None
     assert results.best_of([low, high], "dst_l1") in (low, high)
-    assert not results.is_better_higher("dst_l1")
-    assert not results.is_better_higher("identity_src")
-    assert results.is_better_higher("src_psnr")
+    assert not is_better_higher("dst_l1")
+    assert not is_better_higher("identity_src")
+    assert is_better_higher("src_psnr")
     with pytest.raises(UsageError, match="no metric"):
-        results.is_better_higher("dst_beauty")
+        is_better_higher("dst_beauty")
 
 
 def test_the_key_of_samples_is_that_of_the_faces():

@@ -232,7 +232,7 @@ def test_foreign_change_while_training_is_never_overwritten(tmp_path: Path) -> N
         trainer(tmp_path, Disturbed(options(target_iter=9)), save_every_iters=3).run()
     assert caught.value.exit_code == 1
     assert list(read_model(tmp_path, "new", "SAEHD").tensors["inter"]) == ["w:0"]
-    snapshot = tmp_path / "new_SAEHD_snapshots" / "01"
+    snapshot = tmp_path / "new_SAEHD_snapshots" / "unsaved-6"
     assert str(snapshot) in str(caught.value)
     assert read_model(snapshot, "new", "SAEHD").iteration == 6
     record = read_manifest(snapshot / "new_SAEHD.manifest.json")

@@ -1,0 +1,300 @@
+"""Which snapshots a training makes of its model, and which of them it keeps.
+
+One is made when a phase of a recipe ends (`keep_phase`), when the model is the best so far
+(`best_so_far`), and every so often for roll-backs (`next_regular`). What is made is written by
+`formats.models.snapshots`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfl_tf.disk.guarded import check_tree
+from dfl_tf.disk.tree_schema import Array, Integer, Row, Text
+from dfl_tf.errors import DflTfError, ModelFileError
+from dfl_tf.formats import ModelState
+from dfl_tf.formats.models.files import model_files
+from dfl_tf.formats.models.snapshots import (
+    Fill,
+    Kind,
+    Label,
+    Rules,
+    Snapshot,
+    free_name,
+    list_snapshots,
+    make_snapshot,
+    refuse_beyond,
+    remove_snapshot,
+    same_set,
+    snapshot_folder,
+    surplus,
+    total,
+    usable_name,
+)
+from dfl_tf.jobs.events import Events
+from dfl_tf.options import RunOptions
+from dfl_tf.options.metrics import is_better_higher
+from dfl_tf.train import events
+from dfl_tf.train.previews import jpeg_bytes
+from dfl_tf.train.validation import read_stored
+
+STORED_AS = "snapshots"
+"""Key in `ModelState.run`: names and iterations of the regular snapshots that this model came
+through, the newest last. Roll-backs go to these and to no others, so that neither a stretch that
+was undone nor one that a restore left behind is ever taken for the model's own past."""
+QUIET = 1000
+"""Iterations without a collapse after which a save counts as good; see `rollback`."""
+_SCHEMA = Array(Row(Text(), Integer(0)))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A snapshot that is to be made of the next save.
+
+    Attributes
+    ----------
+    kind : str
+        See `formats.models.snapshots.Kind`.
+    name : str
+        If it is taken, a number is added.
+    note, recipe, phase, metric, key : str
+        See `Label`.
+    """
+
+    kind: Kind
+    name: str
+    note: str = ""
+    recipe: str = ""
+    phase: str = ""
+    metric: str = ""
+    key: str = ""
+
+
+def ended_phase(recipe: str, phase: str, iteration: int, why: str) -> Wanted:
+    """The snapshot of a phase that ends."""
+    name = f"{usable_name(phase)}-{iteration}"
+    return Wanted("phase", name, f"phase {phase} ended: {why}", recipe, phase)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The last previews of a model.
+
+    Attributes
+    ----------
+    images : mapping of str to ndarray, shape (h, w, 3), uint8, BGR
+    """
+
+    images: Mapping[str, NDArray[np.uint8]]
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The images as JPEG files, by name."""
+        return {f"preview_{name}.jpg": jpeg_bytes(image) for name, image in self.images.items()}
+
+
+def rules_of(run: RunOptions) -> Rules:
+    """How many snapshots a run keeps."""
+    return Rules(run.snapshots_keep, round(run.snapshots_max_gb * 1e9))
+
+
+def regular_period(run: RunOptions) -> int:
+    """Iterations between regular snapshots; 0 = there are none."""
+    if run.no_save:
+        return 0
+    return run.snapshot_every or (QUIET if run.on_collapse == "rollback" else 0)
+
+
+class SnapshotMaker:
+    """Makes snapshots of a model that was just saved; what goes wrong is told, not fatal.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the model.
+    name, model_class : str
+    log : Events
+    """
+
+    def __init__(self, folder: Path, name: str, model_class: str, log: Events) -> None:
+        self._place = folder, name, model_class
+        self._log = log
+
+    def make(
+        self,
+        wanted: Wanted,
+        state: ModelState,
+        rules: Rules,
+        shown: Shown | None = None,
+        fill: Fill | None = None,
+    ) -> Snapshot | None:
+        """Copy the files of the last save, then remove what the rules do not keep.
+
+        Parameters
+        ----------
+        wanted : Wanted
+        state : ModelState
+            What was saved; its tensors are not used.
+        rules : Rules
+        shown : Shown, optional
+        fill : callable, optional
+            What writes the files instead of a copy.
+
+        Returns
+        -------
+        Snapshot or None
+            None if it could not be made.
+        """
+        label = label_of(state, wanted)
+        say = self._log.say
+        try:
+            there = list_snapshots(*self._place)
+            same = [e for e in there if e.label.kind == wanted.kind and e.name == wanted.name]
+            if same and fill is None and same_set(*self._place[:1], same[0], *self._place[1:]):
+                return same[0]  # a run that was killed after it had made it
+            if fill is None:
+                size = sum(path.stat().st_size for path in model_files(*self._place))
+                refuse_beyond(there, size, rules)
+            called = free_name(snapshot_folder(*self._place), wanted.name)
+            previews = {} if shown is None else shown.files
+            made = make_snapshot(*self._place, called, label, previews=previews, fill=fill, say=say)
+        except (DflTfError, OSError) as error:
+            say(f"warning: no snapshot {wanted.name} was made: {error}")
+            self._log.emit(events.SnapshotFailed(state.iteration, wanted.name, str(error)))
+            return None
+        self._log.emit(
+            events.SnapshotMade(state.iteration, made.name, wanted.kind, str(made.folder))
+        )
+        self._told(made, self.clear(rules))
+        return made
+
+    def clear(self, rules: Rules) -> list[Snapshot]:
+        """Remove what the rules do not keep; returns what went."""
+        gone = []
+        for each in surplus(list_snapshots(*self._place), rules):
+            try:
+                remove_snapshot(each)
+            except (DflTfError, OSError) as error:
+                self._log.say(f"warning: the snapshot {each.name} could not be removed: {error}")
+            else:
+                gone.append(each)
+        return gone
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Remove regular snapshots of a stretch that was undone."""
+        for each in list_snapshots(*self._place):
+            if each.name in names and each.label.kind == "regular":
+                try:
+                    remove_snapshot(each)
+                except (DflTfError, OSError) as error:
+                    self._log.say(f"warning: snapshot {each.name} could not be removed: {error}")
+
+    def _told(self, made: Snapshot, gone: Sequence[Snapshot]) -> None:
+        if made.label.kind == "regular" and not any(e.label.kind != "regular" for e in gone):
+            return  # nobody asked for it
+        every = list_snapshots(*self._place)
+        went = f"; removed: {', '.join(each.name for each in gone)}" if gone else ""
+        self._log.say(
+            f"snapshot {made.name} of iteration {made.label.iteration} made{went} "
+            f"({len(every)} snapshots have {total(every) / 2**20:.1f} MiB)"
+        )
+
+
+def label_of(state: ModelState, wanted: Wanted) -> Label:
+    """What is told of a snapshot of a state."""
+    recipe = state.run.get("recipe")
+    stands = recipe if isinstance(recipe, Mapping) else {}
+    return Label(
+        kind=wanted.kind,
+        iteration=state.iteration,
+        note=wanted.note,
+        recipe=wanted.recipe or str(stands.get("recipe", "")),
+        phase=wanted.phase or str(stands.get("phase", "")),
+        metrics=last_measured(state.run),
+        metric=wanted.metric,
+        key=wanted.key,
+        options={str(key): _plain(value) for key, value in state.options.items()},
+    )
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it; text for what JSON does not know."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else str(value)
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return str(value)
+
+
+def last_measured(run: Mapping[str, Any]) -> dict[str, float | None]:
+    """The metrics of the last measurement that a model stores; empty without one."""
+    rows, _ = read_stored(run)
+    return dict(rows[-1]["metrics"]) if rows else {}
+
+
+def best_so_far(run: Mapping[str, Any], iteration: int, metric: str) -> Wanted | None:
+    """The snapshot of a model that was just measured; None if another one was better.
+
+    It is compared with those on the same faces, in the same phase of a recipe; what is no number is
+    never the best.
+
+    Parameters
+    ----------
+    run : mapping
+        `ModelState.run`.
+    iteration : int
+        Of the model.
+    metric : str
+        ``none`` = no snapshot is wanted.
+    """
+    rows, _ = read_stored(run)
+    if metric == "none" or not rows or rows[-1]["iteration"] != iteration:
+        return None
+    key, value = rows[-1]["key"], rows[-1]["metrics"].get(metric)
+    others = [row["metrics"].get(metric) for row in rows[:-1] if row["key"] == key]
+    sign = 1 if is_better_higher(metric) else -1
+    if value is None or any(o is not None and sign * o >= sign * value for o in others):
+        return None
+    note = f"best {metric} so far: {value:.4f}"
+    return Wanted("best", f"best-{iteration}", note, metric=metric, key=key)
+
+
+# -- regular snapshots, for roll-backs -------------------------------------------------------------
+def past_of(run: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Names and iterations of the regular snapshots that a model came through, newest last.
+
+    Raises
+    ------
+    ModelFileError
+        If what is stored is none of ours.
+    """
+    stored = run.get(STORED_AS, [])
+    kind = "list of snapshots"
+    check_tree(stored, _SCHEMA, what="the model", kind=kind, error=ModelFileError)
+    return [(name, iteration) for name, iteration in stored]
+
+
+def regular_is_due(run: Mapping[str, Any], iteration: int, period: int) -> bool:
+    """Whether the newest regular snapshot is old enough for another one.
+
+    After a reset of the count (when pretraining ends) one is due.
+    """
+    past = past_of(run)
+    return not past or not 0 <= iteration - past[-1][1] < period
+
+
+def with_regular(
+    run: Mapping[str, Any], folder: Path, iteration: int, kept: int
+) -> tuple[Wanted, list[list[object]]]:
+    """The next regular snapshot, and the list that a model stores which comes through it."""
+    name = free_name(folder, f"regular-{iteration}")
+    wanted = Wanted("regular", name, "kept for roll-backs")
+    return wanted, [list(entry) for entry in [*past_of(run), (name, iteration)][-max(1, kept) :]]

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dfl_tf.errors import UsageError
 from dfl_tf.formats import ModelState, read_model
+from dfl_tf.formats.models.average import averaged, generator_parts
 from dfl_tf.formats.models.choose_model import choose_model
 from dfl_tf.formats.models.files import ModelFormat
 from dfl_tf.formats.sessions.workspace import Workspace, user_path
 from dfl_tf.jobs.events import Event
 from dfl_tf.options import (
     DEFAULT_MODEL,
-    KINDS,
     Layer,
     MergeOptions,
     ModelKind,
     RunOptions,
+    XSegOptions,
     kind_of,
     register_model,
     resolve,
@@ -65,6 +66,7 @@ def load_model(
     *,
     training: bool = True,
     run: RunOptions | None = None,
+    ema: bool = False,
 ) -> FaceModel:
     """Open a model, in the legacy or the native format. Nothing is written.
 
@@ -79,6 +81,9 @@ def load_model(
         `swap` and `preview` only.
     run : RunOptions, optional
         Precision, devices, threads.
+    ema : bool
+        Take the averaged weights, of a model that is trained with `ema`, in the place of the
+        weights.
 
     Returns
     -------
@@ -90,7 +95,8 @@ def load_model(
     Raises
     ------
     UsageError, ModelFileError, LegacyFormatError
-        No such model, or its files are damaged or do not fit their options.
+        No such model, or its files are damaged or do not fit their options; `ema` is asked for
+        and there are no averaged weights of this iteration.
 
     Examples
     --------
@@ -100,8 +106,10 @@ def load_model(
     (1, 128, 128, 3)
     """
     found = choose_model(user_path(model_dir), name, model_class)
-    only = None if training else KINDS[found.model_class].generator
+    only = None if training else generator_parts(found.model_class, ema=ema)
     state = read_model(user_path(model_dir), found.name, found.model_class, only=only)
+    if ema:
+        state = averaged(state)
     return _restored(state, found.name, training=training, run=run)
 
 
@@ -280,7 +288,7 @@ def merge(
         Once it is set the run ends after the frames in work.
     **request
         The other fields of `dfl_tf.merge.job.MergeRequest`: ``name``, ``model_class``,
-        ``frames_dir``, ``output_dir``, ``frames="10:20"``, ``resume``, ``overwrite``, …
+        ``frames_dir``, ``output_dir``, ``frames="10:20"``, ``ema``, ``resume``, ``overwrite``, …
 
     Returns
     -------
@@ -307,7 +315,8 @@ def merge(
     chosen = settings
 
     def load(folder: Path, name: str, model_class: str) -> FaceModel:
-        return load_model(folder, name, model_class, training=False, run=run)
+        ema = wanted.ema and model_class != XSegOptions.NAME
+        return load_model(folder, name, model_class, training=False, run=run, ema=ema)
 
     folders = job.find_folders(wanted)
     tasks = job.plan_tasks(wanted, folders, lambda paths: [chosen] * len(paths), say or job.quiet)
@@ -337,7 +346,7 @@ def evaluate(
         Gets a line on what is being done.
     **request
         The other fields of `dfl_tf.evaluate.job.EvaluationRequest`: ``name``, ``model_class``,
-        ``states=("01", "previous")``, ``faces``, ``identity``, …
+        ``states=("01", "previous")``, ``ema``, ``faces``, ``identity``, …
 
     Returns
     -------

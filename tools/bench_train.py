@@ -66,7 +66,7 @@ def same_order() -> Iterator[None]:
     """Trace the step in the order of operations of the legacy program."""
     import tensorflow as tf
 
-    from dfl_tf.models import base, df_liae, targets
+    from dfl_tf.models import assembly, df_liae, targets
     from dfl_tf.models.df_liae import Decoder
     from dfl_tf.models.generator import DecoderOutput, Generator
     from dfl_tf.nn import losses
@@ -104,7 +104,7 @@ def same_order() -> Iterator[None]:
         mock.patch.object(Generator, "codes", codes),
         mock.patch.object(Generator, "decode", decode),
         mock.patch.object(Decoder, "_out_shuffled", out_shuffled),
-        mock.patch.object(base, "slow_weight_gradients", return_value=False),
+        mock.patch.object(assembly, "slow_weight_gradients", return_value=False),
         mock.patch.object(losses, "_SEPARABLE_FROM", 10**9),
         mock.patch.object(losses, "gaussian_blur", blur),
         mock.patch.object(targets, "gaussian_blur", blur),

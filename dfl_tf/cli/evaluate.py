@@ -45,6 +45,11 @@ _MEANINGS = {
 @click.option("--dst", type=_PATH, help="Aligned dst faces; default WORKSPACE/data_dst/aligned.")
 @click.option("--model-dir", type=_PATH, help="Folder of model files; default WORKSPACE/model.")
 @click.option(
+    "--ema",
+    is_flag=True,
+    help="Measure the averaged weights of each as well; for models that are trained with ema.",
+)
+@click.option(
     "--faces",
     type=click.IntRange(0),
     default=200,

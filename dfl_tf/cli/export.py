@@ -34,6 +34,9 @@ _tolerance = click.option(
     type=click.FloatRange(0, min_open=True),
     help="Largest difference from the model; default 1e-4, with float16 2e-3.",
 )
+_ema = click.option(
+    "--ema", is_flag=True, help="The averaged weights of a model that is trained with ema."
+)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -54,6 +57,7 @@ def command() -> None:
     show_default=True,
     help="Of the convolutions inside; float16 makes half the file.",
 )
+@_ema
 @_provenance
 @_no_verify
 @_tolerance
@@ -64,6 +68,7 @@ def dfm(
     model_class: str | None,
     output: Path | None,
     precision: Literal["float32", "float16"],
+    ema: bool,
     no_provenance: bool,
     no_verify: bool,
     tolerance: float | None,
@@ -83,6 +88,7 @@ def dfm(
         output,
         _note,
         precision=precision,
+        ema=ema,
         with_provenance=not no_provenance,
         verify=not no_verify,
         tolerance=tolerance,
@@ -135,6 +141,7 @@ def xseg(
 @click.option("--model-dir", type=_FOLDER, help="Compare with a model of this folder.")
 @click.option("--name", help="Name of that model; default the newest.")
 @click.option("--class", "model_class", type=click.Choice(_CLASSES), help="Class of that model.")
+@_ema
 @_tolerance
 @_json
 @click.pass_context
@@ -144,6 +151,7 @@ def check(
     model_dir: Path | None,
     name: str | None,
     model_class: str | None,
+    ema: bool,
     tolerance: float | None,
     as_json: bool,
 ) -> None:
@@ -161,7 +169,7 @@ def check(
     elif not problems:
         assert model_dir is not None
         differences, problems = compare_file(
-            file, model_dir, name, model_class, _note, tolerance=tolerance
+            file, model_dir, name, model_class, _note, tolerance=tolerance, ema=ema
         )
     if as_json:
         document = {"file": str(file), "faults": problems, "differences": differences}

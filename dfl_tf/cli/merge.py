@@ -28,7 +28,7 @@ from dfl_tf.merge.job import (
 from dfl_tf.merge.plan import MergeTask
 from dfl_tf.merge.run import MergeReport
 from dfl_tf.merge.sheet import SheetRequest, draw_sheet
-from dfl_tf.options import MergeOptions, RunOptions, default
+from dfl_tf.options import MergeOptions, RunOptions, XSegOptions, default
 from dfl_tf.video.places import find_reference
 from dfl_tf.video.write import Encoding
 
@@ -54,6 +54,9 @@ SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
     "name",
     metavar="NAME",
     help="Model to use; default: the one saved last.",
+)
+@click.option(
+    "--ema", is_flag=True, help="The averaged weights of a model that is trained with ema."
 )
 @click.option("--frames-dir", type=PATH, help="Frames; default WORKSPACE/data_dst.")
 @click.option(
@@ -189,6 +192,7 @@ class MergeLine:
     workspace: Path | None
     model_class: str | None
     name: str | None
+    ema: bool
     frames_dir: Path | None
     aligned_dir: Path | None
     model_dir: Path | None
@@ -233,7 +237,8 @@ class MergeLine:
         from dfl_tf.api import load_model
 
         run = default(RunOptions, cpu=self.cpu, devices=self.devices, threads=self.threads)
-        return load_model(folder, name, model_class, training=False, run=run)
+        ema = self.ema and model_class != XSegOptions.NAME
+        return load_model(folder, name, model_class, training=False, run=run, ema=ema)
 
 
 def _run(

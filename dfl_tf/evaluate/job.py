@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from dfl_tf.evaluate.measure import EvaluationFaces, measure
 from dfl_tf.evaluate.results import Evaluation
 from dfl_tf.evaluate.sheet import Chosen, collect, evaluation_sheet, faces_to_show
 from dfl_tf.formats import ModelState, find_models, read_model
+from dfl_tf.formats.models.average import averaged, generator_parts
 from dfl_tf.formats.models.choose_model import choose_model
 from dfl_tf.formats.models.files import prefix_of
 from dfl_tf.formats.models.rescue import backups
@@ -57,6 +58,8 @@ class EvaluationRequest:
         Beside the model itself: numbers of backups (``01``), names of snapshots, folders with
         model files, ``previous`` for the set of the save before.
     src, dst, model_dir : Path or None
+    ema : bool
+        Measure the averaged weights of each state as well.
     faces : int
         Faces of each person at most; 0 = all.
     identity : bool
@@ -74,6 +77,7 @@ class EvaluationRequest:
     src: Path | None = None
     dst: Path | None = None
     model_dir: Path | None = None
+    ema: bool = False
     faces: int = FACES
     identity: bool = True
     embedder: Path | None = None
@@ -124,6 +128,8 @@ class StoredState:
     name, model_class : str
     previous : bool
         Whether it is the set before the last save.
+    ema : bool
+        Whether its averaged weights are taken.
     """
 
     label: str
@@ -131,13 +137,15 @@ class StoredState:
     name: str
     model_class: str
     previous: bool = False
+    ema: bool = False
 
     def read(self) -> ModelState:
         """Read the networks that make faces."""
-        only = KINDS[self.model_class].generator
-        return read_model(
+        only = generator_parts(self.model_class, ema=self.ema)
+        state = read_model(
             self.folder, self.name, self.model_class, only=only, previous=self.previous
         )
+        return averaged(state) if self.ema else state
 
 
 def evaluate(
@@ -165,6 +173,8 @@ def evaluate(
     """
     place = _workspace(request)
     found = find_states(place, request)
+    if request.ema:
+        found += [replace(each, label=f"{each.label} ema", ema=True) for each in found]
     first = found[0].read()
     sides = {"src": Faceset.open(place.src), "dst": Faceset.open(place.dst)}
     faces, near = _faces(request, first, sides, say)

@@ -45,13 +45,22 @@ def model_to_export(folder: Path, name: str | None, model_class: str | None) -> 
     return found.name, found.model_class
 
 
-def load_for_export(folder: Path, name: str, model_class: str, say: Say) -> FaceModel:
-    """Load a model without optimizers and discriminators; `say` gets what was not as it should."""
+def load_for_export(
+    folder: Path, name: str, model_class: str, say: Say, *, ema: bool = False
+) -> FaceModel:
+    """Load a model without optimizers and discriminators; `say` gets what was not as it should.
+
+    With `ema` the averaged weights are taken.
+    """
     from dfl_tf.formats import read_model
+    from dfl_tf.formats.models.average import averaged, generator_parts
     from dfl_tf.models.restore import restore
     from dfl_tf.options import RunOptions
 
-    state = read_model(folder, name, model_class, only=KINDS[model_class].generator)
+    only = generator_parts(model_class, ema=ema)
+    state = read_model(folder, name, model_class, only=only)
+    if ema:
+        state = averaged(state)
     model, messages = restore(state, name=name, run=RunOptions(cpu=True), training=False)
     for message in messages:
         say(message)
@@ -66,6 +75,7 @@ def export_from_folder(
     say: Say,
     *,
     program: str | None = None,
+    ema: bool = False,
     **settings: Unpack[ExportSettings],
 ) -> tuple[ExportReport, int]:
     """Load a model and write it for another program.
@@ -81,6 +91,8 @@ def export_from_folder(
         Gets notes on the model.
     program : str, optional
         Whose names and layout the file has.
+    ema : bool
+        Take the averaged weights of the model.
     **settings
         See `dfl_tf.export.dfm.export_model`.
 
@@ -101,7 +113,7 @@ def export_from_folder(
     if output is not None and not output.absolute().parent.is_dir():
         raise ModelFileError(f"{output}: there is no folder {output.parent}. Make it first.")
     with watch_memory() as peak:
-        model = load_for_export(folder, name, model_class, say)
+        model = load_for_export(folder, name, model_class, say, ema=ema)
         file = form_of(KINDS[model_class], program).file
         default = file.format(name=name, model_class=model_class)
         target = folder if output is None else output
@@ -118,6 +130,7 @@ def compare_file(
     say: Say,
     *,
     tolerance: float | None = None,
+    ema: bool = False,
 ) -> tuple[dict[str, float], list[str]]:
     """Compare an exported file with a model: what it computes, and the weights in it.
 
@@ -131,7 +144,7 @@ def compare_file(
 
     said, program = onnx_check.made_for(file)
     name, model_class = model_to_export(folder, name, model_class or said)
-    model = load_for_export(folder, name, model_class, say)
+    model = load_for_export(folder, name, model_class, say, ema=ema)
     allowed = tolerance or onnx_check.tolerance_of(file)
     verification = onnx_check.verify(file, model, tolerance=allowed)
     graph = graph_of(model, program if model_class == said else None, half=onnx_check.is_half(file))

@@ -58,6 +58,8 @@ class MergeRequest:
     model_class, name : str or None
         Which model; without them the one that was saved last.
     frames_dir, aligned_dir, model_dir, output_dir, output_mask_dir : Path or None
+    ema : bool
+        Take the averaged weights of the model.
     frames : str
         ``A:B``: only these frames, counted from 1, both included; empty: all.
     resume, overwrite : bool
@@ -79,6 +81,7 @@ class MergeRequest:
     workspace: Path | None = None
     model_class: str | None = None
     name: str | None = None
+    ema: bool = False
     frames_dir: Path | None = None
     aligned_dir: Path | None = None
     model_dir: Path | None = None

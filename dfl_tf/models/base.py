@@ -19,7 +19,8 @@ from dfl_tf.errors import UsageError
 from dfl_tf.formats import ModelLock, write_model
 from dfl_tf.models import description
 from dfl_tf.models.assembly import Assembly
-from dfl_tf.models.state import check_shapes, load, state_of
+from dfl_tf.models.average import WeightAverage
+from dfl_tf.models.state import check_shapes, legacy_key, load, state_of
 from dfl_tf.models.step import Losses, Tensors, TrainingStep, Update
 from dfl_tf.options import ModelKind, kind_of
 
@@ -78,6 +79,8 @@ class FaceModel(Assembly):
         Stored options of forks, saved again unchanged.
     step : TrainingStep
         How the updates are done: in pieces, compiled, on several devices.
+    average : WeightAverage or None
+        The moving average of the weights, with `ema`.
     tracing : Tracing
         How the networks are written into graphs on the device at hand.
     previous : tuple of Batch
@@ -92,6 +95,15 @@ class FaceModel(Assembly):
 
     def _begin(self) -> None:
         self.step = TrainingStep(self)
+        decay = float(getattr(self.options, "ema", 0.0)) if self.training else 0.0
+        weights = {
+            f"{part}/{legacy_key(v)}": v
+            for part in self.kind.generator
+            if part in self.networks
+            for v in self.networks[part].weights
+        }
+        device = self.placement.variables
+        self.average = WeightAverage(weights, decay, device) if decay else None
 
     def _check_shapes(self, expected: ModelState, reinit: Sequence[str]) -> None:
         """Refuse options that do not fit the weights while variables are shapes without memory."""
@@ -180,7 +192,11 @@ class FaceModel(Assembly):
         dict of tensor
             For each of `loss_names` the loss of every sample, shape (n,), before the update.
         """
+        if self.average is not None:
+            self.average.begin()
         reported = self.step.run(self.inputs(*batches))
+        if self.average is not None:
+            self.average.step()
         return {name: reported[name] for name in self.loss_names}
 
     @functools.cached_property

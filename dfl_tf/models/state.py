@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.formats.loss_history import LossHistory
+from dfl_tf.formats.models.average import AVERAGE
 from dfl_tf.formats.models.state import ModelState
 from dfl_tf.options import to_legacy
 
@@ -38,6 +39,9 @@ def state_of(model: FaceModel) -> ModelState:
     for part, optimizer in model.optimizers.items():
         arrays = optimizer.state_arrays(legacy_names(model, part))
         tensors[part] = {key: _stored(value) for key, value in arrays.items()}
+    if model.average is not None:
+        arrays = model.average.arrays(model.iteration)
+        tensors[AVERAGE] = {key: _stored(value) for key, value in arrays.items()}
     return ModelState(
         model_class=model.model_class,
         iteration=model.iteration,
@@ -63,7 +67,7 @@ def legacy_names(model: FaceModel, stem: str) -> list[str]:
 
 def load(model: FaceModel, state: ModelState, reinit: Sequence[str]) -> list[str]:
     """Do `FaceModel.load_state`."""
-    known = [*model.networks, *model.optimizers]
+    known = [*model.networks, *model.optimizers, *([AVERAGE] if model.average else [])]
     unknown = [part for part in reinit if part not in known]
     if unknown:
         raise UsageError(
@@ -84,6 +88,8 @@ def load(model: FaceModel, state: ModelState, reinit: Sequence[str]) -> list[str
     model.initialize(fresh)
     messages = [f"{part} starts with fresh weights: {why}." for part, why in fresh.items()]
     messages += _load_optimizers(model, state, reset, fresh)
+    if model.average is not None:
+        messages += model.average.load(state, {*fresh, *reinit})
     model.iteration = 0 if pretrain_ended else state.iteration
     model.loss_history = LossHistory() if pretrain_ended else LossHistory.of(state.loss_history)
     model.extra = dict(state.extra)

@@ -1,4 +1,4 @@
-"""The copy of a mirrored variable that belongs to the replica at hand."""
+"""One copy of a mirrored variable: that of the replica at hand, or the first of this process."""
 
 from __future__ import annotations
 
@@ -14,3 +14,11 @@ def local_replica(variable: keras.Variable | tf.Variable) -> tf.Variable:
         return value
     copies = replica.strategy.experimental_local_results(value)
     return copies[int(tf.get_static_value(replica.replica_id_in_sync_group)) % len(copies)]
+
+
+def first_copy(variable: keras.Variable | tf.Variable) -> tf.Variable:
+    """Return the TensorFlow variable; of a mirrored one the first copy of this process."""
+    value = variable.value if isinstance(variable, keras.Variable) else variable
+    if not isinstance(value, tf.distribute.DistributedValues):
+        return value
+    return value.values[0]

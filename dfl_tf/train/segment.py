@@ -17,6 +17,7 @@ from dfl_tf import models
 from dfl_tf.devices.precision import precision_notes
 from dfl_tf.face import FaceType
 from dfl_tf.formats import ModelState
+from dfl_tf.formats.models.average import AVERAGE
 from dfl_tf.formats.models.legacy import read_part
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import KINDS
@@ -114,7 +115,12 @@ class Segment:
         used = set(parts_of(self.model))
         self.shelf = {part: kept for part, kept in parts.items() if part not in used}
         fresh = self.settings.run.reinit
-        again = {p: kept.iteration for p, kept in parts.items() if p in used and p not in fresh}
+        # an average that is older than the weights begins again, which the model says
+        again = {
+            p: kept.iteration
+            for p, kept in parts.items()
+            if p in used and p not in fresh and p != AVERAGE
+        }
         return ages(again, iteration)
 
     def close(self) -> None:
@@ -131,8 +137,8 @@ class Segment:
 
 
 def parts_of(model: FaceModel) -> tuple[str, ...]:
-    """Networks and optimizers of a model, by the stems of their files."""
-    return (*model.networks, *model.optimizers)
+    """Networks, optimizers and averaged weights of a model, by the stems of their files."""
+    return (*model.networks, *model.optimizers, *([AVERAGE] if model.average else []))
 
 
 Rebuild = Callable[[Settings, ModelState | None], Segment]

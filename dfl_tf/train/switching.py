@@ -55,6 +55,8 @@ def followed(settings: Settings, facts: Mapping[str, Any]) -> Settings:
         From `common`, on the chief.
     """
     quiet = {"autobackup_hour": 0, "write_preview_history": False}
+    if "ema" in facts["options"]:  # all weights are equal, so the chief's average is enough
+        quiet["ema"] = 0.0
     options = type(settings.options)(**{**facts["options"], **quiet})
     run = replace(settings.run, **facts["run"], **FOLLOWER)
     return Settings(replace(settings.resolved, options=options), run)

@@ -128,6 +128,7 @@ TOGETHER = {key: row.value for key, row in EVERY_MODEL.items()}
 SWAP = EVERY_MODEL | {
     "holdout": Row(0.4, keeps_out, BATCHES),
     "validate_every": Row(1, is_measured),
+    "ema": Row(0.5, sees.new_file("*_average.npy")),
 }
 FACE_SWAP = (
     SWAP

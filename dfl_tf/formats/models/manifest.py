@@ -33,8 +33,8 @@ LARGEST = 512 << 20
 """Bytes of the largest manifest that is written or read. Version 2 needs a few KiB."""
 
 Role = Literal["network", "optimizer", "data", "history", "average", "recipe"]
-"""What a file holds: weights, slots, options and other entries, losses; averaged weights and the
-state of a recipe have their place here as well."""
+"""What a file holds: weights, slots, options and other entries, losses, averaged weights; the state
+of a recipe has its place here as well."""
 
 _KIND, _ADVICE = "a manifest", "It is damaged."
 _ANY = Record({"version": Integer(1)}, others=ANYTHING)
@@ -257,6 +257,8 @@ def role_of(file_name: str) -> Role:
     stem = file_name.rpartition(".")[0]
     if stem.endswith("_opt"):
         return "optimizer"
+    if stem == "average" or stem.endswith("_average"):
+        return "average"
     if stem == "loss_history":
         return "history"
     return "data" if file_name.endswith("_data.dat") or stem == "extra" else "network"

@@ -17,6 +17,9 @@ from dfl_tf.formats.models.survey import Survey
 if TYPE_CHECKING:
     from dfl_tf.formats.models.tensor import Tensor
 
+_SPARE = ("optimizer", "average")
+"""Roles of files without which a model is whole: they can begin again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelState:
@@ -36,7 +39,7 @@ class ModelState:
     tensors : dict of part to dict of key to ndarray, any shape
         Part = file stem ("encoder", "src_dst_opt", "XSeg_256"); key exactly as in the file
         ("down1/downs_0/conv1/weight:0"); order as in the file. Optimizers hold "iters:0", an
-        int64 scalar.
+        int64 scalar; "average" is described in `formats.models.average`.
     extra : dict
         Other entries of data.dat, carried along: "sample_for_preview", "choosed_gpu_indexes",
         what forks add.
@@ -97,7 +100,8 @@ class DiskState:
     damaged : mapping of file name to str
         Records of ours (manifest, commit record) that cannot be read, with the error.
     whole : bool
-        Whether nothing but optimizers is missing, nothing unreadable, every file in its place.
+        Whether nothing but optimizers and averages is missing, nothing unreadable, every file in
+        its place.
     """
 
     record: Manifest | None
@@ -132,7 +136,7 @@ class DiskState:
         moved = [f for f, path in found.files.items() if path not in (places[f], staged(places[f]))]
         entries = {file: entry for file, entry in found.entries.items() if file not in moved}
         lost = [file for file, kind in found.changes.items() if kind == "missing"]
-        broken = unreadable or moved or any(role_of(file) != "optimizer" for file in lost)
+        broken = unreadable or moved or any(role_of(file) not in _SPARE for file in lost)
         recorded = {} if found.record is None else found.record.files
         parts = {file: part for file in recorded if (part := part_of(file)) is not None}
         return cls(

@@ -26,6 +26,7 @@ class FakeModel:
     previous = ()
     history_period = 10
     previews_one_face = False
+    average = None
 
     def __init__(self, given: SAEHDOptions | None = None, *, size: int = 64) -> None:
         self.options = given or options()

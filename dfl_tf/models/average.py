@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from dfl_tf.formats.models.average import AVERAGE, COUNT, ITERATION, counter, why_not_current
-from dfl_tf.nn.local_replica import first_copy
+from dfl_tf.nn.local_replica import first_replica
 
 if TYPE_CHECKING:
     import keras
@@ -79,7 +79,7 @@ class WeightAverage:
     def restart(self) -> None:
         """Begin at the present weights."""
         self.count = 0
-        self._set([tf.identity(first_copy(weight)) for weight in self._weights.values()])
+        self._set([tf.identity(first_replica(weight)) for weight in self._weights.values()])
 
     def _set(self, values: list[npt.ArrayLike]) -> None:
         if not self._averages:
@@ -101,7 +101,7 @@ class WeightAverage:
             self._update(tf.constant(share, self._averages[0].dtype))
 
     def _traced_update(self, share: tf.Tensor) -> None:
-        weights = [first_copy(weight) for weight in self._weights.values()]
+        weights = [first_replica(weight) for weight in self._weights.values()]
 
         def follow() -> tf.Tensor:
             for average, weight in zip(self._averages, weights, strict=True):

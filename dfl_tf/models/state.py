@@ -40,8 +40,8 @@ def state_of(model: FaceModel) -> ModelState:
         arrays = optimizer.state_arrays(legacy_names(model, part))
         tensors[part] = {key: _stored(value) for key, value in arrays.items()}
     if model.average is not None:
-        arrays = model.average.arrays(model.iteration)
-        tensors[AVERAGE] = {key: _stored(value) for key, value in arrays.items()}
+        averages = model.average.arrays(model.iteration)
+        tensors[AVERAGE] = {key: _stored(value) for key, value in averages.items()}
     return ModelState(
         model_class=model.model_class,
         iteration=model.iteration,

@@ -16,7 +16,7 @@ def local_replica(variable: keras.Variable | tf.Variable) -> tf.Variable:
     return copies[int(tf.get_static_value(replica.replica_id_in_sync_group)) % len(copies)]
 
 
-def first_copy(variable: keras.Variable | tf.Variable) -> tf.Variable:
+def first_replica(variable: keras.Variable | tf.Variable) -> tf.Variable:
     """Return the TensorFlow variable; of a mirrored one the first copy of this process."""
     value = variable.value if isinstance(variable, keras.Variable) else variable
     if not isinstance(value, tf.distribute.DistributedValues):

@@ -54,7 +54,7 @@ def followed(settings: Settings, facts: Mapping[str, Any]) -> Settings:
     facts : mapping
         From `common`, on the chief.
     """
-    quiet = {"autobackup_hour": 0, "write_preview_history": False}
+    quiet: dict[str, object] = {"autobackup_hour": 0, "write_preview_history": False}
     if "ema" in facts["options"]:  # all weights are equal, so the chief's average is enough
         quiet["ema"] = 0.0
     options = type(settings.options)(**{**facts["options"], **quiet})

@@ -126,7 +126,10 @@ def test_reset_parts_begin_the_average_again(small):
     train(first, 12)
     again, told = resumed(small, first.state(), ema=0.9)
     assert again.iteration == 0
-    assert any("begin at the present weights: inter_AB, inter_B starts with fresh weights" in t for t in told)
+    assert any(
+        "begin at the present weights: inter_AB, inter_B starts with fresh weights" in t
+        for t in told
+    )
     inter = again.networks["inter_AB"].weights[0]
     stored = again.state().tensors[AVERAGE]
     np.testing.assert_array_equal(stored["inter_AB/dense1/weight:0"], inter.numpy())

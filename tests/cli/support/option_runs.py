@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import shutil
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ BASE: dict[str, dict[str, Any]] = {
     "XSeg": {**SHARED, "face_type": "wf", "batch_size": 2},
 }
 TINTS = {"data_src": (0.6, 0.6, 1.0), "data_dst": (1.0, 0.5, 0.3)}
+KEPT = 3
 BLACK = [PreviewImage("stand-in", np.zeros((8, 8, 3), np.float32))]
 GREEN = (0.1, 1.0, 0.1)
 
@@ -120,7 +123,9 @@ def weights(model: Any) -> dict[str, np.ndarray]:
 
 
 class Trainings:
-    """Runs `dfl-tf train`; equal command lines run once.
+    """Runs `dfl-tf train`; of command lines that are equal to a recent one, none runs again.
+
+    The last `KEPT` models stay in memory and on disk: all of them fill both.
 
     Without `step` the network is not asked: all losses are 0.5 and previews black, for what shows
     elsewhere.
@@ -128,7 +133,8 @@ class Trainings:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._known: dict[str, Outcome] = {}
+        self._known: OrderedDict[str, Outcome] = OrderedDict()
+        self._folders = itertools.count()
 
     def __call__(
         self,
@@ -149,13 +155,17 @@ class Trainings:
         resumed = after and after.folder.name
         key = json.dumps([cls, step, by_file, apart, resumed, values], sort_keys=True)
         if key not in self._known:
-            folder = self.root / f"model{len(self._known)}"
+            folder = self.root / f"model{next(self._folders)}"
             if after is None:
                 folder.mkdir()
             else:
                 shutil.copytree(after.folder, folder)
                 (folder / "log.json").unlink()
             self._known[key] = self._run(cls, step, by_file, values, folder)
+            while len(self._known) > KEPT:
+                _, oldest = self._known.popitem(last=False)
+                shutil.rmtree(oldest.folder)
+        self._known.move_to_end(key)
         return self._known[key]
 
     def _run(

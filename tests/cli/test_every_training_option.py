@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -17,6 +18,8 @@ import pytest
 import tensorflow as tf
 
 from dfl_tf.devices.placement import HOST
+from dfl_tf.models.xseg import model as xseg_model
+from dfl_tf.models.xseg.networks import XSegNetwork
 from dfl_tf.options import OPTIONS, specs
 from dfl_tf.train.backup import BackupClock
 
@@ -198,7 +201,8 @@ CASES = [(name, key) for name, rows in ROWS.items() for key in rows]
 def trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
     root = make_workspace(tmp_path_factory.mktemp("options"))
     tf.config.run_functions_eagerly(True)
-    yield Trainings(root)
+    with patch.object(xseg_model, "XSegNetwork", partial(XSegNetwork, base=4)):
+        yield Trainings(root)
     tf.config.run_functions_eagerly(False)
 
 

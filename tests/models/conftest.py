@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from dfl_tf import models
 from dfl_tf.data import Batch
+from dfl_tf.models.xseg import model as xseg_model
+from dfl_tf.models.xseg.networks import XSegNetwork
 from dfl_tf.options import OPTIONS, RunOptions, default
 
 SMALL = {
@@ -23,8 +27,12 @@ SMALL = {
 
 
 @pytest.fixture
-def make():
-    """Make a small model: make("SAEHD", precision="float64", gan_power=0.1)."""
+def make(monkeypatch):
+    """Make a small model: make("SAEHD", precision="float64", gan_power=0.1).
+
+    XSeg has an eighth of its width.
+    """
+    monkeypatch.setattr(xseg_model, "XSegNetwork", partial(XSegNetwork, base=4))
 
     def make(
         cls="SAEHD",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ import dfl_tf
 from dfl_tf import models
 from dfl_tf.data import Faceset
 from dfl_tf.formats import read_model, write_model
+from dfl_tf.models.xseg import model as xseg_model
+from dfl_tf.models.xseg.networks import XSegNetwork
 from dfl_tf.options import OPTIONS, RunOptions, default, effective, to_legacy
 from dfl_tf.train.batch_source import Facesets, open_batch_source
 
@@ -297,6 +300,7 @@ def test_quick96(demo_faces, tmp_path):
 @pytest.mark.parametrize(
     ("pretrain", "face_type"), [(False, "wf"), pytest.param(True, "head", marks=pytest.mark.slow)]
 )
-def test_xseg(pretrain, face_type, demo_faces, tmp_path):
+def test_xseg(pretrain, face_type, demo_faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(xseg_model, "XSegNetwork", partial(XSegNetwork, base=4))
     values = {"pretrain": pretrain, "face_type": face_type, "batch_size": 2}
     live("XSeg", values, RunOptions(seed=3), demo_faces, tmp_path)

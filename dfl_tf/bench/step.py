@@ -59,7 +59,7 @@ def bench_train(
         configure_devices(prepared.run)
         make = builder(prepared)
         model = make.create(prepared.settings, prepared.state)
-        batch_source, _ = make.open_and_fill(model, prepared.settings, prepared.state, facesets)
+        batch_source, *_ = make.open_and_fill(model, prepared.settings, prepared.state, facesets)
     try:
         with timed(start, "first batch"):
             batches = next(batch_source)

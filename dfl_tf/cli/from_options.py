@@ -44,7 +44,7 @@ class CommandInputs(OptionInputs):
         chosen = super().resolve(cls, **known)
         if not self.print_options:
             return chosen
-        for note in (*chosen.resolved.adjustments, *chosen.resolved.warnings):
+        for note in (*self.notes, *chosen.resolved.adjustments, *chosen.resolved.warnings):
             click.echo(note, err=True)
         click.echo(json.dumps(effective_dict(chosen.options), indent=1))
         raise click.exceptions.Exit(0)

@@ -105,18 +105,23 @@ def show(
         title = f"{facts['name']} ({facts['class']}), iteration {facts['iteration']}"
         write_plot_of_model(plot, state.loss_history, title, curve(state.run))
     if as_json:
-        _print(facts)
+        _print({**facts, "about": _about_run(state)})
         return
-    for line in show_lines(facts, state.loss_history, _about_quality(state)):
+    for line in show_lines(facts, state.loss_history, _about_run(state)):
         click.echo(line)
     if plot is not None:
         click.echo(f"loss plot: {plot}")
 
 
-def _about_quality(state: ModelState) -> list[str]:
+def _about_run(state: ModelState) -> list[str]:
+    """What its trainings have stored with a model, for people."""
+    from dfl_tf.train.quarantine import left_out_lines
+    from dfl_tf.train.rollback import remedy_lines
     from dfl_tf.train.validation import validation_lines
 
-    return validation_lines(state.run) if {"validation", "holdout"} & state.run.keys() else []
+    run = state.run
+    quality = validation_lines(run) if {"validation", "holdout"} & run.keys() else []
+    return [*quality, *remedy_lines(run), *left_out_lines(run)]
 
 
 # -- diff, scan ------------------------------------------------------------------------------------

@@ -304,6 +304,17 @@ class Faceset(Sequence[FaceSample]):
         """Return the file name of a face without reading the file."""
         return self._samples[index].name
 
+    def key(self, index: int) -> str:
+        """Return `FaceSample.key` of a face without reading the file."""
+        sample = self._samples[index]
+        return str(sample) if isinstance(sample, Path) else sample.key
+
+    def identity(self, index: int) -> str:
+        """Return what a face is called in its folder or pak: its name, after that of its person."""
+        sample = self._samples[index]
+        person = "" if isinstance(sample, Path) else sample.person_name
+        return f"{person}/{sample.name}" if person else sample.name
+
     def origins(self) -> list[FaceOrigin]:
         """Return what the names of each face say about its frame; see `facts` for a large set."""
         sources: dict[int, str] = {}

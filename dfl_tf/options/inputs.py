@@ -56,6 +56,8 @@ class OptionInputs:
     resolved_run : RunOptions, optional
         The run's options where a program has made them already; keys of theirs in layers are then
         not looked at.
+    notes : tuple of str
+        What else there is to be told with the options.
     """
 
     classes: tuple[type[Options], ...]
@@ -65,6 +67,7 @@ class OptionInputs:
     allow_unknown: bool = False
     use_last_defaults: bool = False
     resolved_run: RunOptions | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of_program(

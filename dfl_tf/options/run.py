@@ -256,6 +256,16 @@ class RunOptions(Options):
         choices=("stop", "rollback"),
         ask="never",
     )
+    quarantine: bool = option(
+        False,
+        "Leave faces out of training whose loss stands out against their own history.",
+        details="They are named in the log in any case. Those that are left out are stored with "
+        "the model and stay so in later runs; --no-quarantine takes them back. At most 5 % of a "
+        "side are left out. Where on_collapse is rollback, a face that alone made a loss NaN or "
+        "infinite is left out without it.",
+        group="faces",
+        ask="never",
+    )
     allow_smaller_faces: bool = option(
         False,
         "Train even if all faces of a side show less than the model does.",

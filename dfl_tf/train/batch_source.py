@@ -23,6 +23,7 @@ from dfl_tf.face import FaceType
 from dfl_tf.face.smaller import SmallerFaces
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import RunOptions
+from dfl_tf.train.quarantine import LeftOutFace, listed
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
@@ -82,6 +83,11 @@ class BatchSource:
         return tuple(next(stream) for stream in self._preview_streams.values())
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the streams, in the order of their batches."""
+        return tuple(self._streams)
+
+    @property
     def wait_seconds(self) -> float:
         """Seconds that drawing had to wait for samples, all in all."""
         return sum(stream.wait_seconds for stream in self._streams.values())
@@ -116,6 +122,8 @@ class Facesets:
         By side; empty if no faces are held out.
     draws : mapping of str to str
         What was held out of each of `sides`, for people.
+    left_out : mapping of str to tuple of str
+        Which faces of each of `sides` are not trained on, since their losses stood out.
     """
 
     src: Faceset
@@ -125,6 +133,7 @@ class Facesets:
     holdout: float = 0.0
     held_out: Mapping[str, Faceset] = field(default_factory=dict)
     draws: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -180,6 +189,20 @@ class Facesets:
             draws=draws,
         )
 
+    def without(self, left_out: Sequence[LeftOutFace]) -> Facesets:
+        """Return the same without faces that are left out since their losses stood out."""
+        kept, gone = self.sides(), dict(self.left_out)
+        for side, faceset in self.sides().items():
+            names = {each.face for each in left_out if (each.side, each.data) == (side, self.data)}
+            places = range(len(faceset)) if names else ()
+            out = {place for place in places if faceset.identity(place) in names}
+            if 0 < len(out) < len(faceset):
+                kept[side] = faceset.subset(place for place in places if place not in out)
+                found = [faceset.identity(place) for place in sorted(out)]
+                gone[side] = (*gone.get(side, ()), *found)
+        sides = list(kept.values())
+        return replace(self, src=sides[0], dst=sides[-1], left_out=gone)
+
     def of(self, name: str) -> Faceset:
         """Return the faceset of a batch by its name (`FaceModel.sample_specs`)."""
         return self.dst if name == "dst" else self.src
@@ -196,6 +219,11 @@ class Facesets:
             lines.append(f"{name}: {len(faceset)} faces{skipped} in {faceset.path}")
             if name in self.draws:
                 lines.append(f"{name}: held out of training: {self.draws[name]}")
+            if name in self.left_out:
+                lines.append(
+                    f"{name}: left out, since their losses stood out: "
+                    f"{listed(self.left_out[name])} (--no-quarantine takes them back)"
+                )
         return lines
 
     def check_face_types(self, wanted: FaceType, *, allow_smaller: bool) -> list[str]:

@@ -259,6 +259,28 @@ class RolledBack(Event):
 
 
 @dataclass(frozen=True)
+class StandsOut(Event):
+    """The loss of a face stands out against its own history.
+
+    Attributes
+    ----------
+    iteration : int
+    side, face, file : str
+    loss : float
+    times : float
+        How many times its usual loss that is; infinity if the loss is not finite.
+    """
+
+    kind: ClassVar[str] = "outlier"
+    iteration: int
+    side: str
+    face: str
+    file: str
+    loss: float
+    times: float
+
+
+@dataclass(frozen=True)
 class Answered(Event):
     """A request for other options was answered; `refused` says why not, or is empty."""
 

@@ -13,6 +13,7 @@ from dfl_tf.devices.cluster import described
 from dfl_tf.formats.models.files import detect_format, part_file
 from dfl_tf.options import effective
 from dfl_tf.train.checkpoint import CheckpointLocation
+from dfl_tf.train.rollback import in_force
 from dfl_tf.train.segment import face_type_lines
 from dfl_tf.train.sinks.json_lines import log_beside
 from dfl_tf.train.start import Prepared, build_model
@@ -128,7 +129,8 @@ def make_plan(prepared: Prepared) -> Plan:
         seed=model.seed,
         options=prepared.settings.legacy(),
         overridden={
-            key: (getattr(used.options, key), reason) for key, reason in used.reasons.items()
+            **_remedies(prepared),
+            **{key: (getattr(used.options, key), reason) for key, reason in used.reasons.items()},
         },
         notes=[*prepared.notes, *described(prepared.run, options.batch_size)],
         resets=resets,
@@ -139,6 +141,17 @@ def make_plan(prepared: Prepared) -> Plan:
         files=saved_files(prepared, model),
         phases=[] if prepared.recipe is None else prepared.recipe.lines(),
     )
+
+
+def _remedies(prepared: Prepared) -> dict[str, tuple[object, str]]:
+    """Options that a roll-back has changed, with the reason; they are stored as they are now."""
+    options = prepared.resolved.options
+    found = in_force({} if prepared.state is None else prepared.state.run)
+    return {
+        key: (getattr(options, key), f"{reason}; --set {key}=… lifts that")
+        for key, (_, reason) in found.items()
+        if hasattr(options, key)
+    }
 
 
 def saved_files(prepared: Prepared, model: FaceModel) -> list[str]:

@@ -18,8 +18,9 @@ from dfl_tf.disk.tree_schema import ANYTHING, Array, Integer, Record, Row, Table
 from dfl_tf.errors import DflTfError, ModelFileError, TrainingDiverged
 from dfl_tf.formats import ModelState, find_models, read_model
 from dfl_tf.options import Layer, Options, RunOptions, specs
-from dfl_tf.train import events
+from dfl_tf.train import events, quarantine
 from dfl_tf.train.checkpoint import CheckpointLocation
+from dfl_tf.train.quarantine import listed, tree_of
 from dfl_tf.train.run import Run
 from dfl_tf.train.segment import Rebuild
 from dfl_tf.train.snapshots import QUIET, past_of
@@ -34,6 +35,13 @@ TRIES = 6
 """Roll-backs in a row after which a run ends with exit code 3."""
 _LOWEST_RATE = 1e-6
 POWERS = ("gan_power", "true_face_power", "face_style_power", "bg_style_power")
+_TEXTS = {
+    "clipgrad": "gradients are clipped (clipgrad)",
+    "powers": "GAN, true face and style powers are halved",
+    "lr": "the learning rate is halved",
+    "lr_dropout": "learning-rate dropout is on",
+}
+"""Remedies in their order, for people."""
 _SCHEMA = Record(
     {"retry": Integer(0), "tries": Integer(0), "until": Integer(0)},
     {"remedies": Table(ANYTHING), "undone": Array(Row(Integer(0), Integer(0)))},
@@ -129,13 +137,13 @@ def next_remedy(options: Options, remedies: Mapping[str, Setting]) -> Remedy | N
     known = specs(type(options))
     now = {key: getattr(options, key) for key in known}
     if now.get("clipgrad") is False:
-        return Remedy("gradients are clipped (clipgrad)", "clipgrad", True)
+        return Remedy(_TEXTS["clipgrad"], "clipgrad", True)
     if "powers" not in remedies and any(now.get(key) for key in POWERS):
-        return Remedy("GAN, true face and style powers are halved", "powers", 0.5)
+        return Remedy(_TEXTS["powers"], "powers", 0.5)
     if "lr" in known and "lr" not in remedies:
-        return Remedy("the learning rate is halved", "lr", 0.5)
+        return Remedy(_TEXTS["lr"], "lr", 0.5)
     if now.get("lr_dropout") == "n":
-        return Remedy("learning-rate dropout is on", "lr_dropout", "y")
+        return Remedy(_TEXTS["lr_dropout"], "lr_dropout", "y")
     return None
 
 
@@ -190,14 +198,40 @@ def lifted(
         gone.add("powers")
     left = {key: value for key, value in state.remedies.items() if key not in gone}
     told = [f"remedy lifted, since it is given otherwise now: {key}" for key in sorted(gone)]
-    if left:
-        listed = ", ".join(f"{key} {_shown(key, value)}" for key, value in left.items())
-        told.append(f"in force since the collapse at iteration {state.until}: {listed}")
-    return {**stored, STORED_AS: replace(state, remedies=left).tree()}, told
+    now = {**stored, STORED_AS: replace(state, remedies=left).tree()}
+    return now, [*told, *remedy_lines(now)]
 
 
-def _shown(key: str, value: Setting) -> str:
-    return f"times {value:g}" if key in ("powers", "lr") else "on"
+def remedy_lines(stored: Mapping[str, object]) -> list[str]:
+    """The remedies that are in force, each with its reason and how to lift it, for people.
+
+    Parameters
+    ----------
+    stored : mapping
+        `ModelState.run`.
+    """
+    return [f"{reason}; --set {key}=… lifts that" for key, (_, reason) in in_force(stored).items()]
+
+
+def in_force(stored: Mapping[str, object]) -> dict[str, tuple[Setting, str]]:
+    """The remedies that hold over all phases, each by an option that lifts it.
+
+    Parameters
+    ----------
+    stored : mapping
+        `ModelState.run`.
+
+    Returns
+    -------
+    dict
+        Option → what it is set to (of `POWERS` and ``lr``: its factor) and why.
+    """
+    state = RollBackState.read(stored)
+    since = f"after the collapse at iteration {state.until}"
+    return {
+        POWERS[0] if key == "powers" else key: (value, f"{_TEXTS.get(key, key)} {since}")
+        for key, value in state.remedies.items()
+    }
 
 
 Rewind = Callable[[Mapping[str, object], int], Layer | None]
@@ -236,52 +270,69 @@ def roll_back(
     came_from, settings = run.model.iteration, run.settings.begun()
     before = RollBackState.read(run.stored)
     again = bool(before.retry) and came_from - before.until < QUIET
-    tries = before.tries + 1 if again else 1
+    faces, guilty = run.faces.left_out_after_collapse(run)
+    known_cause = bool(guilty)  # each of them leaves faces out, so that they are bounded
+    tries = before.tries + (not known_cause) if again else int(not known_cause)
     remedy = next_remedy(settings.options, before.remedies)
+    if known_cause:
+        remedy = Remedy(f"left out of training: {listed(guilty)}", "", True)
     run.save_is_whole()
-    state = _good_state(run, place, older=again)
+    state = _good_state(run, place, older=again and not known_cause)
     for wrong, why in (
         (tries > TRIES, f"{TRIES} roll-backs in a row have not helped."),
         (remedy is None, "All remedies are in force already."),
-        (state is None, "Nothing is saved yet to go back to."),
+        (state is None and not known_cause, "Nothing is saved yet to go back to."),
     ):
         if wrong:
             raise TrainingDiverged(f"{error} {why}") from error
     assert remedy is not None
-    assert state is not None
-    remedies = {**before.remedies, remedy.key: remedy.value}
-    known = RollBackState.read(state.run).remedies
-    missing = {key: value for key, value in remedies.items() if key not in known}
-    undone = (*before.undone, (state.iteration, came_from))
-    now = RollBackState(before.retry + 1, tries, came_from, remedies, undone)
-    state = replace(state, run={**state.run, STORED_AS: now.tree(), RETRY: now.retry})
-    stored = _options_of(state, type(settings.options))
+    own = {} if known_cause else {remedy.key: remedy.value}
+    iteration, kept = (0, {}) if state is None else (state.iteration, dict(state.run))
+    undone = (*before.undone, (iteration, came_from))
+    now = RollBackState(before.retry + 1, tries, came_from, {**before.remedies, **own}, undone)
+    kept |= {STORED_AS: now.tree(), RETRY: now.retry}
+    kept |= {quarantine.STORED_AS: tree_of(faces)} if faces else {}
     for rewind in rewinds:
-        layer = rewind(state.run, state.iteration)
+        layer = rewind(kept, iteration)
         if layer is not None:
-            own = {key: value for key, value in layer.values.items() if key in specs(RunOptions)}
-            settings = settings.changed(replace(layer, values=own))
-    origin = f"the save of iteration {state.iteration}"
-    settings = settings.changed(Layer(softened(stored, missing), origin, kind="trusted"))
+            of_run = {k: value for k, value in layer.values.items() if k in specs(RunOptions)}
+            settings = settings.changed(replace(layer, values=of_run))
+    if state is not None:
+        known = RollBackState.read(state.run).remedies
+        missing = {key: value for key, value in now.remedies.items() if key not in known}
+        stored = _options_of(state, type(settings.options))
+        origin = f"the save of iteration {iteration}"
+        settings = settings.changed(Layer(softened(stored, missing), origin, kind="trusted"))
+        state = replace(state, run=kept)
     run.log.say(f"collapse: {error}")
-    run.segment.release()
-    gc.collect()
-    past, came_through = (dict(past_of(each)) for each in (run.stored, state.run))
-    run.unsaved = False  # nothing of what collapsed is ever saved
-    run.stored = {}
-    run.checkpoint.snapshots.drop([name for name in past if name not in came_through])
+    _release(run, kept)
     segment = rebuild(settings, state)
+    if state is None:  # a new model: what is stored was not there to be read
+        segment.leave_out(faces, {**kept, **segment.batch_source.run_state()})
     run.begin(segment)
-    run.restore(state.run)
+    run.restore(kept)
+    count = "" if known_cause else f", try {tries} of {TRIES}"
     run.log.say(
-        f"rolled back from iteration {came_from} to {state.iteration}, try {tries} of {TRIES}: "
+        f"rolled back from iteration {came_from} to {iteration}{count}: "
         f"{remedy.text}; other samples are drawn"
     )
-    for message in segment.messages:
+    for message in run.segment.messages:
         run.log.say(message)
-    event = events.RolledBack(state.iteration, came_from, str(error), remedy.text, now.retry)
+    event = events.RolledBack(iteration, came_from, str(error), remedy.text, now.retry)
     run.log.emit(event)
-    run.save()
+    if state is not None:
+        run.save()
+
+
+def _release(run: Run, kept: Mapping[str, Any]) -> None:
+    """Free what collapsed, and its snapshots, before anything is built."""
+    run.segment.release()
+    gc.collect()
+    past, came_through = (dict(past_of(each)) for each in (run.stored, kept))
+    run.unsaved = False  # nothing of what collapsed is ever saved
+    run.stored = {}
+    run.faces.forget()
+    run.checkpoint.snapshots.drop([name for name in past if name not in came_through])
 
 
 def _options_of(state: ModelState, cls: type[Options]) -> dict[str, object]:

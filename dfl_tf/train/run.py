@@ -12,15 +12,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from dfl_tf.data import Batch
 from dfl_tf.devices.memory import out_of_memory
 from dfl_tf.errors import DflTfError, ForeignChange, TrainingDiverged
 from dfl_tf.formats.models.snapshots import snapshot_folder
 from dfl_tf.jobs.events import Events
 from dfl_tf.options import Device
-from dfl_tf.train import events, snapshots
+from dfl_tf.train import events, outliers, snapshots
 from dfl_tf.train.checkpoint import Checkpointer, CheckpointLocation
+from dfl_tf.train.face_watch import FaceWatch
 from dfl_tf.train.guard import Guard
 from dfl_tf.train.loss_graph import LossTrace
+from dfl_tf.train.quarantine import LeftOutFace
 from dfl_tf.train.segment import Segment
 from dfl_tf.train.settings import Settings
 from dfl_tf.train.snapshots import (
@@ -71,6 +77,8 @@ class Run:
         Where the streams stood after the last finished iteration.
     stored : dict
         JSON values that parts of the run store with the model, by key; see `ModelState.run`.
+    faces : FaceWatch
+        Knows which faces stand out.
     """
 
     def __init__(
@@ -90,6 +98,7 @@ class Run:
         self.trained = 0
         self.unsaved = False
         self.stored: dict[str, object] = {}
+        self.faces = FaceWatch(log)
         self._begun_at = segment.model.iteration
         self.started = time.monotonic()
         self.begin(segment)
@@ -111,6 +120,7 @@ class Run:
         self._first_iteration = self._mean_from = segment.model.iteration
         self._mean_due = False
         self._measure: MeasureModel | None = None
+        self.faces.begin(segment.facesets)
         self._hold_out()
 
     def watch(self) -> None:
@@ -130,6 +140,32 @@ class Run:
     def model(self) -> FaceModel:
         """The model of the segment that is trained now."""
         return self.segment.model
+
+    def judge(
+        self,
+        batches: Sequence[Batch],
+        samples: Mapping[str, NDArray[np.floating]],
+        losses: Mapping[str, float],
+    ) -> None:
+        """Look at a step before it counts: which faces stand out, whether the model collapses.
+
+        Parameters
+        ----------
+        batches : sequence of Batch
+            Empty where nobody looks at the faces.
+        samples : mapping of str to ndarray, shape (n,)
+            The losses of each sample.
+        losses : mapping of str to float
+
+        Raises
+        ------
+        TrainingDiverged
+        """
+        if batches:
+            self.faces.look(self, batches, samples)
+        variance = self.model.step.output_variance()
+        self.guard.check(self.model.iteration + 1, list(losses.values()), variance)
+        self.unsaved = True
 
     def count(self, losses: dict[str, float], seconds: float, waited: float) -> None:
         """Note a finished iteration and report it."""
@@ -161,6 +197,7 @@ class Run:
         self.stored |= {
             key: value for key, value in stored.items() if key not in self.batch_source_state
         }
+        self.faces.restore(self.stored.pop(outliers.STORED_AS, None))
         past = [entry for entry in past_of(stored) if (self.snapshot_folder / entry[0]).is_dir()]
         if past or snapshots.STORED_AS in self.stored:
             self.stored[snapshots.STORED_AS] = [list(entry) for entry in past]
@@ -176,7 +213,8 @@ class Run:
     @property
     def run_state(self) -> dict[str, object]:
         """What a save holds of the run: `stored`, and where the streams stand."""
-        return {**self.stored, **self.batch_source_state}
+        histories = self.faces.tree() if self.settings.run.quarantine else {}
+        return {**self.stored, **histories, **self.batch_source_state}
 
     @property
     def seconds(self) -> float:
@@ -202,6 +240,11 @@ class Run:
         if limit:
             shares.append(self.seconds / limit)
         return min(1.0, max(shares)) if shares else None
+
+    def leave_out(self, faces: Sequence[LeftOutFace]) -> None:
+        """Draw without some faces from the next iteration on."""
+        self.segment.leave_out(faces, self.run_state)
+        self._measure = None  # the best model is another one where the faces change
 
     # -- quality --------------------------------------------------------------------------------
 

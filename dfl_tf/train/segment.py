@@ -8,7 +8,7 @@ workspace.md 3.1, 5, 9; design decisions 1, 2, 42.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import KINDS
 from dfl_tf.train.batch_source import BatchSource, Facesets, open_batch_source
 from dfl_tf.train.changed_files import ages
+from dfl_tf.train.quarantine import LeftOutFace, read_left_out
 from dfl_tf.train.saver import own_arrays
 from dfl_tf.train.settings import Settings
 
@@ -123,6 +124,26 @@ class Segment:
         }
         return ages(again, iteration)
 
+    def leave_out(self, faces: Sequence[LeftOutFace], stored: Mapping[str, object]) -> None:
+        """Draw without some faces from now on, as a run that begins here would.
+
+        Parameters
+        ----------
+        faces : sequence of LeftOutFace
+        stored : mapping
+            `ModelState.run` of such a run.
+        """
+        assert self.facesets is not None
+        self.batch_source.close()
+        self.facesets = self.facesets.without(faces)
+        self.batch_source = open_batch_source(
+            self.model,
+            self.facesets,
+            self.settings.run,
+            stored,
+            iteration=int(self.model.iteration),
+        )
+
     def close(self) -> None:
         """Stop the streams."""
         self.batch_source.close()
@@ -184,13 +205,14 @@ class Builder:
         wanted = settings.pretrain, settings.run.data, settings.holdout
         if facesets is None or (facesets.pretrain, facesets.data, facesets.holdout) != wanted:
             facesets = faces_of(self.workspace, settings)
+        facesets = facesets.without(() if state is None else read_left_out(state.run))
         lines = [*facesets.lines(), *face_type_lines(settings, facesets)]
         for line in lines:
             self.say(line)
         model = self.create(settings, state)
         model.step.say = self.say
         model.step.measures_gradients = bool(settings.run.tensorboard or settings.run.log_json)
-        batch_source, messages = self.open_and_fill(model, settings, state, facesets)
+        batch_source, messages, facesets = self.open_and_fill(model, settings, state, facesets)
         if self.distribution is not None and settings.run.xla == "auto":
             messages.insert(0, "--xla auto compiles nothing on several devices; --xla on would")
         return Segment(
@@ -232,8 +254,8 @@ class Builder:
 
     def open_and_fill(
         self, model: FaceModel, settings: Settings, state: ModelState | None, facesets: Facesets
-    ) -> tuple[BatchSource, list[str]]:
-        """Open the streams and load the weights; returns what `fill` says as well."""
+    ) -> tuple[BatchSource, list[str], Facesets]:
+        """Open the streams and load the weights; returns what `fill` says, and the faces used."""
         run, stored = settings.run, {} if state is None else state.run
         if self.distribution is None:
             if state is not None:
@@ -242,19 +264,20 @@ class Builder:
             iteration = 0 if state is None else state.iteration
             batch_source = open_batch_source(model, facesets, run, stored, iteration=iteration)
             try:
-                return batch_source, self.fill(model, state)
+                return batch_source, self.fill(model, state), facesets
             except BaseException:
                 batch_source.close()
                 raise
         messages = self.fill(model, state)
+        stored = self.distribution.broadcast_from_chief(stored)
+        facesets = facesets.without(read_left_out(stored))
         for side, faceset in (("src", facesets.src), ("dst", facesets.dst)):
             self.distribution.check_same(f"number of {side} faces", len(faceset))
-        stored = self.distribution.broadcast_from_chief(stored)
         offsets = self.distribution.offsets(model.samples_per_step)
         batch_source = open_batch_source(
             model, facesets, run, stored, offsets, iteration=model.iteration
         )
-        return batch_source, messages
+        return batch_source, messages, facesets
 
 
 def faces_of(workspace: Workspace, settings: Settings) -> Facesets:

@@ -40,6 +40,7 @@ from dfl_tf.train import events
 from dfl_tf.train.batch_source import Facesets
 from dfl_tf.train.changed_files import basis_for, judge_files
 from dfl_tf.train.checkpoint import CheckpointLocation
+from dfl_tf.train.quarantine import lift, read_left_out
 from dfl_tf.train.recipe import ChosenRecipe, RecipeSource, choose_recipe
 from dfl_tf.train.requests import RequestFiles
 from dfl_tf.train.rollback import lifted
@@ -149,7 +150,8 @@ class Prepared:
 
     def open_faces(self) -> Facesets:
         """The faces that are trained on."""
-        return faces_of(self.workspace, self.settings)
+        left_out = () if self.state is None else read_left_out(self.state.run)
+        return faces_of(self.workspace, self.settings).without(left_out)
 
 
 def choose_name(folder: Path, model_class: str, name: str | None) -> tuple[str, bool]:
@@ -217,6 +219,10 @@ def prepare(
     remedies: list[str] = []
     if state is not None:
         kept, remedies = lifted(state.run, inputs.keys)
+        if "quarantine" in inputs.keys and not inputs.run.quarantine:
+            kept, told = lift(kept)
+            remedies += told
+        inputs = replace(inputs, notes=tuple(remedies))
         state = replace(state, run=kept)
     recipe = None
     if inputs.run.recipe:
@@ -246,8 +252,8 @@ def prepare(
         basis=basis_for(folder, name, state, model_class, run),
     )
     # with the notes of conversions
-    told = (*resolved.adjustments, *resolved.warnings, *unused_note(resolved.unknown))
-    notes = (*changes, *remedies, *told)
+    about_options = (*resolved.adjustments, *resolved.warnings, *unused_note(resolved.unknown))
+    notes = (*changes, *remedies, *about_options)
     if asked is not None and not exists:
         notes = (*_new_name(folder, model_class, name), *notes)
     prepared = Prepared(workspace, place, state, resolved, run, notes, stamp, recipe=recipe)

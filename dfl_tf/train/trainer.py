@@ -246,17 +246,17 @@ class Trainer:
         again = model.previous and model.repeats_batch(model.iteration)
         self._batches = model.previous if again else next(self.batch_source)
         values = model.train_step(*self._batches)
-        losses = {name: float(np.mean(values[name])) for name in model.loss_names}
+        samples = {name: np.asarray(values[name]) for name in model.loss_names}
+        losses = {name: float(np.mean(each)) for name, each in samples.items()}
         seconds = time.perf_counter() - started
         waited = self.batch_source.wait_seconds - waited
         state.timing.add(seconds, waited, sum(batch.size for batch in self._batches))
 
-        variance = model.step.output_variance()
-        state.guard.check(model.iteration + 1, list(losses.values()), variance)
-        state.unsaved = True
+        state.judge(self._batches if self._chief else (), samples, losses)
         self._fix_sample(self._batches)
         self.checkpoint.history(self._sample)
         state.count(losses, seconds, waited)
+        state.faces.leave_out(state, alone=self._worker_group is None)
 
     def _keep(self) -> None:
         """After an iteration: saves, backups and previews that are due or asked for."""
@@ -410,6 +410,10 @@ class Trainer:
         for _, request in self._asked:
             if request.kind == "stop" and request.snapshot is not None:
                 state.keep(request.snapshot)
+        state.faces.finish()
+        self._answer("stop")
+        if self._worker_group is not None:
+            self._worker_group.leave()
         self._answer("stop")
         if self._worker_group is not None:
             self._worker_group.leave()

@@ -25,6 +25,7 @@ from dfl_tf.nn.layers import Conv2D
 from dfl_tf.options import RunOptions, specs
 from dfl_tf.train.backup import BackupClock
 from dfl_tf.train.guard import Guard
+from dfl_tf.train.outliers import LossHistories
 
 from .support import option_checks as sees
 from .support.option_checks import Check, Outcome
@@ -203,6 +204,7 @@ ELSEWHERE = {
     "data": "test_faces_of_another_workspace",
     "recipe": "test_a_recipe_goes_through_its_phases",
     "on_collapse": "test_a_collapse_is_rolled_back",
+    "quarantine": "test_a_face_that_stands_out_is_left_out",
 }
 """Options whose effect is on the process or on other processes: a test of their own below."""
 
@@ -428,11 +430,11 @@ def test_a_collapse_is_rolled_back(trainings: Trainings) -> None:
     check, given = Guard.check, {"target_iter": 4, "save_every_iters": 1}
     healed: list[bool] = []
 
-    def spoiled(self: Guard, iteration: int, losses: list[float]) -> None:
+    def spoiled(self: Guard, iteration: int, losses: list[float], *more: Any) -> None:
         bad = iteration == 3 and not healed
         check(self, iteration, [float("nan")] * len(losses) if bad else losses)
 
-    def once(self: Guard, iteration: int, losses: list[float]) -> None:
+    def once(self: Guard, iteration: int, losses: list[float], *more: Any) -> None:
         try:
             spoiled(self, iteration, losses)
         finally:
@@ -448,3 +450,25 @@ def test_a_collapse_is_rolled_back(trainings: Trainings) -> None:
     assert "rolled back from iteration 2 to 2, try 1 of 6: gradients are clipped" in rolled.said
     assert rolled.trainer.segment.settings.options.clipgrad
     assert rolled.trainer.state.run_state["retry"] == 1
+
+
+def test_a_face_that_stands_out_is_left_out(trainings: Trainings) -> None:
+    """One face of src has NaN as its loss, alone; then it is named and left out."""
+    look = LossHistories.look
+
+    def spoiled(self: LossHistories, iteration: int, batches: Any, losses: Any, before: Any) -> Any:
+        if iteration == 1:
+            bad = batches["src"].samples[0].face
+            values = [float("nan") if s.face == bad else 1.0 for s in batches["src"].samples]
+            losses = {**losses, "src": np.array(values)}
+        return look(self, iteration, batches, losses, before)
+
+    given: dict[str, Any] = {"target_iter": 3, "batch_size": 4}
+    with patch.object(LossHistories, "look", spoiled):
+        named = trainings("SAEHD", step=False, **given)
+        left_out = trainings("SAEHD", step=False, quarantine=True, **given)
+    assert "is not finite" in named.said
+    assert "left out of training from now on" not in named.said
+    assert "left out of training from now on: the loss of src face" in left_out.said
+    counts = [len(each.trainer.segment.facesets.src) for each in (named, left_out)]
+    assert counts[1] == counts[0] - 1

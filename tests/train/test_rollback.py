@@ -278,7 +278,8 @@ def test_what_the_user_gives_lifts_a_remedy():
     assert told == [
         "remedy lifted, since it is given otherwise now: lr",
         "remedy lifted, since it is given otherwise now: powers",
-        "in force since the collapse at iteration 900: clipgrad on",
+        "gradients are clipped (clipgrad) after the collapse at iteration 900; --set clipgrad=… "
+        "lifts that",
     ]
     assert lifted({"seed": 3}, {"lr"}) == ({"seed": 3}, [])
 

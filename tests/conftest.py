@@ -13,7 +13,7 @@ from hypothesis import settings
 
 import dfl_tf  # noqa: F401  (before TensorFlow, whose kernels it chooses)
 
-# a busy machine is no error
+# a busy machine is not an error
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 

@@ -68,7 +68,7 @@ def one_face_and_bytes_are_taken(model, face) -> None:
         (face[:, :32], ValueError, r"shape \(2, 32, 64, 3\); it must be \(n, 64, 64, 3\)"),
         (face[..., :1], ValueError, "has the shape"),
         (face[None], ValueError, "has the shape"),
-        (face[:0], ValueError, "holds no face"),
+        (face[:0], ValueError, "the batch is empty"),
         (face * 255, ValueError, "must lie in"),
         (face - 1, ValueError, "must lie in"),
         (np.where(face > 0.5, np.nan, face), ValueError, "values from nan"),

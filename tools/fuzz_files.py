@@ -275,7 +275,7 @@ def _read_unpack(data: bytes, folder: Path) -> None:
         if not (place / "faceset.pak").exists():
             for path in place.rglob("*.jpg"):
                 if not path.read_bytes().startswith(b"\xff\xd8"):
-                    raise AssertionError(f"{path.name} is no image")
+                    raise AssertionError(f"{path.name} is not an image")
     finally:
         shutil.rmtree(place)
 

@@ -86,7 +86,7 @@ def _moving(folder: Path) -> bool:
 
 # -- faces ---------------------------------------------------------------------------------------
 def make_faces(folder: Path, count: int) -> None:
-    """Faces of three persons, who differ in their color, and two images that are no DFL images."""
+    """Faces of three persons, who differ in their color, and two images that are not DFL images."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for number in range(count):

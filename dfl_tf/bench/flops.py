@@ -23,7 +23,7 @@ def step_flops(model: FaceModel) -> float:
 
     The graph of each update's gradients is traced, not run, and its operations are counted with
     their shapes. Element-wise work, the losses' filters and the update are not counted: the share
-    of the peak that follows is what a user loses to everything that is no product.
+    of the peak that follows is what a user loses to everything that is not a product.
 
     Parameters
     ----------

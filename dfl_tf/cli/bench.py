@@ -30,11 +30,11 @@ Function = Callable[..., object]
     nargs=2,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="A.json B.json",
-    help="Set two reports side by side instead of measuring.",
+    help="Compare two reports instead of measuring.",
 )
 @click.pass_context
 def command(context: click.Context, compare: tuple[Path, Path] | None) -> None:
-    """Measure training, samples, operations and disk. Nothing is trained or saved for good.
+    """Measure training, samples, operations and disk. Nothing is trained or saved permanently.
 
     Without a workspace the faces and the small model of dfl-tf demo are measured. Close other
     programs first: the load of the machine is part of every report.
@@ -200,7 +200,7 @@ def samples_command(
     type=click.IntRange(min=8192),
     default=8_000_000,
     show_default=True,
-    help="Weights that the update is timed with.",
+    help="Number of weights that the update is timed with.",
 )
 @_report_flags
 def ops_command(parameters: int, as_json: bool, report: Path | None) -> None:
@@ -220,11 +220,11 @@ def ops_command(parameters: int, as_json: bool, report: Path | None) -> None:
     type=click.IntRange(min=1024),
     default=50_000_000,
     show_default=True,
-    help="Weights of a made-up model; its slots are twice as many.",
+    help="Number of weights of a synthetic model; it has twice as many slots.",
 )
 @_report_flags
 def io_command(folder: Path, parameters: int, as_json: bool, report: Path | None) -> None:
-    """Save and load a made-up model on the disk of FOLDER, in both formats."""
+    """Save and load a synthetic model on the disk of FOLDER, in both formats."""
     from dfl_tf_ops.native_output import import_tensorflow
 
     from dfl_tf.bench import parts as bench_parts

@@ -41,18 +41,18 @@ OPTIONS = {
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Workspace to make or go on with; default: dfl-tf-demo (dfl-tf-road for --whole-road).",
+    help="Workspace to create or continue; default: dfl-tf-demo (dfl-tf-road for --whole-road).",
 )
 @click.option("--seed", type=int, default=None, help="Make the run reproducible.")
 @click.option(
     "--whole-road",
     is_flag=True,
-    help="Start at two small clips instead: extract, report, train, merge, video.",
+    help="Start from two small clips instead: extract, report, train, merge, video.",
 )
 def command(seconds: float, output: Path | None, seed: int | None, whole_road: bool) -> int:
     """Train a small SAEHD model on built-in synthetic faces and show where the results are.
 
-    Run it again to go on where it stopped. A folder with other files than the demo's is refused.
+    Run it again to continue where it stopped. A folder with other files than the demo's is refused.
     """
     if whole_road:
         from dfl_tf.cli import main
@@ -123,7 +123,7 @@ the expression of dst.
   model    {model}
 
 Next:
-  dfl-tf demo --seconds 600 --output {quoted}    go on where this stopped
+  dfl-tf demo --seconds 600 --output {quoted}    continue where this stopped
   dfl-tf train {quoted} --stop-after 300         the same by the real command
   dfl-tf train {quoted} --no-random-warp --plan  what another option would change
   dfl-tf model show {quoted_model} --name {NAME} --class SAEHD

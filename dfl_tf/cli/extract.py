@@ -66,8 +66,8 @@ SIDES = ("src", "dst")
     type=click.Choice([*open_models.SETS]),
     help="Download the open models of extraction (or identity: 100 MB) and leave.",
 )
-@click.option("--resume", is_flag=True, help="Go on although options or frames are others.")
-@click.option("--overwrite", is_flag=True, help="Start over: faces that are there are deleted.")
+@click.option("--resume", is_flag=True, help="Continue although options or frames differ.")
+@click.option("--overwrite", is_flag=True, help="Start over: existing faces are deleted.")
 @click.option(
     "--resume-or-trash",
     is_flag=True,
@@ -91,7 +91,7 @@ SIDES = ("src", "dst")
 @click.option(
     "--write-coverage",
     type=PATH,
-    help="JSON file to write what is worth a look to; --redo takes it.",
+    help="JSON file for the frames that are worth checking; --redo takes it.",
 )
 @likeness_flags
 @click.option(
@@ -118,7 +118,7 @@ def command(inputs: CommandInputs, **given: Any) -> int:
         report, chosen, code = _extract(line, options)
     _tell(line, report, chosen, messages)
     if report.interrupted:
-        click.echo("interrupted; the same command goes on from here", err=True)
+        click.echo("interrupted; the same command continues from here", err=True)
     return code
 
 

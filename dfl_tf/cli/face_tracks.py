@@ -74,7 +74,7 @@ def needed_tracks_of(place: Path, faces: MeasuredFaces) -> list[int | None]:
     tracks = _tracks(journal, faces)
     if all(track is None for track in tracks):
         raise FacesetError(
-            f"{path}: speaks of none of the {len(tracks)} faces here, so their tracks are not "
+            f"{path}: mentions none of the {len(tracks)} faces here, so their tracks are not "
             "known. It must be of the extraction that made them."
         )
     return tracks

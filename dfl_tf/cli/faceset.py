@@ -135,7 +135,7 @@ def status(path: Path, face_type: str | None, all_of_them: bool, as_json: bool) 
 def verify(context: click.Context, path: Path, all_of_them: bool, as_json: bool) -> None:
     """Compare every face with its checksum, and decode it and its mask; exit 1 on any damage.
 
-    Metadata that cannot be used (landmarks that are no numbers) counts as damage, too.
+    Metadata that cannot be used (landmarks that are not numbers) counts as damage, too.
 
     Checksums are in PATH.sha256 (dfl-tf faceset checksum); without them only damage that breaks
     an image or its metadata is found.

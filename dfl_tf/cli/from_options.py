@@ -245,7 +245,7 @@ def _controls() -> list[Callable[..., object]]:
             "--print-options",
             "control_print_options",
             is_flag=True,
-            help="Print the effective options as JSON and leave.",
+            help="Print the effective options as JSON and exit.",
             **section,
         ),
     ]

@@ -68,7 +68,9 @@ def translate(argv: Sequence[str], *, count_gpus: Callable[[], int] = lambda: 1)
     group = sorted(" ".join(key) for key in VERBS if key[0] == words[0] and len(key) == 2)
     if group and words[0] not in SHARED_VERBS:
         if words[1:] and words[1] not in ("-h", "--help"):
-            raise UsageError(f'"{" ".join(words[:2])}" is no command; there are {", ".join(group)}')
+            raise UsageError(
+                f'"{" ".join(words[:2])}" is not a command; there are {", ".join(group)}'
+            )
         raise UsageError(f"{words[0]} needs a command: {', '.join(group)}")
     return Translation(words)
 
@@ -149,7 +151,7 @@ class _Line:
             self.flags.append("--cpu")
         elif rule.ignored:
             given = shlex.join([name, *values])
-            self.notes.append(f"warning: {given} is left out: {rule.ignored}")
+            self.notes.append(f"warning: {given} is ignored: {rule.ignored}")
         elif rule.position is not None:
             self.positions[rule.position] = value
         elif rule.new:
@@ -169,7 +171,7 @@ class _Line:
         if added == "--resume-or-trash":
             self.notes.append(FACES_STAY)
         if added == "--overwrite":
-            resume = "; --resume goes on with it" if self.name == "merge" else ""
+            resume = "; --resume continues it" if self.name == "merge" else ""
             self.notes.append(f"note: an earlier output of this line is replaced{resume}")
 
 

@@ -82,7 +82,8 @@ def _same(*names: str, takes: int = 1) -> dict[str, Flag]:
 
 ORIGINALS_STAY = "note: the originals stay; DeepFaceLab offered to delete them"
 FACES_STAY = (
-    "note: a run with the same options goes on; faces of another one go to the trash folder beside"
+    "note: a run with the same options continues; faces of another one go to the trash folder "
+    "beside them"
 )
 TRASH_GROWS = (
     "note: what the method rejects is added to the trash folder beside, which DeepFaceLab emptied "

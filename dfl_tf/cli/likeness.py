@@ -91,7 +91,7 @@ class Named:
         folder : Path
             Of the faces that will be compared.
         networks : Networks, optional
-            They find faces in images that are no aligned faces; by default they are loaded when
+            They find faces in images that are not aligned faces; by default they are loaded when
             the first such image comes.
 
         Returns

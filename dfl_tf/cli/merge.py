@@ -82,12 +82,12 @@ SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
     type=PATH,
     help="Settings of a <model>_merger_session.dat of DeepFaceLab; --print-options shows them.",
 )
-@click.option("--resume", is_flag=True, help="Go on: frames that are finished stay.")
-@click.option("--overwrite", is_flag=True, help="Start anew: merged frames that are there go.")
+@click.option("--resume", is_flag=True, help="Continue: finished frames are kept.")
+@click.option("--overwrite", is_flag=True, help="Start over: existing merged frames are deleted.")
 @click.option(
     "--keep-going",
     is_flag=True,
-    help="Copy a frame that fails unmerged and go on; exit code 1 at the end.",
+    help="Copy frames that fail unmerged and continue; exit code 1 at the end.",
 )
 @click.option(
     "--sheet",
@@ -257,7 +257,7 @@ def _run(
             stop=stop,
         )
     if report.interrupted:
-        click.echo("interrupted; --resume goes on from here", err=True)
+        click.echo("interrupted; --resume continues from here", err=True)
         return report, 128 + received[0] if received else 130
     return report, 1 if report.failed else 0
 

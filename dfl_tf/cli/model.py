@@ -82,7 +82,7 @@ def list_models(directory: Path, as_json: bool) -> None:
         when = datetime.fromtimestamp(model.modified).isoformat(" ", "seconds")
         click.echo(f"{when}  {model.model_class:8} {model.format:7} {shown(model.name)}")
     if not found:
-        click.echo("no model is here", err=True)
+        click.echo("there is no model here", err=True)
 
 
 @command.command()

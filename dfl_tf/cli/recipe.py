@@ -55,7 +55,12 @@ def show(name: str) -> None:
 @click.argument("name", metavar="FILE|NAME")
 @click.argument("workspace", type=PATH, required=False)
 @click.option("--model", "model_class", metavar="CLASS", help="Default: the recipe's, else SAEHD.")
-@click.option("--name", "model_name", metavar="NAME", help="A model of WORKSPACE that goes on.")
+@click.option(
+    "--name",
+    "model_name",
+    metavar="NAME",
+    help="Name of a saved model of WORKSPACE to check the recipe for.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(
     name: str,

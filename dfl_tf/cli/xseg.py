@@ -108,7 +108,7 @@ def apply(
 
     if model_dir is not None and not model_dir.exists() and model_dir.name == GENERIC_NAME:
         # scripts of the legacy release name the folder inside it
-        click.echo(f"note: {model_dir} is not there; --generic is taken for it", err=True)
+        click.echo(f"note: {model_dir} does not exist; using --generic", err=True)
         model_dir, generic = None, True
     given = [name for name, value in (("--model-dir", model_dir), ("--generic", generic),
                                       ("--onnx", onnx)) if value]  # fmt: skip

@@ -246,7 +246,7 @@ def apply_warp(
         result = cv2.warpAffine(
             result, matrix, (width, width), flags=interpolation, borderMode=border
         )
-    # Cells of odd width give maps of one pixel more (resolutions that are no multiple of 16).
+    # Cells of odd width give maps of one pixel more (resolutions that are not multiples of 16).
     result = result[:width, :width]
     if rescale:
         result = cv2.resize(result, (size, size), interpolation=interpolation)

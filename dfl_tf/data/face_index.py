@@ -45,7 +45,7 @@ class FaceFacts(NamedTuple):
     masked : bool
         Whether an XSeg mask is applied.
     reason : str
-        Why the file is no usable face; empty if it is one.
+        Why the file is not a usable face; empty if it is one.
     kind : str
         What it is counted as then.
     empty_label : bool

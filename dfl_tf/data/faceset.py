@@ -214,7 +214,7 @@ class Faceset(Sequence[FaceSample]):
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
-        """Name and reason of every file that should be a face and is no usable one."""
+        """Name and reason of every file that should be a face and is not a usable one."""
         return self.left_out.skipped
 
     def _checked(self) -> Faceset:

@@ -111,7 +111,7 @@ def _parsed(line: bytes, root: bytes, path: Path, number: int) -> tuple[str, str
         name = _plain(name)
     if found is None or not name.startswith(root):
         raise WorkspaceError(
-            f"{path}, line {number}: is no SHA-256 of a file in {os.fsdecode(root)}. "
+            f"{path}, line {number}: is not the SHA-256 of a file in {os.fsdecode(root)}. "
             "Remove the file, or make it again: dfl-tf faceset checksum."
         )
     return found[2].decode().lower(), os.fsdecode(name.removeprefix(root))

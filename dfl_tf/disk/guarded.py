@@ -159,7 +159,7 @@ def read_yaml(
 ) -> Any:
     """Read a YAML (or JSON) file, one document; like `read_json`. An empty file is None.
 
-    With `texts`, every value stays the text that is written: 00012 and 1:100 are no numbers.
+    With `texts`, every value stays the text that is written: 00012 and 1:100 are not numbers.
 
     Raises
     ------
@@ -273,7 +273,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no finite number")
+    raise ValueError(f"{text} is not a finite number")
 
 
 def _integer(text: str) -> int:
@@ -287,7 +287,7 @@ def _finite(text: str) -> float:
         raise ValueError(f"a number of {len(text)} digits; at most {MAX_DIGITS} are read")
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text[:40]} is no finite number")
+        raise ValueError(f"{text[:40]} is not a finite number")
     return value
 
 

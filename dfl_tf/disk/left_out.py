@@ -71,7 +71,7 @@ class LeftOut:
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
-        """Name and reason of what is content but cannot be used; not of what is no content."""
+        """Name and reason of what is content but cannot be used; not of what is not content."""
         return [(o.name, o.reason) for o in self._omissions if o.reason]
 
     def by_kind(self) -> dict[str, list[Omission]]:

@@ -69,7 +69,7 @@ class Listing:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is no content of a user.
+    """Whether a file or folder of this name is not content of a user.
 
     Hidden files (among them ``._x.jpg``, which macOS writes beside ``x.jpg``), and the companion
     files of operating systems such as ``Thumbs.db`` and ``desktop.ini``.
@@ -128,7 +128,7 @@ def list_folder(
 
 
 def _kind(entry: os.DirEntry[str], suffixes: Collection[str]) -> str:
-    """Why an entry is no content; empty if it is."""
+    """Why an entry is not content; empty if it is."""
     if is_hidden(entry.name):
         return HIDDEN
     try:

@@ -194,7 +194,9 @@ def _read(path: Path) -> _Plan | None:
             parts = name.split("/")
             inside = all(parts) and not {".", ".."}.intersection(parts[1:])
             if not inside or parts[0] == "." or len(parts) > 3 or os.path.isabs(name):
-                raise WorkspaceError(f"{path}: {name!a} is no place of a plan of moves. {_ADVICE}")
+                raise WorkspaceError(
+                    f"{path}: {name!a} is not a valid path in a plan of moves. {_ADVICE}"
+                )
     if not plan.token.isalnum():
         raise WorkspaceError(f"{path}: cannot be read as a plan of moves: token. {_ADVICE}")
     return plan

@@ -20,14 +20,14 @@ def open_plain(path: Path) -> BufferedReader:
     Raises
     ------
     OSError
-        As `open` does, or because it is no plain file.
+        As `open` does, or because it is not a regular file.
     """
     # a pipe without a writer would block in open(); O_NONBLOCK changes nothing for plain files
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     handle = os.open(path, flags)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "it is no plain file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)

@@ -33,7 +33,7 @@ def staged(path: Path) -> Path:
 
 
 def staged_for(name: str) -> str | None:
-    """The name whose place a file called `name` is to take; None if that is no staged file."""
+    """The name whose place a file called `name` is to take; None if that is not a staged file."""
     if name.startswith(".") and name.endswith(_STAGED):
         return name[1:].removesuffix(_STAGED) or None
     return None

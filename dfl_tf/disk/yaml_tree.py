@@ -24,7 +24,7 @@ def yaml_value(node: yaml.Node, *, texts: bool = False) -> object:
     ------
     ValueError
         A tag of other than plain values, a number that is not finite or has too many digits, a
-        key that is no single value or stands twice.
+        key that is not a single value or stands twice.
     """
     if isinstance(node, yaml.SequenceNode):
         return [yaml_value(item, texts=texts) for item in node.value]
@@ -154,9 +154,9 @@ def _scalar(node: yaml.ScalarNode) -> object:
         value = _RESOLVER.construct_object(yaml.ScalarNode(node.tag, node.value))
     except (ValueError, KeyError, IndexError, OverflowError, yaml.YAMLError):
         kind = node.tag.rpartition(":")[2]
-        raise ValueError(f"line {line}: {node.value!r} is no {kind}") from None
+        raise ValueError(f"line {line}: {node.value!r} is not a valid {kind}") from None
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"line {line}: {node.value} is no finite number")
+        raise ValueError(f"line {line}: {node.value} is not a finite number")
     return value
 
 

@@ -85,7 +85,7 @@ class Evaluation:
         return self.scores.metrics
 
     def as_dict(self) -> dict[str, object]:
-        """The result as plain values; what is no number is null."""
+        """The result as plain values; what is not a number is null."""
         scores = self.scores
         return {
             "model": self.model,
@@ -181,7 +181,7 @@ def samples_key(scores: Scores) -> str:
 
 
 def best_of(results: Sequence[Evaluation], metric: str = PRIMARY) -> Evaluation | None:
-    """The result with the best value of a metric; what is no number is never the best.
+    """The result with the best value of a metric; what is not a number is never the best.
 
     Returns
     -------

@@ -92,10 +92,10 @@ def lint(path: Path, model_class: str | None = None, program: str | None = None)
     try:
         model = onnx.load_model(str(path), format="protobuf", load_external_data=False)
     except Exception as error:  # protobuf has an error class of its own in each of its builds
-        return [f"It is no ONNX file ({type(error).__name__}: {error})."]
+        return [f"It is not an ONNX file ({type(error).__name__}: {error})."]
     wrong = next(_wrong_texts(model, "model"), None)
     if wrong is not None:
-        return [f"Its field {wrong} is no UTF-8 text; the file is damaged."]
+        return [f"Its field {wrong} is not UTF-8 text; the file is damaged."]
     errors = _lint_file(onnx, path, model)
     inputs, outputs = _ports(model)
     found, nearest = fitting(inputs, outputs, model_class)
@@ -182,7 +182,7 @@ def verify(path: Path, model: FaceModel, *, tolerance: float) -> Verification:
 
 
 def try_out(path: Path) -> list[str]:
-    """Run a file without its model: say what is no image in [0, 1] of the declared size."""
+    """Run a file without its model: say what is not an image in [0, 1] of the declared size."""
     runner = session(path)
     inputs = [port.name for port in runner.get_inputs()]
     entry = Entry.of(runner)

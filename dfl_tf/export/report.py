@@ -31,7 +31,7 @@ class Verification:
         return max(self.differences.values())
 
     def errors(self) -> list[str]:
-        """Say which outputs are no numbers within the tolerance."""
+        """Say which outputs are not numbers within the tolerance."""
         return [
             f"The output {name} differs from the model by {error:.3g}, more than "
             f"{self.tolerance:g}."

@@ -246,7 +246,7 @@ def read_journal(folder: Path) -> Extraction | None:
     Raises
     ------
     WorkspaceError
-        It is no journal that this version reads.
+        It is not a journal that this version reads.
     """
     path = folder / FILE
     if not os.path.lexists(path):

@@ -96,7 +96,7 @@ def load_networks(
     options : ExtractOptions
     files : NetworkFiles, optional
     closer : bool
-        Take what finds more, at the price of time and of things that are no faces: the other
+        Take what finds more, at the price of time and of things that are not faces: the other
         detector where that is there, and lower thresholds.
     say : callable
         Called with a line on what is slow.

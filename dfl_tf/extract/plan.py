@@ -19,7 +19,10 @@ from dfl_tf.formats.faces.dfljpg import read_metadata
 from dfl_tf.options import ExtractOptions
 
 _NOT_COMPARED = ("debug_images", "detector", "landmarker")
-_WAYS = "--resume goes on all the same, --overwrite starts over (and deletes what is there)."
+_WAYS = (
+    "Use --resume to continue all the same, or --overwrite to start over "
+    "(existing faces are deleted)."
+)
 
 
 class NotTheSame(UsageError):

@@ -50,7 +50,7 @@ class Jitter:
 
 
 def jitters(count: int = CROPS) -> list[Jitter]:
-    """The same even set of jitters each time; their mean is no jitter at all."""
+    """The same even set of jitters each time; their mean is not a jitter at all."""
     found = []
     for i in range(count):
         direction = 2 * math.pi * i / count

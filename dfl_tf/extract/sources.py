@@ -78,7 +78,7 @@ class FrameSource(Protocol):
     about : dict
         What the source is; kept in the journal. ``kind`` is "frames" or "video".
     left_out : LeftOut
-        What of the source is no frame.
+        What of the source is not a frame.
     """
 
     names: Sequence[str]
@@ -210,7 +210,7 @@ def chosen_numbers(names: Sequence[str], wanted: str, every: int) -> list[int]:
     Raises
     ------
     UsageError
-        The text is no range, or no frame is chosen.
+        The text is not a range, or no frame is chosen.
     """
     first, colon, last = wanted.partition(":")
     try:
@@ -218,7 +218,7 @@ def chosen_numbers(names: Sequence[str], wanted: str, every: int) -> list[int]:
         stop = (int(last) if last.strip() else len(names)) if colon or not wanted else start
     except ValueError:
         raise UsageError(
-            f"frames {wanted!r} is no range; give A:B, counted from 1, both included (1:100)"
+            f"frames {wanted!r} is not a range; give A:B, counted from 1, both included (1:100)"
         ) from None
     if every < 1:
         raise UsageError(f"every={every}: give a whole number of frames from 1 on")

@@ -28,7 +28,7 @@ def landmarks_error(landmarks: npt.ArrayLike) -> str:
     try:
         points = np.asarray(landmarks, dtype=np.float64)
     except (TypeError, ValueError):
-        return "they are no array of numbers"
+        return "they are not an array of numbers"
     if points.shape != (68, 2):
         return f"they have shape {points.shape}, expected (68, 2)"
     if not np.isfinite(points).all():

@@ -127,7 +127,7 @@ def _soft_hulls(shape: Sequence[int], landmarks: npt.ArrayLike, parts: Sequence[
     """Fill hulls, dilate by an ellipse of h/32, blur by a Gaussian of h/16.
 
     Only the neighborhood of the drawn part is filtered: everything farther away than the reach of
-    both kernels is zero, and a patch edge that is no image edge has only zeros to mirror.
+    both kernels is zero, and a patch edge that is not an image edge has only zeros to mirror.
     """
     height, width = shape[0], shape[1]
     points = _whole_pixels(landmarks).astype(np.int32)

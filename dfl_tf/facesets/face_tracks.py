@@ -133,8 +133,8 @@ class TrackRanges:
             low, high = (0, -1) if found is None else (int(found[1]), int(found[2] or found[1]))
             if high < low:
                 raise UsageError(
-                    f"tracks: {piece!r} is no track. Give numbers and ranges, the smaller number "
-                    "first: 3,5-9."
+                    f"tracks: {piece!r} is not a track. Give numbers and ranges, the smaller "
+                    "number first: 3,5-9."
                 )
             ranges.append((low, high))
         return cls(tuple(ranges))

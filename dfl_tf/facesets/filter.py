@@ -88,7 +88,7 @@ class Limits:
             limits = cls(measure, math.nan)
         if not colon or not limits.low <= limits.high:
             raise UsageError(
-                f"{measure}: {text!r} is no range. Give two numbers, the smaller one first: "
+                f"{measure}: {text!r} is not a range. Give two numbers, the smaller one first: "
                 "-30:30; one of them may be missing: 0.4: or :200."
             )
         return limits

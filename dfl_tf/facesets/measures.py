@@ -30,7 +30,7 @@ class MeasuredFace:
     ----------
     image : ndarray, shape (h, w, 3), uint8, BGR
     metadata : FaceMetadata or None
-        None for an image that is no DFL image.
+        None for an image that is not a DFL image.
     """
 
     image: Image

@@ -28,7 +28,7 @@ def plan_names(place: Path) -> tuple[Rearrangement, LeftOut]:
     Returns
     -------
     (Rearrangement, LeftOut)
-        In the second, what keeps its name: images that are no faces.
+        In the second, what keeps its name: images that are not faces.
     """
     files, left_out = face_files(place)
     frames: dict[str, dict[str, list[str]]] = {}

@@ -52,7 +52,7 @@ class RewriteReport:
     unlisted : set of str
         Of `done`, those whose originals had no checksum, or did not fit it.
     left_out : LeftOut
-        Faces that could not be made, which stay as they are, and what is no face.
+        Faces that could not be made, which stay as they are, and what is not a face.
     """
 
     done: list[str] = field(default_factory=list)

@@ -62,7 +62,7 @@ class FaceStore(abc.ABC):
     names : list of str
         File names, in order; those of a pak with persons as ``person/name``.
     left_out : LeftOut
-        Files that are no usable faces, and whatever else lies there.
+        Files that are not usable faces, and whatever else lies there.
     """
 
     path: Path
@@ -305,7 +305,7 @@ class ApplyJournal:
 
 
 def _mask_bytes(text: str) -> bytes:
-    """The mask of a line; an unusable one is no mask, and is made again."""
+    """The mask of a line; an unusable one is not a mask, and is made again."""
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:

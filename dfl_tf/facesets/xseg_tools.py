@@ -40,7 +40,7 @@ class XSegReport:
     resumed : int
         Faces that an interrupted run had done already.
     left_out : LeftOut
-        Files that are no faces, or could not be changed, and whatever else lies there.
+        Files that are not faces, or could not be changed, and whatever else lies there.
     """
 
     faces: int = 0
@@ -206,7 +206,7 @@ def _labeled(store: FaceStore, report: XSegReport, step: Step) -> list[int]:
 def count(store: FaceStore, step: Step = lambda *_: None) -> dict[str, Any]:
     """How many faces have masks, polygons, both or neither; face types; what is left out.
 
-    Polygons that enclose nothing of the image are no labels, and said.
+    Polygons that enclose nothing of the image are not labels, and said.
     """
     kinds: Counter[str] = Counter(masks=0, labels=0, both=0, neither=0)
     types: Counter[str] = Counter()

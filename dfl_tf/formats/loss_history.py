@@ -18,7 +18,7 @@ _CHUNK = 65536
 
 
 class LossHistory(Sequence[list[float]]):
-    """A list of rows of floats that grows at its end; a row is no Python object until asked for.
+    """A list of rows of floats that grows at its end; a row is not a Python object until asked for.
 
     It equals a list of lists with the same numbers. Rows are mostly of one length; others (old
     files after a change of the losses) are kept as they are.

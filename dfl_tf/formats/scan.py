@@ -32,7 +32,7 @@ class FileAudit:
     ----------
     path : Path
     kind : str
-        "pickle", "pak", "face", "safetensors", "manifest"; "special" for what is no plain file
+        "pickle", "pak", "face", "safetensors", "manifest"; "special" for what is not a plain file
         (a pipe, a device, a link to nothing); "other" for what this program never reads as data.
     globals : list of str
         What its pickles name.
@@ -76,7 +76,7 @@ def scan(path: Path) -> Iterator[FileAudit]:
 def scan_file(path: Path) -> FileAudit:
     """Audit one file."""
     if not path.is_file():
-        return FileAudit(path, "special", problem=f"{path}: is no plain file")
+        return FileAudit(path, "special", problem=f"{path}: is not a regular file")
     suffix = path.suffix.lower()
     name = (staged_for(path.name) or path.name.removesuffix(".tmp")).lower()
     if name.endswith(_PICKLES):
@@ -123,7 +123,7 @@ def _scan_pak(result: FileAudit) -> None:
         return
     version, size = struct.unpack("<QQ", data[:16])
     if version != 1 or size > len(data) - 16:
-        result.problem = f"version {version} with a list of {size} bytes is no faceset.pak"
+        result.problem = f"version {version} with a list of {size} bytes is not a faceset.pak"
         return
     result.add(audit(data[16 : 16 + size]), "list of faces: ")
     if result.refused:

@@ -41,7 +41,8 @@ def decode_image(data: bytes | npt.NDArray[np.uint8], *, what: str = "image") ->
     Raises
     ------
     WorkspaceError
-        If the bytes are no image, or declare more pixels than are decoded (`headers.pixel_limit`).
+        If the bytes are not an image, or declare more pixels than the limit
+        (`headers.pixel_limit`).
     """
     buffer = np.frombuffer(data, dtype=np.uint8)
     check_image(buffer.data, what=what)

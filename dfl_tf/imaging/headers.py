@@ -31,14 +31,15 @@ def pixel_limit() -> int:
     Raises
     ------
     OptionError
-        If the environment variable is no positive number.
+        If the environment variable is not a positive number.
     """
     text = os.environ.get(LIMIT_VARIABLE, "").strip()
     if not text:
         return DEFAULT_LIMIT
     if not text.isdecimal() or len(text) > 18 or int(text) < 1:
         raise OptionError(
-            f"{LIMIT_VARIABLE}={text[:40]!r} is no number of pixels; the default is {DEFAULT_LIMIT}"
+            f"{LIMIT_VARIABLE}={text[:40]!r} is not a number of pixels; the default is "
+            f"{DEFAULT_LIMIT}"
         )
     return int(text)
 

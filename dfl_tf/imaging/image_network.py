@@ -71,7 +71,7 @@ class ImageNetwork:
         UsageError
             ONNX Runtime is not installed.
         ModelFileError
-            The file cannot be read, or its input is no image.
+            The file cannot be read, or its input is not an image.
         """
         try:
             import onnxruntime

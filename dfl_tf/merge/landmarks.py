@@ -103,7 +103,7 @@ def read_frame_faces(aligned: Path) -> FacesByFrame:
     if not found.by_stem:
         detail = "".join(f"\n  {line}" for line in lines)
         raise FacesetError(
-            f"{aligned}: no aligned face tells the frame it was cut from "
+            f"{aligned}: no aligned face names the frame it was cut from "
             f"({len(found.skipped)} files skipped); extract the faces of the frames again{detail}"
         )
     return found

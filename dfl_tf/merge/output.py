@@ -89,15 +89,15 @@ class Output:
                 continue
             if not overwrite:
                 raise UsageError(
-                    f"{folder} holds {len(present)} images already: --resume goes on with them, "
-                    "--overwrite starts anew"
+                    f"{folder} holds {len(present)} images already: use --resume to continue, "
+                    "or --overwrite to start over"
                 )
             if keep:
                 continue
             foreign = {p for p in present if p.name not in names and not _is_merged(p)}
             if foreign:
                 log.warning(
-                    "%s: %d images that are no merged frames stay there (%s); a video of this "
+                    "%s: %d images that are not merged frames stay there (%s); a video of this "
                     "folder would show them",
                     folder,
                     len(foreign),

@@ -141,5 +141,5 @@ def to_bytes(image: Floats) -> Bytes:
 
 
 def read_frame(path: Path) -> FramePixels:
-    """Read a frame file of any depth and channel count; WorkspaceError if it is no image."""
+    """Read a frame file of any depth and channel count; WorkspaceError if it is not an image."""
     return FramePixels(read_image_unchanged(path))

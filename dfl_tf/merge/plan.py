@@ -125,7 +125,7 @@ def select(tasks: list[MergeTask], wanted: str) -> list[MergeTask]:
         stop = (int(last) if last.strip() else len(tasks)) if colon else start
     except ValueError:
         raise UsageError(
-            f"frames {wanted!r} is no range; give A:B, counted from 1, both included (1:100)"
+            f"frames {wanted!r} is not a range; give A:B, counted from 1, both included (1:100)"
         ) from None
     picked = tasks[max(start, 1) - 1 : max(stop, 0)]
     if not picked:

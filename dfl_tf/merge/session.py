@@ -74,7 +74,7 @@ class MergeJournal:
         Raises
         ------
         WorkspaceError
-            If the file is no session that this version reads.
+            If the file is not a session that this version reads.
         """
         content: StoredSession | None = read_json(
             path, kind="a merge session", schema=_SESSION, advice=_ADVICE, missing_ok=True

@@ -93,10 +93,10 @@ class FrameSettings:
         for selector, values in self.frames.items():
             unknown = [key for key in values if key not in specs(MergeOptions)]
             if unknown:
-                errors.append(f"{selector}: {', '.join(unknown)} is no option of merging")
+                errors.append(f"{selector}: {', '.join(unknown)} is not a merge option")
             chosen = _chosen(selector, by_stem, len(paths))
             if not chosen:
-                errors.append(f"{selector}: fits no frame")
+                errors.append(f"{selector}: matches no frame")
             for index in chosen:
                 found[index].update(values)
         if errors:

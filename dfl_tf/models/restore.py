@@ -53,7 +53,7 @@ def restore(
     Raises
     ------
     OptionError, ModelFileError
-        If the options are no model's, or the tensors do not fit them.
+        If the options are not a model's, or the tensors do not fit them.
     """
     layer = stored_layer(state, f"{name}_{state.model_class}")
     resolved = resolve(OPTIONS[state.model_class], [layer])

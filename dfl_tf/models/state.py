@@ -193,7 +193,7 @@ def _complaint(model: FaceModel, state: ModelState, errors: list[str]) -> str:
         text += f" The tensors are those of a model with {', '.join(differing)}."
     return (
         text + " Use the options that the model was made with, restore the files from a backup, or "
-        "name with --reinit the parts that shall start over."
+        "name the parts to start over with --reinit."
     )
 
 

@@ -44,7 +44,7 @@ def face_batch(face: npt.ArrayLike, resolution: int) -> tuple[npt.NDArray[np.gen
             "the model's options.resolution."
         )
     if not faces.size:
-        raise ValueError(f"face has the shape {faces.shape}: it holds no face.")
+        raise ValueError(f"face has the shape {faces.shape}: the batch is empty.")
     single = faces.ndim == 3
     faces = faces[None] if single else faces
     if faces.dtype == np.uint8:

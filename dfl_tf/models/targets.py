@@ -148,8 +148,8 @@ def reconstruction_loss(
 
     Notes
     -----
-    Only what is no sum itself is a term: TensorFlow adds a chain of sums at once, in another order
-    where one of them is read as well, and so to other last bits.
+    Only what is not a sum itself is a term: TensorFlow adds a chain of sums at once, in another
+    order where one of them is read as well, and so to other last bits.
     """
     wanted, got = target.within(target.image), target.within(image)
     sizes = window_sizes(image.shape[1])[: 2 if both_windows else 1]

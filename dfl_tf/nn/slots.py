@@ -67,7 +67,7 @@ def fit_slots(
     if switched:
         found.emptied.append(
             f"the file holds no {'/'.join(slots)} slots (another optimizer wrote it); they start "
-            "empty, the iteration counter goes on."
+            "empty, the iteration counter continues."
         )
     for slot, variables in slots.items():
         for name, value in zip(legacy_names, variables, strict=True):

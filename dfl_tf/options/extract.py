@@ -106,7 +106,7 @@ class ExtractOptions(Options):
         ROTATIONS,
         "By how many degrees a frame is turned until faces are found, in this order.",
         details="Give 0 alone for videos in which nobody lies or hangs upside down: frames without "
-        "a face are done faster, and fewer things are taken for faces.",
+        "a face take less time, and there are fewer false detections.",
         group="search",
         form="some of 0, 90, 180, 270, separated by commas",
         placeholder="0,90,270,180",

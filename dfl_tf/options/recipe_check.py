@@ -128,7 +128,7 @@ def split(layer: Layer) -> tuple[Layer, Layer]:
 
 def _run_options(before: RunOptions, layer: Layer, phase: str) -> tuple[RunOptions, list[str]]:
     problems = [
-        f"phase {phase}: {key} holds for a whole run; give it to the command instead "
+        f"phase {phase}: {key} applies to a whole run; give it on the command line instead "
         f"(from {layer.place(key)})"
         for key in layer.values
         if key in FIXED_FOR_A_RUN

@@ -238,7 +238,7 @@ def register_model(kind: ModelKind) -> ModelKind:
     TypeError
         If it is no `ModelKind`.
     ValueError
-        If the name is no word of letters and digits, or is taken.
+        If the name is not a word of letters and digits, or is taken.
     """
     if not isinstance(kind, ModelKind):
         raise TypeError(f"register_model takes a ModelKind; received {kind!r}")

@@ -53,7 +53,7 @@ class RunOptions(Options):
     backup_every: float = option(
         0.0,
         "Back up every N hours in this run; 0 = as autobackup_hour says.",
-        details="Takes the place of autobackup_hour without changing the model.",
+        details="Overrides autobackup_hour without changing the model.",
         group="saving",
         minimum=0.0,
         unit="hours",
@@ -104,8 +104,8 @@ class RunOptions(Options):
         "",
         "Command to run after each save, once it is whole: COMMAND ARG ...",
         details="No shell is used. DFL_TF_MODEL_DIR, DFL_TF_NAME and DFL_TF_ITERATION are in its "
-        "environment. One runs at a time, beside the training; its failure is logged and harms "
-        "nothing. The end of a run waits for it, at most a minute.",
+        "environment. One runs at a time, beside the training; a failure is logged and does "
+        "not stop the training. The end of a run waits for it, at most a minute.",
         group="saving",
         ask="never",
         placeholder="COMMAND",
@@ -137,7 +137,7 @@ class RunOptions(Options):
     )
     accept_changes: bool = option(
         False,
-        "Take replaced files of a model as they are.",
+        "Use replaced model files as they are.",
         details="Asked for where a file is not the one that the last save wrote, though data.dat "
         "is: a decoder from another model, an optimizer restored by hand.",
         group="saving",
@@ -145,7 +145,7 @@ class RunOptions(Options):
     )
     use_previous: bool = option(
         False,
-        "Go back to the kept set of the save before the last one.",
+        "Return to the save before the last one.",
         details="The files that are there are moved aside at the first save, never deleted.",
         group="saving",
         ask="never",
@@ -213,9 +213,9 @@ class RunOptions(Options):
     recipe: str = option(
         "",
         "Train in phases, by a recipe: a file, or the name of one that is built in.",
-        details="A recipe is a YAML list of phases; each sets options and says when it ends. Where "
-        "a model stands in it is stored with the model. dfl-tf recipe list shows what is built in, "
-        "docs/recipes.md explains them.",
+        details="A recipe is a YAML list of phases; each sets options and says when it ends. The "
+        "position in the recipe is stored with the model. dfl-tf recipe list shows what is built "
+        "in, docs/recipes.md explains them.",
         group="phases",
         ask="never",
         placeholder="FILE|NAME",
@@ -232,7 +232,7 @@ class RunOptions(Options):
     stop_after: float = option(
         0.0,
         "Save and stop after N seconds; 0 = never.",
-        details="The program leaves with exit code 0.",
+        details="The program exits with code 0.",
         group="stopping",
         minimum=0.0,
         unit="seconds",
@@ -240,7 +240,7 @@ class RunOptions(Options):
     )
     guard_collapse: bool = option(
         True,
-        "Stop when the losses become NaN or run away.",
+        "Stop when the losses become NaN or explode.",
         details="The last good save is kept and the program leaves with exit code 3.",
         group="stopping",
         ask="never",
@@ -250,7 +250,7 @@ class RunOptions(Options):
         "What to do when a model collapses: stop, or roll back to the last good save.",
         details="rollback loads the last good save in the same process, clips gradients (then "
         "halves powers, halves the learning rate, switches learning-rate dropout on, one at each "
-        "collapse), draws other samples and goes on; docs/recipes.md. A recipe takes rollback "
+        "collapse), draws other samples and continues; docs/recipes.md. A recipe takes rollback "
         "unless it says otherwise.",
         group="stopping",
         choices=("stop", "rollback"),
@@ -269,8 +269,8 @@ class RunOptions(Options):
     allow_smaller_faces: bool = option(
         False,
         "Train even if all faces of a side show less than the model does.",
-        details="Half faces for a whole-face model, say: what they do not show is filled by "
-        "repeating their border, and learned.",
+        details="For example half faces for a whole-face model: what they do not show is filled by "
+        "repeating their border, and is learned.",
         group="faces",
         ask="never",
     )
@@ -295,10 +295,10 @@ class RunOptions(Options):
     )
     precision: str = option(
         "float32",
-        "Numbers the networks compute with.",
+        "Numeric precision of the networks.",
         details="bfloat16 is faster on CPUs and GPUs that have it (docs/precision.md); weights, "
         "slots and losses stay float32. float16 is for GPUs without bfloat16, float64 for "
-        "proofs. Models are stored as float32.",
+        "exact comparisons. Models are stored as float32.",
         group="numbers",
         choices=("float32", "bfloat16", "float16", "float64"),
         ask="never",
@@ -377,8 +377,8 @@ class RunOptions(Options):
         "off",
         "Compile the step with XLA: auto, on or off.",
         details="auto times a few forward and backward passes with and without it, keeps the faster"
-        " and says which. Where the step cannot be compiled, it goes on without. On a CPU it seldom"
-        " pays.",
+        " and says which. Where the step cannot be compiled, it runs without XLA. On a CPU it"
+        " seldom pays.",
         group="devices",
         choices=("auto", "on", "off"),
         ask="never",

@@ -66,7 +66,7 @@ def archi_error(archi: str) -> str | None:
             "such a model cannot be continued, use df or liae with -u, -d, -t, -c for a new one"
         )
     return (
-        "is no architecture; give df or liae, then optionally a dash and one or more of the "
+        "is not an architecture; give df or liae, then optionally a dash and one or more of the "
         'letters u, d, t, c, such as "liae-ud"'
     )
 
@@ -149,7 +149,7 @@ class SAEHDOptions(FaceSwapOptions):
         True,
         "AdaBelief instead of RMSprop.",
         details="Learns more per iteration and needs twice the slot memory. Switching empties the"
-        " slots of the optimizer; the iteration counter goes on.",
+        " slots of the optimizer; the iteration counter continues.",
         label="Use AdaBelief optimizer?",
         group="optimizer",
     )

@@ -200,7 +200,7 @@ def parse(spec: OptionSpec, value: object) -> Value:
     Raises
     ------
     ValueError
-        With "is not …" as text, if the value cannot be understood or is no allowed choice.
+        With "is not …" as text, if the value cannot be understood or is not an allowed choice.
     """
     value = plain(value)
     if value is None or (spec.optional and str(value).strip().lower() in ("", "none", "null")):

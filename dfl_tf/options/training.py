@@ -75,7 +75,7 @@ class TrainingOptions(Options):
     target_iter: int = option(
         0,
         "Stop, save and exit at this iteration; 0 = train until stopped.",
-        details="The program leaves with exit code 0 when the model has reached it, and at once "
+        details="The program exits with code 0 when the model has reached it, and at once "
         "when it already has.",
         label="Target iteration",
         group="run",
@@ -108,7 +108,7 @@ class SwapOptions(TrainingOptions):
         "held-out face are not trained on; a side of few frames gives one shorter block. A block is"
         " drawn by the hash of its number: faces that you add later move no other ones. dfl-tf "
         "evaluate and validate_every measure on these faces. 0.05 is usual. Set it for a new model:"
-        " what was trained on before is no measure of what the model has not seen.",
+        " what was trained on before is not a measure of what the model has not seen.",
         group="measuring",
         minimum=0.0,
         maximum=0.5,

@@ -26,7 +26,7 @@ def read_layer(path: Path) -> Layer:
     Raises
     ------
     OptionError
-        If the file cannot be read within the limits of `disk.guarded`, is no mapping, or gives
+        If the file cannot be read within the limits of `disk.guarded`, is not a mapping, or gives
         one key twice with different values.
     """
     node = read_yaml_nodes(path, kind="options", error=OptionError)

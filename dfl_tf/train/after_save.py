@@ -79,8 +79,8 @@ class AfterSave:
         with self._lock:
             if self._next is not None:
                 self._messages.append(
-                    f"--after-save is not run for iteration {self._next}: the run before still "
-                    "goes on, and there is a newer save"
+                    f"--after-save is not run for iteration {self._next}: the previous "
+                    "command is still running, and there is a newer save"
                 )
             self._next = iteration
             if self._thread is None:
@@ -119,9 +119,9 @@ class AfterSave:
                 check=False,
             ).returncode
         except (OSError, ValueError) as error:
-            return f"{what} {error}. The save is whole; training goes on."
+            return f"{what} {error}. The save is intact; training continues."
         ended = f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code}"
-        return f"{what} it {ended}. The save is whole; training goes on." if code else ""
+        return f"{what} it {ended}. The save is intact; training continues." if code else ""
 
     def tell(self) -> None:
         """Say what there is to say about commands that have ended."""

@@ -52,7 +52,7 @@ def make_backup(
     """
     durable.make_folder(folder)
     newest = folder / "01"
-    safe = "The older backups are whole."
+    safe = "The older backups are intact."
     with explain_write_errors(folder, safe=safe), durable.filling_folder(folder) as fresh:
         copy_files(files, model_folder, fresh)
         for name, content in extra.items():

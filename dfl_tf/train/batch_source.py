@@ -249,7 +249,7 @@ class Facesets:
         if errors:
             raise FacesetError(
                 "; ".join(errors) + ". Extract the faces with the face type of the model, train a "
-                "model of their face type, or go on with --allow-smaller-faces."
+                "model of their face type, or continue with --allow-smaller-faces."
             )
         return lines
 

@@ -56,7 +56,7 @@ def judge_files(
     if parts:
         raise ModelFileError("\n".join(_unreadable(folder, name, state, parts)))
     notes = [
-        f"warning: {error} The files are taken as they are, without it (--accept-changes)"
+        f"warning: {error} The files are used as they are, without it (--accept-changes)"
         for error in state.disk.damaged.values()
     ]
     undecided: dict[str, FileChange] = {}
@@ -66,7 +66,7 @@ def judge_files(
         elif not run.accept_changes or (change.kind == "missing" and part != change.file):
             undecided[part] = change
         else:
-            notes.append(f"{change.text}; it is taken as it is (--accept-changes)")
+            notes.append(f"{change.text}; it is used as it is (--accept-changes)")
     if undecided:
         raise ModelFilesChanged("\n".join(_choice(folder, name, state, undecided)))
     return [*notes, *_ages(state, [part for part in needed if part not in run.reinit])]
@@ -77,7 +77,7 @@ def _unreadable(
 ) -> list[str]:
     return [
         *(change.text for change in changes.values()),
-        f"To begin again with these parts alone: --reinit {','.join(changes)}",
+        f"To start over with these parts only: --reinit {','.join(changes)}",
         *ways_back(folder, name, state.model_class),
     ]
 
@@ -91,12 +91,12 @@ def _choice(
         f"(compared with the save of iteration {state.iteration} here). Choose:",
     ]
     if parts:
-        lines.append(f"  --reinit {','.join(parts)}  starts with fresh weights for these parts")
+        lines.append(f"  --reinit {','.join(parts)}  reinitializes these parts")
     if any(c.kind != "missing" or part == c.file for part, c in changes.items()):
-        lines.append("  --accept-changes  takes the files as they are")
+        lines.append("  --accept-changes  uses the files as they are")
     kept = previous_set(folder, name, state.model_class)
     if kept is not None:
-        lines.append(f"  --use-previous  goes back to the kept set of iteration {kept.iteration}")
+        lines.append(f"  --use-previous  returns to the kept save of iteration {kept.iteration}")
     else:
         lines += [f"  {way}" for way in ways_back(folder, name, state.model_class)]
     return lines
@@ -126,9 +126,13 @@ def ages(trained_until: Mapping[str, int | None], iteration: int) -> list[str]:
     for until, names in older.items():
         named = ", ".join(names)
         if until is None:
-            lines.append(f"{named}: kept while switched off, trained until an unknown iteration")
+            lines.append(
+                f"{named}: kept while switched off; it is not known when it was last trained"
+            )
         elif until < iteration:
-            lines.append(f"{named}: {iteration - until} iterations old (of {until})")
+            lines.append(
+                f"{named}: {iteration - until} iterations behind (last trained at {until})"
+            )
         else:
             lines.append(f"{named}: last trained at iteration {until}, before the count was reset")
     return lines

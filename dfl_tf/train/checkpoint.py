@@ -266,8 +266,8 @@ class Checkpointer:
         command = shlex.join([*restore, *named, "--from", made.name])
         return (
             f"Nothing was overwritten: this run's state, of iteration {state.iteration}, is in "
-            f"{made.folder}. To go on from it: {command}; to go on from the changed files, start "
-            "the training again."
+            f"{made.folder}. To continue from it: {command}; to continue from the changed files, "
+            "start the training again."
         )
 
     def backup_is_due(self) -> bool:

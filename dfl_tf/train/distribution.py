@@ -58,7 +58,7 @@ def distribute(
     if cluster is not None:
         meet(cluster, timeout=run.worker_timeout, say=say)
         say(
-            f"all {len(cluster.addresses)} processes are there: connecting them (exit code 1 if "
+            f"all {len(cluster.addresses)} processes have arrived; connecting them (exit code 1 if "
             f"that takes more than {run.worker_timeout:g} s)"
         )
     return Distribution(devices_of(run), cluster, connect_seconds=run.worker_timeout)

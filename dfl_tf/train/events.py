@@ -165,7 +165,7 @@ class Validated(Event):
     ----------
     iteration : int
     metrics : dict of str to float
-        NaN for what is no number.
+        NaN for what is not a number.
     best : bool
         Whether it is the best so far on these faces.
     faces : int

@@ -118,8 +118,8 @@ class Guard:
                 f"{name}={loss:g}" for name, loss in zip(self._names, losses, strict=True)
             )
             raise TrainingDiverged(
-                f"iteration {iteration}: the losses have not changed by a bit for {_STILL} "
-                f"iterations ({listed}): the model is collapsed. {_ADVICE} "
+                f"iteration {iteration}: the losses have been exactly constant for {_STILL} "
+                f"iterations ({listed}): the model has collapsed. {_ADVICE} "
                 "--no-guard-collapse turns this guard off."
             )
 
@@ -137,7 +137,7 @@ class Guard:
             if self._flat[side] >= _FLAT_FOR:
                 raise TrainingDiverged(
                     f"iteration {iteration}: the output for {side} has been flat for {_FLAT_FOR} "
-                    f"iterations (variance {value:.1e} over its pixels): the model is collapsed. "
+                    f"iterations (variance {value:.1e} over its pixels): the model has collapsed. "
                     f"{_ADVICE} --no-guard-collapse turns this guard off."
                 )
 

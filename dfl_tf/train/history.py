@@ -40,7 +40,7 @@ def write_history(folder: Path, images: dict[str, NDArray[np.uint8]], finished: 
 
 
 def channels_last(array: NDArray[np.generic]) -> NDArray[np.float32] | None:
-    """A stored batch with the channels last, whatever layout it has; None if it is no batch.
+    """A stored batch with the channels last, whatever layout it has; None if it is not a batch.
 
     The channel axis is the one of size 1 or 3 (the sides of images are at least 32).
 

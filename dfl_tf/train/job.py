@@ -21,7 +21,7 @@ def finished_before(prepared: Prepared) -> TrainResult | None:
     recipe = prepared.recipe
     if recipe is None or not recipe.standing.state.finished or prepared.state is None:
         return None
-    reason = f"recipe {recipe.recipe.name} is finished; a phase that is added goes on"
+    reason = f"recipe {recipe.recipe.name} is finished; add a phase to continue"
     ConsoleLog(1).emit(Message(reason))
     return TrainResult(0, reason, prepared.state.iteration, Timing().summary())
 

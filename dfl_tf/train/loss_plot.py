@@ -158,7 +158,7 @@ def _draw(
 def _draw_quality(axes: Axes, quality: Sequence[tuple[int, float]]) -> None:
     right = axes.twinx()
     right.plot(*zip(*quality, strict=True), color="black", marker="o", markersize=4, linewidth=1)
-    right.set_ylabel("SSIM of faces that are measured")
+    right.set_ylabel("SSIM on evaluation faces")
     values = [value for _, value in quality]
     middle, half = (max(values) + min(values)) / 2, (max(values) - min(values)) / 2
     right.set_ylim(middle - max(1.2 * half, 0.01), middle + max(1.2 * half, 0.01))

@@ -83,7 +83,7 @@ class Plan:
 
     def text(self) -> str:
         """The plan for people."""
-        begin = "new model" if self.new else f"goes on at iteration {self.iteration}"
+        begin = "new model" if self.new else f"continues at iteration {self.iteration}"
         until = f"until iteration {self.target_iter}" if self.target_iter else "until stopped"
         lines = [f"{self.model} in {self.folder}: {begin}, {until}; seed {self.seed}"]
         lines += ["", "faces", *(f"  {line}" for line in self.faces)]
@@ -278,7 +278,7 @@ def _traced(
 def _crossing_bytes(graph: tf.Graph) -> int:
     backward: set[str] = set()
     for op in graph.get_operations():  # in the order of their making: inputs come first
-        # What is computed again (`--recompute`) waits for a gradient, and is no forward half.
+        # What is computed again (`--recompute`) waits for a gradient, and is not a forward half.
         if "gradient_tape" in op.name or any(x.op.name in backward for x in op.inputs):
             backward.add(op.name)
     kept = {}

@@ -151,7 +151,7 @@ class RecipeSource:
         told = [f"recipe {self.recipe.name}: {line}" for line in self._told]
         if self._overridden:
             listed = ", ".join(sorted(self._overridden))
-            told.append(f"recipe {self.recipe.name}: given otherwise, and left as given: {listed}")
+            told.append(f"recipe {self.recipe.name}: set explicitly, so left alone: {listed}")
         ends = self.phase.until.text()
         told.append(
             f"recipe {self.recipe.name}: phase {count} of {total}, {self.phase.name}, since "

@@ -163,13 +163,13 @@ def stand(recipe: Recipe, stored: Mapping[str, object], iteration: int) -> Stand
             )
     gone = [name for name in done if recipe.index(name) is None]
     if gone:
-        told.append(f"finished phases that are not in the recipe any more: {', '.join(gone)}")
+        told.append(f"finished phases that are no longer in the recipe: {', '.join(gone)}")
     index = recipe.index(state.phase)
     if state.finished or index is None:
         return _not_in_a_phase(recipe, state, iteration, told)
     missed = [p.name for p in recipe.phases[:index] if p.name not in done]
     if missed:
-        told.append(f"new phases before the present one are skipped: {', '.join(missed)}")
+        told.append(f"new phases before the current one are skipped: {', '.join(missed)}")
     now = recipe.layer(index).values
     changed = sorted(
         key
@@ -191,16 +191,14 @@ def _not_in_a_phase(
     following = next_phase(recipe, -1, {each.name: each for each in state.done})
     if following is None:
         if not state.finished:
-            told.append(
-                f"phase {state.phase} is not in the recipe any more; it goes on with its end"
-            )
+            told.append(f"phase {state.phase} is no longer in the recipe; it continues to its end")
         ended = replace(state, recipe=recipe.name, finished=True)
         return Standing(ended, len(recipe.phases) - 1, tuple(told))
     name = recipe.phases[following].name
     told.append(
         f"the recipe was finished and has a new phase: {name}"
         if state.finished
-        else f"phase {state.phase} is not in the recipe any more; it goes on with {name}"
+        else f"phase {state.phase} is no longer in the recipe; continuing with {name}"
     )
     return Standing(begin_phase(recipe, following, state, iteration), following, tuple(told))
 

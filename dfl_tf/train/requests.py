@@ -200,7 +200,7 @@ class RequestFiles:
         except (DflTfError, OSError) as error:
             return Request("options", path.name, error=str(error))
         if not layer.values:
-            return Request("options", path.name, error="it holds no options")
+            return Request("options", path.name, error="it contains no options")
         return Request("options", path.name, layer)
 
     def answer(self, request: Request, error: str = "") -> None:

@@ -197,7 +197,9 @@ def lifted(
     if "powers" in state.remedies and not set(POWERS).isdisjoint(given):
         gone.add("powers")
     left = {key: value for key, value in state.remedies.items() if key not in gone}
-    told = [f"remedy lifted, since it is given otherwise now: {key}" for key in sorted(gone)]
+    told = [
+        f"remedy dropped, since the option is set explicitly now: {key}" for key in sorted(gone)
+    ]
     now = {**stored, STORED_AS: replace(state, remedies=left).tree()}
     return now, [*told, *remedy_lines(now)]
 
@@ -280,7 +282,7 @@ def roll_back(
     state = _good_state(run, place, older=again and not known_cause)
     for wrong, why in (
         (tries > TRIES, f"{TRIES} roll-backs in a row have not helped."),
-        (remedy is None, "All remedies are in force already."),
+        (remedy is None, "All remedies are already in use."),
         (state is None and not known_cause, "Nothing is saved yet to go back to."),
     ):
         if wrong:

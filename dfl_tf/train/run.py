@@ -288,10 +288,10 @@ class Run:
         """What measures the model on the faces of this segment."""
         facesets = self.segment.facesets
         if self._make_measure is None or facesets is None:
-            self.log.say("quality is not measured: nothing that measures it was handed in")
+            self.log.say("quality is not measured: no evaluator was given")
         elif self._measure is None:
             if not facesets.held_out:
-                self.log.say("holdout is 0: quality is measured on faces that are trained on")
+                self.log.say("holdout is 0: quality is measured on training faces")
             src = facesets.held_out.get("src", facesets.src)
             dst = facesets.held_out.get("dst", facesets.dst)
             measure = self._make_measure(src, dst, self.log.say)
@@ -388,7 +388,7 @@ class Run:
             self.save()
             self.checkpoint.wait()
         except (DflTfError, OSError) as error:
-            self.log.say(f"error: not saved: {error}")
+            self.log.say(f"error: saving failed: {error}")
         else:
             if not self.unsaved:
                 saved = self.checkpoint.saved_iteration
@@ -397,7 +397,7 @@ class Run:
     def rescue(self, *, chief: bool) -> str:
         """Save the last finished step of a cluster that lost a worker; say how to continue."""
         if not chief:
-            return "The chief saves the last finished step. Start all workers again to go on."
+            return "The chief saves the last finished step. Start all workers again to continue."
         if self.settings.run.no_save:
             return f"Nothing was saved (--no-save); {self.trained} iterations are lost."
         if self.unsaved and not self.guard.suspicious:
@@ -405,7 +405,7 @@ class Run:
             self.checkpoint.wait()
         saved = self.checkpoint.saved_iteration
         where = "" if saved is None else f" at iteration {saved}"
-        return f"The model is saved{where}. Start all workers again to go on from there."
+        return f"The model is saved{where}. Start all workers again to continue from there."
 
     def _tell_failed_save(self, error: Exception) -> None:
         saved = self.checkpoint.saved_iteration
@@ -416,9 +416,9 @@ class Run:
         self.unsaved = True
         self._next_save = min(self._next_save, time.monotonic() + RETRY_SECONDS)
         self.log.say(
-            f"error: not saved: {error} The save of iteration "
-            f"{self._begun_at if saved is None else saved} is whole; training goes on and "
-            f"tries again in {RETRY_SECONDS:.0f} s."
+            f"error: saving failed: {error} The save of iteration "
+            f"{self._begun_at if saved is None else saved} is intact. Training continues; "
+            f"retrying in {RETRY_SECONDS:.0f} s."
         )
         self.log.emit(events.SaveFailed(str(error)))
 

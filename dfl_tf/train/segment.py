@@ -214,7 +214,7 @@ class Builder:
         model.step.measures_gradients = bool(settings.run.tensorboard or settings.run.log_json)
         batch_source, messages, facesets = self.open_and_fill(model, settings, state, facesets)
         if self.distribution is not None and settings.run.xla == "auto":
-            messages.insert(0, "--xla auto compiles nothing on several devices; --xla on would")
+            messages.insert(0, "--xla auto does not compile on several devices; use --xla on")
         return Segment(
             settings,
             model,
@@ -317,7 +317,10 @@ def _take_pretrained(model: FaceModel, folder: Path | None) -> list[str]:
         return []
     if not model.kind.release_weights:
         able = ", ".join(name for name, kind in KINDS.items() if kind.release_weights)
-        return [f"--pretrained-weights is for {able}, a new {model.model_class} starts fresh"]
+        return [
+            f"--pretrained-weights is for {able}; the new {model.model_class} "
+            "starts with random weights"
+        ]
     files = {part: folder / f"{part}.npy" for part in (*model.networks, *model.optimizers)}
     tensors = {part: read_part(file) for part, file in files.items() if file.is_file()}
     if not tensors.keys() & model.networks.keys():

@@ -317,7 +317,7 @@ def join_cluster(
         return prepared, distribution
     if facts["model_class"] != prepared.place.model_class:
         raise UsageError(
-            f"the chief trains {facts['model_class']}, this worker was told to train "
+            f"the chief trains {facts['model_class']}, this worker trains "
             f"{prepared.place.model_class}; start the same command on every host"
         )
     follower = followed(prepared.settings, facts)
@@ -398,7 +398,8 @@ def start(
     chief = cluster is None or cluster.chief
     if chief and _stamp(place.folder, place.name, place.model_class) != prepared.stamp:
         raise ModelFileError(
-            f"{place.storage} in {place.folder} was saved by another program just now; start again"
+            f"{place.storage} in {place.folder} has just been saved by another program; "
+            "run the command again"
         )
     for note in prepared.notes:
         log.say(note)

@@ -357,7 +357,7 @@ class Trainer:
         if target and self.model.iteration >= target:
             if self.state.trained:
                 return "target iteration reached"
-            return f"target_iter {target} was reached before (a higher --target-iter goes on)"
+            return f"target_iter {target} was already reached (raise --target-iter to continue)"
         if self._is_over():
             return f"the {settings.run.stop_after:g} s time limit (--stop-after) was reached"
         return self._stop_asked or None
@@ -386,7 +386,7 @@ class Trainer:
                 self.state.stored.update(stored)
                 self.state.save()
             else:
-                self.log.say("the options that were asked for hold already")
+                self.log.say("the requested options are already in effect")
             self._answer("options")
             return
         who = {"chief": self._chief, "alone": self._worker_group is None}

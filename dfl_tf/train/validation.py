@@ -135,7 +135,7 @@ def note(stored: Stored, iteration: int, quality: Quality, seconds: float) -> ev
     """Note a measurement and say whether it is the best so far.
 
     It is compared with those on the same faces, in the same phase of a recipe, of a training on
-    the same faces; what is no number is never the best.
+    the same faces; what is not a number is never the best.
     """
     rows, _ = read_stored(stored)
     recipe = stored.get("recipe")

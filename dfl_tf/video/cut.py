@@ -61,7 +61,7 @@ def parse_time(text: str) -> Fraction:
         r"(?:(?:([0-9]{1,9}):)?([0-9]{1,9}):)?([0-9]{1,9}(?:\.[0-9]{1,18})?)", text.strip()
     )
     if match is None:
-        raise OptionError(f"{text!r} is no time; give seconds or HH:MM:SS.mmm")
+        raise OptionError(f"{text!r} is not a time; give seconds or HH:MM:SS.mmm")
     hours, minutes, seconds = match.groups()
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
 

@@ -278,4 +278,6 @@ def _tell(path: Path, line: Timeline, sizes: set[tuple[int, int]], turns: set[Or
         all_sizes = ", ".join(f"{w}x{h}" for w, h in sorted(sizes))
         log.warning("%s: the size of its frames changes (%s)", path, all_sizes)
     if any(not turn.exact for turn in turns):
-        log.warning("%s: is to be turned by an angle that is no quarter; left as it is", path)
+        log.warning(
+            "%s: is rotated by an angle that is not a multiple of 90 degrees; left as it is", path
+        )

@@ -168,7 +168,7 @@ def unit_of(stream: VideoStream, path: Path) -> Fraction:
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Return the first video stream that is no cover image.
+    """Return the first video stream that is not a cover image.
 
     Raises
     ------

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _AAC_RATE, _AAC_BITS = 48000, 192000
 _AAC_BLOCK = 1024
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
-# Time stamps in milliseconds or worse are no holes.
+# Time stamps in milliseconds or worse are not holes.
 _UNSTEADY = Fraction(1, 100)
 # Sound of an encoder's silent lead stands before the first frame; more than that is not shown.
 _LEAD = Fraction(1, 10)

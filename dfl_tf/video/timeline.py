@@ -80,7 +80,7 @@ def timeline(
     raw = _filled([None if s is None else s * unit for s in stamps], step)
     pieces = _pieces(raw, slack_of(rate), broadcast)
     if len(pieces) > 1:
-        notes.append(f"its clock was set anew {len(pieces) - 1} times; the parts follow each other")
+        notes.append(f"its clock was reset {len(pieces) - 1} times; the parts are joined")
     times: list[Fraction] = []
     shifts = []
     for piece in pieces:

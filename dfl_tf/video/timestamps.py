@@ -57,7 +57,9 @@ def parse_rate(text: str) -> Fraction | None:
         return None
     rate = parse_number(text)
     if rate is None or rate > 1000:
-        raise OptionError(f"fps={text!r} is no rate; give 25, 29.97 or 30000/1001 (at most 1000)")
+        raise OptionError(
+            f"fps={text!r} is not a frame rate; give 25, 29.97 or 30000/1001 (at most 1000)"
+        )
     return rate or None
 
 

@@ -95,6 +95,6 @@ def _next(found: queue.Queue[T | _End], path: Path, limit: float) -> T | _End:
         except queue.Empty:
             if time.monotonic() > end:
                 raise WorkspaceError(
-                    f"{path}: gave no frame for {limit:g} s; it is given up. The file is damaged "
-                    "or the disk does not answer"
+                    f"{path}: no frame could be decoded for {limit:g} s; giving up. The file is "
+                    "damaged or the disk does not respond"
                 ) from None

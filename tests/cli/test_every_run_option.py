@@ -419,7 +419,7 @@ phases:
     assert (
         "recipe two: phase 2 of 2, detail, begins at iteration 1 (warp ended: 1 iter" in done.said
     )
-    assert "given otherwise, and left as given: batch_size" in done.said
+    assert "set explicitly, so left alone: batch_size" in done.said
     assert "iteration 3: recipe two is finished" in done.said
     options = done.trainer.segment.settings.options
     assert (options.random_warp, options.lr_dropout, options.batch_size) == (False, "y", 4)

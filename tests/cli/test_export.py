@@ -98,7 +98,7 @@ def test_check_with_and_without_the_model(
 def test_check_names_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.dfm").write_bytes(b"nothing of the kind")
     assert run(["export", "check", str(tmp_path / "a.dfm"), "--json"]) == 1
-    assert "no ONNX file" in json.loads(capsys.readouterr().out)["faults"][0]
+    assert "not an ONNX file" in json.loads(capsys.readouterr().out)["faults"][0]
 
 
 def test_quick96_has_no_export(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,7 +129,7 @@ def test_a_folder_without_a_journal_of_its_faces_is_refused(faces, capsys, argum
     write_journal(faces, Extraction())
     code, _, err = call(capsys, "faceset", arguments[0], faces, *arguments[1:])
     assert code == 1
-    assert f"{FILE}: speaks of none of the 7 faces here" in err
+    assert f"{FILE}: mentions none of the 7 faces here" in err
     (faces / FILE).unlink()
     assert files(faces) == before
 
@@ -144,7 +144,7 @@ def test_a_report_without_a_journal_says_that_tracks_are_not_known(faces, capsys
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--tracks", "5-3"), "'5-3' is no track"),
+        (("--tracks", "5-3"), "'5-3' is not a track"),
         (("--tracks", "1"), "no face is on 1. Choose of the 2 tracks from 0 to 2"),
         (("--whole-tracks",), "whole tracks need a measure"),
     ],

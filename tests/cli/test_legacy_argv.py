@@ -122,7 +122,7 @@ REFUSED = {
     "util --input-dir i --pack-faceset --what": '"util" has no --what',
     "exportdfm --model-dir m": '"exportdfm" needs --model',
     "videoed": "videoed needs a command",
-    "videoed cut": '"videoed cut" is no command',
+    "videoed cut": '"videoed cut" is not a command',
     "videoed cut-video --input-file": "needs a value",
     "videoed cut-video --input-file v --what": "has no --what",
 }
@@ -168,7 +168,7 @@ def test_new_lines_are_left_alone(line: str) -> None:
 def test_programs_of_a_line_are_named_and_not_run() -> None:
     line = translate([*TRAIN.split(), "--execute-program", "-3600", "model.save()"])
     assert len(line.notes) == 2
-    assert "warning: --execute-program -3600 'model.save()' is left out" in line.notes[1]
+    assert "warning: --execute-program -3600 'model.save()' is ignored" in line.notes[1]
     assert "--save-every MINUTES" in line.notes[1]
     assert '--after-save "COMMAND ARG ..."' in line.notes[1]
 
@@ -186,7 +186,7 @@ def test_gpus_of_an_old_line_where_there_are_none(line: str, flag: str) -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("merge --input-dir i", "an earlier output of this line is replaced; --resume goes on"),
+        ("merge --input-dir i", "output of this line is replaced; --resume continues it"),
         ("videoed extract-video --input-file v --output-dir o", "output of this line is replaced"),
         ("util --input-dir i --pack-faceset", "the originals stay"),
         ("xseg fetch --input-dir i", "the originals stay"),
@@ -228,9 +228,9 @@ def test_a_line_of_several_actions_stops_where_one_fails(
 def test_what_needed_a_window_is_said() -> None:
     line = "extract --input-dir i --output-dir o --manual-fix --manual-window-size 9"
     notes = translate(line.split()).notes
-    assert "warning: --manual-fix is left out: it needs a window" in notes[1]
+    assert "warning: --manual-fix is ignored: it needs a window" in notes[1]
     assert "--faces FILE.json" in notes[1]
-    assert "warning: --manual-window-size 9 is left out" in notes[2]
+    assert "warning: --manual-window-size 9 is ignored" in notes[2]
 
 
 def test_lines_of_the_new_spelling_never_replace_by_themselves() -> None:

@@ -143,7 +143,7 @@ def test_a_plan_writes_nothing_and_names_what_is_overridden(workspace, capsys):
     code, out, err = call(capsys, "train", workspace, "--plan")
     assert code == 0, err
     assert "one_SAEHD" in out
-    assert "goes on at iteration 3" in out
+    assert "continues at iteration 3" in out
     assert files(workspace) == before
 
 

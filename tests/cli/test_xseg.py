@@ -61,7 +61,7 @@ def test_the_generic_folder_of_an_old_script_falls_back_to_the_named_installatio
     old = ("xseg", "apply", "--input-dir", faces, "--model-dir", "internal/model_generic_xseg")
     code, _, err = call(capsys, *old)
     assert code == 2
-    assert "internal/model_generic_xseg is not there; --generic is taken for it" in err
+    assert "internal/model_generic_xseg does not exist; using --generic" in err
     assert "--dfl-home" in err
 
 

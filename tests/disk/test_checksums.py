@@ -62,7 +62,7 @@ def test_no_list_is_none_and_a_damaged_one_an_error(tmp_path: Path) -> None:
     folder = tmp_path / "aligned"
     assert read_sums(folder) is None
     checksum_path(folder).write_text("nothing of the kind\n")
-    with pytest.raises(WorkspaceError, match="line 1: is no SHA-256 of a file in aligned/"):
+    with pytest.raises(WorkspaceError, match="line 1: is not the SHA-256 of a file in aligned/"):
         read_sums(folder)
 
 

@@ -29,10 +29,10 @@ BAD_JSON = {
     "deep": (b"[" * 100_000, "nested"),
     "just too deep": (b"[" * 65 + b"]" * 65, "nested more than 64"),
     "deep in a string's shadow": (b'["]]]]]]]]",' * 70 + b"1" + b"]" * 70, "nested"),
-    "NaN": (b'{"a": NaN}', "NaN is no finite number"),
-    "minus infinity": (b"[-Infinity]", "-Infinity is no finite number"),
-    "infinite by its exponent": (b"[1e999]", "1e999 is no finite number"),
-    "infinite by a signed exponent": (b"[1E+400]", "1E+400 is no finite number"),
+    "NaN": (b'{"a": NaN}', "NaN is not a finite number"),
+    "minus infinity": (b"[-Infinity]", "-Infinity is not a finite number"),
+    "infinite by its exponent": (b"[1e999]", "1e999 is not a finite number"),
+    "infinite by a signed exponent": (b"[1E+400]", "1E+400 is not a finite number"),
     "many digits": (b"[" + b"7" * 100_000 + b"]", "a number of 100000 digits"),
     "many digits after the point": (b"[0." + b"7" * 500 + b"]", "a number of 502 digits"),
     "key twice": (b'{"a": {"b": 1, "b": 2}}', "b is given twice"),
@@ -69,7 +69,7 @@ def test_long_numbers_are_found_across_the_pieces_that_are_looked_through(monkey
     monkeypatch.setattr(guarded, "_CHUNK", 64)
     for offset in range(70):
         data = b"[" + b" " * offset + b"1e999]"
-        with pytest.raises(WorkspaceError, match="no finite number"):
+        with pytest.raises(WorkspaceError, match="not a finite number"):
             guarded.parse_json(data, what="x", kind="facts")
 
 
@@ -79,8 +79,8 @@ def test_a_large_file_a_folder_a_pipe_and_a_missing_file_are_refused(tmp_path):
     os.mkfifo(pipe)
     for path, reason in (
         (large, "at most 50"),
-        (tmp_path, "no plain file"),
-        (pipe, "no plain file"),
+        (tmp_path, "not a regular file"),
+        (pipe, "not a regular file"),
         (tmp_path / "missing.json", "No such file"),
     ):
         with pytest.raises(WorkspaceError, match=reason):
@@ -114,10 +114,10 @@ BAD_YAML = {
     "binary": ("a: !!binary aGk=", "is not known"),
     "list as a key": ("? [a]\n: 1", "a key must be text"),
     "key twice": ("a: 1\nb: 2\na: 3", "line 3: a is given twice"),
-    "nan": ("a: .nan", ".nan is no finite number"),
-    "infinity": ("a: -.inf", "no finite number"),
+    "nan": ("a: .nan", ".nan is not a finite number"),
+    "infinity": ("a: -.inf", "not a finite number"),
     "base 60 of many digits": ("a: " + ":".join("1" * 10_000), "a number of 19999 digits"),
-    "not an int": ("a: !!int zz", "is no int"),
+    "not an int": ("a: !!int zz", "is not a valid int"),
     "two documents": ("a: 1\n---\na: 2", "second document"),
     "tab": ("a:\n\t- 1", "line 2"),
     "control character": ("a: \x1b[2J", "control characters"),
@@ -203,7 +203,7 @@ def test_all_errors_are_counted_and_the_first_ones_shown():
 
 
 def test_no_other_module_parses_json_or_yaml():
-    # what processes of one run tell each other is no file of anyone else
+    # what processes of one run tell each other is not a file of anyone else
     own = {"bench/fit.py", "devices/worker_group.py", "disk/guarded.py"}
     root = Path(guarded.__file__).parents[1]
     parsing = re.compile(r"json\.loads?\(|JSONDecoder\(|yaml\.(safe_|full_)?load|yaml\.parse\(")

@@ -111,6 +111,6 @@ def test_undo_names_what_is_gone(folder: Path) -> None:
 def test_a_plan_of_a_stranger_reaches_nothing_outside(folder: Path, name: str) -> None:
     text = f'{{"why": "x", "token": "abc", "moves": [["a.jpg", "{name}"]]}}'
     (folder / moves.PLAN).write_text(text)
-    with pytest.raises(WorkspaceError, match="no place of a plan"):
+    with pytest.raises(WorkspaceError, match="not a valid path in a plan"):
         finish(folder)
     assert (folder / "a.jpg").read_text() == "a"

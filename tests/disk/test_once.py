@@ -21,7 +21,7 @@ ONCE = {
         {"facesets/xseg_store.py"},  # pieces of a pak, which becomes durable as a whole
     ),
     "journals are read and appended to by disk.journal": (r"O_APPEND", {
-        "disk/journal.py", "train/sinks/json_lines.py",  # a log is no record of work
+        "disk/journal.py", "train/sinks/json_lines.py",  # a log is not a record of work
     }),
     "a folder of faces or frames is walked by disk.listing": (
         r"\.glob\(|\.rglob\(|os\.walk\(|os\.scandir\(",
@@ -55,4 +55,4 @@ def test_there_is_no_second_one(claim: str) -> None:
         if re.search(pattern, code):
             found.add(path.relative_to(ROOT).as_posix())
     assert found <= known, claim
-    assert known <= found, "remove what is no exception any more"
+    assert known <= found, "remove what is not an exception any more"

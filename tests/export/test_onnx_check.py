@@ -113,7 +113,7 @@ def no_such_operator(model: Any) -> None:
         (no_such_operator, "ONNX checker says"),
     ],
 )
-def test_the_linter_names_a_error(
+def test_the_linter_names_an_error(
     good: Path, tmp_path: Path, change: Callable[[Any], object], message: str
 ) -> None:
     errors = onnx_check.lint(changed(good, change, tmp_path / "bad.dfm"), "SAEHD")
@@ -164,7 +164,7 @@ def test_what_a_file_declares_is_not_believed(
     assert message in " ".join(onnx_check.lint(bad))
 
 
-def test_names_that_are_no_text_are_a_error(good: Path, tmp_path: Path) -> None:
+def test_names_that_are_no_text_are_an_error(good: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.dfm"
     data = good.read_bytes()
     for old, new, field in (
@@ -181,7 +181,7 @@ def test_names_that_are_no_text_are_a_error(good: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no model at all", bytes(range(256))])
-def test_what_is_no_onnx_file_is_a_error(tmp_path: Path, data: bytes) -> None:
+def test_what_is_no_onnx_file_is_an_error(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.dfm").write_bytes(data)
     assert onnx_check.lint(tmp_path / "a.dfm")
 
@@ -231,7 +231,7 @@ def test_missing_and_foreign_weights_are_named(good: Path, saehd: Any, tmp_path:
     assert errors[1] == "The weight stranger is not of this model."
 
 
-def test_a_number_that_is_none_is_a_error(good: Path, saehd: Any, tmp_path: Path) -> None:
+def test_a_number_that_is_none_is_an_error(good: Path, saehd: Any, tmp_path: Path) -> None:
     def spoil(model: Any) -> None:
         weight = next(w for w in model.graph.initializer if "out_convs/bias" in w.name)
         weight.raw_data = np.full(12, np.nan, np.float32).tobytes()

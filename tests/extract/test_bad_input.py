@@ -1,4 +1,4 @@
-"""Frames that are no frames, or odd ones, through the command: a line each, and the exit code."""
+"""Frames that are not frames, or odd ones, through the command: a line each, and the exit code."""
 
 from __future__ import annotations
 

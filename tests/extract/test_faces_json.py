@@ -191,7 +191,7 @@ def test_two_entries_of_one_frame_are_an_error(tmp_path: Path):
         ),
     ],
 )
-def test_a_error_names_file_frame_and_key(tmp_path: Path, content: Any, said: str):
+def test_an_error_names_file_frame_and_key(tmp_path: Path, content: Any, said: str):
     with pytest.raises(
         WorkspaceError, match=r"given\.json: cannot be read as a file of faces: "
     ) as e:

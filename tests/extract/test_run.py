@@ -140,7 +140,7 @@ def test_images_without_a_journal_are_refused_or_count_by_the_frame_they_name(
 def test_changed_and_renamed_frames_are_noticed(frames, tmp_path, networks):
     out = tmp_path / "aligned"
     extract(frames, out, networks)
-    for path in frames.iterdir():  # a copy of the frames is no change
+    for path in frames.iterdir():  # a copy of the frames is not a change
         os.utime(path, (1, 1))
     assert extract(frames, out, networks).done_before == 6
     cv2.imwrite(str(frames / "00005.png"), draw_frame((90, 50, 100)))

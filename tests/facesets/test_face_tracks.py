@@ -43,7 +43,7 @@ def test_ranges_are_read_and_compared():
 
 @pytest.mark.parametrize("text", ["", "a", "3-", "-3", "9-3", "1,,2", "1.5", "9" * 12])
 def test_what_is_no_range_is_refused(text):
-    with pytest.raises(UsageError, match="is no track"):
+    with pytest.raises(UsageError, match="is not a track"):
         TrackRanges.parse(text)
 
 

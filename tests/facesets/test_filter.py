@@ -126,7 +126,7 @@ def test_units_are_those_that_users_think_in() -> None:
     ("measure", "text"), [("yaw", "30"), ("yaw", "5:1"), ("yaw", "a:b"), ("yaw", "nan:")]
 )
 def test_a_range_has_two_ends(measure: str, text: str) -> None:
-    with pytest.raises(UsageError, match="is no range"):
+    with pytest.raises(UsageError, match="is not a range"):
         Limits.parse(measure, text)
 
 

@@ -83,7 +83,7 @@ def test_nothing_is_unpacked_through_a_link_and_only_images_are(tmp_path: Path) 
     folder.mkdir()
     (folder / "p").symlink_to(outside)
     shutil.copy(PAKS / "person.pak", folder / "faceset.pak")
-    with pytest.raises(FacesetError, match=r"1 of 1 entries are no JPEG images.*authorized_keys"):
+    with pytest.raises(FacesetError, match=r"1 of 1 entries are not JPEG images.*authorized_keys"):
         faceset_files.unpack_folder(folder, keep_pak=False)
     metadata = read_pak(folder / "faceset.pak").entries[0].metadata
     write_pak(folder / "faceset.pak", [("a.jpg", "p", metadata, make_face(1))])

@@ -58,7 +58,7 @@ def test_pipe_and_endless_device_are_refused_at_once(
     name: str, make: Callable[[Path], None], tmp_path: Path
 ) -> None:
     make(tmp_path / name)
-    with pytest.raises(DflTfError, match="no plain file"):
+    with pytest.raises(DflTfError, match="not a regular file"):
         READERS[name](tmp_path / name)
     result = scan_file(tmp_path / name)
     assert result.kind == "special"
@@ -70,7 +70,7 @@ def test_model_with_a_pipe_for_a_part_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x_SAEHD.manifest.json").unlink()
     (tmp_path / "x_SAEHD_encoder.npy").unlink()
     os.mkfifo(tmp_path / "x_SAEHD_encoder.npy")
-    with pytest.raises(LegacyFormatError, match="no plain file"):
+    with pytest.raises(LegacyFormatError, match="not a regular file"):
         read_model(tmp_path, "x", "SAEHD")
 
 

@@ -141,5 +141,5 @@ def test_the_limit_is_an_option(monkeypatch):
     set_pixel_limit(100)
     assert decode_image(image).shape == (10, 10, 3)
     monkeypatch.setenv(LIMIT_VARIABLE, "many")
-    with pytest.raises(OptionError, match="'many' is no number of pixels"):
+    with pytest.raises(OptionError, match="'many' is not a number of pixels"):
         decode_image(image)

@@ -56,7 +56,7 @@ def test_workspace_is_merged_into_its_folders(workspace, capsys):
 def test_a_second_run_needs_resume_or_overwrite(workspace, capsys):
     assert merge(workspace) == 0
     assert merge(workspace) == 2
-    assert "--resume goes on with them, --overwrite starts anew" in capsys.readouterr().err
+    assert "use --resume to continue, or --overwrite to start over" in capsys.readouterr().err
     assert merge(workspace, "--resume") == 0
     assert "0 frames merged, 0 without a face, 6 were finished" in capsys.readouterr().out
     assert merge(workspace, "--overwrite", "--frames", "2:3") == 0
@@ -220,12 +220,12 @@ def test_the_same_old_line_a_second_time_replaces_its_output(workspace, capsys):
     assert run(old) == 0
     printed = capsys.readouterr()
     assert "5 frames merged" in printed.out
-    assert "an earlier output of this line is replaced; --resume goes on with it" in printed.err
+    assert "an earlier output of this line is replaced; --resume continues it" in printed.err
     assert read_provenance(dst / "merged" / "00001.png") is not None
     assert (dst / "merged" / "mine.txt").read_bytes() == b"kept"
     # the new spelling asks
     assert run(["merge", str(workspace)]) == 2
-    assert "--overwrite starts anew" in capsys.readouterr().err
+    assert "or --overwrite to start over" in capsys.readouterr().err
 
 
 def test_the_reference_gives_the_rate_whatever_fps_says(workspace, tmp_path, capsys):

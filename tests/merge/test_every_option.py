@@ -156,7 +156,7 @@ OF_THE_COMMAND: dict[str, Any] = {
     "frame_config": test_settings,
     "legacy_session": test_settings,
 }
-"""Flags that are no options: the test that sees what they do."""
+"""Flags that are not options: the test that sees what they do."""
 
 
 class Merges:

@@ -52,7 +52,7 @@ def contents(folder) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
 
 
-def test_every_frame_gets_a_image_a_mask_and_a_note(workspace):
+def test_every_frame_gets_an_image_a_mask_and_a_note(workspace):
     seen = []
     report = merge_frames(
         tasks_of(workspace), run_of(workspace), progress=lambda *n: seen.append(n)
@@ -230,7 +230,7 @@ def test_other_files_are_no_sessions(workspace, text):
         session_of(workspace).start(resume=True)
 
 
-def test_a_folder_with_the_name_of_a_image_is_no_frame(workspace):
+def test_a_folder_with_the_name_of_an_image_is_no_frame(workspace):
     (workspace / "data_dst" / "more.png").mkdir()
     assert [p.name for p in list_frames(workspace / "data_dst")][-1] == "00006.png"
 
@@ -246,7 +246,7 @@ def test_overwrite_removes_merged_frames_only(workspace, caplog):
     merge_frames(tasks_of(workspace), run_of(workspace))
     cv2.imwrite(str(workspace / "merged_mask" / "holiday.jpg"), np.zeros((8, 8), np.uint8))
     output.prepare(resume=False, overwrite=True, frames=frames)
-    assert "1 images that are no merged frames stay there (holiday.jpg)" in caplog.text
+    assert "1 images that are not merged frames stay there (holiday.jpg)" in caplog.text
     assert not contents(workspace / "merged")
     assert list(contents(workspace / "merged_mask")) == ["holiday.jpg"]
 
@@ -292,7 +292,7 @@ def test_full_folder_is_not_touched_without_overwrite(workspace):
     output = Output(workspace / "m", workspace / "mm")
     output.prepare(resume=False, overwrite=False)
     (workspace / "m" / "old.png").write_bytes(b"x")
-    with pytest.raises(UsageError, match="holds 1 images already: --resume"):
+    with pytest.raises(UsageError, match="holds 1 images already: use --resume"):
         output.prepare(resume=False, overwrite=False)
     output.prepare(resume=True, overwrite=False)
     output.prepare(resume=False, overwrite=True, keep=True)

@@ -37,7 +37,9 @@ def test_single_frames_over_all_frames_under_flags(tmp_path):
 
 def test_all_errors_of_single_frames_are_told():
     frames = {"00009": {"mode": "overlay"}, "1:2": {"colour": 1}}
-    with pytest.raises(OptionError, match="00009: fits no frame; 1:2: colour is no option"):
+    with pytest.raises(
+        OptionError, match="00009: matches no frame; 1:2: colour is not a merge option"
+    ):
         FrameSettings(frames=frames, frames_origin="f.yaml").resolve(FRAMES)
 
 

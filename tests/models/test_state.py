@@ -133,7 +133,7 @@ def test_switching_the_optimizer_keeps_the_counter(trained, make):
     state = trained(archi="df", adabelief=True).state()
     model = make(archi="df", adabelief=False)
     (message,) = model.load_state(state)
-    assert "the iteration counter goes on" in message
+    assert "the iteration counter continues" in message
     after = model.state().tensors["src_dst_opt"]
     assert after["iters:0"] == 1
     assert not any(np.any(v) for k, v in after.items() if k != "iters:0")

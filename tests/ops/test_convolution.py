@@ -146,7 +146,7 @@ x, k, b, s = (tf.constant(rng.standard_normal(shape), tf.float32)
 ops = native.library()
 np.savez(sys.argv[2], ops.dfl_tf_winograd_conv2d(x=x, kernel=k, bias=b),
          ops.dfl_tf_winograd_conv2d(x=s, kernel=k, bias=b[:0], towards_input=True),
-         *ops.dfl_tf_winograd_filter_gradient(x=x, slope=s))
+         *ops.dfl_tf_winograd_filter_gradient(x=x, upstream=s))
 """
     found = []
     for threads in ("1", "3"):

@@ -27,7 +27,7 @@ def package(tmp_path, monkeypatch):
 
 
 def library_file(path: Path, version: str, sources: str) -> None:
-    """Write a file that carries the marks, but is no library."""
+    """Write a file that carries the marks, but is not a library."""
     path.parent.mkdir(parents=True, exist_ok=True)
     marks = f"DFL_TF_BUILT_FOR={version};DFL_TF_BUILT_FROM={sources};"
     path.write_bytes(b"\x7fELF" + b"\0" * 100 + marks.encode() + b"\0" * 100)

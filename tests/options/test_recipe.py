@@ -149,7 +149,7 @@ phases:
         'phase a: random_wrap is not an option of SAEHD; did you mean "random_warp"?',
         "phase a: batch_size=0",
         "phase b ends at iteration 400, where a (500) has gone beyond already",
-        "phase c: devices holds for a whole run; give it to the command instead",
+        "phase c: devices applies to a whole run; give it on the command line instead",
         "phase c has no until and never ends, so that d is never reached",
         "phase d: gan_power=99",
     ):

@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {"dfl_tf": ROOT / "dfl_tf", "dfl_tf_ops": ROOT / "ops" / "dfl_tf_ops"}
 
-# The length of an axis: a number, a letter that is no coordinate, or one of these words.
+# The length of an axis: a number, a letter that is not a coordinate, or one of these words.
 _WORDS = (
     r"height|width|size|side|resolution|dims|res|channels|batch|steps|count|length|blocks|units"
     r"|iterations|features|rows|columns|frames|losses|bins|samples|tracks|in|out|mid|…|\.\.\."

@@ -81,7 +81,7 @@ def test_one_at_a_time_and_the_last_save_counts(tmp_path):
     numbers = [json.loads(line)["DFL_TF_ITERATION"] for line in notes.read_text().splitlines()]
     assert numbers == ["1", "3"]
     assert said[0].startswith("waiting for --after-save")
-    assert said[1].startswith("--after-save is not run for iteration 2: the run before")
+    assert said[1].startswith("--after-save is not run for iteration 2: the previous command")
 
 
 def test_the_end_of_a_run_does_not_wait_for_ever(tmp_path):

@@ -99,7 +99,7 @@ def test_part_that_another_program_switched_off_stays_and_keeps_its_age(
     again = begin(tmp_path, **({"pretrain": False} | on))
     assert again.state is not None
     assert set(parts) <= again.state.tensors.keys()
-    assert f"{', '.join(parts)}: 110 iterations old (of 20)" in again.notes
+    assert f"{', '.join(parts)}: 110 iterations behind (last trained at 20)" in again.notes
 
 
 def test_edited_options_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_deleted_file_in_use_is_a_choice_and_reinit_alone_is_enough(
     text = str(caught.value)
     assert file_of(tmp_path, part).name in text
     assert f"--reinit {part}" in text
-    assert "--use-previous  goes back to the kept set of iteration 10" in text
+    assert "--use-previous  returns to the kept save of iteration 10" in text
     assert "--accept-changes" not in text  # there is nothing to accept
     assert all_bytes(tmp_path) == before
     prepared = begin(tmp_path, run=RunOptions(reinit=(part,)))

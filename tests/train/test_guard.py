@@ -96,7 +96,7 @@ def test_losses_that_stand_still_are_a_collapse():
     guard = Guard(["src", "dst"])
     for iteration in range(1, 51):
         guard.check(iteration, [0.5, 0.25])
-    with pytest.raises(TrainingDiverged, match="have not changed by a bit for 50 iterations"):
+    with pytest.raises(TrainingDiverged, match="have been exactly constant for 50 iterations"):
         guard.check(51, [0.5, 0.25])
     off = Guard(["src", "dst"], guard_collapse=False)
     for iteration in range(1, 200):

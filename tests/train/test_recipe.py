@@ -254,8 +254,8 @@ def test_an_edited_recipe(tmp_path):
     standing = stand(recipe(tmp_path), stored, 9)
     assert (standing.index, standing.state.start) == (2, 7)
     assert standing.told == (
-        "finished phases that are not in the recipe any more: old",
-        "new phases before the present one are skipped: dropout",
+        "finished phases that are no longer in the recipe: old",
+        "new phases before the current one are skipped: dropout",
         "phase detail sets other values than it began with: lr_dropout, random_warp",
     )
     changed = recipe(tmp_path, FIVE.replace("iterations: 4", "iterations: 9"))
@@ -266,7 +266,7 @@ def test_an_edited_recipe(tmp_path):
     gone = {"recipe": {**stored["recipe"], "phase": "gone"}}
     standing = stand(recipe(tmp_path), gone, 9)
     assert (standing.state.phase, standing.state.start) == ("dropout", 9)
-    assert standing.told[-1] == "phase gone is not in the recipe any more; it goes on with dropout"
+    assert standing.told[-1] == "phase gone is no longer in the recipe; continuing with dropout"
 
 
 @pytest.mark.parametrize(
@@ -295,4 +295,4 @@ def test_options_that_the_user_gives_are_left_alone(tmp_path):
     source.follow(made.state)
     assert source._layer(1).values == {"random_warp": True}
     assert isinstance(source._layer(1), Layer)
-    assert "recipe mine: given otherwise, and left as given: lr_dropout" in source.begin()
+    assert "recipe mine: set explicitly, so left alone: lr_dropout" in source.begin()

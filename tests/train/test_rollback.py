@@ -152,7 +152,7 @@ def test_after_a_quiet_stretch_the_count_starts_over(tmp_path, monkeypatch):
 def test_when_no_remedy_is_left_it_ends(tmp_path, monkeypatch):
     spoiling(monkeypatch, *[7] * 9)
     log = ListLog()
-    with pytest.raises(TrainingDiverged, match="All remedies are in force already"):
+    with pytest.raises(TrainingDiverged, match="All remedies are already in use"):
         run(tmp_path, log)
     remedies = [fields["remedy"] for kind, fields in log.events if kind == "rollback"]
     assert remedies == [
@@ -276,8 +276,8 @@ def test_what_the_user_gives_lifts_a_remedy():
     assert RollBackState.read(stored).remedies == {"clipgrad": True}
     assert stored["seed"] == 3
     assert told == [
-        "remedy lifted, since it is given otherwise now: lr",
-        "remedy lifted, since it is given otherwise now: powers",
+        "remedy dropped, since the option is set explicitly now: lr",
+        "remedy dropped, since the option is set explicitly now: powers",
         "gradients are clipped (clipgrad) after the collapse at iteration 900; --set clipgrad=… "
         "lifts that",
     ]

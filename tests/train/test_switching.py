@@ -182,7 +182,7 @@ def test_a_file_of_options_is_applied_answered_and_stored(tmp_path):
     [
         ("batch_size: 0\nblur_in: 1\n", "batch_size=0 is less than 1"),
         ("random_warp: [", "new_SAEHD_options.request"),
-        ("", "it holds no options"),
+        ("", "it contains no options"),
         ("threads: 4\n", "threads cannot change during a run"),
     ],
 )
@@ -216,7 +216,7 @@ def test_on_off_on_in_one_process_equals_stopping_and_resuming_bit_for_bit(devic
     assert found["iterations"] == [1, 2, 3]
     assert found["alive"] == [0, 0, 0]
     assert found["gan moved"]
-    assert "GAN, GAN_opt: 1 iterations old (of 1)" in found["lines"]
+    assert "GAN, GAN_opt: 1 iterations behind (last trained at 1)" in found["lines"]
     assert [sorted(s["changes"]) for s in found["segments"]] == [
         ["batch_size", "gan_power", "random_warp", "target_iter"],
         ["batch_size", "ct_mode", "gan_power", "lr_dropout", "target_iter"],

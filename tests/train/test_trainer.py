@@ -220,7 +220,7 @@ def test_a_full_disk_later_is_told_and_training_goes_on(tmp_path, monkeypatch):
     log = ListLog()
     trainer(tmp_path, FakeModel(options(target_iter=20)), log=log, save_every_iters=5).run()
     assert log.kinds().count("save_failed") == 2
-    assert any("not saved: model: cannot be written" in line for line in log.lines)
+    assert any("saving failed: model: cannot be written" in line for line in log.lines)
     assert saved(tmp_path).iteration == 20
 
 
@@ -233,7 +233,7 @@ def test_a_full_disk_at_the_first_save_of_a_resumed_run_is_told_and_training_goe
     full_disk_from(monkeypatch, 1, 1)
     log = ListLog()
     trainer(tmp_path, model, first=False, log=log, save_every_iters=8).run()
-    assert any("The save of iteration 3 is whole" in line for line in log.lines)
+    assert any("The save of iteration 3 is intact" in line for line in log.lines)
     assert saved(tmp_path).iteration == 20
 
 
@@ -338,12 +338,12 @@ def test_whatever_ends_a_run_the_finished_iterations_are_saved(tmp_path, error, 
     assert "the model is saved at iteration 3" in log.lines
 
 
-def test_a_error_is_told_even_if_nothing_can_be_saved(tmp_path, monkeypatch):
+def test_an_error_is_told_even_if_nothing_can_be_saved(tmp_path, monkeypatch):
     full_disk_from(monkeypatch, 2)
     log = ListLog()
     with pytest.raises(FacesetError, match="gone"):
         trainer(tmp_path, _Broken(FacesetError("gone")), log=log).run()
-    assert any("not saved: model: cannot be written" in line for line in log.lines)
+    assert any("saving failed: model: cannot be written" in line for line in log.lines)
     assert saved(tmp_path).iteration == 1
 
 

@@ -133,7 +133,7 @@ def test_a_measurement_that_fails_is_told_and_the_training_goes_on(tmp_path, err
     assert len(read_model(tmp_path, "new", "SAEHD").run["validation"]) == 2
 
 
-def test_a_error_of_the_program_is_not_hidden(tmp_path):
+def test_an_error_of_the_program_is_not_hidden(tmp_path):
     with pytest.raises(ZeroDivisionError):
         validating(tmp_path, Measurer(ZeroDivisionError())).run()
     assert read_model(tmp_path, "new", "SAEHD").iteration == 2  # saved all the same
@@ -145,10 +145,10 @@ def test_faces_that_are_trained_on_are_measured_where_none_are_held_out(tmp_path
     training.segment.facesets.held_out = {}
     training.run()
     assert measurer.made == [(["src"], ["dst"])]
-    assert log.lines.count("holdout is 0: quality is measured on faces that are trained on") == 1
+    assert log.lines.count("holdout is 0: quality is measured on training faces") == 1
     log = ListLog()
     validating(tmp_path / "none", None, log=log).run()
-    assert any("nothing that measures it" in line for line in log.lines)
+    assert any("no evaluator" in line for line in log.lines)
 
 
 def test_without_the_options_nothing_is_stored(tmp_path):

@@ -61,7 +61,7 @@ def run(folder: Path, group: str, name: str) -> list[Check]:
         return _sort(folder, name.removeprefix("sort_"), golden)
     if name.startswith("recover"):
         return _recover(folder, golden)
-    raise ValueError(f"{name} is no run that is known")
+    raise ValueError(f"{name} is not a run that is known")
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def run(folder: Path, case: str) -> list[Check]:
     """Hold the dialogue again and compare what came of it."""
     stored = load_json(folder / f"{case}.json")
     if not isinstance(stored, dict) or "resulting_options_in_order" not in stored:
-        raise ValueError("this is no option dialogue")
+        raise ValueError("this is not an option dialogue")
     resolved, typed = hold_dialogue(stored)
     got, want = resolved.legacy(), expected_options(stored, typed)
     checks = [

@@ -54,7 +54,7 @@ def run(folder: Path, case: str) -> list[Check]:
 def _full_name(file: str) -> str:
     match = _DATA.fullmatch(file)
     if match is None:
-        raise ValueError(f"{file} is no data.dat")
+        raise ValueError(f"{file} is not a data.dat")
     return match[1]
 
 

@@ -84,7 +84,7 @@ class MeshGraph:
                 made.allocate_tensors()
             except (ValueError, RuntimeError) as error:
                 raise ModelFileError(
-                    f"{self._what}: is no TensorFlow Lite model ({error})"
+                    f"{self._what}: is not a TensorFlow Lite model ({error})"
                 ) from None
             self._local.interpreter = made
         return self._local.interpreter

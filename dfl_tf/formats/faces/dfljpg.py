@@ -53,7 +53,7 @@ def read_metadata(source: bytes | Path, *, what: str = "image") -> FaceMetadata 
     FacesetError
         Damaged JPEG, or metadata that is not of this form; all that is wrong is in the message.
     LegacyFormatError
-        The metadata is no readable pickle (`UnsafePickleError`: it names forbidden things).
+        The metadata is not a readable pickle (`UnsafePickleError`: it names forbidden things).
     """
     data, name = _read(source, what)
     if data[:2] != b"\xff\xd8":
@@ -90,7 +90,7 @@ def embed_metadata(data: bytes, metadata: FaceMetadata, *, what: str = "image") 
     Raises
     ------
     FacesetError
-        `data` is no JPEG, or the metadata does not fit even then.
+        `data` is not a JPEG, or the metadata does not fit even then.
 
     References
     ----------

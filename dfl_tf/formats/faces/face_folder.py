@@ -19,7 +19,7 @@ from dfl_tf.formats.faces.mask_record import RECORD
 from dfl_tf.jobs.progress import Progress
 
 NO_METADATA = "images without face metadata"
-NOT_JPEG = "images that are no JPEG files"
+NOT_JPEG = "images that are not JPEG files"
 EMPTY_LABELS = "labels that enclose nothing"
 BESIDE_PAK = f"loose images beside {PAK_NAME}, which is used"
 _SCRATCH = frozenset(

@@ -104,7 +104,7 @@ class FaceMetadata:
         Raises
         ------
         FacesetError
-            The stored mask is no readable image.
+            The stored mask is not a readable image.
 
         References
         ----------
@@ -223,7 +223,7 @@ def polygons_from_stored(value: StoredPolygons) -> list[tuple[int, npt.NDArray[n
     Raises
     ------
     ValueError
-        A kind is another, or points are no pairs of numbers or lie too far away.
+        A kind is another, or points are not pairs of numbers or lie too far away.
     """
     if isinstance(value, dict):
         pairs = [(entry["type"], entry["pts"]) for entry in value["polys"]]

@@ -51,7 +51,7 @@ class FacesetReport:
         `empty_labels`: with polygons that enclose nothing of the image.
     persons : Counter
     left_out : LeftOut
-        Files that are no usable faces.
+        Files that are not usable faces.
     errors : list of (str, str)
         Faces that are there but damaged (only looked for by `verify`).
     """
@@ -69,7 +69,7 @@ class FacesetReport:
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
-        """Name and reason of every file that should be a face and is no usable one."""
+        """Name and reason of every file that should be a face and is not a usable one."""
         return self.left_out.skipped
 
     def known_types(self) -> dict[FaceType, int]:
@@ -261,8 +261,8 @@ def unpack_folder(
     Raises
     ------
     FacesetError
-        There is no pak; something else has the name of a face, or one is no JPEG image (nothing is
-        written then); or what was read back is not what the pak holds (the pak stays).
+        There is no pak; something else has the name of a face, or one is not a JPEG image (nothing
+        is written then); or what was read back is not what the pak holds (the pak stays).
     WorkspaceError
         A face cannot be written, or a person's folder is a link.
     """
@@ -282,7 +282,7 @@ def unpack_folder(
             taken.append(str(path))
     if no_images:
         raise FacesetError(
-            f"{pak}: {len(no_images)} of {len(faceset)} entries are no JPEG images, the first is "
+            f"{pak}: {len(no_images)} of {len(faceset)} entries are not JPEG images, the first is "
             f"{no_images[0]}. Nothing was unpacked."
         )
     if doubles or taken:

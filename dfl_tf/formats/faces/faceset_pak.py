@@ -129,7 +129,7 @@ def read_pak(path: Path) -> PakFaceset:
                 )
             stored = loads(file.read(config_size), what=f"{path} (list of faces)", points=True)
             if not isinstance(stored, list) or not all(isinstance(s, dict) for s in stored):
-                raise FacesetError(f"{path}: its list of faces is no list of dictionaries.")
+                raise FacesetError(f"{path}: its list of faces is not a list of dictionaries.")
             table_size = 8 * (len(stored) + 1)
             start = 16 + config_size + table_size
             if start > size:
@@ -206,10 +206,10 @@ def _entry(config: _StoredFace, offset: int, size: int) -> PakEntry:
     filename, person = config["filename"], config.get("person_name")
     for name in (filename, person):
         if name is not None and not is_safe_name(name):
-            raise FacesetError(f"{ascii(name)[:80]} is no plain file name")
+            raise FacesetError(f"{ascii(name)[:80]} is not a plain file name")
     shape = tuple(int(n) for n in config["shape"])
     if len(shape) != 3 or not all(0 < n <= 65535 for n in shape):
-        raise FacesetError(f"shape {shape} is no image size")
+        raise FacesetError(f"shape {shape} is not an image size")
     polys = config.get("seg_ie_polys")
     brows = config.get("eyebrows_expand_mod")
     metadata = FaceMetadata(
@@ -234,7 +234,7 @@ def _mask(config: _StoredFace) -> bytes | None:
     if mask is None:
         return None
     if not isinstance(mask, np.ndarray) or mask.dtype.kind != "f" or mask.ndim not in (2, 3):
-        raise FacesetError("xseg_mask is no float mask")
+        raise FacesetError("xseg_mask is not a float mask")
     try:
         return encode_mask(mask)
     except cv2.error:
@@ -292,7 +292,7 @@ def write_pak(path: Path, faces: Iterable[PakFace]) -> int:
     for filename, person, _, _ in listed:
         if not is_safe_name(filename) or (person is not None and not is_safe_name(person)):
             whose = "" if person is None else f" of person {person}"
-            raise FacesetError(f"{path}: {filename}{whose} is no plain file name.")
+            raise FacesetError(f"{path}: {filename}{whose} is not a plain file name.")
     sizes = [_size_of(jpeg) for _, _, _, jpeg in listed]
     config = dumps_legacy([_config(*face[:3]) for face in listed], protocol=4)
     start = 16 + len(config) + 8 * (len(listed) + 1)

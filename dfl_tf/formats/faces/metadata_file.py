@@ -44,7 +44,7 @@ class FolderReport:
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
-        """Name and reason of every file that should be a face and is no usable one."""
+        """Name and reason of every file that should be a face and is not a usable one."""
         return self.left_out.skipped
 
 
@@ -97,9 +97,9 @@ def read_metadata_file(path: Path) -> dict[str, FaceMetadata]:
             shape, values = entry
             height, width, channels = (int(n) for n in shape)
         except (TypeError, ValueError):
-            raise FacesetError(f"{what}: is no pair of size and metadata.") from None
+            raise FacesetError(f"{what}: is not a pair of size and metadata.") from None
         if not (0 < height <= 65535 and 0 < width <= 65535) or not isinstance(values, dict):
-            raise FacesetError(f"{what}: is no pair of size and metadata.")
+            raise FacesetError(f"{what}: is not a pair of size and metadata.")
         result[str(name)] = metadata_from_dict(values, shape=(height, width, channels), what=what)
     return result
 

@@ -144,7 +144,7 @@ def read_part(path: Path) -> dict[str, Tensor]:
             wrong.append(str(key)[:80])
     if wrong or not all(isinstance(key, str) for key in tensors):
         raise LegacyFormatError(
-            f"{path}: these entries are no arrays of numbers: {', '.join(wrong[:10]) or 'keys'}."
+            f"{path}: these entries are not arrays of numbers: {', '.join(wrong[:10]) or 'keys'}."
         )
     return tensors
 
@@ -168,13 +168,13 @@ def read_data(path: Path) -> dict[str, Any]:
     errors = []
     iteration = plain(data.get("iter", 0))
     if not isinstance(iteration, int) or isinstance(iteration, bool) or iteration < 0:
-        errors.append(f"iter={str(iteration)[:40]!r} is no count")
+        errors.append(f"iter={str(iteration)[:40]!r} is not a count")
     options = data.get("options", {})
     if not isinstance(options, dict):
-        errors.append("options is no dictionary")
+        errors.append("options is not a dictionary")
     history = _history(data.get("loss_history", []))
     if history is None:
-        errors.append("loss_history is no list of lists of numbers")
+        errors.append("loss_history is not a list of lists of numbers")
     if errors:
         raise LegacyFormatError(f"{path}: {'; '.join(errors)}. Restore it from a backup.")
     rest = {

@@ -201,7 +201,7 @@ def parse_manifest(data: bytes, *, what: str) -> Manifest:
     check_tree(body, _SCHEMAS[version], what=what, kind=_KIND, error=ModelFileError, advice=_ADVICE)
     unsafe = [name for name in body["files"] if not is_safe_name(name)]
     if unsafe:
-        raise ModelFileError(f"{what}: {ascii(unsafe[0])[:60]} is no plain file name.")
+        raise ModelFileError(f"{what}: {ascii(unsafe[0])[:60]} is not a plain file name.")
     return _from_body(body)
 
 

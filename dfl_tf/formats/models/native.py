@@ -68,7 +68,7 @@ def read(directory: Path, name: str, model_class: str, how: Reading) -> ModelSta
     options = json_tree.decode(manifest.payload.get("options", {}), arrays, what=what)
     extra = json_tree.decode(manifest.payload.get("extra", {}), arrays, what=what)
     if not isinstance(options, dict) or not isinstance(extra, dict):
-        raise ModelFileError(f"{what}: damaged, its options are no dictionary.")
+        raise ModelFileError(f"{what}: damaged, its options are not a dictionary.")
     tensors: dict[str, dict[str, Tensor]] = {}
     parts = {part: file for file in found.files if (part := _part(file)) is not None}
     for part in sorted(filter(how.wants, parts), key=KINDS[model_class].part_key):

@@ -139,7 +139,7 @@ class PickleMachine:
     def store(self, target: object, keys_and_values: list[object]) -> None:
         """Set items of a dictionary."""
         if type(target) is not dict or len(keys_and_values) % 2:
-            raise Damaged("sets items of something that is no dictionary")
+            raise Damaged("sets items of something that is not a dictionary")
         for key in keys_and_values[::2]:
             if not isinstance(key, str | int):
                 raise Damaged(f"a dictionary key is a {type(key).__name__}, not text")

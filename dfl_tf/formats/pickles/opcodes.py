@@ -164,7 +164,7 @@ def _text_line(machine: PickleMachine) -> None:
 def _points(machine: PickleMachine) -> bool:
     """Read a whole list of pairs of numbers, such as landmarks, as an (n, 2) array.
 
-    The pairs are no objects of their own then: a pickle that refers to one of them fails, and has
+    The pairs are not objects of their own then: a pickle that refers to one of them fails, and has
     to be read again without this.
     """
     code = machine.view[machine.pos]
@@ -256,7 +256,7 @@ def _appends(machine: PickleMachine) -> None:
 def _list_on_top(machine: PickleMachine) -> list[object]:
     target = machine.stack[-1]
     if type(target) is not list:
-        raise Damaged("appends to something that is no list")
+        raise Damaged("appends to something that is not a list")
     return target
 
 
@@ -312,7 +312,7 @@ def _instance_line(machine: PickleMachine) -> None:
 def _global_stack(machine: PickleMachine) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
     if type(name) is not str or type(module) is not str:
-        raise Damaged("names a global by something that is no text")
+        raise Damaged("names a global by something that is not text")
     machine.stack.append(machine.find_global(module, name))
 
 

@@ -77,7 +77,7 @@ class _DType(Buildable):
 
     def __init__(self, code: object, *_: object) -> None:
         if not isinstance(code, str):
-            raise Damaged("makes a dtype of something that is no text")
+            raise Damaged("makes a dtype of something that is not text")
         if not _DTYPE.fullmatch(code):
             raise UnsafePickleError(
                 f"an array has dtype {code[:40]!r}; allowed are bool, integer, float, complex and "
@@ -110,9 +110,9 @@ def _array(raw: object, dtype: object, shape: object, *, fortran: bool) -> npt.N
         raise Damaged("an array's dtype is none")
     data = _raw_bytes(raw)
     if not isinstance(shape, tuple) or len(shape) > _MAX_DIMENSIONS:
-        raise Damaged("an array's shape is no short tuple")
+        raise Damaged("an array's shape is not a short tuple")
     if any(type(n) is not int or n < 0 or n > 2**48 for n in shape):
-        raise Damaged("an array's shape holds something that is no size")
+        raise Damaged("an array's shape holds something that is not a size")
     needed = math.prod(shape) * dtype.dtype.itemsize
     if needed != len(data):
         raise Damaged(
@@ -131,7 +131,7 @@ class _ArrayShell(Buildable):
 
     def build(self, state: object) -> npt.NDArray[np.generic]:
         if not isinstance(state, tuple) or len(state) not in (4, 5):
-            raise Damaged("an array's state is no tuple of five")
+            raise Damaged("an array's state is not a tuple of five")
         shape, dtype, fortran, raw = state[-4:]
         if isinstance(raw, list):
             raise UnsafePickleError("an array holds objects; allowed are numbers and text.")
@@ -143,7 +143,7 @@ class _ArrayShell(Buildable):
 
 def _reconstruct(subtype: object, *_: object) -> _ArrayShell:
     if subtype is not _NDARRAY:
-        raise Damaged("reconstructs something that is no ndarray")
+        raise Damaged("reconstructs something that is not an ndarray")
     return _ArrayShell()
 
 
@@ -180,7 +180,7 @@ def _bytearray(*args: object) -> bytes:
 def _enum(module: str, name: str) -> CallToken:
     def make(value: object) -> EnumValue:
         if not isinstance(value, int) or not -(2**31) <= value < 2**31:
-            raise Damaged(f"makes a {name} of something that is no number")
+            raise Damaged(f"makes a {name} of something that is not a number")
         return EnumValue(module, name, value)
 
     return CallToken(f"{module}.{name}", make)

@@ -112,14 +112,14 @@ def _indices(value: Iterable[object], count: int) -> list[int]:
 
 def _whole(value: object) -> int:
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        raise TypeError(f"{str(value)[:40]} is no whole number")
+        raise TypeError(f"{str(value)[:40]} is not a whole number")
     return int(value)
 
 
 def _finite(value: SupportsFloat | str | None) -> float:
     number = float(value or 0.0)
     if not math.isfinite(number):
-        raise ValueError(f"{number} is no finite number")
+        raise ValueError(f"{number} is not a finite number")
     return number
 
 
@@ -128,7 +128,7 @@ def _frame(record: PickleObject) -> SessionFrame:
     info = attributes["frame_info"].attributes
     path = info["filepath"]
     if not isinstance(path, str):
-        raise TypeError("a file path is no text")
+        raise TypeError("a file path is not text")
     config = attributes.get("cfg")
     return SessionFrame(
         filepath=path,
@@ -174,7 +174,7 @@ class _PathClass:
     def call(self, args: tuple[object, ...]) -> str:
         parts = [part for part in args if isinstance(part, str)]
         if len(parts) < len(args):
-            raise Damaged("makes a path of something that is no text")
+            raise Damaged("makes a path of something that is not text")
         first, *rest = parts or [""]
         if rest and first.endswith(self._separator):
             first = first[: -len(self._separator)]

@@ -1,1 +1,1 @@
-"""Weight files that are no models of this program: the legacy release's, and open ones."""
+"""Weight files that are not models of this program: the legacy release's, and open ones."""

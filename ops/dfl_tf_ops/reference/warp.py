@@ -58,7 +58,7 @@ def _sample(
 ) -> npt.NDArray[np.float64]:
     """Sum the 16 neighbors of each position, weighted by Keys' kernel with a = -0.75."""
     height, width = image.shape[:2]
-    # A place that is no number, or far off, lies outside as well as any other there.
+    # A place that is not a number, or far off, lies outside as well as any other there.
     x, y = (np.clip(np.nan_to_num(p, nan=-9.0), -9, n + 9) for p, n in ((x, width), (y, height)))
     left, top = np.floor(x).astype(int) - 1, np.floor(y).astype(int) - 1
     total = np.zeros((*x.shape, image.shape[2]))

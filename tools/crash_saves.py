@@ -12,6 +12,8 @@ What is tried, for both formats:
 * `read-only`: the folder may not be written;
 * `backup`, `restore`: the same ends at every call while a backup is made or brought back: the
   model and every numbered backup stay whole;
+* `snapshot`: the same while a snapshot is made; `snapshot kills`: SIGKILL at random moments of a
+  process that makes snapshots and brings them back: whole snapshots or none, and whole models;
 * `corrupt`: one byte of each file of the set is changed; `delete`: one file is removed.
 
 After each, the set is read. After an interrupted save it must be exactly generation n or n+1, as
@@ -46,9 +48,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dfl_tf.errors import DflTfError
 from dfl_tf.formats import ModelState, model_files, read_model, write_model
-from dfl_tf.formats.models import convert as model_convert
 from dfl_tf.formats.models import rescue as model_rescue
+from dfl_tf.formats.models.restore import find_kept, restore
+from dfl_tf.formats.models.snapshots import (
+    leftovers,
+    list_snapshots,
+    remove_snapshot,
+    snapshot_folder,
+)
 from dfl_tf.train.backup import make_backup
+from dfl_tf.train.snapshots import snapshot_model
 
 NAME, CLASS = "crash_test", "SAEHD"
 BACKUPS = "crash_test_SAEHD_autobackups"
@@ -119,7 +128,12 @@ def back_up(folder: Path, number: int, kind: str) -> None:
 
 def bring_back(folder: Path, number: int, kind: str) -> None:
     """Restore the newest backup."""
-    model_convert.restore_backup(folder, NAME, CLASS, folder / BACKUPS / "01")
+    restore(folder, NAME, CLASS, find_kept(folder, NAME, CLASS, "01"))
+
+
+def snap(folder: Path, number: int, kind: str) -> None:
+    """Make the snapshot `kept-N`."""
+    snapshot_model(folder, NAME, CLASS, f"kept-{number}")
 
 
 # -- the child -----------------------------------------------------------------------------------
@@ -209,6 +223,18 @@ def child_loop(folder: Path, number: int, kind: str) -> int:
     while True:
         save(folder, number, kind)
         print(number, flush=True)
+        number += 1
+
+
+def child_snapshots(folder: Path, number: int, kind: str) -> int:
+    """Save, make a snapshot and bring the one before back, until killed; tell what is durable."""
+    while True:
+        save(folder, number, kind)
+        snap(folder, number, kind)
+        print(number, flush=True)
+        restore(folder, NAME, CLASS, find_kept(folder, NAME, CLASS, f"kept-{number}"))
+        for each in list_snapshots(folder, NAME, CLASS)[:-4]:
+            remove_snapshot(each)
         number += 1
 
 
@@ -338,7 +364,75 @@ def try_restores(base: Path, kind: str, every: int = 1) -> Tally:
                 judge(tally, folder, kind, 1, what)
                 if _backups_there(tally, folder, what) != {1}:
                     tally.errors.append(f"{what}: the backup was lost")
+                if not _snapshots_there(tally, folder, what) <= {2}:
+                    tally.errors.append(f"{what}: a snapshot of something else")
     tally.old, tally.new = tally.new, tally.old
+    return tally
+
+
+def _snapshots_there(tally: Tally, folder: Path, what: str) -> set[int]:
+    """The generations of the snapshots; each must be whole."""
+    found = set()
+    for each in list_snapshots(folder, NAME, CLASS):
+        try:
+            state = find_kept(folder, NAME, CLASS, each.name).read()
+        except DflTfError as error:
+            tally.errors.append(f"{what}: snapshot {each.name}: {error}")
+            continue
+        found.add(state.iteration)
+        if not is_whole(state) or each.label.kind == "folder":
+            tally.errors.append(f"{what}: snapshot {each.name} is not whole")
+    return found
+
+
+def try_snapshots(base: Path, kind: str, every: int = 1) -> Tally:
+    """End (or fail) the process at every call while a snapshot of generation 2 is made."""
+    tally = Tally()
+    last = calls_of(base, kind, snap)
+    for at in sorted({*range(1, last + 1, every), last}):
+        for mode in ("before", "after", "half", "enospc"):
+            what = f"call {at} {mode}"
+            with prepared(base, kind) as folder:
+                fork(lambda f=folder, a=at, m=mode: child_steps(f, 2, kind, a, m, snap))
+                kept = _snapshots_there(tally, folder, what)
+                tally.old += kept == set()
+                tally.new += kept == {2}
+                tally.tried += 1
+                if not is_whole(read_model(folder, NAME, CLASS)):
+                    tally.errors.append(f"{what}: the model is not whole")
+                snap(folder, 9, kind)
+                parent = snapshot_folder(folder, NAME, CLASS)
+                if not _snapshots_there(tally, folder, what) or leftovers(parent):
+                    tally.errors.append(f"{what}: the next snapshot was not clean")
+    return tally
+
+
+def try_snapshot_kills(base: Path, kind: str, kills: int, rng: random.Random) -> Tally:
+    """SIGKILL a process that makes snapshots and brings them back, at random moments."""
+    tally = Tally()
+    with prepared(base, kind) as folder:
+        number = 2
+        for index in range(kills):
+            what = f"kill {index} after snapshot {number}"
+            words = ["--child", str(folder), str(number + 1), kind, "--snapshots"]
+            command = [sys.executable, __file__, *words]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+                assert process.stdout is not None
+                first = process.stdout.readline()
+                time.sleep(rng.random() * 0.1)
+                process.send_signal(signal.SIGKILL)
+                numbers = [first, *process.stdout.read().split()]
+            number = int(numbers[-1])
+            tally.tried += 1
+            there = _snapshots_there(tally, folder, what)
+            tally.new += number + 1 in there
+            tally.old += number + 1 not in there
+            state = read_model(folder, NAME, CLASS)
+            if not is_whole(state) or state.iteration not in (number, number + 1):
+                tally.errors.append(f"{what}: the model is not whole")
+            if number not in there:
+                tally.errors.append(f"{what}: it is not there")
+            number += 1
     return tally
 
 
@@ -492,6 +586,8 @@ def run_all(
         rows[f"{kind} failing call"] = try_steps(base, kind, ("enospc", "eio"), every)
         rows[f"{kind} backup"] = try_backups(base, kind, every)
         rows[f"{kind} restore"] = try_restores(base, kind, every)
+        rows[f"{kind} snapshot"] = try_snapshots(base, kind, every)
+        rows[f"{kind} snapshot SIGKILL"] = try_snapshot_kills(base, kind, kills, rng)
         rows[f"{kind} SIGKILL"] = try_kills(base, kind, kills, rng)
         rows[f"{kind} disk full"] = try_disk(base, kind)
         rows[f"{kind} read-only"] = try_read_only(base, kind)
@@ -508,10 +604,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one line of JSON at the end")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--snapshots", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         folder, number, kind = options.child
-        return child_loop(Path(folder), int(number), kind)
+        loop = child_snapshots if options.snapshots else child_loop
+        return loop(Path(folder), int(number), kind)
     import logging
 
     logging.disable(logging.WARNING)

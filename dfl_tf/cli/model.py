@@ -1,73 +1,29 @@
-"""`dfl-tf model`: look into model files, compare, audit, convert, rename, back up, restore."""
+"""`dfl-tf model`: look into model files, compare, audit, convert, rename, back up."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from dfl_tf.cli.model_choice import FOLDER, choice, json_flag, pick, print_json
 from dfl_tf.cli.model_lines import convert_lines, diff_lines, scan_lines, show_lines, shown
-from dfl_tf.options import OPTIONS
+from dfl_tf.cli.model_snapshots import restore, snapshot, snapshots
 
 if TYPE_CHECKING:
     from dfl_tf.formats import ModelState
 
-_CLASSES = tuple(OPTIONS)
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-
 
 @click.group()
 def command() -> None:
-    """Inspect, compare, audit, convert, rename, back up and restore models."""
-
-
-def _choice(function: Callable[..., object]) -> Callable[..., object]:
-    """`--name` and `--class`; what is not given is the newest model of the folder."""
-    function = click.option("--name", help="Name of the model; default the newest.")(function)
-    return click.option(
-        "--class", "model_class", type=click.Choice(_CLASSES), help="Class of the model."
-    )(function)
-
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def _pick(directory: Path, name: str | None, model_class: str | None) -> tuple[str, str]:
-    """Name and class of the model that is meant.
-
-    Both as given are taken even where the model is not whole: its backups and previous set may be.
-    """
-    from dfl_tf.formats.models.choose_model import choose_model
-
-    if name is not None and model_class is not None:
-        return name, model_class
-    found = choose_model(directory, name, model_class)
-    return found.name, found.model_class
-
-
-def _print(value: object) -> None:
-    click.echo(json.dumps(_jsonable(value), indent=2, allow_nan=False))
-
-
-def _jsonable(value: object) -> object:
-    """`value` as strict JSON knows it: NaN and infinity, which it does not know, become null."""
-    if isinstance(value, dict):
-        return {str(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    """Inspect, compare, audit, convert, rename and restore models; backups and snapshots."""
 
 
 # -- list, show ------------------------------------------------------------------------------------
 @command.command("list")
-@click.argument("directory", metavar="MODEL_DIR", type=_FOLDER)
-@_json
+@click.argument("directory", metavar="MODEL_DIR", type=FOLDER)
+@json_flag
 def list_models(directory: Path, as_json: bool) -> None:
     """List the models of a folder, the newest first."""
     from datetime import datetime
@@ -76,7 +32,7 @@ def list_models(directory: Path, as_json: bool) -> None:
 
     found = find_models(directory)
     if as_json:
-        _print([vars(model) for model in found])
+        print_json([vars(model) for model in found])
         return
     for model in found:
         when = datetime.fromtimestamp(model.modified).isoformat(" ", "seconds")
@@ -86,17 +42,17 @@ def list_models(directory: Path, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("directory", metavar="MODEL_DIR", type=_FOLDER)
-@_choice
+@click.argument("directory", metavar="MODEL_DIR", type=FOLDER)
+@choice
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Loss plot as PNG.")
-@_json
+@json_flag
 def show(
     directory: Path, name: str | None, model_class: str | None, plot: Path | None, as_json: bool
 ) -> None:
     """Show what a model is: options, dims, parts, sizes, checksums, losses."""
     from dfl_tf.formats.models import report as model_report
 
-    name, model_class = _pick(directory, name, model_class)
+    name, model_class = pick(directory, name, model_class)
     state, facts = model_report.report(directory, name, model_class)
     if plot is not None:
         from dfl_tf.train.loss_plot import write_plot_of_model
@@ -105,7 +61,7 @@ def show(
         title = f"{facts['name']} ({facts['class']}), iteration {facts['iteration']}"
         write_plot_of_model(plot, state.loss_history, title, curve(state.run))
     if as_json:
-        _print({**facts, "about": _about_run(state)})
+        print_json({**facts, "about": _about_run(state)})
         return
     for line in show_lines(facts, state.loss_history, _about_run(state)):
         click.echo(line)
@@ -126,11 +82,11 @@ def _about_run(state: ModelState) -> list[str]:
 
 # -- diff, scan ------------------------------------------------------------------------------------
 @command.command()
-@click.argument("first", type=_FOLDER)
-@click.argument("second", type=_FOLDER)
-@_choice
+@click.argument("first", type=FOLDER)
+@click.argument("second", type=FOLDER)
+@choice
 @click.option("--second-name", help="Name of the second model if it is another one.")
-@_json
+@json_flag
 @click.pass_context
 def diff(
     context: click.Context,
@@ -145,14 +101,14 @@ def diff(
     from dfl_tf.formats import read_model
     from dfl_tf.formats.models import report as model_report
 
-    name, model_class = _pick(first, name, model_class)
+    name, model_class = pick(first, name, model_class)
     states = (
         read_model(first, name, model_class),
         read_model(second, second_name or name, model_class),
     )
     found = model_report.diff_states(*states)
     if as_json:
-        _print(found)
+        print_json(found)
     else:
         for line in diff_lines(found):
             click.echo(line)
@@ -162,7 +118,7 @@ def diff(
 
 @command.command()
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
-@_json
+@json_flag
 @click.pass_context
 def scan(context: click.Context, path: Path, as_json: bool) -> None:
     """Audit untrusted files without loading them; exit 1 if anything is refused.
@@ -176,7 +132,7 @@ def scan(context: click.Context, path: Path, as_json: bool) -> None:
     others = [result.path for result in everything if result.kind == "other"]
     refused = [result for result in results if not result.accepted]
     if as_json:
-        _print(
+        print_json(
             {
                 "accepted": not refused,
                 "files": [vars(r) | {"accepted": r.accepted} for r in results],
@@ -192,12 +148,12 @@ def scan(context: click.Context, path: Path, as_json: bool) -> None:
 
 # -- convert ---------------------------------------------------------------------------------------
 @command.command()
-@click.argument("source", metavar="SRC", type=_FOLDER)
+@click.argument("source", metavar="SRC", type=FOLDER)
 @click.argument("target", metavar="DST", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--to", "to", type=click.Choice(("native", "legacy")), required=True)
 @click.option("--files-only", is_flag=True, help="Compare what is stored; run no network.")
-@_choice
-@_json
+@choice
+@json_flag
 @click.pass_context
 def convert(
     context: click.Context,
@@ -221,7 +177,7 @@ def convert(
         files_only=files_only,
     )
     if as_json:
-        _print(found)
+        print_json(found)
     else:
         for line in convert_lines(found, target):
             click.echo(line)
@@ -229,71 +185,42 @@ def convert(
         context.exit(1)
 
 
-# -- rename, backup, restore -----------------------------------------------------------------------
+# -- rename, backup --------------------------------------------------------------------------------
 @command.command()
-@click.argument("directory", metavar="MODEL_DIR", type=_FOLDER)
+@click.argument("directory", metavar="MODEL_DIR", type=FOLDER)
 @click.argument("new_name")
-@_choice
-@_json
+@choice
+@json_flag
 def rename(
     directory: Path, new_name: str, name: str | None, model_class: str | None, as_json: bool
 ) -> None:
     """Give a model another name, with its history and backups."""
     from dfl_tf.formats.models import convert as model_convert
 
-    name, model_class = _pick(directory, name, model_class)
+    name, model_class = pick(directory, name, model_class)
     done = model_convert.rename_model(directory, name, new_name, model_class)
     if as_json:
-        _print({"class": model_class, "old": name, "new": new_name, "files": done})
+        print_json({"class": model_class, "old": name, "new": new_name, "files": done})
     else:
         click.echo(f"{model_class} model {name} is now {new_name} ({len(done)} files)")
 
 
 @command.command()
-@click.argument("directory", metavar="MODEL_DIR", type=_FOLDER)
-@_choice
-@_json
+@click.argument("directory", metavar="MODEL_DIR", type=FOLDER)
+@choice
+@json_flag
 def backup(directory: Path, name: str | None, model_class: str | None, as_json: bool) -> None:
     """Copy a model into its next numbered backup folder (01 is the newest of 24)."""
     from dfl_tf.train.backup import backup_model
 
-    name, model_class = _pick(directory, name, model_class)
+    name, model_class = pick(directory, name, model_class)
     made, iteration = backup_model(directory, name, model_class)
     if as_json:
-        _print({"backup": made, "iteration": iteration})
+        print_json({"backup": made, "iteration": iteration})
     else:
         click.echo(f"iteration {iteration} backed up to {made}")
 
 
-@command.command()
-@click.argument("directory", metavar="MODEL_DIR", type=_FOLDER)
-@_choice
-@click.option("--from", "source", help="Number of a backup (01) or a folder; default the newest.")
-@click.option("--previous", is_flag=True, help="Take the set before the last save instead.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@_json
-def restore(
-    directory: Path,
-    name: str | None,
-    model_class: str | None,
-    source: str | None,
-    previous: bool,
-    yes: bool,
-    as_json: bool,
-) -> None:
-    """Bring a backup or the previous set back; what was there is moved aside."""
-    from dfl_tf.formats.models import convert as model_convert
-
-    name, model_class = model_convert.choose_backed_up(directory, name, model_class)
-    chosen = model_convert.choose_backup(directory, name, model_class, source, previous=previous)
-    if not yes:
-        click.confirm(f"Replace {model_class} model {name} by {chosen}?", abort=True, err=True)
-    state, aside = model_convert.restore_backup(
-        directory, name, model_class, None if previous else chosen
-    )
-    if as_json:
-        _print({"restored": chosen, "iteration": state.iteration, "moved_aside": aside})
-    else:
-        click.echo(f"{name} is back at iteration {state.iteration} (from {chosen})")
-        if aside is not None:
-            click.echo(f"the files that were there are in {aside}")
+command.add_command(snapshot)
+command.add_command(snapshots)
+command.add_command(restore)

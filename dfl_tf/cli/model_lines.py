@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _BARS = " ▁▂▃▄▅▆▇█"
 _LONGEST = 400
 _MOST_LOSSES = 8
+_NAMED = 12
 
 
 def shown(value: object) -> str:
@@ -34,6 +35,13 @@ def show_lines(
         f"iteration  {facts['iteration']}",
         f"size       {facts['bytes'] / 2**20:.1f} MiB in {len(facts['files'])} files",
     ]
+    if facts["snapshots"]:
+        size = sum(each["bytes"] for each in facts["snapshots"]) / 2**20
+        last = [f"{shown(e['name'])} ({e['iteration']})" for e in facts["snapshots"][-_NAMED:]]
+        more = "… " if len(facts["snapshots"]) > _NAMED else ""
+        lines.append(
+            f"snapshots  {len(facts['snapshots'])}, {size:.1f} MiB: {more}{', '.join(last)}"
+        )
     lines += [f"note       {note}" for note in facts["notes"]]
     lines += ["", "options"]
     options = [(shown(key), shown(value)) for key, value in facts["options"].items()]

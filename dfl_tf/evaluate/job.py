@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from dfl_tf.data import Faceset
 from dfl_tf.data.heldout import draw
 from dfl_tf.data.identity import Embedder, make_embedder
-from dfl_tf.errors import ModelFileError, UsageError
+from dfl_tf.errors import UsageError
 from dfl_tf.evaluate import duplicates, results
 from dfl_tf.evaluate.measure import EvaluationFaces, measure
 from dfl_tf.evaluate.results import Evaluation
 from dfl_tf.evaluate.sheet import Chosen, collect, evaluation_sheet, faces_to_show
-from dfl_tf.formats import ModelState, find_models, read_model
+from dfl_tf.formats import ModelState, read_model
 from dfl_tf.formats.models.average import averaged, generator_parts
 from dfl_tf.formats.models.choose_model import choose_model
 from dfl_tf.formats.models.files import prefix_of
-from dfl_tf.formats.models.rescue import backups
+from dfl_tf.formats.models.restore import find_kept
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import KINDS, specs
 
@@ -35,8 +35,6 @@ FACES = 200
 
 EMBEDDED = 50
 """Faces of each person whose identity is measured, which takes a tenth of a second each."""
-
-PREVIOUS = "previous"
 
 LoadState = Callable[[ModelState, str], "SwapModel"]
 """A state and the name of its model to the model, without optimizers."""
@@ -234,36 +232,10 @@ def find_states(place: Workspace, request: EvaluationRequest) -> list[StoredStat
     prefix = prefix_of(model.name, model.model_class)
     states = [StoredState(prefix, place.model, model.name, model.model_class)]
     for text in request.states:
-        if text == PREVIOUS:
-            label = f"{prefix} {PREVIOUS}"
-            states.append(StoredState(label, place.model, model.name, model.model_class, True))
-            continue
-        folder = _folder_of(place.model, model.name, model.model_class, text)
-        inside = [m for m in find_models(folder) if m.model_class in swapping]
-        named = [m for m in inside if (m.name, m.model_class) == (model.name, model.model_class)]
-        if not inside:
-            raise ModelFileError(f"{folder}: no model that swaps faces is there.")
-        one = (named or inside)[0]
-        states.append(StoredState(f"{prefix} {text}", folder, one.name, one.model_class))
+        kept = find_kept(place.model, model.name, model.model_class, text)
+        label = f"{prefix} {text}"
+        states.append(StoredState(label, kept.folder, kept.name, kept.model_class, kept.previous))
     return states
-
-
-def _folder_of(directory: Path, name: str, model_class: str, text: str) -> Path:
-    """The folder of a backup, a snapshot, or one that is named by its path."""
-    numbered = {folder.name: folder for folder in backups(directory, name, model_class)}
-    if text.isdigit() and text.zfill(2) in numbered:
-        return numbered[text.zfill(2)]
-    snapshots = directory / f"{prefix_of(name, model_class)}_snapshots"
-    inside = snapshots / text
-    if "/" not in text and text not in (".", "..") and inside.is_dir():
-        return inside
-    if Path(text).is_dir():
-        return Path(text)
-    kept = sorted(path.name for path in snapshots.glob("*")) if snapshots.is_dir() else []
-    raise ModelFileError(
-        f"{text}: there is no such backup, snapshot or folder. Backups: "
-        f"{', '.join(numbered) or 'none'}; snapshots: {', '.join(kept) or 'none'}."
-    )
 
 
 def architecture_of(model: FaceModel) -> dict[str, object]:

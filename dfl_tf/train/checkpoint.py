@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -128,6 +128,22 @@ class Checkpointer:
         if self._basis is not None:
             files = {file_of(place.folder, place.name, place.model_class, part) for part in parts}
             self._basis = replace(self._basis, discards=self._basis.discards | files)
+
+    def give_up_others(self, parts: Collection[str]) -> None:
+        """Note that an earlier state goes on: files of parts that it does not have go.
+
+        They are part of the set before, which the next save keeps.
+        """
+        place, basis = self.place, self._basis
+        if basis is None:
+            return
+        stay = {file_of(place.folder, place.name, place.model_class, part) for part in parts}
+        others = [
+            name
+            for name, entry in basis.manifest.files.items()
+            if name not in stay and entry.role in ("network", "optimizer", "average")
+        ]
+        self._basis = replace(basis, drops=basis.drops | frozenset(others))
 
     @property
     def preview_folder(self) -> Path:

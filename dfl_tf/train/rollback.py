@@ -308,6 +308,8 @@ def roll_back(
         state = replace(state, run=kept)
     run.log.say(f"collapse: {error}")
     _release(run, kept)
+    if state is not None:
+        run.checkpoint.give_up_others(state.tensors.keys())
     segment = rebuild(settings, state)
     if state is None:  # a new model: what is stored was not there to be read
         segment.leave_out(faces, {**kept, **segment.batch_source.run_state()})

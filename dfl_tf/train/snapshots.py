@@ -7,8 +7,9 @@ One is made when a phase of a recipe ends (`keep_phase`), when the model is the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfl_tf.disk.guarded import check_tree
+from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.tree_schema import Array, Integer, Row, Text
 from dfl_tf.errors import DflTfError, ModelFileError
-from dfl_tf.formats import ModelState
-from dfl_tf.formats.models.files import model_files
+from dfl_tf.formats import ModelLock, ModelState
+from dfl_tf.formats.models.files import model_files, prefix_of
+from dfl_tf.formats.models.rescue import recover
+from dfl_tf.formats.models.restore import read_whole
 from dfl_tf.formats.models.snapshots import (
     Fill,
     Kind,
     Label,
     Rules,
     Snapshot,
+    beyond,
+    check_snapshot_name,
     free_name,
+    label_of,
     list_snapshots,
     make_snapshot,
     refuse_beyond,
@@ -74,6 +81,11 @@ class Wanted:
     phase: str = ""
     metric: str = ""
     key: str = ""
+
+    def label(self, state: ModelState) -> Label:
+        """What is told of the snapshot of a state."""
+        known = {key: value for key, value in asdict(self).items() if value and key != "name"}
+        return replace(label_of(state), **known)
 
 
 def ended_phase(recipe: str, phase: str, iteration: int, why: str) -> Wanted:
@@ -151,7 +163,7 @@ class SnapshotMaker:
         Snapshot or None
             None if it could not be made.
         """
-        label = label_of(state, wanted)
+        label = wanted.label(state)
         say = self._log.say
         try:
             there = list_snapshots(*self._place)
@@ -206,38 +218,70 @@ class SnapshotMaker:
         )
 
 
-def label_of(state: ModelState, wanted: Wanted) -> Label:
-    """What is told of a snapshot of a state."""
-    recipe = state.run.get("recipe")
-    stands = recipe if isinstance(recipe, Mapping) else {}
-    return Label(
-        kind=wanted.kind,
-        iteration=state.iteration,
-        note=wanted.note,
-        recipe=wanted.recipe or str(stands.get("recipe", "")),
-        phase=wanted.phase or str(stands.get("phase", "")),
-        metrics=last_measured(state.run),
-        metric=wanted.metric,
-        key=wanted.key,
-        options={str(key): _plain(value) for key, value in state.options.items()},
-    )
+def snapshot_model(
+    directory: Path,
+    name: str,
+    model_class: str,
+    called: str,
+    *,
+    note: str = "",
+    limit_gb: float = 0.0,
+    say: Callable[[str], object] = lambda text: None,
+) -> tuple[Snapshot, list[Snapshot]]:
+    """Make a snapshot of a model that is not being trained.
+
+    Parameters
+    ----------
+    directory : Path
+        Folder of the model.
+    name, model_class : str
+    called : str
+        Name of the snapshot.
+    note : str
+    limit_gb : float
+        GB that all snapshots may take; the oldest of those that training made go for it. 0 = no
+        limit.
+    say : callable
+        Gets a line about leftovers that were removed.
+
+    Returns
+    -------
+    (Snapshot, list of Snapshot)
+        The new one, and those that went.
+
+    Raises
+    ------
+    UsageError
+        The name is taken or cannot be used, or it does not fit within the limit.
+    ModelFileError
+        The model is not whole.
+    WorkspaceError
+        The model is in use, or there is no space.
+    """
+    check_snapshot_name(called)
+    place = directory, name, model_class
+    rules = Rules(limit=round(limit_gb * 1e9), regular=sys.maxsize)
+    with ModelLock(*place):
+        recover(*place)
+        state = read_whole(*place)
+        found = list_snapshots(*place)
+        refuse_beyond(found, sum(path.stat().st_size for path in model_files(*place)), rules)
+        label = Wanted("manual", called, note).label(state)
+        previews = previews_beside(directory, name, model_class)
+        made = make_snapshot(*place, called, label, previews=previews, say=say)
+        gone = beyond(list_snapshots(*place), rules)
+        for each in gone:
+            remove_snapshot(each)
+    return made, gone
 
 
-def _plain(value: object) -> object:
-    """A value as JSON has it; text for what JSON does not know."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if abs(value) < float("inf") else str(value)
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return str(value)
-
-
-def last_measured(run: Mapping[str, Any]) -> dict[str, float | None]:
-    """The metrics of the last measurement that a model stores; empty without one."""
-    rows, _ = read_stored(run)
-    return dict(rows[-1]["metrics"]) if rows else {}
+def previews_beside(directory: Path, name: str, model_class: str) -> dict[str, bytes]:
+    """The previews of the last save, as they lie in their usual folder."""
+    folder = directory / f"{prefix_of(name, model_class)}_preview"
+    if not folder.is_dir():
+        return {}
+    found = sorted(path for path in folder.iterdir() if path.suffix == ".jpg" and path.is_file())
+    return {f"preview_{path.name}": read_plain(path) for path in found}
 
 
 def best_so_far(run: Mapping[str, Any], iteration: int, metric: str) -> Wanted | None:

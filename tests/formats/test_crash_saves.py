@@ -60,6 +60,16 @@ def test_interrupted_backup_and_restore_leave_model_and_backups_whole(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_interrupted_snapshots_are_whole_or_not_there(kind: str, place: Path) -> None:
+    made = crash_saves.try_snapshots(place, kind, every=16)
+    _clean(made, 12)
+    assert made.old > 3
+    assert made.new > 0
+    if kind == "legacy":
+        _clean(crash_saves.try_snapshot_kills(place, kind, 2, random.Random(5)), 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_killed_saves_leave_a_whole_set(kind: str, place: Path) -> None:
     _clean(crash_saves.try_kills(place, kind, 4, random.Random(3)), 4)
 

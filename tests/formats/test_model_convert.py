@@ -16,6 +16,7 @@ from dfl_tf.formats.models import convert as model_convert
 from dfl_tf.formats.models import rescue as model_rescue
 from dfl_tf.formats.models import safetensors_file
 from dfl_tf.formats.models.report import diff_states, report
+from dfl_tf.formats.models.restore import find_kept, restore
 from tests.formats.samples import make_state
 
 
@@ -114,12 +115,13 @@ def test_restoring_a_backup_keeps_what_was_there(tmp_path: Path) -> None:
     backup = tmp_path / "x_SAEHD_autobackups" / "01"
     write_model(backup, "x", make_state(3))
     assert model_rescue.backups(tmp_path, "x", "SAEHD") == [backup]
-    _, aside = model_convert.restore_backup(tmp_path, "x", "SAEHD", backup)
+    done = restore(tmp_path, "x", "SAEHD", find_kept(tmp_path, "x", "SAEHD", "1"))
     assert read_model(tmp_path, "x", "SAEHD").iteration == 3
     assert read_model(tmp_path, "x", "SAEHD", previous=True).iteration == 7
     write_model(tmp_path, "x", make_state(4))  # the previous set is another now
-    assert aside is not None
-    assert read_model(aside, "x", "SAEHD").iteration == 7
+    assert (done.state.iteration, done.aside) == (3, None)
+    assert done.kept == tmp_path / "x_SAEHD_snapshots" / "replaced-7"
+    assert diff_states(read_model(done.kept, "x", "SAEHD"), make_state(7))["same"]
 
 
 def test_damaged_backup_changes_nothing(tmp_path: Path) -> None:
@@ -128,7 +130,7 @@ def test_damaged_backup_changes_nothing(tmp_path: Path) -> None:
     write_model(backup, "x", make_state(3))
     (backup / "x_SAEHD_encoder.npy").write_bytes(b"damage")
     with pytest.raises(ModelFileError, match="x_SAEHD_encoder"):
-        model_convert.restore_backup(tmp_path, "x", "SAEHD", backup)
+        restore(tmp_path, "x", "SAEHD", find_kept(tmp_path, "x", "SAEHD", "01"))
     assert read_model(tmp_path, "x", "SAEHD").iteration == 7
 
 

@@ -16,10 +16,10 @@ from hypothesis.extra import numpy as hnp
 from dfl_tf.disk.temporary_names import staged
 from dfl_tf.errors import ModelFileError, UsageError, WorkspaceError
 from dfl_tf.formats import ModelLock, ModelState, find_models, model_files, read_model, write_model
-from dfl_tf.formats.models import convert as model_convert
 from dfl_tf.formats.models.files import prefix_of
 from dfl_tf.formats.models.legacy import read_default_options
 from dfl_tf.formats.models.report import diff_states, same_value
+from dfl_tf.formats.models.restore import find_kept, restore
 from dfl_tf.formats.pickles import safe_pickle
 from tests.formats.samples import GOLDEN, make_state
 
@@ -256,10 +256,12 @@ def test_torn_save_of_the_old_program_is_named_and_nothing_rolls_back(
     assert_same(read_model(tmp_path, "x", "SAEHD", previous=True), make_state(5))
     # bringing the previous set back moves what was there aside
     mixed = (tmp_path / "x_SAEHD_encoder.npy").read_bytes()
-    _, aside = model_convert.restore_backup(tmp_path, "x", "SAEHD", None)
+    done = restore(tmp_path, "x", "SAEHD", find_kept(tmp_path, "x", "SAEHD", "previous"))
     assert read_model(tmp_path, "x", "SAEHD").iteration == 5
-    assert aside is not None
-    assert (aside / "x_SAEHD_encoder.npy").read_bytes() == mixed
+    assert done.kept is None
+    assert "encoder.npy is not the one that was saved" in done.notes[0]
+    assert done.aside is not None
+    assert (done.aside / "x_SAEHD_encoder.npy").read_bytes() == mixed
 
 
 def test_leftover_tmp_of_the_old_program_is_used_if_its_target_is_missing(tmp_path: Path) -> None:

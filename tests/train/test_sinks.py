@@ -6,15 +6,20 @@ import json
 import math
 import subprocess
 import sys
+import time
+import types
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow.core.framework import summary_pb2
+from tensorflow.core.util import event_pb2
 
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.jobs.events import Closed, Events, Message
-from dfl_tf.train.events import End, Iteration, Mean, Preview, Start, Validated
+from dfl_tf.train.events import End, Iteration, Mean, Preview, RolledBack, Start, Validated
 from dfl_tf.train.sinks import json_lines
 from dfl_tf.train.sinks.console import ConsoleLog, duration, loss_line
 from dfl_tf.train.sinks.json_lines import JsonLinesLog
@@ -207,6 +212,40 @@ def test_tensorboard(tmp_path):
     (file,) = tmp_path.iterdir()
     assert b"quality/dst_psnr" in file.read_bytes()
     assert list(tmp_path.iterdir())
+
+
+def test_tensorboard_shows_each_iteration_once(tmp_path, monkeypatch):
+    """After a roll-back, and in a run that goes on from a save, by TensorBoard's own rule."""
+
+    def scalar(name: str, value: float) -> None:  # what the extra brings
+        entry = summary_pb2.Summary.Value(tag=name, simple_value=value)
+        raw = summary_pb2.Summary(value=[entry]).SerializeToString()
+        tf.summary.experimental.write_raw_pb(raw)
+
+    monkeypatch.setitem(sys.modules, "tensorboard", types.ModuleType("tensorboard"))
+    monkeypatch.setattr(tf.summary, "scalar", scalar, raising=False)
+    monkeypatch.setattr(tf.summary, "text", lambda name, text: None, raising=False)
+    for begin, iterations in ((0, range(1, 8)), (4, range(5, 9))):
+        log = TensorBoardLog(tmp_path / "board")
+        log.emit(Start("new_SAEHD", "SAEHD", "model", begin, 1, {}))
+        for iteration in iterations:
+            log.emit(event(iteration))
+        if begin:
+            log.emit(RolledBack(6, 8, "not finite.", "gradients are clipped", 1))
+            log.emit(event(7))
+        log.emit(Closed())
+        time.sleep(0.01)
+    shown: list[int] = []
+    starts = 0
+    for file in sorted((tmp_path / "board").iterdir(), key=lambda path: path.stat().st_mtime_ns):
+        for record in tf.data.TFRecordDataset(str(file)):
+            entry = event_pb2.Event.FromString(record.numpy())
+            if entry.HasField("session_log"):
+                starts += 1
+                if starts > 1:  # the first one of all drops nothing
+                    shown = [step for step in shown if step < entry.step]
+            shown += [entry.step for value in entry.summary.value if value.tag == "loss/src"]
+    assert (starts, shown) == (3, [1, 2, 3, 4, 5, 6, 7])
 
 
 def test_quality_is_told_and_logged(tmp_path):

@@ -13,29 +13,27 @@ from pathlib import Path
 
 from dfl_tf.disk import durable
 from dfl_tf.disk.plain_file import read_plain
-from dfl_tf.disk.text import is_plain_name
 from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import DflTfError, ModelFileError, UsageError
-from dfl_tf.formats.models.choose_model import choose_model
 from dfl_tf.formats.models.files import (
     ModelFormat,
     ModelLock,
     detect_format,
     find_models,
     model_files,
-    name_of,
     native_folder,
     prefix_of,
 )
 from dfl_tf.formats.models.manifest import Manifest, read_manifest
 from dfl_tf.formats.models.read_write import read_model, write_model
 from dfl_tf.formats.models.report import diff_states, state_checksums
-from dfl_tf.formats.models.rescue import backups, basis_now, place_of, recover
+from dfl_tf.formats.models.rescue import recover
+from dfl_tf.formats.models.restore import read_summary
 from dfl_tf.formats.models.state import ModelState
 from dfl_tf.options import KINDS
 
 _BELONGS = (
-    *("_history", "_autobackups", "_summary.txt"),
+    *("_history", "_autobackups", "_snapshots", "_summary.txt"),
     *("_model.dfm", "_merger_session.dat", "_conversion.json"),
 )
 """What lies beside a model's own files and carries its name."""
@@ -83,7 +81,7 @@ def convert(
     read_as = other if there else None
     state = read_model(source, name, model_class, format=read_as)
     summary = source / f"{prefix}_summary.txt"
-    text = _text_of(summary)
+    text = read_summary(summary)
     with ModelLock(target, name, model_class):
         write_model(target, name, state, format=to, summary=text)
     result = read_model(target, name, model_class, format=to)
@@ -244,120 +242,3 @@ def _link_or_copy(source: Path, target: Path) -> None:
     except OSError:
         data = read_plain(source)
         durable.write_file(target, data)
-
-
-def _text_of(summary: Path) -> str | None:
-    return read_plain(summary).decode("utf-8", "replace") if summary.is_file() else None
-
-
-def backed_up(directory: Path) -> list[tuple[str, str]]:
-    """Name and class of the models that have backups in a folder, also where the model is gone."""
-    found = []
-    for folder in sorted(directory.glob("*_autobackups")):
-        prefix = folder.name.removesuffix("_autobackups")
-        for each in KINDS:
-            name = name_of(prefix, each)
-            if name and is_plain_name(name) and backups(directory, name, each):
-                found.append((name, each))
-    return found
-
-
-def choose_backed_up(directory: Path, name: str | None, model_class: str | None) -> tuple[str, str]:
-    """Name and class of the model that is to be restored: the newest that fits.
-
-    The model itself may be gone, for that is when its backups are needed most.
-
-    Raises
-    ------
-    ModelFileError
-        There is neither such a model nor just one with backups.
-    """
-    if name is not None and model_class is not None:
-        return name, model_class
-    try:
-        found = choose_model(directory, name, model_class)
-    except ModelFileError:
-        gone = [
-            known
-            for known in backed_up(directory)
-            if name in (None, known[0]) and model_class in (None, known[1])
-        ]
-        if len(gone) != 1:
-            named = ", ".join(f"{known} ({kind})" for known, kind in gone) or "none"
-            raise ModelFileError(
-                f"{directory}: there is no such model. Models with backups: {named}. Name one by "
-                "--name and --class."
-            ) from None
-        return gone[0]
-    return found.name, found.model_class
-
-
-def choose_backup(
-    directory: Path, name: str, model_class: str, source: str | None, *, previous: bool = False
-) -> Path:
-    """The folder of the backup that is meant.
-
-    Parameters
-    ----------
-    directory : Path
-    name, model_class : str
-    source : str or None
-        Number of a backup (``01``) or a folder; None: the newest.
-    previous : bool
-        The set before the last save instead.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    ModelFileError
-        There is no such backup.
-    """
-    if previous:
-        return place_of(directory, name, model_class).previous
-    there = backups(directory, name, model_class)
-    for folder in there:
-        if source is None or folder.name == source.zfill(2):
-            return folder
-    if source is not None and Path(source).is_dir():
-        return Path(source)
-    names = ", ".join(path.name for path in there) or "none"
-    raise ModelFileError(f"{directory}: there is no such backup. Backups there: {names}.")
-
-
-def restore_backup(
-    directory: Path, name: str, model_class: str, source: Path | None
-) -> tuple[ModelState, Path | None]:
-    """Bring a backup, or (None) the kept previous set, back as one transaction.
-
-    Returns
-    -------
-    (ModelState, Path or None)
-        What is there now, and the folder to which the files that were there have been moved.
-
-    Raises
-    ------
-    ModelFileError
-        The backup holds no whole model of this class.
-    """
-    text, kind = None, detect_format(directory, name, model_class)
-    if source is None:
-        state = read_model(directory, name, model_class, previous=True)
-    else:
-        found = find_models(source, model_class)
-        if not found:
-            raise ModelFileError(f"{source}: holds no {model_class} model.")
-        backup = found[0]
-        state = read_model(source, backup.name, model_class)
-        kind = kind or backup.format
-        summary = source / f"{prefix_of(backup.name, model_class)}_summary.txt"
-        text = _text_of(summary)
-    with ModelLock(directory, name, model_class):
-        basis = basis_now(directory, name, model_class)
-        basis = replace(basis, discards=frozenset(basis.manifest.files))
-        saved = write_model(
-            directory, name, state, format=kind or "same", summary=text, basis=basis
-        )
-    return state, saved.aside

@@ -18,6 +18,7 @@ from dfl_tf.disk.guarded import check_tree, parse_json
 from dfl_tf.disk.plain_file import is_safe_name, read_plain
 from dfl_tf.disk.tree_schema import (
     ANYTHING,
+    Array,
     Boolean,
     Integer,
     Optional,
@@ -51,7 +52,12 @@ _HEAD: dict[str, Schema] = {
     "format": Text(),
     "iteration": _COUNT,
 }
-_REST: dict[str, Schema] = {"run": _RUN, "payload": Table(ANYTHING), "snapshot": Text()}
+_REST: dict[str, Schema] = {
+    "run": _RUN,
+    "payload": Table(ANYTHING),
+    "snapshot": Text(),
+    "gone": Array(Text()),
+}
 
 
 def _schema(entry: Record) -> Record:
@@ -118,6 +124,8 @@ class Manifest:
         What the native format keeps here (options and such); empty for legacy sets.
     snapshot : str
         Of a set that was saved beside its model: why. Empty otherwise.
+    gone : tuple of str
+        Files that were part of the set before and go when this one takes its place.
     """
 
     model_class: str
@@ -128,6 +136,7 @@ class Manifest:
     run: Mapping[str, object] = field(default_factory=dict)
     payload: Mapping[str, object] = field(default_factory=dict)
     snapshot: str = ""
+    gone: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
         """JSON with a checksum of its own, so that a flipped bit in it is noticed.
@@ -147,6 +156,7 @@ class Manifest:
             "files": {name: vars(entry) for name, entry in self.files.items()},
             "payload": dict(self.payload),
             "snapshot": self.snapshot,
+            **({"gone": list(self.gone)} if self.gone else {}),
         }
         text = json.dumps(body | {"checksum": _checksum(body)}, indent=1, ensure_ascii=False)
         data = text.encode("utf-8", "surrogatepass")
@@ -199,7 +209,8 @@ def parse_manifest(data: bytes, *, what: str) -> Manifest:
     if body.pop("checksum", None) != _checksum(body):
         raise ModelFileError(f"{what}: damaged manifest (its checksum does not match).")
     check_tree(body, _SCHEMAS[version], what=what, kind=_KIND, error=ModelFileError, advice=_ADVICE)
-    unsafe = [name for name in body["files"] if not is_safe_name(name)]
+    names = [*body["files"], *body.get("gone", ())]
+    unsafe = [name for name in names if not is_safe_name(name)]
     if unsafe:
         raise ModelFileError(f"{what}: {ascii(unsafe[0])[:60]} is not a plain file name.")
     return _from_body(body)
@@ -225,6 +236,7 @@ class _Stored(TypedDict, total=False):
     run: Mapping[str, object]
     payload: Mapping[str, object]
     snapshot: str
+    gone: list[str]
 
 
 def _from_body(body: _Stored) -> Manifest:
@@ -240,6 +252,7 @@ def _from_body(body: _Stored) -> Manifest:
         run=body.get("run", {}),
         payload=body.get("payload", {}),
         snapshot=body.get("snapshot", ""),
+        gone=tuple(body.get("gone", ())),
     )
 
 

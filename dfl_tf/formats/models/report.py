@@ -17,6 +17,7 @@ from dfl_tf.disk import durable
 from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.formats.models.files import detect_format, model_files
 from dfl_tf.formats.models.read_write import read_model
+from dfl_tf.formats.models.snapshots import list_snapshots
 from dfl_tf.formats.models.state import ModelState
 from dfl_tf.options import KINDS
 
@@ -102,6 +103,10 @@ def report(directory: Path, name: str, model_class: str) -> tuple[ModelState, di
         "files": files,
         "bytes": sum(file["bytes"] for file in files),
         "run": state.run,
+        "snapshots": [
+            {"name": each.name, "iteration": each.label.iteration, "bytes": each.bytes}
+            for each in list_snapshots(directory, name, model_class)
+        ],
         "notes": list(state.notes),
     }
 

@@ -70,7 +70,7 @@ def backups(directory: Path, name: str, model_class: str) -> list[Path]:
 
 
 def ways_back(directory: Path, name: str, model_class: str) -> list[str]:
-    """The kept previous set and the backups with their iterations, and commands that take them."""
+    """The kept previous set, the backups and the snapshots, and commands that take them."""
     restore = shlex.join(["dfl-tf", "model", "restore", str(directory), "--class", model_class])
     if KINDS[model_class].named:
         restore += f" --name {shlex.quote(name)}"
@@ -85,7 +85,20 @@ def ways_back(directory: Path, name: str, model_class: str) -> list[str]:
         lines.append(f"Backup {folder.name} ({known}): {restore} --from {folder.name}")
     if len(there) > _NAMED:
         lines.append(f"{len(there) - _NAMED} older backups are in {there[0].parent}.")
-    return lines or ["No previous set is kept, and there is no backup."]
+    named = _snapshot_names(directory / f"{prefix_of(name, model_class)}_snapshots")
+    if named:
+        more = f" (and {len(named) - _NAMED} older ones)" if len(named) > _NAMED else ""
+        lines.append(f"Snapshots: {', '.join(named[:_NAMED])}{more}: {restore} --from NAME")
+    return lines or ["No previous set is kept, and there is no backup or snapshot."]
+
+
+def _snapshot_names(folder: Path) -> list[str]:
+    """Names of the snapshots in a folder, the newest first."""
+    try:
+        found = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
+        return [path.name for path in sorted(found, key=lambda p: -p.stat().st_mtime_ns)]
+    except OSError:
+        return []
 
 
 def backup_iteration(folder: Path, model_class: str) -> int | None:

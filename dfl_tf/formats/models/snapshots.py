@@ -30,6 +30,7 @@ from dfl_tf.errors import DflTfError, ModelFileError, UsageError
 from dfl_tf.formats.models.files import find_models, model_files, prefix_of
 from dfl_tf.formats.models.manifest import read_manifest
 from dfl_tf.formats.models.rescue import backup_iteration, place_of
+from dfl_tf.formats.models.state import ModelState
 from dfl_tf.options.metrics import METRICS, is_better_higher
 
 RECORD = "snapshot.json"
@@ -172,6 +173,37 @@ def free_name(folder: Path, wanted: str) -> str:
     return name
 
 
+def label_of(state: ModelState) -> Label:
+    """What a state says of itself: iteration, place in a recipe, options, the last measurement."""
+    recipe, rows = state.run.get("recipe"), state.run.get("validation")
+    stands = recipe if isinstance(recipe, Mapping) else {}
+    last = rows[-1] if isinstance(rows, list) and rows else None
+    metrics = last.get("metrics") if isinstance(last, Mapping) else None
+    return Label(
+        kind="manual",
+        iteration=state.iteration,
+        recipe=str(stands.get("recipe", "")),
+        phase=str(stands.get("phase", "")),
+        metrics=dict(metrics) if isinstance(metrics, Mapping) else {},
+        options=json_values(state.options),
+    )
+
+
+def json_values(options: Mapping[str, object]) -> dict[str, object]:
+    """Options as JSON has them; text for what it does not know."""
+    return {str(key): _json_value(value) for key, value in options.items()}
+
+
+def _json_value(value: object) -> object:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, list | tuple):
+        return [_json_value(each) for each in value]
+    return str(value)
+
+
 # -- looking ---------------------------------------------------------------------------------------
 def list_snapshots(directory: Path, name: str, model_class: str) -> list[Snapshot]:
     """The snapshots of a model, the oldest first; folders without a model are left out."""
@@ -215,6 +247,15 @@ def read_snapshot(folder: Path, model_class: str) -> Snapshot | None:
 def _unknown(folder: Path, model_class: str, note: str = "") -> Label:
     iteration = backup_iteration(folder, model_class)
     return Label(kind="folder", iteration=iteration or 0, note=note)
+
+
+def find_snapshot(directory: Path, name: str, model_class: str, text: str) -> Snapshot | None:
+    """The snapshot of that name; ``best`` is the newest of that kind. None if there is none."""
+    found = list_snapshots(directory, name, model_class)
+    fitting = [each for each in found if each.name == text]
+    if text == "best":
+        fitting += [each for each in reversed(found) if each.label.kind == "best"]
+    return fitting[0] if fitting else None
 
 
 # -- making and removing ---------------------------------------------------------------------------
@@ -373,9 +414,14 @@ def surplus(found: Sequence[Snapshot], rules: Rules) -> list[Snapshot]:
         if kind == "best":
             kept = [max(reversed(members), key=_goodness)]
         going += [each for each in members if each not in kept]
-    left = [each for each in found if each not in going]
-    last = {kind: [e for e in left if e.label.kind == kind][-1:] for kind in AUTOMATIC}
-    for each in left:
+    return [*going, *beyond([each for each in found if each not in going], rules)]
+
+
+def beyond(found: Sequence[Snapshot], rules: Rules) -> list[Snapshot]:
+    """The snapshots that may go, so that the others fit within the limit; see `surplus`."""
+    last = {kind: [e for e in found if e.label.kind == kind][-1:] for kind in AUTOMATIC}
+    going: list[Snapshot] = []
+    for each in found:
         if not rules.limit or total(found) - total(going) <= rules.limit:
             break
         if each.label.kind in AUTOMATIC and each not in last[each.label.kind]:

@@ -53,11 +53,15 @@ class Basis:
         aside, and an older previous set stays.
     discards : frozenset of str
         Names of files whose content is given up: moved aside in any case.
+    drops : frozenset of str
+        Names of files that are no part of the set any more unless they are written: those of parts
+        that an earlier state of the model does not have. They go when the save is whole.
     """
 
     manifest: Manifest
     whole: bool = True
     discards: frozenset[str] = frozenset()
+    drops: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,9 @@ def write_set(
             if old.whole:
                 _keep(place, old.manifest)
             aside = _move_aside(place, old, contents.names)
-            manifest = describe(written | _switched_off(place, old.manifest, written))
+            manifest = describe(written | _switched_off(place, old, written))
+            gone = sorted(name for name in old.drops - manifest.files.keys() if place.owns(name))
+            manifest = replace(manifest, gone=tuple(gone))
             _refuse_change(place, old, contents.names)
             _commit(place, manifest)
     except BaseException:
@@ -145,7 +151,7 @@ def write_set(
                 shutil.rmtree(aside, ignore_errors=True)
         raise
     try:
-        _finish(place, manifest)
+        _finish(place, manifest, old.manifest)
     except OSError as error:
         raise WorkspaceError(
             f"{place.folder}: the model is saved, but its files could not be renamed "
@@ -211,13 +217,16 @@ def _continues(path: Path, before: FileEntry, data: bytes) -> bool:
 
 
 def _switched_off(
-    place: ModelLocation, old: Manifest, written: Mapping[str, FileEntry]
+    place: ModelLocation, old: Basis, written: Mapping[str, FileEntry]
 ) -> dict[str, FileEntry]:
     """The files of parts that are not in use now: they stay, each with its iteration."""
     return {
         name: replace(entry, off=True)
-        for name, entry in old.files.items()
-        if name not in written and entry.role in _CARRIED and (place.folder / name).is_file()
+        for name, entry in old.manifest.files.items()
+        if name not in written
+        and name not in old.drops
+        and entry.role in _CARRIED
+        and (place.folder / name).is_file()
     }
 
 
@@ -265,12 +274,19 @@ def _commit(place: ModelLocation, manifest: Manifest) -> None:
     durable.write_file(place.commit, manifest.to_bytes())
 
 
-def _finish(place: ModelLocation, manifest: Manifest) -> None:
-    """From the commit record to a closed transaction. Can be repeated after any interruption."""
+def _finish(place: ModelLocation, manifest: Manifest, before: Manifest | None) -> None:
+    """From the commit record to a closed transaction. Can be repeated after any interruption.
+
+    `before` is the set that it takes the place of: what another program has written since, stays.
+    """
     for name in manifest.files:
         new = staged(place.folder / name)
         if new.exists():
             os.replace(new, place.folder / name)
+    for name in manifest.gone:
+        entry = None if before is None else before.files.get(name)
+        if entry is not None and place.owns(name) and is_unchanged(place.folder / name, entry):
+            (place.folder / name).unlink()
     durable.sync_folder(place.folder)
     _replace_previous(place)
     os.replace(place.commit, place.manifest)
@@ -316,7 +332,7 @@ def recover(place: ModelLocation) -> Manifest | None:
         if staged(place.folder / name).is_file() and not unfinished(place, name, current)
     ]
     _give_up(place, overtaken)
-    _finish(place, pending)
+    _finish(place, pending, current)
     return pending
 
 

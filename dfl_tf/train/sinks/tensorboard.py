@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.events import Closed, Event
-from dfl_tf.train.events import Iteration, Preview, RolledBack, Switched, Validated
+from dfl_tf.train.events import Iteration, Preview, RolledBack, Start, Switched, Validated
 
 
 class TensorBoardLog:
@@ -51,12 +52,26 @@ class TensorBoardLog:
                 changes = ", ".join(f"{key}: {new}" for key, (_, new) in event.changes.items())
                 with self._writer.as_default(step=event.iteration):
                     self._tf.summary.text("options", changes)
+            case Start():
+                self._restart(event.iteration)
             case RolledBack():
+                self._restart(event.iteration)
                 text = f"back from {event.undone_until}: {event.reason} Now {event.remedy}."
                 with self._writer.as_default(step=event.iteration):
                     self._tf.summary.text("rollback", text)
             case Closed():
                 self._writer.close()
+
+    def _restart(self, iteration: int) -> None:
+        """Let TensorBoard drop what an earlier run, or a stretch that was undone, has written.
+
+        It drops everything after the step of a session's start, but for the first start of all.
+        """
+        from tensorflow.core.util import event_pb2
+
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        mark = event_pb2.Event(wall_time=time.time(), step=iteration + 1, session_log=start)
+        self._tf.raw_ops.ImportEvent(writer=self._writer._resource, event=mark.SerializeToString())
 
     def _iteration(self, event: Iteration) -> None:
         with self._writer.as_default(step=event.iteration):

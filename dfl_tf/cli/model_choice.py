@@ -1,0 +1,54 @@
+"""Which model a command means, and what commands print of it as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from dfl_tf.options import OPTIONS
+
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+def choice(function: Callable[..., object]) -> Callable[..., object]:
+    """`--name` and `--class`; what is not given is the newest model of the folder."""
+    function = click.option("--name", help="Name of the model; default the newest.")(function)
+    return click.option(
+        "--class", "model_class", type=click.Choice(tuple(OPTIONS)), help="Class of the model."
+    )(function)
+
+
+json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def pick(directory: Path, name: str | None, model_class: str | None) -> tuple[str, str]:
+    """Name and class of the model that is meant.
+
+    Both as given are taken even where the model is not whole: its backups and previous set may be.
+    """
+    from dfl_tf.formats.models.choose_model import choose_model
+
+    if name is not None and model_class is not None:
+        return name, model_class
+    found = choose_model(directory, name, model_class)
+    return found.name, found.model_class
+
+
+def print_json(value: object) -> None:
+    """Print strict JSON."""
+    click.echo(json.dumps(_jsonable(value), indent=2, allow_nan=False))
+
+
+def _jsonable(value: object) -> object:
+    """`value` as strict JSON knows it: NaN and infinity, which it does not know, become null."""
+    if isinstance(value, dict):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

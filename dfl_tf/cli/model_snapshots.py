@@ -113,13 +113,14 @@ def snapshots(directory: Path, name: str | None, model_class: str | None, as_jso
 
 def _backups(directory: Path, name: str, model_class: str) -> list[dict[str, Any]]:
     from dfl_tf.formats.models.rescue import backup_iteration, backups
+    from dfl_tf.formats.models.snapshots import bytes_of
 
     return [
         {
             "name": folder.name,
             "folder": str(folder),
             "iteration": backup_iteration(folder, model_class),
-            "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+            "bytes": bytes_of(folder),
         }
         for folder in backups(directory, name, model_class)
     ]

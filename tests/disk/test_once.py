@@ -28,10 +28,10 @@ ONCE = {
         {
             "disk/listing.py", "disk/durable.py",
             # folders of our own
-            "bench/parts.py", "evaluate/job.py", "options/recipe_file.py",
-            "formats/models/snapshots.py",
+            "bench/parts.py", "options/recipe_file.py",
+            "formats/models/snapshots.py", "formats/models/restore.py",
             "formats/scan.py",  # a whole tree, whatever lies in it
-            "formats/faces/faceset_sums.py", "formats/models/convert.py",
+            "formats/faces/faceset_sums.py",
             "formats/weights/open_models.py",  # a folder of pip's
         },
     ),

@@ -224,7 +224,7 @@ def read_snapshot(folder: Path, model_class: str) -> Snapshot | None:
     """The snapshot in a folder; None if it holds no model of that class."""
     if not find_models(folder, model_class):
         return None
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size = bytes_of(folder)
     try:
         tree: Any = read_json(
             folder / RECORD,
@@ -242,6 +242,11 @@ def read_snapshot(folder: Path, model_class: str) -> Snapshot | None:
     label = Label(**{key: tree[key] for key in keys})
     previews = tuple(map(str, tree.get("previews", ())))
     return Snapshot(folder.name, folder, label, tree.get("created", ""), size, previews)
+
+
+def bytes_of(folder: Path) -> int:
+    """Of all files in a folder and below it."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _unknown(folder: Path, model_class: str, note: str = "") -> Label:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from dfl_tf.options import DEFAULT_MODEL, kind_of
 from dfl_tf.options.recipe import Recipe
 from dfl_tf.options.recipe_check import check_recipe, phase_lines
 from dfl_tf.options.recipe_file import built_in_recipes, find_recipe, read_recipe
+
+if TYPE_CHECKING:
+    from dfl_tf.train.recipe_state import Standing
 
 PATH = click.Path(path_type=Path)
 
@@ -77,15 +80,16 @@ def check(
     recipe = read_recipe(find_recipe(name))
     chosen = kind_of(model_class or recipe.model or DEFAULT_MODEL).name
     found: dict[str, Any] = {}
-    seconds = None
+    standing: Standing | None = None
+    known: tuple[int, float | None] = (0, None)
     if workspace is not None:
-        found, seconds = _known(recipe, workspace, chosen, model_name)
+        found, standing, known = _known(recipe, workspace, chosen, model_name)
     elif model_name is not None:
         raise UsageError("--name is a model of WORKSPACE; give the workspace, too")
     phases = check_recipe(recipe, chosen, **found)
     if as_json:
         facts = {
-            "recipe": recipe.name, "model": chosen, "seconds_per_iteration": seconds,
+            "recipe": recipe.name, "model": chosen, "seconds_per_iteration": known[1],
             "phases": [phase.as_dict() for phase in phases],
         }  # fmt: skip
         click.echo(json.dumps(facts, indent=1))
@@ -93,18 +97,28 @@ def check(
     click.echo(f"recipe {recipe.name} for {chosen}: {len(recipe.phases)} phases, no error")
     for line in phase_lines(phases):
         click.echo(line)
-    if seconds is not None:
-        click.echo(_time(recipe, found.get("first", 0), seconds))
+    if standing is not None:
+        from dfl_tf.train.recipe import time_line
+
+        if line := time_line(recipe, standing, *known):
+            click.echo(line)
 
 
 def _known(
     recipe: Recipe, workspace: Path, model_class: str, name: str | None
-) -> tuple[dict[str, Any], float | None]:
-    """What a model of a workspace says about a check, and the seconds of its last iterations."""
+) -> tuple[dict[str, Any], Standing | None, tuple[int, float | None]]:
+    """What a workspace says about a check.
+
+    Returns
+    -------
+    (dict, Standing or None, (int, float or None))
+        For `check_recipe`; where the model stands; its iteration, and the seconds of its last ones.
+    """
     from dfl_tf.formats import read_model
     from dfl_tf.formats.models.files import prefix_of
     from dfl_tf.formats.sessions.workspace import Workspace
     from dfl_tf.models.restore import stored_layer
+    from dfl_tf.train.recipe import missing_faces
     from dfl_tf.train.recipe_state import stand
     from dfl_tf.train.sinks.json_lines import last_seconds, log_beside
     from dfl_tf.train.start import choose_name
@@ -112,22 +126,11 @@ def _known(
     place = Workspace.open(workspace, need=())
     name, exists = choose_name(place.model, model_class, name)
     if not exists:
-        return {}, None
+        return {"errors_besides": missing_faces(recipe, place)}, None, (0, None)
     state = read_model(place.model, name, model_class, only=())
     standing = stand(recipe, state.run, state.iteration)
     layer = stored_layer(state, f"the saved model {name}")
     log = log_beside(place.model, prefix_of(name, model_class))
-    return {"stored": layer, "first": standing.index}, last_seconds(log)
-
-
-def _time(recipe: Recipe, first: int, seconds: float) -> str:
-    least = most = 0
-    endless = False
-    for phase in recipe.phases[first:]:
-        low, high = phase.until.span()
-        least += low
-        endless |= high is None
-        most += high or 0
-    hours = f"{least * seconds / 3600:.1f}"
-    upper = "or more" if endless else f"to {most * seconds / 3600:.1f}"
-    return f"time at {seconds * 1000:.0f} ms an iteration: {hours} {upper} hours"
+    missing = missing_faces(recipe, place, first=standing.index, stored=layer.values)
+    found = {"stored": layer, "first": standing.index, "errors_besides": missing}
+    return found, standing, (state.iteration, last_seconds(log))

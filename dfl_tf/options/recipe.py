@@ -94,25 +94,6 @@ class Until:
     def _given(self) -> list[str]:
         return [name for name in CONDITIONS if getattr(self, name) is not None]
 
-    def span(self) -> tuple[int, int | None]:
-        """The least and the most iterations that a phase takes, as far as that is known.
-
-        ``None`` as the most: there is no limit, or it is one of time or of quality.
-        """
-        spans: list[tuple[int, int | None]] = []
-        if self.iterations is not None:
-            spans.append((self.iterations, self.iterations))
-        if self.plateau is not None:
-            spans.append((max(self.plateau.least, self.plateau.window), self.plateau.most or None))
-        spans += [(0, None) for name in ("at_iteration", "hours", "metric") if name in self._given]
-        if not spans:
-            return 0, None
-        limits = [high for _, high in spans if high is not None]
-        if self.mode == "any":
-            return min(low for low, _ in spans), min(limits, default=None)
-        open_end = len(limits) < len(spans)
-        return max(low for low, _ in spans), None if open_end else max(limits)
-
     def text(self) -> str:
         """The conditions in words; empty if there is none."""
         words = {

@@ -57,6 +57,7 @@ def check_recipe(
     stored: Layer | None = None,
     machine: Machine | None = None,
     first: int = 0,
+    errors_besides: Sequence[str] = (),
 ) -> list[CheckedPhase]:
     """Resolve the options of every phase, one after the other.
 
@@ -70,6 +71,8 @@ def check_recipe(
         For the batch size.
     first : int
         Number of the phase from which the model goes on.
+    errors_besides : sequence of str
+        Found elsewhere, to be told with those found here.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def check_recipe(
     problems = [] if recipe.model in ("", model_class) else [
         f"recipe {recipe.name} is for {recipe.model}, not for {model_class}"
     ]  # fmt: skip
-    problems += order_errors(recipe)
+    problems += [*order_errors(recipe), *errors_besides]
     checked: list[CheckedPhase] = []
     before: Layer | None = stored
     run_before = RunOptions()

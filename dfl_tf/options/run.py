@@ -246,14 +246,14 @@ class RunOptions(Options):
         ask="never",
     )
     on_collapse: str = option(
-        "stop",
+        "auto",
         "What to do when a model collapses: stop, or roll back to the last good save.",
-        details="rollback loads the last good save in the same process, clips gradients (then "
-        "halves powers, halves the learning rate, switches learning-rate dropout on, one at each "
-        "collapse), draws other samples and continues; docs/recipes.md. A recipe takes rollback "
-        "unless it says otherwise.",
+        details="auto stops a plain run and rolls one with a recipe back. rollback loads the last "
+        "good save in the same process, clips gradients (then halves powers, halves the learning "
+        "rate, switches learning-rate dropout on, one at each collapse), draws other samples and "
+        "continues; docs/recipes.md.",
         group="stopping",
-        choices=("stop", "rollback"),
+        choices=("auto", "stop", "rollback"),
         ask="never",
     )
     quarantine: bool = option(
@@ -417,3 +417,9 @@ class RunOptions(Options):
         unit="MiB",
         ask="never",
     )
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether a model that collapses goes on from its last good save."""
+        by_recipe = self.on_collapse == "auto" and bool(self.recipe)
+        return by_recipe or self.on_collapse == "rollback"

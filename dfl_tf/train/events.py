@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfl_tf.jobs.events import Event
+from dfl_tf.train.time_left import TimeLeft
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Iteration(Event):
         Whole duration (samples and steps), and the part spent waiting for samples.
     wait_share : float
         The share of waiting lately, 0..1.
-    eta_seconds : float or None
-        Until the target iteration or the time limit; None without either.
+    left : TimeLeft or None
+        Until the end of the phase, the target iteration or the time limit; None without any.
     progress : float or None
         0..1 of this run; None for an endless one.
     measure : callable
@@ -57,7 +58,7 @@ class Iteration(Event):
     seconds: float
     wait_seconds: float
     wait_share: float = 0.0
-    eta_seconds: float | None = None
+    left: TimeLeft | None = None
     progress: float | None = None
     measure: Callable[[], Mapping[str, float]] = dict
 
@@ -74,8 +75,16 @@ class Iteration(Event):
             "losses": dict(self.losses),
             "ms": round(self.seconds * 1000, 3),
             "wait_ms": round(self.wait_seconds * 1000, 3),
+            **self._left(),
             **({"scalars": scalars} if scalars else {}),
         }
+
+    def _left(self) -> dict[str, object]:
+        if self.left is None:
+            return {}
+        most = self.left.most
+        seconds = [round(self.left.least, 1), None if most is None else round(most, 1)]
+        return {"left_s": seconds}
 
 
 @dataclass(frozen=True)

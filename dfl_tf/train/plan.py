@@ -15,7 +15,7 @@ from dfl_tf.options import effective
 from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.rollback import in_force
 from dfl_tf.train.segment import face_type_lines
-from dfl_tf.train.sinks.json_lines import log_beside
+from dfl_tf.train.sinks.json_lines import last_seconds, log_beside
 from dfl_tf.train.start import Prepared, build_model
 
 if TYPE_CHECKING:
@@ -139,8 +139,18 @@ def make_plan(prepared: Prepared) -> Plan:
         parameters=model.parameter_counts(),
         memory_mib=memory(model),
         files=saved_files(prepared, model),
-        phases=[] if prepared.recipe is None else prepared.recipe.lines(),
+        phases=_phases(prepared),
     )
+
+
+def _phases(prepared: Prepared) -> list[str]:
+    """The phases of the recipe, with the time left by the last iterations of the model."""
+    if prepared.recipe is None:
+        return []
+    log = log_beside(prepared.place.folder, prepared.place.storage)
+    iteration = 0 if prepared.state is None else prepared.state.iteration
+    each = None if prepared.state is None else last_seconds(log)
+    return prepared.recipe.lines(iteration, each)
 
 
 def _remedies(prepared: Prepared) -> dict[str, tuple[object, str]]:

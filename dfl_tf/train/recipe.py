@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dfl_tf.errors import OptionError
+from dfl_tf.errors import OptionError, WorkspaceError
 from dfl_tf.formats import ModelState
-from dfl_tf.options import Layer, RunOptions, resolve
+from dfl_tf.formats.sessions.workspace import Workspace
+from dfl_tf.options import Layer, RunOptions, resolve, specs
 from dfl_tf.options.inputs import OptionInputs
 from dfl_tf.options.recipe import Phase, Recipe
 from dfl_tf.options.recipe_check import CheckedPhase, check_recipe, phase_lines, split
@@ -36,6 +37,7 @@ from dfl_tf.train.requests import Request
 from dfl_tf.train.rollback import RollBackState, softened
 from dfl_tf.train.run import Run
 from dfl_tf.train.snapshots import ended_phase
+from dfl_tf.train.time_left import TimeLeft, phase_left, recipe_left
 from dfl_tf.train.validation import METRICS
 
 
@@ -58,13 +60,78 @@ class ChosenRecipe:
     overridden: tuple[str, ...]
     checked: tuple[CheckedPhase, ...]
 
-    def lines(self) -> list[str]:
-        """The phases for people, those that are finished first."""
+    def lines(self, iteration: int = 0, each: float | None = None) -> list[str]:
+        """The phases for people, those that are finished first, and the time left.
+
+        Parameters
+        ----------
+        iteration : int
+            Of the model.
+        each : float, optional
+            Seconds of its last iterations.
+        """
         done = [
             f"{each.name}: iterations {each.start} to {each.end}, finished"
             for each in self.standing.state.done
         ]
-        return [*done, *phase_lines(self.checked, self.standing.state.phase)]
+        phases = phase_lines(self.checked, self.standing.state.phase)
+        time = time_line(self.recipe, self.standing, iteration, each)
+        return [*done, *phases, *([time] if time else [])]
+
+
+def time_line(recipe: Recipe, standing: Standing, iteration: int, each: float | None) -> str:
+    """How long a recipe still takes, by the last iterations of its model; empty if unknown."""
+    if not each or standing.state.finished:
+        return ""
+    state = standing.state
+    present, whole = recipe_left(
+        recipe,
+        standing.index,
+        count=iteration - state.start,
+        iteration=iteration,
+        seconds=state.seconds,
+        each=each,
+    )
+    told = [left.text() for left in (present, whole) if left.text()]
+    ends = f", {whole.text()} in all" if len(told) == 2 else ""
+    first = present.text() or f"{present.of} ends when it is good enough"
+    return f"time at {each * 1000:.0f} ms an iteration: {first}{ends}"
+
+
+def missing_faces(
+    recipe: Recipe,
+    workspace: Workspace,
+    *,
+    first: int = 0,
+    stored: Mapping[str, object] | None = None,
+    given: Mapping[str, object] | None = None,
+) -> list[str]:
+    """Which faces are missing that the phases of a recipe are trained on.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    workspace : Workspace
+    first : int
+        Number of the phase from which the model goes on.
+    stored : mapping, optional
+        Options of the model that goes on.
+    given : mapping, optional
+        Options that win over the recipe.
+    """
+    errors = []
+    for index in range(first, len(recipe.phases)):
+        values = {**(stored or {}), **recipe.layer(index).values, **(given or {})}
+        pretrain = str(values.get("pretrain", False)).lower() in ("true", "y", "yes", "1")
+        faces = workspace.with_faces_of(str(values.get("data") or ""), pretrain=pretrain)
+        name = recipe.phases[index].name
+        if pretrain and faces.pretrain is None:
+            errors.append(f"phase {name}: there are no pretraining faces; give --pretrain-dir")
+        try:
+            faces.check(("pretrain",) if pretrain else ("src", "dst"))
+        except WorkspaceError as error:
+            errors.append(f"phase {name}: {error}")
+    return errors
 
 
 def choose_recipe(
@@ -72,6 +139,7 @@ def choose_recipe(
     inputs: OptionInputs,
     model_class: str,
     *,
+    workspace: Workspace | None = None,
     state: ModelState | None = None,
     stored: Layer | None = None,
     machine: Machine | None = None,
@@ -85,6 +153,8 @@ def choose_recipe(
     inputs : OptionInputs
         What is given now; it wins over the recipe.
     model_class : str
+    workspace : Workspace, optional
+        Whose faces are looked for, in all phases.
     state : ModelState, optional
         Of a model that goes on.
     stored : Layer, optional
@@ -100,16 +170,30 @@ def choose_recipe(
     recipe = read_recipe(find_recipe(name))
     run, iteration = ({}, 0) if state is None else (state.run, state.iteration)
     standing = stand(recipe, run, iteration)
-    phases = check_recipe(recipe, model_class, stored=stored, machine=machine, first=standing.index)
     every = recipe.keys()
-    overridden = tuple(sorted(every & inputs.keys))
+    known, usual = inputs.resolved_run, RunOptions()
+    of_run = every & specs(RunOptions).keys() if known is not None else set()
+    changed = {key for key in of_run if getattr(known, key) != getattr(usual, key)}
+    overridden = tuple(sorted(every & inputs.keys | changed))
+    missing: list[str] = []
+    if workspace is not None and not standing.state.finished:
+        model = {} if stored is None else stored.values
+        now = {key: value for layer in inputs.layers for key, value in layer.values.items()}
+        now |= {"data": inputs.run.data} if inputs.run.data else {}
+        missing = missing_faces(recipe, workspace, first=standing.index, stored=model, given=now)
+    phases = check_recipe(
+        recipe,
+        model_class,
+        stored=stored,
+        machine=machine,
+        first=standing.index,
+        errors_besides=missing,
+    )
     layer = recipe.layer(standing.index)
     below = layer.only([key for key in layer.values if key not in overridden])
     remedies = RollBackState.read(run).remedies
-    values = {"on_collapse": "rollback", **softened(below.values, remedies)}
-    below = replace(below, values=values)
-    known = inputs.resolved_run
-    if known is not None:  # a program's: what the phase sets of it takes its place
+    below = replace(below, values=softened(below.values, remedies))
+    if known is not None:  # a program's: the phase sets what that has left as it is usually
         _, own = split(below)
         parsed = resolve(RunOptions, [own]).options
         known = replace(known, **{key: getattr(parsed, key) for key in own.values})
@@ -142,8 +226,18 @@ class RecipeSource:
 
     def follow(self, run: Run) -> None:
         """Take the place in a run whose model is there: its losses decide, its saves store."""
-        self._run = run
+        self._run, run.phase_left = run, self.left
         self._note()
+
+    def left(self, each: float) -> TimeLeft | None:
+        """How long the present phase still takes, from the seconds of an iteration."""
+        if self._run is None or self.phase.until.endless:
+            return None
+        now = int(self._run.model.iteration)
+        how = {"count": now - self.state.start, "iteration": now}
+        until, seconds = self.phase.until, self._seconds()
+        least, most = phase_left(until, seconds=seconds, each=each, **how)
+        return TimeLeft(least, most, self.phase.name)
 
     def begin(self) -> list[str]:
         """Say where the model stands."""

@@ -8,7 +8,7 @@ workspace.md 5 and 9; design decisions 1, 3 and 49.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ from dfl_tf.train.snapshots import (
     regular_period,
     with_regular,
 )
+from dfl_tf.train.time_left import TimeLeft, earlier
 from dfl_tf.train.timing import Timing
 from dfl_tf.train.validation import (
     MakeMeasure,
@@ -77,6 +78,8 @@ class Run:
         Where the streams stood after the last finished iteration.
     stored : dict
         JSON values that parts of the run store with the model, by key; see `ModelState.run`.
+    phase_left : callable or None
+        Computes how long the phase still takes, from the seconds of an iteration.
     faces : FaceWatch
         Knows which faces stand out.
     """
@@ -99,6 +102,7 @@ class Run:
         self.unsaved = False
         self.stored: dict[str, object] = {}
         self.faces = FaceWatch(log)
+        self.phase_left: Callable[[float], TimeLeft | None] | None = None
         self._begun_at = segment.model.iteration
         self.started = time.monotonic()
         self.begin(segment)
@@ -181,7 +185,7 @@ class Run:
             seconds=seconds,
             wait_seconds=waited,
             wait_share=self.timing.wait_share(),
-            eta_seconds=self._eta(),
+            left=self._left(),
             progress=self._progress(),
             measure=model.step.scalars,
         )
@@ -221,15 +225,17 @@ class Run:
         """How long the run lasts already."""
         return time.monotonic() - self.started
 
-    def _eta(self) -> float | None:
+    def _left(self) -> TimeLeft | None:
+        """By the iterations of this phase in this run, without its first ones."""
         each = self.timing.seconds_per_iteration()
         target, limit = self.settings.options.target_iter, self.settings.run.stop_after
-        left = []
+        ends = []
         if target and each is not None:
-            left.append((target - self.model.iteration) * each)
+            ends.append((target - self.model.iteration) * each)
         if limit:
-            left.append(limit - self.seconds)
-        return max(0.0, min(left)) if left else None
+            ends.append(limit - self.seconds)
+        phase = None if self.phase_left is None or each is None else self.phase_left(each)
+        return earlier(phase, min(ends, default=None))
 
     def _progress(self) -> float | None:
         target, limit = self.settings.options.target_iter, self.settings.run.stop_after

@@ -120,7 +120,7 @@ def regular_period(run: RunOptions) -> int:
     """Iterations between regular snapshots; 0 = there are none."""
     if run.no_save:
         return 0
-    return run.snapshot_every or (QUIET if run.on_collapse == "rollback" else 0)
+    return run.snapshot_every or (QUIET if run.rolls_back else 0)
 
 
 class SnapshotMaker:

@@ -228,7 +228,13 @@ def prepare(
     if inputs.run.recipe:
         machine = machine_of(inputs.run)
         recipe, inputs = choose_recipe(
-            inputs.run.recipe, inputs, model_class, state=state, stored=stored, machine=machine
+            inputs.run.recipe,
+            inputs,
+            model_class,
+            workspace=workspace,
+            state=state,
+            stored=stored,
+            machine=machine,
         )
     chosen = resolve_inputs(
         inputs, kind.options, stored=stored, defaults=defaults, restart=restart, ask=ask

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+WARM_UP = 2
+"""Iterations of a segment, after the one that traces the step, that no estimate goes by."""
+
 
 @dataclass(frozen=True)
 class TimingSummary:
@@ -45,10 +48,11 @@ class Timing:
         self._rows: deque[tuple[float, float, int]] = deque(maxlen=window)
         self._first: float | None = None
         self._tracing = True
+        self._of_segment = 0
 
     def begin_segment(self) -> None:
         """Leave the next iteration out of the figures: it traces and compiles the step."""
-        self._tracing = True
+        self._tracing, self._of_segment = True, 0
 
     def add(self, seconds: float, wait_seconds: float, images: int) -> None:
         """Record one iteration: whole duration, the part spent waiting, images of all batches."""
@@ -58,12 +62,17 @@ class Timing:
             self._tracing = False
         else:
             self._rows.append((seconds, min(wait_seconds, seconds), images))
+            self._of_segment += 1
 
     def seconds_per_iteration(self, last: int = 50) -> float | None:
-        """The median over the most recent iterations, for estimates of the remaining time."""
-        if not self._rows:
+        """The median over recent iterations of the segment, for estimates of the time left.
+
+        Its first ones do not count, as they warm up; None until there are others.
+        """
+        known = min(last, len(self._rows), self._of_segment - WARM_UP)
+        if known < 1:
             return None
-        recent = [self._rows[-k][0] for k in range(1, min(last, len(self._rows)) + 1)]
+        recent = [self._rows[-k][0] for k in range(1, known + 1)]
         return float(np.median(recent))
 
     def wait_share(self, last: int = 50) -> float:

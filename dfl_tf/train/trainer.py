@@ -231,7 +231,7 @@ class Trainer:
     def _roll_back(self, error: TrainingDiverged) -> None:
         """Go on from the last good state, if that is wanted; else the error ends the run."""
         run = self.state.settings.run
-        if run.on_collapse != "rollback" or self._rebuild is None or self._worker_group is not None:
+        if not run.rolls_back or self._rebuild is None or self._worker_group is not None:
             raise error
         rewinds = [source.rewind for source in self._sources]
         roll_back(self.state, self.checkpoint.place, self._rebuild, error, rewinds)
@@ -251,7 +251,6 @@ class Trainer:
         seconds = time.perf_counter() - started
         waited = self.batch_source.wait_seconds - waited
         state.timing.add(seconds, waited, sum(batch.size for batch in self._batches))
-
         state.judge(self._batches if self._chief else (), samples, losses)
         self._fix_sample(self._batches)
         self.checkpoint.history(self._sample)

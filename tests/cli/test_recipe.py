@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from dfl_tf.cli.main import run
+from dfl_tf.options import RunOptions
+from dfl_tf.options.inputs import OptionInputs
 from dfl_tf.options.recipe_file import built_in_recipes
+from dfl_tf.train.recipe import choose_recipe
 
 
 def said(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> tuple[str, str]:
@@ -48,3 +51,45 @@ def test_check_tells_every_error_at_once(tmp_path: Path, capsys):
         assert part in err
     assert "is for SAEHD, not for AMP" in said(capsys, 2, "check", "draft", "--model", "amp")[1]
     assert "No such file" in said(capsys, 2, "check", str(tmp_path / "none.yaml"))[1]
+
+
+def test_faces_of_later_phases_are_looked_for(tmp_path: Path, capsys):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        """
+phases:
+  - {name: warp, until: {iterations: 5}}
+  - {name: other, data: elsewhere, until: {iterations: 5}}
+  - {name: many, set: {pretrain: true}, data: people, until: {at_iteration: 9}}
+  - {name: end, set: {pretrain: false, batch_size: 0}}
+"""
+    )
+    for side in ("data_src", "data_dst"):
+        (tmp_path / "work" / side / "aligned").mkdir(parents=True)
+    _, err = said(capsys, 2, "check", str(path), str(tmp_path / "work"))
+    for part in ("phase other: missing: ", "elsewhere/data_src/aligned", "phase many: missing: ",
+                 "people (faces for pretraining)", "phase end: batch_size=0"):  # fmt: skip
+        assert part in err
+    assert "phase warp" not in err
+    assert run(["train", str(tmp_path / "work"), "--recipe", str(path)]) == 2
+    assert "phase many: missing: " in capsys.readouterr().err
+    path.write_text("phases:\n- {name: many, set: {pretrain: true}}\n")
+    _, err = said(capsys, 2, "check", str(path), str(tmp_path / "work"))
+    assert "phase many: there are no pretraining faces; give --pretrain-dir" in err
+
+
+def test_a_program_s_options_win_over_a_recipe(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("phases:\n- {name: a, set: {preview_every: 7, save_every_iters: 3}}\n")
+    for given, expected in (
+        ({}, (True, 7, 3)),
+        ({"on_collapse": "stop", "preview_every": 9}, (False, 9, 3)),
+    ):
+        options = RunOptions(recipe=str(path), **given)
+        inputs = OptionInputs.of_program({}, "a test", options)
+        chosen, below = choose_recipe(str(path), inputs, "SAEHD")
+        found = below.run
+        assert (found.rolls_back, found.preview_every, found.save_every_iters) == expected
+        assert chosen.overridden == (("preview_every",) if given else ())
+    assert not RunOptions().rolls_back
+    assert RunOptions(on_collapse="rollback").rolls_back

@@ -200,22 +200,3 @@ phases:
     assert lines[0] == "1. many: ends at iteration 900"
     assert "2. two: ends at iteration 500  <- current" in lines
     assert "   sets pretrain=no" in lines
-
-
-def test_the_span_of_a_phase(tmp_path):
-    spans = [
-        each.until.span()
-        for each in recipe(
-            tmp_path,
-            """
-phases:
-  - {name: a, until: {iterations: 100}}
-  - {name: b, until: {plateau: {window: 200, least: 300, most: 900}}}
-  - {name: c, until: {plateau: {window: 200}, iterations: 500}}
-  - {name: d, until: {all: {plateau: {window: 200, most: 900}, iterations: 500}}}
-  - {name: e, until: {hours: 1}}
-  - {name: f}
-""",
-        ).phases
-    ]
-    assert spans == [(100, 100), (300, 900), (200, 500), (500, 900), (0, None), (0, None)]

@@ -21,9 +21,10 @@ from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.jobs.events import Closed, Events, Message
 from dfl_tf.train.events import End, Iteration, Mean, Preview, RolledBack, Start, Validated
 from dfl_tf.train.sinks import json_lines
-from dfl_tf.train.sinks.console import ConsoleLog, duration, loss_line
+from dfl_tf.train.sinks.console import ConsoleLog, loss_line
 from dfl_tf.train.sinks.json_lines import JsonLinesLog
 from dfl_tf.train.sinks.tensorboard import TensorBoardLog
+from dfl_tf.train.time_left import TimeLeft, duration
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2024, 5, 1, 12, 3, 4)
@@ -65,7 +66,7 @@ def test_plain_lines_elsewhere_than_on_a_terminal():
     stream = io.StringIO()
     log = ConsoleLog(stream=stream)
     for iteration in range(1, 101):
-        log.emit(event(iteration, eta_seconds=90.0))
+        log.emit(event(iteration, left=TimeLeft(90.0, 90.0)))
     log.emit(Mean(150, {"src": 9.0, "dst": 8.0}, 0.1234))
     log.emit(event(150))
     log.emit(Message("a message"))
@@ -89,12 +90,13 @@ def test_a_live_line_on_a_terminal(monkeypatch):
     stream = Terminal()
     log = ConsoleLog(stream=stream)
     for iteration in (1, 2):
-        log.emit(event(iteration, eta_seconds=75.0, progress=0.5, wait_share=0.2))
+        left = TimeLeft(75.0, 150.0, "warp")
+        log.emit(event(iteration, left=left, progress=0.5, wait_share=0.2))
     log.emit(Message("saved [bold]"))
     log.emit(Closed())
     shown = stream.getvalue()
     assert "#000002" in shown
-    assert "1m 15s left waits 20 %" in shown
+    assert "1m 15s to 2m 30s left in warp waits 20 %" in shown
     assert "saved [bold]" in shown
 
 

@@ -32,17 +32,6 @@ def loss_line(
     return f"[{clock}][#{iteration:06d}][{lasted}]{values}"
 
 
-def duration(seconds: float) -> str:
-    """Seconds as ``4d 03h``, ``2h 05m``, ``3m 07s`` or ``12s``."""
-    whole = max(0, round(seconds))
-    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
-    if days:
-        return f"{days}d {hours:02d}h"
-    if hours:
-        return f"{hours}h {minutes:02d}m"
-    return f"{minutes}m {whole % 60:02d}s" if minutes else f"{whole}s"
-
-
 class ConsoleLog:
     """The lines on stderr: a live progress line on a terminal, plain lines elsewhere.
 
@@ -82,8 +71,8 @@ class ConsoleLog:
         if self._live and event.iteration % self._every == 0:
             self._show(event, line)
         elif not self._live and event.iteration % self._every == 0 and not self._told(event):
-            left = "" if event.eta_seconds is None else f" {duration(event.eta_seconds)} left"
-            self._print(line + left)
+            left = "" if event.left is None else f" {event.left.text()}"
+            self._print((line + left).rstrip())
 
     def _told(self, event: Iteration) -> bool:
         return self._told_iteration == event.iteration
@@ -120,7 +109,7 @@ class ConsoleLog:
     def _show(self, event: Iteration, line: str) -> None:
         self._line = self._line or LiveLine(self._stream)
         waits = f"waits {100 * event.wait_share:.0f} %" if event.wait_share >= 0.05 else ""
-        left = "" if event.eta_seconds is None else f"{duration(event.eta_seconds)} left"
+        left = "" if event.left is None else event.left.text()
         self._line.show(line, event.progress, f"{left} {waits}")
 
 

@@ -296,7 +296,7 @@ def winograd_convolution(x: Any, kernel: Any, upstream: Any) -> list[Callable[[]
 
 
 def convolution_rows(rounds: int) -> Iterator[Row]:
-    """3x3 convolutions of decoders: TensorFlow's, and ours with fewer products."""
+    """3x3 convolutions of decoders: TensorFlow's, and ours by Winograd."""
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as dfl_tf does
     os.environ["DFL_TF_NATIVE"] = "require"
     import tensorflow as tf

@@ -7,7 +7,7 @@
 Each round starts the extraction of the same source in a forked process and kills it (SIGKILL) at
 a random moment. Every face that is there must be whole, every line of the journal must speak of a
 face that is there, and the run that is left alone in the end must make the very folder of an
-undisturbed one, byte for byte, with its checksums. Half of the kills hit a folder that was killed
+uninterrupted one, byte for byte, with its checksums. Half of the kills hit a folder that was killed
 before. Sources: made-up frames and a made-up video with networks that take no time; with
 --workspace also the first frames of its data_src with the open models.
 """
@@ -147,7 +147,7 @@ def kill_often(base: Path, extract: Extract, kills: int, seed: int, report: Repo
     rng, whole, done = random.Random(seed), base / "whole" / "aligned", 0
     start = time.perf_counter()
     if in_child(lambda: extract(whole)) != 0:
-        raise RuntimeError("the undisturbed extraction fails")
+        raise RuntimeError("the uninterrupted extraction fails")
     seconds = time.perf_counter() - start
     expected, number = content(whole), 0
     faces = sum(name.endswith(".jpg") for name in expected)
@@ -171,7 +171,7 @@ def kill_often(base: Path, extract: Extract, kills: int, seed: int, report: Repo
                 if found.get(name) != expected.get(name)
             )
             if different:
-                raise AssertionError(f"not as undisturbed: {', '.join(different[:5])}")
+                raise AssertionError(f"not as uninterrupted: {', '.join(different[:5])}")
         except Exception as error:  # every kind of error is what this looks for
             report.losses.append(f"{base.name}, round {number}: {type(error).__name__}: {error}")
 

@@ -6,7 +6,7 @@
 Each round carries out the command line on the same made-up faces in a forked process, and kills
 it (SIGKILL): half of the time at any moment, half of the time while files are moved or written.
 After every kill each face must be somewhere, whole. The command that is run again in the end must
-leave the very folder, trash and checksums of an undisturbed run. Half of the kills hit a folder
+leave the very folder, trash and checksums of an uninterrupted run. Half of the kills hit a folder
 that was killed before.
 """
 
@@ -215,7 +215,7 @@ def kill_often(base: Path, name: str, *, kills: int, faces: int, seed: int) -> R
     wait_until(child, lambda: operation.begun(whole))
     first = time.perf_counter() - before
     if wait_for(child):
-        raise RuntimeError("the undisturbed run fails")
+        raise RuntimeError("the uninterrupted run fails")
     last = time.perf_counter() - before
     expected = content(whole)
     while row.kills < kills:
@@ -236,7 +236,7 @@ def kill_often(base: Path, name: str, *, kills: int, faces: int, seed: int) -> R
             found = content(place)
             different = [k for k in sorted({*found, *expected}) if found.get(k) != expected.get(k)]
             if different:
-                raise AssertionError(f"not as undisturbed: {', '.join(different[:5])}")
+                raise AssertionError(f"not as uninterrupted: {', '.join(different[:5])}")
         except Exception as error:  # every kind of error is what this looks for
             row.losses.append(f"{name}, round {number}: {type(error).__name__}: {error}")
         shutil.rmtree(place.parent)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Kill a training by a recipe again and again, and compare its weights with an undisturbed run's.
+"""Kill a training by a recipe again and again, and compare its weights with an uninterrupted run's.
 
     python tools/kill_recipe.py [--kills 20] [--starts 40] [--seed 0] [--json]
 
@@ -185,7 +185,7 @@ def main() -> int:
         whole = workspace(base, "whole")
         finish(whole, recipe)
         expected = saved(whole)
-        print(f"undisturbed: {expected.iteration} iterations", flush=True)
+        print(f"uninterrupted: {expected.iteration} iterations", flush=True)
         facts: dict[str, Any] = {"tool": "kill_recipe", "iterations": expected.iteration}
         if args.kills:
             place = workspace(base, "killed")

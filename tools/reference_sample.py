@@ -1,6 +1,6 @@
 """The sample path written straight from data.md 4 and 5: the yardstick of tests and benchmarks.
 
-Every output decodes the image, draws its masks and its random parameters anew and transfers
+Every output decodes the image, draws its masks and its random parameters again and transfers
 colors by itself, as the legacy program does. It is no slower than that.
 """
 
@@ -26,7 +26,7 @@ def reference_sample(
     color_source: FaceSample | None = None,
     color_rng: np.random.RandomState | None = None,
 ) -> dict[str, Array]:
-    """All outputs of a spec, each made from nothing; `color_rng` draws anew for each output."""
+    """All outputs of a spec, each made from nothing; `color_rng` draws again for each output."""
     return {
         name: _output(sample, spec, output, seed, color_source, color_rng)
         for name, output in spec.outputs.items()

@@ -18,7 +18,7 @@ _MATMULS = ("MatMul", "BatchMatMulV2")
 def step_flops(model: FaceModel) -> float:
     """Count the floating-point operations of the convolutions and matrix products of a step.
 
-    Convolutions count as what they are by definition, even where they are done with fewer products:
+    Convolutions count as what they are by definition, even where Winograd takes fewer:
     so the count tells two ways of doing the same work apart, and a step can pass the peak.
 
     The graph of each update's gradients is traced, not run, and its operations are counted with

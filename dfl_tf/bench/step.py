@@ -223,7 +223,7 @@ def train_lines(report: Report) -> list[str]:
         "of writing beside the training",
         f"arithmetic      {report['gflop_per_iteration']:10.2f} GFLOP in convolutions and dense "
         f"layers: {100 * report['share_of_peak']:.0f} % of this machine's matrix peak "
-        f"({report['gemm_peak_gflops']:.0f} GFLOP/s), saved products counted too",
+        f"({report['gemm_peak_gflops']:.0f} GFLOP/s), saved multiplications counted too",
         f"memory          {report['peak_memory_mib']:10.0f} MiB at most",
         f"first iteration {sum(start.values()):10.1f} s after the start: "
         + ", ".join(f"{name} {seconds:.1f}" for name, seconds in start.items()),

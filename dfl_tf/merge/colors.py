@@ -1,4 +1,4 @@
-"""The merger's menu of color transfers, and where their chance comes from."""
+"""The merger's menu of color transfers, and where their random numbers come from."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ColorDraws:
 
 
 def frame_draws(seed: int, index: int) -> ColorDraws:
-    """Return the chance of one frame, whichever worker gets it (merge.md 8, determinism)."""
+    """Return the generator of one frame, whichever worker gets it (merge.md 8, determinism)."""
     return ColorDraws(np.random.RandomState([seed & 0xFFFFFFFF, index]))
 
 

@@ -1,4 +1,4 @@
-"""Making a frame as poor as its neighbors: noise removal, lost detail, few colors."""
+"""Degrade a frame as far as its face: noise removal, lost detail, few colors."""
 
 from __future__ import annotations
 

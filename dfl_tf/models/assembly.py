@@ -120,7 +120,7 @@ class Assembly(abc.ABC):
             optimizer.seed = (self.seed + number) % 2**31
 
     def restore_seed(self, state: ModelState) -> None:
-        """Take up the seed of the run that is continued, so that it goes on as if never stopped."""
+        """Restore the seed of the continued run, so that it equals one that never stopped."""
         if self.run.seed is None and "seed" in state.run:
             self.set_seed(int(state.run["seed"]))
 

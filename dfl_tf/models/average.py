@@ -134,7 +134,7 @@ class WeightAverage:
         }
 
     def load(self, state: ModelState, fresh: Collection[str]) -> list[str]:
-        """Take up the average of a state, or begin at the weights, which are loaded already.
+        """Restore the average of a state, or begin at the weights, which are loaded already.
 
         Parameters
         ----------
@@ -148,17 +148,17 @@ class WeightAverage:
             Why it begins again, for the log.
         """
         stored = state.tensors.get(AVERAGE, {})
-        fault = why_not_current(state)
+        reason = why_not_current(state)
         mine = sorted({key.split("/", 1)[0] for key in self._weights} & set(fresh))
         if AVERAGE in fresh:
-            fault = "as asked for"
-        elif not fault and mine:
-            fault = f"{', '.join(mine)} starts with fresh weights"
-        elif not fault and not self._fits(stored):
-            fault = "what is stored does not fit the weights"
-        if fault:
+            reason = "as asked for"
+        elif not reason and mine:
+            reason = f"{', '.join(mine)} starts with fresh weights"
+        elif not reason and not self._fits(stored):
+            reason = "what is stored does not fit the weights"
+        if reason:
             self.restart()
-            return [f"the averaged weights (ema) begin at the present weights: {fault}."]
+            return [f"the averaged weights (ema) begin at the present weights: {reason}."]
         self._set([np.asarray(stored[key]) for key in self._weights])
         self.count = counter(stored, COUNT) or 0
         return []

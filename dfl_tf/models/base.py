@@ -307,7 +307,7 @@ class FaceModel(Assembly):
             write_model(model_dir, name, self.state())
 
     def load_state(self, state: ModelState, *, reinit: Sequence[str] = ()) -> list[str]:
-        """Take up a state strictly.
+        """Restore a state strictly.
 
         Parameters
         ----------

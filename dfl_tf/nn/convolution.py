@@ -16,7 +16,7 @@ _WIDE = 32
 
 _WIDE_ENOUGH_FOR_TRANSFORMS = 64
 _PIXELS_ENOUGH = 16
-"""With fewer, the transforms cost more than the products that they save (`tools/bench_ops.py`)."""
+"""With fewer, the transforms cost more than they save (`tools/bench_ops.py`)."""
 
 
 def convolve_same(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
@@ -58,11 +58,11 @@ def _convolve(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
 
 
 def convolve_halving(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor | None:
-    """Convolve with stride 2 by a 5x5 kernel and two zeros on each side, if fewer products do it.
+    """Convolve with stride 2 by a 5x5 kernel and two zeros on each side, if Winograd does it.
 
     Each quarter of the pixels (those at even or odd rows and columns) becomes channels of its own,
     of which the convolution is a 3x3 one with stride 1, whose kernel has a sixth row and column of
-    zeros. So the kernel grows from 25 to 36 entries, of whose products `convolve_same` saves more
+    zeros. So the kernel grows from 25 to 36 entries, of which `convolve_same` saves more
     than half.
 
     Parameters

@@ -318,7 +318,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         reset: Collection[str] = (),
         optional: Collection[str] = (),
     ) -> list[str]:
-        """Take up counter and slots saved by `state_arrays` or by the legacy program.
+        """Restore counter and slots saved by `state_arrays` or by the legacy program.
 
         Parameters
         ----------

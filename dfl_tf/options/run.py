@@ -83,7 +83,7 @@ class RunOptions(Options):
         "none",
         "Keep a snapshot of the model that was best by this metric.",
         details="Looked at whenever the quality is measured (validate_every). dfl-tf model restore "
-        "--from best brings it back. Best begins anew with each phase of a recipe, and when other "
+        "--from best brings it back. Best starts over with each phase of a recipe, and when other "
         "faces are trained on or held out.",
         group="saving",
         choices=("none", *METRICS),

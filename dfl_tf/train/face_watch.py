@@ -43,7 +43,7 @@ class FaceWatch:
             self._histories.restore(before.tree())
 
     def forget(self) -> None:
-        """Begin anew: what was seen does not hold any more."""
+        """Start over: what was seen does not hold any more."""
         self._histories, self._found = None, []
 
     def restore(self, tree: object) -> None:

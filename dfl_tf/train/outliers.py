@@ -3,7 +3,7 @@
 The loss of a sample is taken relative to what all samples have at that time, so that a change of
 phase or a slow fall of the losses does not count. Eight such values of a face give its limit:
 their median, and above it a factor of 4 or eight deviations (1.4826 times the median absolute
-deviation), whichever is more; the next eight give it anew. A single bad value moves neither.
+deviation), whichever is more; the next eight give it again. A single bad value moves neither.
 
 References
 ----------

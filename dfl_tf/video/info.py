@@ -73,7 +73,7 @@ class VideoInfo:
     orientation : Orientation
         How frames are turned for showing.
     broadcast : bool
-        A stream whose clock may be set anew at any time.
+        A stream whose clock may be reset at any time.
     """
 
     path: Path

@@ -36,7 +36,7 @@ class Timeline:
 
 
 def is_new_piece(now: Fraction, latest: Fraction, slack: Fraction, broadcast: bool) -> bool:
-    """Whether the clock of a file was set anew between two time stamps (seconds)."""
+    """Whether the clock of a file was reset between two time stamps (seconds)."""
     return now < latest - slack or (broadcast and now > latest + _LONGEST_GAP)
 
 

@@ -13,7 +13,7 @@ def convolve_3x3(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     """Convolve by a 3x3 kernel with stride 1 and SAME padding, and add a bias.
 
     Where the C++ library has it (`native.has_winograd`), result and gradients are computed in
-    Winograd's minimal form F(2x2, 3x3): 16 products where the plain sum takes 36, and transforms of
+    Winograd's form F(2x2, 3x3): 16 multiplications where the plain sum takes 36, and transforms of
     additions and halves. In float32 the numbers are those of `tf.nn.conv2d` but for rounding, which
     is no worse, and the same on every CPU and for every number of threads. In bfloat16 transformed
     numbers are rounded, and the result, where the plain sum rounds its result only.

@@ -106,7 +106,7 @@ def warp(
     first = _scratch.take(0, *image.shape[:2])
     second = _scratch.take(1, *map_x.shape)
     result = np.empty(3 * size * size + 1, dtype=np.float32)
-    # One call: each one waits for the interpreter's lock anew.
+    # One call: each one waits for the interpreter's lock again.
     _warp(
         np.ascontiguousarray(image),
         np.ascontiguousarray(map_x),

@@ -81,7 +81,7 @@ def test_show_as_json_compares_options_with_tensors(folder: Path) -> None:
     assert "DISAGREES with the options: e_dims" in run("show", folder).stdout
 
 
-def test_values_of_strangers_do_not_reach_the_terminal_raw(tmp_path: Path) -> None:
+def test_untrusted_values_do_not_reach_the_terminal_raw(tmp_path: Path) -> None:
     options = {"evil\x1b[2J": "\x1b]0;title\x07", "long": "B" * 100_000, "two": "a\nb"}
     write_model(tmp_path, "x", replace(make_state(), options=options))
     shown = run("show", tmp_path).stdout

@@ -66,7 +66,7 @@ def test_facts_are_those_of_the_samples_and_read_once(make_faces, reads):
     assert [name for name, _ in again.skipped] == ["plain.jpg"]
 
 
-def test_a_changed_file_is_read_anew_and_a_lost_one_forgotten(make_faces, reads, cache):
+def test_a_changed_file_is_read_again_and_a_lost_one_forgotten(make_faces, reads, cache):
     folder = make_faces(3)
     list(Faceset.open(folder, eager=0).facts())
     reads.clear()

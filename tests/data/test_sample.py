@@ -51,7 +51,7 @@ def still_spec(wanted):
 
 @pytest.mark.parametrize("face_type", [FaceType.WHOLE_FACE, FaceType.FULL, FaceType.HEAD])
 @pytest.mark.parametrize("resolution", [64, 80, 128])
-def test_fast_path_equals_the_straight_way(src, face_type, resolution):
+def test_fast_path_equals_the_reference(src, face_type, resolution):
     wanted = spec(resolution, face_type)
     for number, sample in enumerate(src):
         fast = make_sample(sample, wanted, 1000 + number)
@@ -61,7 +61,7 @@ def test_fast_path_equals_the_straight_way(src, face_type, resolution):
 
 
 @pytest.mark.parametrize("mode", ["rct", "lct", "mkl"])
-def test_color_transfer_equals_the_straight_way(src, dst, mode):
+def test_color_transfer_equals_the_reference(src, dst, mode):
     wanted = spec(ct_mode=mode)
     for sample, other in zip(src[:3], dst[:3], strict=True):
         fast = make_sample(sample, wanted, 5, color_source=other)

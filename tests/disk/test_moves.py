@@ -108,7 +108,7 @@ def test_undo_names_what_is_gone(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "a/../../../x", "../../x/../y"])
-def test_a_plan_of_a_stranger_reaches_nothing_outside(folder: Path, name: str) -> None:
+def test_an_untrusted_plan_reaches_nothing_outside(folder: Path, name: str) -> None:
     text = f'{{"why": "x", "token": "abc", "moves": [["a.jpg", "{name}"]]}}'
     (folder / moves.PLAN).write_text(text)
     with pytest.raises(WorkspaceError, match="not a valid path in a plan"):

@@ -222,13 +222,13 @@ def test_one_changed_bit_of_a_weight_is_caught(half: bool, saehd: Any, tmp_path:
 
 def test_missing_and_foreign_weights_are_named(good: Path, saehd: Any, tmp_path: Path) -> None:
     def rename(model: Any) -> None:
-        model.graph.initializer[0].name = "stranger"
+        model.graph.initializer[0].name = "unknown"
 
     renamed = changed(good, rename, tmp_path / "bad.dfm")
     errors = onnx_check.weight_errors(renamed, graph_of(saehd, half=False))
     assert len(errors) == 2
     assert errors[0].endswith("is missing.")
-    assert errors[1] == "The weight stranger is not of this model."
+    assert errors[1] == "The weight unknown is not of this model."
 
 
 def test_a_number_that_is_none_is_an_error(good: Path, saehd: Any, tmp_path: Path) -> None:

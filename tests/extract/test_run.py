@@ -71,7 +71,7 @@ def test_the_folder_is_the_same_for_any_number_of_workers(frames, tmp_path, netw
     assert one == many
 
 
-def test_a_stopped_run_goes_on_to_the_folder_of_an_undisturbed_one(frames, tmp_path, networks):
+def test_a_stopped_run_goes_on_to_the_folder_of_an_uninterrupted_one(frames, tmp_path, networks):
     extract(frames, tmp_path / "whole" / "aligned", networks)
     out, stop = tmp_path / "stopped" / "aligned", threading.Event()
     report = extract(

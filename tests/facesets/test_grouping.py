@@ -68,8 +68,8 @@ def test_faces_without_a_known_frame_may_be_one_person():
 
 def test_beyond_the_exact_number_the_rest_is_assigned_to_the_groups_of_a_sample():
     vectors = persons(3, 40)
-    stranger = persons(1, 2, seed=9)
-    vectors = np.concatenate([vectors[:61], stranger, vectors[61:]])
+    newcomer = persons(1, 2, seed=9)
+    vectors = np.concatenate([vectors[:61], newcomer, vectors[61:]])
     whole = group_faces(vectors, threshold=0.6)
     sampled = group_faces(vectors, threshold=0.6, exact=30)
     assert (whole.sampled, sampled.sampled) == (0, 30)

@@ -89,11 +89,11 @@ def test_save_writes_through_no_link(exists: bool, tmp_path: Path) -> None:
         victim.write_text("precious")
     for name in ("x_SAEHD_encoder.npy", "x_SAEHD_summary.txt", "x_SAEHD.commit.json"):
         staged(tmp_path / "model" / name).symlink_to(victim)
-    write_model(tmp_path / "model", "x", make_state(9), summary="option_of_a_stranger")
+    write_model(tmp_path / "model", "x", make_state(9), summary="option_of_somebody")
     assert victim.exists() == exists
     assert not exists or victim.read_text() == "precious"
     assert read_model(tmp_path / "model", "x", "SAEHD").iteration == 9
-    assert (tmp_path / "model" / "x_SAEHD_summary.txt").read_text() == "option_of_a_stranger"
+    assert (tmp_path / "model" / "x_SAEHD_summary.txt").read_text() == "option_of_somebody"
 
 
 def test_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:

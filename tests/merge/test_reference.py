@@ -55,7 +55,7 @@ def moved(points, shift, scale):
 
 
 @pytest.mark.parametrize("number", range(63))
-def test_any_mixture_of_settings_equals_the_straight_way(frames, landmarks, number):
+def test_any_mixture_of_settings_equals_the_reference(frames, landmarks, number):
     chosen, face_type, shift, scale, motion = mixture(number)
     settings, frame = default(MergeOptions, **chosen), frames["AB"[number % 2]]
     points = moved(landmarks["AB"[number % 2]], shift, scale)
@@ -99,7 +99,7 @@ def allowed(settings: MergeOptions) -> tuple[float, float]:
     return 1e-5, 1e-6
 
 
-def test_several_faces_equal_the_straight_way(frames, landmarks):
+def test_several_faces_equal_the_reference(frames, landmarks):
     frame = frames["B"]
     faces = [landmarks["B"], landmarks["B"] + (25, 12), landmarks["B"] - (700, 0)]
     settings = default(MergeOptions, blur_mask_modifier=20, image_denoise_power=50)

@@ -121,7 +121,7 @@ def test_other_settings_weights_inputs_or_missing_files_are_redone(workspace):
 
 
 def test_stopping_leaves_whole_frames_and_goes_on(workspace):
-    merge_frames(tasks_of(workspace), run_of(workspace, "undisturbed"))
+    merge_frames(tasks_of(workspace), run_of(workspace, "uninterrupted"))
     stop = threading.Event()
     session = session_of(workspace)
     session.start(resume=False)
@@ -139,7 +139,7 @@ def test_stopping_leaves_whole_frames_and_goes_on(workspace):
     rest.start(resume=True)
     report = merge_frames(tasks_of(workspace), run_of(workspace), session=rest)
     assert report.skipped == done
-    assert contents(workspace / "merged") == contents(workspace / "undisturbed")
+    assert contents(workspace / "merged") == contents(workspace / "uninterrupted")
 
 
 CHILD = """
@@ -162,7 +162,7 @@ merge_frames(test_run.tasks_of(workspace), run, session=session)
 
 
 def test_killed_run_goes_on_bit_equal_without_redoing_frames(workspace):
-    merge_frames(tasks_of(workspace), run_of(workspace, "undisturbed"))
+    merge_frames(tasks_of(workspace), run_of(workspace, "uninterrupted"))
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(workspace)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "ops")])},
@@ -181,8 +181,8 @@ def test_killed_run_goes_on_bit_equal_without_redoing_frames(workspace):
     report = merge(workspace, identity="")
     assert report.skipped == finished
     assert report.merged + report.without_face == 6 - finished
-    assert contents(workspace / "merged") == contents(workspace / "undisturbed")
-    assert contents(workspace / "merged_mask") == contents(workspace / "undisturbed_mask")
+    assert contents(workspace / "merged") == contents(workspace / "uninterrupted")
+    assert contents(workspace / "merged_mask") == contents(workspace / "uninterrupted_mask")
     for name, stamp in stamps.items():
         assert (workspace / "merged" / name).stat().st_mtime_ns == stamp
     assert not journal.exists()

@@ -73,7 +73,7 @@ def test_all_errors_are_named_at_once(trained, make):
     state = trained(archi="df-ud").state()
     tensors = {part: dict(arrays) for part, arrays in state.tensors.items()}
     del tensors["encoder"]["down1/downs_0/conv1/bias:0"]
-    tensors["encoder"]["stranger:0"] = np.zeros(3, np.float32)
+    tensors["encoder"]["unknown:0"] = np.zeros(3, np.float32)
     tensors["inter"]["dense1/bias:0"] = np.zeros(5, np.float32)
     del tensors["decoder_dst"]
     model = make(archi="df-ud", seed=9)
@@ -82,7 +82,7 @@ def test_all_errors_are_named_at_once(trained, make):
         model.load_state(replace(state, tensors=tensors))
     message = str(caught.value)
     assert "encoder: 1 missing (down1/downs_0/conv1/bias:0)" in message
-    assert "encoder: 1 unexpected (stranger:0)" in message
+    assert "encoder: 1 unexpected (unknown:0)" in message
     assert "inter: 1 misshapen (dense1/bias:0 is 5, not 32)" in message
     assert "decoder_dst: the file is missing" in message
     same(model.state(), before)

@@ -41,14 +41,14 @@ def test_gradients_are_those_of_the_convolution(size, channels):
 
 
 @pytest.mark.parametrize(
-    ("products", "xla", "dtype", "channels"),
+    ("gemm", "xla", "dtype", "channels"),
     [
         (True, False, "float32", 32), (False, False, "float32", 32), (True, True, "float32", 32),
         (True, False, "float64", 32), (True, False, "float32", 3),
     ],
 )  # fmt: skip
-def test_products_only_where_they_gain(products, xla, dtype, channels):
-    with traced_with(Tracing(weight_gradient_by_gemm=products, blur_as_matmul=xla)):
+def test_gemm_only_where_it_gains(gemm, xla, dtype, channels):
+    with traced_with(Tracing(weight_gradient_by_gemm=gemm, blur_as_matmul=xla)):
         graph = tf.function(gradients, autograph=False).get_concrete_function(
             *(
                 tf.TensorSpec(shape, dtype)
@@ -56,7 +56,7 @@ def test_products_only_where_they_gain(products, xla, dtype, channels):
             )
         )
     kinds = [op.type for op in graph.graph.get_operations()]
-    if (products, xla, dtype, channels) == (True, False, "float32", 32):
+    if (gemm, xla, dtype, channels) == (True, False, "float32", 32):
         assert kinds.count("MatMul") == 9
         assert "Conv2DBackpropFilter" not in kinds
     else:
@@ -80,7 +80,7 @@ FEWER = ["DflTf>WinogradConv2D", "DflTf>WinogradConv2D", "DflTf>WinogradFilterGr
 
 
 @pytest.mark.native
-def test_fewer_products_come_first():
+def test_winograd_comes_first():
     with traced_with(Tracing(winograd=True, weight_gradient_by_gemm=True)):
         kinds = graph_of("float32", 4, 3, 64, 80)
         assert sorted(k for k in kinds if "Conv" in k or "Winograd" in k) == FEWER
@@ -96,7 +96,7 @@ def test_fewer_products_come_first():
         ("float32", 8, 3, 64, 63),
     ],
 )  # fmt: skip
-def test_fewer_products_only_where_they_gain(dtype, side, kernel, inputs, outputs):
+def test_winograd_only_where_it_gains(dtype, side, kernel, inputs, outputs):
     with traced_with(Tracing(winograd=True)):
         kinds = graph_of(dtype, side, kernel, inputs, outputs)
     assert "Conv2D" in kinds
@@ -115,14 +115,14 @@ def test_images_of_unknown_size_are_convolved_in_the_plain_way():
     assert "Conv2D" in [op.type for op in graph.get_operations()]
 
 
-def test_fewer_products_not_for_xla_nor_without_being_asked_for():
+def test_winograd_neither_for_xla_nor_unasked():
     shapes = ("float32", 8, 3, 64, 64)
     with traced_with(Tracing(winograd=True, blur_as_matmul=True)):
         assert not set(FEWER) & set(graph_of(*shapes))
     assert not set(FEWER) & set(graph_of(*shapes))
 
 
-def test_fewer_products_give_the_same_result_and_gradients():
+def test_winograd_gives_the_same_result_and_gradients():
     x, kernel = values(2, 7, 9, 64), values(3, 3, 64, 70, seed=1)
     upstream = values(2, 7, 9, 70, seed=2)
     exact = gradients(*(tf.constant(a) for a in (x, kernel, upstream)))
@@ -135,7 +135,7 @@ def test_fewer_products_give_the_same_result_and_gradients():
 @pytest.mark.native
 @pytest.mark.parametrize("widened", [False, True])
 def test_halving_as_a_convolution_of_quarters(widened):
-    """The layer's 5x5 convolution with stride 2, plain in float64, and with few products."""
+    """The layer's 5x5 convolution with stride 2, plain in float64, and by Winograd."""
     found = []
     upstream = values(2, 5, 6, 70, seed=2)
     for dtype, fewer in (("float64", False), ("float32", True)):

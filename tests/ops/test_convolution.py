@@ -1,4 +1,4 @@
-"""The convolution with fewer products, held against the definition."""
+"""The Winograd convolution, held against the definition."""
 
 from __future__ import annotations
 

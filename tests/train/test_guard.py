@@ -76,7 +76,7 @@ def test_a_collapse_right_after_resuming_is_told_by_the_losses_before():
         (np.zeros((0, 0)), [0.8, 0.7]),
     ],
 )
-def test_a_run_that_does_not_go_on_where_the_last_ended_starts_anew(history, first):
+def test_a_run_that_does_not_go_on_where_the_last_ended_starts_over(history, first):
     guard = Guard(("src", "dst"), history=history)
     guard.check(1, first)
     for iteration in range(2, 100):

@@ -51,7 +51,7 @@ def test_a_stored_sample_that_fits_is_used():
         lambda s: "nonsense",
     ],
 )
-def test_a_sample_of_other_sizes_is_drawn_anew(change):
+def test_a_sample_of_other_sizes_is_drawn_again(change):
     rng = np.random.RandomState(2)
     like = (batches(rng), batches(rng))
     assert usable_sample(change(stored_form(like)), like) is None

@@ -104,8 +104,8 @@ def _effects(
     ]
     if "iter_after" in stored:
         # The README: the legacy dialogue ends before the end of pretraining sets the iteration.
-        begins_anew = resolved.new and not resolved.pretrain_just_disabled
-        after = 0 if begins_anew else stored["prev_iter"]
+        starts_over = resolved.new and not resolved.pretrain_just_disabled
+        after = 0 if starts_over else stored["prev_iter"]
         checks.append(same("iteration after the dialogue", after, stored["iter_after"]))
     # What is stored for the next new model is what this one began with.
     golden, began = stored["resulting_options_in_order"], resolved.legacy()

@@ -22,7 +22,7 @@ def known_settings(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def compare_defaults(path: Path) -> list[Check]:
-    """A dictionary of plain values that a new model of the class takes up unchanged."""
+    """A dictionary of plain values that a new model of the class restores unchanged."""
     cls = OPTIONS[path.name.split("_default_options")[0]]
     options = plain(load_file(path))
     kinds = {type(value) for value in options.values()} - {bool, int, float, str}

@@ -135,7 +135,7 @@ def _cut(image: Image, start: npt.NDArray[np.int64], side: int) -> Image:
 
 
 def distinct(meshes: Iterable[Mesh]) -> list[Mesh]:
-    """Meshes of different faces: the better one where two lie upon each other."""
+    """Meshes of different faces: the better one where two overlap."""
     kept: list[Mesh] = []
     for mesh in sorted(meshes, key=lambda found: found.logit, reverse=True):
         others = np.array([other.corners for other in kept]).reshape(-1, 2, 2)

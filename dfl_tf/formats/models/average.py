@@ -63,9 +63,9 @@ def averaged(state: ModelState) -> ModelState:
     ModelFileError
         They do not fit the weights.
     """
-    if fault := why_not_current(state):
+    if reason := why_not_current(state):
         raise UsageError(
-            f"The averaged weights of this {state.model_class} cannot be used: {fault}. Train it "
+            f"The averaged weights of this {state.model_class} cannot be used: {reason}. Train it "
             "with ema (such as --ema 0.999), or leave --ema out."
         )
     tensors = dict(state.tensors)

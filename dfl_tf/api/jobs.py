@@ -55,7 +55,9 @@ def train(
     run : mapping or RunOptions, optional
         Options of this run, such as ``{"save_every": 15, "no_preview": True}``.
     callbacks : sequence of callable
-        Each gets every event of the run (`dfl_tf.train.events`), in the thread that trains.
+        Each gets every event of the run (`dfl_tf.train.events`), in the thread that trains. One
+        that raises `TrainingDiverged` at an iteration makes it a collapse, to try what a run does
+        about that.
 
     Returns
     -------

@@ -15,6 +15,7 @@ tau, JASA 63, 1968.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -70,12 +71,11 @@ def measure_trend(losses: NDArray[np.float64], blocks: int = BLOCKS) -> Trend:
     >>> measure_trend(np.full(400, 0.5))
     Trend(p_value=1.0, fall=0.0)
     """
-    parts = np.array_split(losses[np.isfinite(losses)], blocks)
-    medians = np.array([np.median(part) for part in parts if len(part)])
+    medians = _block_medians(losses[np.isfinite(losses)], blocks)
     count = len(medians)
     if count < 4:
         return Trend(1.0, 0.0)
-    earlier, later = np.triu_indices(count, k=1)
+    earlier, later = _pairs(count)
     steps = medians[later] - medians[earlier]
     slopes = np.sort(steps / (later - earlier))
     _, ties = np.unique(medians, return_counts=True)
@@ -87,6 +87,19 @@ def measure_trend(losses: NDArray[np.float64], blocks: int = BLOCKS) -> Trend:
     steepest = slopes[max(0, int((len(slopes) - _TWO_SIDED_95 * deviation) / 2))]
     level = float(np.median(np.abs(medians)))
     return Trend(p_value, -float(steepest) * count / level + 0.0 if level else 0.0)
+
+
+def _block_medians(losses: NDArray[np.float64], blocks: int) -> NDArray[np.float64]:
+    if len(losses) and len(losses) % blocks == 0:  # all at once
+        return np.asarray(np.median(losses.reshape(blocks, -1), axis=1))
+    parts = np.array_split(losses, blocks)
+    return np.array([np.median(part) for part in parts if len(part)])
+
+
+@functools.cache
+def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Every pair of blocks, the earlier one first."""
+    return np.triu_indices(count, k=1)
 
 
 def is_flat(losses: NDArray[np.float64], rule: PlateauRule) -> bool:

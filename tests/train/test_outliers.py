@@ -106,6 +106,8 @@ def test_a_face_stands_out_against_its_own_history(batch):
 def test_a_face_that_is_always_hard_is_usual_and_noise_is_none():
     losses = Losses(sigma=0.4)
     assert losses.train(3000, spoil("007.jpg", 6)) == []  # 12,000 samples
+    ((_, found),) = losses.train(10, spoil("007.jpg", 6 * 60))
+    assert 20 < found.times < 180  # against its own, not against that of all
 
 
 def test_when_all_losses_rise_no_face_stands_out():

@@ -20,9 +20,12 @@ from dfl_tf.formats import ModelLock, write_model
 from dfl_tf.models import description
 from dfl_tf.models.assembly import Assembly
 from dfl_tf.models.average import WeightAverage
+from dfl_tf.models.freezing import without_frozen
+from dfl_tf.models.rates import LearningRates
 from dfl_tf.models.state import check_shapes, legacy_key, load, state_of
 from dfl_tf.models.step import Losses, Tensors, TrainingStep, Update
 from dfl_tf.options import ModelKind, kind_of
+from dfl_tf.options.registry import frozen_parts
 
 if TYPE_CHECKING:
     from dfl_tf.data import SampleSpec, XSegSpec
@@ -79,6 +82,8 @@ class FaceModel(Assembly):
         Stored options of forks, saved again unchanged.
     step : TrainingStep
         How the updates are done: in pieces, compiled, on several devices.
+    rates : LearningRates
+        The rate of each optimizer, where it is not constant.
     average : WeightAverage or None
         The moving average of the weights, with `ema`.
     tracing : Tracing
@@ -94,7 +99,10 @@ class FaceModel(Assembly):
     previews_one_face: ClassVar[bool] = False
 
     def _begin(self) -> None:
+        self.updates = without_frozen(self.updates, self.networks, frozen_parts(self.options))
         self.step = TrainingStep(self)
+        self.rates = LearningRates(self.options)
+        self.rates.set(self.optimizers, self.iteration + 1)
         decay = float(getattr(self.options, "ema", 0.0)) if self.training else 0.0
         weights = {
             f"{part}/{legacy_key(v)}": v
@@ -192,6 +200,7 @@ class FaceModel(Assembly):
         dict of tensor
             For each of `loss_names` the loss of every sample, shape (n,), before the update.
         """
+        self.rates.set(self.optimizers, self.iteration + 1)
         if self.average is not None:
             self.average.begin()
         reported = self.step.run(self.inputs(*batches))

@@ -49,7 +49,7 @@ def state_of(model: FaceModel) -> ModelState:
         loss_history=model.loss_history,
         tensors=tensors,
         extra=model.extra,
-        run={"seed": model.seed},
+        run={"seed": model.seed, **model.rates.stored()},
     )
 
 
@@ -87,10 +87,12 @@ def load(model: FaceModel, state: ModelState, reinit: Sequence[str]) -> list[str
             variable.assign(array)
     model.initialize(fresh)
     messages = [f"{part} starts with fresh weights: {why}." for part, why in fresh.items()]
-    messages += _load_optimizers(model, state, reset, fresh)
+    told, emptied = _load_optimizers(model, state, reset, fresh)
+    messages += told
     if model.average is not None:
         messages += model.average.load(state, {*fresh, *reinit})
     model.iteration = 0 if pretrain_ended else state.iteration
+    model.rates.restore(state.run, model.iteration, emptied)
     model.loss_history = LossHistory() if pretrain_ended else LossHistory.of(state.loss_history)
     model.extra = dict(state.extra)
     if pretrain_ended:
@@ -199,10 +201,18 @@ def _complaint(model: FaceModel, state: ModelState, errors: list[str]) -> str:
 
 def _load_optimizers(
     model: FaceModel, state: ModelState, reset: dict[str, str], fresh: dict[str, str]
-) -> list[str]:
-    """Load the slots; those of re-initialized weights start empty (design decision 22)."""
-    messages = []
+) -> tuple[list[str], dict[str, bool]]:
+    """Load the slots; those of re-initialized weights start empty (design decision 22).
+
+    Returns
+    -------
+    (list of str, dict)
+        What starts empty, for the log, and whether slots of each optimizer do.
+    """
+    messages: list[str] = []
+    emptied: dict[str, bool] = {}
     for stem, optimizer in model.optimizers.items():
+        before = len(messages)
         scopes = {v.path.split("/", 1)[0] for v in model.optimizer_variables[stem]}
         new_scopes = {model.networks[part].name for part in fresh} & scopes
         if stem in reset:
@@ -218,4 +228,5 @@ def _load_optimizers(
                 reset=new_scopes,
                 optional=model.scopes_without_slots,
             )
-    return messages
+        emptied[stem] = len(messages) > before
+    return messages, emptied

@@ -97,6 +97,22 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         self.seed = int(seed)
         self.inject_masks: Sequence[tf.Tensor] | None = None  # test hook: one mask a built variable
         self._slots: dict[str, list[keras.Variable]] = {}
+        self._varying: tf.Variable | None = None
+        self._varying_now = 0.0
+
+    def vary_rate(self, rate: float) -> None:
+        """Use another rate from the next step on, in steps that are traced already as well.
+
+        To be called before the first step is traced, too; without a call the rate is a constant of
+        the traced graph.
+        """
+        if self._varying is None:
+            dtype = tf.as_dtype(self._slots[self.slot_names[0]][0].dtype)
+            working = tf.float64 if dtype == tf.float64 else tf.float32
+            self._varying = tf.Variable(rate, trainable=False, dtype=working)
+        elif rate != self._varying_now:
+            self._varying.assign(rate)
+        self._varying_now = rate
 
     @property
     def learning_rate(self) -> float:
@@ -267,7 +283,10 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         Computed in float32, for float64 variables in float64; a scalar tensor of `dtype`.
         """
         working = tf.float64 if dtype == tf.float64 else tf.float32
-        rate = tf.constant(self._rate, working)
+        if self._varying is None:
+            rate = tf.constant(self._rate, working)
+        else:
+            rate = tf.cast(local_replica(self._varying), working)
         if self.lr_cos:
             t = tf.cast(iteration, working)
             angle = t * tf.constant(_TWO_PI / self.lr_cos, working)

@@ -94,6 +94,17 @@ class Until:
     def _given(self) -> list[str]:
         return [name for name in CONDITIONS if getattr(self, name) is not None]
 
+    def last_iteration(self, start: int) -> int:
+        """The iteration at which a phase ends that begins at `start`; 0 if that is not known.
+
+        Of several that are possible, the first one for any of them, the last one for all.
+        """
+        most = self.plateau.most if self.plateau is not None else 0
+        ends = [start + count for count in (self.iterations, most) if count]
+        if self.at_iteration is not None:
+            ends.append(self.at_iteration)
+        return (min if self.mode == "any" else max)(ends, default=0)
+
     def text(self) -> str:
         """The conditions in words; empty if there is none."""
         words = {

@@ -95,7 +95,9 @@ def check_recipe(
     run_before = RunOptions()
     for index in range(first, len(recipe.phases)):
         phase = recipe.phases[index]
-        layer = recipe.layer(index) if index == first else phase.set
+        layer = with_schedule_end(recipe, index, 0)
+        if index != first:
+            layer = layer.only([*phase.set.values, "lr_end"])
         own, other = split(layer)
         options: TrainingOptions | None = None
         notes: tuple[str, ...] = ()
@@ -109,6 +111,8 @@ def check_recipe(
         problems += found
         if options is None:
             continue
+        if wrong := kind_of(model_class).freeze_error(options):
+            problems.append(f"phase {phase.name}: {wrong}")
         last = checked[-1].options if checked else None
         sets = _changes(last, options, own) | _changes(run_before if checked else None, run, other)
         resets = () if last is None else what_resets(last, options)
@@ -119,6 +123,24 @@ def check_recipe(
     if problems:
         raise OptionErrors(list(dict.fromkeys(problems)))
     return checked
+
+
+def with_schedule_end(recipe: Recipe, index: int, start: int) -> Layer:
+    """All that a recipe has set once a phase has begun, with the end of its learning rate.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    index : int
+        Of the phase.
+    start : int
+        Iteration at which it begins.
+    """
+    layer = recipe.layer(index)
+    if layer.values.get("lr_schedule") != "cosine" or "lr_end" in layer.values:
+        return layer
+    end = recipe.phases[index].until.last_iteration(start)
+    return replace(layer, values={**layer.values, "lr_end": end})
 
 
 def split(layer: Layer) -> tuple[Layer, Layer]:

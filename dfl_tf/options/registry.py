@@ -97,6 +97,17 @@ class ModelKind:
         """Return the file stems that a training with these options has (models.md 5.2, 5.3)."""
         return tuple(imported(self.needed)(options))
 
+    def freeze_error(self, options: TrainingOptions) -> str:
+        """Return why `freeze` names no networks of a model with these options, or nothing."""
+        there = [part for part in self.needed_parts(options) if not part.endswith("_opt")]
+        wrong = [part for part in frozen_parts(options) if part not in there]
+        if not wrong:
+            return ""
+        return (
+            f"freeze={','.join(frozen_parts(options))}: there is no network {', '.join(wrong)} in "
+            f"this model; there are {', '.join(there)}"
+        )
+
     def options_from(self, tensors: Tensors, options: Mapping[str, object]) -> dict[str, object]:
         """Return what the shapes of a model's tensors say about its options."""
         return {} if self.inferred is None else dict(imported(self.inferred)(tensors, options))
@@ -108,6 +119,12 @@ class ModelKind:
     def export_forms(self) -> Mapping[str, Any]:
         """Return the `ExportForm` of each program that opens exported files; empty if none does."""
         return {} if self.exports is None else dict(imported(self.exports))
+
+
+def frozen_parts(options: TrainingOptions) -> tuple[str, ...]:
+    """Return the names of the networks that `freeze` names."""
+    names = (name.strip() for name in str(getattr(options, "freeze", "")).split(","))
+    return tuple(name for name in names if name)
 
 
 def imported(thing: object) -> Any:

@@ -221,7 +221,8 @@ class SAEHDOptions(FaceSwapOptions):
         error = archi_error(archi)
         if error:
             return [Change("archi", archi, error, error=True)]
-        changes = _fit_resolution(whole(values["resolution"]), archi, new=new)
+        changes = super().reconcile(values, new=new, given=given)
+        changes += _fit_resolution(whole(values["resolution"]), archi, new=new)
         # an existing model may have been trained unmasked and goes on so; a new one may not begin
         if not is_whole_face(values) and not values["masked_training"] and new:
             reason = f"face_type {values['face_type']} is always trained masked"

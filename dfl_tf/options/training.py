@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .schema import Machine, Options, Value, Values, option, whole
+from .schema import Change, Machine, Options, Value, Values, option, whole
 
 SHARED_FACE_TYPES = ("f", "wf", "head")
 ALL_FACE_TYPES = ("h", "mf", "f", "wf", "head")
@@ -95,6 +96,54 @@ class TrainingOptions(Options):
     )
 
     lr: float = learning_rate(5e-5)
+    lr_warmup: int = option(
+        0,
+        "Let the learning rate rise from nothing over N iterations; 0 = none.",
+        details="Counted from when an optimizer starts empty: in a new model, one whose optimizer "
+        "file is gone, or whose weights were partly reset (end of pretraining, reinit). The first "
+        "steps are then not larger than those that follow. 100 to 1000 is usual.",
+        group="optimizer",
+        minimum=0,
+        maximum=100000,
+        unit="iterations",
+        ask="never",
+    )
+    lr_schedule: str = option(
+        "constant",
+        "How the learning rate goes: constant, or a cosine from lr down to lr_final.",
+        details="The cosine begins where it is switched on, in a recipe with its phase, and ends at"
+        " lr_end, else where the phase ends, else at target_iter. After its end the rate is "
+        "lr_final. With lr_dropout its own swing multiplies it.",
+        group="optimizer",
+        choices=("constant", "cosine"),
+        ask="never",
+    )
+    lr_final: float = option(
+        1e-6,
+        "Learning rate at the end of a cosine schedule.",
+        group="optimizer",
+        minimum=1e-7,
+        maximum=1e-3,
+        ask="never",
+    )
+    lr_end: int = option(
+        0,
+        "Iteration at which a cosine schedule reaches lr_final; 0 = where the phase of a recipe "
+        "ends, else target_iter.",
+        group="optimizer",
+        minimum=0,
+        unit="iterations",
+        ask="never",
+    )
+
+    @classmethod
+    def reconcile(cls, values: Values, *, new: bool, given: Collection[str] = ()) -> list[Change]:
+        """A schedule must have an end."""
+        ends = values.get("lr_end") or values.get("target_iter")
+        if values.get("lr_schedule") != "cosine" or ends:
+            return []
+        reason = "needs lr_end or target_iter, or a phase of a recipe that ends at some iteration"
+        return [Change("lr_schedule", "cosine", reason, error=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +191,17 @@ class SwapOptions(TrainingOptions):
         minimum=0.0,
         maximum=0.99999,
         ask="never",
+    )
+    freeze: str = option(
+        "",
+        "Networks that are not trained, such as encoder,inter.",
+        details="They and their part of the optimizer stay as they are to the bit; the others are "
+        "trained with them. Named as the model's files are. Of use after init_from, or to let one "
+        "decoder catch up. An empty text trains all again.",
+        group="optimizer",
+        form="names of networks, separated by commas",
+        ask="never",
+        placeholder="PART,…",
     )
 
 

@@ -16,10 +16,17 @@ from typing import Any
 from dfl_tf.errors import OptionError, WorkspaceError
 from dfl_tf.formats import ModelState
 from dfl_tf.formats.sessions.workspace import Workspace
+from dfl_tf.models import rates
 from dfl_tf.options import Layer, RunOptions, resolve, specs
 from dfl_tf.options.inputs import OptionInputs
 from dfl_tf.options.recipe import Phase, Recipe
-from dfl_tf.options.recipe_check import CheckedPhase, check_recipe, phase_lines, split
+from dfl_tf.options.recipe_check import (
+    CheckedPhase,
+    check_recipe,
+    phase_lines,
+    split,
+    with_schedule_end,
+)
 from dfl_tf.options.recipe_file import find_recipe, read_recipe
 from dfl_tf.options.schema import Machine
 from dfl_tf.train.recipe_state import (
@@ -170,7 +177,7 @@ def choose_recipe(
     recipe = read_recipe(find_recipe(name))
     run, iteration = ({}, 0) if state is None else (state.run, state.iteration)
     standing = stand(recipe, run, iteration)
-    every = recipe.keys()
+    every = recipe.keys() | {"lr_end"}  # which a phase has of its own
     known, usual = inputs.resolved_run, RunOptions()
     of_run = every & specs(RunOptions).keys() if known is not None else set()
     changed = {key for key in of_run if getattr(known, key) != getattr(usual, key)}
@@ -189,7 +196,7 @@ def choose_recipe(
         first=standing.index,
         errors_besides=missing,
     )
-    layer = recipe.layer(standing.index)
+    layer = with_schedule_end(recipe, standing.index, standing.state.start)
     below = layer.only([key for key in layer.values if key not in overridden])
     remedies = RollBackState.read(run).remedies
     below = replace(below, values=softened(below.values, remedies))
@@ -199,6 +206,20 @@ def choose_recipe(
         known = replace(known, **{key: getattr(parsed, key) for key in own.values})
     given = replace(inputs, files=(below, *inputs.files), resolved_run=known)
     return ChosenRecipe(recipe, standing, overridden, tuple(phases)), given
+
+
+def with_start_of_phase(state: ModelState | None, recipe: ChosenRecipe) -> ModelState | None:
+    """The state with the beginning of its phase as that of the learning rate, if it is not known.
+
+    A recipe may have been edited, so that the model begins a phase as it is loaded.
+    """
+    if state is None:
+        return None
+    now, before = recipe.standing.state, state.run.get(STORED_AS)
+    known = isinstance(before, dict) and before.get("phase") == now.phase
+    if known and rates.START in state.run:
+        return state
+    return replace(state, run={**state.run, rates.START: now.start})
 
 
 class RecipeSource:
@@ -274,7 +295,8 @@ class RecipeSource:
         if following is None:
             return [Request("stop", name, reason=f"{name} is finished", snapshot=kept)]
         index, state = following
-        values, stored = self._layer(index), {STORED_AS: state.tree(), METRICS: {}}
+        values = self._layer(index, state.start)
+        stored = {STORED_AS: state.tree(), METRICS: {}, rates.START: state.start}
         return [Request("options", name, values, stored=stored, snapshot=kept)]
 
     def answer(self, request: Request, error: str = "") -> None:
@@ -308,7 +330,7 @@ class RecipeSource:
         standing = stand(self.recipe, stored, iteration)
         self.state, self._index = standing.state, standing.index
         self._why, self._decided, self._since = "", -1, time.monotonic()
-        return self._layer(self._index)
+        return self._layer(self._index, self.state.start)
 
     def _situation(self, run: Run) -> Situation:
         metrics: Any = run.stored.get(METRICS, {})
@@ -341,8 +363,8 @@ class RecipeSource:
         end = DonePhase(phase.name, phase.until.text(), state.start, self._run.model.iteration)
         return (*state.done, end)
 
-    def _layer(self, index: int) -> Layer:
-        layer = self.recipe.layer(index)
+    def _layer(self, index: int, start: int) -> Layer:
+        layer = with_schedule_end(self.recipe, index, start)
         kept = {key: v for key, v in layer.values.items() if key not in self._overridden}
         stored = {} if self._run is None else self._run.stored
         return replace(layer, values=softened(kept, RollBackState.read(stored).remedies))

@@ -20,6 +20,7 @@ from dfl_tf.devices.memory import out_of_memory
 from dfl_tf.errors import DflTfError, ForeignChange, TrainingDiverged
 from dfl_tf.formats.models.snapshots import snapshot_folder
 from dfl_tf.jobs.events import Events
+from dfl_tf.models import rates
 from dfl_tf.options import Device
 from dfl_tf.train import events, outliers, snapshots
 from dfl_tf.train.checkpoint import Checkpointer, CheckpointLocation
@@ -196,10 +197,16 @@ class Run:
             self._mean_due, self._mean_from = False, model.iteration
         self.log.emit(event)
 
+    def note(self, stored: Mapping[str, object]) -> None:
+        """Store more with the model from now on."""
+        self.stored.update(rates.without(stored))
+
     def restore(self, stored: Mapping[str, object]) -> None:
         """Go on with what parts of earlier runs have stored with the model (`ModelState.run`)."""
         self.stored |= {
-            key: value for key, value in stored.items() if key not in self.batch_source_state
+            key: value
+            for key, value in rates.without(stored).items()
+            if key not in self.batch_source_state
         }
         self.faces.restore(self.stored.pop(outliers.STORED_AS, None))
         past = [entry for entry in past_of(stored) if (self.snapshot_folder / entry[0]).is_dir()]

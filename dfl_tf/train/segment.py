@@ -273,6 +273,8 @@ class Builder:
         facesets = facesets.without(read_left_out(stored))
         for side, faceset in (("src", facesets.src), ("dst", facesets.dst)):
             self.distribution.check_same(f"number of {side} faces", len(faceset))
+        if state is None and stored:  # a worker that is not the chief
+            model.rates.restore(stored, model.iteration, {})
         offsets = self.distribution.offsets(model.samples_per_step)
         batch_source = open_batch_source(
             model, facesets, run, stored, offsets, iteration=model.iteration

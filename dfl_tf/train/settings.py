@@ -16,6 +16,7 @@ from dfl_tf.options import (
     Layer,
     Resolved,
     RunOptions,
+    kind_of,
     legacy_layer,
     resolve,
     specs,
@@ -35,6 +36,13 @@ AT_ONCE = frozenset(
     )
 )
 """Options that neither the networks, nor the step, nor the samples depend on."""
+
+
+def at_once(options: TrainingOptions) -> frozenset[str]:
+    """`AT_ONCE`, without what the learning rate depends on."""
+    scheduled = options.lr_schedule != "constant"
+    return AT_ONCE - {"target_iter"} if scheduled else AT_ONCE
+
 
 BEGINNING: dict[str, Any] = {
     "reinit": (),
@@ -131,6 +139,8 @@ class Settings:
             )
         except OptionErrors as error:
             raise OptionErrors([*error.errors, *errors]) from None
+        if unknown := kind_of(cls.NAME).freeze_error(resolved.options):
+            errors.append(unknown)
         if errors:
             raise OptionErrors(errors)
         return Settings(resolved, run)

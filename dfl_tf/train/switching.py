@@ -17,10 +17,11 @@ from dfl_tf.devices.memory import out_of_memory
 from dfl_tf.errors import DflTfError
 from dfl_tf.formats import ModelState
 from dfl_tf.formats.loss_history import LossHistory
+from dfl_tf.models import rates
 from dfl_tf.train import events
 from dfl_tf.train.run import Run
 from dfl_tf.train.segment import Rebuild, Segment, Shelved, parts_of
-from dfl_tf.train.settings import AT_ONCE, Settings
+from dfl_tf.train.settings import Settings, at_once
 
 SAME_ON_ALL_WORKERS = (
     "precision", "accumulate", "total_variation_axes", "xla", "guard_collapse", "data",
@@ -62,13 +63,23 @@ def followed(settings: Settings, facts: Mapping[str, Any]) -> Settings:
     return Settings(replace(settings.resolved, options=options), run)
 
 
-def facts_of(segment: Segment, wanted: Settings) -> dict[str, object]:
-    """What the chief tells all workers about a change of options, as JSON values."""
+def facts_of(segment: Segment, wanted: Settings, stored: Mapping[str, object]) -> dict[str, object]:
+    """What the chief tells all workers about a change of options, as JSON values.
+
+    Parameters
+    ----------
+    segment : Segment
+        As it is now.
+    wanted : Settings
+    stored : mapping
+        What is stored with the model from then on.
+    """
     changes = segment.settings.begun().differences(wanted)
+    begins = rates.START in stored and wanted.options.lr_schedule != "constant"
     return {
         **common(wanted),
         "changes": {key: list(values) for key, values in changes.items()},
-        "rebuild": not changes.keys() <= AT_ONCE,
+        "rebuild": begins or not changes.keys() <= at_once(wanted.options),
     }
 
 
@@ -120,7 +131,8 @@ def switch(
         if run.unsaved:
             run.save()  # so that parts which are switched off now lie there as they are
         run.save_is_whole()
-        error, told = _replace_segment(run, wanted, rebuild, chief=chief, alone=alone)
+        begun = {key: value for key, value in (stored or {}).items() if key in rates.STORED}
+        error, told = _replace_segment(run, wanted, rebuild, chief=chief, alone=alone, begun=begun)
         messages += told
         if error:
             run.log.say(f"error: the options are not changed: {error}")
@@ -134,14 +146,20 @@ def switch(
     run.log.emit(
         events.Switched(run.model.iteration, dict(changes), facts["rebuild"], seconds, messages)
     )
-    run.stored.update(stored or {})
+    run.note(stored or {})
     if trusted and (run.model.iteration or run.checkpoint.saved_iteration is not None):
         run.save()  # the options are stored with the model
     return ""
 
 
 def _replace_segment(
-    run: Run, wanted: Settings, rebuild: Rebuild, *, chief: bool, alone: bool
+    run: Run,
+    wanted: Settings,
+    rebuild: Rebuild,
+    *,
+    chief: bool,
+    alone: bool,
+    begun: Mapping[str, object],
 ) -> tuple[str, list[str]]:
     """Free the model, then build the next one; the old one again if that fails.
 
@@ -151,7 +169,7 @@ def _replace_segment(
         Why the options could not be changed, or empty; what there is to say.
     """
     old = run.settings.begun()
-    state = run.segment.snapshot(run.run_state)
+    state = run.segment.snapshot({**run.run_state, **begun})
     shelf = dict(run.segment.shelf)
     for part in parts_of(run.model):
         shelf[part] = Shelved(state.tensors[part], state.iteration)

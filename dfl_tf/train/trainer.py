@@ -375,14 +375,16 @@ class Trainer:
         if snapshot is not None:
             self._preview()
             self.state.keep(snapshot)
-        facts: Mapping[str, object] = {} if wanted is None else facts_of(self.segment, wanted)
+        facts: Mapping[str, object] = {}
+        if wanted is not None:
+            facts = facts_of(self.segment, wanted, stored)
         if self._worker_group is not None:
             facts = self._worker_group.from_chief(facts)
         if wanted is None:
             wanted = followed(self.segment.settings, facts)
-        if not facts["changes"]:
+        if not facts["changes"] and not facts["rebuild"]:
             if stored:
-                self.state.stored.update(stored)
+                self.state.note(stored)
                 self.state.save()
             else:
                 self.log.say("the requested options are already in effect")

@@ -119,11 +119,34 @@ def is_measured(base: Outcome, run: Outcome) -> None:
     assert {"ssim", "src_ssim", "dst_psnr", "dst_iou", "jitter"} <= event["metrics"].keys()
 
 
+def rate_changes(base: Outcome, run: Outcome) -> None:
+    """A third of the way down a cosine in the second of three iterations, and warming up."""
+    lr = run.trainer.model.options.lr
+    low = 1e-6 + (lr - 1e-6) * (1 + np.cos(np.pi / 3)) / 2
+    for stem in base.model.optimizers:
+        assert [base.model.rates.rate(stem, n) for n in (1, 2)] == [lr, lr]
+        rates = [run.model.rates.rate(stem, n) for n in (1, 2)]
+        assert rates == pytest.approx([lr / 4, low / 2])
+
+
+def keeps_encoder(base: Outcome, run: Outcome) -> None:
+    """The encoder is moved by the one training, and not by the other; all else is by both."""
+
+    def moved(outcome: Outcome) -> set[str]:
+        return {v.path.split("/")[0] for u in outcome.model.updates for v in u.variables}
+
+    assert moved(base) - moved(run) == {"encoder"}
+
+
 EVERY_MODEL = {
     "autobackup_hour": Row(1, sees.new_file("*_autobackups/01/*")),
     "write_preview_history": Row(True, sees.new_file("*_history/**/*.jpg")),
     "target_iter": Row(2, sees.trained(2)),
     "batch_size": Row(3, sees.batch_of(3)),
+    "lr_warmup": Row(4, rate_changes),
+    "lr_schedule": Row("cosine", rate_changes),
+    "lr_final": Row(1e-6, rate_changes),
+    "lr_end": Row(3, rate_changes),
 }
 LR = {"lr": Row(1e-6, sees.smaller_step, step=True)}
 TOGETHER = {key: row.value for key, row in EVERY_MODEL.items()}
@@ -132,6 +155,7 @@ SWAP = EVERY_MODEL | {
     "holdout": Row(0.4, keeps_out, BATCHES),
     "validate_every": Row(1, is_measured),
     "ema": Row(0.5, sees.new_file("*_average.npy")),
+    "freeze": Row("encoder", keeps_encoder, {"ema": 0.5}),
 }
 FACE_SWAP = (
     SWAP

@@ -121,6 +121,8 @@ class TrainingOptions(Options):
     lr_final: float = option(
         1e-6,
         "Learning rate at the end of a cosine schedule.",
+        details="A tenth of lr or less lets a phase end calmly. Of no effect while the rate is "
+        "constant.",
         group="optimizer",
         minimum=1e-7,
         maximum=1e-3,
@@ -128,8 +130,10 @@ class TrainingOptions(Options):
     )
     lr_end: int = option(
         0,
-        "Iteration at which a cosine schedule reaches lr_final; 0 = where the phase of a recipe "
-        "ends, else target_iter.",
+        "Iteration at which a cosine schedule reaches lr_final.",
+        details="0: where the phase of a recipe ends (if it ends by iterations, at an iteration, "
+        "or at a plateau that has a most), else at target_iter. Of several conditions of a phase "
+        "the first one counts.",
         group="optimizer",
         minimum=0,
         unit="iterations",

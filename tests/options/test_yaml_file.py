@@ -156,7 +156,9 @@ def values_of(cls: type[Options]) -> st.SearchStrategy[dict[str, object]]:
         return st.just(spec.default)
 
     table = specs(cls).values()
-    return st.fixed_dictionaries({}, optional={spec.key: one(spec) for spec in table})
+    values = st.fixed_dictionaries({}, optional={spec.key: one(spec) for spec in table})
+    # a schedule must have an end
+    return values.map(lambda v: {**v, "lr_end": 9} if v.get("lr_schedule") == "cosine" else v)
 
 
 @settings(

@@ -293,6 +293,6 @@ def test_options_that_the_user_gives_are_left_alone(tmp_path):
     made = training(tmp_path, found, ListLog())
     source = RecipeSource(ChosenRecipe(found, stand(found, {}, 0), ("lr_dropout",), ()))
     source.follow(made.state)
-    assert source._layer(1).values == {"random_warp": True}
+    assert source._layer(1, 0).values == {"random_warp": True}
     assert isinstance(source._layer(1), Layer)
     assert "recipe mine: set explicitly, so left alone: lr_dropout" in source.begin()

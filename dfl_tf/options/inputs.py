@@ -16,10 +16,11 @@ from typing import Generic, TypeVar
 
 from .extract import ExtractOptions
 from .merge import MergeOptions
-from .registry import OPTIONS
+from .registry import KINDS, OPTIONS
 from .resolve import Layer, OptionErrors, Resolved, environment_layer, resolve
 from .run import RunOptions
 from .schema import Machine, Options, OptionSpec, specs
+from .training import TrainingOptions
 
 T = TypeVar("T", bound=Options)
 
@@ -153,6 +154,9 @@ class OptionInputs:
             )
         except OptionErrors as error:
             raise OptionErrors([*error.errors, *errors]) from None
+        if isinstance(resolved.options, TrainingOptions):
+            unknown = KINDS[cls.NAME].freeze_error(resolved.options)
+            errors += [unknown] if unknown else []
         if errors:
             raise OptionErrors(errors)
         return Chosen(resolved, run)

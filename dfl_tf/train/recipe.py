@@ -67,6 +67,19 @@ class ChosenRecipe:
     overridden: tuple[str, ...]
     checked: tuple[CheckedPhase, ...]
 
+    def begun(self, state: ModelState | None) -> ModelState | None:
+        """A state with the beginning of its phase as that of its learning rate, if it has none.
+
+        A recipe may have been edited, so that the model begins a phase as it is loaded.
+        """
+        if state is None:
+            return None
+        now, before = self.standing.state, state.run.get(STORED_AS)
+        known = isinstance(before, dict) and before.get("phase") == now.phase
+        if known and rates.START in state.run:
+            return state
+        return replace(state, run={**state.run, rates.START: now.start})
+
     def lines(self, iteration: int = 0, each: float | None = None) -> list[str]:
         """The phases for people, those that are finished first, and the time left.
 
@@ -206,20 +219,6 @@ def choose_recipe(
         known = replace(known, **{key: getattr(parsed, key) for key in own.values})
     given = replace(inputs, files=(below, *inputs.files), resolved_run=known)
     return ChosenRecipe(recipe, standing, overridden, tuple(phases)), given
-
-
-def with_start_of_phase(state: ModelState | None, recipe: ChosenRecipe) -> ModelState | None:
-    """The state with the beginning of its phase as that of the learning rate, if it is not known.
-
-    A recipe may have been edited, so that the model begins a phase as it is loaded.
-    """
-    if state is None:
-        return None
-    now, before = recipe.standing.state, state.run.get(STORED_AS)
-    known = isinstance(before, dict) and before.get("phase") == now.phase
-    if known and rates.START in state.run:
-        return state
-    return replace(state, run={**state.run, rates.START: now.start})
 
 
 class RecipeSource:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from dfl_tf.devices.cluster import cluster_of, described, machine_of, replicas_of
 from dfl_tf.devices.configure import configure_devices, summary_devices
-from dfl_tf.errors import ModelFileError, OptionError, UsageError
+from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.formats import ModelState, find_models, read_model
 from dfl_tf.formats.models.files import prefix_of
 from dfl_tf.formats.models.legacy import read_default_options
@@ -41,12 +41,7 @@ from dfl_tf.train.batch_source import Facesets
 from dfl_tf.train.changed_files import basis_for, judge_files
 from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.quarantine import lift, read_left_out
-from dfl_tf.train.recipe import (
-    ChosenRecipe,
-    RecipeSource,
-    choose_recipe,
-    with_start_of_phase,
-)
+from dfl_tf.train.recipe import ChosenRecipe, RecipeSource, choose_recipe
 from dfl_tf.train.requests import RequestFiles
 from dfl_tf.train.rollback import lifted
 from dfl_tf.train.segment import Builder, faces_of
@@ -231,7 +226,6 @@ def prepare(
         state = replace(state, run=kept)
     recipe = None
     if inputs.run.recipe:
-        machine = machine_of(inputs.run)
         recipe, inputs = choose_recipe(
             inputs.run.recipe,
             inputs,
@@ -239,15 +233,13 @@ def prepare(
             workspace=workspace,
             state=state,
             stored=stored,
-            machine=machine,
+            machine=machine_of(inputs.run),
         )
-        state = with_start_of_phase(state, recipe)
+        state = recipe.begun(state)
     chosen = resolve_inputs(
         inputs, kind.options, stored=stored, defaults=defaults, restart=restart, ask=ask
     )
     resolved, run = chosen.resolved, chosen.run
-    if unknown := kind.freeze_error(resolved.options):
-        raise OptionError(unknown)
     set_pixel_limit(run.max_image_pixels)
     if resolved.new:
         state = None

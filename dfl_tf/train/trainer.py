@@ -375,9 +375,7 @@ class Trainer:
         if snapshot is not None:
             self._preview()
             self.state.keep(snapshot)
-        facts: Mapping[str, object] = {}
-        if wanted is not None:
-            facts = facts_of(self.segment, wanted, stored)
+        facts = {} if wanted is None else facts_of(self.segment, wanted, stored)
         if self._worker_group is not None:
             facts = self._worker_group.from_chief(facts)
         if wanted is None:

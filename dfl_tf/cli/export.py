@@ -34,6 +34,12 @@ _tolerance = click.option(
     type=click.FloatRange(0, min_open=True),
     help="Largest difference from the model; default 1e-4, with float16 2e-3.",
 )
+_snapshot = click.option(
+    "--snapshot",
+    default="",
+    metavar="SNAPSHOT|NUMBER|FOLDER",
+    help="Use a snapshot or a backup of the model instead; dfl-tf model snapshots lists them.",
+)
 _ema = click.option(
     "--ema", is_flag=True, help="The averaged weights of a model that is trained with ema."
 )
@@ -57,6 +63,7 @@ def command() -> None:
     show_default=True,
     help="Of the convolutions inside; float16 makes half the file.",
 )
+@_snapshot
 @_ema
 @_provenance
 @_no_verify
@@ -68,6 +75,7 @@ def dfm(
     model_class: str | None,
     output: Path | None,
     precision: Literal["float32", "float16"],
+    snapshot: str,
     ema: bool,
     no_provenance: bool,
     no_verify: bool,
@@ -88,6 +96,7 @@ def dfm(
         output,
         _note,
         precision=precision,
+        snapshot=snapshot,
         ema=ema,
         with_provenance=not no_provenance,
         verify=not no_verify,

@@ -56,6 +56,12 @@ SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
     help="Model to use; default: the one saved last.",
 )
 @click.option(
+    "--snapshot",
+    default="",
+    metavar="SNAPSHOT|NUMBER|FOLDER",
+    help="Use a snapshot or a backup of the model instead; dfl-tf model snapshots lists them.",
+)
+@click.option(
     "--ema", is_flag=True, help="The averaged weights of a model that is trained with ema."
 )
 @click.option("--frames-dir", type=PATH, help="Frames; default WORKSPACE/data_dst.")
@@ -192,6 +198,7 @@ class MergeLine:
     workspace: Path | None
     model_class: str | None
     name: str | None
+    snapshot: str
     ema: bool
     frames_dir: Path | None
     aligned_dir: Path | None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 from dfl_tf.errors import ModelFileError
 from dfl_tf.export.forms import form_of
 from dfl_tf.formats.models.choose_model import choose_model
+from dfl_tf.formats.models.restore import files_of
 from dfl_tf.options import KINDS
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def export_from_folder(
     say: Say,
     *,
     program: str | None = None,
+    snapshot: str = "",
     ema: bool = False,
     **settings: Unpack[ExportSettings],
 ) -> tuple[ExportReport, int]:
@@ -91,6 +93,8 @@ def export_from_folder(
         Gets notes on the model.
     program : str, optional
         Whose names and layout the file has.
+    snapshot : str
+        Take a snapshot or a backup of the model instead; its name is part of the default file's.
     ema : bool
         Take the averaged weights of the model.
     **settings
@@ -113,7 +117,9 @@ def export_from_folder(
     if output is not None and not output.absolute().parent.is_dir():
         raise ModelFileError(f"{output}: there is no folder {output.parent}. Make it first.")
     with watch_memory() as peak:
-        model = load_for_export(folder, name, model_class, say, ema=ema)
+        place, stored = files_of(folder, name, model_class, snapshot)
+        model = load_for_export(place, stored, model_class, say, ema=ema)
+        name = f"{name}-{place.name}" if snapshot else name
         file = form_of(KINDS[model_class], program).file
         default = file.format(name=name, model_class=model_class)
         target = folder if output is None else output

@@ -16,6 +16,7 @@ from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.formats import find_models
 from dfl_tf.formats.models.choose_model import choose_model
+from dfl_tf.formats.models.restore import files_of
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.jobs.progress import Progress
 from dfl_tf.merge.compose import MergeNetworks
@@ -58,6 +59,8 @@ class MergeRequest:
     model_class, name : str or None
         Which model; without them the one that was saved last.
     frames_dir, aligned_dir, model_dir, output_dir, output_mask_dir : Path or None
+    snapshot : str
+        Take a snapshot or a backup of the model instead: its name, number or folder.
     ema : bool
         Take the averaged weights of the model.
     frames : str
@@ -81,6 +84,7 @@ class MergeRequest:
     workspace: Path | None = None
     model_class: str | None = None
     name: str | None = None
+    snapshot: str = ""
     ema: bool = False
     frames_dir: Path | None = None
     aligned_dir: Path | None = None
@@ -232,6 +236,7 @@ def open_model(
     found = choose_model(
         places.model, request.name, request.model_class, classes=swapping, what="face model"
     )
+    folder, name = files_of(places.model, found.name, found.model_class, request.snapshot)
     needs_xseg = any("XSeg" in mode for mode in masks)
     if needs_xseg and not find_models(places.model, XSegOptions.NAME):
         raise WorkspaceError(
@@ -251,7 +256,7 @@ def open_model(
     if len(morphs) > 1:
         raise UsageError("morph is one value for all frames")
     # KINDS says which classes swap faces
-    model = cast("SwapModel", load(places.model, found.name, found.model_class))
+    model = cast("SwapModel", load(folder, name, found.model_class))
     masker = load(places.model, XSegOptions.NAME, XSegOptions.NAME) if needs_xseg else None
     xseg = cast("XSeg | None", masker)
     checksum = weights_checksum(model)

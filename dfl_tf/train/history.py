@@ -7,7 +7,7 @@ workspace.md 4.1 and 7.1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,8 @@ from dfl_tf.disk.durable import make_folder, write_file
 from dfl_tf.train.previews import jpeg_bytes
 
 Sample = tuple[Batch, ...]
+STORED_AS = "sample_for_preview"
+"""Key of the faces in what a model stores."""
 
 
 def write_history(folder: Path, images: dict[str, NDArray[np.uint8]], finished: int) -> None:
@@ -60,6 +62,23 @@ def channels_last(array: NDArray[np.generic]) -> NDArray[np.float32] | None:
     if values.shape[3] not in (1, 3):
         return None
     return np.ascontiguousarray(values, np.float32)
+
+
+def fixed_sample(extra: MutableMapping[str, object], drawn: Sample, *, fresh: bool) -> Sample:
+    """The faces of the history: the stored ones, else from now on those that were drawn.
+
+    Parameters
+    ----------
+    extra : mutable mapping
+        What the model stores; holds them from then on.
+    drawn : Sample
+    fresh : bool
+        Do not take the stored ones.
+    """
+    usable = usable_sample(None if fresh else extra.get(STORED_AS), drawn)
+    if usable is None:
+        extra[STORED_AS] = stored_form(drawn)
+    return drawn if usable is None else usable
 
 
 def usable_sample(stored: object, like: Sequence[Batch]) -> Sample | None:

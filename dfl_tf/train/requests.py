@@ -19,12 +19,14 @@ from types import FrameType
 from typing import Literal, Protocol, get_args
 
 from dfl_tf.disk import durable
+from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import DflTfError
+from dfl_tf.formats.models.snapshots import check_snapshot_name
 from dfl_tf.options import Layer
 from dfl_tf.options.yaml_file import read_layer
 from dfl_tf.train.snapshots import Wanted
 
-Kind = Literal["save", "backup", "preview", "stop", "options"]
+Kind = Literal["save", "backup", "snapshot", "preview", "stop", "options"]
 UNCHANGED_SECONDS = 0.1
 """Seconds for which a file of options has to stay as it is before it is read."""
 # SIGHUP: the terminal or the connection to it is gone. It is absent on Windows.
@@ -143,11 +145,12 @@ class RequestSource(Protocol):
 
 
 class RequestFiles:
-    """The files ``<model>_save.request``, ``_backup…``, ``_preview…``, ``_stop…``, ``_options…``.
+    """The files ``<model>_save.request``, ``_backup…``, ``_snapshot…``, ``_preview…``, and so on.
 
     A script makes one in the model folder; the trainer acts after the running iteration and deletes
-    the file when it is done, so the script can wait for that. All are empty but the one of options,
-    which is a YAML file of what changes. One that is refused is renamed to ``….refused``.
+    the file when it is done, so the script can wait for that. Two have content: ``_options…`` is a
+    YAML file of what changes, ``_snapshot…`` has the name of a snapshot and a note. One that is
+    refused is renamed to ``….refused``. Others are ``_stop…`` and those of `Kind`.
 
     Parameters
     ----------
@@ -160,7 +163,7 @@ class RequestFiles:
         self._paths: dict[Kind, Path] = {
             kind: folder / f"{storage_name}_{kind}.request" for kind in get_args(Kind)
         }
-        self._seen: tuple[tuple[int, int], float] | None = None
+        self._seen: dict[Kind, tuple[tuple[int, int], float]] = {}
 
     def begin(self) -> list[str]:
         """Delete files left over from before this run; options are renamed."""
@@ -180,21 +183,26 @@ class RequestFiles:
         found = []
         for kind, path in self._paths.items():
             if path.exists():
-                request = self._options(path) if kind == "options" else Request(kind, path.name)
-                found += [] if request is None else [request]
+                if kind not in _WITH_CONTENT:
+                    found.append(Request(kind, path.name))
+                elif self._is_written(kind, path):
+                    found.append(_WITH_CONTENT[kind](path))
         return found
 
-    def _options(self, path: Path) -> Request | None:
-        """Read options; None while they may still be being written."""
+    def _is_written(self, kind: Kind, path: Path) -> bool:
+        """Whether a file has stayed as it is for a while; else it may still be being written."""
         try:
             status = path.stat()
         except OSError:
-            return None
+            return False
         now = (status.st_size, status.st_mtime_ns)
-        if self._seen is None or self._seen[0] != now:
-            self._seen = (now, time.monotonic())
-        if time.monotonic() - self._seen[1] < UNCHANGED_SECONDS:
-            return None
+        if kind not in self._seen or self._seen[kind][0] != now:
+            self._seen[kind] = (now, time.monotonic())
+        return time.monotonic() - self._seen[kind][1] >= UNCHANGED_SECONDS
+
+    @staticmethod
+    def options(path: Path) -> Request:
+        """Read the options of a request."""
         try:
             layer = read_layer(path)
         except (DflTfError, OSError) as error:
@@ -203,14 +211,26 @@ class RequestFiles:
             return Request("options", path.name, error="it contains no options")
         return Request("options", path.name, layer)
 
+    @staticmethod
+    def snapshot(path: Path) -> Request:
+        """Read the name and the note of a snapshot; without a name the iteration gives one."""
+        try:
+            text = read_plain(path, limit=_LONGEST_NOTE).decode("utf-8", "replace")
+            name, _, note = text.strip().partition("\n")
+            if name:
+                check_snapshot_name(name.strip())
+        except (DflTfError, OSError) as error:
+            return Request("snapshot", path.name, error=str(error))
+        wanted = Wanted("manual", name.strip(), note.strip())
+        return Request("snapshot", path.name, snapshot=wanted)
+
     def answer(self, request: Request, error: str = "") -> None:
-        """Delete the file of a request; one of options that are refused is renamed."""
+        """Delete the file of a request; one that is refused is renamed."""
         path = self._paths[request.kind]
-        if request.kind == "options":
-            self._seen = None
-            if error:
-                self._aside(path)
-                return
+        self._seen.pop(request.kind, None)
+        if error:
+            self._aside(path)
+            return
         path.unlink(missing_ok=True)
 
     def rewind(self, stored: Mapping[str, object], iteration: int) -> None:
@@ -225,3 +245,10 @@ class RequestFiles:
             durable.remove_quietly(path)
             return "deleted"
         return f"not applied, renamed to {refused.name}"
+
+
+_LONGEST_NOTE = 1 << 16
+_WITH_CONTENT: dict[Kind, Callable[[Path], Request]] = {
+    "options": RequestFiles.options,
+    "snapshot": RequestFiles.snapshot,
+}

@@ -163,22 +163,22 @@ class SnapshotMaker:
         Snapshot or None
             None if it could not be made.
         """
-        label = wanted.label(state)
+        label, called = wanted.label(state), wanted.name or f"snapshot-{state.iteration}"
         say = self._log.say
         try:
             there = list_snapshots(*self._place)
-            same = [e for e in there if e.label.kind == wanted.kind and e.name == wanted.name]
+            same = [e for e in there if e.label.kind == wanted.kind and e.name == called]
             if same and fill is None and same_set(*self._place[:1], same[0], *self._place[1:]):
                 return same[0]  # a run that was killed after it had made it
             if fill is None:
                 size = sum(path.stat().st_size for path in model_files(*self._place))
                 refuse_beyond(there, size, rules)
-            called = free_name(snapshot_folder(*self._place), wanted.name)
+            called = free_name(snapshot_folder(*self._place), called)
             previews = {} if shown is None else shown.files
             made = make_snapshot(*self._place, called, label, previews=previews, fill=fill, say=say)
         except (DflTfError, OSError) as error:
-            say(f"warning: no snapshot {wanted.name} was made: {error}")
-            self._log.emit(events.SnapshotFailed(state.iteration, wanted.name, str(error)))
+            say(f"warning: no snapshot {called} was made: {error}")
+            self._log.emit(events.SnapshotFailed(state.iteration, called, str(error)))
             return None
         self._log.emit(
             events.SnapshotMade(state.iteration, made.name, wanted.kind, str(made.folder))

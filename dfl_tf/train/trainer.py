@@ -266,14 +266,15 @@ class Trainer:
         best = state.validate() if self._chief else None
         iteration, asked = self.model.iteration, self._poll() - {"stop", "options"}
         saving = iteration == 1 or bool(asked - {"preview"}) or state.save_is_due()
-        if best is not None:
+        snapshots = [*self._snapshots("snapshot"), *([] if best is None else [best])]
+        if snapshots:
             self._preview()
-        if saving or best is not None:
-            state.save([] if best is None else [best])
+        if saving or snapshots:
+            state.save(snapshots)
             if iteration == 1:
                 self.checkpoint.wait()  # the first save of a new model proves that saving works
         due = state.trained == 1 or every(run.preview_every, iteration)
-        if best is None and (saving or due or "preview" in asked):
+        if not snapshots and (saving or due or "preview" in asked):
             self._preview()
         backing_up = "backup" in asked or (saving and self.checkpoint.backup_is_due())
         if (asked or backing_up) and state.save_is_whole() and backing_up:
@@ -284,9 +285,14 @@ class Trainer:
         """Ask the sources what is asked for now; requests for options are taken at once."""
         self._asked = [(source, each) for source in self._sources for each in source.pending()]
         for _, request in tuple(self._asked):
-            if request.kind == "options":
+            if request.kind == "options" or request.error:
                 self._take(request)
         return frozenset(request.kind for _, request in self._asked)
+
+    def _snapshots(self, kind: Kind) -> list[Wanted]:
+        """The snapshots that requests of a kind ask for."""
+        asked = [each.snapshot for _, each in self._asked if each.kind == kind]
+        return [each for each in asked if each is not None]
 
     def _take(self, request: Request) -> None:
         """Note options to switch to, or refuse them."""
@@ -300,7 +306,7 @@ class Trainer:
             except DflTfError as error:
                 problem = str(error)
         if problem:
-            self._answer("options", only=request, error=problem)
+            self._answer(request.kind, only=request, error=problem)
 
     def _answer(self, *kinds: Kind, only: Request | None = None, error: str = "") -> None:
         """Tell the sources that these requests are done, or why they are refused."""
@@ -370,8 +376,7 @@ class Trainer:
     def _switch(self) -> None:
         """Change the options, on all processes at this iteration."""
         wanted, self._wanted = self._wanted, None
-        stored, self._stored = self._stored, {}
-        snapshot, self._snapshot = self._snapshot, None
+        stored, self._stored, snapshot, self._snapshot = self._stored, {}, self._snapshot, None
         if snapshot is not None:
             self._preview()
             self.state.keep(snapshot)
@@ -406,9 +411,8 @@ class Trainer:
             # Nothing was trained (the target had been reached before): show what the model does.
             self._batches = next(self.batch_source)
             self._preview()
-        for _, request in self._asked:
-            if request.kind == "stop" and request.snapshot is not None:
-                state.keep(request.snapshot)
+        for kept in self._snapshots("stop"):
+            state.keep(kept)
         state.faces.finish()
         self._answer("stop")
         if self._worker_group is not None:
@@ -438,13 +442,7 @@ class Trainer:
 
     def _fix_sample(self, batches: tuple[Batch, ...]) -> None:
         """Fix the faces of the history: the stored ones, else from now on those of this batch."""
-        if self._sample:
-            return
-        stored = self.model.extra.get("sample_for_preview")
-        if self.state.settings.run.new_preview_sample or self.model.iteration == 0:
-            stored = None
-        drawn = (*batches, *self.batch_source.preview_batches())
-        usable = history.usable_sample(stored, drawn)
-        self._sample = drawn if usable is None else usable
-        if usable is None:
-            self.model.extra["sample_for_preview"] = history.stored_form(drawn)
+        if not self._sample:
+            fresh = self.state.settings.run.new_preview_sample or self.model.iteration == 0
+            drawn = (*batches, *self.batch_source.preview_batches())
+            self._sample = history.fixed_sample(self.model.extra, drawn, fresh=fresh)

@@ -97,8 +97,13 @@ def test_numbers_are_those_of_the_metrics_on_what_the_model_makes(trained, capsy
 
 
 def test_the_function_gives_the_same(trained, without_dlib):
-    report = dfl_tf.evaluate(str(trained), name="one", states=("01",), faces=4)
-    assert [result.iteration for result in report.results] == [3, 1]
+    kept = trained / "model" / "one_SAEHD_snapshots" / "first try"
+    if not kept.exists():
+        shutil.copytree(trained / "model" / "one_SAEHD_autobackups" / "01", kept)
+    report = dfl_tf.evaluate(str(trained), name="one", states=("01", "first try"), faces=4)
+    assert [result.iteration for result in report.results] == [3, 1, 1]
+    assert report.results[2].model == "one_SAEHD first try"
+    assert report.results[1].metrics == report.results[2].metrics
     assert 0 < report.results[0].metrics["ssim"] < 1
     with pytest.raises(UsageError, match=r"evaluate\(\) has no snapshot"):
         dfl_tf.evaluate(trained, snapshot="01")
@@ -107,7 +112,11 @@ def test_the_function_gives_the_same(trained, without_dlib):
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (("07",), 1, "07: there is no such backup, snapshot or folder. Backups: 01;"),
+        (
+            ("07",),
+            1,
+            "has no such snapshot or backup, and there is no such folder. Backups there: 01",
+        ),
         (("--name=two",), 1, "there is no face model called two"),
         (("--model=XSeg",), 2, "XSeg: no class of a face model"),
         (("--sheet=a.bmp",), 2, "must end with .jpg"),

@@ -11,8 +11,12 @@ import pytest
 
 from dfl_tf.disk import write_errors
 from dfl_tf.errors import ModelFileError, UsageError, WorkspaceError
+from dfl_tf.export import job as export_job
+from dfl_tf.export.job import export_from_folder
 from dfl_tf.formats import ModelLock, read_model, write_model
 from dfl_tf.formats.models.report import diff_states
+from dfl_tf.formats.models.restore import files_of
+from dfl_tf.merge.job import MergeRequest, open_model
 from tests.formats.samples import make_state
 
 from .test_model import run, run_error, run_json
@@ -189,3 +193,35 @@ def test_a_record_that_cannot_be_read_and_folders_of_the_user(legacy: Path) -> N
     write_model(legacy, "my model", make_state(9))
     run("restore", legacy, "--from", "copied by hand", "--yes")
     assert read_model(legacy, "my model", "SAEHD").iteration == 7
+
+
+class Seen(Exception):
+    """Ends a command when it asks for the files of a model."""
+
+
+def test_merge_and_export_use_a_snapshot(legacy: Path, monkeypatch) -> None:
+    run("snapshot", legacy, "one")
+    run("backup", legacy)
+
+    def load(*place: object, **more: object) -> None:
+        raise Seen(*place[:2])
+
+    monkeypatch.setattr(export_job, "load_for_export", load)
+    monkeypatch.setattr("dfl_tf.export.onnx_graph.need_all", lambda: None)
+    places = {
+        "": legacy,
+        "one": legacy / "my model_SAEHD_snapshots" / "one",
+        "1": legacy / "my model_SAEHD_autobackups" / "01",
+    }
+    for text, place in places.items():
+        request = MergeRequest(workspace=legacy, snapshot=text)
+        with pytest.raises(Seen) as seen:
+            open_model(request, SimpleNamespace(model=legacy), [], load)
+        assert seen.value.args == (place, "my model")
+        with pytest.raises(Seen) as seen:
+            export_from_folder(legacy, "my model", "SAEHD", None, print, snapshot=text)
+        assert seen.value.args == (place, "my model")
+    with pytest.raises(ModelFileError, match="has no such snapshot"):
+        files_of(legacy, "my model", "SAEHD", "two")
+    with pytest.raises(UsageError, match="can be restored"):
+        files_of(legacy, "my model", "SAEHD", "previous")

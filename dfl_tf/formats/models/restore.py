@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.text import is_plain_name
-from dfl_tf.errors import DflTfError, ModelFileError
+from dfl_tf.errors import DflTfError, ModelFileError, UsageError
 from dfl_tf.formats.models.choose_model import choose_model
 from dfl_tf.formats.models.files import (
     ModelLock,
@@ -118,6 +118,36 @@ def find_kept(directory: Path, name: str, model_class: str, text: str) -> KeptSt
     named = [each for each in inside if each.name == name]
     one = (named or inside)[0]
     return KeptState(text, folder, one.name, model_class, snapshot=snapshot)
+
+
+def files_of(directory: Path, name: str, model_class: str, text: str) -> tuple[Path, str]:
+    """Folder and name of the model to read: the model itself, or the kept state of that name.
+
+    Parameters
+    ----------
+    directory : Path
+        Folder of the model.
+    name, model_class : str
+    text : str
+        See `find_kept`; empty: the model itself.
+
+    Raises
+    ------
+    ModelFileError
+        There is no such state.
+    UsageError
+        It is the set before the last save, whose files have no folder of their own.
+    """
+    if not text:
+        return directory, name
+    if text == PREVIOUS:
+        raise UsageError(
+            f"--snapshot {PREVIOUS}: the set before the last save can be restored "
+            "(dfl-tf model restore --previous) and measured, not used in its place. Name a "
+            "snapshot or a backup."
+        )
+    kept = find_kept(directory, name, model_class, text)
+    return kept.folder, kept.name
 
 
 def _nothing_of_the_name(directory: Path, name: str, model_class: str, text: str) -> str:

@@ -64,15 +64,15 @@ SIDES = ("src", "dst")
     is_flag=False,
     flag_value="faces",
     type=click.Choice([*open_models.SETS]),
-    help="Download the open models of extraction (or identity: 100 MB) and leave.",
+    help="Download the open models of extraction (or identity: 100 MB) and exit.",
 )
 @click.option("--resume", is_flag=True, help="Continue although options or frames differ.")
 @click.option("--overwrite", is_flag=True, help="Start over: existing faces are deleted.")
 @click.option(
     "--resume-or-trash",
     is_flag=True,
-    help="Go on where options and frames are the same; else move the faces that are there to the "
-    "trash folder beside and start over.",
+    help="Continue where options and frames are the same; else move the existing faces to the "
+    "trash folder beside them and start over.",
 )
 @click.option(
     "--redo",
@@ -105,7 +105,7 @@ def command(inputs: CommandInputs, **given: Any) -> int:
 
     WORKSPACE with --side src or dst, a folder of FRAMES with the folder OUTPUT of the faces, or a
     VIDEO (default OUTPUT: aligned in the folder named as the video). A later call with the same
-    options goes on where this one stopped.
+    options continues where this one stopped.
     """
     line = ExtractLine(inputs=inputs, **given)
     if line.get_models is not None:

@@ -74,8 +74,8 @@ def check(
 ) -> None:
     """Check a recipe: every error at once, or what each phase sets and resets.
 
-    With WORKSPACE it is checked for a model that is there, and the time that the phases take is
-    told by that model's last iterations.
+    With WORKSPACE it is checked for a saved model, and the time that the phases take is
+    estimated from that model's last iterations.
     """
     recipe = read_recipe(find_recipe(name))
     chosen = kind_of(model_class or recipe.model or DEFAULT_MODEL).name

@@ -91,10 +91,10 @@ def command(
     """Train or resume a model, without a window or a question.
 
     WORKSPACE holds data_src/aligned, data_dst/aligned and model; each can be given by its own flag
-    instead. SIGINT, SIGTERM and a closed terminal (SIGHUP) finish the iteration, save and leave
-    with 130, 143 or 129; a second Ctrl-C leaves at once. A running training obeys the files
+    instead. SIGINT, SIGTERM and a closed terminal (SIGHUP) finish the iteration, save and exit
+    with 130, 143 or 129; a second Ctrl-C exits at once. A running training obeys the files
     <model>_save.request, _backup.request, _preview.request and _stop.request in the model folder,
-    and goes on with the options of <model>_options.request, a YAML file of what changes.
+    and switches to the options of <model>_options.request, a YAML file of what changes.
     """
     model_class = kind_of(model_class).name
     if workspace is None and (src is None or dst is None or model_dir is None):

@@ -78,7 +78,7 @@ def info_command(video: Path, as_json: bool) -> None:
     show_default=True,
     help="Of JPEG images.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace frames that are there.")
+@click.option("--overwrite", is_flag=True, help="Replace existing frames.")
 @click.option(
     "--workers",
     type=click.IntRange(1),

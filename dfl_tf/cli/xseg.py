@@ -98,7 +98,7 @@ def apply(
 ) -> None:
     """Store the mask that the network makes of each face in its file.
 
-    A run that was interrupted goes on where it stopped. Which model made the masks is noted beside
+    An interrupted run continues where it stopped. Which model made the masks is noted beside
     the faces (xseg_model.json).
     """
     from dfl_tf.facesets.xseg_store import open_store

@@ -297,7 +297,7 @@ def plan_filter(
         place, list(dict.fromkeys(columns)), cache=cache, workers=workers, progress=progress
     )
     if not faces.names:
-        raise FacesetError(f"{place}: no image that can be read is here.")
+        raise FacesetError(f"{place}: contains no readable image.")
     if tracks is not None:
         faces = replace(faces, tracks=track_numbers(tracks.tracks_of(faces)))
     whole = tracks is not None and tracks.whole

@@ -148,7 +148,7 @@ def plan_sort(
         place, how.measures, cache=cache, workers=workers, progress=progress
     )
     if not faces.names:
-        raise FacesetError(f"{place}: no image that can be read is here; there is nothing to sort.")
+        raise FacesetError(f"{place}: contains no readable image; there is nothing to sort.")
     if how.needs_images:
         known = set(faces.names)
         images = _images_on_disk([file for file in files if file.name in known], workers)

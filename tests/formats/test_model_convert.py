@@ -46,7 +46,7 @@ def test_conversion_in_place_makes_the_other_format_the_current_one(tmp_path: Pa
 def test_conversion_overwrites_nothing(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         write_model(tmp_path / folder, "x", make_state())
-    with pytest.raises(ModelFileError, match="has a model x_SAEHD already"):
+    with pytest.raises(ModelFileError, match="already has a model x_SAEHD"):
         model_convert.convert(tmp_path / "a", tmp_path / "b", "x", "SAEHD", to="native")
 
 

@@ -85,7 +85,7 @@ def test_session_whose_counts_are_no_whole_numbers_is_refused(tmp_path: Path, va
     assert data.count(count) == 1
     path = tmp_path / "x_merger_session.dat"
     path.write_bytes(data.replace(count, value))
-    with pytest.raises(LegacyFormatError, match="not the form of a merger session"):
+    with pytest.raises(LegacyFormatError, match="not have the form of a merger session"):
         read_merge_session(path)
 
 

@@ -181,7 +181,7 @@ def test_old_spelling_of_making_a_video(workspace, tmp_path):
 def test_missing_networks_are_explained(workspace, capsys, monkeypatch):
     monkeypatch.undo()
     assert merge(workspace) == 1
-    assert "there is no face model. No model is there." in capsys.readouterr().err
+    assert "there is no face model. There are no models." in capsys.readouterr().err
     assert merge(workspace, "--model", "Quick97") == 2
     (workspace / "model" / "new_SAEHD_data.dat").write_bytes(b"x")
     assert merge(workspace, "--mask-mode", "XSeg-dst") == 1

@@ -203,7 +203,7 @@ def pack_folder(
     """
     pak = folder / PAK_NAME
     if pak.exists():
-        raise FacesetError(f"{pak}: is there already; unpack or remove it first.")
+        raise FacesetError(f"{pak}: already exists; unpack or remove it first.")
     report = FolderReport()
     listed: list[tuple[str, str | None, FaceMetadata, Path | bytes]] = []
     originals: list[Path] = []

@@ -84,5 +84,5 @@ def _missing(folder: Path, name: str | None, model_class: str | None, what: str)
     called = f" called {name}" if name else ""
     there = find_models(folder)
     others = ", ".join(f"{model.name} ({model.model_class})" for model in there[:_NAMED])
-    known = f"Models there: {others}." if others else "No model is there."
+    known = f"Models there: {others}." if others else "There are no models."
     return f"{folder}: there is no {wanted}{called}. {known}"

@@ -75,7 +75,7 @@ def convert(
     there = {m.format for m in find_models(target, model_class) if m.name in (name, prefix)}
     if to in there or (there and target.resolve() != source.resolve()):
         raise ModelFileError(
-            f"{target}: has a model {prefix} already. Convert into another folder, or rename it."
+            f"{target}: already has a model {prefix}. Convert into another folder, or rename it."
         )
     other: ModelFormat = "legacy" if to == "native" else "native"
     read_as = other if there else None
@@ -128,7 +128,7 @@ def rename_model(directory: Path, old: str, new: str, model_class: str) -> list[
     before, after = prefix_of(old, model_class), prefix_of(new, model_class)
     taken = detect_format(directory, new, model_class) is not None
     if taken and not _was_interrupted(directory, before, after, new):
-        raise UsageError(f"{directory}: there is a model {after} already.")
+        raise UsageError(f"{directory}: a model {after} already exists.")
     kind = detect_format(directory, old, model_class)
     if kind is None:
         read_model(directory, old, model_class)  # says what is there instead

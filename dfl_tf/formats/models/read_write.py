@@ -118,7 +118,7 @@ def _not_found(directory: Path, name: str, model_class: str) -> str:
     others = [f"{m.name} ({m.model_class})" for m in find_models(directory)]
     if not directory.is_dir():
         return f"{directory}: there is no such folder."
-    there = f"Models there: {', '.join(others[:20])}." if others else "No model is there."
+    there = f"Models there: {', '.join(others[:20])}." if others else "There are no models."
     return f"{directory}: there is no model {prefix}. {there}"
 
 

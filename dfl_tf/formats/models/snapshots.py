@@ -308,7 +308,7 @@ def make_snapshot(
     durable.make_folder(parent, follow=False)
     target = parent / called
     if target.exists() or target.is_symlink():
-        raise UsageError(f"{parent}: there is a snapshot {called} already. Take another name.")
+        raise UsageError(f"{parent}: a snapshot {called} already exists. Take another name.")
     cleared = durable.clear_leftovers(parent)
     if cleared:
         say(f"{parent}: leftovers of an interrupted snapshot were removed ({len(cleared)})")
@@ -321,7 +321,7 @@ def make_snapshot(
         **asdict(label),
     }
     content = json.dumps(record, indent=1, ensure_ascii=True).encode()
-    safe = "The model and the other snapshots are whole."
+    safe = "The model and the other snapshots are intact."
     with explain_write_errors(parent, safe=safe), durable.filling_folder(parent) as fresh:
         if fill is None:
             copy_files(files, directory, fresh)

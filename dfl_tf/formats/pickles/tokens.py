@@ -100,7 +100,7 @@ class _DType(Buildable):
 
 def _raw_bytes(raw: object) -> bytes | memoryview:
     if not isinstance(raw, bytes | memoryview):
-        raise Damaged(f"an array's data is a {type(raw).__name__}, no bytes")
+        raise Damaged(f"an array's data is a {type(raw).__name__}, not bytes")
     return raw
 
 

@@ -83,7 +83,7 @@ def read_merge_session(path: Path) -> LegacyMergeSession:
     stored = load_file(path, more=SESSION_TOKENS)
     try:
         if not isinstance(stored, dict):
-            raise TypeError(f"a {type(stored).__name__}, no dictionary")
+            raise TypeError(f"a {type(stored).__name__}, not a dictionary")
         frames = [_frame(record) for record in stored["frames"]]
         remaining = _indices(stored["frames_idxs"], len(frames))
         finished = _indices(stored["frames_done_idxs"], len(frames))
@@ -97,7 +97,7 @@ def read_merge_session(path: Path) -> LegacyMergeSession:
         OverflowError,
     ) as error:
         raise LegacyFormatError(
-            f"{path}: has not the form of a merger session ({type(error).__name__}: "
+            f"{path}: does not have the form of a merger session ({type(error).__name__}: "
             f"{str(error)[:120]}). Start the merge without it."
         ) from None
     return LegacyMergeSession(frames, remaining, finished, iteration)

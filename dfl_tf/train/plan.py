@@ -11,11 +11,13 @@ import numpy as np
 
 from dfl_tf.devices.cluster import described
 from dfl_tf.formats.models.files import detect_format, part_file
+from dfl_tf.formats.models.snapshots import list_snapshots
 from dfl_tf.options import effective
 from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.rollback import in_force
 from dfl_tf.train.segment import face_type_lines
 from dfl_tf.train.sinks.json_lines import last_seconds, log_beside
+from dfl_tf.train.snapshots import planned
 from dfl_tf.train.start import Prepared, build_model
 
 if TYPE_CHECKING:
@@ -132,7 +134,11 @@ def make_plan(prepared: Prepared) -> Plan:
             **_remedies(prepared),
             **{key: (getattr(used.options, key), reason) for key, reason in used.reasons.items()},
         },
-        notes=[*prepared.notes, *described(prepared.run, options.batch_size)],
+        notes=[
+            *prepared.notes,
+            *described(prepared.run, options.batch_size),
+            *filter(None, [snapshots_made(prepared)]),
+        ],
         resets=resets,
         faces=faces,
         left_out={name: side.left_out.as_dict() for name, side in facesets.sides().items()},
@@ -140,6 +146,17 @@ def make_plan(prepared: Prepared) -> Plan:
         memory_mib=memory(model),
         files=saved_files(prepared, model),
         phases=_phases(prepared),
+    )
+
+
+def snapshots_made(prepared: Prepared) -> str:
+    """Which snapshots are made and are there, in words; empty if there is nothing to tell."""
+    place = prepared.place
+    return planned(
+        prepared.run,
+        phases=prepared.recipe is not None,
+        measured=bool(prepared.settings.validate_every),
+        found=list_snapshots(place.folder, place.name, place.model_class),
     )
 
 
@@ -179,6 +196,8 @@ def saved_files(prepared: Prepared, model: FaceModel) -> list[str]:
         files.append(f"{storage}_history/")
     if run.backup_now or run.backup_every or prepared.resolved.options.autobackup_hour:
         files.append(f"{storage}_autobackups/")
+    if snapshots_made(prepared):
+        files.append(f"{storage}_snapshots/")
     if not (run.no_save or run.log_json):
         files.append(log_beside(place.folder, storage).name)
     return [*files, *(path for path in (run.log_json, run.tensorboard) if path)]

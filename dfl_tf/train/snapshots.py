@@ -116,6 +116,34 @@ def rules_of(run: RunOptions) -> Rules:
     return Rules(run.snapshots_keep, round(run.snapshots_max_gb * 1e9))
 
 
+def planned(run: RunOptions, *, phases: bool, measured: bool, found: Sequence[Snapshot]) -> str:
+    """Which snapshots a run makes, in words; empty if none are made and none are there.
+
+    Parameters
+    ----------
+    run : RunOptions
+    phases : bool
+        Whether there is a recipe.
+    measured : bool
+        Whether the quality is measured while it trains.
+    found : sequence of Snapshot
+        Those that are there.
+    """
+    made, period = [], regular_period(run)
+    if period:
+        made.append(f"every {period:,} iterations (the last {run.snapshots_keep} are kept)")
+    if phases and not run.no_save:
+        made.append("one a phase")
+    if run.keep_best != "none":
+        never = "" if measured else ", though nothing is measured: set validate_every"
+        made.append(f"the best by {run.keep_best}{never}")
+    if not made and not found:
+        return ""
+    limit = f"; at most {run.snapshots_max_gb:g} GB" if run.snapshots_max_gb else ""
+    there = f"; {len(found)} with {total(found) / 1e9:.3g} GB are there" if found else ""
+    return f"snapshots: {', '.join(made) or 'none are made'}{limit}{there}"
+
+
 def regular_period(run: RunOptions) -> int:
     """Iterations between regular snapshots; 0 = there are none."""
     if run.no_save:

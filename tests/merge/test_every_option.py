@@ -25,6 +25,7 @@ from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.job import MergeModel
 from dfl_tf.merge.provenance import read_provenance
 from dfl_tf.options import MergeOptions, specs
+from tests.cli import test_model_snapshots
 
 from . import test_command, test_settings
 from .conftest import enhance, make_workspace, segment, swap
@@ -152,6 +153,7 @@ OF_THE_COMMAND: dict[str, Any] = {
     "sheet_count": test_command.test_sheet_shows_modes_and_masks_and_writes_nothing_else,
     "video": test_command.test_merged_frames_become_a_video_that_says_so,
     "as_json": test_command.test_workspace_is_merged_into_its_folders,
+    "snapshot": test_model_snapshots.test_merge_and_export_use_a_snapshot,
     "enhancer": test_command.test_missing_networks_are_explained,
     "frame_config": test_settings,
     "legacy_session": test_settings,

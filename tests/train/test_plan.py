@@ -5,10 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from dfl_tf.formats.models.snapshots import Label, Snapshot
 from dfl_tf.options import RunOptions, default
 from dfl_tf.options.saehd import SAEHDOptions
 from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.plan import Plan, saved_files
+from dfl_tf.train.snapshots import planned
 
 MODEL = SimpleNamespace(networks={"encoder": None}, optimizers={"src_dst_opt": None})
 
@@ -16,7 +18,10 @@ MODEL = SimpleNamespace(networks={"encoder": None}, optimizers={"src_dst_opt": N
 def files(folder: Path, form: str, run: RunOptions, *, first: bool = True, **options) -> list[str]:
     place = CheckpointLocation(folder, "a", "SAEHD", format=form, first=first)
     resolved = SimpleNamespace(options=default(SAEHDOptions, **options))
-    prepared = SimpleNamespace(place=place, run=run, resolved=resolved)
+    settings = SimpleNamespace(validate_every=0)
+    prepared = SimpleNamespace(
+        place=place, run=run, resolved=resolved, recipe=None, settings=settings
+    )
     return saved_files(prepared, MODEL)
 
 
@@ -40,6 +45,21 @@ def test_a_native_set(tmp_path, form):
         "a_SAEHD.dfl/loss_history.rows", "a_SAEHD.dfl/manifest.json",
         "a_SAEHD_summary.txt", "a_SAEHD_log.jsonl",
     ]  # fmt: skip
+
+
+def test_snapshots_are_planned(tmp_path):
+    assert "a_SAEHD_snapshots/" in files(tmp_path, "legacy", RunOptions(snapshot_every=50))
+    there = Snapshot("x", tmp_path, Label(kind="manual", iteration=3), "", 2_500_000_000)
+    run = RunOptions(on_collapse="rollback", keep_best="ssim")
+    assert planned(run, phases=True, measured=False, found=[there]) == (
+        "snapshots: every 1,000 iterations (the last 2 are kept), one a phase, the best by ssim, "
+        "though nothing is measured: set validate_every; at most 100 GB; 1 with 2.5 GB are there"
+    )
+    none = RunOptions()
+    assert planned(none, phases=False, measured=True, found=[]) == ""
+    assert planned(none, phases=False, measured=True, found=[there]).startswith(
+        "snapshots: none are made; at most 100 GB; 1 with"
+    )
 
 
 def test_a_trial_writes_nothing(tmp_path):

@@ -71,6 +71,11 @@ class WeightAverage:
         self._averages: list[tf.Variable] = []
         self._update = tf.function(self._traced_update, autograph=False)
 
+    @property
+    def weights(self) -> tuple[keras.Variable, ...]:
+        """What is averaged."""
+        return tuple(self._weights.values())
+
     def begin(self) -> None:
         """Begin at the present weights, if it has not begun yet."""
         if not self._averages:

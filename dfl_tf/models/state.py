@@ -130,7 +130,7 @@ def _plan_networks(
         if part in reset:
             fresh[part] = reset[part]
         elif part in state.tensors:
-            arrays, found = _match(network.weights, state.tensors[part])
+            arrays, found = match_tensors(network.weights, state.tensors[part])
             values[part] = arrays
             errors += [f"{part}: {error}" for error in found]
         elif part in model.optional_parts and not _was_on(part, model.optional_parts[part], state):
@@ -155,10 +155,14 @@ def _was_on(part: str, option: str, state: ModelState) -> bool:
 
 def fits(network: Network | None, tensors: Mapping[str, npt.ArrayLike] | None) -> bool:
     """Whether the tensors of a part, of any shape, are those of a network; both must be there."""
-    return network is not None and tensors is not None and not _match(network.weights, tensors)[1]
+    return (
+        network is not None
+        and tensors is not None
+        and not match_tensors(network.weights, tensors)[1]
+    )
 
 
-def _match(
+def match_tensors(
     variables: Sequence[keras.Variable], tensors: Mapping[str, npt.ArrayLike]
 ) -> tuple[list[npt.NDArray[np.generic]], list[str]]:
     """Put tensors in the order and shape of variables; say what does not fit."""

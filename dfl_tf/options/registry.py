@@ -97,6 +97,20 @@ class ModelKind:
         """Return the file stems that a training with these options has (models.md 5.2, 5.3)."""
         return tuple(imported(self.needed)(options))
 
+    def check_restart(self) -> None:
+        """Refuse to begin a model again whose class has no such question.
+
+        Raises
+        ------
+        UsageError
+        """
+        if not self.options.RESTARTABLE:
+            able = ", ".join(known for known, each in KINDS.items() if each.options.RESTARTABLE)
+            raise UsageError(
+                f"--restart is for {able}; begin another model with --name, or a part of one with "
+                "--reinit"
+            )
+
     def freeze_error(self, options: TrainingOptions) -> str:
         """Return why `freeze` names no networks of a model with these options, or nothing."""
         there = [part for part in self.needed_parts(options) if not part.endswith("_opt")]

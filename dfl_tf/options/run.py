@@ -11,8 +11,8 @@ from .schema import Options, option, words
 FIXED_FOR_A_RUN = frozenset(
     words(
         "after_save model_format no_save accept_changes use_previous backup_now log_every log_json "
-        "tensorboard recipe max_image_pixels devices cluster worker_index worker_timeout cpu "
-        "threads"
+        "tensorboard recipe init_from max_image_pixels devices cluster worker_index worker_timeout "
+        "cpu threads"
     )
 )
 """Options of the run that hold from its start to its end."""
@@ -209,6 +209,18 @@ class RunOptions(Options):
         group="logging",
         ask="never",
         placeholder="DIR",
+    )
+    init_from: str = option(
+        "",
+        "Start a new model from the weights of another one, or of some of its parts.",
+        details="FOLDER takes the model of a folder that was saved last, FOLDER/NAME another one; "
+        "old and native format, any class. :PART,… takes these networks only (new:encoder,inter), "
+        "and refuses if one does not fit; else all whose tensors fit are taken, and the others "
+        "are named. Optimizers start empty (lr_warmup). The other model is only read. A model that "
+        "is there already goes on with its own weights.",
+        group="phases",
+        ask="never",
+        placeholder="FOLDER[/NAME][:PART,…]",
     )
     recipe: str = option(
         "",

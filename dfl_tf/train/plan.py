@@ -15,7 +15,7 @@ from dfl_tf.formats.models.snapshots import list_snapshots
 from dfl_tf.options import effective
 from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.rollback import in_force
-from dfl_tf.train.segment import face_type_lines
+from dfl_tf.train.segment import face_type_lines, parts_of
 from dfl_tf.train.sinks.json_lines import last_seconds, log_beside
 from dfl_tf.train.snapshots import planned
 from dfl_tf.train.start import Prepared, build_model
@@ -187,7 +187,7 @@ def saved_files(prepared: Prepared, model: FaceModel) -> list[str]:
     if run.no_save:
         files = []
     else:
-        files = _set_of_files(place, [*model.networks, *model.optimizers])
+        files = _set_of_files(place, parts_of(model))
         if place.first:
             files.append(f"{place.model_class}_default_options.dat")
     if not run.no_preview:
@@ -241,8 +241,11 @@ def memory(model: FaceModel) -> dict[str, float]:
         "prepared samples": _staging(model),
         "cache of faces (at most)": model.run.cache_mb * _MIB,
     }
+    average = 0
+    if model.average is not None:
+        sizes["averaged weights"] = average = _bytes(model.average.weights)
     sizes["all of these"] = sum(sizes.values())
-    sizes["copy while saving"] = weights + slots
+    sizes["copy while saving"] = weights + slots + average
     return {what: size / _MIB for what, size in sizes.items()}
 
 

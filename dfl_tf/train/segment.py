@@ -18,14 +18,13 @@ from dfl_tf.devices.precision import precision_notes
 from dfl_tf.face import FaceType
 from dfl_tf.formats import ModelState
 from dfl_tf.formats.models.average import AVERAGE
-from dfl_tf.formats.models.legacy import read_part
 from dfl_tf.formats.sessions.workspace import Workspace
-from dfl_tf.options import KINDS
 from dfl_tf.train.batch_source import BatchSource, Facesets, open_batch_source
 from dfl_tf.train.changed_files import ages
 from dfl_tf.train.quarantine import LeftOutFace, read_left_out
 from dfl_tf.train.saver import own_arrays
 from dfl_tf.train.settings import Settings
+from dfl_tf.train.starting_point import take_parts, take_release
 
 if TYPE_CHECKING:
     from dfl_tf.formats.models.tensor import Tensor
@@ -248,7 +247,9 @@ class Builder:
     def fill(self, model: FaceModel, state: ModelState | None) -> list[str]:
         """Load the state of a model that goes on; says what was initialized instead of loaded."""
         if state is None:
-            return _take_pretrained(model, self.pretrained)
+            told = take_release(model, self.pretrained)
+            run = model.run
+            return told + (take_parts(model, run.init_from) if run.init_from else [])
         messages: list[str] = model.load_state(state)
         return messages
 
@@ -311,26 +312,3 @@ def face_type_lines(settings: Settings, facesets: Facesets) -> list[str]:
     """Say which faces show less than the model is trained on; see `Facesets.check_face_types`."""
     wanted = FaceType.from_name(settings.options.face_type)
     return facesets.check_face_types(wanted, allow_smaller=settings.run.allow_smaller_faces)
-
-
-def _take_pretrained(model: FaceModel, folder: Path | None) -> list[str]:
-    """Let a new model start from weights of the release (workspace.md 3)."""
-    if folder is None:
-        return []
-    if not model.kind.release_weights:
-        able = ", ".join(name for name, kind in KINDS.items() if kind.release_weights)
-        return [
-            f"--pretrained-weights is for {able}; the new {model.model_class} "
-            "starts with random weights"
-        ]
-    files = {part: folder / f"{part}.npy" for part in (*model.networks, *model.optimizers)}
-    tensors = {part: read_part(file) for part, file in files.items() if file.is_file()}
-    if not tensors.keys() & model.networks.keys():
-        # Scripts of the old program name its folder always, whether it came with one or not.
-        starts = f"{model.model_class} starts fresh"
-        return [f"warning: no encoder.npy or other part lies in {folder}: {starts}"]
-    state = ModelState(
-        model_class=model.model_class, iteration=0, options={}, loss_history=[], tensors=tensors
-    )
-    taken = [f"{part} starts with the content of {files[part]}" for part in tensors]
-    return taken + model.load_state(state, reinit=[p for p in model.networks if p not in tensors])

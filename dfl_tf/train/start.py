@@ -23,10 +23,8 @@ from dfl_tf.imaging import set_pixel_limit
 from dfl_tf.jobs.events import Events
 from dfl_tf.models.restore import stored_layer
 from dfl_tf.options import (
-    KINDS,
     Layer,
     Machine,
-    ModelKind,
     Options,
     Resolved,
     RunOptions,
@@ -49,6 +47,7 @@ from dfl_tf.train.settings import Settings
 from dfl_tf.train.sinks.console import ConsoleLog, WorkerLog
 from dfl_tf.train.sinks.json_lines import JsonLinesLog, log_beside
 from dfl_tf.train.sinks.tensorboard import TensorBoardLog
+from dfl_tf.train.starting_point import check_origin
 from dfl_tf.train.switching import common, followed
 from dfl_tf.train.trainer import Trainer
 from dfl_tf.train.validation import MakeMeasure
@@ -207,7 +206,7 @@ def prepare(
     """
     kind = kind_of(model_class)
     if restart:
-        _check_restart(kind)
+        kind.check_restart()
     folder = workspace.model
     asked, (name, exists) = name, choose_name(folder, model_class, name)
     stamp = _stamp(folder, name, model_class)
@@ -259,22 +258,13 @@ def prepare(
     )
     # with the notes of conversions
     about_options = (*resolved.adjustments, *resolved.warnings, *unused_note(resolved.unknown))
-    notes = (*changes, *remedies, *about_options)
+    notes = (*changes, *remedies, *check_origin(run, state), *about_options)
     if asked is not None and not exists:
         notes = (*_new_name(folder, model_class, name), *notes)
     prepared = Prepared(workspace, place, state, resolved, run, notes, stamp, recipe=recipe)
     faces = workspace.with_faces_of(run.data, pretrain=prepared.pretrain)
     faces.check(("pretrain",) if prepared.pretrain else ("src", "dst"))
     return prepared
-
-
-def _check_restart(kind: ModelKind) -> None:
-    if not kind.options.RESTARTABLE:
-        able = ", ".join(known for known, each in KINDS.items() if each.options.RESTARTABLE)
-        raise UsageError(
-            f"--restart is for {able}; begin another model with --name, or a part of one with "
-            "--reinit"
-        )
 
 
 def _saved(folder: Path, name: str, model_class: str, *, previous: bool) -> ModelState | None:

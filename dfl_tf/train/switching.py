@@ -33,6 +33,7 @@ FOLLOWER: dict[str, Any] = {
     "save_every": 0.0,
     "save_every_iters": 0,
     "reinit": (),
+    "init_from": "",
 }
 """Run options of a worker that is not the chief."""
 

@@ -202,6 +202,7 @@ ELSEWHERE = {
     "allow_smaller_faces": "test_smaller_faces_and_large_images_are_let_in",
     "max_image_pixels": "test_smaller_faces_and_large_images_are_let_in",
     "data": "test_faces_of_another_workspace",
+    "init_from": "test_a_new_model_starts_from_parts_of_another",
     "recipe": "test_a_recipe_goes_through_its_phases",
     "on_collapse": "test_a_collapse_is_rolled_back",
     "quarantine": "test_a_face_that_stands_out_is_left_out",
@@ -392,6 +393,19 @@ def test_smaller_faces_and_large_images_are_let_in(trainings: Trainings) -> None
     assert trainings("SAEHD", step=False, face_type="head").code == 1
     assert trainings("SAEHD", step=False, face_type="head", allow_smaller_faces=True).code == 0
     assert trainings("SAEHD", step=False, max_image_pixels=1000).code == 1
+
+
+def test_a_new_model_starts_from_parts_of_another(trainings: Trainings) -> None:
+    other = trainings("SAEHD", step=False)
+    named = {"seed": 4, "init_from": f"{other.folder}:encoder,inter"}
+    run = trainings("SAEHD", step=False, **named)
+    for part, values in weights(other.model).items():
+        assert np.array_equal(values, run.before[part]) == (part in ("encoder", "inter"))
+    assert "encoder, inter: weights of new (SAEHD)" in run.said
+    wrong = trainings("SAEHD", step=False, **{**named, "init_from": f"{other.folder}:inter_B"})
+    assert wrong.code == 2
+    assert "has no network inter_B. It has encoder, inter, decoder_src, decoder_dst" in wrong.said
+    assert not list(wrong.folder.glob("*.npy"))
 
 
 def test_faces_of_another_workspace(trainings: Trainings) -> None:

@@ -267,7 +267,7 @@ def snapshot_model(
         Name of the snapshot.
     note : str
     limit_gb : float
-        GB that all snapshots may take; the oldest of those that training made go for it. 0 = no
+        GB that all snapshots may take; the oldest of those that training made are deleted. 0 = no
         limit.
     say : callable
         Gets a line about leftovers that were removed.

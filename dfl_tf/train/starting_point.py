@@ -85,7 +85,7 @@ def check_origin(run: RunOptions, state: ModelState | None) -> list[str]:
         return []
     if state is not None:
         return [
-            f"init_from is for a new model: this one goes on at iteration {state.iteration} with "
+            f"init_from is for a new model: this one continues at iteration {state.iteration} with "
             "its own weights"
         ]
     origin = find_origin(run.init_from)
@@ -135,7 +135,7 @@ def take_parts(model: FaceModel, text: str) -> list[str]:
         listed = "\n".join(f"  {part}: {why}" for part, why in refused.items())
         raise UsageError(
             f"init_from {text}: these networks of {origin.text} do not fit the new "
-            f"{model.model_class}:\n{listed}\nName the parts that shall be taken (:PART,…), or "
+            f"{model.model_class}:\n{listed}\nName the parts to take (:PART,…), or "
             "choose options as that model has them (dfl-tf model show)."
         )
     for part, arrays in taken.items():

@@ -108,7 +108,7 @@ def test_a_model_that_is_there_goes_on_with_its_own_weights(others):
     run = RunOptions(init_from=f"{others}/old")
     state = new().state()
     (line,) = check_origin(run, state)
-    assert "this one goes on at iteration 0 with its own weights" in line
+    assert "this one continues at iteration 0 with its own weights" in line
     (line,) = check_origin(run, None)
     assert "starts from what fits of old (SAEHD)" in line
     assert check_origin(RunOptions(), None) == []

@@ -91,6 +91,7 @@ PARTS = {
             f"python tools/crash_operations.py --kills {KILLS} --json",
             "python tools/kill_extract.py --json",
             "python tools/kill_facesets.py --json",
+            "python tools/kill_recipe.py --json",
             "python tools/crash_saves.py --json",
         ),
         _summed("kills", "in_a_save", "tried", "losses"),

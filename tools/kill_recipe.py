@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ name: five
 model: SAEHD
 defaults:
   set: {resolution: 64, archi: df, ae_dims: 32, e_dims: 16, d_dims: 16, d_mask_dims: 16,
-        batch_size: 2, gan_dims: 4, gan_patch_size: 8}
+        ema: 0.99, batch_size: 2, gan_dims: 4, gan_patch_size: 8}
 phases:
   - {name: warp, set: {random_warp: true},
      until: {plateau: {window: 100, least: 100, most: 130, rate: 0.3}}}
@@ -120,31 +121,36 @@ def differences(one: Any, two: Any) -> list[str]:
     return found
 
 
-def killed(place: Path, recipe: Path, kills: int, rng: random.Random) -> dict[str, int]:
-    """Kill the training so often, then leave it alone."""
-    counts = {"SIGKILL": 0, "SIGTERM": 0, "at a change": 0}
+def killed(base: Path, recipe: Path, kills: int, rng: random.Random) -> tuple[Counter[str], Any]:
+    """Kill trainings so often, then leave the last one alone; how often, and the models at the end.
+
+    A training that ends before it is killed often enough is followed by another one.
+    """
+    counts: Counter[str] = Counter()
+    places = [workspace(base, "killed")]
     while counts["SIGKILL"] + counts["SIGTERM"] < kills:
-        run = Run(place, recipe)
+        run = Run(places[-1], recipe)
         number = rng.choice((signal.SIGKILL, signal.SIGTERM))
         at_change = rng.random() < 0.5
         if run.read(until="since iteration") is None:
             raise RuntimeError("\n".join(run.lines[-20:]))
         if at_change:
-            line = run.read(until=rng.choice(("options changed", "begins at iteration")))
+            going = (
+                run.read(until=rng.choice(("options changed", "begins at iteration"))) is not None
+            )
         else:
-            time.sleep(rng.uniform(0, 8))
-            line = "" if run.process.poll() is None else None
+            time.sleep(rng.uniform(0, 4))
+            going = run.process.poll() is None
         code = run.end(number)
-        if line is None:  # it came to its end first
-            break
-        counts[signal.Signals(number).name] += 1
-        counts["at a change"] += at_change
         if code not in (-signal.SIGKILL, 128 + signal.SIGTERM, 0):
             raise RuntimeError(f"exit code {code}: " + "\n".join(run.lines[-20:]))
-        if code == 0:
-            break
-    finish(place, recipe)
-    return counts
+        if going:
+            counts[signal.Signals(number).name] += 1
+            counts["at a change"] += at_change
+        if code == 0:  # it came to its end first
+            places.append(workspace(base, f"killed {len(places)}"))
+    finish(places[-1], recipe)
+    return counts, [saved(place) for place in places]
 
 
 def finish(place: Path, recipe: Path) -> None:
@@ -188,19 +194,25 @@ def main() -> int:
         print(f"uninterrupted: {expected.iteration} iterations", flush=True)
         facts: dict[str, Any] = {"tool": "kill_recipe", "iterations": expected.iteration}
         if args.kills:
-            place = workspace(base, "killed")
-            facts["kills"] = killed(place, recipe, args.kills, random.Random(args.seed))
-            facts["after_kills"] = differences(expected, saved(place))
-            print(f"{facts['kills']}: {facts['after_kills'] or 'the same bits'}", flush=True)
+            counts, ends = killed(base, recipe, args.kills, random.Random(args.seed))
+            facts["kills"] = counts["SIGKILL"] + counts["SIGTERM"]
+            facts["at_a_change"] = counts["at a change"]
+            facts["after_kills"] = [each for end in ends for each in differences(expected, end)]
+            print(
+                f"{dict(counts)} in {len(ends)} trainings: "
+                f"{facts['after_kills'] or 'the same bits'}",
+                flush=True,
+            )
         if args.starts:
             place = workspace(base, "starts")
             facts["starts"] = many_starts(place, recipe, args.starts)
             found = differences(expected, saved(place))
             facts["after_starts"] = [each for each in found if each != "options"]
             print(f"{facts['starts']} starts: {facts['after_starts'] or 'the same bits'}")
+    facts["losses"] = len(facts.get("after_kills", [])) + len(facts.get("after_starts", []))
     if args.json:
         print(json.dumps(facts))
-    return 1 if facts.get("after_kills") or facts.get("after_starts") else 0
+    return 1 if facts["losses"] else 0
 
 
 if __name__ == "__main__":

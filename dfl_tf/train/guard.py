@@ -256,3 +256,13 @@ def check_finite(tensors: Mapping[str, Mapping[str, Tensor]], iteration: int) ->
             f"iteration {iteration}: weights are not finite ({listed}). "
             f"Nothing was saved. {_ADVICE}"
         )
+
+
+def without_advice(error: TrainingDiverged) -> str:
+    """What a guard saw, without what a user might do about it: for a run that does it itself."""
+    return (
+        str(error)
+        .replace("--no-guard-collapse turns this guard off.", "")
+        .replace(_ADVICE, "")
+        .strip()
+    )

@@ -20,6 +20,7 @@ from dfl_tf.formats import ModelState, find_models, read_model
 from dfl_tf.options import Layer, Options, RunOptions, specs
 from dfl_tf.train import events, quarantine
 from dfl_tf.train.checkpoint import CheckpointLocation
+from dfl_tf.train.guard import without_advice
 from dfl_tf.train.quarantine import listed, tree_of
 from dfl_tf.train.run import Run
 from dfl_tf.train.segment import Rebuild
@@ -306,7 +307,8 @@ def roll_back(
         origin = f"the save of iteration {iteration}"
         settings = settings.changed(Layer(softened(stored, missing), origin, kind="trusted"))
         state = replace(state, run=kept)
-    run.log.say(f"collapse: {error}")
+    reason = without_advice(error)
+    run.log.say(f"collapse: {reason}")
     _release(run, kept)
     if state is not None:
         run.checkpoint.give_up_others(state.tensors.keys())
@@ -322,7 +324,7 @@ def roll_back(
     )
     for message in run.segment.messages:
         run.log.say(message)
-    event = events.RolledBack(iteration, came_from, str(error), remedy.text, now.retry)
+    event = events.RolledBack(iteration, came_from, reason, remedy.text, now.retry)
     run.log.emit(event)
     if state is not None:
         run.save()

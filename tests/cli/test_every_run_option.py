@@ -440,7 +440,9 @@ phases:
     assert trainings("SAEHD", step=False, recipe="three").code == 2
 
 
-def test_a_collapse_is_rolled_back(trainings: Trainings) -> None:
+def test_a_collapse_is_rolled_back(
+    trainings: Trainings, capsys: pytest.CaptureFixture[str]
+) -> None:
     check, given = Guard.check, {"target_iter": 4, "save_every_iters": 1}
     healed: list[bool] = []
 
@@ -464,6 +466,20 @@ def test_a_collapse_is_rolled_back(trainings: Trainings) -> None:
     assert "rolled back from iteration 2 to 2, try 1 of 6: gradients are clipped" in rolled.said
     assert rolled.trainer.segment.settings.options.clipgrad
     assert rolled.trainer.state.run_state["retry"] == 1
+    reason = "gradients are clipped (clipgrad) after the collapse at iteration 2; --set clipgrad=…"
+    model = ["train", ".", f"--model-dir={rolled.folder}", "--model=SAEHD"]
+    for words in (["model", "show", str(rolled.folder)], [*model, "--print-options"]):
+        assert run_command(words) == 0
+        said = capsys.readouterr()
+        assert reason in said.out + said.err
+    assert run_command([*model, "--plan"]) == 0
+    (line,) = [each for each in capsys.readouterr().out.splitlines() if "  clipgrad " in each]
+    assert "-> True" in line
+    assert reason in line
+    assert run_command([*model, "--set", "clipgrad=false", "--print-options"]) == 0
+    said = capsys.readouterr()
+    assert "remedy lifted, since it is given otherwise now: clipgrad" in said.err
+    assert json.loads(said.out)["clipgrad"] is False
 
 
 def test_a_face_that_stands_out_is_left_out(trainings: Trainings) -> None:

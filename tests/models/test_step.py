@@ -283,7 +283,7 @@ def test_a_term_is_what_numpy_makes_of_it(make, batches):
     np.testing.assert_allclose(figures["term/dst_pixels"], pixels, rtol=1e-6)
     difference = 10 * np.mean((np.float64(dst["mask"]) - mask) ** 2)
     np.testing.assert_allclose(figures["term/dst_mask"], difference, rtol=1e-6)
-    variance = image.var(axis=(1, 2)).mean()
+    variance = image[:, ::2, ::2].var(axis=(1, 2)).mean()
     np.testing.assert_allclose(model.step.output_variance()["dst"], variance, rtol=1e-6)
     assert figures["output_variance/dst"] == model.step.output_variance()["dst"]
 

@@ -87,6 +87,8 @@ def test_back_to_the_last_save_with_a_remedy(tmp_path, monkeypatch):
     (event,) = [fields for kind, fields in log.events if kind == "rollback"]
     assert (event["iteration"], event["undone_until"], event["retry"]) == (10, 12, 1)
     assert event["remedy"] == "gradients are clipped (clipgrad)"
+    assert event["reason"] == "iteration 13: loss src=nan, dst=nan is not finite."
+    assert f"collapse: {event['reason']}" in log.lines  # without advice on how to resume
     state = saved(tmp_path)
     assert state.options["clipgrad"] is True
     assert len(state.loss_history) == 30

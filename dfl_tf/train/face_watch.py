@@ -132,4 +132,5 @@ class FaceWatch:
         count, times = len(self._counts), sum(self._counts.values())
         if count:
             faces = "1 face" if count == 1 else f"{count} faces"
-            self._log.say(f"the loss of {faces} stood out, {times} times in all; see above")
+            often = "once" if times == 1 else f"{times} times in all"
+            self._log.say(f"the loss of {faces} stood out, {often}; see above")

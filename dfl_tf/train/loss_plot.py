@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDTH, _HEIGHT, _DPI = 960, 480, 100
+_MARK_APART = 0.017
+"""Share of the width that the text of a mark takes."""
+_MARKS_NAMED = 3
 _COLORS = ("#145ac8", "#f08214", "#3ca03c", "#a03ca0")
 _PALE = 0.35
 _COLUMNS = 870
@@ -109,18 +112,36 @@ def loss_plot(
     figure.subplots_adjust(left=0.07, right=right, top=0.92, bottom=0.11)
     axes = figure.subplots()
     _draw(axes, table, names, title, start)
-    for iteration, text in marks:
-        axes.axvline(iteration, color="0.45", linewidth=0.8, linestyle="--")
-        axes.text(
-            iteration, 0.98, f" {drawable(text)}", transform=axes.get_xaxis_transform(),
-            rotation=90, va="top", ha="left", fontsize="x-small", color="0.3", parse_math=False,
-        )  # fmt: skip
+    _draw_marks(axes, marks, (start, start + max(1, len(table))))
     if quality:
         _draw_quality(axes, quality)
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., 2::-1])
+
+
+def _draw_marks(axes: Axes, marks: Sequence[tuple[int, str]], span: tuple[int, int]) -> None:
+    """Draw vertical lines; texts that would lie on each other become one, at the first line."""
+    first, last = span
+    room = (last - first) * _MARK_APART
+    texts: list[tuple[float, list[str]]] = []
+    for iteration in {iteration for iteration, _ in marks}:
+        axes.axvline(iteration, color="0.45", linewidth=0.8, linestyle="--")
+    for iteration, text in sorted(marks, key=lambda mark: mark[0]):
+        # what stands at the right edge is written to the left of its line
+        place = iteration if iteration + room <= last else iteration - room
+        if texts and place - texts[-1][0] < room:
+            texts[-1][1].append(drawable(text))
+        else:
+            texts.append((place, [drawable(text)]))
+    for place, parts in texts:
+        more = f" and {len(parts) - _MARKS_NAMED} more" if len(parts) > _MARKS_NAMED else ""
+        axes.text(
+            place, 0.98, f" {'; '.join(parts[:_MARKS_NAMED])}{more}", rotation=90, va="top",
+            ha="left", fontsize="x-small", color="0.3", parse_math=False,
+            transform=axes.get_xaxis_transform(),
+        )  # fmt: skip
 
 
 def _draw(

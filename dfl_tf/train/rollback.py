@@ -45,7 +45,11 @@ _TEXTS = {
 """Remedies in their order, for people."""
 _SCHEMA = Record(
     {"retry": Integer(0), "tries": Integer(0), "until": Integer(0)},
-    {"remedies": Table(ANYTHING), "undone": Array(Row(Integer(0), Integer(0)))},
+    {
+        "remedies": Table(ANYTHING),
+        "since": Table(Integer(0)),
+        "undone": Array(Row(Integer(0), Integer(0))),
+    },
     others=ANYTHING,
 )
 
@@ -64,6 +68,8 @@ class RollBackState:
         Iteration of the last collapse.
     remedies : mapping
         What was changed against collapses: options by key, ``powers`` and ``lr`` as factors.
+    since : mapping of str to int
+        For each remedy the iteration of its collapse.
     undone : tuple of (int, int)
         For each roll-back the iteration it went back to and the one it came from.
     """
@@ -72,6 +78,7 @@ class RollBackState:
     tries: int = 0
     until: int = 0
     remedies: Mapping[str, Setting] = field(default_factory=dict)
+    since: Mapping[str, int] = field(default_factory=dict)
     undone: tuple[tuple[int, int], ...] = ()
 
     @classmethod
@@ -92,6 +99,7 @@ class RollBackState:
             tree["tries"],
             tree["until"],
             dict(tree.get("remedies", {})),
+            dict(tree.get("since", {})),
             tuple((start, end) for start, end in tree.get("undone", ())),
         )
 
@@ -102,6 +110,7 @@ class RollBackState:
             "tries": self.tries,
             "until": self.until,
             "remedies": dict(self.remedies),
+            "since": dict(self.since),
             "undone": [list(each) for each in self.undone],
         }
 
@@ -230,9 +239,12 @@ def in_force(stored: Mapping[str, object]) -> dict[str, tuple[Setting, str]]:
         Option → what it is set to (of `POWERS` and ``lr``: its factor) and why.
     """
     state = RollBackState.read(stored)
-    since = f"after the collapse at iteration {state.until}"
     return {
-        POWERS[0] if key == "powers" else key: (value, f"{_TEXTS.get(key, key)} {since}")
+        POWERS[0] if key == "powers" else key: (
+            value,
+            f"{_TEXTS.get(key, key)} after the collapse at iteration "
+            f"{state.since.get(key, state.until)}",
+        )
         for key, value in state.remedies.items()
     }
 
@@ -292,7 +304,8 @@ def roll_back(
     own = {} if known_cause else {remedy.key: remedy.value}
     iteration, kept = (0, {}) if state is None else (state.iteration, dict(state.run))
     undone = (*before.undone, (iteration, came_from))
-    now = RollBackState(before.retry + 1, tries, came_from, {**before.remedies, **own}, undone)
+    remedies, since = {**before.remedies, **own}, {**before.since, **dict.fromkeys(own, came_from)}
+    now = RollBackState(before.retry + 1, tries, came_from, remedies, since, undone)
     kept |= {STORED_AS: now.tree(), RETRY: now.retry}
     kept |= {quarantine.STORED_AS: tree_of(faces)} if faces else {}
     for rewind in rewinds:

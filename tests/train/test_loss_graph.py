@@ -109,6 +109,19 @@ def test_loss_plot_marks_what_was_measured():
     assert left > right + 50  # it rises
 
 
+def test_loss_plot_writes_marks_that_are_close_as_one_text():
+    history = np.full((200, 1), 0.5)
+    one = loss_plot(history, ("loss",), marks=[(50, "a ends; rolled back")])
+    two = loss_plot(history, ("loss",), marks=[(50, "rolled back"), (50, "a ends")][::-1])
+    assert np.array_equal(one, two)
+    apart = loss_plot(history, ("loss",), marks=[(50, "a ends"), (150, "rolled back")])
+    dark = (apart[60:200, 80:900] < 120).all(axis=-1).any(axis=0)
+    assert dark[:400].any()
+    assert dark[500:].any()
+    edge = loss_plot(history, ("loss",), marks=[(200, "the last one ends")])
+    assert (edge[45:400, 935:] == 255).all()  # nothing is written beyond the axes
+
+
 def test_loss_plot_takes_titles_as_they_are():
     """No formula, no character that a font lacks, no style of the user's."""
     import matplotlib as mpl

@@ -273,14 +273,14 @@ def test_the_order_of_remedies():
 
 
 def test_what_the_user_gives_lifts_a_remedy():
-    state = RollBackState(2, 1, 900, {"clipgrad": True, "powers": 0.5, "lr": 0.5})
+    state = RollBackState(2, 1, 900, {"clipgrad": True, "powers": 0.5, "lr": 0.5}, {"clipgrad": 7})
     stored, told = lifted({"seed": 3, "rollback": state.tree()}, {"gan_power", "lr"})
     assert RollBackState.read(stored).remedies == {"clipgrad": True}
     assert stored["seed"] == 3
     assert told == [
         "remedy dropped, since the option is set explicitly now: lr",
         "remedy dropped, since the option is set explicitly now: powers",
-        "gradients are clipped (clipgrad) after the collapse at iteration 900; --set clipgrad=… "
+        "gradients are clipped (clipgrad) after the collapse at iteration 7; --set clipgrad=… "
         "lifts that",
     ]
     assert lifted({"seed": 3}, {"lr"}) == ({"seed": 3}, [])

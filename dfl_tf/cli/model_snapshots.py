@@ -36,8 +36,8 @@ _KINDS = {
     type=click.FloatRange(0),
     default=0.0,
     metavar="GB",
-    help="Disk space that all snapshots may take: the oldest of those that training made are "
-    "deleted (but for the last of each kind). Default: no limit.",
+    help="Disk space that all snapshots may take: the oldest of those that training made go for "
+    "it. Default: no limit.",
 )
 @json_flag
 def snapshot(

@@ -93,8 +93,8 @@ class RunOptions(Options):
         100.0,
         "Disk space that the snapshots of the model may take; 0 = no limit.",
         details="Beyond it the oldest of those that training makes by itself are removed, but for "
-        "the last one of each kind. Where that is not enough no snapshot is made, and that is "
-        "told.",
+        "the newest one and the one that a roll-back goes to. Where that is not enough no snapshot "
+        "is made, and the log says so.",
         group="saving",
         minimum=0.0,
         unit="GB",

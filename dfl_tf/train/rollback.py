@@ -371,7 +371,7 @@ def _good_state(run: Run, place: CheckpointLocation, *, older: bool) -> ModelSta
         if last is not None and iteration == last.iteration:
             continue
         found = _read(folder / name, place.name, place.model_class)
-        if found is not None:
+        if found is not None and not (found.disk is not None and found.disk.changes):
             return found
     return last
 

@@ -200,7 +200,7 @@ class SnapshotMaker:
                 return same[0]  # a run that was killed after it had made it
             if fill is None:
                 size = sum(path.stat().st_size for path in model_files(*self._place))
-                refuse_beyond(there, size, rules)
+                refuse_beyond(there, size, rules, wanted.kind)
             called = free_name(snapshot_folder(*self._place), called)
             previews = {} if shown is None else shown.files
             made = make_snapshot(*self._place, called, label, previews=previews, fill=fill, say=say)

@@ -122,3 +122,23 @@ def test_the_error_of_another_file_names_that_one(tmp_path: Path) -> None:
     ):
         source.read_bytes()
     assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="clones are made by Linux here")
+def test_a_copy_is_a_clone_where_the_file_system_has_them(tmp_path, monkeypatch):
+    source = tmp_path / "a"
+    source.write_bytes(b"content")
+
+    def clone(target: int, request: int, origin: int) -> int:
+        assert request == 0x40049409
+        os.write(target, b"cloned " + os.read(origin, 100))
+        return 0
+
+    durable.copy_file(source, tmp_path / "copy")
+    with monkeypatch.context() as patch:
+        patch.setattr(durable.fcntl, "ioctl", clone)
+        durable.copy_file(source, tmp_path / "clone")
+    assert (tmp_path / "clone").read_bytes() == b"cloned content"
+    assert (tmp_path / "copy").read_bytes() == b"content"
+    assert (tmp_path / "copy").stat().st_mtime_ns == source.stat().st_mtime_ns
+    assert source.stat().st_nlink == 1

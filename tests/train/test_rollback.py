@@ -289,3 +289,17 @@ def test_what_the_user_gives_lifts_a_remedy():
 def test_a_stored_state_that_is_none():
     with pytest.raises(ModelFileError, match="roll-backs"):
         RollBackState.read({"rollback": {"retry": -1}})
+
+
+def test_a_damaged_snapshot_is_not_gone_back_to(tmp_path):
+    made, _ = run(tmp_path, ListLog())
+    snapshots_there = sorted(path.name for path in made.state.snapshot_folder.iterdir())
+    assert snapshots_there == ["regular-15", "regular-25"]
+    found = rollback._good_state(made.state, made.checkpoint.place, older=True)
+    assert found is not None
+    assert found.iteration == 25
+    file = made.state.snapshot_folder / "regular-25" / "new_SAEHD_inter.npy"
+    file.write_bytes(file.read_bytes()[:-4] + b"\1\2\3\4")
+    found = rollback._good_state(made.state, made.checkpoint.place, older=True)
+    assert found is not None
+    assert found.iteration == 15

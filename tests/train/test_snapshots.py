@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dfl_tf.disk import durable
-from dfl_tf.errors import ModelFileError
+from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.formats import read_model, write_model
 from dfl_tf.formats.models.snapshots import (
     Label,
@@ -20,6 +20,7 @@ from dfl_tf.formats.models.snapshots import (
     Snapshot,
     find_snapshot,
     list_snapshots,
+    refuse_beyond,
     surplus,
 )
 from dfl_tf.jobs.events import Event
@@ -359,7 +360,14 @@ def test_beyond_the_limit_the_oldest_go_but_what_the_user_made_never():
     assert going(found, limit=80) == []
     assert going(found, limit=79) == ["phase-1"]
     assert going(found, limit=60) == ["phase-1", "phase-3"]
-    assert going(found, limit=1) == ["phase-1", "phase-3"]  # the last of each kind stays
+    # what a roll-back goes to stays, and so does the newest one
+    assert going(found, limit=1) == ["phase-1", "phase-3"]
+    best = made_of("best", 9, metric="ssim", metrics={"ssim": 1.0})
+    assert going([best, *found], limit=1) == ["best-9", "phase-1", "phase-3"]
+    with pytest.raises(UsageError, match="those that never go"):
+        refuse_beyond(found, 21, Rules(limit=70))  # 4 of the user's, and the regular one
+    refuse_beyond(found, 20, Rules(limit=70))
+    refuse_beyond(found, 30, Rules(limit=70), "regular")
 
 
 def test_a_training_stays_within_its_limit(tmp_path):

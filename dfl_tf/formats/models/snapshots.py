@@ -224,7 +224,10 @@ def read_snapshot(folder: Path, model_class: str) -> Snapshot | None:
     """The snapshot in a folder; None if it holds no model of that class."""
     if not find_models(folder, model_class):
         return None
-    size = bytes_of(folder)
+    try:
+        size = bytes_of(folder)
+    except OSError:
+        return None  # it is being removed
     try:
         tree: Any = read_json(
             folder / RECORD,
@@ -395,7 +398,7 @@ def surplus(found: Sequence[Snapshot], rules: Rules) -> list[Snapshot]:
 
     Only those that training made by itself go: `regular` ones but the last few; of a phase all but
     the newest; of those that may be compared all but the best. Beyond the limit the oldest of them
-    go, but for the newest one of each kind.
+    go, but for the newest one and for the newest regular one, to which a roll-back goes.
 
     Parameters
     ----------
@@ -424,14 +427,18 @@ def surplus(found: Sequence[Snapshot], rules: Rules) -> list[Snapshot]:
 
 def beyond(found: Sequence[Snapshot], rules: Rules) -> list[Snapshot]:
     """The snapshots that may go, so that the others fit within the limit; see `surplus`."""
-    last = {kind: [e for e in found if e.label.kind == kind][-1:] for kind in AUTOMATIC}
+    stay = [*_last(found, AUTOMATIC), *_last(found, ("regular",))]
     going: list[Snapshot] = []
     for each in found:
         if not rules.limit or total(found) - total(going) <= rules.limit:
             break
-        if each.label.kind in AUTOMATIC and each not in last[each.label.kind]:
+        if each.label.kind in AUTOMATIC and each not in stay:
             going.append(each)
     return going
+
+
+def _last(found: Sequence[Snapshot], kinds: Sequence[Kind]) -> list[Snapshot]:
+    return [each for each in found if each.label.kind in kinds][-1:]
 
 
 def _goodness(snapshot: Snapshot) -> float:
@@ -443,14 +450,27 @@ def _goodness(snapshot: Snapshot) -> float:
     return value if is_better_higher(label.metric) else -value
 
 
-def refuse_beyond(found: Sequence[Snapshot], incoming: int, rules: Rules) -> None:
+def refuse_beyond(
+    found: Sequence[Snapshot], incoming: int, rules: Rules, kind: Kind = "manual"
+) -> None:
     """Refuse a snapshot that would not fit within the limit whatever goes for it.
+
+    Parameters
+    ----------
+    found : sequence of Snapshot
+        Those that are there, the oldest first.
+    incoming : int
+        Bytes of the new one.
+    rules : Rules
+    kind : str
+        Of the new one.
 
     Raises
     ------
     UsageError
     """
-    fixed = total([each for each in found if each.label.kind not in AUTOMATIC])
+    stay = [each for each in found if each.label.kind not in AUTOMATIC]
+    fixed = total(stay if kind == "regular" else [*stay, *_last(found, ("regular",))])
     if rules.limit and fixed + incoming > rules.limit:
         raise UsageError(
             f"the snapshot would have {incoming / 1e9:.3g} GB. Together with those that never go "

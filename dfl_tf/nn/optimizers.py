@@ -33,6 +33,7 @@ class AdaBelief(LegacyOptimizer):
 
     Examples
     --------
+    >>> import keras
     >>> weight = keras.Variable([1.0, -1.0])
     >>> optimizer = AdaBelief(0.1)
     >>> optimizer.build([weight])
@@ -93,6 +94,7 @@ class RMSprop(LegacyOptimizer):
 
     Examples
     --------
+    >>> import keras
     >>> weight = keras.Variable([1.0, -1.0])
     >>> optimizer = RMSprop(0.1)
     >>> optimizer.build([weight])

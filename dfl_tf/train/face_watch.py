@@ -66,7 +66,7 @@ class FaceWatch:
         run : Run
             Before it counts the step.
         batches : sequence of Batch
-        losses : mapping of str to ndarray, shape (n,)
+        losses : mapping of str to ndarray, shape (n,), float32 or float64
             Of each sample, by name.
         """
         if self._histories is None:

@@ -102,7 +102,7 @@ class LossHistories:
             Finished iterations before this step.
         batches : mapping of str to Batch
             By name, as `FaceModel.sample_specs`.
-        losses : mapping of str to ndarray, shape (n,)
+        losses : mapping of str to ndarray, shape (n,), float32 or float64
             Of each sample; of the batch of that name, or of the only one.
         history : ndarray, shape (iterations, losses), float64
             The mean losses before this step.

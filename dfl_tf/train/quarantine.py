@@ -53,7 +53,7 @@ class LeftOutFace:
     why: str
 
 
-def read_left_out(stored: Mapping[str, Any]) -> tuple[LeftOutFace, ...]:
+def read_left_out(stored: Mapping[str, object]) -> tuple[LeftOutFace, ...]:
     """The faces that a model leaves out.
 
     Parameters
@@ -66,7 +66,7 @@ def read_left_out(stored: Mapping[str, Any]) -> tuple[LeftOutFace, ...]:
     ModelFileError
         It is none of ours.
     """
-    tree = stored.get(STORED_AS)
+    tree: Any = stored.get(STORED_AS)
     if tree is None:
         return ()
     kind = "list of faces that are left out"
@@ -129,7 +129,7 @@ def leave_out(
     return list(chosen.values()), told
 
 
-def left_out_lines(stored: Mapping[str, Any]) -> list[str]:
+def left_out_lines(stored: Mapping[str, object]) -> list[str]:
     """The faces that a model leaves out, for people; empty if there are none."""
     return [
         f"left out of training: {face.side} face {printable(face.face)}"
@@ -139,7 +139,7 @@ def left_out_lines(stored: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def lift(stored: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def lift(stored: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
     """`ModelState.run` with all faces trained on again, and what there is to be told."""
     count = len(read_left_out(stored))
     kept = {key: value for key, value in stored.items() if key != STORED_AS}

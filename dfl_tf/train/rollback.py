@@ -343,7 +343,7 @@ def roll_back(
         run.save()
 
 
-def _release(run: Run, kept: Mapping[str, Any]) -> None:
+def _release(run: Run, kept: Mapping[str, object]) -> None:
     """Free what collapsed, and its snapshots, before anything is built."""
     run.segment.release()
     gc.collect()

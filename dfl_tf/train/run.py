@@ -158,7 +158,7 @@ class Run:
         ----------
         batches : sequence of Batch
             Empty where nobody looks at the faces.
-        samples : mapping of str to ndarray, shape (n,)
+        samples : mapping of str to ndarray, shape (n,), float32 or float64
             The losses of each sample.
         losses : mapping of str to float
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,8 @@ from dfl_tf.train.plateau import has_plateaued, measure_trend
 
 RULE = PlateauRule(window=400)
 LENGTH = 1600
+FALL_AND_REST = ((40, 140), (215, 325), (385, 465))
+"""Parts of the losses of a real training."""
 
 
 def noise(seed: int, sigma: float = 0.15) -> np.ndarray:
@@ -95,3 +99,19 @@ def test_losses_that_are_not_finite_do_not_matter():
     spoiled = noise(2).copy()
     spoiled[10::50] = np.nan
     assert answers(spoiled, noise(3))[0] < 800
+
+
+def test_on_the_losses_of_a_real_training():
+    """A SAEHD model of 64 pixels on the rendered faces of `dfl-tf demo`, by a recipe (seed 3).
+
+    To the eye the losses fall until about iteration 190, are flat to 385, and fall again when the
+    GAN is on.
+    """
+    losses = np.load(Path(__file__).parent / "losses_of_a_recipe.npz")["losses"].astype(np.float64)
+    rule = PlateauRule(window=100)
+    flat = [done for done in range(1, 466) if has_plateaued(losses[:done], rule)]
+    assert (flat[0], flat[-1]) == (265, 340)
+    assert len(flat) == 16
+    falling, level, again = (measure_trend(losses[a:b, 0]) for a, b in FALL_AND_REST)
+    assert max(falling.p_value, again.p_value) < 1e-3 < 0.1 < level.p_value
+    assert min(falling.fall, again.fall) > 0.2 > level.fall

@@ -15,6 +15,7 @@ from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.errors import UsageError
 from dfl_tf.evaluate.validator import Validator
 from dfl_tf.formats.sessions.workspace import Workspace
+from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, Machine, Options, RunOptions, kind_of
 from dfl_tf.options.prompts import Answers, ask_options
 from dfl_tf.train.job import run_training
@@ -69,7 +70,12 @@ _SENTENCES = 3
     help='Assume "yes" for all confirmations (always so without --interactive).',
 )
 @click.option("--plan", is_flag=True, help="Show what would be trained, then exit.")
-@click.option("--json", "as_json", is_flag=True, help="With --plan: print JSON.")
+@click.option(
+    "--lr-find",
+    is_flag=True,
+    help="Try rising learning rates on a copy of the model, draw the losses, suggest a rate, exit.",
+)
+@click.option("--json", "as_json", is_flag=True, help="With --plan or --lr-find: print JSON.")
 @option_flags(*OPTIONS.values(), RunOptions)
 def command(
     workspace: Path | None,
@@ -85,6 +91,7 @@ def command(
     ask_new: bool,
     yes: bool,
     plan: bool,
+    lr_find: bool,
     as_json: bool,
     inputs: CommandInputs,
 ) -> int:
@@ -119,7 +126,25 @@ def command(
         made = replace(make_plan(prepared), data=_about_faces(prepared))
         click.echo(json.dumps(made.as_dict(), indent=1) if as_json else made.text())
         return 0
+    if lr_find:
+        _find_rate(prepared, workspace or Path(), as_json=as_json)
+        return 0
     return run_training(prepared, make_measure=Validator).exit_code
+
+
+def _find_rate(prepared: Prepared, folder: Path, *, as_json: bool) -> None:
+    """Write a plot into a folder, and say which learning rate suits."""
+    from dfl_tf.train.rate_test import find_rate, write_rate_plot
+
+    with ProgressBar("learning rates", "steps") as step:
+        found = find_rate(prepared, progress=step, say=_say)
+    plot = folder / f"{prepared.place.storage}_lr_find.png"
+    write_rate_plot(plot, found)
+    if as_json:
+        click.echo(json.dumps({**found.as_dict(), "plot": str(plot)}, indent=1))
+        return
+    for line in (*found.lines(), f"plot: {plot}"):
+        click.echo(line)
 
 
 def _about_faces(prepared: Prepared) -> list[str]:

@@ -105,6 +105,11 @@ class WeightAverage:
             share = share_of_weights(self.decay, self.count)
             self._update(tf.constant(share, self._averages[0].dtype))
 
+    def wait(self) -> None:
+        """Wait until the last update is done, on a device that works on its own."""
+        if self._averages:
+            tf.reshape(self._averages[-1], [-1])[:1].numpy()
+
     def _traced_update(self, share: tf.Tensor) -> None:
         weights = [first_replica(weight) for weight in self._weights.values()]
 

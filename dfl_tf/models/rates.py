@@ -61,7 +61,8 @@ class LearningRates:
     @property
     def vary(self) -> bool:
         """Whether the rate is another one from iteration to iteration."""
-        return self._cosine or self.options.lr_warmup > 0
+        trial = self.override is not None
+        return trial or self._cosine or self.options.lr_warmup > 0
 
     @property
     def _cosine(self) -> bool:

@@ -115,6 +115,8 @@ def check_recipe(
             problems.append(f"phase {phase.name}: {wrong}")
         last = checked[-1].options if checked else None
         sets = _changes(last, options, own) | _changes(run_before if checked else None, run, other)
+        if "lr_end" not in recipe.layer(index).values:  # it depends on where the phase begins
+            sets.pop("lr_end", None)
         resets = () if last is None else what_resets(last, options)
         until = phase.until.text()
         checked.append(CheckedPhase(phase.name, options, sets, until, resets, notes))

@@ -95,7 +95,7 @@ def check(
         click.echo(json.dumps(facts, indent=1))
         return
     click.echo(f"recipe {recipe.name} for {chosen}: {len(recipe.phases)} phases, no error")
-    for line in phase_lines(phases):
+    for line in phase_lines(phases, first=len(recipe.phases) - len(phases)):
         click.echo(line)
     if standing is not None:
         from dfl_tf.train.recipe import time_line

@@ -238,10 +238,10 @@ def what_resets(before: Options, now: Options) -> tuple[str, ...]:
     return tuple(resets)
 
 
-def phase_lines(phases: Sequence[CheckedPhase], current: str = "") -> list[str]:
-    """Phases in lines for people."""
+def phase_lines(phases: Sequence[CheckedPhase], current: str = "", *, first: int = 0) -> list[str]:
+    """Phases in lines for people; `first` is the number of the first of them in its recipe."""
     lines = []
-    for number, phase in enumerate(phases, start=1):
+    for number, phase in enumerate(phases, start=first + 1):
         mark = "  <- current" if phase.name == current else ""
         ends = f"ends {phase.until}" if phase.until else "has no end"
         lines.append(f"{number}. {phase.name}: {ends}{mark}")

@@ -99,7 +99,7 @@ class Plan:
             line = f"  {key:<{width}}  {value}"
             if key in self.overridden:
                 used, reason = self.overridden[key]
-                line += f"  -> {used} ({reason})"
+                line += f"  ({reason})" if used == value else f"  -> {used} ({reason})"
             lines.append(line)
         lines += ["", "parameters"]
         lines += [f"  {part:<{width}}  {count:>12,}" for part, count in self.parameters.items()]

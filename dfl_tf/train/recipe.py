@@ -94,7 +94,10 @@ class ChosenRecipe:
             f"{each.name}: iterations {each.start} to {each.end}, finished"
             for each in self.standing.state.done
         ]
-        phases = phase_lines(self.checked, self.standing.state.phase)
+        state, first = self.standing.state, self.standing.index
+        if state.finished:
+            return [*done, f"recipe {self.recipe.name} is finished"]
+        phases = phase_lines(self.checked, state.phase, first=first)
         time = time_line(self.recipe, self.standing, iteration, each)
         return [*done, *phases, *([time] if time else [])]
 

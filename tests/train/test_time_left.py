@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from dfl_tf.options.recipe import MetricRule, PlateauRule, Until
+from dfl_tf.options.recipe_check import check_recipe
 from dfl_tf.options.recipe_file import read_recipe
 from dfl_tf.train.recipe import ChosenRecipe, RecipeSource, time_line
-from dfl_tf.train.recipe_state import stand
+from dfl_tf.train.recipe_state import DonePhase, RecipeState, Standing, stand
 from dfl_tf.train.time_left import TimeLeft, earlier, phase_left, recipe_left
 from dfl_tf.train.timing import WARM_UP, Timing
 
@@ -100,3 +102,20 @@ def test_a_running_recipe_knows(tmp_path):
     run = SimpleNamespace(model=model, stored={}, trace=SimpleNamespace(array=np.ones((100, 2))))
     source.follow(run)
     assert run.phase_left(0.5) == TimeLeft(200.0, 200.0, "many")
+
+
+def test_the_lines_of_a_plan(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(RECIPE)
+    recipe = read_recipe(path)
+    done = (DonePhase("many", "at iteration 500", 0, 500),)
+    state = RecipeState("mine", "warp", 0, done=done)
+    checked = tuple(check_recipe(recipe, "SAEHD", first=1))
+    lines = ChosenRecipe(recipe, Standing(state, 1), (), checked).lines(200, 0.5)
+    assert lines[0] == "many: iterations 0 to 500, finished"
+    assert lines[1].startswith("2. warp: ends when the losses are flat")
+    assert lines[1].endswith("  <- current")
+    assert lines[-1].startswith("time at 500 ms an iteration: 23m 20s to 1h 13m left in warp, ")
+    over = replace(state, finished=True)
+    lines = ChosenRecipe(recipe, Standing(over, 2), (), ()).lines(200, 0.5)
+    assert lines == ["many: iterations 0 to 500, finished", "recipe mine is finished"]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Quality on held-out faces against wall time: which way of training gets to the same SSIM first.
 
-    python tools/bench_quality.py [WORKSPACE] [--at 100,300,1000] [--variants float32,bfloat16]
+    python tools/bench_quality.py [WORKSPACE] [--at 100,300,1000] [--variants float32,bfloat16,ema]
         [--size small|reference] [--cost] [--rising] [--json FILE] [--plot FILE]
 
 Every variant trains the same model from the same seed on the same faces; a share of them (20 %) is
@@ -15,6 +15,8 @@ took to the best SSIM that all of them reached, by linear interpolation. `--cost
 `validate_every: 5000` costs, from two measurements in a running training. With `--rising` the exit
 code is 1 unless the SSIM of every variant rises from stop to stop.
 
+`ema` is float32 measured with its averaged weights. `recipe` and `recipe_cosine` train in phases,
+whose lengths are shares of the last stop, so that only the last stop shows what they come to.
 Another way of training is one more entry of `VARIANTS`.
 """
 
@@ -55,10 +57,26 @@ class Variant:
     ----------
     options, run : dict
         Of the model, and of the run.
+    ema : bool
+        Whether the averaged weights are measured.
+    phases : tuple of (str, float, dict)
+        Of a recipe: name, share of all iterations, what is set. The last one has no end.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
+    ema: bool = False
+    phases: tuple[tuple[str, float, dict[str, Any]], ...] = ()
+
+    def recipe(self, last: int) -> dict[str, Any]:
+        """The content of the recipe, for a training of `last` iterations."""
+        done, phases = 0.0, []
+        for name, share, given in self.phases:
+            done += share
+            end = {"until": {"at_iteration": round(done * last)}} if done < 0.999 else {}
+            cosine = {"lr_end": last} if given.get("lr_schedule") == "cosine" else {}
+            phases.append({"name": name, "set": {**given, **cosine}, **end})
+        return {"model": CLASS, "phases": phases}
 
 
 VARIANTS = {
@@ -66,8 +84,23 @@ VARIANTS = {
     "bfloat16": Variant(run={"precision": "bfloat16"}),
     "lr_dropout": Variant(options={"lr_dropout": "y"}),
     "no_warp": Variant(options={"random_warp": False}),
+    "ema": Variant(options={"ema": 0.999}, ema=True),
+    "recipe": Variant(
+        phases=(
+            ("warp", 0.5, {"random_warp": True}),
+            ("dropout", 0.15, {"lr_dropout": "y"}),
+            ("no warp", 0.2, {"lr_dropout": "n", "random_warp": False}),
+            ("dropout again", 0.15, {"lr_dropout": "y"}),
+        )
+    ),
+    "recipe_cosine": Variant(
+        phases=(
+            ("warp", 0.5, {"random_warp": True}),
+            ("calm", 0.5, {"random_warp": False, "lr_schedule": "cosine", "lr_final": 5e-6}),
+        )
+    ),
 }
-DEFAULT = "float32,bfloat16"
+DEFAULT = "float32,bfloat16,ema,recipe,recipe_cosine"
 
 
 @dataclass
@@ -76,6 +109,8 @@ class Curve:
 
     Attributes
     ----------
+    last : int
+        The last stop, for the phases of recipes.
     seconds : float
         Of its iterations.
     points : list of dict
@@ -84,6 +119,7 @@ class Curve:
 
     variant: Variant
     folder: Path
+    last: int = 0
     seconds: float = 0.0
     points: list[dict[str, float]] = field(default_factory=list)
 
@@ -121,6 +157,10 @@ def train(workspace: Path, curve: Curve, size: str, until: int, **more: Any) -> 
             (place / side).symlink_to((workspace / side).resolve())
     options = {**COMMON, **SIZES[size], **curve.variant.options, "target_iter": until, **more}
     run = {"seed": SEED, "no_preview": True, "save_every": 0.0, "log_every": 10**9}
+    if curve.variant.phases:
+        recipe = folder / "recipe.json"
+        recipe.write_text(json.dumps(curve.variant.recipe(curve.last)), encoding="utf-8")
+        run["recipe"] = str(recipe)
     dfl_tf.train(
         place, CLASS, options, name=NAME, run={**run, **curve.variant.run}, callbacks=[clock]
     )
@@ -130,8 +170,14 @@ def train(workspace: Path, curve: Curve, size: str, until: int, **more: Any) -> 
 def stop(workspace: Path, name: str, curve: Curve, size: str, until: int) -> None:
     """Train a variant to the next stop and measure it there."""
     curve.seconds += train(workspace, curve, size, until).seconds
-    report = dfl_tf.evaluate(curve.folder / "workspace", name=NAME, model_class=CLASS, faces=0)
-    metrics = report.results[0].metrics
+    report = dfl_tf.evaluate(
+        curve.folder / "workspace",
+        name=NAME,
+        model_class=CLASS,
+        faces=0,
+        ema=curve.variant.ema,
+    )
+    metrics = report.results[-1].metrics  # the averaged weights come after the others
     curve.points.append({"iteration": until, "seconds": round(curve.seconds, 2), **metrics})
     more = "".join(
         f"  {key} {metrics[key]:.4f}"
@@ -139,7 +185,7 @@ def stop(workspace: Path, name: str, curve: Curve, size: str, until: int) -> Non
         if key in metrics
     )
     print(
-        f"{name:12} iteration {until:6}  {curve.seconds:9.1f} s  ssim {metrics['ssim']:.4f}{more}",
+        f"{name:13} iteration {until:6}  {curve.seconds:9.1f} s  ssim {metrics['ssim']:.4f}{more}",
         flush=True,
     )
 
@@ -164,7 +210,7 @@ def verdict(curves: dict[str, Curve]) -> list[str]:
     first = times[order[0]] or 0.0
     lines = [f"to an SSIM of {level:.4f}, which all reached:"]
     lines += [
-        f"  {name:12} {times[name] or 0.0:9.1f} s  {(times[name] or 0.0) / max(first, 1e-9):5.2f} x"
+        f"  {name:13} {times[name] or 0.0:9.1f} s  {(times[name] or 0.0) / max(first, 1e-9):5.2f} x"
         for name in order
     ]
     return lines
@@ -220,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = args.variants.split(",")
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        curves = {name: Curve(VARIANTS[name], Path(folder) / name) for name in names}
+        curves = {name: Curve(VARIANTS[name], Path(folder) / name, stops[-1]) for name in names}
         for until in stops:
             for name, curve in curves.items():
                 stop(args.workspace, name, curve, args.size, until)

@@ -419,7 +419,7 @@ def try_snapshot_kills(base: Path, kind: str, kills: int, rng: random.Random) ->
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
                 assert process.stdout is not None
                 first = process.stdout.readline()
-                time.sleep(rng.random() * 0.1)
+                time.sleep(rng.random() * 0.4)
                 process.send_signal(signal.SIGKILL)
                 numbers = [first, *process.stdout.read().split()]
             number = int(numbers[-1])

@@ -130,12 +130,14 @@ def test_a_limit_that_is_too_small(legacy: Path) -> None:
 
 def test_a_damaged_snapshot_is_refused(legacy: Path) -> None:
     run("snapshot", legacy, "one")
-    file = legacy / "my model_SAEHD_snapshots" / "one" / "my model_SAEHD_encoder.npy"
-    file.write_bytes(file.read_bytes()[:-40] + bytes(40))
     write_model(legacy, "my model", make_state(9))
+    file = legacy / "my model_SAEHD_snapshots" / "one" / "my model_SAEHD_encoder.npy"
+    shutil.copy(legacy / file.name, file)  # it can be read, but is of another iteration
     text = run_error(ModelFileError, "restore", legacy, "--from", "one", "--yes")
-    assert "encoder" in text
+    assert "The snapshot one is damaged" in text
+    assert "encoder.npy is not the one that was saved" in text
     assert read_model(legacy, "my model", "SAEHD").iteration == 9
+    assert [each["name"] for each in run_json("snapshots", legacy)["snapshots"]] == ["one"]
 
 
 def test_a_model_that_is_not_whole(legacy: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dfl_tf.disk.guarded import check_tree
 from dfl_tf.disk.text import printable
@@ -66,11 +66,12 @@ def read_left_out(stored: Mapping[str, object]) -> tuple[LeftOutFace, ...]:
     ModelFileError
         It is none of ours.
     """
-    tree: Any = stored.get(STORED_AS)
+    tree = stored.get(STORED_AS)
     if tree is None:
         return ()
     kind = "list of faces that are left out"
     check_tree(tree, _SCHEMA, what="the model", kind=kind, error=ModelFileError)
+    assert isinstance(tree, list)
     fields = ("side", "data", "face", "iteration", "why")
     return tuple(LeftOutFace(**{key: entry[key] for key in fields}) for entry in tree)
 

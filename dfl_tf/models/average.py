@@ -123,6 +123,11 @@ class WeightAverage:
             total = tf.add_n([tf.reduce_sum(weight) for weight in weights])
             tf.cond(tf.math.is_finite(total), follow, lambda: tf.constant(False))
 
+    def values(self) -> list[npt.NDArray[np.generic]]:
+        """Return the averages, each in the shape and dtype of its weight."""
+        self.begin()
+        return [average.numpy() for average in self._averages]
+
     def arrays(self, iteration: int) -> dict[str, npt.NDArray[np.generic] | np.generic]:
         """Return the part `AVERAGE` of a state.
 
@@ -135,12 +140,11 @@ class WeightAverage:
         -------
         dict of ndarray, shape of each weight and its dtype, and two counters
         """
-        self.begin()
-        values = zip(self._weights, self._averages, strict=True)
+        values = zip(self._weights, self.values(), strict=True)
         return {
             COUNT: np.int64(self.count),
             ITERATION: np.int64(iteration),
-            **{key: average.numpy() for key, average in values},
+            **dict(values),
         }
 
     def load(self, state: ModelState, fresh: Collection[str]) -> list[str]:

@@ -22,6 +22,7 @@ import tensorflow as tf
 from dfl_tf import models
 from dfl_tf.data import Batch
 from dfl_tf.devices.cluster import Cluster, Devices, WorkerLost
+from dfl_tf.models.average import EVERY
 from dfl_tf.models.base import FaceModel
 from dfl_tf.options import OPTIONS, RunOptions, default
 from dfl_tf.train.distribution import Distribution
@@ -51,6 +52,9 @@ def batches(model: FaceModel, step: int) -> list[Batch]:
 def train(model: FaceModel) -> list[np.ndarray]:
     """Train some steps; returns the losses of every sample."""
     losses = []
+    if model.average is not None:
+        model.average.begin()
+        model.average.count = EVERY - 2  # so that it is updated in the second step
     for step in range(STEPS):
         values = model.train_step(*batches(model, step))
         losses += [np.asarray(values[name]) for name in model.loss_names]
@@ -68,12 +72,14 @@ def worst(one: list[np.ndarray], other: list[np.ndarray]) -> float:
 
 
 def arrays(model: FaceModel) -> list[np.ndarray]:
-    """All weights and slots in their own precision."""
+    """All weights, slots and averages in their own precision."""
     found = [np.asarray(v) for network in model.networks.values() for v in network.weights]
     for stem, optimizer in model.optimizers.items():
         for slot in optimizer.slot_names:
             found += [np.asarray(optimizer.slot(slot, v)) for v in model.optimizer_variables[stem]]
         found.append(np.float64([int(optimizer.iterations.numpy())]))
+    if model.average is not None:
+        found += model.average.values()
     return found
 
 
@@ -230,7 +236,9 @@ def trap() -> dict[str, float]:
 def main() -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
-    common = {"clipgrad": True, "lr_dropout": "y", "adabelief": True}
+    common = {
+        "clipgrad": True, "lr_dropout": "y", "adabelief": True, "ema": 0.9, "lr_warmup": 2,
+    }  # fmt: skip
     jobs: dict[str, Callable[[], Any]] = {
         "trap": trap,
         "two": lambda: compare("SAEHD", (0, 1), archi="df", batch_size=4, **common),

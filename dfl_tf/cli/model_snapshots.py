@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -12,6 +12,16 @@ from dfl_tf.cli.model_lines import shown
 
 if TYPE_CHECKING:
     from dfl_tf.formats.models.snapshots import Snapshot
+
+
+class BackupFacts(TypedDict):
+    """A numbered backup, as JSON values."""
+
+    name: str
+    folder: str
+    iteration: int | None
+    bytes: int
+
 
 _KINDS = {
     "manual": "by hand",
@@ -111,7 +121,7 @@ def snapshots(directory: Path, name: str | None, model_class: str | None, as_jso
         )
 
 
-def _backups(directory: Path, name: str, model_class: str) -> list[dict[str, Any]]:
+def _backups(directory: Path, name: str, model_class: str) -> list[BackupFacts]:
     from dfl_tf.formats.models.rescue import backup_iteration, backups
     from dfl_tf.formats.models.snapshots import bytes_of
 
@@ -147,7 +157,7 @@ def snapshot_lines(found: list[Snapshot]) -> list[str]:
     return lines
 
 
-def _backup_lines(copies: list[dict[str, Any]]) -> list[str]:
+def _backup_lines(copies: list[BackupFacts]) -> list[str]:
     return [
         f"backup {copy['name']}: "
         + (f"iteration {copy['iteration']}" if copy["iteration"] is not None else "not readable")
@@ -156,7 +166,7 @@ def _backup_lines(copies: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _total(directory: Path, found: list[Snapshot], copies: list[dict[str, Any]]) -> str:
+def _total(directory: Path, found: list[Snapshot], copies: list[BackupFacts]) -> str:
     import shutil
 
     one, two = sum(each.bytes for each in found), sum(copy["bytes"] for copy in copies)

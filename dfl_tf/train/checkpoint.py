@@ -21,7 +21,10 @@ from dfl_tf.errors import DflTfError, ForeignChange
 from dfl_tf.formats import ModelState, model_files, write_model
 from dfl_tf.formats.models.files import detect_format, prefix_of
 from dfl_tf.formats.models.rescue import file_of
-from dfl_tf.formats.models.snapshots import NO_LIMIT, Rules
+from dfl_tf.formats.models.snapshot_rules import (
+    NO_LIMIT,
+    Rules,
+)
 from dfl_tf.formats.models.transaction import Basis
 from dfl_tf.jobs.events import Events
 from dfl_tf.options import Device, kept_unused, kind_of, summary_text

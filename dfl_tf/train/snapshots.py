@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,24 +24,26 @@ from dfl_tf.formats import ModelLock, ModelState
 from dfl_tf.formats.models.files import model_files, prefix_of
 from dfl_tf.formats.models.rescue import recover
 from dfl_tf.formats.models.restore import read_whole
+from dfl_tf.formats.models.snapshot_rules import (
+    Rules,
+    beyond,
+    refuse_beyond,
+    surplus,
+    total,
+)
 from dfl_tf.formats.models.snapshots import (
     Fill,
     Kind,
     Label,
-    Rules,
     Snapshot,
-    beyond,
     check_snapshot_name,
     free_name,
     label_of,
     list_snapshots,
     make_snapshot,
-    refuse_beyond,
     remove_snapshot,
     same_set,
     snapshot_folder,
-    surplus,
-    total,
     usable_name,
 )
 from dfl_tf.jobs.events import Events
@@ -312,7 +314,7 @@ def previews_beside(directory: Path, name: str, model_class: str) -> dict[str, b
     return {f"preview_{path.name}": read_plain(path) for path in found}
 
 
-def best_so_far(run: Mapping[str, Any], iteration: int, metric: str) -> Wanted | None:
+def best_so_far(run: Mapping[str, object], iteration: int, metric: str) -> Wanted | None:
     """The snapshot of a model that was just measured; None if another one was better.
 
     It is compared with those on the same faces, in the same phase of a recipe; what is no number is
@@ -340,7 +342,7 @@ def best_so_far(run: Mapping[str, Any], iteration: int, metric: str) -> Wanted |
 
 
 # -- regular snapshots, for roll-backs -------------------------------------------------------------
-def past_of(run: Mapping[str, Any]) -> list[tuple[str, int]]:
+def past_of(run: Mapping[str, object]) -> list[tuple[str, int]]:
     """Names and iterations of the regular snapshots that a model came through, newest last.
 
     Raises
@@ -351,10 +353,10 @@ def past_of(run: Mapping[str, Any]) -> list[tuple[str, int]]:
     stored = run.get(STORED_AS, [])
     kind = "list of snapshots"
     check_tree(stored, _SCHEMA, what="the model", kind=kind, error=ModelFileError)
-    return [(name, iteration) for name, iteration in stored]
+    return [(name, iteration) for name, iteration in cast("list[tuple[str, int]]", stored)]
 
 
-def regular_is_due(run: Mapping[str, Any], iteration: int, period: int) -> bool:
+def regular_is_due(run: Mapping[str, object], iteration: int, period: int) -> bool:
     """Whether the newest regular snapshot is old enough for another one.
 
     After a reset of the count (when pretraining ends) one is due.
@@ -364,7 +366,7 @@ def regular_is_due(run: Mapping[str, Any], iteration: int, period: int) -> bool:
 
 
 def with_regular(
-    run: Mapping[str, Any], folder: Path, iteration: int, kept: int
+    run: Mapping[str, object], folder: Path, iteration: int, kept: int
 ) -> tuple[Wanted, list[list[object]]]:
     """The next regular snapshot, and the list that a model stores which comes through it."""
     name = free_name(folder, f"regular-{iteration}")

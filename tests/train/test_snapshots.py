@@ -14,14 +14,16 @@ import pytest
 from dfl_tf.disk import durable
 from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.formats import read_model, write_model
+from dfl_tf.formats.models.snapshot_rules import (
+    Rules,
+    refuse_beyond,
+    surplus,
+)
 from dfl_tf.formats.models.snapshots import (
     Label,
-    Rules,
     Snapshot,
     find_snapshot,
     list_snapshots,
-    refuse_beyond,
-    surplus,
 )
 from dfl_tf.jobs.events import Event
 from dfl_tf.options.recipe import Recipe

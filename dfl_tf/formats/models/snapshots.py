@@ -14,11 +14,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, Required, TypedDict, get_args
 
 from dfl_tf.disk import durable
 from dfl_tf.disk.guarded import read_json
@@ -31,7 +31,7 @@ from dfl_tf.formats.models.files import find_models, model_files, prefix_of
 from dfl_tf.formats.models.manifest import read_manifest
 from dfl_tf.formats.models.rescue import backup_iteration, place_of
 from dfl_tf.formats.models.state import ModelState
-from dfl_tf.options.metrics import METRICS, is_better_higher
+from dfl_tf.options.metrics import METRICS
 
 RECORD = "snapshot.json"
 VERSION = 1
@@ -40,7 +40,7 @@ Kind = Literal["manual", "phase", "best", "regular", "replaced", "rescued", "fol
 kept for roll-backs every so often, a restore replaced it, or another program changed the model
 meanwhile. ``folder``: one with a model, but without a record of ours."""
 AUTOMATIC: tuple[Kind, ...] = ("regular", "phase", "best")
-"""Kinds that training makes by itself, and that go by the rules of `surplus`."""
+"""Kinds that training makes by itself, and that go by the rules of `snapshot_rules`."""
 LONGEST_NAME = 100
 _RESERVED = ("previous", "best")
 _SPARE = 1 << 16
@@ -128,6 +128,22 @@ class Snapshot:
             "bytes": self.bytes,
             "previews": list(self.previews),
         }
+
+
+class _Stored(TypedDict, total=False):
+    """A record, checked by `_SCHEMA`."""
+
+    kind: Required[Kind]
+    iteration: Required[int]
+    note: str
+    created: str
+    recipe: str
+    phase: str
+    metric: str
+    key: str
+    metrics: dict[str, float | None]
+    options: dict[str, object]
+    previews: list[str]
 
 
 def snapshot_folder(directory: Path, name: str, model_class: str) -> Path:
@@ -229,7 +245,7 @@ def read_snapshot(folder: Path, model_class: str) -> Snapshot | None:
     except OSError:
         return None  # it is being removed
     try:
-        tree: Any = read_json(
+        tree: _Stored | None = read_json(
             folder / RECORD,
             kind="the record of a snapshot",
             schema=_SCHEMA,
@@ -241,9 +257,18 @@ def read_snapshot(folder: Path, model_class: str) -> Snapshot | None:
         return Snapshot(folder.name, folder, _unknown(folder, model_class, note), "", size)
     if tree is None:
         return Snapshot(folder.name, folder, _unknown(folder, model_class), "", size)
-    keys = Label.__dataclass_fields__.keys() & tree.keys()
-    label = Label(**{key: tree[key] for key in keys})
-    previews = tuple(map(str, tree.get("previews", ())))
+    label = Label(
+        kind=tree["kind"],
+        iteration=tree["iteration"],
+        note=tree.get("note", ""),
+        recipe=tree.get("recipe", ""),
+        phase=tree.get("phase", ""),
+        metrics=tree.get("metrics", {}),
+        metric=tree.get("metric", ""),
+        key=tree.get("key", ""),
+        options=tree.get("options", {}),
+    )
+    previews = tuple(tree.get("previews", ()))
     return Snapshot(folder.name, folder, label, tree.get("created", ""), size, previews)
 
 
@@ -371,114 +396,3 @@ def remove_snapshot(snapshot: Snapshot) -> None:
     """
     with explain_write_errors(snapshot.folder, safe="It may be there still."):
         durable.remove_folder(snapshot.folder)
-
-
-# -- rules -----------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Rules:
-    """How many snapshots are kept.
-
-    Attributes
-    ----------
-    regular : int
-        The last so many of this kind; one at least.
-    limit : int
-        Bytes that all snapshots of the model may take; 0 = no limit.
-    """
-
-    regular: int = 2
-    limit: int = 0
-
-
-NO_LIMIT = Rules()
-
-
-def surplus(found: Sequence[Snapshot], rules: Rules) -> list[Snapshot]:
-    """The snapshots that may go, so that the rules hold.
-
-    Only those that training made by itself go: `regular` ones but the last few; of a phase all but
-    the newest; of those that may be compared all but the best. Beyond the limit the oldest of them
-    go, but for the newest one and for the newest regular one, to which a roll-back goes.
-
-    Parameters
-    ----------
-    found : sequence of Snapshot
-        All of a model, the oldest first.
-    rules : Rules
-    """
-    groups: dict[tuple[str, ...], list[Snapshot]] = {}
-    for each in found:
-        label = each.label
-        group = {
-            "regular": ("regular",),
-            "phase": ("phase", label.recipe, label.phase),
-            "best": ("best", label.metric, label.key),
-        }.get(label.kind)
-        if group is not None:
-            groups.setdefault(group, []).append(each)
-    going: list[Snapshot] = []
-    for (kind, *_), members in groups.items():
-        kept = members[-max(1, rules.regular) :] if kind == "regular" else members[-1:]
-        if kind == "best":
-            kept = [max(reversed(members), key=_goodness)]
-        going += [each for each in members if each not in kept]
-    return [*going, *beyond([each for each in found if each not in going], rules)]
-
-
-def beyond(found: Sequence[Snapshot], rules: Rules) -> list[Snapshot]:
-    """The snapshots that may go, so that the others fit within the limit; see `surplus`."""
-    stay = [*_last(found, AUTOMATIC), *_last(found, ("regular",))]
-    going: list[Snapshot] = []
-    for each in found:
-        if not rules.limit or total(found) - total(going) <= rules.limit:
-            break
-        if each.label.kind in AUTOMATIC and each not in stay:
-            going.append(each)
-    return going
-
-
-def _last(found: Sequence[Snapshot], kinds: Sequence[Kind]) -> list[Snapshot]:
-    return [each for each in found if each.label.kind in kinds][-1:]
-
-
-def _goodness(snapshot: Snapshot) -> float:
-    """How good a snapshot is by its metric, more is better."""
-    label = snapshot.label
-    value = label.metrics.get(label.metric)
-    if value is None:
-        return -math.inf
-    return value if is_better_higher(label.metric) else -value
-
-
-def refuse_beyond(
-    found: Sequence[Snapshot], incoming: int, rules: Rules, kind: Kind = "manual"
-) -> None:
-    """Refuse a snapshot that would not fit within the limit whatever goes for it.
-
-    Parameters
-    ----------
-    found : sequence of Snapshot
-        Those that are there, the oldest first.
-    incoming : int
-        Bytes of the new one.
-    rules : Rules
-    kind : str
-        Of the new one.
-
-    Raises
-    ------
-    UsageError
-    """
-    stay = [each for each in found if each.label.kind not in AUTOMATIC]
-    fixed = total(stay if kind == "regular" else [*stay, *_last(found, ("regular",))])
-    if rules.limit and fixed + incoming > rules.limit:
-        raise UsageError(
-            f"the snapshot would have {incoming / 1e9:.3g} GB. Together with those that never go "
-            f"by themselves ({fixed / 1e9:.3g} GB) that is more than the limit of "
-            f"{rules.limit / 1e9:.3g} GB (--snapshots-max-gb). Raise it, or delete snapshots."
-        )
-
-
-def total(found: Iterable[Snapshot]) -> int:
-    """Bytes of snapshots."""
-    return sum(each.bytes for each in found)

@@ -12,7 +12,7 @@ from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.plan import Plan, saved_files
 from dfl_tf.train.snapshots import planned
 
-MODEL = SimpleNamespace(networks={"encoder": None}, optimizers={"src_dst_opt": None})
+MODEL = SimpleNamespace(networks={"encoder": None}, optimizers={"src_dst_opt": None}, average=None)
 
 
 def files(folder: Path, form: str, run: RunOptions, *, first: bool = True, **options) -> list[str]:

@@ -294,5 +294,5 @@ def test_options_that_the_user_gives_are_left_alone(tmp_path):
     source = RecipeSource(ChosenRecipe(found, stand(found, {}, 0), ("lr_dropout",), ()))
     source.follow(made.state)
     assert source._layer(1, 0).values == {"random_warp": True}
-    assert isinstance(source._layer(1), Layer)
+    assert isinstance(source._layer(1, 0), Layer)
     assert "recipe mine: set explicitly, so left alone: lr_dropout" in source.begin()

@@ -7,8 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import dfl_tf
 from dfl_tf.errors import UsageError
+from dfl_tf.export.job import load_for_export
+from dfl_tf.formats import write_model
 from dfl_tf.formats.models.average import AVERAGE, averaged
+from dfl_tf.formats.models.convert import convert
+from dfl_tf.formats.models.manifest import read_manifest
 from dfl_tf.models.average import EVERY, share_of_weights
 
 KEY = "encoder/down1/downs_0/conv1/weight:0"
@@ -160,3 +165,26 @@ def test_average_that_is_not_there_or_old_is_refused(small):
     state = small(ema=0.9).state()
     with pytest.raises(UsageError, match="of iteration 0, the weights are of iteration 3"):
         averaged(replace(state, iteration=3))
+
+
+def test_average_goes_through_files_conversion_loading_and_export(small, tmp_path):
+    model = small(ema=0.9)
+    train(model, 15)
+    state = model.state()
+    write_model(tmp_path / "old", "m", state, format="legacy")
+    manifest = read_manifest(tmp_path / "old" / "m_SAEHD.manifest.json")
+    assert manifest.files["m_SAEHD_average.npy"].role == "average"
+    for source, target, to in (("old", "native", "native"), ("native", "back", "legacy")):
+        (tmp_path / target).mkdir()
+        found = convert(tmp_path / source, tmp_path / target, "m", "SAEHD", to=to)
+        assert found["passed"]
+        assert KEY in found["tensors"][AVERAGE]
+    name = "m_SAEHD_average.npy"
+    assert (tmp_path / "back" / name).read_bytes() == (tmp_path / "old" / name).read_bytes()
+    expected = state.tensors[AVERAGE][KEY]
+    taken = dfl_tf.load_model(tmp_path / "native", training=False, ema=True)
+    np.testing.assert_array_equal(weights(taken), expected)
+    exported = load_for_export(tmp_path / "old", "m", "SAEHD", print, ema=True)
+    np.testing.assert_array_equal(weights(exported), expected)
+    plain = dfl_tf.load_model(tmp_path / "old", training=False)
+    np.testing.assert_array_equal(weights(plain), weights(model))

@@ -186,7 +186,7 @@ def _spellings(spec: OptionSpec) -> list[str]:
     if spec.kind is not bool:
         return names
     # a switch of the run that is off by nature ("--no-save", "--cpu") needs no opposite
-    if not spec.default and spec.key in specs(RunOptions):
+    if not spec.default and not spec.lasting and spec.key in specs(RunOptions):
         return names
     return [f"{spec.flag}/--no-{spec.flag[2:]}"]
 

@@ -276,6 +276,7 @@ class RunOptions(Options):
         "side are left out. Where on_collapse is rollback, a face that alone made a loss NaN or "
         "infinite is left out without it.",
         group="faces",
+        lasting=True,
         ask="never",
     )
     allow_smaller_faces: bool = option(

@@ -32,6 +32,7 @@ class OptionSpec:
     `ask` says when the value may be chosen: "new" only before the first iteration (the shapes of
     the weights depend on it), "any" at every start, "never" in no dialogue.
     `even` adds one to an odd number, `multiple_of` rounds down; both after the range check.
+    What a `lasting` switch of the run does is stored with the model, so it has an opposite.
     """
 
     key: str
@@ -56,6 +57,7 @@ class OptionSpec:
     flags: tuple[str, ...] = ()
     placeholder: str = ""
     form: str = ""
+    lasting: bool = False
 
     @property
     def flag(self) -> str:

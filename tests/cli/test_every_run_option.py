@@ -20,6 +20,7 @@ from dfl_tf.cli.main import run as run_command
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.prefetch import Prefetch
 from dfl_tf.devices.cluster import WorkerLost
+from dfl_tf.formats import read_model
 from dfl_tf.models import step as models_step
 from dfl_tf.nn.layers import Conv2D
 from dfl_tf.options import RunOptions, specs
@@ -502,3 +503,11 @@ def test_a_face_that_stands_out_is_left_out(trainings: Trainings) -> None:
     assert "left out of training from now on: the loss of src face" in left_out.said
     counts = [len(each.trainer.segment.facesets.src) for each in (named, left_out)]
     assert counts[1] == counts[0] - 1
+    state = read_model(left_out.folder, left_out.trainer.checkpoint.place.name, "SAEHD")
+    assert len(state.run["quarantine"]) == 1
+    again = {**given, "target_iter": 4}
+    stays = trainings("SAEHD", step=False, after=left_out, **again)
+    taken_back = trainings("SAEHD", step=False, after=left_out, quarantine=False, **again)
+    assert "1 face is trained on again that was left out" in taken_back.said
+    counts = [len(each.trainer.segment.facesets.src) for each in (stays, taken_back)]
+    assert counts[1] == counts[0] + 1

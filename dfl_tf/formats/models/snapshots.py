@@ -342,13 +342,6 @@ def make_snapshot(
         say(f"{parent}: leftovers of an interrupted snapshot were removed ({len(cleared)})")
     files = model_files(directory, name, model_class) if fill is None else []
     check_space(parent, sum(path.stat().st_size for path in files) + _SPARE)
-    record = {
-        "version": VERSION,
-        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
-        "previews": list(images),
-        **asdict(label),
-    }
-    content = json.dumps(record, indent=1, ensure_ascii=True).encode()
     safe = "The model and the other snapshots are intact."
     with explain_write_errors(parent, safe=safe), durable.filling_folder(parent) as fresh:
         if fill is None:
@@ -357,13 +350,23 @@ def make_snapshot(
             fill(fresh)
         for file, data in images.items():
             durable.write_file(fresh / file, data)
-        durable.write_file(fresh / RECORD, content)
+        durable.write_file(fresh / RECORD, _record(label, list(images)))
         durable.sync_tree(fresh)
         durable.rename(fresh, target)
     made = read_snapshot(target, model_class)
     if made is None:
         raise ModelFileError(f"{target}: the snapshot holds no model.")
     return made
+
+
+def _record(label: Label, previews: list[str]) -> bytes:
+    record = {
+        "version": VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "previews": previews,
+        **asdict(label),
+    }
+    return json.dumps(record, indent=1, ensure_ascii=True).encode()
 
 
 def copy_files(files: Iterable[Path], below: Path, target: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import UsageError
-from dfl_tf.options import DEFAULT_MODEL, kind_of
+from dfl_tf.options import DEFAULT_MODEL, Layer, kind_of
 from dfl_tf.options.recipe import Recipe
 from dfl_tf.options.recipe_check import check_recipe, phase_lines
 from dfl_tf.options.recipe_file import built_in_recipes, find_recipe, read_recipe
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from dfl_tf.train.recipe_state import Standing
 
 PATH = click.Path(path_type=Path)
+
+
+class _Known(TypedDict, total=False):
+    """What `check_recipe` takes that a workspace knows."""
+
+    stored: Layer
+    first: int
+    errors_besides: list[str]
 
 
 @click.group()
@@ -79,7 +87,7 @@ def check(
     """
     recipe = read_recipe(find_recipe(name))
     chosen = kind_of(model_class or recipe.model or DEFAULT_MODEL).name
-    found: dict[str, Any] = {}
+    found: _Known = {}
     standing: Standing | None = None
     known: tuple[int, float | None] = (0, None)
     if workspace is not None:
@@ -106,12 +114,12 @@ def check(
 
 def _known(
     recipe: Recipe, workspace: Path, model_class: str, name: str | None
-) -> tuple[dict[str, Any], Standing | None, tuple[int, float | None]]:
+) -> tuple[_Known, Standing | None, tuple[int, float | None]]:
     """What a workspace says about a check.
 
     Returns
     -------
-    (dict, Standing or None, (int, float or None))
+    (_Known, Standing or None, (int, float or None))
         For `check_recipe`; where the model stands; its iteration, and the seconds of its last ones.
     """
     from dfl_tf.formats import read_model
@@ -132,5 +140,5 @@ def _known(
     layer = stored_layer(state, f"the saved model {name}")
     log = log_beside(place.model, prefix_of(name, model_class))
     missing = missing_faces(recipe, place, first=standing.index, stored=layer.values)
-    found = {"stored": layer, "first": standing.index, "errors_besides": missing}
+    found: _Known = {"stored": layer, "first": standing.index, "errors_besides": missing}
     return found, standing, (state.iteration, last_seconds(log))

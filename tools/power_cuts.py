@@ -48,6 +48,7 @@ from dfl_tf.formats.faces.dfljpg import strip_metadata  # noqa: E402
 from dfl_tf.formats.faces.faceset_sums import compare, make_list  # noqa: E402
 from dfl_tf.formats.faces.metadata_file import face_files  # noqa: E402
 from dfl_tf.formats.models import convert as model_convert  # noqa: E402
+from dfl_tf.formats.models import rescue as model_rescue  # noqa: E402
 from dfl_tf.formats.models.files import find_models  # noqa: E402
 from dfl_tf.merge.frame import MergedFrame  # noqa: E402
 from dfl_tf.merge.output import Output  # noqa: E402
@@ -116,7 +117,7 @@ def _first(folder: Path) -> str:
 
 
 def _backups(folder: Path) -> set[int]:
-    places = model_convert.backups(folder, NAME, CLASS)
+    places = model_rescue.backups(folder, NAME, CLASS)
     return {whole(place).iteration for place in places}
 
 

@@ -124,7 +124,7 @@ class WeightAverage:
             tf.cond(tf.math.is_finite(total), follow, lambda: tf.constant(False))
 
     def values(self) -> list[npt.NDArray[np.generic]]:
-        """Return the averages, each in the shape and dtype of its weight."""
+        """Return the averages; each has the shape of its weight and that weight's dtype."""
         self.begin()
         return [average.numpy() for average in self._averages]
 

@@ -165,7 +165,7 @@ def fits(network: Network | None, tensors: Mapping[str, npt.ArrayLike] | None) -
 def match_tensors(
     variables: Sequence[keras.Variable], tensors: Mapping[str, npt.ArrayLike]
 ) -> tuple[list[npt.NDArray[np.generic]], list[str]]:
-    """Put tensors in the order and shape of variables; say what does not fit."""
+    """Put tensors in the order and shape of variables (dtype stays); say what does not fit."""
     expected = {legacy_key(v): tuple(v.shape) for v in variables}
     missing = [key for key in expected if key not in tensors]
     unexpected = [key for key in tensors if key not in expected]

@@ -22,8 +22,8 @@ class FittedSlots:
 
     Attributes
     ----------
-    values : list of (variable, ndarray)
-        Slots with what they take, in the variable's shape.
+    values : list of (variable, ndarray), shape of the variable, dtype of the file
+        Slots with what they take.
     iterations : int
         The counter.
     emptied : list of str

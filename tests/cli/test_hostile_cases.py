@@ -154,7 +154,7 @@ def test_damaged_manifest_can_be_accepted_and_is_kept(place: Path, capsys):
     words = [place if word == "W" else word for word in (*TRAIN, *options)]
     code, out, err = call(capsys, *words)
     assert code == 0, err
-    assert "taken as they are, without it" in out + err
+    assert "used as they are, without it" in out + err
     kept = place / "model" / ".t_SAEHD.replaced" / "01" / "t_SAEHD.manifest.json"
     assert kept.read_bytes() == harmed
     assert call(capsys, "model", "show", place / "model")[0] == 0

@@ -143,6 +143,7 @@ OF_THE_COMMAND: dict[str, Any] = {
     "name": "test_devices_and_models_that_are_asked_for",
     "frames_dir": test_command.test_single_folders_in_the_old_spelling,
     "aligned_dir": test_command.test_single_folders_in_the_old_spelling,
+    "ema": "test_devices_and_models_that_are_asked_for",
     "model_dir": test_command.test_single_folders_in_the_old_spelling,
     "resume": test_command.test_a_second_run_needs_resume_or_overwrite,
     "overwrite": test_command.test_a_second_run_needs_resume_or_overwrite,
@@ -278,8 +279,10 @@ def test_devices_and_models_that_are_asked_for(
     monkeypatch.undo()
     loaded = []
 
-    def load_model(folder: Path, name: str, model_class: str, *, training: bool, run: Any) -> Any:
-        loaded.append((folder, name, model_class, run.cpu, run.devices, run.threads))
+    def load_model(
+        folder: Path, name: str, model_class: str, *, training: bool, run: Any, ema: bool
+    ) -> Any:
+        loaded.append((folder, name, model_class, run.cpu, run.devices, run.threads, ema))
         return SimpleNamespace(iteration=1, options=SimpleNamespace(face_type="wf"))
 
     def find(folder: Path, model_class: str | None = None) -> list[Any]:
@@ -295,11 +298,11 @@ def test_devices_and_models_that_are_asked_for(
     words = ["merge", str(merges.root), f"--model-dir={tmp_path}", "--frames=1:1"]
     out = [f"--output-dir={tmp_path / 'm'}", f"--output-mask-dir={tmp_path / 'k'}", "--overwrite"]
     assert run([*words, *out]) == 0
-    flags = ["--model=saehd", "--name=c", "--cpu", "--devices=1", "--threads=2"]
+    flags = ["--model=saehd", "--name=c", "--cpu", "--devices=1", "--threads=2", "--ema"]
     assert run([*words, *out, *flags]) == 0
     assert loaded == [
-        (tmp_path, "a", "AMP", False, "", 0),
-        (tmp_path, "c", "SAEHD", True, "1", 2),
+        (tmp_path, "a", "AMP", False, "", 0, False),
+        (tmp_path, "c", "SAEHD", True, "1", 2, True),
     ]
 
 

@@ -45,7 +45,7 @@ def test_a_full_disk_costs_no_older_backup(model, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(backup.durable, "copy_file", full)
-    with pytest.raises(WorkspaceError, match=r"autobackups.*disk is full.*older backups are whole"):
+    with pytest.raises(WorkspaceError, match=r"autobackups.*disk is full.*older.* are intact"):
         back_up("new")
     assert [path.name for path in folder.iterdir()] == ["01"]
     assert (folder / "01" / file.name).read_text() == "old"

@@ -96,7 +96,7 @@ def test_which_model_is_meant(others, tmp_path):
     assert found.parts == ("encoder", "decoder")
     odd = tmp_path / "with:colon"
     odd.mkdir()
-    with pytest.raises(ModelFileError, match="No model is there"):
+    with pytest.raises(ModelFileError, match="there is no model"):
         find_origin(str(odd))
     with pytest.raises(UsageError, match=r"there is no folder .*FOLDER/NAME"):
         find_origin("nowhere/at/all:encoder")

@@ -33,7 +33,7 @@ def generator_parts(model_class: str, *, ema: bool = False) -> tuple[str, ...]:
 
 
 def counter(tensors: Mapping[str, Tensor], key: str) -> int | None:
-    """A counter of the average; None if it is not there or no count."""
+    """A counter of the average (any shape of one value, integer dtype); None if it is none."""
     value = np.asarray(tensors.get(key, -1))
     if value.size != 1 or value.dtype.kind not in "iu" or value.reshape(()).item() < 0:
         return None

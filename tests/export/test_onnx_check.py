@@ -177,7 +177,7 @@ def test_names_that_are_no_text_are_an_error(good: Path, tmp_path: Path) -> None
         assert error.startswith(f"Its field {field}")
         assert "UTF-8" in error
     os.mkfifo(tmp_path / "pipe.dfm")
-    assert "plain file" in onnx_check.lint(tmp_path / "pipe.dfm")[0]
+    assert "regular file" in onnx_check.lint(tmp_path / "pipe.dfm")[0]
 
 
 @pytest.mark.parametrize("data", [b"", b"no model at all", bytes(range(256))])

@@ -42,5 +42,6 @@ def test_first_iterations_of_a_round_count_as_the_usual_ones():
 
 def test_a_variant_says_what_differs():
     for variant in bench_quality.VARIANTS.values():
-        assert variant.options.keys() <= {"lr_dropout", "random_warp"}
+        assert variant.options.keys() <= {"lr_dropout", "random_warp", "ema"}
+        assert variant.ema == ("ema" in variant.options)
         assert variant.run.keys() <= {"precision"}

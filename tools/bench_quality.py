@@ -35,8 +35,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "ops")]
 
-import numpy as np  # noqa: E402
-
 import dfl_tf  # noqa: E402
 from dfl_tf.disk.durable import write_file  # noqa: E402
 
@@ -233,7 +231,7 @@ def cost(workspace: Path, name: str, curve: Curve, size: str) -> dict[str, float
 def plot(curves: dict[str, Curve], file: Path) -> None:
     import cv2
 
-    from dfl_tf.imaging.plots import new_figure, plain_style
+    from dfl_tf.imaging.plots import draw, new_figure, plain_style
 
     with plain_style():
         figure = new_figure(8, 4.5, 110, layout="constrained")
@@ -245,9 +243,7 @@ def plot(curves: dict[str, Curve], file: Path) -> None:
         axes.set_ylabel("SSIM of held-out faces")
         axes.grid(color="0.9")
         axes.legend(frameon=False)
-        canvas: Any = figure.canvas
-        canvas.draw()
-        image = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., 2::-1])
+        image = draw(figure)
     write_file(file, cv2.imencode(".png", image)[1].tobytes())
 
 

@@ -29,7 +29,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "ops"), str(ROOT / "tools")]
 
-from crash_saves import child_steps, fork, intercept  # noqa: E402
+from crash_harness import child_steps, fork, intercept  # noqa: E402
 from power_cuts import Operation, operations, workplace  # noqa: E402
 
 MODES = ("before", "after", "half", "enospc")

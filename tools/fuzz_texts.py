@@ -71,7 +71,7 @@ def index_seeds() -> list[bytes]:
 
 def journal_seeds() -> list[bytes]:
     """The journal of masks that were applied."""
-    face = {"name": "0.jpg", "picture": "ab" * 16, "mask": "aGVsbG8="}
+    face = {"name": "0.jpg", "image": "ab" * 16, "mask": "aGVsbG8="}
     lines = [{"work": "w"}, face, face | {"name": "1.jpg"}]
     return [b"".join(json.dumps(line).encode() + b"\n" for line in lines)]
 

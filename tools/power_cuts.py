@@ -30,7 +30,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "ops"), str(ROOT / "tools")]
 
-from crash_saves import CLASS, NAME, back_up, bring_back, is_whole, save  # noqa: E402
+from crash_harness import CLASS, NAME, back_up, bring_back, is_whole, save  # noqa: E402
 from disk_states import Recorder, State, states  # noqa: E402
 
 from dfl_tf.disk import durable  # noqa: E402
@@ -332,7 +332,6 @@ def _pak(folder: Path) -> None:
     _pack(folder)
 
 
-# -- merging -------------------------------------------------------------------------------------
 # -- moves ---------------------------------------------------------------------------------------
 def _aligned(folder: Path) -> Path:
     """Faces with a list of checksums, in a folder that has room for its trash beside it."""
@@ -387,6 +386,7 @@ def _sort_further(folder: Path) -> None:
     need(not compare(place), "the checksums do not fit after the undo")
 
 
+# -- merging -------------------------------------------------------------------------------------
 def _output(folder: Path) -> Output:
     return Output(folder / "merged", folder / "merged_mask")
 

@@ -1,7 +1,7 @@
 """Schema → command line flags; flags, a configuration file and the environment → `OptionInputs`.
 
 Flags carry no click types: ranges and choices are checked by `dfl_tf.options`, so that all
-errors of a command line, a config file and the environment are told at once.
+errors of a command line, a config file and the environment are reported at once.
 """
 
 from __future__ import annotations

@@ -62,8 +62,8 @@ def snapshot(
     """Copy a model, whole and under a name, into its folder of snapshots.
 
     SNAPSHOT is the name. The model must not be in use: a running training makes copies by itself
-    (--snapshot-every, --keep-best, phases of a recipe), and a backup when a file
-    <model>_backup.request is put into MODEL_DIR.
+    (--snapshot-every, --keep-best, phases of a recipe), and one on request when a file
+    <model>_snapshot.request is put into MODEL_DIR.
     """
     from dfl_tf.train.snapshots import snapshot_model
 
@@ -143,11 +143,10 @@ def snapshot_lines(found: list[Snapshot]) -> list[str]:
     width = max(8, *(len(shown(each.name)) for each in found))
     lines = [f"{'snapshot':{width}}  kind       iteration  made (UTC)              MiB  about"]
     for each in found:
-        label, values = each.label, ""
-        wanted = [label.metric] if label.metric else ["ssim"]
-        for key in wanted:
-            value = label.metrics.get(key)
-            values = "" if value is None else f"{key} {value:.4f}"
+        label = each.label
+        metric = label.metric or "ssim"
+        value = label.metrics.get(metric)
+        values = "" if value is None else f"{metric} {value:.4f}"
         phase = f"phase {label.phase}" if label.phase and label.kind != "phase" else ""
         about = "; ".join(shown(text) for text in (phase, label.note, values) if text)
         lines.append(

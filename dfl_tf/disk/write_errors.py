@@ -1,4 +1,4 @@
-"""What went wrong while writing, told as something that a user can act on."""
+"""What went wrong while writing, as a message that a user can act on."""
 
 from __future__ import annotations
 

@@ -71,9 +71,9 @@ def lint(path: Path, model_class: str | None = None, program: str | None = None)
     ----------
     path : Path
     model_class : str, optional
-        By default told by the names of inputs and outputs.
+        By default recognized by the names of inputs and outputs.
     program : str, optional
-        Key of `ModelKind.exports`; by default told by name and layout of the input.
+        Key of `ModelKind.exports`; by default recognized by name and layout of the input.
 
     Returns
     -------

@@ -128,7 +128,7 @@ class Graph:
     def add(
         self, kind: str, *operands: Value, half: bool | None = None, **attributes: object
     ) -> Value:
-        """Add a node with one output, of the precision of its first operand unless told."""
+        """Add a node with one output, of the precision of its first operand unless given."""
         name = f"{kind}_{len(self.nodes)}"
         node = self.onnx.helper.make_node(
             kind, [operand.name for operand in operands], [name], name=name, **attributes

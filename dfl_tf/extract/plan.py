@@ -54,7 +54,7 @@ class ExtractPlan:
     suspects : set of str
         Finished frames that may have changed.
     notes : list of str
-        What is to be told.
+        Notes for the user.
     """
 
     content: Extraction

@@ -90,7 +90,7 @@ class ExtractReport:
     left_out : LeftOut
         What was not used of the source, of frames and of what was found in them.
     notes : list of str
-        What else is to be told.
+        Further notes for the user.
     replaced : int
         Older faces that went to the trash folder.
     seconds : float

@@ -156,7 +156,7 @@ class FolderFrames:
                 same = status.st_size == size and (
                     status.st_mtime_ns == time or zlib.crc32(read_plain(path)) == checksum
                 )
-            except OSError:  # told when it is to be read
+            except OSError:  # reported when it is read
                 same = True
             if not same:
                 found.append(record.name)

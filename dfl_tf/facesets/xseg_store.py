@@ -38,7 +38,7 @@ from dfl_tf.formats.faces.faceset_sums import replace_pak
 _log = logging.getLogger(__name__)
 
 _WORK = Record({"work": Text()})
-_FACE = Record({"name": Text(), "picture": Text(), "mask": Text(longest=1 << 28)})
+_FACE = Record({"name": Text(), "image": Text(), "mask": Text(longest=1 << 28)})
 _LONGEST = 1 << 29  # of a line: a mask in base64
 Polygons = list[tuple[int, npt.NDArray[np.float32]]]
 
@@ -272,7 +272,7 @@ class ApplyJournal:
                 schema = _FACE if usable else _WORK
                 entry = parse_json(line.data, what=what, kind=kind, schema=schema)
                 if usable:
-                    self._done[entry["name"]] = entry["picture"], _mask_bytes(entry["mask"])
+                    self._done[entry["name"]] = entry["image"], _mask_bytes(entry["mask"])
                 elif entry["work"] != self._work:
                     _log.warning("%s: is of other weights; all faces are done again", self.path)
                     break
@@ -292,7 +292,7 @@ class ApplyJournal:
     def add(self, name: str, jpeg: bytes, mask: bytes) -> None:
         """Note a face as done."""
         coded = base64.b64encode(mask).decode()
-        entry = {"name": name, "picture": _image_digest(jpeg), "mask": coded}
+        entry = {"name": name, "image": _image_digest(jpeg), "mask": coded}
         self._stream.append(json.dumps(entry).encode() + b"\n")
 
     def close(self, *, finished: bool) -> None:

@@ -1,4 +1,4 @@
-"""The orientation that a camera notes in a photograph: it is read to be told, never applied."""
+"""The orientation that a camera notes in a photograph: it is read and reported, never applied."""
 
 from __future__ import annotations
 

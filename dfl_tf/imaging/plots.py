@@ -10,6 +10,9 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -30,6 +33,8 @@ def new_figure(
 ) -> Figure:
     """Make an empty `matplotlib.figure.Figure` that is drawn to memory; use it in `plain_style`.
 
+    `draw` gives its pixels.
+
     Parameters
     ----------
     width, height : float
@@ -45,3 +50,18 @@ def new_figure(
     figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)
     FigureCanvasAgg(figure)
     return figure
+
+
+def draw(figure: Figure) -> NDArray[np.uint8]:
+    """Draw a figure of `new_figure`.
+
+    Returns
+    -------
+    ndarray, shape (h, w, 3), uint8, BGR
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., 2::-1])

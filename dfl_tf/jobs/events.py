@@ -79,7 +79,7 @@ class Events:
     """Several sinks that are spoken to as one, from any thread.
 
     A sink that cannot be written any more (full disk, closed pipe or terminal) is left out from
-    then on, and the others are told: no work ends because of its log.
+    then on, and the others report it: no work ends because of its log.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ class OptionInputs:
         The run's options where a program has made them already; keys of theirs in layers are then
         not looked at.
     notes : tuple of str
-        What else there is to be told with the options.
+        Further notes, shown with the options.
     """
 
     classes: tuple[type[Options], ...]

@@ -31,7 +31,7 @@ class CheckedPhase:
     resets : tuple of str
         What starts fresh or empty when it begins.
     notes : tuple of str
-        What else there is to be told.
+        Further notes.
     """
 
     name: str
@@ -72,7 +72,7 @@ def check_recipe(
     first : int
         Number of the phase from which the model goes on.
     errors_besides : sequence of str
-        Found elsewhere, to be told with those found here.
+        Found elsewhere, reported together with those found here.
 
     Returns
     -------

@@ -59,7 +59,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Resolved(Generic[T]):
-    """The outcome: options as they will be stored, and all that a user should be told."""
+    """The outcome: options as they will be stored, and all notes for the user."""
 
     options: T
     unknown: dict[str, object]

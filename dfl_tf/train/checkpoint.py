@@ -296,8 +296,8 @@ class Checkpointer:
     def backup(self, batches: Sequence[Batch] | None) -> bool:
         """Copy the saved files to a numbered backup, with previews of the current sample.
 
-        The caller has waited for the save that was being written. A failure is told, not fatal;
-        returns whether all went well.
+        The caller has waited for the save that was being written. A failure is reported but not
+        fatal; returns whether all went well.
         """
         place = self.place
         files = model_files(place.folder, place.name, place.model_class)
@@ -322,9 +322,9 @@ class Checkpointer:
         return preview_images(previews, self.trace.array, self._model.iteration)
 
     def preview(self, batches: Sequence[Batch], marks: Sequence[tuple[int, str]] = ()) -> None:
-        """Write preview sheets of these batches and the loss plot. A failure is told, not fatal.
+        """Write preview sheets of these batches and the loss plot.
 
-        `marks` are lines in the plot: iteration and text.
+        A failure is reported but not fatal. `marks` are lines in the plot: iteration and text.
         """
         try:
             images = self._images(self._another_face(batches))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dfl_tf.disk.durable import write_file
 from dfl_tf.disk.text import drawable
 from dfl_tf.errors import ModelFileError
-from dfl_tf.imaging.plots import new_figure, plain_style
+from dfl_tf.imaging.plots import draw, new_figure, plain_style
 from dfl_tf.train.loss_graph import column_ranges
 
 if TYPE_CHECKING:
@@ -103,8 +103,6 @@ def loss_plot(
     -------
     ndarray, shape (480, 960, 3), uint8, BGR
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     table = np.asarray(history, np.float64)
     table = table.reshape(len(table), -1) if table.size else np.zeros((0, max(1, len(names))))
     figure = new_figure(_WIDTH / _DPI, _HEIGHT / _DPI, _DPI)
@@ -115,10 +113,7 @@ def loss_plot(
     _draw_marks(axes, marks, (start, start + max(1, len(table))))
     if quality:
         _draw_quality(axes, quality)
-    canvas = figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
-    canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., 2::-1])
+    return draw(figure)
 
 
 def _draw_marks(axes: Axes, marks: Sequence[tuple[int, str]], span: tuple[int, int]) -> None:

@@ -150,7 +150,7 @@ def make_plan(prepared: Prepared) -> Plan:
 
 
 def snapshots_made(prepared: Prepared) -> str:
-    """Which snapshots are made and are there, in words; empty if there is nothing to tell."""
+    """Which snapshots are made and are there, in words; empty if there is none."""
     place = prepared.place
     return planned(
         prepared.run,

@@ -107,7 +107,7 @@ def leave_out(
     Returns
     -------
     (list of LeftOutFace, list of str)
-        The new ones; what there is to be told.
+        The new ones; notes for the user.
     """
     chosen: dict[tuple[str, str], LeftOutFace] = {}
     told = []
@@ -141,7 +141,7 @@ def left_out_lines(stored: Mapping[str, object]) -> list[str]:
 
 
 def lift(stored: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
-    """`ModelState.run` with all faces trained on again, and what there is to be told."""
+    """`ModelState.run` with all faces trained on again, and notes for the user."""
     count = len(read_left_out(stored))
     kept = {key: value for key, value in stored.items() if key != STORED_AS}
     faces = "face is" if count == 1 else "faces are"

@@ -20,15 +20,15 @@ from dfl_tf.disk.durable import write_file
 from dfl_tf.disk.text import drawable
 from dfl_tf.errors import TrainingDiverged
 from dfl_tf.imaging.files import encode_image
-from dfl_tf.imaging.plots import new_figure, plain_style
+from dfl_tf.imaging.plots import draw, new_figure, plain_style
 from dfl_tf.jobs.progress import Progress
+from dfl_tf.options import specs
+from dfl_tf.options.training import TrainingOptions
 from dfl_tf.train.start import Prepared, builder
 
 STEPS = 100
 LOWEST, HIGHEST = 1e-6, 1e-2
 """Rates of the first and the last step; each is the same factor above the one before."""
-ALLOWED = (1e-6, 1e-3)
-"""Between which the option `lr` lies."""
 _KEPT = 0.9  # of the moving average of the losses
 _RISEN = 4.0  # times the least loss: no step beyond tells more
 _LEAST = 10  # steps before which the average says little
@@ -75,13 +75,24 @@ class RateTest:
         ]
 
 
-def smooth(losses: Sequence[float]) -> list[float]:
-    """Return the moving average of losses, corrected for its beginning."""
-    mean, found = 0.0, []
-    for count, loss in enumerate(losses, start=1):
-        mean = _KEPT * mean + (1 - _KEPT) * loss
-        found.append(mean / (1 - _KEPT**count))
-    return found
+class MovingAverage:
+    """The exponential moving average of losses, corrected for its beginning.
+
+    Attributes
+    ----------
+    values : list of float
+        After each of the losses.
+    """
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self._mean = 0.0
+
+    def add(self, loss: float) -> float:
+        """Take one more loss; returns the average with it."""
+        self._mean = _KEPT * self._mean + (1 - _KEPT) * loss
+        self.values.append(self._mean / (1 - _KEPT ** (len(self.values) + 1)))
+        return self.values[-1]
 
 
 def suggest(rates: Sequence[float], smoothed: Sequence[float]) -> tuple[float, str]:
@@ -115,7 +126,10 @@ def suggest(rates: Sequence[float], smoothed: Sequence[float]) -> tuple[float, s
         rate, reason = rates[steepest], "there the losses fall fastest"
     else:
         rate, reason = rates[least] / 10, "a tenth of the rate at which the losses begin to rise"
-    return float(f"{min(max(rate, ALLOWED[0]), ALLOWED[1]):.1e}"), reason
+    allowed = specs(TrainingOptions)["lr"]
+    assert allowed.minimum is not None
+    assert allowed.maximum is not None
+    return float(f"{min(max(rate, allowed.minimum), allowed.maximum):.1e}"), reason
 
 
 def find_rate(
@@ -150,6 +164,7 @@ def find_rate(
     model.average, begun = None, model.iteration
     rates: list[float] = []
     losses: list[float] = []
+    average = MovingAverage()
     try:
         for number in range(steps):
             rate = LOWEST * (HIGHEST / LOWEST) ** (number / max(1, steps - 1))
@@ -162,7 +177,7 @@ def find_rate(
                 break
             rates.append(rate)
             losses.append(loss)
-            if number > _LEAST and smooth(losses)[-1] > _RISEN * min(smooth(losses)):
+            if average.add(loss) > _RISEN * min(average.values) and number > _LEAST:
                 break
         progress(steps, steps)
     finally:
@@ -172,14 +187,13 @@ def find_rate(
             f"the losses were not finite after {len(losses)} steps, at a learning rate of "
             f"{rates[-1] if rates else LOWEST:.0e}: this model cannot be tested"
         )
-    smoothed = smooth(losses)
-    rate, reason = suggest(rates, smoothed)
+    rate, reason = suggest(rates, average.values)
     return RateTest(
         prepared.place.storage,
         begun,
         tuple(rates),
         tuple(losses),
-        tuple(smoothed),
+        tuple(average.values),
         float(settings.options.lr),
         rate,
         reason,
@@ -189,8 +203,6 @@ def find_rate(
 @plain_style()
 def rate_plot(found: RateTest) -> NDArray[np.uint8]:
     """Draw losses over rates, with the suggested rate; an image, shape (h, w, 3), uint8, BGR."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     figure = new_figure(9.6, 4.8, 100)
     figure.subplots_adjust(left=0.08, right=0.97, top=0.92, bottom=0.12)
     axes = figure.subplots()
@@ -209,10 +221,7 @@ def rate_plot(found: RateTest) -> NDArray[np.uint8]:
     axes.set_title(title, loc="left", fontsize="medium", parse_math=False)
     axes.grid(color="0.9", linewidth=0.8)
     axes.legend(loc="lower left", frameon=False)
-    canvas = figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
-    canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., 2::-1])
+    return draw(figure)
 
 
 def write_rate_plot(path: Path, found: RateTest) -> None:

@@ -124,7 +124,7 @@ class RequestSource(Protocol):
     """Where requests come from: files today. It is asked between iterations."""
 
     def begin(self) -> list[str]:
-        """Clear what is left over from before the run; returns what there is to be told."""
+        """Clear what is left over from before the run; returns notes for the user."""
 
     def pending(self) -> Sequence[Request]:
         """The requests that have not been answered."""

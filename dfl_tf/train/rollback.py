@@ -21,7 +21,7 @@ from dfl_tf.options import Layer, Options, RunOptions, specs
 from dfl_tf.train import events, quarantine
 from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.guard import without_advice
-from dfl_tf.train.quarantine import listed, tree_of
+from dfl_tf.train.quarantine import LeftOutFace, listed, tree_of
 from dfl_tf.train.run import Run
 from dfl_tf.train.segment import Rebuild
 from dfl_tf.train.snapshots import QUIET, past_of
@@ -198,7 +198,7 @@ def lifted(
     Returns
     -------
     (dict, list of str)
-        The same without them; what there is to be told about those in force and those lifted.
+        The same without them; notes on those in force and those lifted.
     """
     state = RollBackState.read(stored)
     if not state.remedies:
@@ -283,31 +283,12 @@ def roll_back(
         There is nothing to go back to, no remedy is left or there were too many tries.
     """
     came_from, settings = run.model.iteration, run.settings.begun()
-    before = RollBackState.read(run.stored)
-    again = bool(before.retry) and came_from - before.until < QUIET
-    faces, guilty = run.faces.left_out_after_collapse(run)
-    known_cause = bool(guilty)  # each of them leaves faces out, so that they are bounded
-    tries = before.tries + (not known_cause) if again else int(not known_cause)
-    remedy = next_remedy(settings.options, before.remedies)
-    if known_cause:
-        remedy = Remedy(f"left out of training: {listed(guilty)}", "", True)
-    run.save_is_whole()
-    state = _good_state(run, place, older=again and not known_cause)
-    for wrong, why in (
-        (tries > TRIES, f"{TRIES} roll-backs in a row have not helped."),
-        (remedy is None, "All remedies are already in use."),
-        (state is None and not known_cause, "Nothing is saved yet to go back to."),
-    ):
-        if wrong:
-            raise TrainingDiverged(f"{error} {why}") from error
-    assert remedy is not None
-    own = {} if known_cause else {remedy.key: remedy.value}
+    way = _way_back(run, place, settings.options, error)
+    state = way.state
     iteration, kept = (0, {}) if state is None else (state.iteration, dict(state.run))
-    undone = (*before.undone, (iteration, came_from))
-    remedies, since = {**before.remedies, **own}, {**before.since, **dict.fromkeys(own, came_from)}
-    now = RollBackState(before.retry + 1, tries, came_from, remedies, since, undone)
+    now = way.noted(iteration, came_from)
     kept |= {STORED_AS: now.tree(), RETRY: now.retry}
-    kept |= {quarantine.STORED_AS: tree_of(faces)} if faces else {}
+    kept |= {quarantine.STORED_AS: tree_of(way.faces)} if way.faces else {}
     for rewind in rewinds:
         layer = rewind(kept, iteration)
         if layer is not None:
@@ -327,20 +308,82 @@ def roll_back(
         run.checkpoint.give_up_others(state.tensors.keys())
     segment = rebuild(settings, state)
     if state is None:  # a new model: what is stored was not there to be read
-        segment.leave_out(faces, {**kept, **segment.batch_source.run_state()})
+        segment.leave_out(way.faces, {**kept, **segment.batch_source.run_state()})
     run.begin(segment)
     run.restore(kept)
-    count = "" if known_cause else f", try {tries} of {TRIES}"
+    count = f", try {now.tries} of {TRIES}" if way.remedy.key else ""
     run.log.say(
         f"rolled back from iteration {came_from} to {iteration}{count}: "
-        f"{remedy.text}; other samples are drawn"
+        f"{way.remedy.text}; other samples are drawn"
     )
     for message in run.segment.messages:
         run.log.say(message)
-    event = events.RolledBack(iteration, came_from, reason, remedy.text, now.retry)
+    event = events.RolledBack(iteration, came_from, reason, way.remedy.text, now.retry)
     run.log.emit(event)
     if state is not None:
         run.save()
+
+
+@dataclass(frozen=True)
+class _WayBack:
+    """How a collapse is answered.
+
+    Attributes
+    ----------
+    before : RollBackState
+        What roll-backs have done up to now.
+    tries : int
+        Roll-backs in a row, with this one.
+    state : ModelState or None
+        The good state; None: a new model, of which nothing is saved yet.
+    remedy : Remedy
+        Without a key if faces are left out in place of a change of options.
+    faces : list of LeftOutFace
+        All that are left out from now on.
+    """
+
+    before: RollBackState
+    tries: int
+    state: ModelState | None
+    remedy: Remedy
+    faces: list[LeftOutFace]
+
+    def noted(self, iteration: int, came_from: int) -> RollBackState:
+        """What is stored from now on."""
+        before, own = self.before, {}
+        if self.remedy.key:
+            own = {self.remedy.key: self.remedy.value}
+        return RollBackState(
+            before.retry + 1,
+            self.tries,
+            came_from,
+            {**before.remedies, **own},
+            {**before.since, **dict.fromkeys(own, came_from)},
+            (*before.undone, (iteration, came_from)),
+        )
+
+
+def _way_back(
+    run: Run, place: CheckpointLocation, options: Options, error: TrainingDiverged
+) -> _WayBack:
+    """The state to go back to, and what changes; the collapse ends the run if there is none."""
+    before = RollBackState.read(run.stored)
+    again = bool(before.retry) and run.model.iteration - before.until < QUIET
+    faces, guilty = run.faces.left_out_after_collapse(run)
+    run.save_is_whole()
+    state = _good_state(run, place, older=again and not guilty)
+    earlier = before.tries if again else 0
+    if guilty:  # each time faces are left out, of which there are only so many: that is no try
+        left_out = Remedy(f"left out of training: {listed(guilty)}", "", True)
+        return _WayBack(before, earlier, state, left_out, faces)
+    remedy = next_remedy(options, before.remedies)
+    if earlier >= TRIES:
+        raise TrainingDiverged(f"{error} {TRIES} roll-backs in a row have not helped.") from error
+    if remedy is None:
+        raise TrainingDiverged(f"{error} All remedies are already in use.") from error
+    if state is None:
+        raise TrainingDiverged(f"{error} Nothing is saved yet to go back to.") from error
+    return _WayBack(before, earlier + 1, state, remedy, faces)
 
 
 def _release(run: Run, kept: Mapping[str, object]) -> None:

@@ -268,7 +268,7 @@ class Run:
         self.checkpoint.quality = curve(self.stored)
 
     def validate(self) -> Wanted | None:
-        """Measure the model if that is due; a failure is told, not fatal.
+        """Measure the model if that is due; a failure is reported but not fatal.
 
         Returns
         -------
@@ -331,7 +331,7 @@ class Run:
         return due
 
     def save(self, wanted: Sequence[Wanted] = ()) -> None:
-        """Copy the model to memory and start writing it; a failure is told, not fatal.
+        """Copy the model to memory and start writing it; a failure is reported but not fatal.
 
         `wanted` are snapshots to make of it, beside the regular one if that is due.
         """
@@ -362,7 +362,8 @@ class Run:
     def keep(self, wanted: Wanted) -> None:
         """Make a snapshot of the model as it is, which is saved first if it is not.
 
-        A failure is told, not fatal. Of a model whose losses have risen sharply none is made.
+        A failure is reported but not fatal. None is made of a model whose losses have risen
+        sharply.
         """
         if self.settings.run.no_save or not self.model.iteration:
             return
@@ -393,7 +394,7 @@ class Run:
         return True
 
     def save_what_is_done(self) -> None:
-        """Save the finished iterations before an error ends the run; the error is told after it."""
+        """Save the finished iterations before an error ends the run and is reported."""
         if not self.unsaved:
             return
         try:

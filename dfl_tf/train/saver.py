@@ -68,7 +68,7 @@ class Saver:
 
     @property
     def failed(self) -> bool:
-        """Whether a save failed and nobody has been told yet; `wait` raises its error."""
+        """Whether a save failed and that has not been reported yet; `wait` raises its error."""
         return self._error is not None
 
     def submit(self, state: ModelState, **more: object) -> None:
@@ -99,7 +99,7 @@ class Saver:
         Raises
         ------
         Exception
-            Whatever made the last write fail; told once.
+            Whatever made the last write fail; raised once.
         """
         if self._thread is not None:
             self._thread.join()

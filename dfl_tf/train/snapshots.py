@@ -85,7 +85,7 @@ class Wanted:
     key: str = ""
 
     def label(self, state: ModelState) -> Label:
-        """What is told of the snapshot of a state."""
+        """The description of the snapshot of a state."""
         known = {key: value for key, value in asdict(self).items() if value and key != "name"}
         return replace(label_of(state), **known)
 
@@ -154,7 +154,7 @@ def regular_period(run: RunOptions) -> int:
 
 
 class SnapshotMaker:
-    """Makes snapshots of a model that was just saved; what goes wrong is told, not fatal.
+    """Makes snapshots of a model that was just saved; what goes wrong is reported but not fatal.
 
     Parameters
     ----------

@@ -119,7 +119,7 @@ class Prepared:
     resolved : Resolved
     run : RunOptions
     notes : tuple of str
-        What a user should be told about the options.
+        Notes on the options.
     stamp : float
         Time of the model's last save when it was read; 0 if there was none.
     pretrained : Path or None

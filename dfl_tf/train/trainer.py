@@ -403,7 +403,7 @@ class Trainer:
         """The last save, the last preview."""
         state = self.state
         if state.unsaved:
-            state.save_is_whole()  # one that failed is told, and not in the way of the last one
+            state.save_is_whole()  # a failed one is reported, and does not prevent the last one
             state.save()
             self.checkpoint.wait()
             self._preview()
@@ -414,9 +414,6 @@ class Trainer:
         for kept in self._snapshots("stop"):
             state.keep(kept)
         state.faces.finish()
-        self._answer("stop")
-        if self._worker_group is not None:
-            self._worker_group.leave()
         self._answer("stop")
         if self._worker_group is not None:
             self._worker_group.leave()

@@ -7,7 +7,6 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -29,7 +28,8 @@ from dfl_tf.train.guard import Guard
 from dfl_tf.train.outliers import LossHistories
 
 from .support import option_checks as sees
-from .support.option_checks import Check, Outcome
+from .support import run_option_checks as shows
+from .support.option_checks import Check
 from .support.option_runs import Trainings, make_workspace
 
 
@@ -47,115 +47,6 @@ class Row:
     resumed: bool = False
 
 
-def no_model(base: Outcome, run: Outcome) -> None:
-    assert base.files("*.npy")
-    assert not run.files("*.npy")
-
-
-def reinitialized(base: Outcome, run: Outcome) -> None:
-    """The named network starts over, and no other."""
-    for part, values in base.before.items():
-        assert np.array_equal(values, run.before[part]) == (part != "decoder_src")
-
-
-def previews(base: Outcome, run: Outcome) -> None:
-    assert base.files("*_preview/*.jpg")
-    assert not run.files("*_preview/*.jpg")
-
-
-def in_other_folder(base: Outcome, run: Outcome) -> None:
-    assert base.files("*_preview/*.jpg")
-    assert not run.files("*_preview/*.jpg")
-    assert list((run.folder.parent / "shown here").glob("*.jpg"))
-
-
-def new_faces(base: Outcome, run: Outcome) -> None:
-    one, other = (o.model.extra["sample_for_preview"][0][1] for o in (base, run))
-    assert not np.array_equal(one, other)
-    stored = base.trainer.model.extra["sample_for_preview"]
-    assert len(stored) == 2
-
-
-def fewer_lines(base: Outcome, run: Outcome) -> None:
-    for outcome, expected in ((base, [1, 2, 3, 4, 5]), (run, [2, 4])):
-        lines = [e["iteration"] for e in outcome.events() if e["event"] == "iteration"]
-        assert lines == expected
-
-
-def log_elsewhere(base: Outcome, run: Outcome) -> None:
-    assert base.files("log.json")
-    assert not run.files("log.json")
-    lines = (run.folder.parent / "other.json").read_text().splitlines()
-    assert json.loads(lines[-1])["event"] == "end"
-
-
-def tensorboard_asked(base: Outcome, run: Outcome) -> None:
-    """Its event files; without the extra, which one has to install."""
-    if run.code == 0:
-        assert list((run.folder.parent / "board").glob("events.*"))
-    else:
-        assert run.code == 2
-        assert "dfl-tf[tensorboard]" in run.said
-
-
-def stopped_early(base: Outcome, run: Outcome) -> None:
-    assert base.model.iteration == 45
-    assert run.model.iteration < 45
-
-
-def unguarded(base: Outcome, run: Outcome) -> None:
-    """Losses jump at iteration 105; the guard ends the run with exit code 3."""
-    assert (base.code, run.code) == (3, 0)
-    assert run.model.iteration == 140
-
-
-def bfloat16(base: Outcome, run: Outcome) -> None:
-    sees.losses_differ(base, run)
-    np.testing.assert_allclose(base.losses[0]["src"], run.losses[0]["src"], rtol=0.1)
-
-
-def twice_the_samples(base: Outcome, run: Outcome) -> None:
-    assert len(run.losses[0]["src"]) == 2 * len(base.losses[0]["src"])
-
-
-def same_step(base: Outcome, run: Outcome) -> None:
-    np.testing.assert_array_equal(base.losses[0]["src"], run.losses[0]["src"])
-    first = CALLS["both"] - CALLS["recompute on"]
-    assert CALLS["recompute on"] > 1.5 * first > 0
-
-
-def more_threads(base: Outcome, run: Outcome) -> None:
-    assert (base.threads, run.threads) == (2, 6)  # of two streams
-
-
-def saved_marker(base: Outcome, run: Outcome) -> None:
-    """The command ran: it made a file in the folder that the run was started from."""
-    assert Path("saved").exists()
-
-
-def snapshots_of(outcome: Outcome) -> list[str]:
-    return sorted(path.name for path in outcome.folder.glob("*_snapshots/*"))
-
-
-def more_snapshots(base: Outcome, run: Outcome) -> None:
-    assert snapshots_of(base) == ["regular-3", "regular-4"]
-    assert snapshots_of(run) == ["regular-2", "regular-3", "regular-4"]
-
-
-def the_best(base: Outcome, run: Outcome) -> None:
-    assert not snapshots_of(base)
-    (name,) = snapshots_of(run)
-    values = [e["metrics"]["ssim"] for e in run.events() if e["event"] == "validation"]
-    assert name == f"best-{1 + values.index(max(values))}"
-
-
-def no_room(base: Outcome, run: Outcome) -> None:
-    assert snapshots_of(base) == ["regular-1"]
-    assert not snapshots_of(run)
-    assert "more than the limit of 1e-06 GB (--snapshots-max-gb)" in run.said
-
-
-CALLS: dict[str, int] = {}
 GAN = {"gan_power": 10.0, "gan_patch_size": 8, "gan_dims": 4}
 SHOWN = {"no_preview": None}
 EACH = {"snapshot_every": 1, "save_every_iters": 1}
@@ -165,28 +56,28 @@ ROWS = {
     "backup_now": Row(True, sees.new_file("*_autobackups/01/*"), resumed=True),
     "backup_every": Row(1.0, sees.new_file("*_autobackups/01/*")),
     "snapshot_every": Row(1, sees.new_file("*_snapshots/regular-1/*_encoder.npy")),
-    "snapshots_keep": Row(3, more_snapshots, EACH | {"target_iter": 4}),
-    "keep_best": Row("ssim", the_best, {"validate_every": 1, "target_iter": 2}),
-    "snapshots_max_gb": Row(1e-6, no_room, EACH),
-    "no_save": Row(True, no_model),
+    "snapshots_keep": Row(3, shows.more_snapshots, EACH | {"target_iter": 4}),
+    "keep_best": Row("ssim", shows.the_best, {"validate_every": 1, "target_iter": 2}),
+    "snapshots_max_gb": Row(1e-6, shows.no_room, EACH),
+    "no_save": Row(True, shows.no_model),
     "model_format": Row("native", sees.new_file("**/*.safetensors")),
-    "reinit": Row("decoder_src", reinitialized, {"seed": 4}, resumed=True),
+    "reinit": Row("decoder_src", shows.reinitialized, {"seed": 4}, resumed=True),
     "preview_every": Row(2, sees.events_at("preview", 1, 2, 4, 5), SHOWN | {"target_iter": 5}),
-    "preview_dir": Row("shown here", in_other_folder, SHOWN),
-    "no_preview": Row(True, previews),
-    "new_preview_sample": Row(True, new_faces, resumed=True),
-    "log_every": Row(2, fewer_lines, {"target_iter": 5}),
-    "log_json": Row("other.json", log_elsewhere),
-    "tensorboard": Row("board", tensorboard_asked),
-    "stop_after": Row(0.05, stopped_early, {"target_iter": 45}),
-    "guard_collapse": Row(False, unguarded, {"target_iter": 140}),
+    "preview_dir": Row("shown here", shows.in_other_folder, SHOWN),
+    "no_preview": Row(True, shows.previews),
+    "new_preview_sample": Row(True, shows.new_faces, resumed=True),
+    "log_every": Row(2, shows.fewer_lines, {"target_iter": 5}),
+    "log_json": Row("other.json", shows.log_elsewhere),
+    "tensorboard": Row("board", shows.tensorboard_asked),
+    "stop_after": Row(0.05, shows.stopped_early, {"target_iter": 45}),
+    "guard_collapse": Row(False, shows.unguarded, {"target_iter": 140}),
     "seed": Row(4, sees.data_differs),
-    "precision": Row("bfloat16", bfloat16, step=True),
-    "accumulate": Row(2, twice_the_samples),
-    "recompute": Row(True, same_step, step=True),
+    "precision": Row("bfloat16", shows.bfloat16, step=True),
+    "accumulate": Row(2, shows.twice_the_samples),
+    "recompute": Row(True, shows.same_step, step=True),
     "total_variation_axes": Row("ch", sees.update_differs, GAN, step=True),
-    "workers": Row(3, more_threads),
-    "after_save": Row("touch saved", saved_marker),
+    "workers": Row(3, shows.more_threads),
+    "after_save": Row("touch saved", shows.saved_marker),
 }
 ELSEWHERE = {
     "devices": "test_devices_and_workers_share_the_batch",
@@ -257,10 +148,10 @@ def test_option_shows(key: str, trainings: Trainings) -> None:
 def counting(cls: type, name: str, label: str) -> Iterator[None]:
     """Count calls of a method in `CALLS[label]`."""
     real = getattr(cls, name)
-    CALLS[label] = 0
+    shows.CALLS[label] = 0
 
     def counted(*args: Any, **kwargs: Any) -> Any:
-        CALLS[label] += 1
+        shows.CALLS[label] += 1
         return real(*args, **kwargs)
 
     with patch.object(cls, name, counted):

@@ -287,21 +287,19 @@ def test_a_model_of_another_class(workspace, capsys):
         (("--name=a/b",), "cannot be used in file names"),
         (("--devices=7",), "there is no such GPU"),
         (("--reinit=inter_Z",), "inter_Z"),
-        (("--tensorboard=tb",), "tensorboard"),
     ],
 )
 def test_wrong_options(workspace, capsys, arguments, says):
-    if "tensorboard" in says and _has_tensorboard():
-        pytest.skip("TensorBoard is installed here")
     before = files(workspace)
     refused(capsys, 2, workspace, "--target-iter=5", *arguments, says=says)
     assert files(workspace) == before
 
 
-def _has_tensorboard() -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec("tensorboard") is not None
+def test_tensorboard_that_is_not_installed(workspace, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    before = files(workspace)
+    refused(capsys, 2, workspace, "--tensorboard=tb", says='pip install "dfl-tf[tensorboard]"')
+    assert files(workspace) == before
 
 
 def test_all_errors_of_a_command_line_are_told_together(workspace, capsys):

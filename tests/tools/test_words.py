@@ -38,8 +38,6 @@ REPLACED = {
 
 ALLOWED = (
     # names in files and documents
-    ("dfl_tf/facesets/xseg_store.py", '"picture"'),
-    ("tools/fuzz_texts.py", '"picture"'),
     ("tools/golden_kinds/facesets_tools.py", "picture"),
     ("", '"faults"'),
     ("tools/full.py", '"fault"'),

@@ -11,16 +11,21 @@ from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.models.base import FaceModel
 from dfl_tf.options import OPTIONS, RunOptions, default
 from dfl_tf.options.inputs import OptionInputs
-from dfl_tf.train.rate_test import HIGHEST, LOWEST, find_rate, rate_plot, smooth, suggest
+from dfl_tf.train.rate_test import HIGHEST, LOWEST, MovingAverage, find_rate, rate_plot, suggest
 from dfl_tf.train.start import prepare
 from tests.cli.support.workspaces import DEMO
 
 RATES = LOWEST * (HIGHEST / LOWEST) ** (np.arange(100) / 99)
 
 
+def averaged(losses):
+    average = MovingAverage()
+    return [average.add(loss) for loss in losses]
+
+
 def test_a_steady_level_is_smoothed_to_itself():
-    assert smooth([2.0] * 5) == pytest.approx([2.0] * 5)
-    assert smooth([0.0, 1.0]) == pytest.approx([0.0, 0.1 / 0.19])
+    assert averaged([2.0] * 5) == pytest.approx([2.0] * 5)
+    assert averaged([0.0, 1.0]) == pytest.approx([0.0, 0.1 / 0.19])
 
 
 def test_the_rate_of_the_fastest_fall_is_suggested():

@@ -64,7 +64,7 @@ _SCHEMA = Record(
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """What is told of a snapshot.
+    """The description of a snapshot.
 
     Attributes
     ----------

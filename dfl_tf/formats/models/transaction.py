@@ -313,7 +313,7 @@ def recover(place: ModelLocation) -> Manifest | None:
     try:
         pending = read_manifest(place.commit)
     except ModelFileError:
-        # unreadable: no file of it can be told to belong there
+        # unreadable: it is not known which files belong to it
         _give_up(place, _staged(place))
         _replace_previous(place)
         os.replace(place.commit, _next_aside(place) / place.commit.name)

@@ -133,12 +133,14 @@ def _read_frames(data: bytes, folder: Path) -> None:
 
 def _read_session(data: bytes, folder: Path) -> None:
     whole, _, journal = data.partition(_SPLIT)
-    session = MergeJournal(folder / "new_SAEHD_merge_session.json", {"model": "new"})
+    session = MergeJournal(
+        folder / "new_SAEHD_merge_session.json", {"model": "new"}, Output(folder, folder)
+    )
     session.path.write_bytes(whole)
     session.journal.write_bytes(journal)
     session.start(resume=True)
     for frame in _FRAMES[:4]:
-        session.finished(frame, "k", Output(folder, folder, None))
+        session.finished(frame, "k")
 
 
 def _read_times(data: bytes, folder: Path) -> None:

@@ -400,11 +400,11 @@ def _merge(key: str, folder: Path) -> None:
     output = _output(folder)
     output.prepare(resume=True, overwrite=False)
     for part in (slice(0, 2), slice(0, 4)):
-        session = MergeJournal(folder / "new_SAEHD_merge_session.json", {"model": "new"})
+        session = MergeJournal(folder / "new_SAEHD_merge_session.json", {"model": "new"}, output)
         session.start(resume=True)
         for frame in _frames(folder)[part]:
-            if not session.finished(frame, key, output):
-                session.note(frame, key, output.write(frame, _merged(frame, key)), output)
+            if not session.finished(frame, key):
+                session.note(frame, key, output.make(frame, _merged(frame, key)))
         session.save()
 
 
@@ -416,7 +416,7 @@ def _merged(frame: Path, key: str) -> MergedFrame:
 
 def _merge_state(folder: Path) -> str:
     output, count = _output(folder), 0
-    session = MergeJournal(folder / "new_SAEHD_merge_session.json", {})
+    session = MergeJournal(folder / "new_SAEHD_merge_session.json", {}, output)
     content = session.read(session.path)
     session._done = {} if content is None else content["frames"]
     for frame in _frames(folder):
@@ -425,7 +425,7 @@ def _merge_state(folder: Path) -> str:
                 found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
                 wanted = [getattr(_merged(frame, key), what) for key in ("old", "new")]
                 need(any(np.array_equal(found, each) for each in wanted), f"{path} is torn")
-        if session.finished(frame, "new", output):
+        if session.finished(frame, "new"):
             count += 1
             read = cv2.imread(str(output.paths(frame)[0]))
             need(np.array_equal(read, _merged(frame, "new").image), f"{frame} is not what counts")

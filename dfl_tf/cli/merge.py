@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,9 @@ import click
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.merge_settings import describe_session, frame_settings
 from dfl_tf.cli.stopping import stopping
-from dfl_tf.cli.video import VideoSource, make_video, summary
+from dfl_tf.errors import UsageError
 from dfl_tf.jobs.progress import ProgressBar
+from dfl_tf.merge.image_format import BITS, ImageFormat
 from dfl_tf.merge.job import (
     MergeFolders,
     MergeModel,
@@ -28,14 +29,18 @@ from dfl_tf.merge.job import (
 from dfl_tf.merge.plan import MergeTask
 from dfl_tf.merge.run import MergeReport
 from dfl_tf.merge.sheet import SheetRequest, draw_sheet
+from dfl_tf.merge.video_output import MadeVideo, VideoTarget
 from dfl_tf.options import MergeOptions, RunOptions, XSegOptions, default
 from dfl_tf.video.places import find_reference
+from dfl_tf.video.pyav import find_video
+from dfl_tf.video.timestamps import parse_rate
 from dfl_tf.video.write import Encoding
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
 
 PATH = click.Path(path_type=Path)
+BITRATE = Encoding().bitrate
 SHEET_MODES = "overlay,hist-match,seamless,seamless-hist-match"
 SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
 
@@ -111,10 +116,49 @@ SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
     help="Frames on the sheet, spread over those chosen.",
 )
 @click.option(
+    "--format",
+    "kind",
+    type=click.Choice(list(BITS)),
+    default="png",
+    show_default=True,
+    help="Kind of the merged images; tif is not compressed, and the quickest to write.",
+)
+@click.option(
+    "--level",
+    type=int,
+    metavar="N",
+    help="Of png: compression, 0 to 9; of jpg: quality, 1 to 100 (95).",
+)
+@click.option(
+    "--bits",
+    type=click.Choice(["8", "16"]),
+    help="Bits of a color in merged images; default: those of each frame.",
+)
+@click.option(
     "--video",
     type=PATH,
     metavar="FILE",
-    help="Make a video as well, timed and with sound as WORKSPACE/data_dst.*.",
+    help="Encode merged frames into this video, and their masks into another; no images are made.",
+)
+@click.option(
+    "--reference",
+    type=PATH,
+    help="Video whose times and sound the one of --video gets; default WORKSPACE/data_dst.*.",
+)
+@click.option("--fps", "rate", default="", metavar="RATE", help="Frame rate without a reference.")
+@click.option(
+    "--audio/--no-audio",
+    default=True,
+    show_default=True,
+    help="Carry the sound of the reference over.",
+)
+@click.option("--lossless", is_flag=True, help="Keep every pixel of the video exact.")
+@click.option(
+    "--bitrate",
+    type=click.FloatRange(0, min_open=True),
+    default=BITRATE,
+    show_default=True,
+    help="Megabits a second of the video.",
 )
 @click.option(
     "--enhancer",
@@ -165,7 +209,7 @@ def command(inputs: CommandInputs, **given: Any) -> int:
     """Put the predicted faces into the frames of WORKSPACE.
 
     Reads WORKSPACE/data_dst and data_dst/aligned, asks the model and writes data_dst/merged and
-    data_dst/merged_mask. Each folder can be given by its own flag instead.
+    data_dst/merged_mask, or a video. Each folder can be given by its own flag instead.
     """
     line = MergeLine(inputs=inputs, **given)
     request = line.request()
@@ -183,9 +227,8 @@ def command(inputs: CommandInputs, **given: Any) -> int:
     if sheet is not None:
         _draw_sheet(line, sheet, opened, tasks)
         return 0
-    report, code = _run(line, folders, opened, tasks)
-    if code == 0 and line.video is not None:
-        _make_video(line, folders)
+    request = replace(request, video=line.video_target(folders))
+    report, code = _run(line, request, folders, opened, tasks)
     _tell(line, folders, opened, report)
     return code
 
@@ -215,7 +258,15 @@ class MergeLine:
     sheet_modes: str
     sheet_masks: str
     sheet_count: int
+    kind: str
+    level: int | None
+    bits: str | None
     video: Path | None
+    reference: Path | None
+    rate: str
+    audio: bool
+    lossless: bool
+    bitrate: float
     enhancer: Path | None
     provenance: bool
     workers: int
@@ -228,9 +279,44 @@ class MergeLine:
 
     def request(self) -> MergeRequest:
         """What of it the job is given."""
-        return MergeRequest(
-            **{each.name: getattr(self, each.name) for each in fields(MergeRequest)}
-        )
+        given = {
+            each.name: getattr(self, each.name)
+            for each in fields(MergeRequest)
+            if each.name not in ("format", "video")
+        }
+        form = ImageFormat(self.kind, self.level, int(self.bits or 0))
+        return MergeRequest(**given, format=form)
+
+    def video_target(self, folders: MergeFolders) -> VideoTarget | None:
+        """Return what it says about a video, if it asks for one.
+
+        Raises
+        ------
+        UsageError
+            It says something about a video, but asks for none.
+        """
+        if self.video is None:
+            of_videos = [
+                name
+                for name, given in (
+                    ("--reference", self.reference),
+                    ("--fps", self.rate),
+                    ("--no-audio", not self.audio),
+                    ("--lossless", self.lossless),
+                    ("--bitrate", self.bitrate != BITRATE),
+                )
+                if given
+            ]
+            if of_videos:
+                raise UsageError(f"{', '.join(of_videos)}: only with --video FILE")
+            return None
+        rate, reference = parse_rate(self.rate), self.reference
+        if reference is None:
+            reference = find_reference(folders.root)
+        else:
+            reference, rate = find_video(reference), None
+        encoding = Encoding(self.bitrate, self.lossless)
+        return VideoTarget(self.video, reference, rate, self.audio, encoding)
 
     def sheet_request(self) -> SheetRequest | None:
         """What it says about a sheet, if it asks for one."""
@@ -249,24 +335,42 @@ class MergeLine:
 
 
 def _run(
-    line: MergeLine, folders: MergeFolders, opened: MergeModel, tasks: list[MergeTask]
+    line: MergeLine,
+    request: MergeRequest,
+    folders: MergeFolders,
+    opened: MergeModel,
+    tasks: list[MergeTask],
 ) -> tuple[MergeReport, int]:
     if not line.provenance:
-        click.echo("provenance: switched off, images do not say how they were made", err=True)
+        what = "images do not say how they were"
+        if line.video is not None:
+            what = "the video does not say how it was"
+        click.echo(f"provenance: switched off, {what} made", err=True)
     stop = threading.Event()
     with stopping(stop) as received, ProgressBar("merge", "frames") as step:
-        report = run_merge(
-            line.request(),
-            folders,
-            opened,
-            tasks,
-            progress=step,
-            stop=stop,
-        )
+        report = run_merge(request, folders, opened, tasks, progress=step, stop=stop)
     if report.interrupted:
         click.echo("interrupted; --resume continues from here", err=True)
         return report, 128 + received[0] if received else 130
     return report, 1 if report.failed else 0
+
+
+def _where(line: MergeLine, folders: MergeFolders) -> dict[str, str | None]:
+    images = line.video is None
+    return {
+        "output": str(folders.images) if images else None,
+        "masks": str(folders.masks) if images else None,
+    }
+
+
+def _video_facts(made: MadeVideo) -> dict[str, object]:
+    return {
+        "path": str(made.paths[0]),
+        "masks": str(made.paths[1]),
+        "frames": made.frames,
+        "rate": str(made.rate),
+        "audio": made.audio,
+    }
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -291,41 +395,33 @@ def _draw_sheet(
     click.echo(str(request.file))
 
 
-def _make_video(line: MergeLine, folders: MergeFolders) -> None:
-    assert line.video is not None
-    made = make_video(
-        folders.images,
-        line.video,
-        VideoSource(find_reference(folders.root)),
-        True,
-        Encoding(),
-        line.provenance,
-    )
-    click.echo(summary(made), err=line.as_json)
-
-
 def _tell(line: MergeLine, folders: MergeFolders, opened: MergeModel, report: MergeReport) -> None:
     if line.as_json:
         about = {
             "model": opened.name,
             "model_class": opened.model_class,
             "iteration": opened.iteration,
-            "output": str(folders.images),
-            "masks": str(folders.masks),
+            **_where(line, folders),
             "provenance": line.provenance,
-            "video": None if line.video is None else str(line.video),
         }
-        facts = asdict(report) | {"left_out": report.left_out.as_dict()}
-        click.echo(json.dumps(about | facts, indent=1))
+        facts = asdict(replace(report, video=None)) | {"left_out": report.left_out.as_dict()}
+        made = None if report.video is None else _video_facts(report.video)
+        click.echo(json.dumps(about | facts | {"video": made}, indent=1))
         return
     done = report.merged + report.without_face
     speed = done / report.seconds if report.seconds else 0.0
     click.echo(
         f"{report.merged} frames merged, {report.without_face} without a face, "
-        f"{report.skipped} were finished, {speed:.1f} frames/s: {folders.images}"
+        f"{report.skipped} were finished, {speed:.1f} frames/s"
+        f"{f': {folders.images}' if line.video is None else ''}"
     )
-    if report.deep:
-        click.echo(f"{report.deep} frames have 16 bits, and so do their merged frames and masks")
+    if report.video is not None:
+        video = report.video
+        sound = "with sound" if video.audio else "without sound"
+        click.echo(f"{video.frames} frames, {video.rate} a second, {sound}: {video.paths[0]}")
+        click.echo(f"their masks: {video.paths[1]}")
+    if report.deep and line.video is None:
+        click.echo(f"{report.deep} merged frames and their masks have 16 bits")
     if report.alpha:
         click.echo(f"the alpha channel of {report.alpha} frames is carried over")
     for omitted in report.left_out.lines(see="the same command with --json"):

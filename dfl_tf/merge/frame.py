@@ -138,7 +138,9 @@ def unmerged_frame(frame: FramePixels, settings: MergeOptions, network_size: int
     return MergedFrame(image, np.zeros(frame.shape, frame.dtype))
 
 
-def lost_of(frame: FramePixels, settings: MergeOptions, faces: int) -> list[str]:
+def lost_of(
+    frame: FramePixels, settings: MergeOptions, faces: int, *, holds_alpha: bool = True
+) -> list[str]:
     """Say what of a frame's depth and channels does not reach the result.
 
     Parameters
@@ -147,6 +149,8 @@ def lost_of(frame: FramePixels, settings: MergeOptions, faces: int) -> list[str]
     settings : MergeOptions
     faces : int
         Faces in the frame; without one nothing is computed.
+    holds_alpha : bool
+        Whether what is written can have an alpha channel.
 
     Returns
     -------
@@ -154,10 +158,14 @@ def lost_of(frame: FramePixels, settings: MergeOptions, faces: int) -> list[str]
         Kinds, as `LeftOut` counts them.
     """
     lost = []
-    if frame.deep and faces and "seamless" in settings.mode:
+    if frame.deep and frame.dtype == np.uint8:
+        lost.append("16 bits of the frame, which are reduced to the 8 of what is written")
+    elif frame.deep and faces and "seamless" in settings.mode:
         lost.append("16 bits of the face, which seamless cloning computes in 8 bits")
     if frame.deep and faces and settings.color_degrade_power:
         lost.append("16 bits of the frame, which color_degrade_power reduces to 256 colors")
     if frame.alpha is not None and settings.mode == "raw-predict":
         lost.append("alpha of the frame, since raw-predict writes the face alone")
+    elif frame.alpha is not None and not holds_alpha:
+        lost.append("alpha of the frame, which JPEG images and videos do not have")
     return lost

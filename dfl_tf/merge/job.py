@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,14 +20,17 @@ from dfl_tf.formats.models.restore import files_of
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.jobs.progress import Progress
 from dfl_tf.merge.compose import MergeNetworks
+from dfl_tf.merge.destination import Destination
 from dfl_tf.merge.enhancer import load_enhancer
+from dfl_tf.merge.image_format import ImageFormat
 from dfl_tf.merge.landmarks import read_frame_faces
 from dfl_tf.merge.output import Output
 from dfl_tf.merge.plan import MergeTask, list_frames, plan_frames, select
 from dfl_tf.merge.predictor import networks_of, weights_checksum
-from dfl_tf.merge.provenance import Provenance
+from dfl_tf.merge.provenance import Provenance, video_tags
 from dfl_tf.merge.run import MergeReport, MergeRun, merge_frames
 from dfl_tf.merge.session import MergeJournal
+from dfl_tf.merge.video_output import VideoOutput, VideoTarget
 from dfl_tf.options import KINDS, MergeOptions, XSegOptions
 
 if TYPE_CHECKING:
@@ -71,8 +74,12 @@ class MergeRequest:
         Copy a frame that fails unmerged and go on.
     enhancer : Path or None
         ONNX network for super resolution.
+    format : ImageFormat
+        Kind of the images.
+    video : VideoTarget or None
+        Make this video, and no images.
     provenance : bool
-        Note in every image that it is composited.
+        Note in every image, or in the video, that it is composited.
     workers : int
         Threads; 0: one a core.
     batch : int
@@ -96,6 +103,8 @@ class MergeRequest:
     overwrite: bool = False
     keep_going: bool = False
     enhancer: Path | None = None
+    format: ImageFormat = field(default_factory=ImageFormat)
+    video: VideoTarget | None = None
     provenance: bool = True
     workers: int = 0
     batch: int = 4
@@ -291,7 +300,21 @@ def run_merge(
         Once it is set the run ends after the frames in work; `resume` goes on from there.
     """
     packet = opened.provenance().packet() if request.provenance else None
-    output = Output(places.images, places.masks, packet)
+    form = request.format
+    identity = json.dumps(
+        [
+            opened.checksum,
+            opened.face_type.legacy,
+            request.seed,
+            request.batch,
+            "" if request.enhancer is None else sha256_of(request.enhancer),
+            None if packet is None else packet.decode(),
+            *([] if form == ImageFormat() else [asdict(form)]),
+        ]
+    )
+    if request.video is not None:
+        return _run_video(request, places, opened, tasks, identity, progress, stop)
+    output = Output(places.images, places.masks, packet, form)
     output.prepare(
         resume=request.resume,
         overwrite=request.overwrite,
@@ -311,12 +334,20 @@ def run_merge(
             "provenance": request.provenance,
             "settings": asdict(tasks[0].settings),
         },
+        output,
     )
     if request.frames and not request.resume:
         session.start(resume=True, redo=[task.path for task in tasks])
     else:
         session.start(resume=request.resume)
-    run = MergeRun(
+    run = _run_of(request, opened, output)
+    return merge_frames(
+        tasks, run, session=session, identity=identity, progress=progress, stop=stop
+    )
+
+
+def _run_of(request: MergeRequest, opened: MergeModel, output: Destination) -> MergeRun:
+    return MergeRun(
         opened.networks,
         opened.face_type,
         output,
@@ -325,16 +356,39 @@ def run_merge(
         request.batch,
         request.keep_going,
     )
-    identity = json.dumps(
-        [
-            opened.checksum,
-            opened.face_type.legacy,
-            request.seed,
-            request.batch,
-            "" if request.enhancer is None else sha256_of(request.enhancer),
-            None if packet is None else packet.decode(),
-        ]
+
+
+def _run_video(
+    request: MergeRequest,
+    places: MergeFolders,
+    opened: MergeModel,
+    tasks: Sequence[MergeTask],
+    identity: str,
+    progress: Progress | None,
+    stop: threading.Event | None,
+) -> MergeReport:
+    """Merge the frames into a video."""
+    target = request.video
+    assert target is not None
+    if request.format != ImageFormat():
+        raise UsageError("--format, --level and --bits are of images; --video writes none")
+    if request.provenance:
+        tags = video_tags(opened.provenance().fields)
+        target = replace(target, encoding=replace(target.encoding, tags=tags))
+    output = VideoOutput(
+        target,
+        [task.path for task in tasks],
+        [task.index for task in tasks],
+        [task.key(identity) for task in tasks],
+        places.model / f"{opened.name}_{opened.model_class}_merge_video.json",
     )
-    return merge_frames(
-        tasks, run, session=session, identity=identity, progress=progress, stop=stop
+    made = output.prepare(resume=request.resume, overwrite=request.overwrite)
+    if made is not None:
+        return MergeReport(frames=len(tasks), skipped=len(tasks), video=made)
+    run = _run_of(request, opened, output)
+    report = merge_frames(
+        tasks, run, session=output, identity=identity, progress=progress, stop=stop
     )
+    if not report.interrupted:
+        report.video = output.finish()
+    return report

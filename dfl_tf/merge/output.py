@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -14,20 +14,11 @@ from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.merge.frame import MergedFrame
+from dfl_tf.merge.image_format import ImageFormat
 from dfl_tf.merge.pixels import Stored
 from dfl_tf.merge.provenance import embed, read_provenance
 
 log = logging.getLogger(__name__)
-
-# Small and quick for camera images: half the time of OpenCV's default at the same size.
-_PNG = [
-    cv2.IMWRITE_PNG_COMPRESSION,
-    1,
-    cv2.IMWRITE_PNG_STRATEGY,
-    cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY,
-    cv2.IMWRITE_PNG_FILTER,
-    cv2.IMWRITE_PNG_FILTER_SUB,
-]
 
 
 @dataclass(frozen=True)
@@ -40,15 +31,35 @@ class Output:
         Folders; made when needed.
     packet : bytes or None
         Provenance note for every image.
+    form : ImageFormat
     """
 
     images: Path
     masks: Path
     packet: bytes | None = None
+    form: ImageFormat = field(default_factory=ImageFormat)
+
+    @property
+    def depth(self) -> int:
+        """Bits that frames are merged for; 0: as each has them."""
+        return self.form.depth
+
+    @property
+    def holds_alpha(self) -> bool:
+        """Whether an image can have an alpha channel."""
+        return self.form.holds_alpha
+
+    @property
+    def needs_all(self) -> bool:
+        """Whether no frame can be left out."""
+        return False
 
     def paths(self, frame: Path) -> tuple[Path, Path]:
         """Return the files of a frame: image and mask."""
-        return self.images / f"{frame.stem}.png", self.masks / f"{frame.stem}.png"
+        return (
+            self.images / f"{frame.stem}{self.form.suffix}",
+            self.masks / f"{frame.stem}{self.form.mask_suffix}",
+        )
 
     def prepare(
         self,
@@ -75,16 +86,20 @@ class Output:
         Raises
         ------
         UsageError
-            If images are there and neither `resume` nor `overwrite` is given.
+            If images are there and neither `resume` nor `overwrite` is given, or if images of
+            these frames of another kind of file would stay beside the new ones.
 
         References
         ----------
         merge.md 5.
         """
-        names = {f"{frame.stem}.png" for frame in frames}
-        for folder in (self.images, self.masks):
+        stems = {frame.stem for frame in frames}
+        suffixes = (self.form.suffix, self.form.mask_suffix)
+        for folder, suffix in zip((self.images, self.masks), suffixes, strict=True):
             make_folder(folder)
             present = list_folder(folder, IMAGE_SUFFIXES).files
+            if present and (resume or (overwrite and keep)):
+                _refuse_others(folder, [p for p in present if p.stem in stems], suffix)
             if not present or resume:
                 continue
             if not overwrite:
@@ -94,7 +109,7 @@ class Output:
                 )
             if keep:
                 continue
-            foreign = {p for p in present if p.name not in names and not _is_merged(p)}
+            foreign = {p for p in present if p.stem not in stems and not _is_merged(p)}
             if foreign:
                 log.warning(
                     "%s: %d images that are not merged frames stay there (%s); a video of this "
@@ -107,19 +122,25 @@ class Output:
                 with explain_write_errors(path):
                     path.unlink()
 
-    def write(self, frame: Path, merged: MergedFrame) -> tuple[int, int]:
+    def make(self, frame: Path, merged: MergedFrame) -> tuple[int, int]:
         """Write both images of a frame; returns their sizes in bytes.
 
         Their content is on the disk before they have their names. That the folder knows the names
         is made durable for many frames at once (`sync`), before the session counts them.
         """
         image_path, mask_path = self.paths(frame)
-        image = self._encode(merged.image, _PNG, image_path)
-        mask = self._encode(merged.mask, [], mask_path)
+        pixels = merged.image
+        if not self.holds_alpha and pixels.ndim == 3:
+            pixels = pixels[:, :, :3]
+        image = self._encode(pixels, self.form.image_flags, image_path)
+        mask = self._encode(merged.mask, self.form.mask_flags, mask_path)
         for path, data in ((mask_path, mask), (image_path, image)):
             with replacing(path, sync=False) as file:
                 file.write(data)
         return len(image), len(mask)
+
+    def take(self, frame: Path, made: object) -> None:
+        """Do nothing: the images of a frame need no order."""
 
     def sync(self) -> None:
         """Make the names of all frames durable that were written so far."""
@@ -128,12 +149,24 @@ class Output:
                 sync_folder(folder)
 
     def _encode(self, pixels: Stored, how: list[int], path: Path) -> bytes:
-        done, encoded = cv2.imencode(".png", pixels, how)
+        done, encoded = cv2.imencode(path.suffix, pixels, how)
         if not done:
-            raise WorkspaceError(f"{path}: the image could not be encoded as PNG")
+            raise WorkspaceError(f"{path}: the image could not be encoded")
         data = encoded.tobytes()
         return data if self.packet is None else embed(data, self.packet)
 
 
+def _refuse_others(folder: Path, present: list[Path], suffix: str) -> None:
+    """Refuse to leave two images of one frame, of which a video would show both."""
+    others = sorted(p.name for p in present if p.suffix != suffix)
+    if others:
+        raise UsageError(
+            f"{folder} holds {len(others)} merged images of another kind ({others[0]}); this run "
+            f"would put {suffix} files beside them. Give --format "
+            f"{Path(others[0]).suffix.lower().lstrip('.')}, or --overwrite without --frames to "
+            "start over."
+        )
+
+
 def _is_merged(path: Path) -> bool:
-    return path.suffix.lower() == ".png" and read_provenance(path) is not None
+    return read_provenance(path) is not None

@@ -23,27 +23,32 @@ class FramePixels:
     decoded : ndarray, uint8 or uint16
         (height, width), or (height, width, 1 … 4) in BGR(A) order. Gray is repeated to three
         channels, alpha is kept aside, 16 bit is scaled by 65535.
+    bits : {0, 8, 16}
+        Depth of what is written; 0: that of the frame.
 
     Attributes
     ----------
     gray : bool
         Whether it was stored with one color channel.
     alpha : ndarray, shape (height, width), or None
-        As it was stored.
+        With the depth of what is written.
+    dtype : numpy.dtype
+        Of what is written: uint8 or uint16.
 
     References
     ----------
     merge.md 1.
     """
 
-    def __init__(self, decoded: Stored):
+    def __init__(self, decoded: Stored, bits: int = 0):
         if decoded.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"a frame is uint8 or uint16; received {decoded.dtype}")
         array = decoded[:, :, None] if decoded.ndim == 2 else decoded
         self.gray = array.shape[2] < 3
-        self.alpha = array[:, :, -1] if array.shape[2] in (2, 4) else None
         self._array = np.repeat(array[:, :, :1], 3, axis=2) if self.gray else array[:, :, :3]
         self._scale = np.float32(255 if decoded.dtype == np.uint8 else 65535)
+        self.dtype: np.dtype[np.generic] = np.dtype(f"u{bits // 8}") if bits else decoded.dtype
+        self.alpha = self._written(array[:, :, -1]) if array.shape[2] in (2, 4) else None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -52,13 +57,8 @@ class FramePixels:
 
     @property
     def deep(self) -> bool:
-        """Whether it has 16 bits."""
+        """Whether it is stored with 16 bits."""
         return self._array.dtype == np.uint16
-
-    @property
-    def dtype(self) -> np.dtype[np.generic]:
-        """Type of the stored pixels: uint8 or uint16."""
-        return self._array.dtype
 
     @cached_property
     def bytes(self) -> Bytes:
@@ -68,11 +68,19 @@ class FramePixels:
         return to_bytes(np.divide(self._array, self._scale, dtype=np.float32))
 
     def pixels(self) -> Stored:
-        """Copy the frame as BGR, shape (height, width, 3), uint8 or uint16 as it was stored."""
-        return self._array.copy()
+        """Copy the frame as BGR, shape (height, width, 3), uint8 or uint16 as `dtype` says."""
+        return self._written(self._array).copy()
+
+    def _written(self, stored: Stored) -> Stored:
+        """Give pixels of the file, of any shape, the depth of what is written."""
+        if stored.dtype == self.dtype:
+            return stored
+        if self.deep:
+            return to_bytes(np.divide(stored, self._scale, dtype=np.float32))
+        return stored.astype(np.uint16) * np.uint16(257)
 
     def quantized(self, image: Floats) -> Stored:
-        """Give an image the depth of the frame: 8 bits as `to_bytes` does, 16 bits rounded.
+        """Give an image the depth of what is written: 8 bits as `to_bytes` does, 16 bits rounded.
 
         Parameters
         ----------
@@ -82,9 +90,9 @@ class FramePixels:
         -------
         ndarray, shape (h, w, 3), uint8 or uint16
         """
-        if not self.deep:
+        if self.dtype == np.uint8:
             return to_bytes(image)
-        return np.rint(np.clip(image, 0, 1) * self._scale).astype(np.uint16)
+        return np.rint(np.clip(image, 0, 1) * np.float32(65535)).astype(np.uint16)
 
     def with_alpha(self, image: Stored) -> Stored:
         """Append the alpha channel of the frame, if there is one, to an image of its size.
@@ -92,7 +100,7 @@ class FramePixels:
         Parameters
         ----------
         image : ndarray, shape (height, width, 3), uint8 or uint16
-            With the depth of the frame.
+            With the depth of what is written.
 
         Returns
         -------
@@ -140,6 +148,6 @@ def to_bytes(image: Floats) -> Bytes:
     return (np.clip(image, 0, 1) * np.float32(255)).astype(np.uint8)
 
 
-def read_frame(path: Path) -> FramePixels:
+def read_frame(path: Path, bits: int = 0) -> FramePixels:
     """Read a frame file of any depth and channel count; WorkspaceError if it is not an image."""
-    return FramePixels(read_image_unchanged(path))
+    return FramePixels(read_image_unchanged(path), bits)

@@ -25,11 +25,11 @@ from dfl_tf.jobs.pool import Outcome, ordered
 from dfl_tf.jobs.progress import Progress
 from dfl_tf.merge.colors import frame_draws
 from dfl_tf.merge.compose import MergeNetworks, Prediction
+from dfl_tf.merge.destination import Destination, Finished
 from dfl_tf.merge.frame import FrameCrops, lost_of, merge_frame, unmerged_frame
-from dfl_tf.merge.output import Output
 from dfl_tf.merge.pixels import FramePixels, read_frame
 from dfl_tf.merge.plan import MergeTask
-from dfl_tf.merge.session import MergeJournal
+from dfl_tf.merge.video_output import MadeVideo
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 class MergeReport:
     """What a run did; times in seconds, `worker_seconds` is processor time of the workers.
 
-    `deep` and `alpha` count the frames with 16 bits and with an alpha channel; `left_out` what of
-    them a mode could not keep.
+    `deep` and `alpha` count the frames written with 16 bits and with an alpha channel; `left_out`
+    what of them could not be kept. `video` is the video that was made instead of images.
     """
 
     frames: int = 0
@@ -55,6 +55,7 @@ class MergeReport:
     network_seconds: float = 0.0
     worker_seconds: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
+    video: MadeVideo | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class MergeRun:
         `segment` and `enhance` are called from the worker threads.
     face_type : FaceType
         Of the model.
-    output : Output
+    output : Destination
+        Folders of images (`Output`), or videos (`VideoOutput`).
     seed : int
         Of the random color transfers; each frame has its own stream.
     workers : int
@@ -82,7 +84,7 @@ class MergeRun:
 
     networks: MergeNetworks
     face_type: FaceType
-    output: Output
+    output: Destination
     seed: int = 0
     workers: int = 1
     batch: int = 4
@@ -93,7 +95,7 @@ def merge_frames(
     tasks: Sequence[MergeTask],
     run: MergeRun,
     *,
-    session: MergeJournal | None = None,
+    session: Finished | None = None,
     identity: str = "",
     progress: Progress | None = None,
     stop: threading.Event | None = None,
@@ -104,7 +106,7 @@ def merge_frames(
     ----------
     tasks : sequence of MergeTask
     run : MergeRun
-    session : MergeJournal, optional
+    session : Finished, optional
         Started; frames that it knows as finished are skipped, finished ones are noted.
     identity : str
         See `MergeTask.key`.
@@ -153,11 +155,12 @@ def _failure(name: str, reason: str, more: str = "") -> WorkspaceError:
 
 
 class _Cut(NamedTuple):
-    """A frame with what the network made of its faces."""
+    """A frame with what the network made of its faces, or why it could not be read."""
 
     task: MergeTask
-    crops: FrameCrops
+    crops: FrameCrops | None
     predictions: list[Prediction]
+    error: Exception | None = None
 
 
 class _MergeLoop:
@@ -165,7 +168,7 @@ class _MergeLoop:
         self,
         tasks: Sequence[MergeTask],
         run: MergeRun,
-        session: MergeJournal | None,
+        session: Finished | None,
         identity: str,
         progress: Progress | None,
         stop: threading.Event,
@@ -190,7 +193,7 @@ class _MergeLoop:
         if self.session is None:
             return False
         key = self._keys[task.path] = task.key(identity)
-        return self.session.finished(task.path, key, self.run.output)
+        return self.session.finished(task.path, key)
 
     def go(self) -> None:
         run, groups = self.run, max(2, -(-self.run.workers // self.run.batch) + 1)
@@ -209,17 +212,17 @@ class _MergeLoop:
             if self.stop.is_set():
                 self.report.interrupted = True
                 return
-            frames = [self._cut_or_fail(next(cuts)) for _ in chunk]
+            read = [next(cuts) for _ in chunk]
             places: list[np.ndarray | None] = []
-            for task, frame in zip(chunk, frames, strict=True):
+            for task, frame, _ in read:
                 places += [None] * len(task.faces) if frame is None else frame.network_inputs
             predictions = self._predictions(places)
             at = 0
-            for task, frame in zip(chunk, frames, strict=True):
+            for task, frame, error in read:
                 mine = [p for p in predictions[at : at + len(task.faces)] if p is not None]
                 at += len(task.faces)
-                if frame is not None:
-                    yield _Cut(task, frame, mine)
+                if frame is not None or error is not None:
+                    yield _Cut(task, frame, mine, error)
 
     def _predictions(self, places: list[np.ndarray | None]) -> list[Prediction | None]:
         """Predictions of some faces; None where there is no face to be merged."""
@@ -238,17 +241,13 @@ class _MergeLoop:
             self.report.network_seconds += time.perf_counter() - before
         return predictions
 
-    def _cut_or_fail(self, outcome: Outcome[MergeTask, FrameCrops | None]) -> FrameCrops | None:
-        error = outcome.error
-        if error is not None:
-            self._fail(outcome.item, error, unreadable=isinstance(error, WorkspaceError))
-        return outcome.result
-
-    def _collect(self, outcome: Outcome[_Cut, None]) -> None:
+    def _collect(self, outcome: Outcome[_Cut, object]) -> None:
         task = outcome.item.task
         if outcome.error is not None:
-            self._fail(task, outcome.error)
+            unreadable = isinstance(outcome.item.error, WorkspaceError)
+            self._fail(task, outcome.error, unreadable=unreadable)
             return
+        self.run.output.take(task.path, outcome.result)
         if not task.faces:
             self.report.without_face += 1
         else:
@@ -256,19 +255,22 @@ class _MergeLoop:
             self.report.several_faces += len(task.faces) > 1
         self._step()
 
-    def _fail(self, task: MergeTask, error: Exception, *, unreadable: bool = False) -> None:
+    def _fail(self, task: MergeTask, error: Exception, *, unreadable: bool) -> None:
         reason = str(error) if isinstance(error, DflTfError) else f"{type(error).__name__}: {error}"
-        if not self.run.keep_going and not unreadable:
+        output = self.run.output
+        if not self.run.keep_going and (output.needs_all or not unreadable):
             raise _failure(task.path.name, reason) from error
         self.report.failed.append((task.path.name, reason))
         try:
-            frame = read_frame(task.path)
+            frame = read_frame(task.path, output.depth)
         except DflTfError:
-            log.warning("%s: cannot be read, nothing is written for it", task.path.name)
+            instead = "the frame before stands for it" if output.needs_all else "nothing is written"
+            log.warning("%s: cannot be read, %s", task.path.name, instead)
+            output.take(task.path, None)
         else:
             log.warning("%s: left unmerged (%s)", task.path.name, reason)
             plain = unmerged_frame(frame, task.settings, self.run.networks.size)
-            self.run.output.write(task.path, plain)
+            output.take(task.path, output.make(task.path, plain))
         self._step()
 
     def _end(self) -> None:
@@ -289,7 +291,7 @@ class _MergeLoop:
         if task.path not in self._todo:
             return None
         start = time.thread_time()
-        frame = read_frame(task.path)
+        frame = read_frame(task.path, self.run.output.depth)
         read = time.thread_time()
         self._note(frame, task)
         cut = FrameCrops(
@@ -298,23 +300,29 @@ class _MergeLoop:
         self._count(read=read - start, crop=time.thread_time() - read)
         return cut
 
-    def _merge(self, cut: _Cut) -> None:
+    def _merge(self, cut: _Cut) -> object:
         start, task = time.thread_time(), cut.task
+        if cut.crops is None:
+            assert cut.error is not None
+            raise cut.error
         draws = frame_draws(self.run.seed, task.index)
         merged = merge_frame(
             cut.crops, cut.predictions, self.run.networks, motion=task.motion, draws=draws
         )
         composed = time.thread_time()
-        sizes = self.run.output.write(task.path, merged)
+        made = self.run.output.make(task.path, merged)
         if self.session is not None:
-            self.session.note(task.path, self._keys[task.path], sizes, self.run.output)
+            self.session.note(task.path, self._keys[task.path], made)
         self._count(compose=composed - start, write=time.thread_time() - composed)
+        return made
 
     def _note(self, frame: FramePixels, task: MergeTask) -> None:
         with self._lock:
-            self.report.deep += frame.deep
-            self.report.alpha += frame.alpha is not None
-            for kind in lost_of(frame, task.settings, len(task.faces)):
+            holds_alpha = self.run.output.holds_alpha
+            self.report.deep += frame.dtype == np.uint16
+            self.report.alpha += frame.alpha is not None and holds_alpha
+            faces = len(task.faces)
+            for kind in lost_of(frame, task.settings, faces, holds_alpha=holds_alpha):
                 self.report.left_out.add(kind, task.path.name)
 
     def _count(self, **seconds: float) -> None:

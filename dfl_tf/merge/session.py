@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from dfl_tf.disk.durable import sync_folder, write_file
 from dfl_tf.disk.guarded import parse_json, read_json
@@ -50,14 +50,16 @@ class MergeJournal:
         The JSON file.
     about : dict
         What the run is: model, settings, folders. For people and for `resume`.
+    output : Output
+        Where the images go.
 
     References
     ----------
     merge.md 7 (its own format; the legacy pickle is only read).
     """
 
-    def __init__(self, path: Path, about: dict[str, object]):
-        self.path, self.about = path, about
+    def __init__(self, path: Path, about: dict[str, object], output: Output):
+        self.path, self.about, self._output = path, about, output
         self._done: dict[str, dict[str, object]] = {}
         self._lock = threading.Lock()
         self._lines: Journal | None = None
@@ -99,25 +101,25 @@ class MergeJournal:
             self._done.pop(frame.name, None)
         self.save()
 
-    def finished(self, frame: Path, key: str, output: Output) -> bool:
+    def finished(self, frame: Path, key: str) -> bool:
         """Tell whether the files of a frame are there, whole and made from the same things."""
         entry = self._done.get(frame.name)
         if entry is None or entry.get("key") != key:
             return False
         try:
-            sizes = [path.stat().st_size for path in output.paths(frame)]
+            sizes = [path.stat().st_size for path in self._output.paths(frame)]
         except OSError:
             return False
         return sizes == entry.get("sizes")
 
-    def note(self, frame: Path, key: str, sizes: tuple[int, int], output: Output) -> None:
-        """Remember a finished frame; called by the workers, as soon as its files are there."""
-        entry: dict[str, object] = {"key": key, "sizes": list(sizes)}
+    def note(self, frame: Path, key: str, made: object) -> None:
+        """Remember a finished frame and the sizes of its files (`Output.make`)."""
+        entry: dict[str, object] = {"key": key, "sizes": list(cast("tuple[int, int]", made))}
         line = json.dumps([frame.name, entry]) + "\n"
         with self._lock:
             self._done[frame.name] = entry
             if self._lines is None:
-                self._lines = Journal(self.journal, before_sync=output.sync, hold=True)
+                self._lines = Journal(self.journal, before_sync=self._output.sync, hold=True)
             self._lines.append(line.encode())
 
     def save(self) -> None:

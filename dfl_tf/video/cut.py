@@ -22,7 +22,7 @@ from dfl_tf.video.frames import Damage, decoded
 from dfl_tf.video.info import VideoInfo, read_info
 from dfl_tf.video.orientation import orientation_of
 from dfl_tf.video.pyav import ONE_RATE, open_video, require_av, video_stream
-from dfl_tf.video.read_back import read_back
+from dfl_tf.video.read_back import Written, read_back
 from dfl_tf.video.sound import Blocks, aac_stream, encoder_delay, is_readable
 from dfl_tf.video.timeline import Clock, slack_of
 from dfl_tf.video.tone import refuse_hdr, to_sdr
@@ -178,7 +178,7 @@ class _Part:
             container.metadata.update(source.metadata)
             context = video_stream(source, info.path).codec_context
             look = _look(info, context)
-            self.frames = FrameWriter(container, look, Encoding(bitrate), total, output)
+            self.frames = FrameWriter(container, look, Encoding(bitrate), Written(total), output)
             self._add_sound(source)
 
     def _add_sound(self, source: InputContainer) -> None:

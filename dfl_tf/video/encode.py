@@ -21,7 +21,7 @@ from dfl_tf.jobs.progress import Progress
 from dfl_tf.video.color import from_bgr
 from dfl_tf.video.info import VideoInfo, read_info
 from dfl_tf.video.pyav import require_av
-from dfl_tf.video.read_back import read_back
+from dfl_tf.video.read_back import Written, read_back
 from dfl_tf.video.sound import Part, Sound
 from dfl_tf.video.timeline import Clock, slack_of
 from dfl_tf.video.timestamps import TIMES_FILE, read_times
@@ -52,8 +52,18 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class _Timing:
-    """Frames a second, the time of every frame (the first at 0), and when the first one was."""
+class FrameTimes:
+    """When the frames of a video are shown.
+
+    Attributes
+    ----------
+    rate : Fraction
+        Frames a second.
+    times : list of Fraction
+        Seconds of each frame, the first one at 0.
+    start : Fraction
+        When the first one was shown in the video that they are of.
+    """
 
     rate: Fraction
     times: list[Fraction]
@@ -113,7 +123,7 @@ def encode(
         raise OptionError(f"bitrate={encoding.bitrate}, rate={rate}: both must be positive")
     images = _images(frames)
     about = None if reference is None else read_info(reference)
-    timing = _timing(frames, images, about, rate)
+    timing = timing_of(frames, images, about, rate)
     stored = read_image_unchanged(images[0])
     _tell_depth(images, stored)
     first = to_bgr(stored)
@@ -121,11 +131,12 @@ def encode(
         with contextlib.ExitStack() as stack:
             container = stack.enter_context(create(av, beside, output))
             container.metadata.update(encoding.tags or {})
-            look = _look(first.shape, timing.rate, about)
-            video = FrameWriter(container, look, encoding, len(images), output)
+            look = look_of(first.shape, timing.rate, about)
+            written = Written(len(images), exact=encoding.lossless)
+            video = FrameWriter(container, look, encoding, written, output)
             sound = None
             if about is not None and audio:
-                sound = _sound(av, container, about, timing)
+                sound = sound_of(av, container, about, timing)
                 if sound is not None:
                     stack.callback(sound.close)
             with explain_encoding_errors(av, output):
@@ -139,10 +150,8 @@ def encode(
                         progress(done, len(images))
                 video.finish()
                 if sound is not None:
-                    sound.copy(None)
-                    video.written.sound = sound.first
-                    video.written.sound_tolerance = sound.tolerance
-        read_back(beside, output, video.written)
+                    sound.finish(written)
+        read_back(beside, output, written)
     return Encoded(output, len(images), timing.rate, sound is not None)
 
 
@@ -155,24 +164,47 @@ def _images(folder: Path) -> list[Path]:
     return in_frame_order(listing.files)
 
 
-def _timing(
-    folder: Path, images: Sequence[Path], reference: VideoInfo | None, rate: Fraction | None
-) -> _Timing:
+def timing_of(
+    folder: Path,
+    images: Sequence[Path],
+    reference: VideoInfo | None,
+    rate: Fraction | None,
+    positions: Sequence[int] | None = None,
+) -> FrameTimes:
+    """Return when images are shown; see `encode`.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the images.
+    images : sequence of Path
+    reference : VideoInfo, optional
+    rate : Fraction, optional
+    positions : sequence of int, optional
+        Where the images stand among the frames of the reference; by default they are all of them.
+
+    Raises
+    ------
+    UsageError, OptionError
+        The time stamps beside the frames cannot be used.
+    """
     if rate is not None:
-        return _Timing(rate, [i / rate for i in range(len(images))])
+        return FrameTimes(rate, [i / rate for i in range(len(images))])
     known = read_times(folder) or read_times(folder.parent)
     if known is not None:
         if reference is not None:
             known.check(reference)
         stamps = known.of(images)
         if stamps is not None:
-            return _Timing(known.rate, [stamp - stamps[0] for stamp in stamps], stamps[0])
+            return _from(known.rate, stamps)
         log.warning("%s does not name all of the %d frames; not used", known.path, len(images))
     if reference is None:
         rate = Fraction(25)
         log.warning("no reference video and no rate given: %s frames a second", rate)
+    elif positions is not None and max(positions) < reference.frames:
+        return _from(reference.rate, [reference.times[i] for i in positions])
     elif reference.frames == len(images):
-        return _Timing(reference.rate, list(reference.times))
+        return FrameTimes(reference.rate, list(reference.times))
     else:
         rate = reference.rate
         log.warning(
@@ -182,20 +214,25 @@ def _timing(
             len(images),
             rate,
         )
-    return _Timing(rate, [i / rate for i in range(len(images))])
+    return FrameTimes(rate, [i / rate for i in range(len(images))])
 
 
-def _look(shape: tuple[int, ...], rate: Fraction, reference: VideoInfo | None) -> Look:
-    """Show frames stretched as those of the reference, if they are of its size."""
+def _from(rate: Fraction, stamps: Sequence[Fraction]) -> FrameTimes:
+    return FrameTimes(rate, [stamp - stamps[0] for stamp in stamps], stamps[0])
+
+
+def look_of(shape: tuple[int, ...], rate: Fraction, reference: VideoInfo | None) -> Look:
+    """Return how frames of a shape are shown: stretched as those of a reference of their size."""
     height, width = shape[:2]
     same = reference is not None and (reference.height, reference.width) == (height, width)
     aspect = reference.pixel_aspect if reference is not None and same else Fraction(1)
     return Look(height, width, rate, aspect)
 
 
-def _sound(
-    av: ModuleType, container: OutputContainer, reference: VideoInfo, timing: _Timing
+def sound_of(
+    av: ModuleType, container: OutputContainer, reference: VideoInfo, timing: FrameTimes
 ) -> Sound | None:
+    """Prepare the sound of a video for another one; None (with a note) if it has none."""
     clock = Clock(reference.timeline, slack_of(reference.rate), reference.broadcast)
     return Sound.of(av, reference.path, container, Part(timing.start, timing.seconds), clock)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
 
+    from dfl_tf.video.read_back import Written
+
 log = logging.getLogger(__name__)
 
 # What the legacy program makes of every sound (tools.md 10).
@@ -143,6 +145,11 @@ class Sound:
                     self._video,
                     self._damage.packets,
                 )
+
+    def finish(self, written: Written) -> None:
+        """Carry over what is left, and note what was."""
+        self.copy(None)
+        written.sound, written.sound_tolerance = self.first, self.tolerance
 
     def close(self) -> None:
         """Stop reading."""

@@ -82,28 +82,37 @@ class FrameWriter:
     container : av.container.OutputContainer
     look : Look
     how : Encoding
-    total : int
-        Number of frames that will come.
+    written : Written
+        Gets the notes.
     output : Path
         For messages.
+    kind : str
+        Name of the format of the file that the stream will end up in; empty: the container's.
     """
 
     def __init__(
-        self, container: OutputContainer, look: Look, how: Encoding, total: int, output: Path
+        self,
+        container: OutputContainer,
+        look: Look,
+        how: Encoding,
+        written: Written,
+        output: Path,
+        kind: str = "",
     ) -> None:
         self._container, self._output = container, output
-        self.written = Written(total, exact=how.lossless)
-        one_rate = container.format.name in ONE_RATE
-        self._clock = 1 / look.rate if one_rate else _CLOCK
-        self.written.coarse = self._clock if one_rate else Fraction(0)
+        self.written = written
+        kind = kind or container.format.name
+        one_rate = kind in ONE_RATE
+        self.clock = 1 / look.rate if one_rate else _CLOCK
+        self.written.coarse = self.clock if one_rate else Fraction(0)
         self._latest = -1
         stream = container.add_stream(
             "libx264rgb" if how.lossless else "libx264", rate=look.rate.limit_denominator(100000)
         )
         context = stream.codec_context
-        context.time_base = self._clock
+        context.time_base = self.clock
         height, width = look.height, look.width
-        options = {"bf": "0"} if container.format.name in _NO_REORDERING else {}
+        options = {"bf": "0"} if kind in _NO_REORDERING else {}
         if how.lossless:
             stream.pix_fmt, options["qp"] = "bgr24", "0"
         else:
@@ -121,14 +130,14 @@ class FrameWriter:
 
     def put(self, frame: VideoFrame, time: Fraction) -> None:
         """Encode a frame of the size and format of the stream, shown from `time` (seconds) on."""
-        stamp = max(round(time / self._clock), self._latest + 1)
-        if abs(stamp * self._clock - time) > self._clock:
+        stamp = max(round(time / self.clock), self._latest + 1)
+        if abs(stamp * self.clock - time) > self.clock:
             raise WorkspaceError(
                 f"{self._output}: this kind of file holds frames of one rate, and the frame at "
                 f"{float(time):.3f} s does not fit; use .mp4, .mkv or .mov"
             )
         self._latest = stamp
-        frame.pts, frame.time_base, frame.pict_type = stamp, self._clock, 0
+        frame.pts, frame.time_base, frame.pict_type = stamp, self.clock, 0
         self.written.add(frame, time)
         self._container.mux(self.stream.encode(frame))
 
@@ -185,6 +194,18 @@ def create(av: ModuleType, path: Path, output: Path) -> OutputContainer:
         raise WorkspaceError(
             f"{output}: cannot be written as a video ({error}); use .mp4, .mkv or .mov"
         ) from error
+
+
+def kind_of_file(av: ModuleType, output: Path) -> str:
+    """Return the name of the format that FFmpeg chooses for a file name; nothing is made.
+
+    Raises
+    ------
+    WorkspaceError
+        It knows none.
+    """
+    with create(av, output.with_name(f"name{output.suffix}"), output) as named:
+        return str(named.format.name)
 
 
 def takes_h264(av: ModuleType, suffix: str) -> bool:

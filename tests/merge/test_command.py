@@ -143,7 +143,7 @@ def test_missing_workspace_model_and_faces_are_named(tmp_path, capsys):
 
 def test_merged_frames_become_a_video_that_says_so(workspace, capsys):
     av = pytest.importorskip("av")
-    assert merge(workspace, "--video", str(workspace / "result.mp4")) == 0
+    assert merge(workspace) == 0
     assert run(["video", "merge", str(workspace), "--mask", "--fps", "24"]) == 0
     assert "6 frames, 24 a second" in capsys.readouterr().out
     assert names(workspace) == ["data_dst", "model", "result.mp4", "result_mask.mp4"]

@@ -27,7 +27,7 @@ from dfl_tf.merge.provenance import read_provenance
 from dfl_tf.options import MergeOptions, specs
 from tests.cli import test_model_snapshots
 
-from . import test_command, test_settings
+from . import test_command, test_image_format, test_settings, test_video_output
 from .conftest import enhance, make_workspace, segment, swap
 
 Pixels = np.ndarray
@@ -152,7 +152,15 @@ OF_THE_COMMAND: dict[str, Any] = {
     "sheet_modes": test_command.test_sheet_shows_modes_and_masks_and_writes_nothing_else,
     "sheet_masks": test_command.test_sheet_shows_modes_and_masks_and_writes_nothing_else,
     "sheet_count": test_command.test_sheet_shows_modes_and_masks_and_writes_nothing_else,
-    "video": test_command.test_merged_frames_become_a_video_that_says_so,
+    "kind": test_image_format.test_tiff_and_png_of_any_level_hold_the_same_pixels,
+    "level": test_image_format.test_jpeg_has_the_quality_asked_for_and_exact_masks,
+    "bits": test_image_format.test_16_bits_keep_more_of_the_face_than_8,
+    "video": test_video_output.test_video_holds_the_pixels_of_the_images_and_no_image_is_made,
+    "reference": test_video_output.test_times_and_sound_of_the_reference_are_taken,
+    "rate": test_video_output.test_video_holds_the_pixels_of_the_images_and_no_image_is_made,
+    "audio": test_video_output.test_bitrate_and_silence,
+    "lossless": test_video_output.test_video_holds_the_pixels_of_the_images_and_no_image_is_made,
+    "bitrate": test_video_output.test_bitrate_and_silence,
     "as_json": test_command.test_workspace_is_merged_into_its_folders,
     "snapshot": test_model_snapshots.test_merge_and_export_use_a_snapshot,
     "enhancer": test_command.test_missing_networks_are_explained,

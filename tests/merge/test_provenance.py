@@ -17,7 +17,7 @@ def pixels():
     return np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 def test_note_is_read_back_and_pixels_stay(pixels, suffix, tmp_path):
     plain = cv2.imencode(suffix, pixels)[1].tobytes()
     noted = embed(plain, NOTE.packet())
@@ -31,13 +31,13 @@ def test_note_is_read_back_and_pixels_stay(pixels, suffix, tmp_path):
     assert np.array_equal(*decoded)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 def test_other_programs_find_the_packet(pixels, suffix, tmp_path):
     path = tmp_path / f"x{suffix}"
     path.write_bytes(embed(cv2.imencode(suffix, pixels)[1].tobytes(), NOTE.packet()))
     with Image.open(path) as image:
         image.load()
-        packet = image.info["xmp" if suffix == ".jpg" else "XML:com.adobe.xmp"]
+        packet = image.info["XML:com.adobe.xmp" if suffix == ".png" else "xmp"]
     text = packet.decode() if isinstance(packet, bytes) else packet
     assert SOURCE_TYPE in text
 
@@ -47,8 +47,8 @@ def test_image_without_note(pixels):
     assert read_provenance(b"no image at all") is None
 
 
-def test_only_png_and_jpeg_carry_notes():
-    with pytest.raises(ValueError, match="PNG and JPEG only"):
+def test_other_files_carry_no_notes():
+    with pytest.raises(ValueError, match="PNG, JPEG and TIFF only"):
         embed(b"BM....", NOTE.packet())
 
 

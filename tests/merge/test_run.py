@@ -20,6 +20,7 @@ from dfl_tf.face import FaceType
 from dfl_tf.formats.faces.dfljpg import read_metadata
 from dfl_tf.formats.faces.faceset_pak import write_pak
 from dfl_tf.merge.compose import MergeNetworks
+from dfl_tf.merge.image_format import ImageFormat
 from dfl_tf.merge.landmarks import read_frame_faces
 from dfl_tf.merge.output import Output
 from dfl_tf.merge.plan import list_frames, plan_frames, select
@@ -41,8 +42,12 @@ def tasks_of(workspace, **options):
     return plan_frames(list_frames(folder), faces, lambda *_: settings)
 
 
+def output_of(workspace, name="merged", **form):
+    return Output(workspace / name, workspace / f"{name}_mask", PACKET, ImageFormat(**form))
+
+
 def run_of(workspace, name="merged", **how):
-    output = Output(workspace / name, workspace / f"{name}_mask", PACKET)
+    output = how.pop("output", None) or output_of(workspace, name)
     output.prepare(resume=True, overwrite=False)
     networks = how.pop("networks", MergeNetworks(swap, 32))
     return MergeRun(networks, FaceType.WHOLE_FACE, output, **{"workers": 2, "batch": 4} | how)
@@ -91,7 +96,9 @@ def test_network_always_sees_whole_batches(workspace):
 
 
 def session_of(workspace):
-    return MergeJournal(workspace / "model" / "new_SAEHD_merge_session.json", {"model": "new"})
+    return MergeJournal(
+        workspace / "model" / "new_SAEHD_merge_session.json", {"model": "new"}, output_of(workspace)
+    )
 
 
 def merge(workspace, identity="weights 1", resume=True, **options):
@@ -135,7 +142,7 @@ def test_stopping_leaves_whole_frames_and_goes_on(workspace):
     assert report.interrupted
     done = len(contents(workspace / "merged"))
     assert 0 < done < 6
-    rest = MergeJournal(session.path, {})
+    rest = MergeJournal(session.path, {}, output_of(workspace))
     rest.start(resume=True)
     report = merge_frames(tasks_of(workspace), run_of(workspace), session=rest)
     assert report.skipped == done

@@ -74,6 +74,7 @@ class Assembly(abc.ABC):
             widen=self.placement.emulates(self.run.precision),
             weight_gradient_by_gemm=on_cpu and slow_weight_gradients(),
             winograd=on_cpu,
+            fused=on_cpu,
         )
         self.networks: dict[str, Network] = {}
         self.optimizers: dict[str, LegacyOptimizer] = {}

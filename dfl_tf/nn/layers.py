@@ -11,12 +11,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Sequence
-from typing import ClassVar, Self, TypedDict, Unpack
+from typing import Self, TypedDict, Unpack
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from dfl_tf_ops.blur_pool import ROWS, blur_pool
+from dfl_tf_ops.normalization import frn, frn_tlu
 
 from dfl_tf.nn.convolution import convolve_halving, convolve_same
 from dfl_tf.nn.tensors import add_bias, filter_by_matmul, product
@@ -322,10 +324,14 @@ class FRNorm2D(keras.layers.Layer):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Normalize (n, h, w, c)."""
-        compute = tf.cast(x, self.variable_dtype)
-        power = tf.reduce_mean(tf.square(compute), axis=(1, 2), keepdims=True)
-        scale = 1.0 / tf.sqrt(power + tf.abs(self.eps))
-        return tf.cast(compute * scale * self.weight + self.bias, x.dtype)
+        return frn(x, *(tf.convert_to_tensor(v) for v in (self.weight, self.bias, self.eps)))
+
+    def thresholded(self, x: tf.Tensor, tlu: TLU) -> tf.Tensor:
+        """Normalize (n, h, w, c) and apply `tlu`, in one operation where there is one for it."""
+        chosen = tracing()
+        variables = (self.weight, self.bias, self.eps, tlu.tau)
+        weights = (tf.convert_to_tensor(v) for v in variables)
+        return frn_tlu(x, *weights, fused=chosen.fused and not chosen.blur_as_matmul)
 
 
 class TLU(keras.layers.Layer):
@@ -342,12 +348,14 @@ class TLU(keras.layers.Layer):
 
     def build(self, input_shape: Shape | None = None) -> None:
         """Make `tau` (c)."""
-        self.tau = self.add_weight(shape=(self.channels,), initializer="zeros", name="tau")
+        self.tau = self.add_weight(
+            shape=(self.channels,), initializer="zeros", name="tau", autocast=False
+        )
         self.built = True
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Threshold (n, h, w, c)."""
-        return tf.maximum(x, self.tau)
+        return tf.maximum(x, tf.cast(self.tau, x.dtype))
 
 
 class BlurPool(keras.layers.Layer):
@@ -358,17 +366,11 @@ class BlurPool(keras.layers.Layer):
     models.md 1.6
     """
 
-    ROWS: ClassVar[dict[int, tuple[float, ...]]] = {
-        2: (1.0, 1.0),
-        3: (1.0, 2.0, 1.0),
-        4: (1.0, 3.0, 3.0, 1.0),
-    }
-
     def __init__(self, kernel_size: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        row = np.array(self.ROWS[kernel_size])
+        row = np.array(ROWS[kernel_size])
         self.row = row / row.sum()
-        self.kernel = np.outer(row, row) / row.sum() ** 2
+        self.kernel = np.outer(self.row, self.row)
 
     def build(self, input_shape: Shape | None = None) -> None:
         """Nothing to make."""
@@ -376,14 +378,13 @@ class BlurPool(keras.layers.Layer):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Halve (n, h, w, c) in height and width, rounding up."""
-        size = len(self.kernel)
-        pad = ((size - 1) // 2, size // 2)
-        if tracing().blur_as_matmul:
-            return filter_by_matmul(x, *(self._band(side, pad[0]) for side in x.shape[1:3]))
-        x = tf.pad(x, ((0, 0), pad, pad, (0, 0)))
-        kernel = np.repeat(self.kernel[:, :, None, None], x.shape[-1], axis=2)
-        convolve = functools.partial(tf.nn.depthwise_conv2d, strides=(1, 2, 2, 1), padding="VALID")
-        return product(convolve, x, tf.constant(kernel, x.dtype))
+        size, chosen = len(self.row), tracing()
+        if chosen.blur_as_matmul:
+            before = (size - 1) // 2
+            return filter_by_matmul(x, *(self._band(side, before) for side in x.shape[1:3]))
+        if chosen.fused:
+            return blur_pool(x, size)
+        return product(functools.partial(blur_pool, size=size, fused=False), x)
 
     def _band(self, side: int, before: int) -> npt.NDArray[np.float64]:
         """Return the (side, halved) matrix that does the same to one axis."""

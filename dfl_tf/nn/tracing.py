@@ -25,6 +25,9 @@ class Tracing:
     winograd : bool
         3x3 convolutions take 16 multiplications for 36 where a kernel for that is there
         (`dfl_tf_ops.convolution`).
+    fused : bool
+        Filter response norms with their thresholds, and blurs with stride 2, are one C++ operation
+        each where the library is in use (`dfl_tf_ops.normalization`, `dfl_tf_ops.blur_pool`).
     """
 
     blur_as_matmul: bool = False
@@ -32,6 +35,7 @@ class Tracing:
     widen: bool = False
     weight_gradient_by_gemm: bool = False
     winograd: bool = False
+    fused: bool = False
 
 
 _PLAIN = Tracing()

@@ -1,7 +1,9 @@
 // The whole library as one translation unit: TensorFlow's headers cost 15 s each time they are
 // read.
 
+#include "blur_pool.cc"
 #include "dropout_mask.cc"
+#include "frn_tlu.cc"
 #include "global_norm.cc"
 #include "resource_apply.cc"
 #include "resource_apply_adabelief.cc"

@@ -50,7 +50,7 @@ class ConvBlock(Block):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Map (n, h, w, in) to (n, h', w', out)."""
-        return self.tlu(self.frn(self.conv(x)))
+        return self.frn.thresholded(self.conv(x), self.tlu)
 
 
 class XSegNetwork(Network):

@@ -23,10 +23,7 @@ def test_result_and_gradient_are_those_of_the_matrices(backend, size, height, wi
     upstream = tf.cast(rng.normal(size=half.shape), dtype)
     gradient = tape.gradient(half, x, upstream)
     wide = [tf.cast(t, tf.float64).numpy() for t in (x, upstream)]
-    expected = (
-        reference.blur_pool(wide[0], ROWS[size]),
-        reference.blur_pool_gradient(wide[1], ROWS[size], height, width),
-    )
+    expected = reference.blur_pool(wide[0], ROWS[size], wide[1])
     for a, b in zip((half, gradient), expected, strict=True):
         assert a.shape == b.shape
         assert a.dtype == dtype

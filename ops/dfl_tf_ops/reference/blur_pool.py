@@ -31,38 +31,26 @@ def band(row: npt.ArrayLike, side: int) -> npt.NDArray[np.float64]:
     return matrix
 
 
-def blur_pool(x: Array, row: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def blur_pool(
+    x: Array, row: npt.ArrayLike, upstream: Array
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Blur by a kernel that is the outer product of `row` with itself, and halve.
 
     Parameters
     ----------
     x : ndarray, shape (n, h, w, c), any floating dtype
     row : array-like, shape (size,), any numeric dtype
-
-    Returns
-    -------
-    ndarray, shape (n, h', w', c), float64
-    """
-    rows, columns = band(row, x.shape[1]), band(row, x.shape[2])
-    return np.einsum("ph,qw,nhwc->npqc", rows, columns, np.asarray(x, np.float64))
-
-
-def blur_pool_gradient(
-    upstream: Array, row: npt.ArrayLike, height: int, width: int
-) -> npt.NDArray[np.float64]:
-    """Return the gradient of `blur_pool` towards its images.
-
-    Parameters
-    ----------
     upstream : ndarray, shape (n, h', w', c), any floating dtype
         Gradient towards the result.
-    row : array-like, shape (size,), any numeric dtype
-    height, width : int
-        Of the images.
 
     Returns
     -------
-    ndarray, shape (n, height, width, c), float64
+    tuple of ndarray, shapes (n, h', w', c) and (n, h, w, c), float64
+        The result, and the gradient towards `x`.
     """
-    rows, columns = band(row, height), band(row, width)
-    return np.einsum("ph,qw,npqc->nhwc", rows, columns, np.asarray(upstream, np.float64))
+    rows, columns = band(row, x.shape[1]), band(row, x.shape[2])
+    wide = np.asarray(x, np.float64), np.asarray(upstream, np.float64)
+    return (
+        np.einsum("ph,qw,nhwc->npqc", rows, columns, wide[0]),
+        np.einsum("ph,qw,npqc->nhwc", rows, columns, wide[1]),
+    )

@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
-"""Frames a second of merging, by mode and size, and where the time goes.
+"""Milliseconds a frame of merging, by mode, size, threads and destination, and where they go.
 
-    python tools/bench_merge.py [--frames N] [--size 1920x1080] [--workers 1,2] [--model DIR]
+    python tools/bench_merge.py [--frames N] [--size 1920x1080] [--workers 1,2] [--rounds N]
+                                [--to png,tif,jpg,png+video,video] [--case NAME ...] [--model DIR]
 
 Frames are drawn at random with one face a third of the height. Without --model the network is a
 small NumPy function, so that everything but the network shows; with --model DIR the newest SAEHD,
-AMP or Quick96 model there is asked. Times are means over the frames, in milliseconds of processor
-time: read (decode), crop, compose, write (encode), and the network's share of the wall time.
+AMP or Quick96 model there is asked. Destinations take turns in each round; the first one (by
+default PNG, what merging always wrote) is the yardstick, and ratios are medians over the rounds.
+`png+video` is what a video took before `--video` wrote no images: merging, then encoding them.
+ms are wall time a frame; the parts are processor time of the workers: read (decode), crop, compose,
+write (encode). `clone` is OpenCV's share of compose in the seamless modes: the time of
+cv2.seamlessClone for the rectangle around the mask, below which those modes cannot come.
 """
 
 from __future__ import annotations
@@ -14,10 +19,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,11 +41,14 @@ import numpy as np  # noqa: E402
 from dfl_tf.face import FaceType  # noqa: E402
 from dfl_tf.face.reference_tables import REFERENCE_2D  # noqa: E402
 from dfl_tf.merge.compose import MergeNetworks  # noqa: E402
+from dfl_tf.merge.image_format import ImageFormat  # noqa: E402
 from dfl_tf.merge.motion import NO_MOTION  # noqa: E402
 from dfl_tf.merge.output import Output  # noqa: E402
 from dfl_tf.merge.plan import MergeTask  # noqa: E402
 from dfl_tf.merge.run import MergeRun, merge_frames  # noqa: E402
+from dfl_tf.merge.video_output import VideoOutput, VideoTarget  # noqa: E402
 from dfl_tf.options import MergeOptions, default  # noqa: E402
+from dfl_tf.video.encode import encode  # noqa: E402
 
 CASES: dict[str, dict[str, object]] = {
     "original": {"mode": "original"},
@@ -57,16 +70,40 @@ CASES: dict[str, dict[str, object]] = {
 }
 
 
+DESTINATIONS = ("png", "tif", "jpg", "png+video", "video")
+
+
 @dataclass
 class Row:
-    """One measurement."""
+    """One measurement: wall time a frame, and parts of it, in milliseconds."""
 
     size: str
     case: str
     workers: int
-    frames_per_second: float
+    to: str
+    milliseconds: float
     network_share: float
-    milliseconds: dict[str, float]
+    parts: dict[str, float]
+
+
+@contextmanager
+def timed_clone() -> Iterator[list[float]]:
+    """Collect the processor time of every cv2.seamlessClone, in seconds."""
+    spent: list[float] = []
+    lock, clone = threading.Lock(), cv2.seamlessClone
+
+    def timed(*args: object) -> np.ndarray:
+        start = time.thread_time()
+        result = clone(*args)
+        with lock:
+            spent.append(time.thread_time() - start)
+        return result
+
+    cv2.seamlessClone = timed
+    try:
+        yield spent
+    finally:
+        cv2.seamlessClone = clone
 
 
 def fake_networks(size: int) -> MergeNetworks:
@@ -113,28 +150,37 @@ def measure(
     tasks: list[MergeTask],
     case: str,
     workers: int,
+    to: str,
     networks: MergeNetworks,
     face_type: FaceType,
     size: str,
 ) -> Row:
     settings = default(MergeOptions, **CASES[case])
     chosen = [MergeTask(t.index, t.path, t.faces, t.motion, settings) for t in tasks]
-    with tempfile.TemporaryDirectory() as folder:
-        output = Output(Path(folder) / "merged", Path(folder) / "mask", None)
-        output.prepare(resume=False, overwrite=False)
-        run = MergeRun(networks, face_type, output, workers=workers)
-        merge_frames(chosen[: run.batch], run)
+    with tempfile.TemporaryDirectory() as folder, timed_clone() as cloned:
         start = time.perf_counter()
-        report = merge_frames(chosen, run)
+        if to == "video":
+            target = VideoTarget(Path(folder) / "merged.mp4", rate=Fraction(25))
+            frames, keys = [t.path for t in chosen], [t.key("") for t in chosen]
+            video = VideoOutput(target, frames, range(len(frames)), keys, Path(folder) / "record")
+            video.prepare(resume=False, overwrite=False)
+            run = MergeRun(networks, face_type, video, workers=workers)
+            report = merge_frames(chosen, run, session=video)
+            video.finish()
+        else:
+            form = ImageFormat(to.partition("+")[0])
+            output = Output(Path(folder) / "merged", Path(folder) / "mask", None, form)
+            output.prepare(resume=False, overwrite=False)
+            report = merge_frames(chosen, MergeRun(networks, face_type, output, workers=workers))
+            if to == "png+video":
+                for images in (output.images, output.masks):
+                    encode(images, Path(folder) / f"{images.name}.mp4", rate=Fraction(25))
         seconds = time.perf_counter() - start
-    return Row(
-        size,
-        case,
-        workers,
-        len(chosen) / seconds,
-        report.network_seconds / seconds,
-        {k: 1000 * v / len(chosen) for k, v in report.worker_seconds.items()},
-    )
+    parts = {k: 1000 * v / len(chosen) for k, v in report.worker_seconds.items()}
+    if cloned:
+        parts["clone"] = 1000 * sum(cloned) / len(chosen)
+    share = report.network_seconds / seconds
+    return Row(size, case, workers, to, 1000 * seconds / len(chosen), share, parts)
 
 
 def main() -> int:
@@ -142,6 +188,8 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--size", action="append", help="WIDTHxHEIGHT, may be repeated")
     parser.add_argument("--workers", default=f"1,{min(2, os.cpu_count() or 1)}")
+    parser.add_argument("--to", default=",".join(DESTINATIONS), help="the first is the yardstick")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--case", action="append", choices=list(CASES))
     parser.add_argument("--resolution", type=int, default=256, help="of the stand-in network")
     parser.add_argument("--model", type=Path, help="folder of model files")
@@ -150,30 +198,49 @@ def main() -> int:
     networks, face_type = fake_networks(args.resolution), FaceType.WHOLE_FACE
     if args.model is not None:
         networks, face_type = model_networks(args.model)
-    rows = []
-    for size in args.size or ["640x480", "1920x1080"]:
+    rows: list[Row] = []
+    for size in args.size or ["1920x1080"]:
         width, height = (int(part) for part in size.split("x"))
         with tempfile.TemporaryDirectory() as folder:
             tasks = make_frames(Path(folder), width, height, args.frames)
+            measure(tasks[:4], "overlay + rct", 1, "png", networks, face_type, size)  # warms up
             for case in args.case or CASES:
                 for workers in (int(n) for n in args.workers.split(",")):
-                    row = measure(tasks, case, workers, networks, face_type, size)
-                    rows.append(row)
+                    found = [
+                        [
+                            measure(tasks, case, workers, to, networks, face_type, size)
+                            for to in args.to.split(",")
+                        ]
+                        for _ in range(args.rounds)
+                    ]
+                    rows += [row for taken in found for row in taken]
                     if not args.json:
-                        print(line(row, rows), flush=True)
+                        print("\n".join(lines(found)), flush=True)
     if args.json:
         print(json.dumps([vars(row) for row in rows], indent=1))
     return 0
 
 
-def line(row: Row, rows: list[Row]) -> str:
-    stages = "  ".join(f"{name} {value:.0f}" for name, value in row.milliseconds.items())
-    first = next(r for r in rows if (r.size, r.case) == (row.size, row.case))
-    ratio = f"x{row.frames_per_second / first.frames_per_second:.2f}"
-    return (
-        f"{row.size:>9}  {row.case:32} {row.workers} workers {row.frames_per_second:6.1f} frames/s "
-        f"{ratio if row is not first else '':6} network {row.network_share:4.0%}  ms: {stages}"
-    )
+def lines(rounds: list[list[Row]]) -> list[str]:
+    """A line for each destination: medians over the rounds, and the ratio to the first one."""
+    made = []
+    for turn in zip(*rounds, strict=True):
+        first = turn[0]
+        parts = {
+            name: statistics.median(row.parts.get(name, 0.0) for row in turn)
+            for name in first.parts
+        }
+        ratio = statistics.median(
+            taken[0].milliseconds / row.milliseconds
+            for taken, row in zip(rounds, turn, strict=True)
+        )
+        made.append(
+            f"{first.size:>9}  {first.case:24} {first.workers} workers -> {first.to:5} "
+            f"{statistics.median(row.milliseconds for row in turn):6.0f} ms/frame  x{ratio:.2f}  "
+            f"network {statistics.median(row.network_share for row in turn):3.0%}  ms: "
+            + "  ".join(f"{name} {value:.0f}" for name, value in parts.items())
+        )
+    return made
 
 
 if __name__ == "__main__":

@@ -352,18 +352,24 @@ class _Blend:
         if binary is None:
             return pasted
         mask = (binary[:, :, 0] * np.float32(255)).astype(np.uint8)
+        # OpenCV solves for the rectangle around the mask and looks one pixel further.
         left, top, width, height = cv2.boundingRect(mask)
-        center = (int(left + width / 2), int(top + height / 2))
-        source = (pasted * np.float32(255)).astype(np.uint8)
-        frame = np.ascontiguousarray(self.crop.frame.bytes[self.crop.region.slices])
+        right, bottom = left + width + 1, top + height + 1
+        needed = slice(max(top - 1, 0), bottom), slice(max(left - 1, 0), right)
+        center = (int(left + width / 2) - needed[1].start, int(top + height / 2) - needed[0].start)
+        source = (pasted[needed] * np.float32(255)).astype(np.uint8)
+        frame = self.crop.frame.bytes[self.crop.region.slices]
+        below, mask = (np.ascontiguousarray(part[needed]) for part in (frame, mask))
         try:
-            cloned = cv2.seamlessClone(source, frame, mask, center, cv2.NORMAL_CLONE)
+            cloned = cv2.seamlessClone(source, below, mask, center, cv2.NORMAL_CLONE)
         except cv2.error as error:
             if error.code == cv2.Error.StsNoMem:
                 raise MemoryError(str(error)) from error
             log.warning("seamless cloning failed, the face is overlaid instead: %s", error.err)
             return pasted
-        return cloned / np.float32(255)
+        result = frame / np.float32(255)
+        result[needed] = cloned / np.float32(255)
+        return result
 
     def _refine(self, image: Floats) -> Floats:
         """Work on the merged face in the aligned square (steps g.1 to g.5)."""

@@ -26,7 +26,7 @@ from dfl_tf.imaging import to_bgr as three_channels
 from dfl_tf.merge.frame import MergedFrame
 from dfl_tf.merge.pixels import Stored
 from dfl_tf.merge.video_parts import ADVICE, SHA, SIZE, Parts, remember, seen_texts, sizes_of
-from dfl_tf.video.color import from_bgr, to_bgr
+from dfl_tf.video.color import from_bgr, from_gray, to_bgr
 from dfl_tf.video.encode import look_of, timing_of
 from dfl_tf.video.frames import shown_frames
 from dfl_tf.video.info import read_info
@@ -252,11 +252,11 @@ class VideoOutput:
 
     def make(self, frame: Path, merged: MergedFrame) -> _Made:
         """Convert the pixels of a frame and of its mask for the encoders."""
-        return self._converted(three_channels(merged.image), three_channels(merged.mask))
+        return self._converted(three_channels(merged.image), merged.mask)
 
     def _converted(self, image: Stored, mask: Stored) -> _Made:
         form = "bgr24" if self._target.encoding.lossless else "yuv420p"
-        both = (from_bgr(self._av, image, form), from_bgr(self._av, mask, form))
+        both = (from_bgr(self._av, image, form), from_gray(self._av, mask, form))
         return _Made(both, [_side(image), _side(mask)])
 
     def take(self, frame: Path, made: object) -> None:
@@ -287,11 +287,11 @@ class VideoOutput:
             return self._last
         part = self._parts.whole[-1]
         height, width = part["shapes"][0]
-        images = [
+        image, mask = (
             to_bgr(deque(shown_frames(path), 1).pop())[:height, :width]
             for path in self._parts.files(part["first"])
-        ]
-        return self._converted(*images)
+        )
+        return self._converted(image, mask[:, :, 1])
 
     def _put(self, made: _Made | None) -> None:
         while self._error is None:

@@ -279,6 +279,28 @@ def from_bgr(
     return frame_of_planes(av, [luma, chroma[:, :, 0], chroma[:, :, 1]], yuv)
 
 
+def from_gray(
+    av: ModuleType, image: Stored, pixel_format: str, yuv: Yuv | None = None
+) -> VideoFrame:
+    """Return the frame that `from_bgr` makes of a gray image repeated to three channels.
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w), uint8 or uint16
+    pixel_format, yuv
+        As in `from_bgr`.
+    """
+    height, width = image.shape
+    if pixel_format != "yuv420p" or image.dtype != np.uint8:
+        return from_bgr(av, cv2.merge([image] * 3), pixel_format, yuv)
+    yuv = yuv or Yuv(matrix_of(_UNSPECIFIED, height))
+    image = cast("Bytes", np.pad(image, ((0, height % 2), (0, width % 2)), mode="edge"))
+    levels = np.repeat(np.arange(256, dtype=np.float32)[None, :, None], 3, axis=2)
+    lumas = _rounded(np.ascontiguousarray(cv2.transform(levels, yuv.encoding())[:, :, 0]), 8)
+    chroma = np.full((image.shape[0] // 2, image.shape[1] // 2), 128, np.uint8)
+    return frame_of_planes(av, [cv2.LUT(image, lumas), chroma, chroma], yuv)
+
+
 def frame_of_planes(av: ModuleType, planes: Sequence[Stored], yuv: Yuv) -> VideoFrame:
     """Return a yuv420p frame.
 

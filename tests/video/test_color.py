@@ -8,7 +8,7 @@ import pytest
 av = pytest.importorskip("av")
 
 from dfl_tf.imaging import read_image_unchanged, to_bgr as three_channels  # noqa: E402, I001
-from dfl_tf.video.color import Yuv, from_bgr, matrix_of, to_bgr, yuv_planes  # noqa: E402
+from dfl_tf.video.color import Yuv, from_bgr, from_gray, matrix_of, to_bgr, yuv_planes  # noqa: E402
 
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114)}
 
@@ -106,3 +106,18 @@ def test_alpha_of_a_frame_is_dropped(tmp_path):
 
     cv2.imwrite(str(tmp_path / "a.png"), np.full((4, 4, 4), 7, np.uint8))
     assert three_channels(read_image_unchanged(tmp_path / "a.png")).shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize("size", [(64, 256), (33, 257)])
+@pytest.mark.parametrize("yuv", [None, Yuv(1, full_range=True)])
+def test_gray_images_need_no_colors(size, yuv):
+    gray = np.arange(size[0] * size[1]).reshape(size).astype(np.uint8)
+    for image, form in (
+        (gray, "yuv420p"),
+        (gray.astype(np.uint16) * 250, "yuv420p"),
+        (gray, "rgb24"),
+    ):
+        wanted = from_bgr(av, np.repeat(image[:, :, None], 3, axis=2), form, yuv)
+        made = from_gray(av, image, form, yuv)
+        assert np.array_equal(made.to_ndarray(), wanted.to_ndarray())
+        assert (made.colorspace, made.color_range) == (wanted.colorspace, wanted.color_range)

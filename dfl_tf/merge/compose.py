@@ -367,7 +367,7 @@ class _Blend:
                 raise MemoryError(str(error)) from error
             log.warning("seamless cloning failed, the face is overlaid instead: %s", error.err)
             return pasted
-        result = frame / np.float32(255)
+        result = np.divide(frame, np.float32(255), dtype=np.float32)
         result[needed] = cloned / np.float32(255)
         return result
 

@@ -56,7 +56,7 @@ def save(path: Path) -> dict[str, float]:
     """Seconds of handing a state over to the saving thread, and of writing its data.dat."""
     from dfl_tf.formats import ModelState
     from dfl_tf.formats.models.legacy import data_dict, dump_legacy, read_data
-    from dfl_tf.train.saver import own_arrays
+    from dfl_tf.train.host_copies import HostCopies
 
     data = read_data(path)
     state = ModelState(
@@ -64,7 +64,7 @@ def save(path: Path) -> dict[str, float]:
         loss_history=data["loss_history"],
     )  # fmt: skip
     start = time.perf_counter()
-    owned = own_arrays(state)
+    owned = HostCopies().take(state).state
     copied = time.perf_counter() - start
     start = time.perf_counter()
     largest = 0

@@ -19,7 +19,7 @@ from dfl_tf.bench import machine
 from dfl_tf.bench.machine import Report
 from dfl_tf.formats import ModelState, read_model, write_model
 from dfl_tf.options import DEFAULT_MODEL
-from dfl_tf.train.saver import own_arrays
+from dfl_tf.train.host_copies import HostCopies
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -239,7 +239,8 @@ def bench_io(state: ModelState, folder: Path) -> Report:
         On the disk to measure. Nothing is left in it.
     """
     before = machine.resident_mib() or 0.0
-    pause = machine.milliseconds(lambda: own_arrays(_views(state)), 1, warm_up=0)[0]
+    copies = HostCopies()
+    pause = machine.milliseconds(lambda: copies.take(_views(state)), 1, warm_up=1)[0]
     rows = {}
     for kind in ("legacy", "native"):
         with tempfile.TemporaryDirectory(dir=folder, prefix="dfl-tf-bench-") as place:

@@ -17,7 +17,7 @@ from dfl_tf.bench.machine import Report
 from dfl_tf.devices.configure import configure_devices
 from dfl_tf.formats import write_model
 from dfl_tf.train.batch_source import Facesets
-from dfl_tf.train.saver import own_arrays
+from dfl_tf.train.host_copies import HostCopies
 from dfl_tf.train.start import Prepared, builder
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _saving(prepared: Prepared, model: FaceModel) -> dict[str, float]:
     """Seconds that a save stops the training, and that writing the files takes beside it."""
     spent: dict[str, float] = {}
     with timed(spent, "copy_s"):
-        state = own_arrays(model.state())
+        state = HostCopies().take(model.state(views=True)).state
     state = replace(state, options=prepared.settings.legacy())
     kind: Literal["native", "legacy"] = "native" if prepared.place.format == "native" else "legacy"
     with tempfile.TemporaryDirectory() as folder, timed(spent, "write_s"):

@@ -20,7 +20,7 @@ from dfl_tf.export.onnx_graph import Graph, Tensors, Value
 from dfl_tf.export.onnx_networks import FaceNetworks, dense
 from dfl_tf.export.report import ExportReport, provenance, watch_memory
 from dfl_tf.models.df_liae import Archi
-from dfl_tf.models.state import legacy_key
+from dfl_tf.models.keys import legacy_key
 from dfl_tf.options import KINDS
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import abc
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
 import keras
@@ -16,6 +17,7 @@ from dfl_tf.data.batch import Batch
 from dfl_tf.devices.cpu import slow_weight_gradients
 from dfl_tf.devices.placement import Placement
 from dfl_tf.formats.loss_history import LossHistory
+from dfl_tf.models.keys import legacy_key
 from dfl_tf.models.step import Update
 from dfl_tf.nn.initializers import initialize
 from dfl_tf.nn.layers import Network
@@ -26,10 +28,14 @@ from dfl_tf.options import RunOptions, effective
 
 if TYPE_CHECKING:
     from dfl_tf.formats.models.state import ModelState
+    from dfl_tf.formats.models.tensor import Tensor
     from dfl_tf.options import TrainingOptions
 
 N = TypeVar("N", bound=Network)
 R = TypeVar("R")
+
+_copied: ContextVar[list[tf.Tensor] | None] = ContextVar("copied weights", default=None)
+"""What the thread at hand computes with instead of the weights of a model."""
 
 POLICIES = {
     "float32": "float32",
@@ -198,13 +204,51 @@ class Assembly(abc.ABC):
 
     def run_graph(self, kind: str, function: Callable[..., R], *args: tf.Tensor) -> R:
         """Run networks on whole batches, tensors of any shape, as a graph that `kind` names."""
+        copied = _copied.get()
+        work: Callable[..., R] = functools.partial(self._on_device, function)
+        if copied is not None:
+            kind, work, args = f"{kind}, copied", self._with_weights(work), (copied, *args)
         if kind not in self._compiled:
-            self._compiled[kind] = tf.function(
-                functools.partial(self._on_device, function),
-                autograph=False,
-                reduce_retracing=True,
-            )
+            self._compiled[kind] = tf.function(work, autograph=False, reduce_retracing=True)
         return self._compiled[kind](*args)
+
+    def _with_weights(self, work: Callable[..., R]) -> Callable[..., R]:
+        """Make a function of the values of all weights, and of what `work` takes."""
+
+        def with_weights(values: list[tf.Tensor], *args: tf.Tensor) -> R:
+            with keras.StatelessScope(state_mapping=list(zip(self._weights, values, strict=True))):
+                return work(*args)
+
+        return with_weights
+
+    @property
+    def _weights(self) -> tuple[keras.Variable, ...]:
+        return self.weights_of(list(self.networks))
+
+    @contextlib.contextmanager
+    def weights_from(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> Iterator[None]:
+        """Context in which the calling thread computes with copies of the weights.
+
+        Meanwhile other threads can train. Graphs are traced once more for it.
+
+        Parameters
+        ----------
+        tensors : mapping of str to mapping of str to ndarray, shape of each weight
+            Weights by network and legacy key, as `ModelState.tensors` has them.
+        """
+        with tf.device(self.placement.variables):
+            values = [
+                tf.cast(tf.convert_to_tensor(tensors[part][legacy_key(v)]), v.dtype)
+                for part, network in self.networks.items()
+                for v in network.weights
+            ]
+        token = _copied.set(values)
+        try:
+            # For what a model computes without a graph.
+            with keras.StatelessScope(state_mapping=list(zip(self._weights, values, strict=True))):
+                yield
+        finally:
+            _copied.reset(token)
 
     def _on_device(self, function: Callable[..., R], *tensors: tf.Tensor) -> R:
         with self.computing(self.tracing):

@@ -21,8 +21,9 @@ from dfl_tf.models import description
 from dfl_tf.models.assembly import Assembly
 from dfl_tf.models.average import WeightAverage
 from dfl_tf.models.freezing import without_frozen
+from dfl_tf.models.keys import legacy_key
 from dfl_tf.models.rates import LearningRates
-from dfl_tf.models.state import check_shapes, legacy_key, load, state_of
+from dfl_tf.models.state import check_shapes, load, state_of
 from dfl_tf.models.step import Losses, Tensors, TrainingStep, Update
 from dfl_tf.options import ModelKind, kind_of
 from dfl_tf.options.registry import frozen_parts
@@ -291,9 +292,16 @@ class FaceModel(Assembly):
 
     # State
 
-    def state(self) -> ModelState:
-        """Return all that the model is, as NumPy arrays and plain Python values."""
-        return state_of(self)
+    def state(self, *, views: bool = False) -> ModelState:
+        """Return all that the model is, as NumPy arrays and plain Python values.
+
+        Parameters
+        ----------
+        views : bool
+            Whether arrays may share the memory of the variables: quicker, but they have to be
+            dropped before the next step.
+        """
+        return state_of(self, views=views)
 
     def save(self, model_dir: str | Path, name: str | None = None) -> None:
         """Write the model into a folder, as one set: old or new is there, whole.

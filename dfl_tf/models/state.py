@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.formats.loss_history import LossHistory
 from dfl_tf.formats.models.average import AVERAGE
 from dfl_tf.formats.models.state import ModelState
+from dfl_tf.models.keys import legacy_key
+from dfl_tf.nn.local_replica import first_replica
 from dfl_tf.options import to_legacy
 
 if TYPE_CHECKING:
@@ -26,18 +29,17 @@ if TYPE_CHECKING:
 _NAMED = 6  # how many tensors of one kind of error are named
 
 
-def legacy_key(variable: keras.Variable) -> str:
-    """Return the key of a variable inside its file: its path without the scope, and ``:0``."""
-    return variable.path.split("/", 1)[1] + ":0"
+def state_of(model: FaceModel, *, views: bool = False) -> ModelState:
+    """Return the state of a model; float32 whatever precision it trains in.
 
-
-def state_of(model: FaceModel) -> ModelState:
-    """Return the state of a model; float32 whatever precision it trains in."""
+    With `views` its arrays may share the memory of the variables.
+    """
+    read = view_of if views else np.asarray
     tensors: dict[str, dict[str, npt.NDArray[np.generic] | np.generic]] = {}
     for part, network in model.networks.items():
-        tensors[part] = {legacy_key(v): _stored(v) for v in network.weights}
+        tensors[part] = {legacy_key(v): _stored(read(v)) for v in network.weights}
     for part, optimizer in model.optimizers.items():
-        arrays = optimizer.state_arrays(legacy_names(model, part))
+        arrays = optimizer.state_arrays(legacy_names(model, part), read)
         tensors[part] = {key: _stored(value) for key, value in arrays.items()}
     if model.average is not None:
         averages = model.average.arrays(model.iteration)
@@ -51,6 +53,11 @@ def state_of(model: FaceModel) -> ModelState:
         extra=model.extra,
         run={"seed": model.seed, **model.rates.stored()},
     )
+
+
+def view_of(variable: keras.Variable | tf.Variable) -> npt.NDArray[np.generic]:
+    """Return the value of a variable, without a copy where it is in host memory."""
+    return np.asarray(memoryview(tf.convert_to_tensor(first_replica(variable))))
 
 
 def _stored(value: npt.ArrayLike) -> npt.NDArray[np.generic] | np.generic:

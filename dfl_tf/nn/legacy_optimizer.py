@@ -7,7 +7,7 @@ do not move in this step). The arithmetic of a step is `dfl_tf_ops.optimizer_ste
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar, TypedDict, Unpack
 
 import keras
@@ -302,7 +302,9 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         return tf.where(norm >= bound, bound / norm, one)
 
     def state_arrays(
-        self, legacy_names: Sequence[str]
+        self,
+        legacy_names: Sequence[str],
+        read: Callable[[keras.Variable | tf.Variable], npt.NDArray[np.generic]] = np.asarray,
     ) -> dict[str, npt.NDArray[np.generic] | np.int64]:
         """Return counter and slots under their legacy keys, in file order.
 
@@ -310,6 +312,8 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         ----------
         legacy_names : sequence of str
             For each built variable its full legacy name, `encoder/down1/downs_0/conv1/weight:0`.
+        read : callable
+            Gives the value of a slot.
 
         Returns
         -------
@@ -326,7 +330,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         }
         for slot in self.slot_names:
             for name, value in zip(legacy_names, self._slots[slot], strict=True):
-                arrays[slot_key(slot, name)] = np.asarray(value)
+                arrays[slot_key(slot, name)] = read(value)
         return arrays
 
     def load_state_arrays(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -32,10 +33,11 @@ from dfl_tf.train import events, history
 from dfl_tf.train.after_save import AfterSave, command_of
 from dfl_tf.train.backup import BackupClock, make_backup
 from dfl_tf.train.batch_source import Batch
+from dfl_tf.train.drawing import Marks, Showing, Told, draw_copied
 from dfl_tf.train.guard import NormGuard, check_finite
+from dfl_tf.train.host_copies import HostCopies
 from dfl_tf.train.loss_graph import LossTrace
-from dfl_tf.train.loss_plot import write_loss_plot
-from dfl_tf.train.previews import jpeg_bytes, preview_images, write_previews
+from dfl_tf.train.previews import jpeg_bytes, preview_images
 from dfl_tf.train.saver import Saver
 from dfl_tf.train.segment import Segment
 from dfl_tf.train.snapshots import Shown, SnapshotMaker, Wanted, rules_of
@@ -116,6 +118,7 @@ class Checkpointer:
         self._norms = NormGuard()
         self.snapshots = SnapshotMaker(place.folder, place.name, place.model_class, log)
         self._shown: Shown | None = None
+        self._copies, self._told = HostCopies(), Told(log)
 
     def begin(self, segment: Segment, trace: LossTrace) -> None:
         """Go on with another segment of the run."""
@@ -174,8 +177,23 @@ class Checkpointer:
         return self._saver.failed
 
     def wait(self) -> None:
-        """Wait for the save that is being written; raises what made it fail."""
-        self._saver.wait()
+        """Wait for the save that is being written, and what is drawn of it.
+
+        Raises
+        ------
+        Exception
+            What made it fail.
+        """
+        try:
+            self._saver.wait()
+        finally:
+            self.tell()
+
+    def tell(self) -> None:
+        """Say what the save and its previews have to say, and the user's command after it."""
+        self._told.tell()
+        if self.after_save is not None:
+            self.after_save.tell()
 
     def summary(self) -> str:
         """The summary text of the model as it is now."""
@@ -188,8 +206,14 @@ class Checkpointer:
             unused=kept_unused(settings.resolved.unknown),
         )
 
-    def save(self, run_state: Mapping[str, object], wanted: Sequence[Wanted] = ()) -> None:
-        """Copy the model to memory, check it and start writing it.
+    def save(
+        self,
+        run_state: Mapping[str, object],
+        wanted: Sequence[Wanted] = (),
+        batches: Sequence[Batch] = (),
+        marks: Marks = (),
+    ) -> None:
+        """Copy the model to memory, check it and start writing it, and drawing previews of it.
 
         Parameters
         ----------
@@ -197,6 +221,8 @@ class Checkpointer:
             What is stored of the run; see `ModelState.run`.
         wanted : sequence of Wanted
             Snapshots to make of this save.
+        batches, marks
+            Of what previews are drawn, as in `preview`; none without batches.
 
         Raises
         ------
@@ -206,23 +232,30 @@ class Checkpointer:
             What made the save before fail.
         """
         started = time.perf_counter()
-        state = self._model.state()
-        options = self.segment.settings.legacy()
-        state = replace(state, options=options, run={**state.run, **run_state})
-        check_finite(state.tensors, state.iteration)
+        self.wait()  # it reads the memory that is copied to
+        copied = self._copies.take(self._model.state(views=True))
         settings = self.segment.settings
+        state, run = copied.state, {**copied.state.run, **run_state}
+        state = replace(state, options=settings.legacy(), run=run)
+        check_finite(state.tensors, copied.squares, state.iteration)
         if settings.run.guard_collapse:
-            networks = {part: state.tensors[part] for part in self._model.networks}
+            networks = {part: copied.squares[part] for part in self._model.networks}
             self._norms.check(networks, state.iteration)
+        draw = None
+        if batches:
+            kept = [batch.rolled(0) for batch in batches]
+            showing = self._showing(kept, marks)
+            draw = partial(draw_copied, showing, state.tensors, self._told, self._show)
         self._saver.submit(
             state,
+            None if wanted else draw,
+            first=draw if wanted else None,
             summary=self.summary(),
             wanted=tuple(wanted),
             rules=rules_of(settings.run),
-            shown=self._shown,
         )
-        copied = round(time.perf_counter() - started, 3)
-        self.log.emit(events.Save(state.iteration, copied, self._model.step.scalars()))
+        pause = round(time.perf_counter() - started, 3)
+        self.log.emit(events.Save(state.iteration, pause, self._model.step.scalars()))
 
     def _write(
         self,
@@ -231,8 +264,10 @@ class Checkpointer:
         summary: str,
         wanted: Sequence[Wanted] = (),
         rules: Rules = NO_LIMIT,
-        shown: Shown | None = None,
+        first: Callable[[], None] | None = None,
     ) -> None:
+        if first is not None:
+            first()
         try:
             saved = write_model(
                 self.place.folder,
@@ -249,7 +284,7 @@ class Checkpointer:
         if saved.aside is not None:
             self.log.say(f"replaced files of the model were moved to {saved.aside}")
         for each in wanted:
-            self.snapshots.make(each, state, rules, shown)
+            self.snapshots.make(each, state, rules, self._shown)
         if self.after_save is not None:
             self.after_save.start(state.iteration)
 
@@ -321,36 +356,37 @@ class Checkpointer:
         previews = self._model.preview(*batches)
         return preview_images(previews, self.trace.array, self._model.iteration)
 
-    def preview(self, batches: Sequence[Batch], marks: Sequence[tuple[int, str]] = ()) -> None:
+    def preview(self, batches: Sequence[Batch], marks: Marks = ()) -> None:
         """Write preview sheets of these batches and the loss plot.
 
         A failure is reported but not fatal. `marks` are lines in the plot: iteration and text.
         """
+        self._saver.join()  # one is drawn at a time
+        self.tell()
+        showing = self._showing(batches, marks)
         try:
-            images = self._images(self._another_face(batches))
-            self._shown = Shown(images)
-            paths = write_previews(self.preview_folder, images)
-            write_loss_plot(
-                self.preview_folder / "loss.png",
-                self.trace.array,
-                self._model.loss_names,
-                title=f"{self.place.storage}, iteration {self._model.iteration}",
-                start=max(0, self._model.iteration - len(self.trace)),
-                quality=self.quality,
-                marks=marks,
-            )
+            images = showing.images()
+            self._show(images)
+            files = showing.write(images)
         except (DflTfError, OSError) as error:
             self.log.say(f"warning: the preview was not written: {error}")
             return
-        files = [str(path) for path in paths]
-        self.log.emit(events.Preview(self._model.iteration, files, images))
+        self.log.emit(events.Preview(showing.iteration, files, images))
 
-    def _another_face(self, batches: Sequence[Batch]) -> Sequence[Batch]:
-        """Take another face each time where only one is shown, but not in the history."""
-        if not self._model.previews_one_face:
-            return batches
-        shift = -(self._model.iteration % min(4, batches[0].size))
-        return [batch.rolled(shift) for batch in batches]
+    def _showing(self, batches: Sequence[Batch], marks: Marks) -> Showing:
+        return Showing(
+            self._model,
+            self._model.iteration,
+            tuple(batches),
+            self.trace.array,
+            tuple(self.quality),
+            tuple(marks),
+            self.place.storage,
+            self.preview_folder,
+        )
+
+    def _show(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
+        self._shown = Shown(images)
 
     def history(self, sample: history.Sample) -> None:
         """Write images of the fixed sample when the iteration is one for it.

@@ -189,13 +189,13 @@ class NormGuard:
         self._factor, self._saves, self._least = factor, saves, least
         self._norms: dict[str, deque[float]] = {}
 
-    def check(self, networks: Mapping[str, Mapping[str, Tensor]], iteration: int) -> None:
+    def check(self, networks: Mapping[str, Mapping[str, float]], iteration: int) -> None:
         """Judge the weights that are about to be saved.
 
         Parameters
         ----------
-        networks : dict of dict of ndarray, any shape and floating dtype
-            Weights by part and key.
+        networks : dict of dict of float
+            Sums of squares of the weights by part and key (`CopiedState.squares`).
         iteration : int
             For the message.
 
@@ -204,10 +204,7 @@ class NormGuard:
         TrainingDiverged
             Naming the networks and their norms.
         """
-        norms = {
-            part: math.sqrt(sum(float(np.vdot(a, a)) for a in map(_as_float, arrays.values())))
-            for part, arrays in networks.items()
-        }
+        norms = {part: math.sqrt(sum(squares.values())) for part, squares in networks.items()}
         bad = []
         for part, norm in norms.items():
             before = self._norms.setdefault(part, deque(maxlen=self._saves))
@@ -222,17 +219,19 @@ class NormGuard:
             self._norms[part].append(norm)
 
 
-def _as_float(array: Tensor) -> NDArray[np.float32]:
-    return np.asarray(array, np.float32).ravel()
-
-
-def check_finite(tensors: Mapping[str, Mapping[str, Tensor]], iteration: int) -> None:
+def check_finite(
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    squares: Mapping[str, Mapping[str, float]],
+    iteration: int,
+) -> None:
     """Refuse a model state that holds NaN or infinite numbers.
 
     Parameters
     ----------
     tensors : dict of dict of ndarray, any shape and dtype
         `ModelState.tensors`; only floating dtypes are checked.
+    squares : dict of dict of float
+        Sums of squares of each. One that is finite says that all its numbers are.
     iteration : int
         For the message.
 
@@ -246,7 +245,7 @@ def check_finite(tensors: Mapping[str, Mapping[str, Tensor]], iteration: int) ->
         names = [
             name
             for name, array in arrays.items()
-            if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all()
+            if not math.isfinite(squares[part][name]) and not np.isfinite(array).all()
         ]
         if names:
             bad[part] = names

@@ -330,18 +330,28 @@ class Run:
                 self._next_save += self._save_seconds
         return due
 
-    def save(self, wanted: Sequence[Wanted] = ()) -> None:
+    def save(self, wanted: Sequence[Wanted] = (), batches: Sequence[Batch] = ()) -> bool:
         """Copy the model to memory and start writing it; a failure is reported but not fatal.
 
-        `wanted` are snapshots to make of it, beside the regular one if that is due.
+        Parameters
+        ----------
+        wanted : sequence of Wanted
+            Snapshots to make of it, beside the regular one if that is due.
+        batches : sequence of Batch
+            Of which previews are drawn.
+
+        Returns
+        -------
+        bool
+            Whether it is being written.
         """
         if self.settings.run.no_save:
-            return
+            return False
         if self.guard.suspicious:
             self.log.say(
                 "losses have risen sharply: skipping this save and keeping the last good one"
             )
-            return
+            return False
         noted: dict[str, object] = {}
         period, iteration = regular_period(self.settings.run), self.model.iteration
         if period and regular_is_due(self.stored, iteration, period):
@@ -349,15 +359,16 @@ class Run:
             regular, past = with_regular(self.stored, self.snapshot_folder, iteration, kept)
             wanted, noted = [*wanted, regular], {snapshots.STORED_AS: past}
         try:
-            self.checkpoint.save({**self.run_state, **noted}, wanted)
+            self.checkpoint.save({**self.run_state, **noted}, wanted, batches, self.marks())
         except TrainingDiverged:
             raise
         except (DflTfError, OSError) as error:  # also what made the save before fail
             self._tell_failed_save(error)
-            return
+            return False
         self.stored.update(noted)
         self.unsaved = False
         self._mean_due = True
+        return True
 
     def keep(self, wanted: Wanted) -> None:
         """Make a snapshot of the model as it is, which is saved first if it is not.

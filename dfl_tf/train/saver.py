@@ -9,41 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
-import numpy as np
+from dfl_tf_ops.process import yield_to_others
 
 from dfl_tf.formats import ModelState
-from dfl_tf.formats.loss_history import LossHistory
-
-if TYPE_CHECKING:
-    from dfl_tf.formats.models.tensor import Tensor
-
-
-def own_arrays(state: ModelState) -> ModelState:
-    """The state with every array owning its memory, so that training can not change it.
-
-    Arrays that already own their memory (copies of variables) are taken as they are.
-    """
-    return replace(
-        state,
-        tensors={
-            part: {name: _owned(array) for name, array in arrays.items()}
-            for part, arrays in state.tensors.items()
-        },
-        loss_history=LossHistory.of(state.loss_history),
-        options=dict(state.options),
-        extra=dict(state.extra),
-        run=dict(state.run),
-    )
-
-
-def _owned(value: Tensor) -> Tensor:
-    if isinstance(value, np.ndarray):
-        return value if value.flags.owndata else value.copy()
-    # A NumPy scalar ("iters:0") stays one: the files of the legacy program hold it so.
-    return value
 
 
 class Saver:
@@ -71,8 +40,14 @@ class Saver:
         """Whether a save failed and that has not been reported yet; `wait` raises its error."""
         return self._error is not None
 
-    def submit(self, state: ModelState, **more: object) -> None:
+    def submit(
+        self, state: ModelState, after: Callable[[], None] | None = None, **more: object
+    ) -> None:
         """Start writing; waits for the write before.
+
+        The arrays of `state` must not change until that is done. The thread takes the time that
+        the training leaves, so that the next iterations are hardly slower. `after` is called in
+        it when the files are written, or writing has failed; it must not fail.
 
         Raises
         ------
@@ -80,18 +55,26 @@ class Saver:
             Whatever made the write before fail.
         """
         self.wait()
-        owned = own_arrays(state)
 
         def work() -> None:
+            yield_to_others()
             try:
-                self._write(owned, **more)
-                self._saved = owned.iteration
+                self._write(state, **more)
+                self._saved = state.iteration
             except BaseException as error:
                 self._error = error
+            if after is not None:
+                after()
 
         # Not a daemon: the interpreter never ends in the middle of a write.
         self._thread = threading.Thread(target=work, name="dfl-tf save")
         self._thread.start()
+
+    def join(self) -> None:
+        """Wait until nothing is being written; `wait` still tells what failed."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
 
     def wait(self) -> None:
         """Wait until nothing is being written.
@@ -101,9 +84,7 @@ class Saver:
         Exception
             Whatever made the last write fail; raised once.
         """
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self.join()
         if self._error is not None:
             error, self._error = self._error, None
             raise error

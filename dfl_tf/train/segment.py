@@ -21,8 +21,8 @@ from dfl_tf.formats.models.average import AVERAGE
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.train.batch_source import BatchSource, Facesets, open_batch_source
 from dfl_tf.train.changed_files import ages
+from dfl_tf.train.host_copies import HostCopies
 from dfl_tf.train.quarantine import LeftOutFace, read_left_out
-from dfl_tf.train.saver import own_arrays
 from dfl_tf.train.settings import Settings
 from dfl_tf.train.starting_point import take_parts, take_release
 
@@ -86,16 +86,15 @@ class Segment:
         run_state : mapping
             Where the streams stand; see `BatchSource.run_state`.
         """
-        state = self.model.state()
+        state = self.model.state(views=True)
         kept = {part: dict(shelved.arrays) for part, shelved in self.shelf.items()}
-        return own_arrays(
-            replace(
-                state,
-                options=self.settings.legacy(),
-                run={**state.run, **run_state},
-                tensors={**kept, **state.tensors},
-            )
+        whole = replace(
+            state,
+            options=self.settings.legacy(),
+            run={**state.run, **run_state},
+            tensors={**kept, **state.tensors},
         )
+        return HostCopies().take(whole).state
 
     def shelve(self, parts: Mapping[str, Shelved], iteration: int) -> list[str]:
         """Keep the parts that are not in use.

@@ -261,21 +261,17 @@ class Trainer:
         """After an iteration: saves, backups and previews that are due or asked for."""
         state, run = self.state, self.state.settings.run
         state.notice_failed_save()
-        if self.checkpoint.after_save is not None:
-            self.checkpoint.after_save.tell()
+        self.checkpoint.tell()
         best = state.validate() if self._chief else None
         iteration, asked = self.model.iteration, self._poll() - {"stop", "options"}
         saving = iteration == 1 or bool(asked - {"preview"}) or state.save_is_due()
         snapshots = [*self._snapshots("snapshot"), *([] if best is None else [best])]
-        if snapshots:
-            self._preview()
-        if saving or snapshots:
-            state.save(snapshots)
-            if iteration == 1:
-                self.checkpoint.wait()  # the first save of a new model proves that saving works
-        due = state.trained == 1 or every(run.preview_every, iteration)
-        if not snapshots and (saving or due or "preview" in asked):
-            self._preview()
+        due = state.trained == 1 or every(run.preview_every, iteration) or "preview" in asked
+        shown = self._previewed() if saving or snapshots or due else ()
+        if not ((saving or snapshots) and state.save(snapshots, shown)) and shown:
+            self._preview()  # no save has drawn it
+        if iteration == 1:
+            self.checkpoint.wait()  # the first save of a new model proves that saving works
         backing_up = "backup" in asked or (saving and self.checkpoint.backup_is_due())
         if (asked or backing_up) and state.save_is_whole() and backing_up:
             self.checkpoint.backup(self._shown())
@@ -430,8 +426,13 @@ class Trainer:
     # -- showing --------------------------------------------------------------------------------
 
     def _preview(self) -> None:
-        if not self.state.settings.run.no_preview and self._batches is not None:
-            self.checkpoint.preview(self._shown(), self.state.marks())
+        if shown := self._previewed():
+            self.checkpoint.preview(shown, self.state.marks())
+
+    def _previewed(self) -> tuple[Batch, ...]:
+        """What a preview shows; empty if none is wanted, or nothing was drawn yet."""
+        wanted = not self.state.settings.run.no_preview and self._batches is not None
+        return self._shown() if wanted else ()
 
     def _shown(self) -> tuple[Batch, ...]:
         """What a preview shows: the latest training sample, and what only previews show."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from dfl_tf.data import Batch, XSegSpec
 from dfl_tf.face import FaceType
 from dfl_tf.models.xseg.preview import overlay
 from dfl_tf.options import KINDS
+from dfl_tf.train.host_copies import HostCopies
 
 pytestmark = pytest.mark.usefixtures("eagerly")
 
@@ -168,3 +171,28 @@ def test_quick96_and_xseg_specs(make):
     face = shown["src"].outputs["image"]
     assert (face.transform, face.border_replicate) == (False, False)
     assert make("XSeg", pretrain=True).preview_specs() == make("Quick96").preview_specs() == {}
+
+
+@pytest.mark.parametrize("cls", ["SAEHD", "AMP", "XSeg"])
+def test_copied_weights_are_shown_while_the_model_moves_on(make, batches, cls):
+    tf.config.run_functions_eagerly(cls != "SAEHD")  # its weights are inputs of a graph
+    model = make(cls)
+    given = batches(model)
+    taken = HostCopies().take(model.state(views=True)).state.tensors
+    before = [image.image for image in model.preview(*given)]
+    for variables in (network.weights for network in model.networks.values()):
+        for variable in variables:
+            variable.assign(variable.value * 1.5 + 0.01)
+    drawn = []
+
+    def draw():
+        with model.weights_from(taken):
+            drawn.extend(image.image for image in model.preview(*given))
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    moved = [image.image for image in model.preview(*given)]
+    thread.join()
+    for was, copied, now in zip(before, drawn, moved, strict=True):
+        np.testing.assert_array_equal(was, copied)
+        assert not np.array_equal(was, now)

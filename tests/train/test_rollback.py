@@ -101,7 +101,7 @@ def test_back_to_the_last_save_with_a_remedy(tmp_path, monkeypatch):
 def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
     state, left = FakeModel.state, [15]
 
-    def spoiled(self: FakeModel) -> Any:
+    def spoiled(self: FakeModel, **how: Any) -> Any:
         found = state(self)
         if left and self.iteration == left[0]:
             left.pop()

@@ -5,8 +5,10 @@ import threading
 import numpy as np
 import pytest
 
-from dfl_tf.errors import WorkspaceError
-from dfl_tf.train.saver import Saver, own_arrays
+from dfl_tf.errors import TrainingDiverged, WorkspaceError
+from dfl_tf.train.guard import check_finite
+from dfl_tf.train.host_copies import HostCopies
+from dfl_tf.train.saver import Saver
 
 from .support.fake_model import FakeModel
 
@@ -15,13 +17,46 @@ def test_views_are_copied_and_own_arrays_are_not():
     state = FakeModel().state()
     base = np.arange(10.0)
     state.tensors["encoder"]["view"] = base[:5]
-    owned = own_arrays(state)
+    owned = HostCopies().take(state).state
     base[:] = -1
     np.testing.assert_array_equal(owned.tensors["encoder"]["view"], np.arange(5.0))
     counter = owned.tensors["src_dst_opt"]["iters:0"]
     assert type(counter) is np.int64
     weight = state.tensors["decoder_src"]["layer/weight:0"]
     assert owned.tensors["decoder_src"]["layer/weight:0"] is weight
+
+
+def test_memory_is_kept_from_one_save_to_the_next():
+    rng = np.random.default_rng(0)
+    copies, places = HostCopies(), []
+    for step in range(3):
+        state = FakeModel().state()
+        base = rng.random((2, 64)).astype(np.float32)
+        for tensors in state.tensors.values():
+            tensors["first"], tensors["second"] = base[0], base[1]
+        taken = copies.take(state)
+        for part, tensors in taken.state.tensors.items():
+            np.testing.assert_array_equal(tensors["first"], base[0])
+            np.testing.assert_array_equal(tensors["second"], base[1])
+            assert taken.squares[part]["first"] == pytest.approx(float((base[0] ** 2).sum()))
+        places.append({id(t[k]) for t in taken.state.tensors.values() for k in ("first", "second")})
+        assert len(places[step]) == 2 * len(state.tensors)
+    assert places[0] == places[1] == places[2]
+
+
+def test_a_copy_says_whether_numbers_are_finite():
+    state = FakeModel().state()
+    state.tensors["encoder"]["bad"] = np.array([1, np.nan, 3], np.float32)
+    state.tensors["inter"]["huge"] = np.array([1e30], np.float32)
+    taken = HostCopies().take(state)
+    assert np.isnan(taken.squares["encoder"]["bad"])
+    assert np.isinf(taken.squares["inter"]["huge"])
+    assert taken.squares["src_dst_opt"]["iters:0"] == 0
+    with pytest.raises(TrainingDiverged, match=r"encoder: 1 \(bad"):
+        check_finite(taken.state.tensors, taken.squares, 5)
+    state.tensors["encoder"].pop("bad")
+    taken = HostCopies().take(state)
+    check_finite(taken.state.tensors, taken.squares, 5)
 
 
 def test_training_goes_on_while_a_save_is_written_and_the_next_waits():
@@ -54,3 +89,11 @@ def test_a_failure_is_told_once():
     saver.wait()
     assert not saver.failed
     assert saver.saved_iteration is None
+
+
+def test_previews_come_when_the_files_are_written():
+    order = []
+    saver = Saver(lambda state: order.append("written"))
+    saver.submit(FakeModel().state(), lambda: order.append(f"drawn, saved {saver.saved_iteration}"))
+    saver.wait()
+    assert order == ["written", "drawn, saved 0"]

@@ -6,6 +6,7 @@ mixed save can be told from its content alone.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -60,7 +61,11 @@ class FakeModel:
             SimpleNamespace(name="SAEHD masked", image=image * 0.5),
         ]
 
-    def state(self) -> ModelState:
+    @contextmanager
+    def weights_from(self, tensors):
+        yield
+
+    def state(self, *, views: bool = False) -> ModelState:
         tensors = {
             part: {
                 "layer/weight:0": self.weight + index,

@@ -1,0 +1,126 @@
+"""Previews that are drawn beside the training, from the copy that a save has taken."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfl_tf.jobs.events import Event, Events
+from dfl_tf.train import events
+from dfl_tf.train.batch_source import Batch
+from dfl_tf.train.loss_plot import write_loss_plot
+from dfl_tf.train.previews import preview_images, write_previews
+
+if TYPE_CHECKING:
+    from dfl_tf.models.base import FaceModel
+
+Marks = Sequence[tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class Showing:
+    """What a preview shows, and how far the model was; all of it stays as it is.
+
+    Attributes
+    ----------
+    model : FaceModel
+    iteration : int
+    batches : tuple of Batch
+    losses : ndarray, shape (iterations, losses), float64
+    quality : sequence of (int, float)
+        Iterations, and how good the model was then.
+    marks : sequence of (int, str)
+        Lines in the loss plot: iteration and text.
+    title : str
+        The model, by the prefix of its files.
+    folder : Path
+        Where the files go.
+    """
+
+    model: FaceModel
+    iteration: int
+    batches: tuple[Batch, ...]
+    losses: NDArray[np.float64]
+    quality: Sequence[tuple[int, float]]
+    marks: Marks
+    title: str
+    folder: Path
+
+    def images(self) -> dict[str, NDArray[np.uint8]]:
+        """Draw the previews by the weights that the calling thread computes with."""
+        batches = self.batches
+        if self.model.previews_one_face:  # another one each time
+            shift = -(self.iteration % min(4, batches[0].size))
+            batches = tuple(batch.rolled(shift) for batch in batches)
+        return preview_images(self.model.preview(*batches), self.losses, self.iteration)
+
+    def write(self, images: dict[str, NDArray[np.uint8]]) -> list[str]:
+        """Write previews and the loss plot; returns the files of the previews."""
+        paths = write_previews(self.folder, images)
+        write_loss_plot(
+            self.folder / "loss.png",
+            self.losses,
+            self.model.loss_names,
+            title=f"{self.title}, iteration {self.iteration}",
+            start=max(0, self.iteration - len(self.losses)),
+            quality=self.quality,
+            marks=self.marks,
+        )
+        return [str(path) for path in paths]
+
+
+class Told:
+    """What threads have to say, kept until the training's thread says it: loggers belong to it."""
+
+    def __init__(self, log: Events) -> None:
+        self._log, self._lock = log, threading.Lock()
+        self._waiting: list[str | Event] = []
+
+    def add(self, what: str | Event) -> None:
+        """Keep a line for people, or an event."""
+        with self._lock:
+            self._waiting.append(what)
+
+    def tell(self) -> None:
+        """Say it."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for what in waiting:
+            if isinstance(what, str):
+                self._log.say(what)
+            else:
+                self._log.emit(what)
+
+
+def draw_copied(
+    showing: Showing,
+    tensors: Mapping[str, Mapping[str, NDArray[np.generic] | np.generic]],
+    told: Told,
+    shown: Callable[[dict[str, NDArray[np.uint8]]], None],
+) -> None:
+    """Draw previews from copied weights; whatever fails is a warning.
+
+    Parameters
+    ----------
+    showing : Showing
+    tensors : mapping of str to mapping of str to ndarray, shape of each weight
+        `ModelState.tensors` of the copy.
+    told : Told
+    shown : callable
+        Gets the images, shape (h, w, 3), uint8, BGR, by name.
+    """
+    try:
+        with showing.model.weights_from(tensors):
+            images = showing.images()
+        shown(images)
+        files = showing.write(images)
+    except Exception as error:  # the training goes on
+        told.add(f"warning: the preview was not written: {error}")
+        return
+    told.add(events.Preview(showing.iteration, files, images))

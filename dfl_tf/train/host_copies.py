@@ -1,0 +1,118 @@
+"""Memory that each save copies a model to, kept from one save to the next.
+
+Fresh memory costs more than the copying: the kernel clears every page first.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from dfl_tf_ops.process import cores
+
+from dfl_tf.formats import ModelState
+from dfl_tf.formats.loss_history import LossHistory
+
+if TYPE_CHECKING:
+    from dfl_tf.formats.models.tensor import Tensor
+
+_THREADS = 4
+
+
+@dataclass(frozen=True)
+class CopiedState:
+    """A state that owns its memory.
+
+    Attributes
+    ----------
+    state : ModelState
+    squares : mapping of str to mapping of str to float
+        Sum of the squares of each floating tensor, by part and key; NaN or infinite if a number
+        of it is, or may be.
+    """
+
+    state: ModelState
+    squares: Mapping[str, Mapping[str, float]]
+
+
+class HostCopies:
+    """Copies states into memory that it keeps.
+
+    The arrays of a copy hold until the next one is taken.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[object, ...], list[np.ndarray]] = {}
+
+    def take(self, state: ModelState) -> CopiedState:
+        """Copy a state; the loss history and what is no array are copied, too.
+
+        Parameters
+        ----------
+        state : ModelState
+            Its arrays may be views of memory that changes with the next step. Those that own
+            their memory are taken as they are.
+        """
+        free = {kind: list(arrays) for kind, arrays in self._kept.items()}
+        used: defaultdict[tuple[object, ...], list[np.ndarray]] = defaultdict(list)
+        pairs = {
+            part: {key: (value, _place(value, free, used)) for key, value in tensors.items()}
+            for part, tensors in state.tensors.items()
+        }
+        self._kept = dict(used)
+        with ThreadPoolExecutor(min(_THREADS, cores())) as pool:
+            begun = {
+                part: {key: pool.submit(_fill, *pair) for key, pair in tensors.items()}
+                for part, tensors in pairs.items()
+            }
+            squares = {
+                part: {key: future.result() for key, future in futures.items()}
+                for part, futures in begun.items()
+            }
+        owned = replace(
+            state,
+            tensors={
+                part: {key: place for key, (_, place) in tensors.items()}
+                for part, tensors in pairs.items()
+            },
+            loss_history=LossHistory.of(state.loss_history),
+            options=dict(state.options),
+            extra=dict(state.extra),
+            run=dict(state.run),
+        )
+        return CopiedState(owned, squares)
+
+
+def _place(
+    value: Tensor,
+    free: dict[tuple[object, ...], list[np.ndarray]],
+    used: dict[tuple[object, ...], list[np.ndarray]],
+) -> Tensor:
+    """Return the array that a value is copied to; itself, if that owns its memory."""
+    # A NumPy scalar ("iters:0") stays one: the files of the legacy program hold it so.
+    if not isinstance(value, np.ndarray) or value.flags.owndata:
+        return value
+    kind = (value.shape, value.dtype.str)
+    place = free[kind].pop() if free.get(kind) else np.empty(value.shape, value.dtype)
+    used[kind].append(place)
+    return place
+
+
+def _fill(value: Tensor, place: Tensor) -> float:
+    """Copy an array, unless it is its own place; returns the sum of its squares."""
+    if isinstance(place, np.ndarray) and place is not value:
+        np.copyto(place, value)
+    return sum_of_squares(place)
+
+
+def sum_of_squares(value: Tensor) -> float:
+    """Return the sum of the squares of a tensor of any shape; 0 if its dtype is not floating."""
+    if not np.issubdtype(value.dtype, np.floating):
+        return 0.0
+    flat = np.asarray(value, np.float32).ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.vdot(flat, flat))

@@ -25,10 +25,14 @@ class Placement:
         Where networks and losses run, e.g. "/GPU:0".
     variables : str
         Where weights and optimizer slots live; the host if `models_opt_on_gpu` is off.
+    flat : bool
+        Whether updates are done on flat buffers by TensorFlow's own operations, which XLA can
+        compile, too: where the C++ operations do not run.
     """
 
     compute: str = HOST
     variables: str = HOST
+    flat: bool = False
 
     @property
     def offloaded(self) -> bool:
@@ -39,6 +43,11 @@ class Placement:
     def on_cpu(self) -> bool:
         """Whether the networks run on a CPU."""
         return "CPU" in self.compute
+
+    @property
+    def works_ahead(self) -> bool:
+        """Whether a step is begun by a call and done later: on one GPU, which works on its own."""
+        return "GPU" in self.compute
 
     def emulates(self, precision: str) -> bool:
         """Whether the networks run on a CPU that does not multiply such numbers itself."""
@@ -53,4 +62,4 @@ class Placement:
             return cls()
         wanted = run.devices.split(",")[0].strip()
         compute = f"/GPU:{wanted}" if wanted.isdigit() else "/GPU:0"
-        return cls(compute, compute if models_opt_on_gpu else HOST)
+        return cls(compute, compute if models_opt_on_gpu else HOST, flat=models_opt_on_gpu)

@@ -65,7 +65,7 @@ class Assembly(abc.ABC):
         self.run = RunOptions() if run is None else run
         self.name = name
         self.training = training
-        self.iteration = 0
+        self.iteration = self.uncounted = 0
         self.loss_history = LossHistory()
         self.extra: dict[str, object] = {}
         self.unknown_options: dict[str, object] = {}
@@ -183,6 +183,7 @@ class Assembly(abc.ABC):
             clipnorm=1.0 if clipgrad else 0.0,
             slots_on_cpu=self.placement.offloaded,
             dropout_on_cpu=lr_dropout == "cpu",
+            flat=self.placement.flat,
             name=name or stem,
         )
         self.optimizer_variables[stem] = self.weights_of(parts)

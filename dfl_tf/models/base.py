@@ -6,6 +6,7 @@ import abc
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -85,6 +86,8 @@ class FaceModel(Assembly):
         How the updates are done: in pieces, compiled, on several devices.
     rates : LearningRates
         The rate of each optimizer, where it is not constant.
+    uncounted : int
+        Steps that are begun and that `iteration` does not count yet; kept by the trainer.
     average : WeightAverage or None
         The moving average of the weights, with `ema`.
     tracing : Tracing
@@ -184,6 +187,20 @@ class FaceModel(Assembly):
     # Training
 
     @property
+    def works_ahead(self) -> bool:
+        """Whether the device of the model works on its own: a step returns before it is done."""
+        return self.placement.works_ahead
+
+    def on_device(self, batches: Sequence[Batch]) -> tuple[Batch, ...]:
+        """Return what a step takes of batches as tensors of its precision, on its device."""
+        with tf.device(self.placement.compute):
+            given = iter(self.inputs(*batches))
+            return tuple(
+                replace(batch, arrays={name: tf.identity(next(given)) for name in names})
+                for batch, names in zip(batches, self.fields.values(), strict=True)
+            )
+
+    @property
     def samples_per_step(self) -> int:
         """How many samples of each batch one `train_step` takes."""
         return int(self.options.batch_size) * self.run.accumulate
@@ -201,7 +218,7 @@ class FaceModel(Assembly):
         dict of tensor
             For each of `loss_names` the loss of every sample, shape (n,), before the update.
         """
-        self.rates.set(self.optimizers, self.iteration + 1)
+        self.rates.set(self.optimizers, self.iteration + self.uncounted + 1)
         if self.average is not None:
             self.average.begin()
         reported = self.step.run(self.inputs(*batches))

@@ -1,6 +1,7 @@
-"""Whether the gradients of an update are compiled with XLA: tried on the running model.
+"""Whether an update is compiled with XLA: tried on the running model.
 
-The update is never compiled: it is a C++ operation, which XLA does not know.
+On a CPU only the gradients are: what moves the weights is a C++ operation, which XLA does not know.
+On a GPU the whole step is compiled if its gradients are.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ def gradient_graph(
 ) -> tf.types.experimental.PolymorphicFunction:
     """Make a graph function of the gradients of an update, compiled with XLA or not.
 
-    In compiled code blurs are matrix products: XLA's depthwise convolutions on a CPU are some
-    twenty times slower than TensorFlow's.
+    In code that is compiled for a CPU blurs are matrix products: XLA's depthwise convolutions there
+    are some twenty times slower than TensorFlow's.
     """
-    tracing = replace(step.tracing, blur_as_matmul=compiled)
+    by_matrices = compiled and step.model.placement.on_cpu
+    tracing = replace(step.tracing, blur_as_matmul=by_matrices)
     gradients = functools.partial(step.gradients, update, tracing=tracing)
     return tf.function(gradients, autograph=False, jit_compile=compiled)
 

@@ -15,7 +15,7 @@ from dfl_tf.errors import OptionError
 from dfl_tf.models.compiling import decide, gradient_graph
 from dfl_tf.models.loss_scale import LossScale
 from dfl_tf.models.targets import VARIANCE
-from dfl_tf.nn.local_replica import local_replica
+from dfl_tf.nn.local_replica import first_replica, local_replica
 from dfl_tf.nn.tracing import Tracing
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Tensors = Sequence[tf.Tensor]
 Losses = dict[str, tf.Tensor]
 R = TypeVar("R")
+_NOT_COMPILED = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
+"""What XLA raises before it changes anything."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,25 @@ class Update:
     optimizer: str
     variables: tuple[keras.Variable, ...]
     objective: Callable[..., tuple[tf.Tensor, Losses]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a step gave, which a device may still be computing.
+
+    Attributes
+    ----------
+    values : dict of tensor, shape (n,) or ()
+        All that its updates report.
+    iterations : dict of scalar tensor
+        The counter of each optimizer after it.
+    rates : dict of float
+        The learning rate of each optimizer in it, before the cosine.
+    """
+
+    values: Losses
+    iterations: dict[str, tf.Tensor]
+    rates: dict[str, float]
 
 
 class TrainingStep:
@@ -72,6 +93,8 @@ class TrainingStep:
     measures_gradients : bool
         Whether the norm of the gradients is computed for `scalars` where no clipping needs it; to
         be set before the first step. It costs a look at every gradient and changes no weight.
+    report : Report
+        Of the last step.
     loss_scales : dict
         Of each optimizer, in float16.
     xla : dict
@@ -90,7 +113,8 @@ class TrainingStep:
             self.loss_scales = {stem: LossScale(local_replica) for stem in model.optimizers}
         self.xla: dict[str, bool] = {}
         self._graphs: dict[tuple[str, str], tf.types.experimental.PolymorphicFunction] = {}
-        self._reported: Losses = {}
+        self._plain_updates: set[str] = set()
+        self.report = Report({}, {}, {})
 
     def run(self, inputs: list[tf.Tensor]) -> Losses:
         """Do all updates of a step; returns all that they report.
@@ -107,11 +131,21 @@ class TrainingStep:
         reported: Losses = {}
         for update in self.model.updates:
             reported.update(self.run_update(update, inputs))
-        self._reported = reported
+        optimizers = self.model.optimizers
+        self.report = Report(
+            reported,
+            {stem: tf.identity(first_replica(o.iterations)) for stem, o in optimizers.items()},
+            {stem: o.present_rate for stem, o in optimizers.items()},
+        )
         return reported
 
-    def scalars(self) -> dict[str, float]:
-        """Return further figures of the last step, for logs.
+    def scalars(self, report: Report | None = None) -> dict[str, float]:
+        """Return further figures of a step, for logs; it waits until they are computed.
+
+        Parameters
+        ----------
+        report : Report, optional
+            Of the step; by default the last one.
 
         Returns
         -------
@@ -124,18 +158,25 @@ class TrainingStep:
             `output_variance`.
         """
         found, optimizers = {}, self.model.optimizers
-        for name, values in self._reported.items():
+        report = report or self.report
+        for name, values in report.values.items():
             if "/" in name:
                 found[name] = float(np.mean(values))
             elif name not in self.model.loss_names:
                 kind = "objective" if name in optimizers else "term"
                 found[f"{kind}/{name}"] = float(np.mean(values))
-        for stem, optimizer in optimizers.items():
-            found[f"learning_rate/{stem}"] = float(optimizer.effective_rate(optimizer.iterations))
+        for stem, iterations in report.iterations.items():
+            rate = optimizers[stem].effective_rate(iterations, rate=report.rates[stem])
+            found[f"learning_rate/{stem}"] = float(rate)
         return found
 
-    def output_variance(self) -> dict[str, float]:
-        """Return how much the step's own reconstructions vary over their pixels.
+    def output_variance(self, report: Report | None = None) -> dict[str, float]:
+        """Return how much a step's own reconstructions vary over their pixels.
+
+        Parameters
+        ----------
+        report : Report, optional
+            Of the step; by default the last one.
 
         Returns
         -------
@@ -144,7 +185,7 @@ class TrainingStep:
         """
         return {
             name.removeprefix(VARIANCE): float(np.mean(values))
-            for name, values in self._reported.items()
+            for name, values in (report or self.report).values.items()
             if name.startswith(VARIANCE)
         }
 
@@ -170,7 +211,7 @@ class TrainingStep:
         if self.model.run.xla != "off" and update.optimizer not in self.xla:
             self._choose_xla(update, [x[: x.shape[0] // pieces] for x in inputs])
         if pieces == 1:
-            return self._call("step", self._whole_update, update, inputs)
+            return self._call("step", self.whole_update, update, inputs)
         if inputs[0].shape[0] % pieces:
             raise OptionError(
                 f"A batch of {inputs[0].shape[0]} samples cannot be divided by {pieces} "
@@ -189,8 +230,21 @@ class TrainingStep:
         losses = {name: tf.concat([r[name] for r in reported], axis=0) for name in reported[0]}
         return {**losses, **figures}
 
-    def _whole_update(self, update: Update, inputs: Tensors) -> Losses:
-        if self.xla.get(update.optimizer):  # XLA has no kernel for the C++ update
+    def whole_update(self, update: Update, inputs: Tensors) -> Losses:
+        """Compute the gradients of an update and apply them; to be traced.
+
+        Parameters
+        ----------
+        update : Update
+        inputs : sequence of tensor, shape (n, …)
+            From `FaceModel.inputs`, and what the update draws.
+
+        Returns
+        -------
+        dict of tensor, shape (n,) or ()
+            See `run_update`.
+        """
+        if self.xla.get(update.optimizer) and not self.compiles(update):
             losses, gradients = self._call("gradients", self.gradients, update, list(inputs))
         else:
             losses, gradients = self.gradients(update, inputs)
@@ -272,8 +326,27 @@ class TrainingStep:
         """Call a function as a graph that is traced once for each update and shape."""
         key = (kind, update.optimizer)
         if key not in self._graphs:
-            self._graphs[key] = tf.function(
-                functools.partial(function, update),
-                autograph=False,
-            )
-        return self._graphs[key](*args)
+            self._graphs[key] = self._graph(function, update, compiled=self.compiles(update))
+        try:
+            return self._graphs[key](*args)
+        except _NOT_COMPILED as error:
+            if not self.compiles(update) or kind == "gradients":
+                raise
+            reason = str(error.message).strip().splitlines()[0][:200]
+            self.say(f"XLA is off for the update of {update.optimizer}: {reason}")
+            self._plain_updates.add(update.optimizer)
+            self._graphs[key] = self._graph(function, update, compiled=False)
+            return self._graphs[key](*args)
+
+    def compiles(self, update: Update) -> bool:
+        """Whether what moves the weights is compiled: with its gradients, and not on a CPU."""
+        stem = update.optimizer
+        compiled = self.xla.get(stem, False) and self.model.placement.flat
+        return compiled and stem not in self._plain_updates
+
+    @staticmethod
+    def _graph(
+        function: Callable[..., R], update: Update, *, compiled: bool
+    ) -> tf.types.experimental.PolymorphicFunction:
+        bound = functools.partial(function, update)
+        return tf.function(bound, autograph=False, jit_compile=True if compiled else None)

@@ -14,11 +14,11 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from dfl_tf_ops import optimizer_step
+from dfl_tf_ops import flat_step, optimizer_step
 
 from dfl_tf.errors import ModelFileError
 from dfl_tf.nn.local_replica import local_replica
-from dfl_tf.nn.slots import fit_slots, slot_key
+from dfl_tf.nn.slots import FittedSlots, fit_slots, slot_key
 
 _EPSILON = {"float16": 1e-3, "float32": 1e-6, "float64": 1e-6}
 _TWO_PI = 2 * 3.1415926535  # as the legacy program has it
@@ -32,6 +32,7 @@ class OptimizerOptions(TypedDict, total=False):
     clipnorm: float
     slots_on_cpu: bool
     dropout_on_cpu: bool
+    flat: bool
     seed: int
     name: str
 
@@ -63,6 +64,9 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         of this name clips per variable; that one is never used.)
     slots_on_cpu, dropout_on_cpu : bool
         Create the slots, or draw the masks, on CPU:0.
+    flat : bool
+        Keep each slot as one vector for all variables and step in a few large operations
+        (`dfl_tf_ops.flat_step`), as suits a GPU.
     seed : int
         Key of the masks; a mask depends on seed, place of the variable in `build`, and iteration.
 
@@ -83,6 +87,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         clipnorm: float = 0.0,
         slots_on_cpu: bool = False,
         dropout_on_cpu: bool = False,
+        flat: bool = False,
         seed: int = 0,
         name: str = "src_dst_opt",
     ) -> None:
@@ -94,6 +99,8 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         self.clipnorm = float(clipnorm)
         self.slots_on_cpu = slots_on_cpu
         self.dropout_on_cpu = dropout_on_cpu
+        self.flat = flat
+        self.layout: flat_step.FlatLayout | None = None
         self.seed = int(seed)
         self.inject_masks: Sequence[tf.Tensor] | None = None  # test hook: one mask a built variable
         self._slots: dict[str, list[keras.Variable]] = {}
@@ -128,6 +135,14 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(list(variables))
+        if self.flat:
+            self.layout = flat_step.FlatLayout(tuple(tuple(v.shape) for v in variables))
+            size, dtype = self.layout.size, variables[0].dtype
+            self._slots = {
+                slot: [self.add_variable((size,), dtype=dtype, name=slot)]
+                for slot in self.slot_names
+            }
+            return
         self._slots = {
             slot: [self._add_slot(v, slot) for v in variables] for slot in self.slot_names
         }
@@ -138,9 +153,18 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         with tf.device("CPU:0"):
             return self.add_variable(variable.shape, dtype=variable.dtype, name=slot)
 
-    def slot(self, slot: str, variable: keras.Variable) -> keras.Variable:
-        """Return the slot variable (`ms`, `vs` or `acc`) of one built variable."""
-        return self._slots[slot][self._get_variable_index(variable)]
+    def slot(self, slot: str, variable: keras.Variable) -> keras.Variable | tf.Tensor:
+        """Return a slot (`ms`, `vs` or `acc`) of one built variable; of a flat one its value."""
+        return self._each(slot)[self._get_variable_index(variable)]
+
+    def _each(self, slot: str) -> Sequence[keras.Variable | tf.Tensor]:
+        """Return a slot of each built variable; of flat ones the values."""
+        stored = self._slots[slot]
+        return stored if self.layout is None else self.layout.split(local_replica(stored[0]))
+
+    def slot_variables(self, slot: str) -> list[keras.Variable]:
+        """Return the variables in which a slot is stored: one for each built variable, or one."""
+        return list(self._slots[slot])
 
     def apply(
         self,
@@ -200,15 +224,26 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
             raise ValueError(f"{self.name}: no gradient for {', '.join(lost)}. Leave them out.")
         indices = tuple(self._get_variable_index(v) for v in variables)
         values = [local_replica(v) for v in variables]
-        slots = [[local_replica(self._slots[s][i]) for i in indices] for s in self.slot_names]
         grads = [tf.cast(g, values[0].dtype) for g in grads]
-        length = optimizer_step.global_norm(grads) if self.clipnorm or norm else None
+        if self.layout is None:
+            stored = indices
+        else:
+            grads, stored = [self.layout.of(indices).join(grads)], (0,)
+        slots = [[local_replica(self._slots[s][i]) for i in stored] for s in self.slot_names]
+        length = self.norm(grads, values) if self.clipnorm or norm else None
         factor = self._clip_factor(length, values[0].dtype)
         iteration = local_replica(self._iterations) + 1
         self.step(grads, values, slots, iteration, indices, clip_factor=factor)
         local_replica(self._iterations).assign_add(1)
         found = {"gradient_norm": length, "clip_factor": factor}
         return {name: found[name] for name in self.figures(norm=norm)}
+
+    def norm(self, grads: Sequence[tf.Tensor], values: Sequence[tf.Variable]) -> tf.Tensor:
+        """Return the global norm of gradients, computed where the variables lie."""
+        if self.layout is not None:
+            return flat_step.global_norm(grads[0])
+        on_cpu = all("GPU" not in value.device for value in values)
+        return optimizer_step.global_norm(grads, fused=on_cpu)
 
     def figures(self, *, norm: bool) -> tuple[str, ...]:
         """Return the names of what `apply_and_measure` gives.
@@ -240,7 +275,8 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         grads : sequence of tensor, shape of each variable
         variables : sequence of variables
         slots : sequence of sequences of variables
-            One for each of `slot_names`, shape of each variable.
+            One for each of `slot_names`, shape of each variable. (If `flat`: one variable and one
+            gradient for all.)
         iteration : scalar tensor, integer
             The first is 1.
         indices : sequence of int
@@ -257,16 +293,32 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
             device="CPU:0" if self.dropout_on_cpu else "",
             masks=None if masks is None else [masks[i] for i in indices],
         )
+        rate, epsilon = self.effective_rate(iteration, dtype), _EPSILON[dtype.name]
+        if self.layout is not None:
+            flat_step.apply(
+                self._rule(rate, epsilon),
+                self.layout,
+                variables,
+                [slot for (slot,) in slots],
+                grads[0] * clip_factor if self.clipnorm else grads[0],
+                indices=indices,
+                step=iteration,
+                dropout=dropout,
+            )
+            return
         self._fused_step(
             variables,
             slots,
             grads,
-            learning_rate=self.effective_rate(iteration, dtype),
+            learning_rate=rate,
             clip_scale=clip_factor,
             step=iteration,
-            epsilon=_EPSILON[dtype.name],
+            epsilon=epsilon,
             dropout=dropout,
         )
+
+    def _rule(self, rate: tf.Tensor, epsilon: float) -> flat_step.Rule:
+        raise NotImplementedError
 
     def _fused_step(
         self,
@@ -277,20 +329,31 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
     ) -> None:
         raise NotImplementedError
 
-    def effective_rate(self, iteration: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
+    @property
+    def present_rate(self) -> float:
+        """The rate of the next step before the cosine."""
+        return self._rate if self._varying is None else self._varying_now
+
+    def effective_rate(
+        self, iteration: tf.Tensor, dtype: tf.DType = tf.float32, *, rate: float | None = None
+    ) -> tf.Tensor:
         """Rate of an iteration (counted from 1): lr * (cos(t * 2 pi / lr_cos) + 1) / 2.
 
-        Computed in float32, for float64 variables in float64; a scalar tensor of `dtype`.
+        Computed in float32, for float64 variables in float64; a scalar tensor of `dtype`. `rate`
+        takes the place of the present one.
         """
         working = tf.float64 if dtype == tf.float64 else tf.float32
-        if self._varying is None:
-            rate = tf.constant(self._rate, working)
+        if rate is None and self._varying is None:
+            rate = self._rate
+        if rate is not None:
+            rate, half = (tf.constant(x, working) for x in (rate, rate / 2))
         else:
             rate = tf.cast(local_replica(self._varying), working)
+            half = rate / 2  # exact
         if self.lr_cos:
             t = tf.cast(iteration, working)
             angle = t * tf.constant(_TWO_PI / self.lr_cos, working)
-            rate = rate * ((tf.cos(angle) + 1) / 2)
+            rate = half * (tf.cos(angle) + 1)
         return tf.cast(rate, dtype)
 
     def _clip_factor(self, norm: tf.Tensor | None, dtype: tf.DType) -> tf.Tensor:
@@ -299,6 +362,8 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         if not self.clipnorm:
             return one
         bound = tf.constant(self.clipnorm, dtype)
+        if self.layout is not None:
+            return bound / tf.maximum(norm, bound)  # the same bits in fewer operations
         return tf.where(norm >= bound, bound / norm, one)
 
     def state_arrays(
@@ -329,8 +394,8 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
             "iters:0": np.int64(local_replica(self._iterations).numpy())
         }
         for slot in self.slot_names:
-            for name, value in zip(legacy_names, self._slots[slot], strict=True):
-                arrays[slot_key(slot, name)] = read(value)
+            for name, value in zip(legacy_names, self._each(slot), strict=True):
+                arrays[slot_key(slot, name)] = np.asarray(value) if self.flat else read(value)
         return arrays
 
     def load_state_arrays(
@@ -364,16 +429,32 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
             If slots are missing or have another number of elements, all of them named.
         """
         self._check_names(legacy_names)
-        found = fit_slots(self._slots, arrays, legacy_names, reset=reset, optional=optional)
+        slots = {
+            slot: self._each(slot)
+            if self.layout is None
+            else list(map(np.asarray, self._each(slot)))
+            for slot in self.slot_names
+        }
+        found = fit_slots(slots, arrays, legacy_names, reset=reset, optional=optional)
         if found.errors:
             raise ModelFileError(
                 f"optimizer state {self.name} does not fit the model: {'; '.join(found.errors)}. "
                 "Check the architecture options, or give up the slots of these parts with --reinit."
             )
-        for variable, array in found.values:
-            variable.assign(array)
+        self._assign_slots(found)
         self._iterations.assign(found.iterations)
         return [f"{self.name}: {text}" for text in found.emptied]
+
+    def _assign_slots(self, found: FittedSlots) -> None:
+        if self.layout is None:
+            for variable, array in found.values:
+                variable.assign(array)
+            return
+        count = len(self.layout.shapes)
+        for number, slot in enumerate(self.slot_names):
+            (stored,) = self._slots[slot]
+            arrays = [array for _, array in found.values[number * count : (number + 1) * count]]
+            stored.assign(self.layout.join([tf.cast(a, stored.dtype) for a in arrays]))
 
     def _check_names(self, legacy_names: Sequence[str]) -> None:
         if len(legacy_names) != len(self._trainable_variables):
@@ -391,6 +472,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
             "clipnorm": self.clipnorm,
             "slots_on_cpu": self.slots_on_cpu,
             "dropout_on_cpu": self.dropout_on_cpu,
+            "flat": self.flat,
             "seed": self.seed,
             "name": self.name,
         }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 import tensorflow as tf
-from dfl_tf_ops import optimizer_step
+from dfl_tf_ops import flat_step, optimizer_step
 
 from dfl_tf.nn.legacy_optimizer import LegacyOptimizer, OptimizerOptions, StepSettings
 
@@ -68,6 +68,11 @@ class AdaBelief(LegacyOptimizer):
             variables, ms, vs, grads, beta_1=self.beta_1, beta_2=self.beta_2, **settings
         )
 
+    def _rule(self, rate: tf.Tensor, epsilon: float) -> flat_step.Rule:
+        return optimizer_step.adabelief_rule(
+            rate, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=epsilon
+        )
+
     def get_config(self) -> dict[str, object]:
         """Return the arguments of the constructor."""
         return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2}
@@ -120,6 +125,9 @@ class RMSprop(LegacyOptimizer):
     ) -> None:
         (accs,) = slots
         optimizer_step.rmsprop_step(variables, accs, grads, rho=self.rho, **settings)
+
+    def _rule(self, rate: tf.Tensor, epsilon: float) -> flat_step.Rule:
+        return optimizer_step.rmsprop_rule(rate, rho=self.rho, epsilon=epsilon)
 
     def get_config(self) -> dict[str, object]:
         """Return the arguments of the constructor."""

@@ -7,7 +7,7 @@ data.md 3; design decision 8.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +16,7 @@ import numpy as np
 from dfl_tf.data import Batch, BatchStream, Faceset, SampleSpec, XSegSpec, XSegStream
 from dfl_tf.data.choose import derive_seed
 from dfl_tf.data.heldout import draw
+from dfl_tf.data.prefetch import Prefetch
 from dfl_tf.disk.guarded import check_tree
 from dfl_tf.disk.tree_schema import ANYTHING, Integer, Record, Table
 from dfl_tf.errors import FacesetError, ModelFileError, UsageError
@@ -50,6 +51,28 @@ class Stream(Protocol):
         """Stop the workers."""
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Batches of one step.
+
+    Attributes
+    ----------
+    batches : tuple of Batch with arrays (n, h, w, c)
+    inputs : tuple of Batch
+        The same as a step takes them: where they were read ahead, with tensors on its device.
+    run_state : dict
+        Where the streams stand after them; see `BatchSource.run_state`.
+    """
+
+    batches: tuple[Batch, ...]
+    inputs: tuple[Batch, ...]
+    run_state: dict[str, object]
+
+
+Prepare = Callable[[tuple[Batch, ...]], tuple[Batch, ...]]
+"""Copies batches to a device."""
+
+
 class BatchSource:
     """Named streams, drawn together.
 
@@ -73,10 +96,27 @@ class BatchSource:
         self.seed = seed
         self._streams = dict(streams)
         self._preview_streams = dict(preview_streams or {})
+        self._ahead: Prefetch[Drawn] | None = None
+        self._state = self._positions()
+
+    def read_ahead(self, prepare: Prepare, count: int = 2) -> None:
+        """Draw and prepare `count` batches ahead, in a thread; to be called before the first."""
+        self._ahead = Prefetch(lambda _: self._draw(prepare), workers=1, ahead=count)
+
+    def _draw(self, prepare: Prepare | None = None) -> Drawn:
+        batches = tuple(next(stream) for stream in self._streams.values())
+        inputs = batches if prepare is None else prepare(batches)
+        return Drawn(batches, inputs, self._positions())
+
+    def draw(self) -> Drawn:
+        """The next batch of every stream, and where the streams stand after it."""
+        drawn = self._draw() if self._ahead is None else self._ahead.take()
+        self._state = drawn.run_state
+        return drawn
 
     def __next__(self) -> tuple[Batch, ...]:
         """The next batch of every stream."""
-        return tuple(next(stream) for stream in self._streams.values())
+        return self.draw().batches
 
     def preview_batches(self) -> tuple[Batch, ...]:
         """The next batches of what only previews show."""
@@ -90,15 +130,22 @@ class BatchSource:
     @property
     def wait_seconds(self) -> float:
         """Seconds that drawing had to wait for samples, all in all."""
+        if self._ahead is not None:
+            return self._ahead.wait_seconds
         return sum(stream.wait_seconds for stream in self._streams.values())
 
     def run_state(self) -> dict[str, object]:
         """What `ModelState.run` keeps: the seed and how many samples were consumed."""
+        return self._state
+
+    def _positions(self) -> dict[str, object]:
         positions = {name: int(stream.position) for name, stream in self._streams.items()}
         return {"seed": self.seed, "positions": positions}
 
     def close(self) -> None:
         """Stop the workers."""
+        if self._ahead is not None:
+            self._ahead.close()
         for stream in (*self._streams.values(), *self._preview_streams.values()):
             stream.close()
 
@@ -316,6 +363,8 @@ def open_batch_source(
     batch_source = BatchSource(streams, seed, preview_streams)
     if again:
         model.previous = next(batch_source)
+    if model.works_ahead:
+        batch_source.read_ahead(model.on_device)
     return batch_source
 
 

@@ -332,8 +332,7 @@ class Distribution(WorkerGroup):
         for stem, optimizer in model.optimizers.items():
             optimizer.iterations.assign(facts["counters"][stem])
             for slot in optimizer.slot_names:
-                built = model.optimizer_variables[stem]
-                self._take([optimizer.slot(slot, v) for v in built])
+                self._take(optimizer.slot_variables(slot))
         for network in model.networks.values():
             self._take(network.weights)
         return dict(facts["stored"])

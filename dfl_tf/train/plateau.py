@@ -115,6 +115,13 @@ def is_flat(losses: NDArray[np.float64], rule: PlateauRule) -> bool:
     return trend.p_value >= rule.alpha or trend.fall < rule.rate
 
 
+def is_looked_at(done: int, rule: PlateauRule) -> bool:
+    """Whether the losses decide something when a phase has `done` iterations."""
+    step = max(1, rule.window // CHECKS)
+    earliest = max(rule.least, rule.window + (CONFIRMED - 1) * step)
+    return bool(rule.most and done >= rule.most) or (done >= earliest and done % step == 0)
+
+
 def has_plateaued(losses: NDArray[np.float64], rule: PlateauRule) -> bool:
     """Whether training has stalled at the last iteration of a phase.
 
@@ -129,10 +136,9 @@ def has_plateaued(losses: NDArray[np.float64], rule: PlateauRule) -> bool:
     rule : PlateauRule
     """
     done, step = len(losses), max(1, rule.window // CHECKS)
+    if not is_looked_at(done, rule):
+        return False
     if rule.most and done >= rule.most:
         return True
-    earliest = max(rule.least, rule.window + (CONFIRMED - 1) * step)
-    if done < earliest or done % step:
-        return False
     looks = (losses[: done - back * step] for back in range(CONFIRMED))
     return all(is_flat(column, rule) for look in looks for column in look.T)

@@ -29,6 +29,7 @@ from dfl_tf.options.recipe_check import (
 )
 from dfl_tf.options.recipe_file import find_recipe, read_recipe
 from dfl_tf.options.schema import Machine
+from dfl_tf.train.plateau import is_looked_at
 from dfl_tf.train.recipe_state import (
     STORED_AS,
     DonePhase,
@@ -300,6 +301,21 @@ class RecipeSource:
         values = self._layer(index, state.start)
         stored = {STORED_AS: state.tree(), METRICS: {}, rates.START: state.start}
         return [Request("options", name, values, stored=stored, snapshot=kept)]
+
+    def due(self, iteration: int) -> bool:
+        """Whether the phase may end with an iteration.
+
+        What a metric decides is known where the quality is measured, for which a step is finished
+        anyway.
+        """
+        until, done = self.phase.until, iteration - self.state.start
+        ends = (until.at_iteration, until.iterations and self.state.start + until.iterations)
+        return (
+            bool(self._why)
+            or (until.plateau is not None and is_looked_at(done, until.plateau))
+            or (until.hours is not None and self._seconds() >= until.hours * 3600)
+            or any(end is not None and iteration >= end for end in ends)
+        )
 
     def answer(self, request: Request, error: str = "") -> None:
         """Go on to the next phase once the trainer has its options."""

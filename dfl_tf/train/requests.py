@@ -129,6 +129,10 @@ class RequestSource(Protocol):
     def pending(self) -> Sequence[Request]:
         """The requests that have not been answered."""
 
+    def due(self, iteration: int) -> bool:
+        """Whether it may ask for something once an iteration is finished; asked while it runs."""
+        return bool(self.pending())
+
     def answer(self, request: Request, error: str = "") -> None:
         """Say that a request is done, or why it is refused."""
 
@@ -188,6 +192,10 @@ class RequestFiles:
                 elif self._is_written(kind, path):
                     found.append(_WITH_CONTENT[kind](path))
         return found
+
+    def due(self, iteration: int) -> bool:
+        """Whether anything is asked for now."""
+        return bool(self.pending())
 
     def _is_written(self, kind: Kind, path: Path) -> bool:
         """Whether a file has stayed as it is for a while; else it may still be being written."""

@@ -7,6 +7,7 @@ workspace.md 5 and 9; design decisions 1, 3 and 49.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -51,6 +52,7 @@ from dfl_tf.train.validation import (
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
+    from dfl_tf.models.step import Report
 
 RETRY_SECONDS = 60.0
 
@@ -151,6 +153,7 @@ class Run:
         batches: Sequence[Batch],
         samples: Mapping[str, NDArray[np.floating]],
         losses: Mapping[str, float],
+        report: Report,
     ) -> None:
         """Look at a step before it counts: which faces stand out, whether the model collapses.
 
@@ -161,6 +164,8 @@ class Run:
         samples : mapping of str to ndarray, shape (n,), float32 or float64
             The losses of each sample.
         losses : mapping of str to float
+        report : Report
+            What else the step gave.
 
         Raises
         ------
@@ -168,16 +173,34 @@ class Run:
         """
         if batches:
             self.faces.look(self, batches, samples)
-        variance = self.model.step.output_variance()
+        variance = self.model.step.output_variance(report)
         self.guard.check(self.model.iteration + 1, list(losses.values()), variance)
         self.unsaved = True
 
-    def count(self, losses: dict[str, float], seconds: float, waited: float) -> None:
-        """Note a finished iteration and report it."""
+    def count(
+        self,
+        losses: dict[str, float],
+        seconds: float,
+        waited: float,
+        batch_source_state: dict[str, object],
+        report: Report,
+    ) -> None:
+        """Note a finished iteration and report it.
+
+        Parameters
+        ----------
+        losses : dict of float
+        seconds, waited : float
+            How long it took, and how long of that it waited for its batches.
+        batch_source_state : dict
+            Where the streams stood after its batches.
+        report : Report
+            What else it gave.
+        """
         model, values = self.model, list(losses.values())
         model.iteration += 1
         self.trained += 1
-        self.batch_source_state = self.segment.batch_source.run_state()
+        self.batch_source_state = batch_source_state
         model.loss_history.append(values)
         self.trace.append(values)
         event = events.Iteration(
@@ -188,7 +211,7 @@ class Run:
             wait_share=self.timing.wait_share(),
             left=self._left(),
             progress=self._progress(),
-            measure=model.step.scalars,
+            measure=functools.partial(model.step.scalars, report),
         )
         if self._mean_due:
             since = self.trace.array[-max(1, model.iteration - self._mean_from) :]
@@ -329,6 +352,11 @@ class Run:
             while self._next_save <= now:  # whole steps, as the legacy program counts
                 self._next_save += self._save_seconds
         return due
+
+    def save_comes(self) -> bool:
+        """Whether `save_is_due` would say so by the clock; that is not asked by this."""
+        now = time.monotonic()
+        return now >= min(self._next_save, now + self._save_seconds)
 
     def save(self, wanted: Sequence[Wanted] = (), batches: Sequence[Batch] = ()) -> bool:
         """Copy the model to memory and start writing it; a failure is reported but not fatal.

@@ -7,12 +7,9 @@ workspace.md 5 and 9; design decisions 1 to 3, 8, 27.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from dfl_tf.devices.cluster import WorkerLost
 from dfl_tf.devices.memory import advice, out_of_memory
@@ -20,7 +17,7 @@ from dfl_tf.errors import DflTfError, TrainingDiverged, UsageError, WorkspaceErr
 from dfl_tf.jobs.events import Events
 from dfl_tf.options import Device, Layer
 from dfl_tf.options.resolve import OptionErrors
-from dfl_tf.train import events, history
+from dfl_tf.train import events
 from dfl_tf.train.batch_source import Batch, BatchSource
 from dfl_tf.train.checkpoint import Checkpointer, CheckpointLocation
 from dfl_tf.train.requests import Kind, Request, RequestFiles, RequestSource, StopSignals
@@ -29,6 +26,7 @@ from dfl_tf.train.run import Run, every
 from dfl_tf.train.segment import Rebuild, Segment
 from dfl_tf.train.settings import Settings
 from dfl_tf.train.snapshots import Wanted
+from dfl_tf.train.stepping import Stepper, is_looked_at
 from dfl_tf.train.switching import facts_of, followed, switch
 from dfl_tf.train.timing import TimingSummary
 from dfl_tf.train.validation import MakeMeasure
@@ -107,8 +105,7 @@ class Trainer:
             requests = [RequestFiles(place.folder, place.storage)]
         self._sources = tuple(requests) if self._chief else ()
         self._asked: list[tuple[RequestSource, Request]] = []
-        self._sample: history.Sample = ()
-        self._batches: tuple[Batch, ...] | None = None
+        self.stepper = Stepper(self.state, chief=self._chief, alone=worker_group is None)
         self._wanted: Settings | None = None
         self._stored: dict[str, object] = {}
         self._snapshot: Wanted | None = None
@@ -195,10 +192,13 @@ class Trainer:
         with StopSignals(self.log.say) as signals:
             try:
                 self._begin()
-                while (reason := self._boundary(signals)) is None:
+                reason = None
+                while reason is None:
                     try:
-                        self._iterate()
-                        self._keep()
+                        reason = self._boundary(signals)
+                        if reason is None:
+                            self.stepper.step()
+                            self._keep(signals)
                     except TrainingDiverged as error:
                         self._roll_back(error)
                 self._finish(reason)
@@ -207,6 +207,7 @@ class Trainer:
             except TrainingDiverged:
                 raise
             except Exception as error:
+                self.stepper.rescue()
                 state.save_what_is_done()
                 if out_of_memory(error):
                     raise advice(state.settings.options.batch_size) from error
@@ -235,33 +236,18 @@ class Trainer:
             raise error
         rewinds = [source.rewind for source in self._sources]
         roll_back(self.state, self.checkpoint.place, self._rebuild, error, rewinds)
-        self._wanted, self._stored, self._batches, self._sample = None, {}, None, ()
-        self._snapshot = None
+        self._wanted, self._stored, self._snapshot = None, {}, None
+        self.stepper.forget()
         self._poll()
 
-    def _iterate(self) -> None:
-        """One training iteration: draw, step, judge, count."""
-        model, state = self.model, self.state
-        started, waited = time.perf_counter(), self.batch_source.wait_seconds
-        again = model.previous and model.repeats_batch(model.iteration)
-        self._batches = model.previous if again else next(self.batch_source)
-        values = model.train_step(*self._batches)
-        samples = {name: np.asarray(values[name]) for name in model.loss_names}
-        losses = {name: float(np.mean(each)) for name, each in samples.items()}
-        seconds = time.perf_counter() - started
-        waited = self.batch_source.wait_seconds - waited
-        state.timing.add(seconds, waited, sum(batch.size for batch in self._batches))
-        state.judge(self._batches if self._chief else (), samples, losses)
-        self._fix_sample(self._batches)
-        self.checkpoint.history(self._sample)
-        state.count(losses, seconds, waited)
-        state.faces.leave_out(state, alone=self._worker_group is None)
-
-    def _keep(self) -> None:
+    def _keep(self, signals: StopSignals) -> None:
         """After an iteration: saves, backups and previews that are due or asked for."""
         state, run = self.state, self.state.settings.run
-        state.notice_failed_save()
         self.checkpoint.tell()
+        if self.stepper.pending is not None and not self._looks(signals):
+            return  # the next step can be begun before this one is read
+        self.stepper.finish()
+        state.notice_failed_save()
         best = state.validate() if self._chief else None
         iteration, asked = self.model.iteration, self._poll() - {"stop", "options"}
         saving = iteration == 1 or bool(asked - {"preview"}) or state.save_is_due()
@@ -276,6 +262,16 @@ class Trainer:
         if (asked or backing_up) and state.save_is_whole() and backing_up:
             self.checkpoint.backup(self._shown())
         self._answer(*asked)
+
+    def _looks(self, signals: StopSignals) -> bool:
+        """Whether anything looks at the model after the step that is not read yet."""
+        iteration = self.model.iteration + 1
+        asked = bool(self._asked) or self._wanted is not None or signals.received is not None
+        return (
+            asked
+            or is_looked_at(self.state, iteration)
+            or any(source.due(iteration) for source in self._sources)
+        )
 
     def _poll(self) -> frozenset[Kind]:
         """Ask the sources what is asked for now; requests for options are taken at once."""
@@ -329,6 +325,9 @@ class Trainer:
                 vote = self._worker_group.agree(vote)
             if vote == GO_ON:
                 return None
+            if self.stepper.pending is not None:
+                self.stepper.finish()
+                continue
             if vote > STOP:  # a signal came to one of the processes
                 signals.received = signals.received or vote - STOP
                 return "interrupted"
@@ -393,7 +392,7 @@ class Trainer:
         error = switch(self.state, wanted, facts, self._rebuild, **who, stored=stored)
         self._answer("options", error=error)
         if facts["rebuild"]:
-            self._sample = ()
+            self.stepper.begin_segment()
 
     def _finish(self, reason: str) -> None:
         """The last save, the last preview."""
@@ -403,9 +402,9 @@ class Trainer:
             state.save()
             self.checkpoint.wait()
             self._preview()
-        elif self._batches is None and not state.settings.run.no_preview:
+        elif self.stepper.batches is None and not state.settings.run.no_preview:
             # Nothing was trained (the target had been reached before): show what the model does.
-            self._batches = next(self.batch_source)
+            self.stepper.draw()
             self._preview()
         for kept in self._snapshots("stop"):
             state.keep(kept)
@@ -431,16 +430,9 @@ class Trainer:
 
     def _previewed(self) -> tuple[Batch, ...]:
         """What a preview shows; empty if none is wanted, or nothing was drawn yet."""
-        wanted = not self.state.settings.run.no_preview and self._batches is not None
+        wanted = not self.state.settings.run.no_preview and self.stepper.batches is not None
         return self._shown() if wanted else ()
 
     def _shown(self) -> tuple[Batch, ...]:
         """What a preview shows: the latest training sample, and what only previews show."""
-        return (*(self._batches or ()), *self.batch_source.preview_batches())
-
-    def _fix_sample(self, batches: tuple[Batch, ...]) -> None:
-        """Fix the faces of the history: the stored ones, else from now on those of this batch."""
-        if not self._sample:
-            fresh = self.state.settings.run.new_preview_sample or self.model.iteration == 0
-            drawn = (*batches, *self.batch_source.preview_batches())
-            self._sample = history.fixed_sample(self.model.extra, drawn, fresh=fresh)
+        return (*(self.stepper.batches or ()), *self.batch_source.preview_batches())

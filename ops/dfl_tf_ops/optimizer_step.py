@@ -8,7 +8,7 @@ from a counter-based generator and are the same bits in both ways (training.md 1
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -75,7 +75,7 @@ def dropout_mask(
     return tf.reshape(kept, shape)
 
 
-def global_norm(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+def global_norm(tensors: Sequence[tf.Tensor], *, fused: bool = True) -> tf.Tensor:
     """Square root of the sum of all squares of all tensors.
 
     The fused op adds in float64 over fixed chunks: the number of threads does not matter.
@@ -83,13 +83,17 @@ def global_norm(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     Parameters
     ----------
     tensors : sequence of tensors, any shape, one floating dtype
+    fused : bool
+        Whether the fused op, which is one for CPUs, may be used. While a graph is traced, tensors
+        do not say where they will be.
 
     Returns
     -------
     scalar tensor of their dtype
     """
     dtype = tensors[0].dtype
-    library = native.library() if dtype in _NATIVE_DTYPES and _on_cpu(tensors) else None
+    fused = fused and dtype in _NATIVE_DTYPES and _on_cpu(tensors)
+    library = native.library() if fused else None
     if library is not None:
         return library.dfl_tf_global_norm(list(tensors))
     if dtype == tf.float16:
@@ -150,18 +154,37 @@ def adabelief_step(
             **_native_dropout(dropout, len(variables)),
         )
         return
-    b1, b2 = tf.constant(beta_1, dtype), tf.constant(beta_2, dtype)
-    rest_1, rest_2 = tf.constant(1 - beta_1, dtype), tf.constant(1 - beta_2, dtype)
+    rule = adabelief_rule(rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
     for i, (var, m, v, grad) in enumerate(zip(variables, ms, vs, grads, strict=True)):
         with tf.device(m.device):
-            g = grad * scale
-            new_m = b1 * m + rest_1 * g
-            new_v = b2 * v + rest_2 * tf.square(g - new_m)
-            delta = -rate * new_m / (tf.sqrt(new_v) + tf.constant(epsilon, dtype))
+            (new_m, new_v), delta = rule(grad * scale, (m, v))
             m.assign(new_m)
             v.assign(new_v)
             masked = _masked(delta, dropout, i, step)
-        var.assign_add(masked)
+        var.assign_sub(masked)
+
+
+def adabelief_rule(
+    rate: tf.Tensor, *, beta_1: float, beta_2: float, epsilon: float
+) -> Callable[[tf.Tensor, Sequence[tf.Tensor]], tuple[Sequence[tf.Tensor], tf.Tensor]]:
+    """Return the arithmetic of AdaBelief: gradient, (m, v) -> new (m, v), what the weights lose.
+
+    Parameters
+    ----------
+    rate : scalar tensor
+    beta_1, beta_2, epsilon : float
+    """
+
+    def rule(g: tf.Tensor, slots: Sequence[tf.Tensor]) -> tuple[Sequence[tf.Tensor], tf.Tensor]:
+        m, v = slots
+        b1, b2, rest_1, rest_2 = (
+            tf.constant(x, g.dtype) for x in (beta_1, beta_2, 1 - beta_1, 1 - beta_2)
+        )
+        new_m = b1 * m + rest_1 * g
+        new_v = b2 * v + rest_2 * tf.math.squared_difference(g, new_m)
+        return (new_m, new_v), rate * new_m / (tf.sqrt(new_v) + tf.constant(epsilon, g.dtype))
+
+    return rule
 
 
 def rmsprop_step(
@@ -200,15 +223,33 @@ def rmsprop_step(
             **_native_dropout(dropout, len(variables)),
         )
         return
-    decay, rest = tf.constant(rho, dtype), tf.constant(1 - rho, dtype)
+    rule = rmsprop_rule(rate, rho=rho, epsilon=epsilon)
     for i, (var, acc, grad) in enumerate(zip(variables, accs, grads, strict=True)):
         with tf.device(acc.device):
-            g = grad * scale
-            new_acc = decay * acc + rest * tf.square(g)
-            delta = -rate * g / (tf.sqrt(new_acc) + tf.constant(epsilon, dtype))
+            (new_acc,), delta = rule(grad * scale, (acc,))
             acc.assign(new_acc)
             masked = _masked(delta, dropout, i, step)
-        var.assign_add(masked)
+        var.assign_sub(masked)
+
+
+def rmsprop_rule(
+    rate: tf.Tensor, *, rho: float, epsilon: float
+) -> Callable[[tf.Tensor, Sequence[tf.Tensor]], tuple[Sequence[tf.Tensor], tf.Tensor]]:
+    """Return the arithmetic of RMSprop: gradient, (a,) -> new (a,), what the weights lose.
+
+    Parameters
+    ----------
+    rate : scalar tensor
+    rho, epsilon : float
+    """
+
+    def rule(g: tf.Tensor, slots: Sequence[tf.Tensor]) -> tuple[Sequence[tf.Tensor], tf.Tensor]:
+        (acc,) = slots
+        decay, rest = tf.constant(rho, g.dtype), tf.constant(1 - rho, g.dtype)
+        new_acc = decay * acc + rest * tf.square(g)
+        return (new_acc,), rate * g / (tf.sqrt(new_acc) + tf.constant(epsilon, g.dtype))
+
+    return rule
 
 
 def _scalar(value: object, dtype: tf.DType) -> tf.Tensor:

@@ -27,6 +27,7 @@ def model(*, repeats: bool) -> SimpleNamespace:
         name="new",
         seed=3,
         options=SimpleNamespace(batch_size=2),
+        works_ahead=False,
         sample_specs=lambda: {"src": SPEC, "dst": SPEC},
         preview_specs=dict,
         samples_per_step=2,

@@ -20,6 +20,12 @@ from .support.fake_model import FakeModel, check_whole, options
 from .support.runs import ListLog, trainer
 
 
+@pytest.fixture(params=[False, True], ids=["", "late"], autouse=True)
+def late(request, monkeypatch):
+    """Each test twice: with losses that are read at once, and one step late."""
+    monkeypatch.setattr(FakeModel, "works_ahead", request.param)
+
+
 def saved(folder):
     state = read_model(folder, "new", "SAEHD")
     check_whole(state)

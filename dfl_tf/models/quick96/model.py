@@ -80,7 +80,7 @@ class Quick96(SwapModel):
 
         The batches may be left out where those of the step before are taken again.
         """
-        if self.previous and self.repeats_batch(self.iteration):
+        if self.previous and self.repeats_batch(self.iteration + self.uncounted):
             batches = tuple(batch.with_arrays(image=batch["target"]) for batch in self.previous)
         else:
             self.previous = batches

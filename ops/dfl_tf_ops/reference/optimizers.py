@@ -10,8 +10,9 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.floating]
 
 TILE = 1024
-_ROUND_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
+ROUND_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+ROUNDS = 10
+KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 
 
 def philox(blocks: int, seed: int, index: int, step: int) -> npt.NDArray[np.uint32]:
@@ -40,15 +41,15 @@ def philox(blocks: int, seed: int, index: int, step: int) -> npt.NDArray[np.uint
     c2 = np.full(blocks, step & 0xFFFFFFFF, np.uint64)
     c3 = np.full(blocks, step >> 32, np.uint64)
     k0, k1 = seed & 0xFFFFFFFF, index & 0xFFFFFFFF
-    for _ in range(10):
-        p0, p1 = c0 * np.uint64(_ROUND_MULTIPLIERS[0]), c2 * np.uint64(_ROUND_MULTIPLIERS[1])
+    for _ in range(ROUNDS):
+        p0, p1 = c0 * np.uint64(ROUND_MULTIPLIERS[0]), c2 * np.uint64(ROUND_MULTIPLIERS[1])
         c0, c1, c2, c3 = (
             (p1 >> np.uint64(32)) ^ c1 ^ np.uint64(k0),
             p1 & low,
             (p0 >> np.uint64(32)) ^ c3 ^ np.uint64(k1),
             p0 & low,
         )
-        k0, k1 = (k0 + _KEY_STEPS[0]) & 0xFFFFFFFF, (k1 + _KEY_STEPS[1]) & 0xFFFFFFFF
+        k0, k1 = (k0 + KEY_STEPS[0]) & 0xFFFFFFFF, (k1 + KEY_STEPS[1]) & 0xFFFFFFFF
     return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
 
 

@@ -28,14 +28,17 @@ class FakeModel:
     history_period = 10
     previews_one_face = False
     average = None
+    works_ahead = False
+    uncounted = 0
 
     def __init__(self, given: SAEHDOptions | None = None, *, size: int = 64) -> None:
         self.options = given or options()
         self.effective = self.options
         self.variance = {"src": 0.05, "dst": 0.05}
         self.step = SimpleNamespace(
-            scalars=lambda: {"learning_rate/src_dst_opt": 5e-5},
-            output_variance=lambda: dict(self.variance),
+            scalars=lambda report=None: {"learning_rate/src_dst_opt": 5e-5},
+            output_variance=lambda report=None: dict(self.variance),
+            report=None,
         )
         self.iteration = 0
         self.loss_history: list[list[float]] = []
@@ -48,7 +51,7 @@ class FakeModel:
     def train_step(self, *batches):
         mean = np.float32(np.mean([batch["image"].mean() for batch in batches]))
         self.weight = self.weight + mean
-        step = self.iteration + 1
+        step = self.iteration + self.uncounted + 1
         if step == self.spoil_weights_at:
             self.weight = self.weight * np.nan
         loss = self.losses_to_give.get(step, 1.0 / step)

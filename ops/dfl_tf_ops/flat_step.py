@@ -1,0 +1,241 @@
+"""Optimizer steps on one flat buffer: a few large operations where a device has many small ones.
+
+On a GPU each operation is a kernel that must be launched, and a model has hundreds of variables.
+Here the gradients of all of them are joined to one vector, slots are stored as one, and the new
+weights are handed back by one split. The bits are those of `optimizer_step`'s fallback.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from dfl_tf_ops.optimizer_step import Dropout
+from dfl_tf_ops.reference.optimizers import (
+    KEY_STEPS,
+    ROUND_MULTIPLIERS,
+    ROUNDS,
+    TILE,
+    keep_threshold,
+)
+
+_LOW = 0xFFFFFFFF
+_BLOCKS = TILE // 4
+
+Rule = Callable[[tf.Tensor, Sequence[tf.Tensor]], tuple[Sequence[tf.Tensor], tf.Tensor]]
+"""Takes the gradients and the slots; returns the new slots, and what is taken off the weights."""
+
+
+@dataclass(frozen=True)
+class FlatLayout:
+    """Where variables lie in a flat buffer: one after the other, each filled up to whole tiles.
+
+    The tiles are those of `reference.optimizers.dropout_mask`.
+
+    Attributes
+    ----------
+    shapes : tuple of tuple of int
+        Of the variables.
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+
+    @functools.cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Elements of each variable."""
+        return tuple(math.prod(shape) for shape in self.shapes)
+
+    @functools.cached_property
+    def tiles(self) -> tuple[int, ...]:
+        """Tiles of each variable."""
+        return tuple(-(-size // TILE) for size in self.sizes)
+
+    @property
+    def size(self) -> int:
+        """Elements of the buffer."""
+        return sum(self.tiles) * TILE
+
+    def start(self, index: int) -> int:
+        """Return where a variable begins."""
+        return sum(self.tiles[:index]) * TILE
+
+    def of(self, indices: Sequence[int]) -> FlatLayout:
+        """Return the layout of some of the variables."""
+        return FlatLayout(tuple(self.shapes[i] for i in indices))
+
+    def runs(self, indices: Sequence[int]) -> list[tuple[int, int]]:
+        """Return where some variables lie, as few stretches (start, stop)."""
+        found: list[tuple[int, int]] = []
+        for i in indices:
+            start, stop = self.start(i), self.start(i) + self.tiles[i] * TILE
+            if found and found[-1][1] == start:
+                start = found.pop()[0]
+            found.append((start, stop))
+        return found
+
+    def join(self, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Join tensors of `shapes` to one, shape (size,); what fills up is zero."""
+        pieces = []
+        for tensor, size, tiles in zip(tensors, self.sizes, self.tiles, strict=True):
+            pieces.append(tf.reshape(tensor, (-1,)))
+            if rest := tiles * TILE - size:
+                pieces.append(tf.constant(0, tensor.dtype, (rest,)))
+        return tf.concat(pieces, 0) if len(pieces) > 1 else pieces[0]
+
+    def split(self, flat: tf.Tensor) -> list[tf.Tensor]:
+        """Undo `join`."""
+        lengths: list[int] = []
+        places: list[int] = []
+        for size, tiles in zip(self.sizes, self.tiles, strict=True):
+            places.append(len(lengths))
+            rest = tiles * TILE - size
+            lengths += [size, rest] if rest else [size]
+        pieces = tf.split(flat, lengths)
+        return [
+            tf.reshape(pieces[place], shape)
+            for place, shape in zip(places, self.shapes, strict=True)
+        ]
+
+
+def global_norm(flat: tf.Tensor) -> tf.Tensor:
+    """Square root of the sum of the squares of a flat buffer; a scalar tensor of its dtype."""
+    return tf.sqrt(2 * tf.nn.l2_loss(flat))
+
+
+def read(buffer: tf.Variable, layout: FlatLayout, indices: Sequence[int]) -> tf.Tensor:
+    """Return what a flat buffer holds of some variables, joined as ``layout.of(indices)`` says."""
+    runs = layout.runs(indices)
+    if runs == [(0, layout.size)]:
+        return buffer.read_value()
+    pieces = [buffer[start:stop] for start, stop in runs]
+    return tf.concat(pieces, 0) if len(pieces) > 1 else pieces[0]
+
+
+def write(
+    buffer: tf.Variable, layout: FlatLayout, indices: Sequence[int], value: tf.Tensor
+) -> None:
+    """Undo `read`: store the values of some variables."""
+    runs, done = layout.runs(indices), 0
+    if runs == [(0, layout.size)]:
+        buffer.assign(value)
+        return
+    for start, stop in runs:
+        buffer[start:stop].assign(value[done : done + stop - start])
+        done += stop - start
+
+
+def apply(
+    rule: Rule,
+    layout: FlatLayout,
+    variables: Sequence[tf.Variable],
+    slots: Sequence[tf.Variable],
+    gradient: tf.Tensor,
+    *,
+    indices: Sequence[int],
+    step: tf.Tensor,
+    dropout: Dropout,
+) -> None:
+    """Update variables and slots by one step of an optimizer.
+
+    Parameters
+    ----------
+    rule : callable
+        What the optimizer makes of gradients and slots.
+    layout : FlatLayout
+        Of all variables of the optimizer.
+    variables : sequence of variables
+        Those that move.
+    slots : sequence of variables, shape (layout.size,)
+    gradient : tensor, shape (size of ``layout.of(indices)``,)
+    indices : sequence of int
+        Place of each of `variables` in `layout`, ascending.
+    step : scalar tensor, int64
+        The first is 1.
+    dropout : Dropout
+    """
+    moving = layout.of(indices)
+    new_slots, delta = rule(gradient, [read(slot, layout, indices) for slot in slots])
+    if dropout.masks is not None:
+        delta = delta * tf.cast(moving.join(dropout.masks), delta.dtype)
+    elif dropout.keep < 1:
+        kept = dropout_mask(moving, dropout.keep, dropout.seed, dropout.indices, step)
+        delta = tf.where(kept, delta, tf.zeros((), delta.dtype))
+    new = moving.join([v.read_value() for v in variables]) - delta
+    for slot, value in zip(slots, new_slots, strict=True):
+        write(slot, layout, indices, value)
+    for variable, value in zip(variables, moving.split(new), strict=True):
+        variable.assign(value)
+
+
+def dropout_mask(
+    layout: FlatLayout, keep: float, seed: int, numbers: Sequence[int], step: tf.Tensor
+) -> tf.Tensor:
+    """Draw the masks of all variables: bool tensor, shape (layout.size,), True = the entry moves.
+
+    Parameters
+    ----------
+    layout : FlatLayout
+    keep : float
+    seed : int
+    numbers : sequence of int
+        Of each variable the second word of the key.
+    step : scalar tensor, int64
+
+    References
+    ----------
+    training.md 13; `reference.optimizers.dropout_mask` is the NumPy twin.
+    """
+    limit = keep_threshold(keep)
+    if limit > _LOW:
+        return tf.ones((layout.size,), tf.bool)
+    tiles = np.asarray(layout.tiles)
+    first = np.concatenate([np.arange(count) * _BLOCKS for count in tiles])
+    number = np.repeat(np.asarray(numbers, np.int64) & _LOW, tiles)
+    key = np.stack([np.full_like(number, seed & _LOW), number], 1)[..., np.newaxis]
+    block = tf.constant(first[:, np.newaxis, np.newaxis], tf.int64) + np.arange(_BLOCKS)
+    even, odd = _philox(
+        tf.where(np.array([[[True], [False]]]), block, step),
+        tf.constant(key, tf.int64),
+    )
+    words = tf.stack([even, odd], axis=2)  # (tiles, 2, 2, blocks): words 0, 1, 2, 3 of each block
+    return tf.reshape(tf.less(words, tf.constant(limit, tf.int64)), (-1,))
+
+
+def _philox(even: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Run Philox4x32-10 on counters whose odd words are zero, in one loop.
+
+    Parameters
+    ----------
+    even : tensor, shape (tiles, 2, blocks), int64
+        Words 0 and 2 of each counter.
+    key : tensor, shape (tiles, 2, 1), int64
+
+    Returns
+    -------
+    even, odd : tensor, shape (tiles, 2, blocks), int64
+        Words 0 and 2, and words 1 and 3.
+    """
+    factors = tf.constant(ROUND_MULTIPLIERS, tf.int64, (1, 2, 1))
+    key_steps = tf.constant(KEY_STEPS, tf.int64, (1, 2, 1))
+    low = tf.constant(_LOW, tf.int64)
+
+    def one_round(
+        number: tf.Tensor, even: tf.Tensor, odd: tf.Tensor, key: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        # of a product that does not fit int64 the same bits are left as in uint64
+        product = tf.gather(even * factors, [1, 0], axis=1)
+        high = tf.bitwise.right_shift(product, 32) & low
+        return number + 1, high ^ odd ^ key, product & low, (key + key_steps) & low
+
+    _, even, odd, _ = tf.while_loop(
+        lambda number, *_: number < ROUNDS,
+        one_round,
+        (tf.constant(0), even, tf.zeros_like(even), key),
+        parallel_iterations=1,
+    )
+    return even, odd

@@ -154,7 +154,10 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
             return self.add_variable(variable.shape, dtype=variable.dtype, name=slot)
 
     def slot(self, slot: str, variable: keras.Variable) -> keras.Variable | tf.Tensor:
-        """Return a slot (`ms`, `vs` or `acc`) of one built variable; of a flat one its value."""
+        """Return a slot (`ms`, `vs` or `acc`) of one built variable, in its shape.
+
+        Of a flat one it is a tensor, its value now.
+        """
         return self._each(slot)[self._get_variable_index(variable)]
 
     def _each(self, slot: str) -> Sequence[keras.Variable | tf.Tensor]:
@@ -239,7 +242,14 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         return {name: found[name] for name in self.figures(norm=norm)}
 
     def norm(self, grads: Sequence[tf.Tensor], values: Sequence[tf.Variable]) -> tf.Tensor:
-        """Return the global norm of gradients, computed where the variables lie."""
+        """Return the global norm of gradients, computed where the variables lie; a scalar tensor.
+
+        Parameters
+        ----------
+        grads : sequence of tensor, shape of each variable
+            If `flat`, one for all.
+        values : sequence of variables
+        """
         if self.layout is not None:
             return flat_step.global_norm(grads[0])
         on_cpu = all("GPU" not in value.device for value in values)

@@ -75,6 +75,7 @@ class Stepper:
         self._drawn: Drawn | None = None
         self._begins = True  # a segment
         self._last = 0.0
+        self._unreadable = ""
 
     @property
     def batches(self) -> tuple[Batch, ...] | None:
@@ -123,10 +124,11 @@ class Stepper:
         self._begins = False
         values = model.train_step(*self._drawn.inputs)
         waited = source.wait_seconds - waited
-        before = self.pending
-        self.pending = Pending(self._drawn, values, model.step.report, started, waited)
+        begun = Pending(self._drawn, values, model.step.report, started, waited)
+        before, samples = self.pending, self._read(self.pending)
+        self.pending = begun
         if before is not None:
-            self._count(before, self._read(before))
+            self._count(before, samples)
         if not self.late:
             self.finish()
 
@@ -138,10 +140,9 @@ class Stepper:
         TrainingDiverged
             By what was read.
         """
-        pending = self.pending
+        pending, samples = self.pending, self._read(self.pending)
         if pending is None:
             return
-        samples = self._read(pending)
         self.pending = None
         self._run.model.uncounted = 0
         self._count(pending, samples)
@@ -151,21 +152,27 @@ class Stepper:
 
         If it cannot be read, the weights may be those of half a step: nothing is saved.
         """
-        if self.pending is None:
-            return
-        try:
-            self.finish()
-        except Exception as error:
+        problem = self._unreadable
+        if not problem:
+            try:
+                self.finish()
+            except Exception as error:
+                problem = _first_line(error)
+        if problem:
             self._run.unsaved = False
-            why = str(error).strip().splitlines()
             self._run.log.say(
                 f"the model is not saved, since its last step is not known to be good "
-                f"({why[0][:200] if why else type(error).__name__}); the last save is intact"
+                f"({problem}); the last save is intact"
             )
 
-    def _read(self, pending: Pending) -> dict[str, np.ndarray]:
-        names = self._run.model.loss_names
-        return {name: np.asarray(pending.values[name]) for name in names}
+    def _read(self, pending: Pending | None) -> dict[str, np.ndarray]:
+        if pending is None:
+            return {}
+        try:
+            return {name: np.asarray(pending.values[name]) for name in self._run.model.loss_names}
+        except Exception as error:
+            self._unreadable = _first_line(error)
+            raise
 
     def _count(self, pending: Pending, samples: Mapping[str, np.ndarray]) -> None:
         """Judge and count a step that was read."""
@@ -187,3 +194,27 @@ class Stepper:
             fresh = run.new_preview_sample or model.iteration == 0
             drawn = (*batches, *self._run.segment.batch_source.preview_batches())
             self.sample = history.fixed_sample(model.extra, drawn, fresh=fresh)
+
+
+def is_looked_at(run: Run, iteration: int) -> bool:
+    """Whether something will look at the model or save it after an iteration.
+
+    What is asked for meanwhile is not known here.
+    """
+    settings, options = run.settings.run, run.settings.options
+    periods = (settings.save_every_iters, settings.preview_every, run.settings.validate_every)
+    history = options.write_preview_history and run.model.history_period
+    return (
+        not run.trained
+        or any(every(period, iteration) for period in periods)
+        or bool(options.target_iter and iteration >= options.target_iter)
+        or bool(history and every(history, iteration - 1))
+        or bool(settings.stop_after and run.seconds >= settings.stop_after)
+        or run.save_comes()
+        or run.checkpoint.save_failed
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -88,7 +88,7 @@ class FlatLayout:
         return tf.concat(pieces, 0) if len(pieces) > 1 else pieces[0]
 
     def split(self, flat: tf.Tensor) -> list[tf.Tensor]:
-        """Undo `join`."""
+        """Undo `join`: take a tensor of shape (size,) apart into tensors of `shapes`."""
         lengths: list[int] = []
         places: list[int] = []
         for size, tiles in zip(self.sizes, self.tiles, strict=True):
@@ -108,7 +108,10 @@ def global_norm(flat: tf.Tensor) -> tf.Tensor:
 
 
 def read(buffer: tf.Variable, layout: FlatLayout, indices: Sequence[int]) -> tf.Tensor:
-    """Return what a flat buffer holds of some variables, joined as ``layout.of(indices)`` says."""
+    """Return what a flat buffer holds of some variables: a tensor of shape (n,).
+
+    They are joined as ``layout.of(indices)`` says.
+    """
     runs = layout.runs(indices)
     if runs == [(0, layout.size)]:
         return buffer.read_value()
@@ -119,7 +122,7 @@ def read(buffer: tf.Variable, layout: FlatLayout, indices: Sequence[int]) -> tf.
 def write(
     buffer: tf.Variable, layout: FlatLayout, indices: Sequence[int], value: tf.Tensor
 ) -> None:
-    """Undo `read`: store the values of some variables."""
+    """Undo `read`: store the values of some variables, a tensor of shape (n,)."""
     runs, done = layout.runs(indices), 0
     if runs == [(0, layout.size)]:
         buffer.assign(value)
@@ -151,7 +154,8 @@ def apply(
     variables : sequence of variables
         Those that move.
     slots : sequence of variables, shape (layout.size,)
-    gradient : tensor, shape (size of ``layout.of(indices)``,)
+    gradient : tensor, shape (n,)
+        Joined as ``layout.of(indices)`` says.
     indices : sequence of int
         Place of each of `variables` in `layout`, ascending.
     step : scalar tensor, int64

@@ -114,7 +114,7 @@ def test_n_plus_m_iterations_equal_n_stop_resume_m(tmp_path):
 def test_a_signal_finishes_the_iteration_and_saves(tmp_path, number, code):
     class Signalled(FakeModel):
         def train_step(self, *batches):
-            if self.iteration == 4:
+            if self.begun == 4:
                 os.kill(os.getpid(), number)
             return super().train_step(*batches)
 
@@ -128,7 +128,7 @@ def test_a_signal_finishes_the_iteration_and_saves(tmp_path, number, code):
 def test_request_files_are_obeyed_within_an_iteration_and_deleted(tmp_path):
     class Scripted(FakeModel):
         def train_step(self, *batches):
-            ask = {4: "save", 6: "preview", 7: "backup", 9: "stop"}.get(self.iteration + 1)
+            ask = {4: "save", 6: "preview", 7: "backup", 9: "stop"}.get(self.begun + 1)
             if ask:
                 (tmp_path / f"new_SAEHD_{ask}.request").touch()
             return super().train_step(*batches)
@@ -318,7 +318,7 @@ class _Broken(FakeModel):
         self.error = error
 
     def train_step(self, *batches):
-        if self.iteration == 3:
+        if self.begun == 3:
             raise self.error
         return super().train_step(*batches)
 
@@ -413,7 +413,7 @@ def test_a_backup_that_fails_is_told_and_training_goes_on(tmp_path, monkeypatch)
 def test_a_closed_terminal_is_a_reason_to_save_but_not_under_nohup(tmp_path):
     class HungUp(FakeModel):
         def train_step(self, *batches):
-            if self.iteration == 2:
+            if self.begun == 2:
                 os.kill(os.getpid(), signal.SIGHUP)
             return super().train_step(*batches)
 

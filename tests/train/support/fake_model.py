@@ -48,10 +48,15 @@ class FakeModel:
         self.losses_to_give: dict[int, float] = {}
         self.spoil_weights_at: int | None = None
 
+    @property
+    def begun(self) -> int:
+        """Iterations that are finished or begun."""
+        return self.iteration + self.uncounted
+
     def train_step(self, *batches):
         mean = np.float32(np.mean([batch["image"].mean() for batch in batches]))
         self.weight = self.weight + mean
-        step = self.iteration + self.uncounted + 1
+        step = self.begun + 1
         if step == self.spoil_weights_at:
             self.weight = self.weight * np.nan
         loss = self.losses_to_give.get(step, 1.0 / step)

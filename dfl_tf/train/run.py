@@ -13,9 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dfl_tf.data import Batch
 from dfl_tf.devices.memory import out_of_memory
 from dfl_tf.errors import DflTfError, ForeignChange, TrainingDiverged
@@ -147,35 +144,6 @@ class Run:
     def model(self) -> FaceModel:
         """The model of the segment that is trained now."""
         return self.segment.model
-
-    def judge(
-        self,
-        batches: Sequence[Batch],
-        samples: Mapping[str, NDArray[np.floating]],
-        losses: Mapping[str, float],
-        report: Report,
-    ) -> None:
-        """Look at a step before it counts: which faces stand out, whether the model collapses.
-
-        Parameters
-        ----------
-        batches : sequence of Batch
-            Empty where nobody looks at the faces.
-        samples : mapping of str to ndarray, shape (n,), float32 or float64
-            The losses of each sample.
-        losses : mapping of str to float
-        report : Report
-            What else the step gave.
-
-        Raises
-        ------
-        TrainingDiverged
-        """
-        if batches:
-            self.faces.look(self, batches, samples)
-        variance = self.model.step.output_variance(report)
-        self.guard.check(self.model.iteration + 1, list(losses.values()), variance)
-        self.unsaved = True
 
     def count(
         self,

@@ -181,7 +181,11 @@ class Stepper:
         now = time.perf_counter()
         seconds, self._last = now - max(pending.started, self._last), now
         state.timing.add(seconds, pending.waited, sum(batch.size for batch in batches))
-        state.judge(batches if self._chief else (), samples, losses, pending.report)
+        if self._chief:
+            state.faces.look(state, batches, samples)
+        variance = state.model.step.output_variance(pending.report)
+        state.guard.check(state.model.iteration + 1, list(losses.values()), variance)
+        state.unsaved = True
         self._fix_sample(batches)
         state.checkpoint.history(self.sample)
         state.count(losses, seconds, pending.waited, pending.drawn.run_state, pending.report)

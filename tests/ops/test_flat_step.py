@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from dfl_tf_ops import flat_step, native, optimizer_step
+from dfl_tf_ops import flat_step, optimizer_step
 from dfl_tf_ops.reference import optimizers as reference
 
 from dfl_tf.nn.optimizers import AdaBelief, RMSprop
@@ -98,7 +98,6 @@ def test_compiled_masks_are_the_same_bits():
 
 
 @pytest.mark.native
-@pytest.mark.skipif(native.library() is None, reason="without the C++ library")
 def test_weights_in_float64_are_those_of_the_fused_update():
     settings = {"dtype": "float64", "lr_dropout": 0.3, "clipnorm": 1.0, "lr_cos": 500}
     fused, _, _, _ = trained(AdaBelief, False, **settings)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
@@ -55,10 +56,26 @@ class WarpParameters:
     @cached_property
     def matrix(self) -> npt.NDArray[np.float64]:
         """Affine matrix of rotation about the center, scale and shift; shape (2, 3), float64."""
-        w = self.width
-        matrix = cv2.getRotationMatrix2D((w // 2, w // 2), self.rotation, self.scale)
-        matrix[:, 2] += (self.shift_x * w, self.shift_y * w)
-        return matrix
+        return np.array(self._rows)
+
+    @cached_property
+    def inverse(self) -> Image:
+        """The matrix of the way back, shape (2, 3), float32: as OpenCV inverts it."""
+        (a, b, x), (c, d, y) = self._rows
+        determinant = a * d - b * c
+        scale = 1 / determinant if determinant != 0 else 0.0
+        a, b, c, d = d * scale, -b * scale, -c * scale, a * scale
+        return np.array([[a, b, -a * x - b * y], [c, d, -c * x - d * y]], np.float32)
+
+    @cached_property
+    def _rows(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """`matrix`, the bits of OpenCV's without a call that gives the interpreter's lock away."""
+        w, center = self.width, float(self.width // 2)
+        angle = self.rotation * (math.pi / 180)
+        cosine, sine = math.cos(angle) * self.scale, math.sin(angle) * self.scale
+        x = (1 - cosine) * center - sine * center
+        y = sine * center + (1 - cosine) * center
+        return (cosine, sine, x + self.shift_x * w), (-sine, cosine, y + self.shift_y * w)
 
     def maps(self) -> tuple[Image, Image]:
         """Return the dense maps of the elastic warp, for `cv2.remap`.
@@ -76,12 +93,22 @@ class WarpParameters:
         # numba loads slowly; a preview without a warp needs none of it.
         from dfl_tf_ops.warp import dense_grid
 
-        count = self.width // self.cell + 1
-        nodes = np.tile(np.linspace(0, self.width, count), (count, 1))
+        return dense_grid(self.nodes(), self.width, self.cell)
+
+    def nodes(self) -> npt.NDArray[np.float64]:
+        """Return where the nodes of the elastic warp lie along x; shape (n + 2, n + 2), float64."""
+        nodes = _even_nodes(self.width, self.width // self.cell + 1).copy()
         reach = np.float32(_NODE_REACH * self.cell)
-        nodes[1:-1, 1:-1] += self.noise_x * reach
-        nodes[1:-1, 1:-1] += self.noise_y.T * reach
-        return dense_grid(nodes, self.width, self.cell)
+        inner = nodes[1:-1, 1:-1]
+        inner += self.noise_x * reach
+        inner += self.noise_y.T * reach
+        return nodes
+
+
+@lru_cache(16)
+def _even_nodes(width: int, count: int) -> npt.NDArray[np.float64]:
+    """Nodes without displacements; to be copied."""
+    return np.tile(np.linspace(0, width, count), (count, 1))
 
 
 def draw_warp(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, NoReturn
 
@@ -82,13 +83,11 @@ class Batch:
             tuple(self.samples[place] for place in places) if self.samples else (),
         )
 
-    @classmethod
-    def stack(
-        cls, samples: Sequence[Mapping[str, npt.NDArray[np.generic]]], ids: Sequence[SampleId] = ()
-    ) -> Batch:
-        """Make a batch of single samples, each of arrays by the same names.
 
-        An array has the shape (h, w, c) and any dtype; of the batch it is (n, h, w, c).
-        """
-        names = samples[0]
-        return cls({name: np.stack([each[name] for each in samples]) for name in names}, tuple(ids))
+def empty_array(*shape: int) -> npt.NDArray[np.float32]:
+    """Return an array of float32, not set, with one value behind it that may be overwritten.
+
+    Kernels write whole vectors; samples are written into the array of their batch one by one.
+    """
+    size = math.prod(shape)
+    return np.empty(size + 1, dtype=np.float32)[:size].reshape(shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from dfl_tf.data.augment import (
     draw_hsv_shift,
     draw_sample_warp,
 )
+from dfl_tf.data.batch import empty_array
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.faceset import FaceSample
 from dfl_tf.data.spec import MaskKind, OutputSpec, SampleSpec
@@ -33,6 +35,9 @@ class _Generators(threading.local):
 
 _rng = _Generators()
 
+# What an output adds to the seed of a sample: for the affine draws, for the elastic warp's.
+_Shifts = tuple[int, int]
+
 # Keeps the draws of a random color transfer apart from those of the warp.
 _COLOR_STREAM = 0xC01012
 
@@ -46,6 +51,7 @@ def make_sample(
     *,
     color_source: FaceSample | None = None,
     cache: ArrayCache | None = None,
+    rooms: Mapping[str, Array] | None = None,
 ) -> dict[str, Array]:
     """Make all outputs of a spec from one face.
 
@@ -64,6 +70,9 @@ def make_sample(
         result is shared by all outputs of the sample.
     cache : ArrayCache, optional
         Keeps aligned images and masks.
+    rooms : mapping of str to ndarray, optional
+        Arrays of `batch.empty_array` that outputs are written into where that saves a copy; of
+        these the result holds the room itself.
 
     Returns
     -------
@@ -89,8 +98,7 @@ def make_sample(
     >>> {name: (array.shape, str(array.dtype)) for name, array in sample.items()}
     {'warped': ((64, 64, 3), 'float32'), 'mask': ((64, 64, 1), 'float32')}
     """
-    builder = _Builder(sample, spec, seed, color_source, cache)
-    return {name: builder.output(output) for name, output in spec.outputs.items()}
+    return _Builder(sample, spec, seed, color_source, cache).outputs(rooms or {})
 
 
 class _Builder:
@@ -110,17 +118,66 @@ class _Builder:
         self.cache = ArrayCache(_ONE_SAMPLE) if cache is None else cache
         self._decoded: Array | None = None
         self._full: Array | None = None
-        self._warps: dict[tuple[int, int], WarpParameters] = {}
-        self._maps: dict[tuple[int, int], tuple[Array, Array]] = {}
+        self._warps: dict[_Shifts, WarpParameters] = {}
+        self._maps: dict[_Shifts, tuple[Array, Array]] = {}
         self._recolored: dict[bool, Array] = {}
 
-    def output(self, output: OutputSpec) -> Array:
+    def outputs(self, rooms: Mapping[str, Array]) -> dict[str, Array]:
+        moved = self._all_at_once(rooms) if _moves_together(self.spec) else {}
+        return {
+            name: self._finished(moved[name], output) if name in moved else self._single(output)
+            for name, output in self.spec.outputs.items()
+        }
+
+    def _all_at_once(self, rooms: Mapping[str, Array]) -> dict[str, Array]:
+        """Warp all images and masks that move, in one call for each warp."""
+        from dfl_tf_ops import sample_warp
+
+        made: dict[str, Array] = {}
+        groups: dict[_Shifts, list[sample_warp.Output]] = {}
+        for name, output in self.spec.outputs.items():
+            if not _moves(output):
+                continue
+            mask = output.kind == "mask"
+            source = self._aligned_mask(output.mask) if mask else self._colored_image(output)
+            made[name] = result = rooms.get(name) if output.unfinished else None
+            if result is None:
+                made[name] = result = empty_array(*source.shape)
+            job = sample_warp.Output(
+                np.ascontiguousarray(source),
+                result,
+                output.warp,
+                output.transform,
+                output.border_replicate,
+                mask and output.mask == "eyes_mouth",
+            )
+            groups.setdefault(_shifts(output), []).append(job)
+        for shifts, jobs in groups.items():
+            warp = self._warp(shifts)
+            sample_warp.warp_all(
+                jobs,
+                self.spec.resolution,
+                nodes=warp.nodes() if any(job.warp for job in jobs) else None,
+                cell=warp.cell,
+                inverse=warp.inverse,
+                flip=warp.flip,
+            )
+        return made
+
+    def _single(self, output: OutputSpec) -> Array:
+        """Make one output by itself, step by step."""
         if output.kind == "landmarks":
             height, width = self.sample.shape[:2]
             return np.clip(self.sample.landmarks / (width, height), 0, 1).astype(np.float32)
         if output.kind in ("pitch_yaw", "pitch_yaw_sigmoid"):
             return self._pose(output)
         image = self._mask(output) if output.kind == "mask" else self._image(output)
+        return self._finished(image, output)
+
+    def _finished(self, image: Array, output: OutputSpec) -> Array:
+        if output.kind == "image" and output.channels != "bgr":
+            gray = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)[:, :, None]
+            image = gray if output.channels == "g" else np.repeat(gray, 3, axis=2)
         if output.nearest_resize_to:
             image = resize_to(image, output.nearest_resize_to, cv2.INTER_NEAREST)
         if output.normalize_tanh:
@@ -129,16 +186,16 @@ class _Builder:
         # An unchanged image may be the cache's own.
         return array if array.flags.writeable else array.copy()
 
-    def _image(self, output: OutputSpec) -> Array:
+    def _colored_image(self, output: OutputSpec) -> Array:
         image = self._aligned_image(output.border_replicate)
         if output.color_transfer and self.color_source is not None:
             image = self._recolor(image, output.border_replicate)
-        parameters = self._warp(output)
-        if output.hsv_shift:
-            image = shift_hsv(image, *self._hsv_draws(output))
-        image = apply_warp(
-            image,
-            parameters,
+        return shift_hsv(image, *self._hsv_draws(output)) if output.hsv_shift else image
+
+    def _image(self, output: OutputSpec) -> Array:
+        return apply_warp(
+            self._colored_image(output),
+            self._warp(_shifts(output)),
             maps=self._warp_maps(output),
             transform=output.transform,
             flip=True,
@@ -146,19 +203,14 @@ class _Builder:
             interpolation=cv2.INTER_CUBIC,
             clip=True,
         )
-        if output.channels == "bgr":
-            return image
-        gray = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)[:, :, None]
-        return gray if output.channels == "g" else np.repeat(gray, 3, axis=2)
 
     def _mask(self, output: OutputSpec) -> Array:
         size = self.spec.resolution
         if output.mask == "none":
             return np.zeros((size, size, 1), dtype=np.float32)
-        parameters = self._warp(output)
         mask = apply_warp(
             self._aligned_mask(output.mask),
-            parameters,
+            self._warp(_shifts(output)),
             maps=self._warp_maps(output),
             transform=output.transform,
             flip=True,
@@ -173,15 +225,14 @@ class _Builder:
 
     def _pose(self, output: OutputSpec) -> Array:
         pitch, yaw, _ = self.sample.pitch_yaw_roll()
-        if self._warp(output).flip:
+        if self._warp(_shifts(output)).flip:
             yaw = -yaw
         pose = np.array([pitch, yaw])
         if output.kind == "pitch_yaw_sigmoid":
             pose = np.clip(pose / np.pi / 2 + 0.5, 0, 1)
         return pose.astype(np.float32)
 
-    def _warp(self, output: OutputSpec) -> WarpParameters:
-        key = _shifts(output)
+    def _warp(self, key: _Shifts) -> WarpParameters:
         if key not in self._warps:
             _rng.affine.seed(self.seed + key[0])
             _rng.elastic.seed(self.seed + key[1])
@@ -199,7 +250,7 @@ class _Builder:
             return None
         key = _shifts(output)
         if key not in self._maps:
-            self._maps[key] = self._warp(output).maps()
+            self._maps[key] = self._warp(key).maps()
         return self._maps[key]
 
     def _decode(self) -> Array:
@@ -264,9 +315,26 @@ class _Builder:
         return image
 
 
-def _shifts(output: OutputSpec) -> tuple[int, int]:
+def _shifts(output: OutputSpec) -> _Shifts:
     warp_shift = output.warp_seed_shift
     return output.seed_shift, output.seed_shift if warp_shift is None else warp_shift
+
+
+def _moves(output: OutputSpec) -> bool:
+    """Whether an output is an image or a mask that an elastic warp or a transform moves."""
+    drawn = output.kind == "image" or (output.kind == "mask" and output.mask != "none")
+    return drawn and (output.warp or output.transform)
+
+
+def _moves_together(spec: SampleSpec) -> bool:
+    """Whether one call makes what moves, to the bit what the single steps make."""
+    moving = [output for output in spec.outputs.values() if _moves(output)]
+    if not moving:
+        return False
+    # numba loads slowly; images that do not move need none of it.
+    from dfl_tf_ops.sample_warp import supports
+
+    return supports(spec.resolution, masks=any(output.kind == "mask" for output in moving))
 
 
 def align(

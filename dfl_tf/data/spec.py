@@ -61,6 +61,12 @@ class OutputSpec:
     nearest_resize_to: int = 0
     normalize_tanh: bool = False
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether an image or mask is taken as the warp leaves it."""
+        recolored = self.kind == "image" and self.channels != "bgr"
+        return not (recolored or self.nearest_resize_to or self.normalize_tanh)
+
     def shape(self, resolution: int) -> tuple[int, ...]:
         """Return the shape of the array, made at a resolution."""
         if self.kind == "landmarks":

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 import cv2
 import numpy as np
 
-from dfl_tf.data.batch import Batch, SampleId
+from dfl_tf.data.batch import Batch, SampleId, empty_array
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.choose import ShuffledOrder, UniformYawOrder, derive_seed
 from dfl_tf.data.faceset import Faceset
@@ -27,6 +27,7 @@ _ORDER, _COLOR_ORDER, _SAMPLE, _REPLACEMENT = range(4)
 _ATTEMPTS = 32
 
 SampleArrays = Mapping[str, np.ndarray]
+Rooms = Mapping[str, np.ndarray]  # of a batch, where a sample may be written
 
 
 class Made(NamedTuple):
@@ -55,7 +56,8 @@ class SampleStream:
 
     def __init__(
         self,
-        make: Callable[[int, int], Made],
+        make: Callable[[int, int, Rooms], Made],
+        shapes: Mapping[str, tuple[int, ...]],
         batch_size: int,
         *,
         workers: int,
@@ -70,7 +72,7 @@ class SampleStream:
         self.batch_size = batch_size
         self.failures: dict[str, str] = {}
         self.replaced = 0
-        self._make_one = make
+        self._make_one, self._shapes = make, dict(shapes)
         self._offsets = range(batch_size) if offsets is None else tuple(offsets)
         self._start = position
         self._position = position
@@ -109,12 +111,21 @@ class SampleStream:
 
     def _make_batch(self, number: int) -> Batch:
         first = self._start + number * self.batch_size
-        samples = [self._make_position(first + i) for i in self._offsets]
-        return Batch.stack([arrays for arrays, _ in samples], [sample for _, sample in samples])
+        count = len(self._offsets)
+        arrays = {name: empty_array(count, *shape) for name, shape in self._shapes.items()}
+        ids = []
+        for place, offset in enumerate(self._offsets):
+            rooms = {name: array[place] for name, array in arrays.items()}
+            made, sample = self._make_position(first + offset, rooms)
+            for name, room in rooms.items():
+                if made[name] is not room:
+                    room[...] = made[name]
+            ids.append(sample)
+        return Batch(arrays, tuple(ids))
 
-    def _make_position(self, position: int) -> tuple[SampleArrays, SampleId]:
+    def _make_position(self, position: int, rooms: Rooms) -> tuple[SampleArrays, SampleId]:
         for attempt in range(_ATTEMPTS):
-            name, key, arrays, reason = self._make_one(position, attempt)
+            name, key, arrays, reason = self._make_one(position, attempt, rooms)
             if arrays is not None:
                 return arrays, SampleId(position, key)
             with self._lock:
@@ -192,6 +203,7 @@ class BatchStream(SampleStream):
             self._color_order = ShuffledOrder(len(self._colors), seed, _COLOR_ORDER)
         super().__init__(
             self._make,
+            spec.shapes,
             batch_size,
             workers=workers,
             prefetch=prefetch,
@@ -199,7 +211,7 @@ class BatchStream(SampleStream):
             offsets=offsets,
         )
 
-    def _make(self, position: int, attempt: int) -> Made:
+    def _make(self, position: int, attempt: int, rooms: Rooms) -> Made:
         index = self._index(position, attempt)
         name = self._faceset.name(index)
         color_source = None
@@ -214,6 +226,7 @@ class BatchStream(SampleStream):
                 seed,
                 color_source=color_source,
                 cache=self._cache,
+                rooms=rooms,
             )
         except (DflTfError, OSError, cv2.error) as error:
             return Made(name, reason=str(error))

@@ -13,7 +13,8 @@ from dfl_tf.data.augment import apply_warp, draw_warp
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.choose import ShuffledOrder, derive_seed
 from dfl_tf.data.faceset import FaceSample, Faceset
-from dfl_tf.data.stream import Made, SampleStream
+from dfl_tf.data.spec import XSegSpec
+from dfl_tf.data.stream import Made, Rooms, SampleStream
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.errors import DflTfError, FacesetError
 from dfl_tf.face import FaceType, align_matrix, polygon_mask
@@ -256,6 +257,7 @@ class XSegStream(SampleStream):
         self._background_order = ShuffledOrder(len(self.samples), seed, _BACKGROUND_ORDER)
         super().__init__(
             self._make,
+            XSegSpec(resolution=resolution, face_type=face_type).shapes,
             batch_size,
             workers=workers,
             prefetch=prefetch,
@@ -263,7 +265,7 @@ class XSegStream(SampleStream):
             offsets=offsets,
         )
 
-    def _make(self, position: int, attempt: int) -> Made:
+    def _make(self, position: int, attempt: int, _rooms: Rooms) -> Made:
         used = face = self.samples[self._index(self._order, _REPLACEMENT, position, attempt)]
 
         def load_background() -> tuple[Array, Array]:

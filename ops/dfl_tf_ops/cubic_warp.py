@@ -48,10 +48,15 @@ class _Scratch(threading.local):
         self._arrays = [np.empty(0, dtype=np.float32)] * 2
 
     def take(self, number: int, height: int, width: int) -> Float32Array:
-        size = 3 * (height + 2 * _RIM) * (width + 2 * _RIM) + _SLACK
+        size = scratch_size(height, width)
         if len(self._arrays[number]) < size:
             self._arrays[number] = np.zeros(size, dtype=np.float32)
         return self._arrays[number]
+
+
+def scratch_size(height: int, width: int) -> int:
+    """Number of values of an image within its rim."""
+    return 3 * (height + 2 * _RIM) * (width + 2 * _RIM) + _SLACK
 
 
 _scratch = _Scratch()
@@ -107,7 +112,7 @@ def warp(
     second = _scratch.take(1, *map_x.shape)
     result = np.empty(3 * size * size + 1, dtype=np.float32)
     # One call: each one waits for the interpreter's lock again.
-    _warp(
+    warp_into(
         np.ascontiguousarray(image),
         np.ascontiguousarray(map_x),
         np.ascontiguousarray(map_y),
@@ -366,7 +371,7 @@ def _by_matrix(
 
 
 @njit
-def _warp(
+def warp_into(
     image: Float32Array,
     map_x: Float32Array,
     map_y: Float32Array,
@@ -376,7 +381,7 @@ def _warp(
     size: int,
     ways: tuple[bool, bool, bool],
 ) -> None:
-    """Warp into `result` (flat); empty maps and an empty inverse are none."""
+    """Warp into `result` (flat, one value longer); empty maps and an empty inverse are none."""
     replicate, flip, clip = ways
     flat, moved = scratch
     height, width, _ = image.shape

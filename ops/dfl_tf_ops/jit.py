@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
+from numba import carray as carray
 from numba.core import types
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.dispatcher import Dispatcher
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from numba.core.typing.context import BaseContext as BaseContext
     from numba.core.typing.templates import Signature as Signature
 
-__all__ = ["cache_folder", "intrinsic", "ir", "njit", "njit_fused", "types"]
+__all__ = ["cache_folder", "carray", "intrinsic", "ir", "njit", "njit_fused", "types"]
 
 _log = logging.getLogger(__name__)
 

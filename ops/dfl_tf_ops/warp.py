@@ -50,18 +50,19 @@ def dense_grid(
     size = width + cell - 2 * (cell // 2)
     map_x = np.empty((size, size), dtype=np.float32)
     map_y = np.empty((size, size), dtype=np.float32)
-    _fill_maps(np.ascontiguousarray(nodes, dtype=np.float64), width, cell, map_x, map_y)
+    fill_maps(np.ascontiguousarray(nodes, dtype=np.float64), width, cell, map_x, map_y)
     return map_x, map_y
 
 
 @njit
-def _fill_maps(
+def fill_maps(
     nodes: npt.NDArray[np.float64],
     width: int,
     cell: int,
     map_x: Float32Array,
     map_y: Float32Array,
 ) -> None:
+    """Fill both maps of `dense_grid`."""
     count = nodes.shape[0]
     size = map_x.shape[0]
     low = np.empty(size, dtype=np.int64)

@@ -1,0 +1,195 @@
+"""All warps of a training sample in one call, which holds no lock.
+
+Each call of OpenCV or of a kernel gives the interpreter's lock away and has to get it back, from
+whatever thread took it meanwhile: with dozens of calls a sample, threads wait for one another and
+slow the training down.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf_ops import linear_warp
+from dfl_tf_ops.cubic_warp import scratch_size
+from dfl_tf_ops.cubic_warp import warp_into as _warp_image
+from dfl_tf_ops.jit import carray, intrinsic, ir, njit, types
+from dfl_tf_ops.linear_warp import WHOLE_BLOCKS, warp_mask
+from dfl_tf_ops.warp import fill_maps
+
+if TYPE_CHECKING:
+    from dfl_tf_ops.jit import BaseContext, CPUContext, Signature
+
+    Emit = Callable[[CPUContext, ir.IRBuilder, Signature, Sequence[ir.Value]], ir.Value]
+
+Float32Array = npt.NDArray[np.float32]
+
+_MIN_SIZE = 64
+_NO_MAP = np.empty((0, 0), np.float32)
+_NO_MATRIX = np.empty((0, 0), np.float32)
+_NO_NODES = np.zeros((2, 2), np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One array of a sample.
+
+    Attributes
+    ----------
+    source : ndarray, shape (s, s, 3) or (s, s, 1), float32, C-contiguous
+        An image or a mask.
+    result : ndarray, the same shape, float32, C-contiguous
+        Of an image one value more lies behind it in its memory, which is overwritten.
+    warp, transform : bool
+        Whether the maps and the matrix apply; at least one does.
+    replicate : bool
+        Whether what the matrix moves of an image continues beyond its border; else 0.
+    normalize : bool
+        Whether a mask is divided by its largest value, if that is not 0.
+    """
+
+    source: Float32Array
+    result: Float32Array
+    warp: bool
+    transform: bool
+    replicate: bool = False
+    normalize: bool = False
+
+
+def supports(size: int, *, masks: bool) -> bool:
+    """Whether `warp_all` gives, for this side, what the single steps give, to the bit."""
+    return size >= _MIN_SIZE and size % WHOLE_BLOCKS == 0 and (not masks or linear_warp.agrees())
+
+
+class _Room(threading.local):
+    """Memory of the working thread: fresh memory costs as much as the work on it."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def take(self, size: int) -> tuple[Float32Array, ...]:
+        if self.size != size:
+            image = scratch_size(size, size)
+            self.arrays = (
+                np.zeros(image, np.float32),
+                np.zeros(image, np.float32),
+                *linear_warp.room(size),
+                np.empty((size, size), np.float32),
+                np.empty((size, size), np.float32),
+            )
+            self.size = size
+        return self.arrays
+
+
+_room = _Room()
+
+
+def warp_all(
+    outputs: Sequence[Output],
+    size: int,
+    *,
+    nodes: npt.NDArray[np.float64] | None,
+    cell: int,
+    inverse: Float32Array | None,
+    flip: bool,
+) -> None:
+    """Make all arrays of a sample that share one warp.
+
+    Parameters
+    ----------
+    outputs : sequence of Output
+        Images are limited to [0, 1].
+    size : int
+        Side of sources and results; see `supports`.
+    nodes : ndarray, shape (m, m), float64, or None
+        Of the elastic warp, see `warp.dense_grid`.
+    cell : int
+        Side of a cell, in pixels.
+    inverse : ndarray, shape (2, 3), float32, or None
+        The matrix from positions after the transform to positions before.
+    flip : bool
+        Whether all of them are mirrored.
+    """
+    jobs = np.array(
+        [
+            (
+                output.source.__array_interface__["data"][0],
+                output.result.__array_interface__["data"][0],
+                output.source.shape[2] == 3,
+                output.warp,
+                output.transform,
+                output.replicate,
+                output.normalize,
+            )
+            for output in outputs
+        ],
+        np.int64,
+    )
+    _warp_all(
+        jobs,
+        size,
+        _NO_NODES if nodes is None else nodes,
+        cell if nodes is not None else 0,
+        _NO_MATRIX if inverse is None else inverse,
+        _room.take(size),
+        (_NO_MAP, _NO_MATRIX),
+        flip,
+    )
+
+
+@intrinsic
+def _pointer(typing: BaseContext, address: types.Type) -> tuple[Signature, Emit]:
+    """Make an address a pointer to float32."""
+
+    def build(
+        context: CPUContext, builder: ir.IRBuilder, signature: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
+        return builder.inttoptr(args[0], ir.FloatType().as_pointer())
+
+    return types.CPointer(types.float32)(types.int64), build
+
+
+@njit
+def _normalize(values: Float32Array) -> None:
+    largest = values[0]
+    for value in values:
+        largest = value if value > largest else largest
+    if largest != 0:
+        for i in range(values.size):
+            values[i] /= largest
+
+
+@njit
+def _warp_all(
+    jobs: npt.NDArray[np.int64],
+    size: int,
+    nodes: npt.NDArray[np.float64],
+    cell: int,
+    inverse: Float32Array,
+    room: tuple[Float32Array, ...],
+    nothing: tuple[Float32Array, Float32Array],
+    flip: bool,
+) -> None:
+    first, second, flat, moved, map_x, map_y = room
+    if cell > 0:
+        fill_maps(nodes, size, cell, map_x, map_y)
+    for number in range(jobs.shape[0]):
+        source, result, image, warp, transform, replicate, normalize = jobs[number]
+        maps_x, maps_y = (map_x, map_y) if warp else (nothing[0], nothing[0])
+        back = inverse if transform else nothing[1]
+        if image:
+            pixels = carray(_pointer(source), (size, size, 3))
+            room_behind = carray(_pointer(result), (3 * size * size + 1,))
+            ways = (replicate != 0, flip, True)
+            _warp_image(pixels, maps_x, maps_y, back, (first, second), room_behind, size, ways)
+        else:
+            mask = carray(_pointer(source), (size, size))
+            made = carray(_pointer(result), (size * size,))
+            warp_mask(mask, maps_x, maps_y, back, (flat, moved), made, flip)
+            if normalize:
+                _normalize(made)

@@ -32,6 +32,7 @@ from dfl_tf.formats.faces.faceset_pak import PAK_NAME, read_pak
 from dfl_tf.formats.faces.jpeg_segments import APP15
 from dfl_tf.formats.faces.stored_mask import decode_mask
 from dfl_tf.imaging import decode_image, size_error, to_bgr, to_float
+from dfl_tf.imaging.files import StoredImage
 
 _SILENTLY_READ = 4000
 
@@ -81,7 +82,16 @@ class FaceSample:
 
     def image(self) -> npt.NDArray[np.float32]:
         """Decode the image: (h, w, 3) float32, BGR, [0, 1]."""
-        image = to_float(to_bgr(decode_image(self.read(), what=self.key)))
+        return to_float(self.pixels())
+
+    def pixels(self, *, quick: bool = False) -> StoredImage:
+        """Decode the image: (h, w, 3), uint8 or uint16, BGR.
+
+        With `quick` a file is read by a kernel, in one call: for the threads of a training, which
+        have loaded numba anyway.
+        """
+        data = self.read.quickly() if quick and isinstance(self.read, _FaceFile) else self.read()
+        image = to_bgr(decode_image(data, what=self.key))
         if image.shape != self.shape:
             raise FacesetError(
                 f"{self.key}: the image has {image.shape[1]}x{image.shape[0]} pixels, its metadata "
@@ -349,20 +359,34 @@ def _stamps(files: Iterable[Path]) -> dict[str, Stamp]:
     return stamps
 
 
-def _face_bytes(path: Path) -> bytes:
-    return read_plain(path, limit=MAX_IMAGE_BYTES)
+@dataclass(frozen=True)
+class _FaceFile:
+    """Reads the file of a face."""
+
+    path: Path
+
+    def __call__(self) -> bytes:
+        return read_plain(self.path, limit=MAX_IMAGE_BYTES)
+
+    def quickly(self) -> bytes | npt.NDArray[np.uint8]:
+        """Read it in one call, if that succeeds, to where the next call of the thread reads to."""
+        from dfl_tf_ops.whole_file import read_whole
+
+        data = read_whole(self.path, MAX_IMAGE_BYTES)
+        return self() if data is None else data
 
 
 def _sample_from_file(path: Path) -> FaceSample:
     _check_suffix(path)
-    data = _face_bytes(path)
+    read = _FaceFile(path)
+    data = read()
     metadata = read_metadata(data, what=str(path))
     if metadata is None:
         raise FacesetError("not a DFL image (no face metadata in the file)", kind=NO_METADATA)
     if b"\xff\xd9" not in data:
         # The metadata are readable (decision 30), but OpenCV decodes no pixel of such a file.
         raise FacesetError("the image is cut off (the JPEG has no end marker)")
-    return sample_from_metadata(path.name, metadata, key=str(path), read=partial(_face_bytes, path))
+    return sample_from_metadata(path.name, metadata, key=str(path), read=read)
 
 
 def _probed(path: Path) -> Path:

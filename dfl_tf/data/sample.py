@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dfl_tf.data.aligned import AlignedFace
 from dfl_tf.data.augment import (
     WarpParameters,
     apply_warp,
@@ -18,8 +19,7 @@ from dfl_tf.data.augment import (
 from dfl_tf.data.batch import empty_array
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.faceset import FaceSample
-from dfl_tf.data.spec import MaskKind, OutputSpec, SampleSpec
-from dfl_tf.face import FaceType, align_matrix, eyes_mask, eyes_mouth_mask, hull_mask
+from dfl_tf.data.spec import OutputSpec, SampleSpec
 from dfl_tf.imaging.filters import resize_to, shift_hsv
 
 Array = npt.NDArray[np.float32]
@@ -116,14 +116,14 @@ class _Builder:
         self.color_source = color_source if spec.ct_mode != "none" else None
         # Outputs share what they have in common, with a cache for the whole run or without.
         self.cache = ArrayCache(_ONE_SAMPLE) if cache is None else cache
-        self._decoded: Array | None = None
-        self._full: Array | None = None
+        self._together = _moves_together(spec)
+        self.face = AlignedFace(sample, spec, self.cache, at_once=self._together)
         self._warps: dict[_Shifts, WarpParameters] = {}
         self._maps: dict[_Shifts, tuple[Array, Array]] = {}
         self._recolored: dict[bool, Array] = {}
 
     def outputs(self, rooms: Mapping[str, Array]) -> dict[str, Array]:
-        moved = self._all_at_once(rooms) if _moves_together(self.spec) else {}
+        moved = self._all_at_once(rooms) if self._together else {}
         return {
             name: self._finished(moved[name], output) if name in moved else self._single(output)
             for name, output in self.spec.outputs.items()
@@ -139,7 +139,7 @@ class _Builder:
             if not _moves(output):
                 continue
             mask = output.kind == "mask"
-            source = self._aligned_mask(output.mask) if mask else self._colored_image(output)
+            source = self.face.mask(output.mask) if mask else self._colored_image(output)
             made[name] = result = rooms.get(name) if output.unfinished else None
             if result is None:
                 made[name] = result = empty_array(*source.shape)
@@ -187,7 +187,7 @@ class _Builder:
         return array if array.flags.writeable else array.copy()
 
     def _colored_image(self, output: OutputSpec) -> Array:
-        image = self._aligned_image(output.border_replicate)
+        image = self.face.image(output.border_replicate)
         if output.color_transfer and self.color_source is not None:
             image = self._recolor(image, output.border_replicate)
         return shift_hsv(image, *self._hsv_draws(output)) if output.hsv_shift else image
@@ -209,7 +209,7 @@ class _Builder:
         if output.mask == "none":
             return np.zeros((size, size, 1), dtype=np.float32)
         mask = apply_warp(
-            self._aligned_mask(output.mask),
+            self.face.mask(output.mask),
             self._warp(_shifts(output)),
             maps=self._warp_maps(output),
             transform=output.transform,
@@ -252,44 +252,6 @@ class _Builder:
         if key not in self._maps:
             self._maps[key] = self._warp(key).maps()
         return self._maps[key]
-
-    def _decode(self) -> Array:
-        if self._decoded is None:
-            self._decoded = self.sample.image()
-        return self._decoded
-
-    def _aligned_image(self, replicate: bool) -> Array:
-        key = (self.sample.key, self.spec.resolution, self.spec.face_type, "image", replicate)
-        image = self.cache.get(key)
-        if image is None:
-            image = align(
-                self._decode(),
-                self.sample,
-                self.spec.resolution,
-                self.spec.face_type,
-                interpolation=cv2.INTER_CUBIC,
-                replicate=replicate,
-            )
-            self.cache.put(key, image)
-        return image
-
-    def _aligned_mask(self, kind: MaskKind) -> Array:
-        key = (self.sample.key, self.spec.resolution, self.spec.face_type, kind)
-        mask = self.cache.get(key)
-        if mask is None:
-            drawn = draw_mask(self.sample, kind, full=self._full)
-            if kind == "full":
-                self._full = drawn
-            mask = align(
-                drawn,
-                self.sample,
-                self.spec.resolution,
-                self.spec.face_type,
-                interpolation=cv2.INTER_LINEAR,
-                replicate=False,
-            )
-            self.cache.put(key, mask)
-        return mask
 
     def _recolor(self, image: Array, replicate: bool) -> Array:
         if replicate not in self._recolored:
@@ -335,79 +297,3 @@ def _moves_together(spec: SampleSpec) -> bool:
     from dfl_tf_ops.sample_warp import supports
 
     return supports(spec.resolution, masks=any(output.kind == "mask" for output in moving))
-
-
-def align(
-    image: Array,
-    sample: FaceSample,
-    resolution: int,
-    face_type: FaceType,
-    *,
-    interpolation: int,
-    replicate: bool,
-) -> Array:
-    """Bring an image or mask of a sample to the crop and size that a model is trained on.
-
-    A face of the same type is only resized; one of another type is re-cropped by its landmarks.
-    Cubic results may overshoot [0, 1] (kept).
-
-    Parameters
-    ----------
-    image : ndarray, shape (h, w, c), float32
-        In the geometry of the sample.
-    sample : FaceSample
-    resolution : int
-    face_type : FaceType
-    interpolation : int
-        OpenCV flag.
-    replicate : bool
-        Whether the re-crop continues the image beyond its border; else 0.
-
-    Returns
-    -------
-    ndarray, shape (resolution, resolution, c), float32
-
-    References
-    ----------
-    data.md 4.1, step 2.
-    """
-    free = FaceType.MVE_CUSTOM in (face_type, sample.face_type)
-    if face_type == sample.face_type or free:
-        return resize_to(image, resolution, interpolation)
-    matrix = align_matrix(sample.landmarks, resolution, face_type)
-    border = cv2.BORDER_REPLICATE if replicate else cv2.BORDER_CONSTANT
-    crop = cv2.warpAffine(
-        image, matrix, (resolution, resolution), flags=interpolation, borderMode=border
-    )
-    return crop if crop.ndim == 3 else crop[:, :, None]
-
-
-def draw_mask(sample: FaceSample, kind: MaskKind, *, full: Array | None = None) -> Array:
-    """Draw a mask of a sample at the size of its image, (h, w, 1) float32.
-
-    Polygons are not used: only XSeg training takes them. `full` can hand in the "full" mask if
-    it is drawn already.
-
-    References
-    ----------
-    data.md 4.2, step 1.
-    """
-    if full is None and kind in ("full", "eyes_mouth"):
-        full = _full_mask(sample)
-    if kind == "full" and full is not None:
-        return full
-    if kind == "eyes":
-        return eyes_mask(sample.shape, sample.landmarks)
-    if kind == "eyes_mouth" and full is not None:
-        return eyes_mouth_mask(sample.shape, sample.landmarks, full)
-    return np.zeros((*sample.shape[:2], 1), dtype=np.float32)
-
-
-def _full_mask(sample: FaceSample) -> Array:
-    mask = sample.xseg_mask()
-    if mask is None:
-        return hull_mask(sample.shape, sample.landmarks, sample.eyebrows_expand_mod)
-    height, width = sample.shape[:2]
-    if mask.shape[:2] != (height, width):
-        mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_CUBIC)[:, :, None]
-    return np.clip(mask, 0, 1)

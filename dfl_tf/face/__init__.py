@@ -9,7 +9,13 @@ from dfl_tf.face.alignment import (
 )
 from dfl_tf.face.face_type import FaceType
 from dfl_tf.face.landmarks import landmarks_error
-from dfl_tf.face.masks import expand_eyebrows, eyes_mask, eyes_mouth_mask, hull_mask
+from dfl_tf.face.masks import (
+    expand_eyebrows,
+    eyes_mask,
+    eyes_mouth_mask,
+    face_masks,
+    hull_mask,
+)
 from dfl_tf.face.polygons import ordered_polygons, polygon_mask
 from dfl_tf.face.pose import estimate_pitch_yaw_roll, yaw_bins
 
@@ -21,6 +27,7 @@ __all__ = [
     "expand_eyebrows",
     "eyes_mask",
     "eyes_mouth_mask",
+    "face_masks",
     "hull_mask",
     "landmarks_error",
     "ordered_polygons",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -108,6 +109,78 @@ def eyes_mouth_mask(shape: Sequence[int], landmarks: npt.ArrayLike, face: Mask) 
     return mask
 
 
+def face_masks(
+    shape: Sequence[int],
+    landmarks: npt.ArrayLike,
+    eyebrows_expand_mod: float = 1.0,
+    *,
+    face: Mask | None = None,
+    eyes_mouth: bool = True,
+    pixels: npt.NDArray[np.uint8] | None = None,
+    image: npt.NDArray[np.float32] | None = None,
+    rooms: tuple[Mask, Mask] | None = None,
+) -> tuple[Mask, Mask | None]:
+    """Draw `hull_mask` and `eyes_mouth_mask` in one call that gives the interpreter's lock away.
+
+    Parameters
+    ----------
+    shape, landmarks, eyebrows_expand_mod
+        As for `hull_mask`.
+    face : ndarray, shape (height, width, 1), float32, optional
+        Taken instead of the hull.
+    eyes_mouth : bool
+        Whether the mask of eyes and mouth is wanted.
+    pixels : ndarray, shape (height, width, 3), uint8, optional
+        C-contiguous.
+    image : ndarray, shape (height, width, 3), float32, optional
+        Becomes `pixels` / 255 in the same call; C-contiguous.
+    rooms : tuple of two ndarrays, shape (height, width, 1), float32, optional
+        What is drawn is drawn here.
+
+    Returns
+    -------
+    tuple of ndarray, shape (height, width, 1), float32
+        The face, eyes and mouth; None if the second one is not wanted.
+    """
+    from dfl_tf_ops.face_masks import draw_face  # loads numba
+
+    height, width = shape[0], shape[1]
+    if rooms is None:
+        rooms = np.empty((height, width, 1), np.float32), np.empty((height, width, 1), np.float32)
+    full = rooms[0] if face is None else np.ascontiguousarray(face)
+    soft = rooms[1] if eyes_mouth else None
+    grow, blur = _softness(height)
+    whole = _whole_pixels(landmarks)
+    done = draw_face(
+        whole,
+        whole if face is not None else expand_eyebrows(landmarks, eyebrows_expand_mod),
+        _tables(),
+        full=full[:, :, 0],
+        eyes_mouth=None if soft is None else soft[:, :, 0],
+        drawn=face is not None,
+        grow=grow,
+        blur=blur,
+        pixels=pixels,
+        image=image,
+    )
+    if soft is not None and not done:
+        soft = eyes_mouth_mask(shape, landmarks, full)
+    return full, soft
+
+
+@lru_cache(1)
+def _tables() -> tuple[npt.NDArray[np.int64], ...]:
+    from dfl_tf_ops.face_masks import parts
+
+    return tuple(parts(groups) for groups in (_HULL_PARTS, _EYES, _INNER_LIPS))
+
+
+def _softness(height: int) -> tuple[int, int]:
+    """Pixels that eyes and mouth grow by, and of the Gaussian."""
+    blur = height // 16
+    return max(1, height // 32), max(1, blur + 1 - blur % 2)  # legacy leaves h < 32 undefined
+
+
 def _whole_pixels(landmarks: npt.ArrayLike) -> IntPoints:
     return np.clip(landmarks, -FARTHEST, FARTHEST).astype(np.int64)
 
@@ -131,9 +204,7 @@ def _soft_hulls(shape: Sequence[int], landmarks: npt.ArrayLike, parts: Sequence[
     """
     height, width = shape[0], shape[1]
     points = _whole_pixels(landmarks).astype(np.int32)
-    grow = max(1, height // 32)  # legacy leaves h < 32 undefined
-    blur = height // 16
-    blur = max(1, blur + 1 - blur % 2)
+    grow, blur = _softness(height)
     drawn = np.concatenate([points[list(part)] for part in parts])
     reach = grow // 2 + blur // 2 + 2
     left, top = np.maximum(drawn.min(axis=0) - reach, 0)

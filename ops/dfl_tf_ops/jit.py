@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numba.core.typing.context import BaseContext as BaseContext
     from numba.core.typing.templates import Signature as Signature
 
-__all__ = ["cache_folder", "carray", "intrinsic", "ir", "njit", "njit_fused", "types"]
+__all__ = ["cache_folder", "carray", "external", "intrinsic", "ir", "njit", "njit_fused", "types"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +53,11 @@ def njit_fused(function: _Function) -> _Function:
     depend on whether the CPU has it.
     """
     return _kept(numba.njit(fastmath={"contract"}, **_OPTIONS)(function))
+
+
+def external(name: str, signature: Signature) -> types.ExternalFunction:
+    """Return a function of the C library, for use in kernels; unlike ctypes', they can be kept."""
+    return types.ExternalFunction(name, signature)
 
 
 def cache_folder() -> str | None:

@@ -8,19 +8,13 @@ says whether these kernels do the same here.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf_ops.jit import intrinsic, ir, njit, types
-
-if TYPE_CHECKING:
-    from dfl_tf_ops.jit import BaseContext, CPUContext, Signature
-
-    Emit = Callable[[CPUContext, ir.IRBuilder, Signature, Sequence[ir.Value]], ir.Value]
+from dfl_tf_ops.fused import fused
+from dfl_tf_ops.jit import njit
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -52,20 +46,6 @@ def room(side: int) -> tuple[Float32Array, Float32Array]:
     """Return memory that `warp_mask` works in: two masks within their rim, flat; to be reused."""
     size = (side + 2 * RIM) ** 2
     return np.zeros(size, np.float32), np.zeros(size, np.float32)
-
-
-@intrinsic
-def _fused(
-    typing: BaseContext, a: types.Type, b: types.Type, c: types.Type
-) -> tuple[Signature, Emit]:
-    """A product and a sum, rounded once."""
-
-    def build(
-        context: CPUContext, builder: ir.IRBuilder, signature: Signature, args: Sequence[ir.Value]
-    ) -> ir.Value:
-        return builder.fma(*args)
-
-    return types.float32(types.float32, types.float32, types.float32), build
 
 
 @njit
@@ -109,9 +89,9 @@ def _put_row(
         j = np.uintp(columns - 1 - place if flip else place)
         at = np.uintp(places[j])
         below = at + stride
-        upper = _fused(across[j], flat[at + one] - flat[at], flat[at])
-        lower = _fused(across[j], flat[below + one] - flat[below], flat[below])
-        result[place] = _fused(down[j], lower - upper, upper)
+        upper = fused(across[j], flat[at + one] - flat[at], flat[at])
+        lower = fused(across[j], flat[below + one] - flat[below], flat[below])
+        result[place] = fused(down[j], lower - upper, upper)
 
 
 @njit
@@ -155,7 +135,7 @@ def warp_mask(
             from_x = row_number * inverse[0, 1] + inverse[0, 2]
             from_y = row_number * inverse[1, 1] + inverse[1, 2]
             for j in range(side):
-                x[j] = _fused(np.float32(j), inverse[0, 0], from_x)
-                y[j] = _fused(np.float32(j), inverse[1, 0], from_y)
+                x[j] = fused(np.float32(j), inverse[0, 0], from_x)
+                y[j] = fused(np.float32(j), inverse[1, 0], from_y)
             _split(x, y, side, places, parts)
             _put_row(flat, side, places, parts, result[i * side : (i + 1) * side], flip)

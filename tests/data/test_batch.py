@@ -9,16 +9,19 @@ from dfl_tf.data import Batch, SampleId
 
 
 def batch() -> Batch:
-    samples = [{"image": np.full((2, 2, 3), i), "mask": np.full((2, 2, 1), -i)} for i in range(3)]
-    return Batch.stack(samples, [SampleId(10 + i, f"{i}.jpg") for i in range(3)])
+    arrays = {
+        "image": np.stack([np.full((2, 2, 3), i) for i in range(3)]),
+        "mask": np.stack([np.full((2, 2, 1), -i) for i in range(3)]),
+    }
+    return Batch(arrays, tuple(SampleId(10 + i, f"{i}.jpg") for i in range(3)))
 
 
-def test_arrays_are_stacked_under_their_names() -> None:
-    stacked = batch()
-    assert stacked.names == ("image", "mask")
-    assert (stacked["image"].shape, stacked["mask"].shape) == ((3, 2, 2, 3), (3, 2, 2, 1))
-    assert stacked.size == 3
-    assert [sample.face for sample in stacked.samples] == ["0.jpg", "1.jpg", "2.jpg"]
+def test_arrays_are_found_under_their_names() -> None:
+    three = batch()
+    assert three.names == ("image", "mask")
+    assert (three["image"].shape, three["mask"].shape) == ((3, 2, 2, 3), (3, 2, 2, 1))
+    assert three.size == 3
+    assert [sample.face for sample in three.samples] == ["0.jpg", "1.jpg", "2.jpg"]
 
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are() -> None:

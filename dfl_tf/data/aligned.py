@@ -1,0 +1,217 @@
+"""The image and the masks of a face in the crop that a model is trained on."""
+
+from __future__ import annotations
+
+import threading
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf.data.cache import ArrayCache
+from dfl_tf.data.faceset import FaceSample
+from dfl_tf.data.spec import MaskKind, SampleSpec
+from dfl_tf.face import (
+    FaceType,
+    align_matrix,
+    eyes_mask,
+    eyes_mouth_mask,
+    face_masks,
+    hull_mask,
+)
+from dfl_tf.imaging import to_float
+from dfl_tf.imaging.filters import resize_to
+
+Array = npt.NDArray[np.float32]
+
+
+class _Room(threading.local):
+    """Images of the working thread at the size of a face, reused: fresh memory costs time."""
+
+    shape: tuple[int, ...] = ()
+
+    def take(self, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
+        """Return an image and two masks, not set."""
+        if self.shape != shape:
+            self.image = np.empty(shape, np.float32)
+            self.masks = np.empty((2, *shape[:2], 1), np.float32)
+            self.shape = shape
+        return self.image, self.masks[0], self.masks[1]
+
+
+_room = _Room()
+
+
+class AlignedFace:
+    """A face in the crop of a spec; what is not in the cache is made once.
+
+    Parameters
+    ----------
+    sample : FaceSample
+    spec : SampleSpec
+    cache : ArrayCache
+    at_once : bool
+        Whether the image and the masks of a face that is not in the cache are made in as few calls
+        as possible, by kernels (`face.face_masks`); the outcome is the same.
+    """
+
+    def __init__(
+        self, sample: FaceSample, spec: SampleSpec, cache: ArrayCache, *, at_once: bool
+    ) -> None:
+        self._sample, self._spec, self._cache, self._at_once = sample, spec, cache, at_once
+        self._decoded: Array | None = None
+        self._drawn: dict[MaskKind, Array] = {}
+
+    def image(self, replicate: bool) -> Array:
+        """Return the image, shape (resolution, resolution, 3), float32; not to be written to."""
+        image = self._cache.get(self._key("image", replicate))
+        if image is None:
+            if self._decoded is None:
+                self._look()
+            assert self._decoded is not None
+            image = self._aligned(self._decoded, cv2.INTER_CUBIC, replicate)
+            self._cache.put(self._key("image", replicate), image)
+        return image
+
+    def mask(self, kind: MaskKind) -> Array:
+        """Return a mask, shape (resolution, resolution, 1), float32; not to be written to."""
+        mask = self._cache.get(self._key(kind))
+        if mask is None:
+            if kind not in self._drawn:
+                self._look()
+            if kind not in self._drawn:
+                self._drawn[kind] = draw_mask(self._sample, kind, full=self._drawn.get("full"))
+            mask = self._aligned(self._drawn[kind], cv2.INTER_LINEAR, False)
+            self._cache.put(self._key(kind), mask)
+        return mask
+
+    def _key(self, *what: object) -> tuple[object, ...]:
+        return (self._sample.key, self._spec.resolution, self._spec.face_type, *what)
+
+    def _aligned(self, image: Array, interpolation: int, replicate: bool) -> Array:
+        aligned = align(
+            image,
+            self._sample,
+            self._spec.resolution,
+            self._spec.face_type,
+            interpolation=interpolation,
+            replicate=replicate,
+        )
+        return aligned.copy() if aligned is image and self._at_once else aligned
+
+    def _look(self) -> None:
+        """Decode the image and draw the masks that the cache has not."""
+        sample, outputs = self._sample, self._spec.outputs.values()
+        replicates = {o.border_replicate for o in outputs if o.kind == "image"}
+        missing = any(self._cache.get(self._key("image", way)) is None for way in replicates)
+        if not self._at_once:
+            if missing and self._decoded is None:
+                self._decoded = sample.image()
+            return
+        wanted = {o.mask for o in outputs if o.kind == "mask"} & {"full", "eyes_mouth"}
+        wanted = {kind for kind in wanted if self._cache.get(self._key(kind)) is None}
+        image, full, soft = _room.take(sample.shape)
+        pixels = sample.pixels(quick=True) if missing else None
+        if pixels is not None and (pixels.dtype != np.uint8 or not wanted):
+            self._decoded, pixels = to_float(pixels), None
+        if not wanted:
+            return
+        face = applied_mask(sample)
+        self._drawn["full"], drawn = face_masks(
+            sample.shape,
+            sample.landmarks,
+            sample.eyebrows_expand_mod,
+            face=face,
+            eyes_mouth="eyes_mouth" in wanted,
+            pixels=pixels,
+            image=None if pixels is None else image,
+            rooms=(full, soft),
+        )
+        if drawn is not None:
+            self._drawn["eyes_mouth"] = drawn
+        if pixels is not None:
+            self._decoded = image
+
+
+def align(
+    image: Array,
+    sample: FaceSample,
+    resolution: int,
+    face_type: FaceType,
+    *,
+    interpolation: int,
+    replicate: bool,
+) -> Array:
+    """Bring an image or mask of a sample to the crop and size that a model is trained on.
+
+    A face of the same type is only resized; one of another type is re-cropped by its landmarks.
+    Cubic results may overshoot [0, 1] (kept).
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w, c), float32
+        In the geometry of the sample.
+    sample : FaceSample
+    resolution : int
+    face_type : FaceType
+    interpolation : int
+        OpenCV flag.
+    replicate : bool
+        Whether the re-crop continues the image beyond its border; else 0.
+
+    Returns
+    -------
+    ndarray, shape (resolution, resolution, c), float32
+
+    References
+    ----------
+    data.md 4.1, step 2.
+    """
+    free = FaceType.MVE_CUSTOM in (face_type, sample.face_type)
+    if face_type == sample.face_type or free:
+        return resize_to(image, resolution, interpolation)
+    matrix = align_matrix(sample.landmarks, resolution, face_type)
+    border = cv2.BORDER_REPLICATE if replicate else cv2.BORDER_CONSTANT
+    crop = cv2.warpAffine(
+        image, matrix, (resolution, resolution), flags=interpolation, borderMode=border
+    )
+    return crop if crop.ndim == 3 else crop[:, :, None]
+
+
+def draw_mask(sample: FaceSample, kind: MaskKind, *, full: Array | None = None) -> Array:
+    """Draw a mask of a sample at the size of its image, (h, w, 1) float32.
+
+    Polygons are not used: only XSeg training takes them. `full` can hand in the "full" mask if
+    it is drawn already.
+
+    References
+    ----------
+    data.md 4.2, step 1.
+    """
+    if full is None and kind in ("full", "eyes_mouth"):
+        full = _full_mask(sample)
+    if kind == "full" and full is not None:
+        return full
+    if kind == "eyes":
+        return eyes_mask(sample.shape, sample.landmarks)
+    if kind == "eyes_mouth" and full is not None:
+        return eyes_mouth_mask(sample.shape, sample.landmarks, full)
+    return np.zeros((*sample.shape[:2], 1), dtype=np.float32)
+
+
+def _full_mask(sample: FaceSample) -> Array:
+    mask = applied_mask(sample)
+    if mask is None:
+        return hull_mask(sample.shape, sample.landmarks, sample.eyebrows_expand_mod)
+    return mask
+
+
+def applied_mask(sample: FaceSample) -> Array | None:
+    """Return the XSeg mask of a sample at the size of its image, (h, w, 1) float32, or None."""
+    mask = sample.xseg_mask()
+    if mask is None:
+        return None
+    height, width = sample.shape[:2]
+    if mask.shape[:2] != (height, width):
+        mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_CUBIC)[:, :, None]
+    return np.clip(mask, 0, 1)

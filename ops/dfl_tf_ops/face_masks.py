@@ -1,0 +1,163 @@
+"""What a face's image and landmarks make, in one call which holds no lock.
+
+The image in floating point, and two masks: the face's hull; its eyes and mouth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from dfl_tf_ops import soft_patch
+from dfl_tf_ops.jit import njit
+from dfl_tf_ops.polygons import fill_hull
+from dfl_tf_ops.soft_patch import soften
+
+Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+Parts = npt.NDArray[np.int64]
+
+
+def parts(groups: Sequence[Sequence[int]]) -> Parts:
+    """Return groups of landmarks as a table, a row for each; what is left of a row is -1."""
+    table = np.full((len(groups), max(len(group) for group in groups)), -1, np.int64)
+    for row, group in zip(table, groups, strict=True):
+        row[: len(group)] = group
+    return table
+
+
+_NO_PIXELS = np.empty((0, 0, 3), np.uint8)
+_NO_IMAGE = np.empty((0, 0, 3), np.float32)
+
+
+def draw_face(
+    landmarks: Integers,
+    points: Integers,
+    tables: tuple[Parts, Parts, Parts],
+    *,
+    full: Floats,
+    eyes_mouth: Floats | None,
+    drawn: bool,
+    grow: int,
+    blur: int,
+    pixels: Bytes | None = None,
+    image: Floats | None = None,
+) -> bool:
+    """Draw the masks of a face to the bit as `dfl_tf.face.masks` does step by step.
+
+    Parameters
+    ----------
+    landmarks : ndarray, shape (68, 2), int64
+        Whole pixels, x first.
+    points : ndarray, shape (68, 2), int64
+        The same with expanded eyebrows.
+    tables : tuple of `parts`
+        Of the hull, the eyes and the mouth.
+    full : ndarray, shape (h, w), float32
+        Becomes the hull, 0 or 1; if `drawn`, it is the face's mask already.
+    eyes_mouth : ndarray, shape (h, w), float32, optional
+        Becomes the mask of eyes and mouth where `full` is not 0.
+    grow, blur : int
+        Pixels of the ellipse and of the Gaussian.
+    pixels : ndarray, shape (h, w, 3), uint8, optional
+    image : ndarray, shape (h, w, 3), float32, optional
+        Becomes `pixels` / 255.
+
+    Returns
+    -------
+    bool
+        Whether `eyes_mouth` was drawn; not if `soft_patch` does not support that.
+    """
+    wanted = eyes_mouth is not None and soft_patch.supports(blur)
+    done = _draw_face(
+        points,
+        landmarks,
+        tables,
+        full,
+        full if eyes_mouth is None else eyes_mouth,
+        (drawn, wanted),
+        soft_patch.spans(grow),
+        soft_patch.gauss(blur),
+        _NO_PIXELS if pixels is None else pixels,
+        _NO_IMAGE if image is None else image,
+    )
+    return bool(done)
+
+
+@njit
+def _fill_parts(points: Integers, table: Parts, left: int, top: int, image: Bytes) -> None:
+    for number in range(table.shape[0]):
+        group = table[number]
+        count = np.sum(group >= 0)
+        some = np.empty((count, 2), np.int64)
+        for i in range(count):
+            some[i, 0], some[i, 1] = points[group[i], 0] - left, points[group[i], 1] - top
+        fill_hull(some, image)
+
+
+@njit
+def _frame(
+    points: Integers, table: Parts, reach: int, height: int, width: int
+) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what the parts reach within the image."""
+    left, top, right, bottom = np.int64(1 << 40), np.int64(1 << 40), -(1 << 40), -(1 << 40)
+    for number in table.flat:
+        if number >= 0:
+            x, y = points[number, 0], points[number, 1]
+            left, right, top, bottom = min(left, x), max(right, x), min(top, y), max(bottom, y)
+    return (
+        max(left - reach, 0),
+        max(top - reach, 0),
+        min(right + reach + 1, width),
+        min(bottom + reach + 1, height),
+    )
+
+
+@njit
+def _draw_face(
+    points: Integers,
+    landmarks: Integers,
+    tables: tuple[Parts, Parts, Parts],
+    full: Floats,
+    eyes_mouth: Floats,
+    ways: tuple[bool, bool],
+    spans: Integers,
+    weights: Floats,
+    pixels: Bytes,
+    image: Floats,
+) -> bool:
+    flat_pixels, flat = pixels.reshape(pixels.size), image.reshape(image.size)
+    for i in range(flat.size):
+        flat[i] = np.float32(flat_pixels[i]) / np.float32(255)
+    drawn, wanted = ways
+    height, width = full.shape
+    if not drawn:
+        hull = np.zeros((height, width), np.uint8)
+        _fill_parts(points, tables[0], 0, 0, hull)
+        for i in range(height):
+            for j in range(width):
+                full[i, j] = np.float32(hull[i, j])
+    if not wanted:
+        return False
+    reach = spans.shape[0] // 2 + weights.size // 2 + 2
+    eyes_mouth[:] = np.float32(0)
+    for number in range(1, 3):
+        groups = tables[1] if number == 1 else tables[2]
+        left, top, right, bottom = _frame(landmarks, groups, reach, height, width)
+        if left >= right or top >= bottom:
+            continue
+        if min(right - left, bottom - top) < weights.size:
+            return False
+        patch = np.zeros((bottom - top, right - left), np.uint8)
+        _fill_parts(landmarks, groups, left, top, patch)
+        soft = np.empty(patch.shape, np.float32)
+        soften(patch, spans, weights, soft)
+        for i in range(bottom - top):
+            row, face = eyes_mouth[top + i, left:right], full[top + i, left:right]
+            for j in range(right - left):
+                value = min(row[j] + soft[i, j], np.float32(1))
+                row[j] = value if face[j] != 0 else np.float32(0)
+    return True

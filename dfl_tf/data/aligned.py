@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -42,7 +44,7 @@ class _Room(threading.local):
 _room = _Room()
 
 
-class AlignedFace:
+class TrainingCrop:
     """A face in the crop of a spec; what is not in the cache is made once.
 
     Parameters
@@ -61,6 +63,10 @@ class AlignedFace:
         self._sample, self._spec, self._cache, self._at_once = sample, spec, cache, at_once
         self._decoded: Array | None = None
         self._drawn: dict[MaskKind, Array] = {}
+
+    @cached_property
+    def _matrix(self) -> npt.NDArray[np.float64]:
+        return align_matrix(self._sample.landmarks, self._spec.resolution, self._spec.face_type)
 
     def image(self, replicate: bool) -> Array:
         """Return the image, shape (resolution, resolution, 3), float32; not to be written to."""
@@ -96,6 +102,7 @@ class AlignedFace:
             self._spec.face_type,
             interpolation=interpolation,
             replicate=replicate,
+            matrix=lambda: self._matrix,
         )
         return aligned.copy() if aligned is image and self._at_once else aligned
 
@@ -111,9 +118,13 @@ class AlignedFace:
         wanted = {o.mask for o in outputs if o.kind == "mask"} & {"full", "eyes_mouth"}
         wanted = {kind for kind in wanted if self._cache.get(self._key(kind)) is None}
         image, full, soft = _room.take(sample.shape)
-        pixels = sample.pixels(quick=True) if missing else None
-        if pixels is not None and (pixels.dtype != np.uint8 or not wanted):
-            self._decoded, pixels = to_float(pixels), None
+        pixels = None
+        if missing:
+            stored = sample.pixels(quick=True)
+            if wanted and stored.dtype == np.uint8:
+                pixels = stored.view(np.uint8)
+            else:
+                self._decoded = to_float(stored)
         if not wanted:
             return
         face = applied_mask(sample)
@@ -141,6 +152,7 @@ def align(
     *,
     interpolation: int,
     replicate: bool,
+    matrix: Callable[[], npt.NDArray[np.float64]] | None = None,
 ) -> Array:
     """Bring an image or mask of a sample to the crop and size that a model is trained on.
 
@@ -158,6 +170,8 @@ def align(
         OpenCV flag.
     replicate : bool
         Whether the re-crop continues the image beyond its border; else 0.
+    matrix : callable, optional
+        Gives the matrix of the re-crop, if somebody has it already.
 
     Returns
     -------
@@ -168,14 +182,15 @@ def align(
     data.md 4.1, step 2.
     """
     free = FaceType.MVE_CUSTOM in (face_type, sample.face_type)
+    # Given its room, OpenCV gives the interpreter's lock away once a call, not four times.
+    room = np.empty((resolution, resolution, image.shape[2]), np.float32)
     if face_type == sample.face_type or free:
-        return resize_to(image, resolution, interpolation)
-    matrix = align_matrix(sample.landmarks, resolution, face_type)
+        return resize_to(image, resolution, interpolation, room=room)
+    moves = align_matrix(sample.landmarks, resolution, face_type) if matrix is None else matrix()
     border = cv2.BORDER_REPLICATE if replicate else cv2.BORDER_CONSTANT
-    crop = cv2.warpAffine(
-        image, matrix, (resolution, resolution), flags=interpolation, borderMode=border
+    return cv2.warpAffine(
+        image, moves, (resolution, resolution), dst=room, flags=interpolation, borderMode=border
     )
-    return crop if crop.ndim == 3 else crop[:, :, None]
 
 
 def draw_mask(sample: FaceSample, kind: MaskKind, *, full: Array | None = None) -> Array:
@@ -213,5 +228,6 @@ def applied_mask(sample: FaceSample) -> Array | None:
         return None
     height, width = sample.shape[:2]
     if mask.shape[:2] != (height, width):
-        mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_CUBIC)[:, :, None]
-    return np.clip(mask, 0, 1)
+        room = np.empty((height, width, 1), np.float32)
+        mask = cv2.resize(mask, (width, height), dst=room, interpolation=cv2.INTER_CUBIC)
+    return np.clip(mask, 0, 1, out=mask)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf.data.aligned import AlignedFace
+from dfl_tf.data.aligned import TrainingCrop
 from dfl_tf.data.augment import (
     WarpParameters,
     apply_warp,
@@ -117,7 +117,7 @@ class _Builder:
         # Outputs share what they have in common, with a cache for the whole run or without.
         self.cache = ArrayCache(_ONE_SAMPLE) if cache is None else cache
         self._together = _moves_together(spec)
-        self.face = AlignedFace(sample, spec, self.cache, at_once=self._together)
+        self.face = TrainingCrop(sample, spec, self.cache, at_once=self._together)
         self._warps: dict[_Shifts, WarpParameters] = {}
         self._maps: dict[_Shifts, tuple[Array, Array]] = {}
         self._recolored: dict[bool, Array] = {}
@@ -134,16 +134,15 @@ class _Builder:
         from dfl_tf_ops import sample_warp
 
         made: dict[str, Array] = {}
-        groups: dict[_Shifts, list[sample_warp.Output]] = {}
+        groups: dict[_Shifts, list[sample_warp.WarpJob]] = {}
         for name, output in self.spec.outputs.items():
             if not _moves(output):
                 continue
             mask = output.kind == "mask"
             source = self.face.mask(output.mask) if mask else self._colored_image(output)
-            made[name] = result = rooms.get(name) if output.unfinished else None
-            if result is None:
-                made[name] = result = empty_array(*source.shape)
-            job = sample_warp.Output(
+            room = rooms.get(name) if output.unfinished else None
+            made[name] = result = empty_array(*source.shape) if room is None else room
+            job = sample_warp.WarpJob(
                 np.ascontiguousarray(source),
                 result,
                 output.warp,
@@ -152,15 +151,13 @@ class _Builder:
                 mask and output.mask == "eyes_mouth",
             )
             groups.setdefault(_shifts(output), []).append(job)
-        for shifts, jobs in groups.items():
-            warp = self._warp(shifts)
+        for (affine, elastic), jobs in groups.items():
             sample_warp.warp_all(
                 jobs,
                 self.spec.resolution,
-                nodes=warp.nodes() if any(job.warp for job in jobs) else None,
-                cell=warp.cell,
-                inverse=warp.inverse,
-                flip=warp.flip,
+                seeds=(self.seed + affine, self.seed + elastic),
+                ranges=self.spec.draw_ranges,
+                mirrors=self.spec.random_flip,
             )
         return made
 

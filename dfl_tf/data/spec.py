@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from dfl_tf.face import FaceType
 
@@ -125,6 +129,13 @@ class SampleSpec:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each array of one sample, by its name."""
         return {name: output.shape(self.resolution) for name, output in self.outputs.items()}
+
+    @cached_property
+    def draw_ranges(self) -> npt.NDArray[np.float64]:
+        """Low and high of rotation, scale, shift x and shift y, as they are drawn; float64."""
+        low, high = self.scale_range
+        scale = 1 / (1 - low), 1 + high
+        return np.array([*self.rotation_range, *scale, *self.tx_range, *self.ty_range], np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)

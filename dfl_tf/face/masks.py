@@ -169,10 +169,10 @@ def face_masks(
 
 
 @lru_cache(1)
-def _tables() -> tuple[npt.NDArray[np.int64], ...]:
+def _tables() -> tuple[IntPoints, IntPoints, IntPoints]:
     from dfl_tf_ops.face_masks import parts
 
-    return tuple(parts(groups) for groups in (_HULL_PARTS, _EYES, _INNER_LIPS))
+    return parts(_HULL_PARTS), parts(_EYES), parts(_INNER_LIPS)
 
 
 def _softness(height: int) -> tuple[int, int]:

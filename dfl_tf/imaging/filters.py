@@ -244,7 +244,11 @@ def random_faded_circle(size: Sequence[int], rng: Rng) -> Image:
 
 
 def resize_to(
-    image: npt.NDArray[np.float32], size: int, interpolation: int
+    image: npt.NDArray[np.float32],
+    size: int,
+    interpolation: int,
+    *,
+    room: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Resize an image to a square of `size` pixels.
 
@@ -254,6 +258,8 @@ def resize_to(
     size : int
     interpolation : int
         OpenCV flag.
+    room : ndarray, shape (size, size, c), float32, optional
+        Where the result is put.
 
     Returns
     -------
@@ -262,5 +268,5 @@ def resize_to(
     """
     if image.shape[:2] == (size, size):
         return image
-    resized = cv2.resize(image, (size, size), interpolation=interpolation)
+    resized = cv2.resize(image, (size, size), dst=room, interpolation=interpolation)
     return resized if resized.ndim == 3 else resized[:, :, None]

@@ -103,10 +103,10 @@ def _frame(
     points: Integers, table: Parts, reach: int, height: int, width: int
 ) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of what the parts reach within the image."""
-    left, top, right, bottom = np.int64(1 << 40), np.int64(1 << 40), -(1 << 40), -(1 << 40)
+    left, top, right, bottom = 1 << 40, 1 << 40, -(1 << 40), -(1 << 40)
     for number in table.flat:
         if number >= 0:
-            x, y = points[number, 0], points[number, 1]
+            x, y = int(points[number, 0]), int(points[number, 1])
             left, right, top, bottom = min(left, x), max(right, x), min(top, y), max(bottom, y)
     return (
         max(left - reach, 0),

@@ -14,7 +14,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import llvmlite.binding as llvm
 import numba
@@ -31,7 +31,17 @@ if TYPE_CHECKING:
     from numba.core.typing.context import BaseContext as BaseContext
     from numba.core.typing.templates import Signature as Signature
 
-__all__ = ["cache_folder", "carray", "external", "intrinsic", "ir", "njit", "njit_fused", "types"]
+__all__ = [
+    "cache_folder",
+    "carray",
+    "external",
+    "intrinsic",
+    "ir",
+    "njit",
+    "njit_fused",
+    "pointer_to",
+    "types",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +65,12 @@ def njit_fused(function: _Function) -> _Function:
     return _kept(numba.njit(fastmath={"contract"}, **_OPTIONS)(function))
 
 
-def external(name: str, signature: Signature) -> types.ExternalFunction:
+def pointer_to(kind: types.Type) -> Any:
+    """Return the type of a pointer to values of a type."""
+    return types.CPointer(kind)  # type: ignore[attr-defined]
+
+
+def external(name: str, signature: Signature) -> Any:
     """Return a function of the C library, for use in kernels; unlike ctypes', they can be kept."""
     return types.ExternalFunction(name, signature)
 

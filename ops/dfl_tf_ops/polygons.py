@@ -70,7 +70,7 @@ def _outside(x: int, y: int, right: int, bottom: int) -> int:
 @njit
 def _part(a: int, b: int, c: int) -> int:
     """A times b / c, by OpenCV's way over a float64 that is cut off."""
-    return np.int64(np.float64(a) * b / c)
+    return int(np.float64(a) * b / c)
 
 
 @njit
@@ -97,7 +97,7 @@ def _clipped(x1: int, y1: int, x2: int, y2: int, right: int, bottom: int) -> tup
                 edge = 0 if second == 1 else right
                 y2 += _part(edge - x2, y2 - y1, x2 - x1)
                 x2, second = edge, 0
-    return x1, y1, x2, y2, np.int64(first | second == 0)
+    return x1, y1, x2, y2, int(first | second == 0)
 
 
 @njit

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf_ops import linear_warp
+from dfl_tf_ops import linear_warp, sample_draws
 from dfl_tf_ops.cubic_warp import scratch_size
 from dfl_tf_ops.cubic_warp import warp_into as _warp_image
-from dfl_tf_ops.jit import carray, intrinsic, ir, njit, types
+from dfl_tf_ops.jit import carray, intrinsic, ir, njit, pointer_to, types
 from dfl_tf_ops.linear_warp import WHOLE_BLOCKS, warp_mask
+from dfl_tf_ops.sample_draws import draw_warp
 from dfl_tf_ops.warp import fill_maps
 
 if TYPE_CHECKING:
@@ -32,11 +33,19 @@ Float32Array = npt.NDArray[np.float32]
 _MIN_SIZE = 64
 _NO_MAP = np.empty((0, 0), np.float32)
 _NO_MATRIX = np.empty((0, 0), np.float32)
-_NO_NODES = np.zeros((2, 2), np.float64)
+
+Pair = tuple[Float32Array, Float32Array]
+Room = tuple[
+    Pair,
+    Pair,
+    tuple[Float32Array, Float32Array, Float32Array],
+    tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float64]],
+]
+"""Images and masks within their rims, maps and a matrix, generators."""
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class WarpJob:
     """One array of a sample.
 
     Attributes
@@ -63,7 +72,9 @@ class Output:
 
 def supports(size: int, *, masks: bool) -> bool:
     """Whether `warp_all` gives, for this side, what the single steps give, to the bit."""
-    return size >= _MIN_SIZE and size % WHOLE_BLOCKS == 0 and (not masks or linear_warp.agrees())
+    if size < _MIN_SIZE or size % WHOLE_BLOCKS:
+        return False
+    return sample_draws.agrees() and (not masks or linear_warp.agrees())
 
 
 class _Room(threading.local):
@@ -72,15 +83,14 @@ class _Room(threading.local):
     def __init__(self) -> None:
         self.size = 0
 
-    def take(self, size: int) -> tuple[Float32Array, ...]:
+    def take(self, size: int) -> Room:
         if self.size != size:
             image = scratch_size(size, size)
             self.arrays = (
-                np.zeros(image, np.float32),
-                np.zeros(image, np.float32),
-                *linear_warp.room(size),
-                np.empty((size, size), np.float32),
-                np.empty((size, size), np.float32),
+                (np.zeros(image, np.float32), np.zeros(image, np.float32)),
+                linear_warp.room(size),
+                (*np.empty((2, size, size), np.float32), np.empty((2, 3), np.float32)),
+                (np.empty(625, np.uint32), np.empty(625, np.uint32), np.zeros(2)),
             )
             self.size = size
         return self.arrays
@@ -90,30 +100,23 @@ _room = _Room()
 
 
 def warp_all(
-    outputs: Sequence[Output],
+    outputs: Sequence[WarpJob],
     size: int,
     *,
-    nodes: npt.NDArray[np.float64] | None,
-    cell: int,
-    inverse: Float32Array | None,
-    flip: bool,
+    seeds: tuple[int, int],
+    ranges: npt.NDArray[np.float64],
+    mirrors: bool,
 ) -> None:
-    """Make all arrays of a sample that share one warp.
+    """Draw a warp, and make all arrays of a sample that share it.
 
     Parameters
     ----------
-    outputs : sequence of Output
+    outputs : sequence of WarpJob
         Images are limited to [0, 1].
     size : int
         Side of sources and results; see `supports`.
-    nodes : ndarray, shape (m, m), float64, or None
-        Of the elastic warp, see `warp.dense_grid`.
-    cell : int
-        Side of a cell, in pixels.
-    inverse : ndarray, shape (2, 3), float32, or None
-        The matrix from positions after the transform to positions before.
-    flip : bool
-        Whether all of them are mirrored.
+    seeds, ranges, mirrors
+        See `sample_draws.draw_warp`.
     """
     jobs = np.array(
         [
@@ -130,16 +133,7 @@ def warp_all(
         ],
         np.int64,
     )
-    _warp_all(
-        jobs,
-        size,
-        _NO_NODES if nodes is None else nodes,
-        cell if nodes is not None else 0,
-        _NO_MATRIX if inverse is None else inverse,
-        _room.take(size),
-        (_NO_MAP, _NO_MATRIX),
-        flip,
-    )
+    _warp_all(jobs, size, seeds, ranges, mirrors, _room.take(size), (_NO_MAP, _NO_MATRIX))
 
 
 @intrinsic
@@ -151,7 +145,7 @@ def _pointer(typing: BaseContext, address: types.Type) -> tuple[Signature, Emit]
     ) -> ir.Value:
         return builder.inttoptr(args[0], ir.FloatType().as_pointer())
 
-    return types.CPointer(types.float32)(types.int64), build
+    return pointer_to(types.float32)(types.int64), build
 
 
 @njit
@@ -168,15 +162,16 @@ def _normalize(values: Float32Array) -> None:
 def _warp_all(
     jobs: npt.NDArray[np.int64],
     size: int,
-    nodes: npt.NDArray[np.float64],
-    cell: int,
-    inverse: Float32Array,
-    room: tuple[Float32Array, ...],
+    seeds: tuple[int, int],
+    ranges: npt.NDArray[np.float64],
+    mirrors: bool,
+    room: Room,
     nothing: tuple[Float32Array, Float32Array],
-    flip: bool,
 ) -> None:
-    first, second, flat, moved, map_x, map_y = room
-    if cell > 0:
+    images, masks, maps, generators = room
+    map_x, map_y, inverse = maps
+    nodes, cell, flip = draw_warp(seeds, ranges, size, mirrors, inverse, generators)
+    if np.any(jobs[:, 3]):
         fill_maps(nodes, size, cell, map_x, map_y)
     for number in range(jobs.shape[0]):
         source, result, image, warp, transform, replicate, normalize = jobs[number]
@@ -186,10 +181,10 @@ def _warp_all(
             pixels = carray(_pointer(source), (size, size, 3))
             room_behind = carray(_pointer(result), (3 * size * size + 1,))
             ways = (replicate != 0, flip, True)
-            _warp_image(pixels, maps_x, maps_y, back, (first, second), room_behind, size, ways)
+            _warp_image(pixels, maps_x, maps_y, back, images, room_behind, size, ways)
         else:
             mask = carray(_pointer(source), (size, size))
             made = carray(_pointer(result), (size * size,))
-            warp_mask(mask, maps_x, maps_y, back, (flat, moved), made, flip)
+            warp_mask(mask, maps_x, maps_y, back, masks, made, flip)
             if normalize:
                 _normalize(made)

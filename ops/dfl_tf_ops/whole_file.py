@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf_ops.jit import external, njit, types
+from dfl_tf_ops.jit import external, njit, pointer_to, types
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -16,9 +16,9 @@ _FIRST_SIZE = 1 << 19
 _END = 2  # SEEK_END
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
-_open = external("open", types.int32(types.CPointer(types.uint8), types.int32))
+_open = external("open", types.int32(pointer_to(types.uint8), types.int32))
 _seek = external("lseek", types.int64(types.int32, types.int64, types.int32))
-_read = external("read", types.int64(types.int32, types.CPointer(types.uint8), types.uint64))
+_read = external("read", types.int64(types.int32, pointer_to(types.uint8), types.uint64))
 _close = external("close", types.int32(types.int32))
 
 

@@ -7,6 +7,7 @@ from dfl_tf_ops.color_transfer import color_transfer
 from reference_sample import reference_sample
 
 from dfl_tf.data import ArrayCache, Faceset, OutputSpec, SampleSpec, make_sample
+from dfl_tf.data.batch import empty_array
 from dfl_tf.face import FaceType
 
 from .conftest import DST, SRC
@@ -178,3 +179,58 @@ def test_specs_refuse_nonsense():
         spec(8)
     with pytest.raises(ValueError, match="at least one output"):
         spec(outputs={})
+
+
+EVERYTHING = {
+    "warped": OutputSpec(warp=True, hsv_shift=0.2),
+    "gray": OutputSpec(warp=True, channels="g"),
+    "grays": OutputSpec(channels="ggg", border_replicate=False),
+    "still": OutputSpec(transform=False),
+    "elastic": OutputSpec(warp=True, transform=False),
+    "other_seeds": OutputSpec(warp=True, seed_shift=3, warp_seed_shift=9),
+    "tanh": OutputSpec(normalize_tanh=True),
+    "small": OutputSpec(warp=True, nearest_resize_to=32),
+    "colored": OutputSpec(color_transfer=True),
+    "none": OutputSpec(kind="mask", mask="none"),
+    "eyes": OutputSpec(kind="mask", mask="eyes", warp=True),
+    "mask": OutputSpec(kind="mask", warp=True, seed_shift=3),
+    "eyes_mouth": OutputSpec(kind="mask", mask="eyes_mouth", warp=True, transform=False),
+    "still_mask": OutputSpec(kind="mask", transform=False, normalize_tanh=True),
+    "pose": OutputSpec(kind="pitch_yaw"),
+}
+
+
+@pytest.mark.parametrize("resolution", [64, 100, 256])
+@pytest.mark.parametrize("face_type", [FaceType.WHOLE_FACE, FaceType.FULL])
+def test_one_call_makes_the_bits_of_the_single_steps(src, dst, monkeypatch, resolution, face_type):
+    wanted = spec(resolution, face_type, outputs=EVERYTHING, ct_mode="rct")
+    faces = [*src[:3], *dst[:2]]
+    how = [{"seed": 40 + n, "color_source": dst[n]} for n in range(len(faces))]
+    at_once = [make_sample(face, wanted, **each) for face, each in zip(faces, how, strict=True)]
+    cache = ArrayCache(2**24)
+    for _ in range(2):
+        for face, each, made in zip(faces, how, at_once, strict=True):
+            for a, b in pairs(made, make_sample(face, wanted, cache=cache, **each)):
+                np.testing.assert_array_equal(a, b)
+    monkeypatch.setattr("dfl_tf.data.sample._moves_together", lambda spec: False)
+    for face, each, made in zip(faces, how, at_once, strict=True):
+        for name, array in make_sample(face, wanted, **each).items():
+            np.testing.assert_array_equal(array, made[name], err_msg=name)
+
+
+def test_a_plain_sample_is_made_at_once(src, monkeypatch):
+    """Not step by step: each step gives the interpreter's lock away (tools/bench_samples.py)."""
+    steps = []
+    monkeypatch.setattr("dfl_tf.data.sample.apply_warp", lambda *a, **k: steps.append(a))
+    monkeypatch.setattr("dfl_tf.data.aligned.draw_mask", lambda *a, **k: steps.append(a))
+    make_sample(src[0], spec(128), 3)
+    assert not steps
+
+
+def test_a_sample_is_written_where_its_batch_is(src):
+    wanted = spec(128)
+    rooms = {name: empty_array(*shape) for name, shape in wanted.shapes.items()}
+    made = make_sample(src[0], wanted, 3, rooms=rooms)
+    assert all(made[name] is rooms[name] for name in rooms)
+    for a, b in pairs(made, make_sample(src[0], wanted, 3)):
+        np.testing.assert_array_equal(a, b)

@@ -8,6 +8,7 @@ from dfl_tf.face import (
     expand_eyebrows,
     eyes_mask,
     eyes_mouth_mask,
+    face_masks,
     hull_mask,
     ordered_polygons,
     polygon_mask,
@@ -133,3 +134,21 @@ def test_points_absurdly_far_away_cut_the_image_and_take_no_time(far):
         everywhere = face(128) * direction
         assert hull_mask((128, 128), everywhere).shape == (128, 128, 1)
         assert not eyes_mask((128, 128), everywhere).any()
+
+
+@pytest.mark.parametrize("size", [64, 200, 256, 333])
+def test_masks_in_one_call_are_those_of_the_single_steps(size):
+    rng = np.random.RandomState(size)
+    pixels = rng.randint(0, 256, (size, size + 3, 3)).astype(np.uint8)
+    image = np.empty(pixels.shape, np.float32)
+    for spread in (0, 0.1, 3, 1000):
+        landmarks = face(size) + rng.normal(0, spread, 2) * size
+        full, soft = face_masks(pixels.shape, landmarks, 1.3, pixels=pixels, image=image)
+        hull = hull_mask(pixels.shape, landmarks, 1.3)
+        np.testing.assert_array_equal(full, hull)
+        np.testing.assert_array_equal(soft, eyes_mouth_mask(pixels.shape, landmarks, hull))
+        given = rng.randint(0, 2, hull.shape).astype(np.float32)
+        same, soft = face_masks(pixels.shape, landmarks, face=given)
+        np.testing.assert_array_equal(soft, eyes_mouth_mask(pixels.shape, landmarks, given))
+        assert same is given
+    np.testing.assert_array_equal(image, pixels / np.float32(255))

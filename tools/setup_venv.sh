@@ -16,9 +16,12 @@ want="$({ cat pyproject.toml setup.py ops/cc/* 2>/dev/null || true; } | sha256su
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
   echo "setting up $venv (a minute or two; TensorFlow is large) ..." >&2
   pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
-  # Without an NVIDIA GPU the CPU wheel of the same TensorFlow is enough and four times smaller.
+  # Without an NVIDIA driver the CPU wheel of the same TensorFlow is enough and four times smaller;
+  # with one, [and-cuda] brings the libraries that TensorFlow needs beside the driver.
   flavor=tensorflow
-  if [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] && ! command -v nvidia-smi >/dev/null 2>&1; then flavor=tensorflow-cpu; fi
+  if [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ]; then
+    if command -v nvidia-smi >/dev/null 2>&1; then flavor='tensorflow[and-cuda]'; else flavor=tensorflow-cpu; fi
+  fi
   FLAVOR="$flavor" "$venv/bin/python" - > "$venv/requirements.txt" <<'PY'
 import os, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]

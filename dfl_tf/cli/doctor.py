@@ -90,6 +90,7 @@ def gather() -> dict[str, object]:
         "extras": {name: _version(name) for name in _OPTIONAL},
         "open_models": _open_models(),
         "devices": _devices(),
+        "gpu": _gpu(),
         "native_ops": _native(),
         "bfloat16": _bfloat16(),
         "kernel_cache": _kernel_cache(),
@@ -158,6 +159,22 @@ def _devices() -> list[str]:
         name = details.get("device_name", "")
         names.append(f"{device.name.removeprefix('/physical_device:')} {name}".strip())
     return names
+
+
+def _gpu() -> str:
+    """What the NVIDIA driver knows, and what TensorFlow lacks to use it."""
+    from dfl_tf.devices.configure import count_gpus
+    from dfl_tf.devices.gpus import find_gpus, missing_parts
+
+    found = find_gpus()
+    if not found:
+        return "no NVIDIA driver"
+    names = ", ".join(
+        f"{gpu.name} ({gpu.free_gib:.1f} of {gpu.total_gib:.1f} GiB free)" for gpu in found
+    )
+    if count_gpus():
+        return names
+    return f"{names}: not used, {'; '.join(missing_parts()) or 'TensorFlow does not find it'}"
 
 
 def _native() -> str:

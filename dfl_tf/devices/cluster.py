@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dfl_tf.devices.gpus import usable_gpus
 from dfl_tf.disk.guarded import parse_json
 from dfl_tf.disk.tree_schema import ANYTHING, Array, Either, Integer, Record, Table, Text
 from dfl_tf.errors import DflTfError, UsageError
@@ -56,12 +57,15 @@ class Devices:
 def devices_of(run: RunOptions) -> Devices:
     """Read ``--devices``: ``0,1`` and ``gpu:0,gpu:1`` are GPUs, ``cpu:0,cpu:1`` parts of the CPU.
 
+    ``best``, as nothing, is one GPU: that with the most free memory.
+
     Raises
     ------
     UsageError
         If it is spelled otherwise, mixes kinds or names a device twice.
     """
-    parts = [part.strip().lower() for part in run.devices.split(",") if part.strip()]
+    wanted = "" if run.devices.strip().lower() == "best" else run.devices
+    parts = [part.strip().lower() for part in wanted.split(",") if part.strip()]
     matches = [re.fullmatch(r"(?:(cpu|gpu):)?(\d{1,3})", part) for part in parts]
     found = [(match[1] or "gpu", int(match[2])) for match in matches if match]
     kinds = {kind for kind, _ in found}
@@ -178,8 +182,14 @@ def replicas_of(run: RunOptions) -> int:
 
 
 def machine_of(run: RunOptions) -> Machine:
-    """Return what the options of a model depend on: a batch is rounded to the devices."""
-    return Machine(devices=replicas_of(run))
+    """Return what the options of a model depend on: how many devices, and their memory."""
+    devices = devices_of(run)
+    gpus = usable_gpus() if devices.kind == "GPU" else ()
+    chosen = [gpus[number] for number in devices.numbers if number < len(gpus)]
+    if not devices.numbers and gpus:
+        chosen = [max(gpus, key=lambda gpu: gpu.free_gib)]
+    weakest = min((gpu.total_gib for gpu in chosen), default=None)
+    return Machine(devices=replicas_of(run), weakest_gpu_gib=weakest)
 
 
 def described(run: RunOptions, batch_size: int) -> list[str]:

@@ -7,7 +7,8 @@ import os
 from dfl_tf_ops.native_output import import_tensorflow
 from dfl_tf_ops.process import cores
 
-from dfl_tf.devices.cluster import cluster_of, devices_of
+from dfl_tf.devices.cluster import devices_of
+from dfl_tf.devices.gpus import best_gpu, find_gpus, missing_parts
 from dfl_tf.errors import UsageError
 from dfl_tf.options import Device, RunOptions
 
@@ -47,7 +48,12 @@ def _configure(run: RunOptions) -> None:
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(min(2, threads))
-    gpus = tf.config.list_physical_devices("GPU")
+    if run.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    tf.config.experimental.enable_tensor_float_32_execution(run.tf32 and not run.deterministic)
+    gpus = [] if run.cpu else tf.config.list_physical_devices("GPU")
+    if run.require_gpu and not gpus:
+        raise UsageError(" ".join(["--require-gpu: TensorFlow finds no GPU.", *missing_parts()]))
     if wanted.kind == "CPU" and wanted.numbers:
         tf.config.set_visible_devices([], "GPU")
         parts = [tf.config.LogicalDeviceConfiguration()] * wanted.logical_cpus
@@ -59,9 +65,14 @@ def _configure(run: RunOptions) -> None:
                 f"--devices {run.devices}: there is no such GPU ({len(gpus)} found). "
                 "Leave it out, or use --cpu."
             )
-        tf.config.set_visible_devices([gpus[number] for number in wanted.numbers], "GPU")
-    elif gpus and cluster_of(run) is not None:
-        tf.config.set_visible_devices(gpus[0], "GPU")  # a worker takes all that it sees
+        gpus = [gpus[number] for number in wanted.numbers]
+        tf.config.set_visible_devices(gpus, "GPU")
+    elif gpus:
+        # All would be taken, and a worker of a cluster computes on all that it sees.
+        gpus = [gpus[best_gpu(len(gpus))]]
+        tf.config.set_visible_devices(gpus, "GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def _is_running() -> bool:
@@ -101,10 +112,28 @@ def _keep_order_of_sums() -> None:
 def summary_devices(run: RunOptions) -> list[Device]:
     """The GPUs in use as the summary names them; empty on a CPU."""
     tf = import_tensorflow()
-    gpus = [] if run.cpu else tf.config.get_visible_devices("GPU")
+    known = find_gpus()
     devices = []
-    for index, gpu in enumerate(gpus):
+    for gpu in [] if run.cpu else tf.config.get_visible_devices("GPU"):
+        index = int(gpu.name.rsplit(":", 1)[1])  # physical_device:GPU:1
         details = tf.config.experimental.get_device_details(gpu)
-        memory = details.get("memory_limit", 0) / 2**30
+        memory = known[index].total_gib if index < len(known) else 0.0
         devices.append(Device(index, details.get("device_name", gpu.name), memory))
     return devices[: devices_of(run).count]
+
+
+def device_lines(run: RunOptions) -> list[str]:
+    """Say what a run computes on, if it is a GPU, or why it is not although there is one."""
+    used = summary_devices(run)
+    if not used:
+        found = () if run.cpu or devices_of(run).kind == "CPU" else find_gpus()
+        return [f"{gpu.name} is not used: {_reason()}" for gpu in found[:1]]
+    names = ", ".join(f"GPU {gpu.index} ({gpu.name}, {gpu.memory_gib:.1f} GiB)" for gpu in used)
+    tf32 = import_tensorflow().config.experimental.tensor_float_32_execution_enabled()
+    how = "TF32 in convolutions and dense layers" if tf32 else "full float32"
+    same = ", the same bits each time" if run.deterministic else ""
+    return [f"computing on {names}: {how}{same}"]
+
+
+def _reason() -> str:
+    return "; ".join(missing_parts()) or "TensorFlow does not find it"

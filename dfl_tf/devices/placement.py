@@ -56,10 +56,11 @@ class Placement:
 
     @classmethod
     def choose(cls, run: RunOptions, *, models_opt_on_gpu: bool) -> Placement:
-        """Take the first accelerator that the run allows, else the host (options.md 2)."""
-        gpus = tf.config.list_logical_devices("GPU")
-        if run.cpu or not gpus:
+        """Take the first accelerator that TensorFlow shows, else the host (options.md 2).
+
+        `configure_devices` shows the chosen ones only, counted from 0.
+        """
+        if run.cpu or not tf.config.list_logical_devices("GPU"):
             return cls()
-        wanted = run.devices.split(",")[0].strip()
-        compute = f"/GPU:{wanted}" if wanted.isdigit() else "/GPU:0"
+        compute = "/GPU:0"
         return cls(compute, compute if models_opt_on_gpu else HOST, flat=models_opt_on_gpu)

@@ -12,7 +12,7 @@ FIXED_FOR_A_RUN = frozenset(
     words(
         "after_save model_format no_save accept_changes use_previous backup_now log_every log_json "
         "tensorboard recipe init_from max_image_pixels devices cluster worker_index worker_timeout "
-        "cpu threads"
+        "cpu threads require_gpu tf32 deterministic"
     )
 )
 """Options of the run that hold from its start to its end."""
@@ -344,7 +344,7 @@ class RunOptions(Options):
     )
     devices: str = option(
         "",
-        "GPUs to use, such as 0,1; empty = the best one.",
+        "GPUs to use, such as 0,1; empty or best = the one with the most free memory.",
         group="devices",
         ask="never",
         placeholder="0,1,…",
@@ -385,6 +385,31 @@ class RunOptions(Options):
         group="devices",
         ask="never",
         flags=("--cpu-only",),
+    )
+    require_gpu: bool = option(
+        False,
+        "Do not train without a GPU.",
+        details="The error says what TensorFlow lacks. Without it a run on a machine with a driver "
+        "but no usable GPU says so in one line and computes on the CPU.",
+        group="devices",
+        ask="never",
+    )
+    tf32: bool = option(
+        True,
+        "Multiply float32 as TF32 on GPUs that have it.",
+        details="In convolutions and dense layers only, as in DeepFaceLab's builds for newer "
+        "cards; losses, blurs, norms and the update are full float32. --no-tf32 is full float32 "
+        "everywhere, and slower.",
+        group="devices",
+        ask="never",
+    )
+    deterministic: bool = option(
+        False,
+        "Give the same bits each time on the same GPU; slower.",
+        details="With --seed. It switches TF32 off. On a CPU runs with the same number of threads "
+        "are equal without it.",
+        group="devices",
+        ask="never",
     )
     xla: str = option(
         "off",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dfl_tf.devices.cluster import described
+from dfl_tf.devices.configure import device_lines
 from dfl_tf.formats.models.files import detect_format, part_file
 from dfl_tf.formats.models.snapshots import list_snapshots
 from dfl_tf.options import effective
@@ -137,6 +138,7 @@ def make_plan(prepared: Prepared) -> Plan:
         notes=[
             *prepared.notes,
             *described(prepared.run, options.batch_size),
+            *device_lines(prepared.run),
             *filter(None, [snapshots_made(prepared)]),
         ],
         resets=resets,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from dfl_tf.devices.cluster import cluster_of, described, machine_of, replicas_of
-from dfl_tf.devices.configure import configure_devices, summary_devices
+from dfl_tf.devices.configure import configure_devices, device_lines, summary_devices
 from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.formats import ModelState, find_models, read_model
 from dfl_tf.formats.models.files import prefix_of
@@ -404,6 +404,8 @@ def start(
     prepared, distribution = join_cluster(prepared, log.say)
     if distribution is None:
         configure_devices(prepared.run)
+    for line in device_lines(prepared.run):
+        log.say(line)
     make = builder(prepared, distribution, log.say)
     segment = make.build(prepared.settings, prepared.state, facesets)
     stored = {} if prepared.state is None else prepared.state.run

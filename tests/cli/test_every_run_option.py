@@ -85,6 +85,9 @@ ELSEWHERE = {
     "worker_index": "test_the_worker_index_says_who_is_the_chief",
     "cpu": "test_cpu_hides_the_gpus",
     "threads": "test_threads_reach_tensorflow",
+    "require_gpu": "test_a_gpu_can_be_required",
+    "tf32": "test_numbers_of_a_gpu_are_chosen",
+    "deterministic": "test_numbers_of_a_gpu_are_chosen",
     "xla": "test_xla_is_decided_by_the_option",
     "prefetch": "test_prefetch_and_cache_reach_the_streams",
     "cache_mb": "test_prefetch_and_cache_reach_the_streams",
@@ -192,6 +195,23 @@ def test_cpu_hides_the_gpus(trainings: Trainings) -> None:
     assert "CUDA_VISIBLE_DEVICES" not in trainings("SAEHD", step=False).environ
     run = trainings("SAEHD", step=False, cpu=True)
     assert run.environ["CUDA_VISIBLE_DEVICES"] == "-1"
+
+
+def test_a_gpu_can_be_required(trainings: Trainings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["train", ".", "--name=none", "--no-save", "--require-gpu"]) == 2
+    assert "--require-gpu: TensorFlow finds no GPU." in capsys.readouterr().err
+
+
+def test_numbers_of_a_gpu_are_chosen(trainings: Trainings) -> None:
+    with (
+        patch.object(tf.config.experimental, "enable_op_determinism") as same_bits,
+        patch.object(tf.config.experimental, "enable_tensor_float_32_execution") as tf32,
+    ):
+        seen = []
+        for options in ({"tf32": True}, {"tf32": False}, {"deterministic": True}):
+            trainings("SAEHD", step=False, seed=48, **options)
+            seen.append((tf32.call_args.args[0], same_bits.call_count))
+    assert seen == [(True, 0), (False, 0), (False, 1)]
 
 
 def test_threads_reach_tensorflow(trainings: Trainings) -> None:

@@ -58,7 +58,7 @@ def find_gpus(environ: Mapping[str, str] = os.environ) -> tuple[Gpu, ...]:
 
 
 def forget_gpus() -> None:
-    """Ask the driver anew: what is free has changed."""
+    """Let the next question go to the driver again: what is free has changed."""
     _ask_driver.cache_clear()
 
 

@@ -15,7 +15,8 @@ took to the best SSIM that all of them reached, by linear interpolation. `--cost
 `validate_every: 5000` costs, from two measurements in a running training. With `--rising` the exit
 code is 1 unless the SSIM of every variant rises from stop to stop.
 
-`ema` is float32 measured with its averaged weights. `recipe` and `recipe_cosine` train in phases,
+`ema` is float32 measured with its averaged weights, beside which its weights of each stop stand, so
+that both come from one training. `recipe` and `recipe_cosine` train in phases,
 whose lengths are shares of the last stop, so that only the last stop shows what they come to.
 Another way of training is one more entry of `VARIANTS`.
 """
@@ -113,6 +114,8 @@ class Curve:
         Of its iterations.
     points : list of dict
         At each stop: iteration, seconds, and the metrics.
+    weights : list of dict
+        With `ema`, the same of the weights that were averaged.
     """
 
     variant: Variant
@@ -120,6 +123,7 @@ class Curve:
     last: int = 0
     seconds: float = 0.0
     points: list[dict[str, float]] = field(default_factory=list)
+    weights: list[dict[str, float]] = field(default_factory=list)
 
 
 class Clock:
@@ -175,17 +179,21 @@ def stop(workspace: Path, name: str, curve: Curve, size: str, until: int) -> Non
         faces=0,
         ema=curve.variant.ema,
     )
-    metrics = report.results[-1].metrics  # the averaged weights come after the others
-    curve.points.append({"iteration": until, "seconds": round(curve.seconds, 2), **metrics})
-    more = "".join(
-        f"  {key} {metrics[key]:.4f}"
-        for key in ("src_ssim", "dst_ssim", "identity_src", "identity_dst", "jitter")
-        if key in metrics
-    )
-    print(
-        f"{name:13} iteration {until:6}  {curve.seconds:9.1f} s  ssim {metrics['ssim']:.4f}{more}",
-        flush=True,
-    )
+    measured = [curve.weights, curve.points] if curve.variant.ema else [curve.points]
+    for points, result in zip(measured, report.results, strict=True):
+        metrics = result.metrics
+        points.append({"iteration": until, "seconds": round(curve.seconds, 2), **metrics})
+        label = f"{name}: weights" if points is curve.weights else name
+        more = "".join(
+            f"  {key} {metrics[key]:.4f}"
+            for key in ("src_ssim", "dst_ssim", "identity_src", "identity_dst", "jitter")
+            if key in metrics
+        )
+        print(
+            f"{label:13} iteration {until:6}  {curve.seconds:9.1f} s  "
+            f"ssim {metrics['ssim']:.4f}{more}",
+            flush=True,
+        )
 
 
 def time_to(curve: Curve, level: float) -> float | None:
@@ -271,6 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.cost:
             found["cost"] = cost(args.workspace, names[0], curves[names[0]], args.size)
     found["curves"] = {name: curve.points for name, curve in curves.items()}
+    found["weights"] = {name: curve.weights for name, curve in curves.items() if curve.weights}
     rising = all(
         after["ssim"] > before["ssim"]
         for curve in curves.values()

@@ -32,6 +32,10 @@ LOWEST, HIGHEST = 1e-6, 1e-2
 _KEPT = 0.9  # of the moving average of the losses
 _RISEN = 4.0  # times the least loss: no step beyond tells more
 _LEAST = 10  # steps before which the average says little
+_LEVEL = 20  # first steps, whose losses are the level
+_CERTAIN = 3.5  # standard deviations that chance does not explain
+_VISIBLE = 0.02  # of the level: smaller changes say nothing
+_HALF = 5  # steps on each side of a line
 
 
 @dataclass(frozen=True)
@@ -95,41 +99,59 @@ class MovingAverage:
         return self.values[-1]
 
 
-def suggest(rates: Sequence[float], smoothed: Sequence[float]) -> tuple[float, str]:
+def suggest(
+    rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float]
+) -> tuple[float, str]:
     """Return the rate at which the losses fall fastest, and why it was chosen.
 
-    The fall is that of a line through eleven steps, over the logarithm of the rate, before the
-    losses are least. Without a fall it is a tenth of the rate at which they begin to rise.
+    The level is the mean of the first steps, whose rates are too low to matter. A fall counts if
+    the moving average goes below the level by more than the noise of the batches explains; its
+    steepest place is that of the steepest line through eleven losses. Without a fall, as with a
+    model that was trained before, it is a tenth of the rate from which the average stays above the
+    level by as much.
 
     Parameters
     ----------
-    rates, smoothed : sequence of float
+    rates, losses, smoothed : sequence of float
         As in `RateTest`.
     """
-    least = int(np.argmin(smoothed))
-    steps, half = np.log(np.asarray(rates)), 5
-    places = range(half, max(half, least - half) + 1)
-    slopes = {
-        place: float(
-            np.polyfit(
-                steps[place - half : place + half + 1],
-                smoothed[place - half : place + half + 1],
-                1,
-            )[0]
-        )
-        for place in places
-        if place + half < len(smoothed)
-    }
-    steepest = min(slopes, key=lambda place: slopes[place], default=least)
-    fell = least > _LEAST and smoothed[least] < 0.98 * max(smoothed[:least], default=0.0)
-    if slopes and fell and slopes[steepest] < 0:
-        rate, reason = rates[steepest], "there the losses fall fastest"
+    level = float(np.mean(losses[:_LEVEL]))
+    margin = max(_CERTAIN * _noise(losses), _VISIBLE * abs(level))
+    first = min(_LEVEL, len(smoothed) - 1)  # the average of fewer losses is noise
+    least = first + int(np.argmin(smoothed[first:]))
+    if smoothed[least] < level - margin:
+        rate, reason = rates[_steepest(rates, losses, least)], "there the losses fall fastest"
     else:
-        rate, reason = rates[least] / 10, "a tenth of the rate at which the losses begin to rise"
+        below = [number for number, value in enumerate(smoothed) if value <= level + margin]
+        rise = min(max(below, default=0) + 1, len(rates) - 1)
+        rate, reason = rates[rise] / 10, "a tenth of the rate at which the losses begin to rise"
     allowed = specs(TrainingOptions)["lr"]
     assert allowed.minimum is not None
     assert allowed.maximum is not None
     return float(f"{min(max(rate, allowed.minimum), allowed.maximum):.1e}"), reason
+
+
+def _noise(losses: Sequence[float]) -> float:
+    """Standard deviation by which the moving average and the level differ by chance.
+
+    That of the losses comes from the median of the changes from step to step, which neither a
+    slow fall nor the explosion at the end moves.
+    """
+    changes = np.diff(losses)
+    deviation = 1.4826 * float(np.median(np.abs(changes - np.median(changes)))) / math.sqrt(2)
+    return deviation * math.sqrt((1 - _KEPT) / (1 + _KEPT) + 1 / _LEVEL)
+
+
+def _steepest(rates: Sequence[float], losses: Sequence[float], least: int) -> int:
+    """The step before `least` about which a line through eleven losses falls most."""
+    steps = np.log(np.asarray(rates))
+
+    def slope(place: int) -> float:
+        around = slice(place - _HALF, place + _HALF + 1)
+        return float(np.polyfit(steps[around], losses[around], 1)[0])
+
+    last = min(max(least, _HALF), len(losses) - _HALF - 1)
+    return min(range(_HALF, max(_HALF, last) + 1), key=slope)
 
 
 def find_rate(
@@ -187,7 +209,7 @@ def find_rate(
             f"the losses were not finite after {len(losses)} steps, at a learning rate of "
             f"{rates[-1] if rates else LOWEST:.0e}: this model cannot be tested"
         )
-    rate, reason = suggest(rates, average.values)
+    rate, reason = suggest(rates, losses, average.values)
     return RateTest(
         prepared.place.storage,
         begun,

@@ -37,7 +37,7 @@ def model_of(precision: str, batch_size: int, *, apart: bool) -> Any:
     options = default(XSegOptions, batch_size=batch_size)
     model = models.create("XSeg", options, RunOptions(seed=1, precision=precision))
     if apart:
-        model.tracing = model.step.tracing = replace(model.tracing, fused=False)
+        model.tracing = model.step.tracing = replace(model.tracing, fused=False, forms=None)
     return model
 
 

@@ -31,7 +31,7 @@ def step_flops(model: FaceModel) -> float:
     """
     from dfl_tf.train.plan import traced_updates
 
-    nominal = replace(model.step.tracing, winograd=False)
+    nominal = replace(model.step.tracing, winograd=False, forms=None)
     graphs = traced_updates(model, tracing=nominal)
     pieces = model.step.replicas * model.run.accumulate
     return pieces * sum(_operation(op) for graph in graphs for op in graph.get_operations())

@@ -94,6 +94,7 @@ def gather() -> dict[str, object]:
         "native_ops": _native(),
         "bfloat16": _bfloat16(),
         "kernel_cache": _kernel_cache(),
+        "convolutions": _convolutions(),
     }
 
 
@@ -202,6 +203,16 @@ def _kernel_cache() -> str:
     from dfl_tf_ops.jit import cache_folder
 
     return cache_folder() or "none can be written: kernels are compiled in memory at each start"
+
+
+def _convolutions() -> str:
+    """How many shapes have forms that were measured on this machine, and where they are kept."""
+    from dfl_tf_ops.convolution_forms import cache_file, kept_forms
+
+    path = cache_file()
+    if path is None:
+        return "no home folder: forms are measured at each start"
+    return f"forms of {len(kept_forms())} shapes were measured ({path})"
 
 
 def _process() -> dict[str, object]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import keras
 import tensorflow as tf
+from dfl_tf_ops.convolution_forms import FormChooser
 
 from dfl_tf.data.batch import Batch
 from dfl_tf.devices.cpu import slow_weight_gradients
@@ -76,10 +77,14 @@ class Assembly(abc.ABC):
         on_gpu = bool(getattr(options, "models_opt_on_gpu", True))
         self.placement = placement or Placement.choose(self.run, models_opt_on_gpu=on_gpu)
         on_cpu = self.placement.on_cpu
+        # Workers would measure different things; then the rule holds, or what a model stored.
+        alone = not tf.distribute.has_strategy()
+        self.forms = FormChooser(measure=training and on_cpu and alone)
         self.tracing = Tracing(
             widen=self.placement.emulates(self.run.precision),
             weight_gradient_by_gemm=on_cpu and slow_weight_gradients(),
             winograd=on_cpu,
+            forms=self.forms if on_cpu else None,
             fused=on_cpu,
         )
         self.networks: dict[str, Network] = {}

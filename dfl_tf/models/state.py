@@ -51,7 +51,7 @@ def state_of(model: FaceModel, *, views: bool = False) -> ModelState:
         loss_history=model.loss_history,
         tensors=tensors,
         extra=model.extra,
-        run={"seed": model.seed, **model.rates.stored()},
+        run={"seed": model.seed, **model.rates.stored(), **model.forms.stored()},
     )
 
 
@@ -87,6 +87,7 @@ def load(model: FaceModel, state: ModelState, reinit: Sequence[str]) -> list[str
     )
     values, fresh = _plan_networks(model, state, reset)
     model.restore_seed(state)
+    model.forms.restore(state.run)
     known_keys = to_legacy(model.options)
     model.unknown_options = {k: v for k, v in state.options.items() if k not in known_keys}
     for part, arrays in values.items():

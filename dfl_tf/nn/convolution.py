@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import tensorflow as tf
-from dfl_tf_ops.convolution import convolve_3x3
+from dfl_tf_ops.convolution import (
+    TAPS,
+    WINOGRAD,
+    Forms,
+    convolve,
+    convolve_3x3,
+    gradient_by_taps,
+)
+from dfl_tf_ops.convolution_forms import Convolution
 from dfl_tf_ops.native import has_winograd
 
 from dfl_tf.nn.tensors import add_bias, product, space_to_depth, working_dtype
 from dfl_tf.nn.tracing import tracing
 
+_MINIMAL = Forms(WINOGRAD, WINOGRAD, WINOGRAD)
 _WIDE = 32
 """Products of fewer channels than this gain nothing."""
 
@@ -35,26 +44,51 @@ def convolve_same(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor
 
     Notes
     -----
-    `Tracing.winograd` comes first where it applies: 3x3, enough channels, a CPU that has it.
+    With `Tracing.forms` each product of a large convolution takes the form that was measured to be
+    the fastest for its shape. Else `Tracing.winograd` comes first where it applies: 3x3, enough
+    channels, a CPU that has it.
 
     oneDNN's float32 kernels for the gradient of a filter reach about half of the speed of a matrix
     product on CPUs without AVX-512 (`tools/bench_train.py`). With `Tracing.weight_gradient_by_gemm`
     that gradient is one product for each tap: the image, moved by the tap, times the gradient of
     the result.
     """
-    if _by_winograd(x, kernel):
-        return convolve_3x3(x, kernel, bias)
-    return product(_convolve, x, tf.cast(kernel, x.dtype), tf.cast(bias, x.dtype))
+    if working_dtype(x) != x.dtype and not _by_winograd(x, kernel):
+        return product(_convolve, x, tf.cast(kernel, x.dtype), tf.cast(bias, x.dtype))
+    return _convolve(x, kernel, bias)
 
 
 def _convolve(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    if _by_winograd(x, kernel):  # now that `product` has widened them
+    rule = _rule(x, kernel)
+    forms = _forms(x, kernel, rule)
+    if forms == _MINIMAL:
         return convolve_3x3(x, kernel, bias)
+    if forms != rule:
+        return convolve(x, kernel, bias, forms)
+    kernel, bias = tf.cast(kernel, x.dtype), tf.cast(bias, x.dtype)
+    convolved = (
+        _with_taps(x, kernel) if forms.kernel == TAPS else tf.nn.conv2d(x, kernel, 1, "SAME")
+    )
+    return add_bias(convolved, bias)
+
+
+def _rule(x: tf.Tensor, kernel: tf.Tensor) -> Forms:
+    """Which forms are taken where none was measured."""
+    if _by_winograd(x, kernel):
+        return _MINIMAL
     chosen = tracing()
-    by_gemm = chosen.weight_gradient_by_gemm and not chosen.blur_as_matmul
-    if by_gemm and min(kernel.shape[2:]) >= _WIDE and x.dtype == tf.float32:
-        return add_bias(_with_gemm(x, kernel), bias)
-    return add_bias(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
+    by_taps = chosen.weight_gradient_by_gemm and not chosen.blur_as_matmul
+    wide = min(kernel.shape[2:]) >= _WIDE and x.dtype == tf.float32
+    return Forms(kernel=TAPS) if by_taps and wide else Forms()
+
+
+def _forms(x: tf.Tensor, kernel: tf.Tensor, rule: Forms) -> Forms:
+    chosen, (height, width) = tracing(), x.shape[1:3]
+    if chosen.forms is None or chosen.blur_as_matmul or None in (height, width):
+        return rule
+    size, _, inputs, outputs = kernel.shape
+    shape = Convolution(x.dtype.name, height, width, inputs, outputs, size)
+    return chosen.forms.choose(shape, rule)
 
 
 def convolve_halving(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor | None:
@@ -96,7 +130,7 @@ def _by_winograd(x: tf.Tensor | tf.TensorSpec, kernel: tf.Tensor | tf.TensorSpec
 
 
 @tf.custom_gradient
-def _with_gemm(
+def _with_taps(
     x: tf.Tensor, kernel: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, ...]]]:
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -107,24 +141,6 @@ def _with_gemm(
             strides=(1, 1, 1, 1),
             padding="SAME",
         )
-        return towards_x, _weight_gradient(x, upstream, kernel.shape)
+        return towards_x, gradient_by_taps(x, upstream, kernel.shape)
 
     return tf.nn.conv2d(x, kernel, 1, "SAME"), gradient
-
-
-def _weight_gradient(x: tf.Tensor, upstream: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
-    size, _, channels, out_channels = shape
-    height, width = x.shape[1:3]
-    pad = size // 2
-    padded = tf.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    upstream = tf.reshape(upstream, (-1, out_channels))
-    taps = [
-        tf.matmul(
-            tf.reshape(padded[:, i : i + height, j : j + width], (-1, channels)),
-            upstream,
-            transpose_a=True,
-        )
-        for i in range(size)
-        for j in range(size)
-    ]
-    return tf.reshape(tf.stack(taps), shape)

@@ -6,6 +6,10 @@ import contextlib
 import contextvars
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dfl_tf_ops.convolution_forms import FormChooser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,8 @@ class Tracing:
     winograd : bool
         3x3 convolutions take 16 multiplications for 36 where a kernel for that is there
         (`dfl_tf_ops.convolution`).
+    forms : FormChooser, optional
+        Chooses the form of large convolutions by measurement; what is above holds for the others.
     fused : bool
         Filter response norms with their thresholds, and blurs with stride 2, are one C++ operation
         each where the library is in use (`dfl_tf_ops.normalization`, `dfl_tf_ops.blur_pool`).
@@ -35,6 +41,7 @@ class Tracing:
     widen: bool = False
     weight_gradient_by_gemm: bool = False
     winograd: bool = False
+    forms: FormChooser | None = None
     fused: bool = False
 
 

@@ -154,9 +154,9 @@ def _fastest(forms: dict[str, Callable[[], object]], usual: str) -> str:
         for form, run in forms.items():
             wall, cpu = time.perf_counter(), time.process_time()
             run()
-            spent = time.perf_counter() - wall, time.process_time() - cpu
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             if number > 0:  # kernels are made at first use
-                times[form] = tuple(map(min, times[form], spent))
+                times[form] = min(times[form][0], wall), min(times[form][1], cpu)
     shares = {
         form: max(a / max(b, 1e-9) for a, b in zip(spent, times[usual], strict=True))
         for form, spent in times.items()

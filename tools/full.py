@@ -78,6 +78,15 @@ def _passed(outputs: Sequence[str]) -> Figures:
     return {"passed": int(found[-1]) if found else 0}
 
 
+def _jax(outputs: Sequence[str]) -> Figures:
+    rows = [json.loads(line) for line in outputs[0].splitlines() if '"compile_s"' in line]
+    return {
+        "cases": len(rows),
+        "passed": sum(row["passed"] for row in rows),
+        "variables": sum(row["variables"] for row in rows),
+    }
+
+
 PYTEST = "python -m pytest -q -p no:cacheprovider"
 HALF = INPUTS // 2
 PARTS = {
@@ -106,6 +115,11 @@ PARTS = {
     "slow": Part((f"{PYTEST} -m slow tests",), _passed),
     "quality": Part(
         ("python tools/bench_quality.py --at 100,1000,4000 --variants float32 --rising",), _quality
+    ),
+    "jax": Part(("bash tools/step_hlo.sh",), _jax),
+    "gpu_check": Part(
+        ("python tools/gpu_check.py --small",),
+        lambda outputs: {"parts": outputs[0].count('"passed": true')},
     ),
     "bench": Part(
         (

@@ -5,19 +5,26 @@
 
 Prints, for each image size, resolution and color transfer mode, the CPU time of a sample made
 the straight way (`reference_sample.py`), on first sight of a face and from the cache, with the
-medians of the ratios of neighboring measurements; then how two threads scale, and two processes
-for comparison. All figures are CPU time of one core, except for these.
+medians of the ratios of neighboring measurements. Under each: milliseconds that the interpreter's
+lock is held and times that it is given away, of a sample and of one made in single steps as before
+("steps": the yardstick), counted as `lock_count.py` says, and samples a second that 4, 8 and 16
+threads on as many cores would make, simulated from these. Then how two threads scale beside two
+processes, and what a thread that works as a training does loses beside a thread that makes samples.
+All figures of time are CPU time of one core, except for the last two.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import heapq
 import multiprocessing
 import os
 import statistics
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +34,7 @@ for entry in (ROOT / "tools", ROOT / "ops", ROOT):
         sys.path.insert(0, str(entry))
 
 import cv2  # noqa: E402
+import lock_count  # noqa: E402
 import numpy as np  # noqa: E402
 from reference_sample import reference_sample  # noqa: E402
 
@@ -38,6 +46,7 @@ from dfl_tf.data import (  # noqa: E402
     SampleSpec,
     make_sample,
 )
+from dfl_tf.data import sample as sample_module  # noqa: E402
 from dfl_tf.data.prefetch import Prefetch  # noqa: E402
 from dfl_tf.face import FaceType  # noqa: E402
 from dfl_tf.imaging import encode_image, to_uint8  # noqa: E402
@@ -106,7 +115,113 @@ def measure(faces: list[FaceSample], spec: SampleSpec, seconds: float) -> tuple[
     return reference, first, cached, first_ratio, cached_ratio
 
 
-def measure_scaling(faces: list[FaceSample], spec: SampleSpec, batches: int) -> tuple[float, ...]:
+@contextlib.contextmanager
+def single_steps() -> Iterator[None]:
+    """Make samples as before: every step a call of its own."""
+    together = sample_module._moves_together
+    sample_module._moves_together = lambda spec: False
+    try:
+        yield
+    finally:
+        sample_module._moves_together = together
+
+
+def count_lock(
+    faces: list[FaceSample], spec: SampleSpec, cache: ArrayCache | None, count: int = 48
+) -> tuple[float, float, float]:
+    """Medians of one sample: milliseconds with the lock, times given away, milliseconds in all."""
+    rows = []
+    for number in range(count):
+        face, other = faces[number % len(faces)], faces[(3 * number + 1) % len(faces)]
+        begin = time.thread_time()
+        with lock_count.LockCount() as lock:
+            make_sample(face, spec, number, color_source=other, cache=cache)
+        rows.append((lock.held * 1000, lock.given_away, (time.thread_time() - begin) * 1000))
+    held, given, total = (statistics.median(column) for column in zip(*rows, strict=True))
+    return held, given, total
+
+
+def predict(held: float, given: float, total: float, workers: int, samples: int = 400) -> float:
+    """Samples a second of threads that have a core each and share one lock.
+
+    A sample holds the lock in as many pieces as it is given away, with what is done without it in
+    between; whoever asks first is served first. What a change of threads costs is left out.
+    """
+    pieces = max(1, round(given))
+    with_lock, without = held / pieces, max(0.0, total - held) / pieces
+    asking = [(0.0, worker, pieces) for worker in range(workers)]
+    free, done = 0.0, 0
+    while done < samples:
+        at, worker, left = heapq.heappop(asking)
+        free = max(free, at) + with_lock
+        done += left == 1
+        heapq.heappush(asking, (free + without, worker, pieces if left == 1 else left - 1))
+    return 1000 * done / free
+
+
+def print_lock(faces: list[FaceSample], spec: SampleSpec) -> None:
+    """Two lines: first sight and cached, beside the single steps."""
+    cache = ArrayCache(2**30)
+    for what, kept in (("first sight", None), ("cached", cache)):
+        count_lock(faces, spec, kept)
+        held, given, total = count_lock(faces, spec, kept)
+        with single_steps():
+            steps_held, steps_given, _ = count_lock(faces, spec, kept)
+        rates = (f"{predict(held, given, total, n):.0f}" for n in (4, 8, 16))
+        print(
+            f"      {what:11}: lock held {held:.2f} ms, given away {given:.0f} times (steps: "
+            f"{steps_held:.2f} ms, {steps_given:.0f}); 4, 8, 16 threads: {', '.join(rates)}/s",
+            flush=True,
+        )
+
+
+def training_loss(faces: list[FaceSample], spec: SampleSpec, rounds: int = 7) -> tuple[float, ...]:
+    """Medians of how much longer work takes beside samples, made at once and in single steps.
+
+    The work is that of a training's thread: 60 times a millisecond or so without the lock, and a
+    few microseconds with it. Beside it another *process* makes samples, or a thread of this one:
+    the difference is the lock.
+    """
+    matrix = np.random.RandomState(0).rand(220, 220)
+
+    def work() -> float:
+        begin = time.perf_counter()
+        for _ in range(60):
+            matrix @ matrix
+            sum(range(300))
+        return time.perf_counter() - begin
+
+    def samples(stop: threading.Event) -> None:
+        number = 0
+        while not stop.is_set():
+            make_sample(faces[number % len(faces)], spec, number)
+            number += 1
+
+    def beside(kind: type[threading.Thread] | Callable[..., multiprocessing.Process]) -> float:
+        stop = multiprocessing.get_context("fork").Event()
+        other = kind(target=samples, args=(stop,))
+        other.start()
+        time.sleep(0.05)
+        seconds = work()
+        stop.set()
+        other.join()
+        return seconds
+
+    process = multiprocessing.get_context("fork").Process
+    work()
+    rows = []
+    for _ in range(rounds):
+        alone = beside(process)
+        together = beside(threading.Thread)
+        with single_steps():
+            steps = beside(threading.Thread)
+        rows.append((together / alone - 1, steps / alone - 1))
+    return tuple(statistics.median(column) for column in zip(*rows, strict=True))
+
+
+def measure_scaling(
+    faces: list[FaceSample], spec: SampleSpec, batches: int, cache: ArrayCache | None
+) -> tuple[float, ...]:
     """Batches of 4 a second with one thread, what a second one gains, what a second process gains.
 
     Processes share nothing but the machine: they show how much of the second core there is.
@@ -114,7 +229,7 @@ def measure_scaling(faces: list[FaceSample], spec: SampleSpec, batches: int) -> 
 
     def make(number: int) -> list[dict[str, np.ndarray]]:
         return [
-            make_sample(faces[(4 * number + i) % len(faces)], spec, 4 * number + i)
+            make_sample(faces[(4 * number + i) % len(faces)], spec, 4 * number + i, cache=cache)
             for i in range(4)
         ]
 
@@ -161,6 +276,10 @@ def main() -> None:
     modes = options.modes.split(",")
     if unknown := set(modes) - set(MODES):
         parser.error(f"--modes: {', '.join(sorted(unknown))} is not one of {', '.join(MODES)}")
+    lock_count.restart_with_counter()
+    counted = lock_count.available()
+    if not counted:
+        print("the lock is not counted: no C compiler, or a Python of another kind")
     cv2.setNumThreads(1)
     faces = list(Faceset.open(options.faces))[:12]
     load = os.getloadavg()[0]
@@ -178,11 +297,18 @@ def main() -> None:
                     f" {1000 / cached:8.0f}",
                     flush=True,
                 )
-        one, threads, processes = measure_scaling(scaled, saehd_spec(128, "none"), 60)
-        print(
-            f"{image:4}   128  {one:.0f} batches/s with one thread; two threads {threads:.2f}x, "
-            f"two processes {processes:.2f}x"
-        )
+                if counted:
+                    print_lock(scaled, spec)
+            for what, cache in (("first sight", None), ("cached", ArrayCache(2**30))):
+                spec = saehd_spec(resolution, "none")
+                one, threads, processes = measure_scaling(scaled, spec, 40, cache)
+                print(
+                    f"{image:4}  {resolution:4}  {what}: {4 * one:.0f} samples/s with one thread; "
+                    f"two threads {threads:.2f}x, two processes {processes:.2f}x",
+                    flush=True,
+                )
+    together, steps = training_loss(faces, saehd_spec(128, "none"))
+    print(f"a training loses {together:+.1%} to the lock beside one thread (steps: {steps:+.1%})")
     print(f"load at the end {os.getloadavg()[0]:.1f}")
 
 

@@ -85,9 +85,10 @@ class Batch:
 
 
 def empty_array(*shape: int) -> npt.NDArray[np.float32]:
-    """Return an array of float32, not set, with one value behind it that may be overwritten.
+    """Return an array, not set, with one value behind it that may be overwritten.
 
-    Kernels write whole vectors; samples are written into the array of their batch one by one.
+    It has the shape (…) that is given, float32. Kernels write whole vectors; samples are written
+    into the array of their batch one by one.
     """
     size = math.prod(shape)
     return np.empty(size + 1, dtype=np.float32)[:size].reshape(shape)

@@ -70,7 +70,7 @@ def make_sample(
         result is shared by all outputs of the sample.
     cache : ArrayCache, optional
         Keeps aligned images and masks.
-    rooms : mapping of str to ndarray, optional
+    rooms : mapping of str to ndarray, shapes of the spec, float32, optional
         Arrays of `batch.empty_array` that outputs are written into where that saves a copy; of
         these the result holds the room itself.
 

@@ -132,7 +132,10 @@ class SampleSpec:
 
     @cached_property
     def draw_ranges(self) -> npt.NDArray[np.float64]:
-        """Low and high of rotation, scale, shift x and shift y, as they are drawn; float64."""
+        """Low and high of rotation, scale, shift x and shift y, as they are drawn.
+
+        An ndarray, shape (8,), float64.
+        """
         low, high = self.scale_range
         scale = 1 / (1 - low), 1 + high
         return np.array([*self.rotation_range, *scale, *self.tx_range, *self.ty_range], np.float64)

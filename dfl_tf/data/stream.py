@@ -162,6 +162,8 @@ class BatchStream(SampleStream):
         Samples to skip: where an earlier run stopped.
     cache_mb : float
         Budget for aligned images and masks, in MiB (2**20 bytes).
+    cache : ArrayCache, optional
+        Shared with another stream; without one the stream has its own.
     offsets : sequence of int, optional
         Which samples of each batch are made here, by their place in it; the other ones are another
         process's. Default: all. Positions count whole batches.
@@ -189,11 +191,12 @@ class BatchStream(SampleStream):
         prefetch: int = 3,
         position: int = 0,
         cache_mb: float = 256,
+        cache: ArrayCache | None = None,
         offsets: Sequence[int] | None = None,
     ) -> None:
         self._faceset, self._spec, self._seed = faceset, spec, seed
         self._colors = color_faceset if spec.ct_mode != "none" else None
-        self._cache = ArrayCache(int(cache_mb * 2**20))
+        self._cache = ArrayCache(int(cache_mb * 2**20)) if cache is None else cache
         self._order: Callable[[int], int]
         if uniform_yaw:
             self._order = UniformYawOrder(_yaw_bins(faceset), seed, _ORDER)

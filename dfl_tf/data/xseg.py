@@ -228,7 +228,7 @@ class XSegStream(SampleStream):
     face_type : FaceType
     batch_size : int
     seed : int
-    workers, prefetch, position, cache_mb, offsets
+    workers, prefetch, position, cache_mb, cache, offsets
         As for `BatchStream`.
 
     References
@@ -248,11 +248,12 @@ class XSegStream(SampleStream):
         prefetch: int = 3,
         position: int = 0,
         cache_mb: float = 256,
+        cache: ArrayCache | None = None,
         offsets: Sequence[int] | None = None,
     ) -> None:
         self.samples = segmented_samples(facesets)
         self._resolution, self._face_type, self._seed = resolution, face_type, seed
-        self._cache = ArrayCache(int(cache_mb * 2**20))
+        self._cache = ArrayCache(int(cache_mb * 2**20)) if cache is None else cache
         self._order = ShuffledOrder(len(self.samples), seed, _ORDER)
         self._background_order = ShuffledOrder(len(self.samples), seed, _BACKGROUND_ORDER)
         super().__init__(

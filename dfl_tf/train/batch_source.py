@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from dfl_tf.data import Batch, BatchStream, Faceset, SampleSpec, XSegSpec, XSegStream
+from dfl_tf.data import ArrayCache, Batch, BatchStream, Faceset, SampleSpec, XSegSpec, XSegStream
 from dfl_tf.data.choose import derive_seed
 from dfl_tf.data.heldout import draw
 from dfl_tf.data.prefetch import Prefetch
@@ -340,6 +340,7 @@ def open_batch_source(
     drawn_by = derive_seed(seed, _RETRIES + retry) if retry else seed
     again = bool(positions) and model.repeats_batch(iteration)
     back = model.samples_per_step if again else 0
+    cache = ArrayCache(run.cache_mb << 20)  # both sides share it, by need
     streams = {
         name: _open_stream(
             model,
@@ -350,6 +351,7 @@ def open_batch_source(
             seed=derive_seed(drawn_by, number),
             position=max(0, int(positions.get(name, 0)) - back),
             offsets=offsets,
+            cache=cache,
         )
         for number, (name, spec) in enumerate(model.sample_specs().items())
     }
@@ -378,6 +380,7 @@ def _open_stream(
     seed: int,
     position: int,
     offsets: Sequence[int] | None,
+    cache: ArrayCache,
 ) -> Stream:
     how: dict[str, Any] = {
         "seed": seed,
@@ -385,7 +388,7 @@ def _open_stream(
         "offsets": offsets,
         "workers": run.workers,
         "prefetch": run.prefetch,
-        "cache_mb": run.cache_mb / len(model.sample_specs()),
+        "cache": cache,
     }
     size = model.samples_per_step
     if isinstance(spec, XSegSpec):

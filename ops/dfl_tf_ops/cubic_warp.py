@@ -381,7 +381,11 @@ def warp_into(
     size: int,
     ways: tuple[bool, bool, bool],
 ) -> None:
-    """Warp into `result` (flat, one value longer); empty maps and an empty inverse are none."""
+    """Warp into `result`; empty maps and an empty inverse are none.
+
+    `image` has shape (h, w, 3), the maps (r, s), `inverse` (2, 3), `result` (3 size size + 1,): all
+    float32; `scratch` is two arrays (`scratch_size`,).
+    """
     replicate, flip, clip = ways
     flat, moved = scratch
     height, width, _ = image.shape

@@ -22,7 +22,10 @@ Parts = npt.NDArray[np.int64]
 
 
 def parts(groups: Sequence[Sequence[int]]) -> Parts:
-    """Return groups of landmarks as a table, a row for each; what is left of a row is -1."""
+    """Return groups of landmarks as a table, a row for each; what is left of a row is -1.
+
+    Shape (n, m), int64: groups, and landmarks of the largest one.
+    """
     table = np.full((len(groups), max(len(group) for group in groups)), -1, np.int64)
     for row, group in zip(table, groups, strict=True):
         row[: len(group)] = group
@@ -54,8 +57,8 @@ def draw_face(
         Whole pixels, x first.
     points : ndarray, shape (68, 2), int64
         The same with expanded eyebrows.
-    tables : tuple of `parts`
-        Of the hull, the eyes and the mouth.
+    tables : tuple of three ndarrays, shape (n, m), int64
+        `parts` of the hull, the eyes and the mouth.
     full : ndarray, shape (h, w), float32
         Becomes the hull, 0 or 1; if `drawn`, it is the face's mask already.
     eyes_mouth : ndarray, shape (h, w), float32, optional

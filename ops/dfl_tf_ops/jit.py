@@ -14,7 +14,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import llvmlite.binding as llvm
 import numba
@@ -65,14 +65,16 @@ def njit_fused(function: _Function) -> _Function:
     return _kept(numba.njit(fastmath={"contract"}, **_OPTIONS)(function))
 
 
-def pointer_to(kind: types.Type) -> Any:
+def pointer_to(kind: types.Type) -> types.Type:
     """Return the type of a pointer to values of a type."""
-    return types.CPointer(kind)  # type: ignore[attr-defined]
+    pointer: types.Type = types.CPointer(kind)  # type: ignore[attr-defined]
+    return pointer
 
 
-def external(name: str, signature: Signature) -> Any:
+def external(name: str, signature: Signature) -> Callable[..., int]:
     """Return a function of the C library, for use in kernels; unlike ctypes', they can be kept."""
-    return types.ExternalFunction(name, signature)
+    function: Callable[..., int] = types.ExternalFunction(name, signature)
+    return function
 
 
 def cache_folder() -> str | None:

@@ -43,7 +43,10 @@ def agrees() -> bool:
 
 
 def room(side: int) -> tuple[Float32Array, Float32Array]:
-    """Return memory that `warp_mask` works in: two masks within their rim, flat; to be reused."""
+    """Return memory that `warp_mask` works in, to be reused: two masks within their rim.
+
+    Both are flat: shape (n,), float32.
+    """
     size = (side + 2 * RIM) ** 2
     return np.zeros(size, np.float32), np.zeros(size, np.float32)
 

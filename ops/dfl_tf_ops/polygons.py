@@ -15,7 +15,9 @@ _SHIFT = 16  # bits of a position along a row behind the point
 
 @njit
 def fill_hull(points: Points, image: Bytes) -> None:
-    """Set the pixels of `image` (h, w) in the convex hull of `points` (n, 2), x first, to 1.
+    """Set the pixels of `image` in the convex hull of `points` to 1.
+
+    `points` has the shape (n, 2), int64, x first; `image` has the shape (h, w), uint8.
 
     As `cv2.fillConvexPoly(image, cv2.convexHull(points), 1)`.
     """

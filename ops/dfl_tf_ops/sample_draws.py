@@ -47,7 +47,10 @@ def _try(seed: int, words: Words, gauss: Doubles, out: Doubles) -> None:
 
 @njit
 def start(words: Words, gauss: Doubles, seed: int) -> None:
-    """Seed a generator: `words` (625,), the last one its place; `gauss` (2,), a kept normal."""
+    """Seed a generator.
+
+    `words` has shape (625,), uint32, the last one its place; `gauss` (2,), float64, a kept normal.
+    """
     words[0] = np.uint32(seed)
     for i in range(1, _SIZE):
         last = words[i - 1]
@@ -88,13 +91,13 @@ def _double(words: Words) -> float:
 
 @njit
 def uniform(words: Words, low: float, high: float) -> float:
-    """As `RandomState.uniform`."""
+    """As `RandomState.uniform`; `words` has shape (625,), uint32."""
     return low + (high - low) * _double(words)
 
 
 @njit
 def below(words: Words, limit: int) -> int:
-    """As `RandomState.randint`, for a limit of 2 to 256."""
+    """As `RandomState.randint`, for limits of 2 to 256; `words` has shape (625,), uint32."""
     mask = np.uint32(1)
     while mask < limit - 1:
         mask = (mask << np.uint32(1)) | np.uint32(1)

@@ -62,7 +62,10 @@ def gauss(size: int) -> Floats:
 
 @njit
 def soften(patch: Bytes, rows: Integers, weights: Floats, result: Floats) -> None:
-    """Dilate a patch (h, w) of 0 and 1 by `spans`, and blur it by `gauss` into `result` (h, w).
+    """Dilate a patch by `spans`, and blur it by `gauss` into `result`.
+
+    `patch` has shape (h, w), uint8, 0 or 1; `rows` (n, 2), int64; `weights` (m,), float32; `result`
+    (h, w), float32.
 
     What lies beyond is mirrored without the edge itself. The patch has at least as many rows and
     columns as there are weights.

@@ -62,7 +62,7 @@ def fill_maps(
     map_x: Float32Array,
     map_y: Float32Array,
 ) -> None:
-    """Fill both maps of `dense_grid`."""
+    """Fill both maps of `dense_grid`, shape (s, s), float32; `nodes` has shape (m, m), float64."""
     count = nodes.shape[0]
     size = map_x.shape[0]
     low = np.empty(size, dtype=np.int64)

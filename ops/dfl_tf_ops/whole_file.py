@@ -65,7 +65,7 @@ def _read_into(name: Bytes, room: Bytes, flags: int) -> int:
         return -1
     size = _seek(handle, 0, np.int32(_END))
     if 0 < size <= room.size and _seek(handle, 0, np.int32(0)) == 0:
-        done = np.int64(0)
+        done = 0
         while done < size:
             count = _read(handle, room[done:].ctypes, np.uint64(size - done))
             if count <= 0:

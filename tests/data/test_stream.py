@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from dfl_tf.data import BatchStream, Faceset, OutputSpec, SampleSpec, XSegStream
+from dfl_tf.data import ArrayCache, BatchStream, Faceset, OutputSpec, SampleSpec, XSegStream
 from dfl_tf.data.prefetch import Prefetch
 from dfl_tf.errors import FacesetError
 from dfl_tf.face import FaceType
@@ -45,6 +45,17 @@ def test_batches_do_not_depend_on_the_number_of_threads(options):
     one = take(9, 1, color_faceset=colors, **options)
     assert_same(one, take(9, 3, color_faceset=colors, **options))
     assert_same(one[4:], take(5, 2, position=12, color_faceset=colors, **options))
+
+
+def test_streams_may_share_a_cache():
+    cache = ArrayCache(2**24)
+    alone = take(4)
+    faces = len(Faceset.open(SRC))
+    assert_same(alone, take(4, cache=cache))
+    kept = len(cache)
+    assert 0 < kept <= 2 * faces
+    assert_same(alone, take(4, cache=cache, cache_mb=0))
+    assert len(cache) == kept
 
 
 def test_batches_have_the_names_of_the_spec():

@@ -87,8 +87,8 @@ class Batch:
 def empty_array(*shape: int) -> npt.NDArray[np.float32]:
     """Return an array, not set, with one value behind it that may be overwritten.
 
-    Any shape, float32. Kernels write whole vectors; samples are written into the array of their
-    batch one by one.
+    It is of any shape, float32. Kernels write whole vectors; samples are written into the array
+    of their batch one by one.
     """
     size = math.prod(shape)
     return np.empty(size + 1, dtype=np.float32)[:size].reshape(shape)

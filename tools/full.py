@@ -121,9 +121,18 @@ PARTS = {
         ("python tools/gpu_check.py --small",),
         lambda outputs: {"parts": outputs[0].count('"passed": true')},
     ),
+    "endurance": Part(
+        ("python tools/endurance.py --json",),
+        lambda outputs: {
+            "iterations": _last_json(outputs[0])["iterations"],
+            **{f"{name}_growth": n for name, n in _last_json(outputs[0])["growth"].items()},
+        },
+    ),
     "bench": Part(
         (
-            "python tools/bench_merge.py --frames 2 --size 320x240 --workers 1",
+            "python tools/bench_merge.py --frames 2 --size 320x240 --workers 1 --rounds 1",
+            "python tools/bench_saves.py --rounds 1 --resolution 64 --dims 16",
+            "python tools/bench_start.py --rounds 1 --resolution 64 --dims 16",
             "python tools/bench_samples.py --quick --seconds 0.1 --modes none",
             "python tools/bench_ops.py --rounds 1 --only warp",
             "python tools/bench_history.py --entries 20000",

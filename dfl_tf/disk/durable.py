@@ -18,6 +18,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -39,6 +40,21 @@ _PIECE = 1 << 20
 _FICLONE = 0x40049409
 """Linux: `ioctl` that makes a file a clone of another (btrfs, XFS, bcachefs, ZFS)."""
 _cleared: set[str] = set()
+_PACED = 4 << 20
+_pause: ContextVar[Callable[[], object]] = ContextVar("pause", default=lambda: None)
+
+
+@contextlib.contextmanager
+def pausing(pause: Callable[[], object]) -> Iterator[None]:
+    """Context in which the calling thread calls `pause` after each few megabytes of streams.
+
+    Writing beside a computation that may not become slower rests there.
+    """
+    token = _pause.set(pause)
+    try:
+        yield
+    finally:
+        _pause.reset(token)
 
 
 # -- whole files ---------------------------------------------------------------------------------
@@ -164,12 +180,17 @@ def _cloned(source: int, target: int) -> bool:
 
 def _stream(file: BinaryIO, content: Writer) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
+    rest = _pause.get()
 
     def write(part: Buffer) -> None:
         nonlocal size
-        file.write(part)
-        digest.update(part)
-        size += memoryview(part).nbytes
+        whole = memoryview(part).cast("B")
+        for start in range(0, len(whole), _PACED):
+            piece = whole[start : start + _PACED]
+            file.write(piece)
+            digest.update(piece)
+            rest()
+        size += len(whole)
 
     content(write)
     return size, digest.hexdigest()

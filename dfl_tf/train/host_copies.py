@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from dfl_tf_ops.process import cores
 
 from dfl_tf.formats import ModelState
 from dfl_tf.formats.loss_history import LossHistory
+from dfl_tf.jobs.pool import ordered
 
 if TYPE_CHECKING:
     from dfl_tf.formats.models.tensor import Tensor
@@ -59,26 +59,23 @@ class HostCopies:
         """
         free = {kind: list(arrays) for kind, arrays in self._kept.items()}
         used: defaultdict[tuple[object, ...], list[np.ndarray]] = defaultdict(list)
-        pairs = {
-            part: {key: (value, _place(value, free, used)) for key, value in tensors.items()}
+        places = {
+            part: {key: _place(value, free, used) for key, value in tensors.items()}
             for part, tensors in state.tensors.items()
         }
         self._kept = dict(used)
-        with ThreadPoolExecutor(min(_THREADS, cores())) as pool:
-            begun = {
-                part: {key: pool.submit(_fill, *pair) for key, pair in tensors.items()}
-                for part, tensors in pairs.items()
-            }
-            squares = {
-                part: {key: future.result() for key, future in futures.items()}
-                for part, futures in begun.items()
-            }
+        pairs = [
+            (value, places[part][key])
+            for part, tensors in state.tensors.items()
+            for key, value in tensors.items()
+        ]
+        workers = min(_THREADS, cores())
+        done = ordered(lambda pair: _fill(*pair), pairs, workers=workers, ahead=len(pairs))
+        sums = iter([outcome.get() for outcome in done])
+        squares = {part: {key: next(sums) for key in places[part]} for part in places}
         owned = replace(
             state,
-            tensors={
-                part: {key: place for key, (_, place) in tensors.items()}
-                for part, tensors in pairs.items()
-            },
+            tensors=places,
             loss_history=LossHistory.of(state.loss_history),
             options=dict(state.options),
             extra=dict(state.extra),

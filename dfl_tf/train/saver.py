@@ -8,11 +8,26 @@ the last whole set.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
-from dfl_tf_ops.process import yield_to_others
-
+from dfl_tf.disk.durable import pausing
 from dfl_tf.formats import ModelState
+
+REST = 4.0
+"""Seconds of rest for a second of work: of two cores, a tenth is taken from the training."""
+
+
+class _Rest:
+    """Rests for a multiple of the time that the calling thread has worked since the last rest."""
+
+    def __init__(self, hurry: threading.Event) -> None:
+        self._hurry, self._worked = hurry, time.thread_time()
+
+    def __call__(self) -> None:
+        worked, self._worked = self._worked, time.thread_time()
+        if not self._hurry.is_set():
+            self._hurry.wait(REST * (self._worked - worked))
 
 
 class Saver:
@@ -27,6 +42,7 @@ class Saver:
     def __init__(self, write: Callable[..., None]) -> None:
         self._write = write
         self._thread: threading.Thread | None = None
+        self._hurry = threading.Event()
         self._error: BaseException | None = None
         self._saved: int | None = None
 
@@ -45,9 +61,9 @@ class Saver:
     ) -> None:
         """Start writing; waits for the write before.
 
-        The arrays of `state` must not change until that is done. The thread takes the time that
-        the training leaves, so that the next iterations are hardly slower. `after` is called in
-        it when the files are written, or writing has failed; it must not fail.
+        The arrays of `state` must not change until that is done. The thread rests between pieces,
+        so that the next iterations are hardly slower, until somebody waits for it. `after` is
+        called in it when the files are written, or writing has failed; it must not fail.
 
         Raises
         ------
@@ -56,10 +72,12 @@ class Saver:
         """
         self.wait()
 
+        self._hurry.clear()
+
         def work() -> None:
-            yield_to_others()
             try:
-                self._write(state, **more)
+                with pausing(_Rest(self._hurry)):
+                    self._write(state, **more)
                 self._saved = state.iteration
             except BaseException as error:
                 self._error = error
@@ -73,6 +91,7 @@ class Saver:
     def join(self) -> None:
         """Wait until nothing is being written; `wait` still tells what failed."""
         if self._thread is not None:
+            self._hurry.set()
             self._thread.join()
             self._thread = None
 

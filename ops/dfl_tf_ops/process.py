@@ -13,7 +13,6 @@ import math
 import os
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -39,8 +38,6 @@ __all__ = [
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
 _WANTED_FILES = 65536
-_BACKGROUND = 10
-"""Priority of a thread that works beside a training: a tenth of an ordinary one's weight."""
 
 
 def cores() -> int:
@@ -68,17 +65,6 @@ def memory_limit() -> int | None:
         with contextlib.suppress(ValueError, OSError, AttributeError):
             total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(found + ([] if total is None else [total]), default=None)
-
-
-def yield_to_others() -> None:
-    """Give the calling thread what processor time the others leave, where the system can do that.
-
-    Only Linux has a priority for each thread. It cannot be raised again without privileges, so
-    this is for threads that end with their work.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BACKGROUND)
 
 
 def available_memory() -> int | None:

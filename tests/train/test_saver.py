@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 
+from dfl_tf.disk.durable import write_stream
 from dfl_tf.errors import TrainingDiverged, WorkspaceError
 from dfl_tf.train.guard import check_finite
 from dfl_tf.train.host_copies import HostCopies
@@ -97,3 +98,26 @@ def test_previews_come_when_the_files_are_written():
     saver.submit(FakeModel().state(), lambda: order.append(f"drawn, saved {saver.saved_iteration}"))
     saver.wait()
     assert order == ["written", "drawn, saved 0"]
+
+
+def test_writing_rests_until_somebody_waits(tmp_path, monkeypatch):
+    """Between two pieces of a file the thread rests; waiting for it ends that at once."""
+    rests, monkey = [], threading.Event.wait
+
+    def wait(self, seconds=None):
+        if threading.current_thread().name == "dfl-tf save":
+            rests.append(seconds)
+            return monkey(self, 60)
+        return monkey(self, seconds)
+
+    monkeypatch.setattr(threading.Event, "wait", wait)
+    data = bytes(10 << 20)
+    path = tmp_path / "file"
+    saver = Saver(lambda state: write_stream(path, lambda write: write(data)))
+    saver.submit(FakeModel().state())
+    while not rests:
+        pass
+    assert not path.exists()
+    saver.wait()
+    assert path.read_bytes() == data
+    assert len(rests) == 1

@@ -33,7 +33,7 @@ _KEPT = 0.9  # of the moving average of the losses
 _RISEN = 4.0  # times the least loss: no step beyond tells more
 _LEAST = 10  # steps before which the average says little
 _LEVEL = 20  # first steps, whose losses are the level
-_CERTAIN = 3.5  # standard deviations that chance does not explain
+_CERTAIN = 3.5  # standard deviations that noise does not reach
 _VISIBLE = 0.02  # of the level: smaller changes say nothing
 _HALF = 5  # steps on each side of a line
 
@@ -132,7 +132,7 @@ def suggest(
 
 
 def _noise(losses: Sequence[float]) -> float:
-    """Standard deviation by which the moving average and the level differ by chance.
+    """Standard deviation by which the moving average and the level differ in noise alone.
 
     That of the losses comes from the median of the changes from step to step, which neither a
     slow fall nor the explosion at the end moves.

@@ -56,7 +56,12 @@ def state_of(model: FaceModel, *, views: bool = False) -> ModelState:
 
 
 def view_of(variable: keras.Variable | tf.Variable) -> npt.NDArray[np.generic]:
-    """Return the value of a variable, without a copy where it is in host memory."""
+    """Return the value of a variable, without a copy where it is in host memory.
+
+    Returns
+    -------
+    ndarray, shape of the variable, its dtype
+    """
     return np.asarray(memoryview(tf.convert_to_tensor(first_replica(variable))))
 
 

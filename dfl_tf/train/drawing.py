@@ -53,7 +53,12 @@ class Showing:
     folder: Path
 
     def images(self) -> dict[str, NDArray[np.uint8]]:
-        """Draw the previews by the weights that the calling thread computes with."""
+        """Draw the previews by the weights that the calling thread computes with.
+
+        Returns
+        -------
+        dict of str to ndarray, shape (h, w, 3), uint8, BGR
+        """
         batches = self.batches
         if self.model.previews_one_face:  # another one each time
             shift = -(self.iteration % min(4, batches[0].size))
@@ -61,7 +66,12 @@ class Showing:
         return preview_images(self.model.preview(*batches), self.losses, self.iteration)
 
     def write(self, images: dict[str, NDArray[np.uint8]]) -> list[str]:
-        """Write previews and the loss plot; returns the files of the previews."""
+        """Write previews and the loss plot; returns the files of the previews.
+
+        Parameters
+        ----------
+        images : dict of str to ndarray, shape (h, w, 3), uint8, BGR
+        """
         paths = write_previews(self.folder, images)
         write_loss_plot(
             self.folder / "loss.png",
@@ -109,7 +119,7 @@ def draw_copied(
     Parameters
     ----------
     showing : Showing
-    tensors : mapping of str to mapping of str to ndarray, shape of each weight
+    tensors : mapping of str to mapping of str to ndarray, any dtype, shape of each weight
         `ModelState.tensors` of the copy.
     told : Told
     shown : callable

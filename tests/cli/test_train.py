@@ -70,6 +70,7 @@ def test_a_new_model_is_a_legacy_folder(trained):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_n_plus_m_iterations_equal_n_stop_resume_m_bit_for_bit(tmp_path):
     root = packed(tmp_path)
     common = [sys.executable, "-m", "dfl_tf", "train", str(root), "--threads=1", "--no-preview"]
@@ -340,6 +341,7 @@ def test_a_full_disk(workspace, capsys, monkeypatch):
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
 
 
+@pytest.mark.slow
 def test_a_new_quick96_starts_from_the_weights_of_a_release(tmp_path, capsys):
     root = packed(tmp_path)
     command = ("train", root, "--model=Quick96", "--target-iter=1", "--no-preview")

@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_gradients_are_added_in_a_fixed_order():
     """Additions to a temporary variable come in any order: equal runs would drift apart."""
     child = subprocess.run(

@@ -117,7 +117,7 @@ def test_a_gpu_that_is_not_used_is_said(driver, monkeypatch):
     ]
     assert configure.device_lines(RunOptions(cpu=True)) == []
     with pytest.raises(UsageError, match=r"finds no GPU\. libcudnn\.so\.9 is missing"):
-        configure._configure(RunOptions(require_gpu=True, threads=1))
+        configure._configure(RunOptions(require_gpu=True))
     monkeypatch.setattr(gpus, "_installed", lambda package: False)
     assert gpus.missing_parts()[0].startswith("tensorflow-cpu is installed")
 

@@ -73,10 +73,10 @@ def test_bytes_are_no_text() -> None:
 @pytest.mark.parametrize(
     "surroundings",
     [
-        {"LC_ALL": "C"},
+        pytest.param({"LC_ALL": "C"}, marks=pytest.mark.slow),
         {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        {"PYTHONIOENCODING": "ascii"},
-        {"PYTHONIOENCODING": "ascii:strict"},
+        pytest.param({"PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow),
+        pytest.param({"PYTHONIOENCODING": "ascii:strict"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_terminal_of_ascii_gets_escapes(surroundings: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ import pytest
 from dfl_tf.formats.models import read_write
 
 KINDS = ("legacy", "native")
+ONE_SLOW = ("legacy", pytest.param("native", marks=pytest.mark.slow))
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,7 @@ def test_failing_call_leaves_the_old_or_the_new_set(kind: str, place: Path) -> N
     _clean(crash_saves.try_steps(place, kind, ("enospc",), every=10), 6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ONE_SLOW)
 def test_interrupted_backup_and_restore_leave_model_and_backups_whole(
     kind: str, place: Path
 ) -> None:
@@ -59,7 +60,7 @@ def test_interrupted_backup_and_restore_leave_model_and_backups_whole(
     assert restored.new > 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ONE_SLOW)
 def test_interrupted_snapshots_are_whole_or_not_there(kind: str, place: Path) -> None:
     made = crash_saves.try_snapshots(place, kind, every=16)
     _clean(made, 12)

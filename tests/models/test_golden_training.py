@@ -23,6 +23,8 @@ TERMS = (
     "true_face_power",
 )
 FOLDER = Path(__file__).resolve().parents[1] / "golden" / "training"
+LONG = ("quick96.f64", "xseg.f64", "xseg_pretrain", "saehd_res256.f64", "lr_dropout_stats")
+"""Cases that take ten seconds and more: for the second tier, and for `tools/compare_golden.py`."""
 
 
 def test_golden_folder_holds_a_double_run_of_each_class():
@@ -36,7 +38,10 @@ def test_golden_folder_holds_a_double_run_of_each_class():
 
 
 @pytest.mark.golden
-@pytest.mark.parametrize("case", training.cases(FOLDER))
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=pytest.mark.slow if c in LONG else ()) for c in training.cases(FOLDER)],
+)
 def test_run_matches_golden(case):
     checks = training.run(FOLDER, case)
     assert checks

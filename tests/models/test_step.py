@@ -302,7 +302,10 @@ def test_norm_and_clip_factor_are_those_of_the_gradients(make, batches, accumula
     np.testing.assert_allclose(figures["clip_factor/src_dst_opt"], 1 / norm, rtol=1e-10)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "precision",
+    ["float32", *(pytest.param(p, marks=pytest.mark.slow) for p in ("bfloat16", "float16"))],
+)
 def test_measuring_gradients_changes_no_bit(make, batches, snapshot, precision):
     weights, norms = [], []
     for measured in (False, True):

@@ -38,7 +38,10 @@ def start(folder: Path, seconds: float = 0.0) -> subprocess.Popen:
     return child
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
 def test_stopped_by_a_signal_it_saves_and_resumes_there(tmp_path, number, code):
     child = start(tmp_path)
     time.sleep(0.2)
@@ -71,6 +74,7 @@ def test_a_second_sigint_ends_at_once(tmp_path):
     check_whole(read_model(tmp_path, "new", "SAEHD"))
 
 
+@pytest.mark.slow
 def test_a_second_sigint_while_the_first_is_answered(tmp_path):
     with start(tmp_path, seconds=3) as child:
         time.sleep(1)
@@ -84,6 +88,7 @@ def test_a_second_sigint_while_the_first_is_answered(tmp_path):
     check_whole(read_model(tmp_path, "new", "SAEHD"))
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_leaves_a_whole_model(tmp_path):
     report = kill_often(tmp_path, FAKE, check_whole, kills=6, seed=1, longest=0.2)
     assert report.torn == []

@@ -109,7 +109,9 @@ def test_phases_one_after_the_other(tmp_path):
     assert {each.name: (each.start, each.end) for each in state.done} == ENDS
 
 
-@pytest.mark.parametrize("at", [1, 3, 4, 5, 12, 15])
+@pytest.mark.parametrize(
+    "at", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3, 5, 12, 15))]
+)
 def test_stopped_anywhere_and_resumed_it_is_the_same(tmp_path, at):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     found = recipe(tmp_path)
@@ -126,6 +128,7 @@ def test_stopped_anywhere_and_resumed_it_is_the_same(tmp_path, at):
     same(saved(whole), saved(parts))
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_is_the_same(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     found = recipe(tmp_path)

@@ -205,7 +205,8 @@ def test_a_file_of_options_from_before_the_run_is_not_applied(tmp_path):
     assert "not applied, renamed to new_SAEHD_options.request.refused" in log.lines[0]
 
 
-@pytest.mark.parametrize("devices", ["", pytest.param("cpu:0,cpu:1", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", ["", "cpu:0,cpu:1"])
 def test_on_off_on_in_one_process_equals_stopping_and_resuming_bit_for_bit(devices):
     """SAEHD with its GAN, which is switched off meanwhile; on two devices as well."""
     child = [sys.executable, "-m", "tests.train.support.switch_child", devices]

@@ -264,6 +264,7 @@ def test_a_side_of_one_frame_cannot_hold_one_out(tmp_path):
     assert len(Faceset.open(place.src)) == 1
 
 
+@pytest.mark.slow
 def test_the_weights_are_the_same_with_and_without_measurements_bit_for_bit(tmp_path):
     root = loose(tmp_path, 6)
     common = [

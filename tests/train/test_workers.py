@@ -140,9 +140,10 @@ def test_a_lost_worker_a_restart_and_other_options_meanwhile_leave_the_weights_o
             np.testing.assert_array_equal(array, state.tensors[part][key], f"{part} {key}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("index", "missing"),
-    [pytest.param(0, "worker 1", marks=pytest.mark.slow), (1, "the chief")],
+    [(0, "worker 1"), (1, "the chief")],
 )
 def test_a_process_without_the_other_says_so_and_leaves(tmp_path, started, index, missing):
     root = workspace(tmp_path / "alone")

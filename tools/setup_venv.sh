@@ -13,7 +13,9 @@ fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 stamp="$venv/.dfl_tf_installed"
 want="$({ cat pyproject.toml setup.py ops/cc/* 2>/dev/null || true; } | sha256sum) ${PWD}"
-if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
+lost= # the library, after a `git clean` that kept the environment
+[ "${DFL_TF_NATIVE:-}" = require ] && [ ! -f ops/dfl_tf_ops/_native.so ] && lost=yes
+if [ -n "$lost" ] || [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
   echo "setting up $venv (a minute or two; TensorFlow is large) ..." >&2
   pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
   # Without an NVIDIA driver the CPU wheel of the same TensorFlow is enough and four times smaller;

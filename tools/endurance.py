@@ -78,10 +78,10 @@ class Watch:
 def verdicts(points: list[Point]) -> dict[str, float]:
     """Growth of each figure: the last fifth by the second, and what a line through all adds."""
     fifth = max(1, len(points) // 5)
-    settled = points[fifth:]
+    steady = points[fifth:]
     found = {}
     for name in ("memory_mb", "milliseconds", "files", "threads"):
-        values = [float(getattr(point, name)) for point in settled]
+        values = [float(getattr(point, name)) for point in steady]
         first, last = (statistics.median(part) for part in (values[:fifth], values[-fifth:]))
         slope = statistics.linear_regression(range(len(values)), values).slope
         found[name] = round(max(last, first + slope * (len(values) - 1)) / max(first, 1e-9), 3)

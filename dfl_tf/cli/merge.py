@@ -14,6 +14,7 @@ import click
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.merge_settings import describe_session, frame_settings
 from dfl_tf.cli.stopping import stopping
+from dfl_tf.cli.video_flags import BITRATE, encoding_flags
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.merge.image_format import BITS, ImageFormat
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
 
 PATH = click.Path(path_type=Path)
-BITRATE = Encoding().bitrate
 SHEET_MODES = "overlay,hist-match,seamless,seamless-hist-match"
 SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
 
@@ -145,21 +145,7 @@ SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
     type=PATH,
     help="Video whose times and sound the one of --video gets; default WORKSPACE/data_dst.*.",
 )
-@click.option("--fps", "rate", default="", metavar="RATE", help="Frame rate without a reference.")
-@click.option(
-    "--audio/--no-audio",
-    default=True,
-    show_default=True,
-    help="Carry the sound of the reference over.",
-)
-@click.option("--lossless", is_flag=True, help="Keep every pixel of the video exact.")
-@click.option(
-    "--bitrate",
-    type=click.FloatRange(0, min_open=True),
-    default=BITRATE,
-    show_default=True,
-    help="Megabits a second of the video.",
-)
+@encoding_flags
 @click.option(
     "--enhancer",
     type=PATH,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from dfl_tf.cli.video_flags import encoding_flags
 from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.merge.provenance import tags_of_frames
 from dfl_tf.video.cut import Piece, cut, parse_time
@@ -126,15 +127,7 @@ def extract_command(
     type=PATH,
     help="Video that gives rate, time stamps and sound; default: data_dst.* there.",
 )
-@click.option("--fps", "rate", default="", metavar="RATE", help="Frame rate without a reference.")
-@click.option(
-    "--audio/--no-audio",
-    default=True,
-    show_default=True,
-    help="Carry the sound of the reference over.",
-)
-@click.option("--lossless", is_flag=True, help="Keep every pixel exact.")
-@click.option("--bitrate", type=float, default=16.0, show_default=True, help="Megabits a second.")
+@encoding_flags
 @click.option("--mask", is_flag=True, help="Make result_mask.* of the masks as well.")
 @click.option(
     "--provenance/--no-provenance",

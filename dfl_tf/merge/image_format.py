@@ -90,7 +90,7 @@ class ImageFormat:
 
     @cached_property
     def image_flags(self) -> list[int]:
-        """What OpenCV is told for a merged frame."""
+        """Flags of `cv2.imwrite` for a merged frame."""
         if self.kind == "jpg":
             return [cv2.IMWRITE_JPEG_QUALITY, self.level or JPEG_QUALITY]
         if self.kind == "tif":
@@ -99,7 +99,7 @@ class ImageFormat:
 
     @cached_property
     def mask_flags(self) -> list[int]:
-        """What OpenCV is told for a mask, which PNG makes small with its own choices."""
+        """Flags of `cv2.imwrite` for a mask; OpenCV's defaults make a small PNG of it."""
         if self.kind == "tif":
             return list(_TIFF)
         png = self.kind == "png" and self.level is not None

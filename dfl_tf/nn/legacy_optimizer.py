@@ -7,6 +7,7 @@ do not move in this step). The arithmetic of a step is `dfl_tf_ops.optimizer_ste
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar, TypedDict, Unpack
 
@@ -47,7 +48,7 @@ class StepSettings(TypedDict):
     dropout: optimizer_step.Dropout
 
 
-class LegacyOptimizer(keras.optimizers.Optimizer):
+class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
     """What AdaBelief and RMSprop share: rate, clipping, dropout, slots and their legacy names.
 
     Parameters
@@ -327,9 +328,11 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
             dropout=dropout,
         )
 
+    @abc.abstractmethod
     def _rule(self, rate: tf.Tensor, epsilon: float) -> flat_step.Rule:
-        raise NotImplementedError
+        """Return the arithmetic of a step on flat buffers."""
 
+    @abc.abstractmethod
     def _fused_step(
         self,
         variables: Sequence[tf.Variable],
@@ -337,7 +340,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer):
         grads: Sequence[tf.Tensor],
         **settings: Unpack[StepSettings],
     ) -> None:
-        raise NotImplementedError
+        """Do a step variable by variable, in C++ where that is there."""
 
     @property
     def present_rate(self) -> float:

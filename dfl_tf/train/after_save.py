@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dfl_tf.errors import UsageError
+from dfl_tf.train.deferred import Deferred
 
 END_SECONDS = 60.0
 """How long the end of a run waits for the command."""
@@ -72,13 +73,13 @@ class AfterSave:
         self._lock = threading.Lock()
         self._next: int | None = None
         self._thread: threading.Thread | None = None
-        self._messages: list[str] = []
+        self._deferred = Deferred(say)
 
     def start(self, iteration: int) -> None:
         """Run the command for a save that is whole on disk, or remember it while one runs."""
         with self._lock:
             if self._next is not None:
-                self._messages.append(
+                self._deferred.add(
                     f"--after-save is not run for iteration {self._next}: the previous "
                     "command is still running, and there is a newer save"
                 )
@@ -99,8 +100,7 @@ class AfterSave:
                     return
             message = self._run(iteration)
             if message:
-                with self._lock:
-                    self._messages.append(message)
+                self._deferred.add(message)
 
     def _run(self, iteration: int) -> str:
         environ: Mapping[str, str] = {
@@ -125,10 +125,7 @@ class AfterSave:
 
     def tell(self) -> None:
         """Say what there is to say about commands that have ended."""
-        with self._lock:
-            messages, self._messages = self._messages, []
-        for message in messages:
-            self._say(message)
+        self._deferred.flush()
 
     def finish(self, seconds: float = END_SECONDS) -> None:
         """Wait until the command for the last save has ended, but not longer than `seconds`."""

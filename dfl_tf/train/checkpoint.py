@@ -33,7 +33,8 @@ from dfl_tf.train import events, history
 from dfl_tf.train.after_save import AfterSave, command_of
 from dfl_tf.train.backup import BackupClock, make_backup
 from dfl_tf.train.batch_source import Batch
-from dfl_tf.train.drawing import Marks, Showing, Told, draw_copied
+from dfl_tf.train.deferred import Deferred
+from dfl_tf.train.drawing import Marks, Showing, draw_copied
 from dfl_tf.train.guard import NormGuard, check_finite
 from dfl_tf.train.host_copies import HostCopies
 from dfl_tf.train.loss_graph import LossTrace
@@ -118,7 +119,7 @@ class Checkpointer:
         self._norms = NormGuard()
         self.snapshots = SnapshotMaker(place.folder, place.name, place.model_class, log)
         self._shown: Shown | None = None
-        self._copies, self._told = HostCopies(), Told(log)
+        self._copies, self._deferred = HostCopies(), Deferred(log.say, log.emit)
 
     def begin(self, segment: Segment, trace: LossTrace) -> None:
         """Go on with another segment of the run."""
@@ -190,8 +191,8 @@ class Checkpointer:
             self.tell()
 
     def tell(self) -> None:
-        """Say what the save and its previews have to say, and the user's command after it."""
-        self._told.tell()
+        """Report what a save, its previews and the command after it have left to report."""
+        self._deferred.flush()
         if self.after_save is not None:
             self.after_save.tell()
 
@@ -245,7 +246,7 @@ class Checkpointer:
         if batches:
             kept = [batch.rolled(0) for batch in batches]
             showing = self._showing(kept, marks)
-            draw = partial(draw_copied, showing, state.tensors, self._told, self._show)
+            draw = partial(draw_copied, showing, state.tensors, self._deferred, self._show)
         self._saver.submit(
             state,
             None if wanted else draw,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dfl_tf.jobs.events import Event, Events
 from dfl_tf.train import events
 from dfl_tf.train.batch_source import Batch
+from dfl_tf.train.deferred import Deferred
 from dfl_tf.train.loss_plot import write_loss_plot
 from dfl_tf.train.previews import preview_images, write_previews
 
@@ -85,33 +84,10 @@ class Showing:
         return [str(path) for path in paths]
 
 
-class Told:
-    """What threads have to say, kept until the training's thread says it: loggers belong to it."""
-
-    def __init__(self, log: Events) -> None:
-        self._log, self._lock = log, threading.Lock()
-        self._waiting: list[str | Event] = []
-
-    def add(self, what: str | Event) -> None:
-        """Keep a line for people, or an event."""
-        with self._lock:
-            self._waiting.append(what)
-
-    def tell(self) -> None:
-        """Say it."""
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
-        for what in waiting:
-            if isinstance(what, str):
-                self._log.say(what)
-            else:
-                self._log.emit(what)
-
-
 def draw_copied(
     showing: Showing,
     tensors: Mapping[str, Mapping[str, NDArray[np.generic] | np.generic]],
-    told: Told,
+    deferred: Deferred,
     shown: Callable[[dict[str, NDArray[np.uint8]]], None],
 ) -> None:
     """Draw previews from copied weights; whatever fails is a warning.
@@ -121,7 +97,8 @@ def draw_copied(
     showing : Showing
     tensors : mapping of str to mapping of str to ndarray, any dtype, shape of each weight
         `ModelState.tensors` of the copy.
-    told : Told
+    deferred : Deferred
+        Gets the event of the preview, or the warning.
     shown : callable
         Gets the images, shape (h, w, 3), uint8, BGR, by name.
     """
@@ -131,6 +108,6 @@ def draw_copied(
         shown(images)
         files = showing.write(images)
     except Exception as error:  # the training goes on
-        told.add(f"warning: the preview was not written: {error}")
+        deferred.add(f"warning: the preview was not written: {error}")
         return
-    told.add(events.Preview(showing.iteration, files, images))
+    deferred.add(events.Preview(showing.iteration, files, images))

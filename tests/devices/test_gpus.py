@@ -69,7 +69,7 @@ def test_best_is_one_device():
 
 
 def configured(run, count=3):
-    """What TensorFlow is told on a machine with some GPUs."""
+    """How TensorFlow is set up on a machine with some GPUs."""
     cards = [SimpleNamespace(name=f"/physical_device:GPU:{n}") for n in range(count)]
     tf = MagicMock()
     tf.config.list_physical_devices.side_effect = lambda kind: cards if kind == "GPU" else ["cpu"]

@@ -96,7 +96,7 @@ def _estimate(model_class: str, options: TrainingOptions, run: RunOptions, batch
     from dfl_tf.train.plan import memory
 
     sized = replace(options, batch_size=batch)
-    model = models.create(model_class, sized, replace(run, cache_mb=0), initialized=False)
+    model = models.create(model_class, sized, run, initialized=False)
     return memory(model)["all of these"]
 
 

@@ -1,7 +1,8 @@
 """Facesets → batches of training samples. NumPy only, no TensorFlow."""
 
 from dfl_tf.data.batch import Batch, SampleId
-from dfl_tf.data.cache import ArrayCache
+from dfl_tf.data.cache import ArrayCache, cache_bytes
+from dfl_tf.data.cache_need import CacheNeed
 from dfl_tf.data.faceset import FaceSample, Faceset
 from dfl_tf.data.sample import make_sample
 from dfl_tf.data.spec import OutputSpec, SampleSpec, XSegSpec
@@ -12,6 +13,7 @@ __all__ = [
     "ArrayCache",
     "Batch",
     "BatchStream",
+    "CacheNeed",
     "FaceSample",
     "Faceset",
     "OutputSpec",
@@ -19,6 +21,7 @@ __all__ = [
     "SampleSpec",
     "XSegSpec",
     "XSegStream",
+    "cache_bytes",
     "make_sample",
     "segmented_samples",
 ]

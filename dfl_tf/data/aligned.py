@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -23,6 +24,9 @@ from dfl_tf.face import (
 )
 from dfl_tf.imaging import to_float
 from dfl_tf.imaging.filters import resize_to
+
+if TYPE_CHECKING:
+    from dfl_tf_ops.packed import Packed
 
 Array = npt.NDArray[np.float32]
 
@@ -55,12 +59,18 @@ class TrainingCrop:
     at_once : bool
         Whether the image and the masks of a face that is not in the cache are made in as few calls
         as possible, by kernels (`face.face_masks`); the outcome is the same.
+
+    Attributes
+    ----------
+    found : bool
+        Whether all that was asked for was in the cache.
     """
 
     def __init__(
         self, sample: FaceSample, spec: SampleSpec, cache: ArrayCache, *, at_once: bool
     ) -> None:
         self._sample, self._spec, self._cache, self._at_once = sample, spec, cache, at_once
+        self.found = True
         self._decoded: Array | None = None
         self._drawn: dict[MaskKind, Array] = {}
 
@@ -68,28 +78,42 @@ class TrainingCrop:
     def _matrix(self) -> npt.NDArray[np.float64]:
         return align_matrix(self._sample.landmarks, self._spec.resolution, self._spec.face_type)
 
-    def image(self, replicate: bool) -> Array:
-        """Return the image, shape (resolution, resolution, 3), float32; not to be written to."""
-        image = self._cache.get(self._key("image", replicate))
-        if image is None:
-            if self._decoded is None:
-                self._look()
-            assert self._decoded is not None
-            image = self._aligned(self._decoded, cv2.INTER_CUBIC, replicate)
-            self._cache.put(self._key("image", replicate), image)
-        return image
+    def image(self, replicate: bool) -> Array | Packed:
+        """Return the image, shape (resolution, resolution, 3), float32, perhaps packed.
 
-    def mask(self, kind: MaskKind) -> Array:
-        """Return a mask, shape (resolution, resolution, 1), float32; not to be written to."""
-        mask = self._cache.get(self._key(kind))
-        if mask is None:
-            if kind not in self._drawn:
-                self._look()
-            if kind not in self._drawn:
-                self._drawn[kind] = draw_mask(self._sample, kind, full=self._drawn.get("full"))
-            mask = self._aligned(self._drawn[kind], cv2.INTER_LINEAR, False)
-            self._cache.put(self._key(kind), mask)
-        return mask
+        It is not to be written to.
+        """
+        key = self._key("image", replicate)
+        kept = self._cache.kept(key)
+        if kept is not None:
+            return kept
+        if self._decoded is None:
+            self._look()
+        assert self._decoded is not None
+        image = self._aligned(self._decoded, cv2.INTER_CUBIC, replicate)
+        # Resized, they are no bytes any more.
+        as_stored = image.shape == self._sample.shape
+        return self._made(key, image, packs=as_stored)
+
+    def mask(self, kind: MaskKind) -> Array | Packed:
+        """Return a mask, shape (resolution, resolution, 1), float32, perhaps packed.
+
+        It is not to be written to.
+        """
+        key = self._key(kind)
+        kept = self._cache.kept(key)
+        if kept is not None:
+            return kept
+        if kind not in self._drawn:
+            self._look()
+        if kind not in self._drawn:
+            self._drawn[kind] = draw_mask(self._sample, kind, full=self._drawn.get("full"))
+        return self._made(key, self._aligned(self._drawn[kind], cv2.INTER_LINEAR, False))
+
+    def _made(self, key: tuple[object, ...], array: Array, *, packs: bool = True) -> Array:
+        self.found = False
+        self._cache.put(key, array, packs=packs)
+        return array
 
     def _key(self, *what: object) -> tuple[object, ...]:
         return (self._sample.key, self._spec.resolution, self._spec.face_type, *what)
@@ -108,15 +132,14 @@ class TrainingCrop:
 
     def _look(self) -> None:
         """Decode the image and draw the masks that the cache has not."""
-        sample, outputs = self._sample, self._spec.outputs.values()
-        replicates = {o.border_replicate for o in outputs if o.kind == "image"}
-        missing = any(self._cache.get(self._key("image", way)) is None for way in replicates)
+        sample, spec = self._sample, self._spec
+        missing = any(self._key("image", way) not in self._cache for way in spec.borders)
         if not self._at_once:
             if missing and self._decoded is None:
                 self._decoded = sample.image()
             return
-        wanted = {o.mask for o in outputs if o.kind == "mask"} & {"full", "eyes_mouth"}
-        wanted = {kind for kind in wanted if self._cache.get(self._key(kind)) is None}
+        kinds = spec.drawn_masks & {"full", "eyes_mouth"}
+        wanted = {kind for kind in kinds if self._key(kind) not in self._cache}
         image, full, soft = _room.take(sample.shape)
         pixels = None
         if missing:

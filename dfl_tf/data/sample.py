@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,10 +18,13 @@ from dfl_tf.data.augment import (
     draw_sample_warp,
 )
 from dfl_tf.data.batch import empty_array
-from dfl_tf.data.cache import ArrayCache
+from dfl_tf.data.cache import ArrayCache, unpacked
 from dfl_tf.data.faceset import FaceSample
 from dfl_tf.data.spec import OutputSpec, SampleSpec
 from dfl_tf.imaging.filters import resize_to, shift_hsv
+
+if TYPE_CHECKING:
+    from dfl_tf_ops.packed import Packed
 
 Array = npt.NDArray[np.float32]
 
@@ -115,7 +119,7 @@ class _Builder:
         self.sample, self.spec, self.seed = sample, spec, seed
         self.color_source = color_source if spec.ct_mode != "none" else None
         # Outputs share what they have in common, with a cache for the whole run or without.
-        self.cache = ArrayCache(_ONE_SAMPLE) if cache is None else cache
+        self.cache = ArrayCache(_ONE_SAMPLE, packs=False) if cache is None else cache
         self._together = _moves_together(spec)
         self.face = TrainingCrop(sample, spec, self.cache, at_once=self._together)
         self._warps: dict[_Shifts, WarpParameters] = {}
@@ -124,10 +128,12 @@ class _Builder:
 
     def outputs(self, rooms: Mapping[str, Array]) -> dict[str, Array]:
         moved = self._all_at_once(rooms) if self._together else {}
-        return {
+        arrays = {
             name: self._finished(moved[name], output) if name in moved else self._single(output)
             for name, output in self.spec.outputs.items()
         }
+        self.cache.count(found=self.face.found)
+        return arrays
 
     def _all_at_once(self, rooms: Mapping[str, Array]) -> dict[str, Array]:
         """Warp all images and masks that move, in one call for each warp."""
@@ -135,15 +141,14 @@ class _Builder:
 
         made: dict[str, Array] = {}
         groups: dict[_Shifts, list[sample_warp.WarpJob]] = {}
-        for name, output in self.spec.outputs.items():
-            if not _moves(output):
-                continue
+        for name in self.spec.moving:
+            output = self.spec.outputs[name]
             mask = output.kind == "mask"
             source = self.face.mask(output.mask) if mask else self._colored_image(output)
             room = rooms.get(name) if output.unfinished else None
             made[name] = result = empty_array(*source.shape) if room is None else room
             job = sample_warp.WarpJob(
-                np.ascontiguousarray(source),
+                source,
                 result,
                 output.warp,
                 output.transform,
@@ -183,15 +188,19 @@ class _Builder:
         # An unchanged image may be the cache's own.
         return array if array.flags.writeable else array.copy()
 
-    def _colored_image(self, output: OutputSpec) -> Array:
-        image = self.face.image(output.border_replicate)
+    def _colored_image(self, output: OutputSpec) -> Array | Packed:
+        image: Array | Packed
         if output.color_transfer and self.color_source is not None:
-            image = self._recolor(image, output.border_replicate)
-        return shift_hsv(image, *self._hsv_draws(output)) if output.hsv_shift else image
+            image = self._recolored_image(output.border_replicate)
+        else:
+            image = self.face.image(output.border_replicate)
+        if output.hsv_shift:
+            image = shift_hsv(unpacked(image), *self._hsv_draws(output))
+        return image
 
     def _image(self, output: OutputSpec) -> Array:
         return apply_warp(
-            self._colored_image(output),
+            unpacked(self._colored_image(output)),
             self._warp(_shifts(output)),
             maps=self._warp_maps(output),
             transform=output.transform,
@@ -206,7 +215,7 @@ class _Builder:
         if output.mask == "none":
             return np.zeros((size, size, 1), dtype=np.float32)
         mask = apply_warp(
-            self.face.mask(output.mask),
+            unpacked(self.face.mask(output.mask)),
             self._warp(_shifts(output)),
             maps=self._warp_maps(output),
             transform=output.transform,
@@ -250,14 +259,14 @@ class _Builder:
             self._maps[key] = self._warp(key).maps()
         return self._maps[key]
 
-    def _recolor(self, image: Array, replicate: bool) -> Array:
+    def _recolored_image(self, replicate: bool) -> Array:
         if replicate not in self._recolored:
             # Loads numba, which a run without color transfer does not need.
             from dfl_tf_ops.color_transfer import color_transfer
 
             self._recolored[replicate] = color_transfer(
                 self.spec.ct_mode,
-                image,
+                unpacked(self.face.image(replicate)),
                 self._color_image(),
                 rng=np.random.RandomState([self.seed, _COLOR_STREAM]),
             )
@@ -271,6 +280,7 @@ class _Builder:
         if image is None:
             image = resize_to(self.color_source.image(), self.spec.resolution, cv2.INTER_LINEAR)
             self.cache.put(key, image)
+            self.face.found = False
         return image
 
 
@@ -279,18 +289,11 @@ def _shifts(output: OutputSpec) -> _Shifts:
     return output.seed_shift, output.seed_shift if warp_shift is None else warp_shift
 
 
-def _moves(output: OutputSpec) -> bool:
-    """Whether an output is an image or a mask that an elastic warp or a transform moves."""
-    drawn = output.kind == "image" or (output.kind == "mask" and output.mask != "none")
-    return drawn and (output.warp or output.transform)
-
-
 def _moves_together(spec: SampleSpec) -> bool:
     """Whether one call makes what moves, to the bit what the single steps make."""
-    moving = [output for output in spec.outputs.values() if _moves(output)]
-    if not moving:
+    if not spec.moving:
         return False
     # numba loads slowly; images that do not move need none of it.
     from dfl_tf_ops.sample_warp import supports
 
-    return supports(spec.resolution, masks=any(output.kind == "mask" for output in moving))
+    return supports(spec.resolution, masks=bool(spec.drawn_masks - {"none"}))

@@ -66,6 +66,12 @@ class OutputSpec:
     normalize_tanh: bool = False
 
     @property
+    def moves(self) -> bool:
+        """Whether it is an image or a mask that an elastic warp or a transform moves."""
+        drawn = self.kind == "image" or (self.kind == "mask" and self.mask != "none")
+        return drawn and (self.warp or self.transform)
+
+    @property
     def unfinished(self) -> bool:
         """Whether an image or mask is taken as the warp leaves it."""
         recolored = self.kind == "image" and self.channels != "bgr"
@@ -129,6 +135,21 @@ class SampleSpec:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each array of one sample, by its name."""
         return {name: output.shape(self.resolution) for name, output in self.outputs.items()}
+
+    @cached_property
+    def moving(self) -> tuple[str, ...]:
+        """The names of the images and masks that an elastic warp or a transform moves."""
+        return tuple(name for name, output in self.outputs.items() if output.moves)
+
+    @cached_property
+    def drawn_masks(self) -> frozenset[MaskKind]:
+        """The masks that are made of a face."""
+        return frozenset(o.mask for o in self.outputs.values() if o.kind == "mask")
+
+    @cached_property
+    def borders(self) -> frozenset[bool]:
+        """Whether images continue beyond their border: what occurs."""
+        return frozenset(o.border_replicate for o in self.outputs.values() if o.kind == "image")
 
     @cached_property
     def draw_ranges(self) -> npt.NDArray[np.float64]:

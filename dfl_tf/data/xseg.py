@@ -293,6 +293,8 @@ class XSegStream(SampleStream):
     def _load(self, sample: FaceSample) -> tuple[Array, Array]:
         image = self._cache.get((sample.key, "image"))
         mask = self._cache.get((sample.key, "mask"))
+        found = image is not None and mask is not None
+        self._cache.count(found=found)
         if image is None or mask is None:
             image, mask = load_segmented(sample, self._resolution, self._face_type)
             self._cache.put((sample.key, "image"), image)

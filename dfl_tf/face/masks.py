@@ -150,10 +150,9 @@ def face_masks(
     full = rooms[0] if face is None else np.ascontiguousarray(face)
     soft = rooms[1] if eyes_mouth else None
     grow, blur = _softness(height)
-    whole = _whole_pixels(landmarks)
     done = draw_face(
-        whole,
-        whole if face is not None else expand_eyebrows(landmarks, eyebrows_expand_mod),
+        np.asarray(landmarks, np.float64),
+        eyebrows_expand_mod,
         _tables(),
         full=full[:, :, 0],
         eyes_mouth=None if soft is None else soft[:, :, 0],

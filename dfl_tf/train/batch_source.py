@@ -85,6 +85,8 @@ class BatchSource:
         the very same sequence.
     shown : mapping of str to stream
         Further streams that only previews show (XSeg: faces of src and dst).
+    cache : ArrayCache, optional
+        That the streams share.
     """
 
     def __init__(
@@ -92,8 +94,10 @@ class BatchSource:
         streams: Mapping[str, Stream],
         seed: int,
         preview_streams: Mapping[str, Stream] | None = None,
+        cache: ArrayCache | None = None,
     ) -> None:
         self.seed = seed
+        self.cache = ArrayCache(0) if cache is None else cache
         self._streams = dict(streams)
         self._preview_streams = dict(preview_streams or {})
         self._ahead: Prefetch[Drawn] | None = None
@@ -148,6 +152,7 @@ class BatchSource:
             self._ahead.close()
         for stream in (*self._streams.values(), *self._preview_streams.values()):
             stream.close()
+        self.cache.clear()
 
 
 @dataclass(frozen=True)
@@ -340,7 +345,7 @@ def open_batch_source(
     drawn_by = derive_seed(seed, _RETRIES + retry) if retry else seed
     again = bool(positions) and model.repeats_batch(iteration)
     back = model.samples_per_step if again else 0
-    cache = ArrayCache(run.cache_mb << 20)  # both sides share it, by need
+    cache = ArrayCache.sized(run.cache_mb)  # both sides share it, by need
     streams = {
         name: _open_stream(
             model,
@@ -362,7 +367,7 @@ def open_batch_source(
         )
         for name, spec in model.preview_specs().items()
     }
-    batch_source = BatchSource(streams, seed, preview_streams)
+    batch_source = BatchSource(streams, seed, preview_streams, cache)
     if again:
         model.previous = next(batch_source)
     if model.works_ahead:

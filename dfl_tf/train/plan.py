@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dfl_tf.data import CacheNeed, XSegSpec, cache_bytes, segmented_samples
 from dfl_tf.devices.cluster import described
 from dfl_tf.devices.configure import device_lines
 from dfl_tf.formats.models.files import detect_format, part_file
 from dfl_tf.formats.models.snapshots import list_snapshots
 from dfl_tf.options import effective
+from dfl_tf.train.batch_source import Facesets
 from dfl_tf.train.checkpoint import CheckpointLocation
 from dfl_tf.train.rollback import in_force
 from dfl_tf.train.segment import face_type_lines, parts_of
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from dfl_tf.data import FaceSample, SampleSpec
     from dfl_tf.models.base import FaceModel, Losses, Update
     from dfl_tf.nn.tracing import Tracing
 
@@ -121,6 +124,8 @@ def make_plan(prepared: Prepared) -> Plan:
     facesets = prepared.open_faces()
     faces = [*facesets.lines(), *face_type_lines(prepared.settings, facesets)]
     model, resets = build_model(prepared)
+    need, budget = cache_need(model, facesets), cache_bytes(prepared.run.cache_mb)
+    faces.append(need.text(budget, by_default=prepared.run.cache_mb is None))
     used = effective(options)
     resumed = prepared.state is not None
     return Plan(
@@ -145,7 +150,7 @@ def make_plan(prepared: Prepared) -> Plan:
         faces=faces,
         left_out={name: side.left_out.as_dict() for name, side in facesets.sides().items()},
         parameters=model.parameter_counts(),
-        memory_mib=memory(model),
+        memory_mib=memory(model, min(budget, need.size)),
         files=saved_files(prepared, model),
         phases=_phases(prepared),
     )
@@ -225,8 +230,22 @@ def _set_of_files(place: CheckpointLocation, stems: Sequence[str]) -> list[str]:
     ]
 
 
-def memory(model: FaceModel) -> dict[str, float]:
+def cache_need(model: FaceModel, facesets: Facesets) -> CacheNeed:
+    """What the faces of a model take in the cache of its streams."""
+    drawn: dict[str, tuple[Sequence[FaceSample], SampleSpec | XSegSpec]] = {}
+    for name, spec in model.sample_specs().items():
+        if isinstance(spec, XSegSpec):
+            drawn[name] = segmented_samples((facesets.src, facesets.dst)), spec
+        else:
+            drawn[name] = facesets.of(name), spec
+    transfers = any(getattr(spec, "ct_mode", "none") != "none" for _, spec in drawn.values())
+    return CacheNeed.of(drawn, facesets.dst if transfers and not facesets.pretrain else None)
+
+
+def memory(model: FaceModel, cache: int = 0) -> dict[str, float]:
     """MiB of weights, slots, gradients, kept activations and prepared samples, and their sum.
+
+    `cache` is what the cache of faces takes, in bytes.
 
     Weights, slots and gradients are exact. While a save is written, a copy of weights and slots
     lies in the host's memory as well.
@@ -241,7 +260,7 @@ def memory(model: FaceModel) -> dict[str, float]:
         "gradients": gradients,
         "activations (estimate)": kept_activations(model),
         "prepared samples": _staging(model),
-        "cache of faces (at most)": model.run.cache_mb * _MIB,
+        "cache of faces (at most)": cache,
     }
     average = 0
     if model.average is not None:

@@ -416,10 +416,12 @@ class Trainer:
     def _result(self, signals: StopSignals, reason: str) -> TrainResult:
         timing = self.state.timing.summary()
         code = signals.exit_code if signals.received is not None else 0
-        done = timing.text() if self.state.trained else "nothing was trained"
+        cache = self.batch_source.cache
+        done = f"{timing.text()}; {cache.text()}" if self.state.trained else "nothing was trained"
         self.log.say(f"iteration {self.model.iteration}: {reason}; {done}")
         saved, iteration = self.checkpoint.saved_iteration, self.model.iteration
-        self.log.emit(events.End(reason, code, iteration, saved, timing.as_dict()))
+        figures = {**timing.as_dict(), **cache.as_dict()}
+        self.log.emit(events.End(reason, code, iteration, saved, figures))
         return TrainResult(code, reason, self.model.iteration, timing)
 
     # -- showing --------------------------------------------------------------------------------

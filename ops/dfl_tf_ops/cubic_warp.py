@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf_ops.jit import intrinsic, ir, njit, njit_fused, types
+from dfl_tf_ops.jit import intrinsic, ir, njit, njit_fused, njit_inner, types
 
 if TYPE_CHECKING:
     from dfl_tf_ops.jit import BaseContext, CPUContext, Signature
@@ -148,7 +148,7 @@ def _check(
         raise ValueError(f"matrix must have shape (2, 3); received {matrix.shape}")
 
 
-@njit
+@njit_inner
 def _lay_out(image: Float32Array, flat: Float32Array) -> None:
     """Copy the image to the inside of the rim."""
     height, width, _ = image.shape
@@ -161,7 +161,7 @@ def _lay_out(image: Float32Array, flat: Float32Array) -> None:
             inside[j] = row[j]
 
 
-@njit
+@njit_inner
 def _fill_rim(flat: Float32Array, height: int, width: int, replicate: bool) -> None:
     """Set the rim to 0 or to the nearest pixel of the image."""
     length, rim = 3 * width, 3 * _RIM
@@ -257,7 +257,7 @@ def _put_pixel(
     return types.void(*kinds), build
 
 
-@njit
+@njit_inner
 def _split(
     positions: Float32Array, size: int, starts: npt.NDArray[np.int32], beyond: Float32Array
 ) -> None:
@@ -290,7 +290,7 @@ def _weigh(beyond: Float32Array, weights: Float32Array) -> None:
         fourth[j] = a * u * t * t
 
 
-@njit
+@njit_inner
 def _put_row(
     flat: Float32Array,
     height: int,
@@ -318,7 +318,7 @@ def _put_row(
         _put_pixel(flat, start, stride, beyond[j], rows, result, at, clip)
 
 
-@njit
+@njit_inner
 def _room(
     columns: int,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Float32Array, Float32Array]:
@@ -326,7 +326,7 @@ def _room(
     return left, top, np.empty(columns, np.float32), np.empty((4, columns), np.float32)
 
 
-@njit
+@njit_inner
 def _by_maps(
     flat: Float32Array,
     height: int,
@@ -347,7 +347,7 @@ def _by_maps(
         _put_row(flat, height, width, map_x[i], map_y[i], room, result, place, flip, clip)
 
 
-@njit
+@njit_inner
 def _by_matrix(
     flat: Float32Array,
     height: int,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf_ops import soft_patch
-from dfl_tf_ops.jit import njit
+from dfl_tf_ops.jit import njit, njit_inner
 from dfl_tf_ops.polygons import fill_hull
 from dfl_tf_ops.soft_patch import soften
 
@@ -32,13 +32,14 @@ def parts(groups: Sequence[Sequence[int]]) -> Parts:
     return table
 
 
-_NO_PIXELS = np.empty((0, 0, 3), np.uint8)
-_NO_IMAGE = np.empty((0, 0, 3), np.float32)
+_FARTHEST = 1 << 20  # pixels: damaged files must not stop the filling of hulls
+_NO_PIXELS = np.empty(0, np.uint8)
+_NO_IMAGE = np.empty(0, np.float32)
 
 
 def draw_face(
-    landmarks: Integers,
-    points: Integers,
+    landmarks: npt.NDArray[np.float64],
+    expand: float,
     tables: tuple[Parts, Parts, Parts],
     *,
     full: Floats,
@@ -53,10 +54,10 @@ def draw_face(
 
     Parameters
     ----------
-    landmarks : ndarray, shape (68, 2), int64
-        Whole pixels, x first.
-    points : ndarray, shape (68, 2), int64
-        The same with expanded eyebrows.
+    landmarks : ndarray, shape (68, 2), float64
+        Pixels, x first.
+    expand : float
+        How far the hull's eyebrows are moved from the eyes (`dfl_tf.face.masks.expand_eyebrows`).
     tables : tuple of three ndarrays, shape (n, m), int64
         `parts` of the hull, the eyes and the mouth.
     full : ndarray, shape (h, w), float32
@@ -76,41 +77,45 @@ def draw_face(
     """
     wanted = eyes_mouth is not None and soft_patch.supports(blur)
     done = _draw_face(
-        points,
         landmarks,
+        float(expand),
         tables,
         full,
         full if eyes_mouth is None else eyes_mouth,
         (drawn, wanted),
         soft_patch.spans(grow),
         soft_patch.gauss(blur),
-        _NO_PIXELS if pixels is None else pixels,
-        _NO_IMAGE if image is None else image,
+        _NO_PIXELS if pixels is None else pixels.reshape(-1),
+        _NO_IMAGE if image is None else image.reshape(-1),
     )
     return bool(done)
 
 
-@njit
+@njit_inner
 def _fill_parts(points: Integers, table: Parts, left: int, top: int, image: Bytes) -> None:
     for number in range(table.shape[0]):
         group = table[number]
-        count = np.sum(group >= 0)
+        count = 0
+        while count < group.size and group[count] >= 0:
+            count += 1
         some = np.empty((count, 2), np.int64)
         for i in range(count):
             some[i, 0], some[i, 1] = points[group[i], 0] - left, points[group[i], 1] - top
         fill_hull(some, image)
 
 
-@njit
+@njit_inner
 def _frame(
     points: Integers, table: Parts, reach: int, height: int, width: int
 ) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of what the parts reach within the image."""
     left, top, right, bottom = 1 << 40, 1 << 40, -(1 << 40), -(1 << 40)
-    for number in table.flat:
-        if number >= 0:
-            x, y = int(points[number, 0]), int(points[number, 1])
-            left, right, top, bottom = min(left, x), max(right, x), min(top, y), max(bottom, y)
+    for row in range(table.shape[0]):
+        for place in range(table.shape[1]):
+            number = table[row, place]
+            if number >= 0:
+                x, y = int(points[number, 0]), int(points[number, 1])
+                left, right, top, bottom = min(left, x), max(right, x), min(top, y), max(bottom, y)
     return (
         max(left - reach, 0),
         max(top - reach, 0),
@@ -119,10 +124,37 @@ def _frame(
     )
 
 
+@njit_inner
+def _whole_pixels(landmarks: npt.NDArray[np.float64]) -> Integers:
+    whole = np.empty((landmarks.shape[0], 2), np.int64)
+    for i in range(landmarks.shape[0]):
+        for axis in range(2):
+            whole[i, axis] = np.int64(min(max(landmarks[i, axis], -_FARTHEST), _FARTHEST))
+    return whole
+
+
+@njit_inner
+def _expand_eyebrows(points: Integers, amount: float) -> Integers:
+    """As `dfl_tf.face.masks.expand_eyebrows`, of whole pixels."""
+    moved = np.empty((points.shape[0], 2), np.float64)
+    for i in range(points.shape[0]):
+        for axis in range(2):
+            moved[i, axis] = points[i, axis]
+    for axis in range(2):
+        p = points[:, axis]
+        for i in range(5):
+            # below the left brow: a quarter of the way from the eye's corner to the jaw, the eye
+            left = (p[36] + (p[36] + p[0]) // 2) // 2 if i == 0 else p[35 + i]
+            right = (p[45] + (p[16] + p[45]) // 2) // 2 if i == 4 else p[42 + i]
+            moved[17 + i, axis] = p[17 + i] + amount * 0.5 * (p[17 + i] - left)
+            moved[22 + i, axis] = p[22 + i] + amount * 0.5 * (p[22 + i] - right)
+    return _whole_pixels(moved)
+
+
 @njit
 def _draw_face(
-    points: Integers,
-    landmarks: Integers,
+    landmarks: npt.NDArray[np.float64],
+    expand: float,
     tables: tuple[Parts, Parts, Parts],
     full: Floats,
     eyes_mouth: Floats,
@@ -132,30 +164,32 @@ def _draw_face(
     pixels: Bytes,
     image: Floats,
 ) -> bool:
-    flat_pixels, flat = pixels.reshape(pixels.size), image.reshape(image.size)
-    for i in range(flat.size):
-        flat[i] = np.float32(flat_pixels[i]) / np.float32(255)
+    for i in range(image.size):
+        image[i] = np.float32(pixels[i]) / np.float32(255)
     drawn, wanted = ways
     height, width = full.shape
+    points = _whole_pixels(landmarks)
     if not drawn:
         hull = np.zeros((height, width), np.uint8)
-        _fill_parts(points, tables[0], 0, 0, hull)
+        _fill_parts(_expand_eyebrows(points, expand), tables[0], 0, 0, hull)
         for i in range(height):
             for j in range(width):
                 full[i, j] = np.float32(hull[i, j])
     if not wanted:
         return False
     reach = spans.shape[0] // 2 + weights.size // 2 + 2
-    eyes_mouth[:] = np.float32(0)
+    for i in range(height):
+        for j in range(width):
+            eyes_mouth[i, j] = np.float32(0)
     for number in range(1, 3):
         groups = tables[1] if number == 1 else tables[2]
-        left, top, right, bottom = _frame(landmarks, groups, reach, height, width)
+        left, top, right, bottom = _frame(points, groups, reach, height, width)
         if left >= right or top >= bottom:
             continue
         if min(right - left, bottom - top) < weights.size:
             return False
         patch = np.zeros((bottom - top, right - left), np.uint8)
-        _fill_parts(landmarks, groups, left, top, patch)
+        _fill_parts(points, groups, left, top, patch)
         soft = np.empty(patch.shape, np.float32)
         soften(patch, spans, weights, soft)
         for i in range(bottom - top):

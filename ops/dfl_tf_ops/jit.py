@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import llvmlite.binding as llvm
@@ -39,6 +39,7 @@ __all__ = [
     "ir",
     "njit",
     "njit_fused",
+    "njit_inner",
     "pointer_to",
     "types",
 ]
@@ -48,12 +49,18 @@ _log = logging.getLogger(__name__)
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
-_OPTIONS: dict[str, object] = {"nogil": True, "error_model": "numpy"}
+# Nobody takes a kernel's address: without that entry it compiles in less time.
+_OPTIONS: dict[str, object] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
 def njit(function: _Function) -> _Function:
     """Compile a kernel on plain arrays. No fastmath: results are those of the written formula."""
     return _kept(numba.njit(**_OPTIONS)(function))
+
+
+def njit_inner(function: _Function) -> _Function:
+    """Compile as `njit` what only other kernels call: without an entry for Python."""
+    return _kept(numba.njit(no_cpython_wrapper=True, **_OPTIONS)(function))
 
 
 def njit_fused(function: _Function) -> _Function:
@@ -92,7 +99,21 @@ def _identity(value: int) -> int:
 def _kept(kernel: _Function) -> _Function:
     if isinstance(kernel, Dispatcher):  # a plain function under NUMBA_DISABLE_JIT
         kernel._cache = _KernelCache(kernel.py_func)  # type: ignore[attr-defined]
+        plain = functools.partial(_call_without_literals, kernel)
+        kernel.get_call_template = plain  # type: ignore[assignment]
     return kernel
+
+
+_unliteral: Callable[[types.Type], types.Type] = types.unliteral  # type: ignore[attr-defined]
+
+
+def _call_without_literals(
+    kernel: Dispatcher, args: Sequence[types.Type], kws: Mapping[str, types.Type]
+) -> object:
+    """What a kernel that is called by another one is: compiled once for all constants."""
+    plain = tuple(_unliteral(kind) for kind in args)
+    named = {name: _unliteral(kind) for name, kind in kws.items()}
+    return type(kernel).get_call_template(kernel, plain, named)
 
 
 class _KernelCache(NullCache):

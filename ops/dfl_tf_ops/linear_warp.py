@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf_ops.fused import fused
-from dfl_tf_ops.jit import njit
+from dfl_tf_ops.jit import njit, njit_inner
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -51,7 +51,7 @@ def room(side: int) -> tuple[Float32Array, Float32Array]:
     return np.zeros(size, np.float32), np.zeros(size, np.float32)
 
 
-@njit
+@njit_inner
 def _split(
     x: Float32Array, y: Float32Array, side: int, places: npt.NDArray[np.int32], parts: Float32Array
 ) -> None:
@@ -73,7 +73,7 @@ def _split(
         places[j] = (np.int32(top) + np.int32(RIM)) * stride + np.int32(left) + np.int32(RIM)
 
 
-@njit
+@njit_inner
 def _put_row(
     flat: Float32Array,
     side: int,
@@ -97,7 +97,7 @@ def _put_row(
         result[place] = fused(down[j], lower - upper, upper)
 
 
-@njit
+@njit_inner
 def _inside(flat: Float32Array, side: int, row: int) -> Float32Array:
     """A row of a mask within its rim, without the rim."""
     start = (row + RIM) * (side + 2 * RIM) + RIM
@@ -123,7 +123,9 @@ def warp_mask(
     flat, moved = rooms
     places, parts = np.empty(side, np.int32), np.empty((2, side), np.float32)
     for i in range(side):
-        _inside(flat, side, i)[:] = mask[i]
+        inside = _inside(flat, side, i)
+        for j in range(side):  # not by a slice, whose compilation takes seconds
+            inside[j] = mask[i, j]
     if map_x.size > 0:
         last = inverse.size == 0
         for i in range(side):

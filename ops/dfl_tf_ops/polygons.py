@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf_ops.jit import njit
+from dfl_tf_ops.jit import njit, njit_inner
 
 Points = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -30,12 +30,12 @@ def fill_hull(points: Points, image: Bytes) -> None:
         _fill(image, hull)
 
 
-@njit
+@njit_inner
 def _turn(a: Points, b: Points, c: Points) -> int:
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
-@njit
+@njit_inner
 def _convex_hull(points: Points) -> Points:
     """Corners only, in their order around the hull (Andrew's monotone chain)."""
     count = points.shape[0]
@@ -44,7 +44,7 @@ def _convex_hull(points: Points) -> Points:
         x, y = order[i, 0], order[i, 1]
         j = i - 1
         while j >= 0 and (order[j, 0] > x or (order[j, 0] == x and order[j, 1] > y)):
-            order[j + 1] = order[j]
+            order[j + 1, 0], order[j + 1, 1] = order[j, 0], order[j, 1]
             j -= 1
         order[j + 1, 0], order[j + 1, 1] = x, y
     hull = np.empty((2 * count + 1, 2), np.int64)
@@ -57,25 +57,25 @@ def _convex_hull(points: Points) -> Points:
                 continue
             while size > kept and _turn(hull[size - 2], hull[size - 1], point) <= 0:
                 size -= 1
-            hull[size] = point
+            hull[size, 0], hull[size, 1] = point[0], point[1]
             size += 1
     if size > 1 and hull[0, 0] == hull[size - 1, 0] and hull[0, 1] == hull[size - 1, 1]:
         size -= 1
     return hull[:size]
 
 
-@njit
+@njit_inner
 def _outside(x: int, y: int, right: int, bottom: int) -> int:
     return (x < 0) + 2 * (x > right) + 4 * (y < 0) + 8 * (y > bottom)
 
 
-@njit
+@njit_inner
 def _part(a: int, b: int, c: int) -> int:
     """A times b / c, by OpenCV's way over a float64 that is cut off."""
     return int(np.float64(a) * b / c)
 
 
-@njit
+@njit_inner
 def _clipped(x1: int, y1: int, x2: int, y2: int, right: int, bottom: int) -> tuple[int, ...]:
     """The part of a line within an image, and whether there is any."""
     first, second = _outside(x1, y1, right, bottom), _outside(x2, y2, right, bottom)
@@ -102,7 +102,7 @@ def _clipped(x1: int, y1: int, x2: int, y2: int, right: int, bottom: int) -> tup
     return x1, y1, x2, y2, int(first | second == 0)
 
 
-@njit
+@njit_inner
 def _draw_line(image: Bytes, x1: int, y1: int, x2: int, y2: int) -> None:
     """Bresenham's line of 8 neighbors, from left to right."""
     height, width = image.shape
@@ -131,32 +131,33 @@ def _draw_line(image: Bytes, x1: int, y1: int, x2: int, y2: int) -> None:
             y += step if aside else 0
 
 
-@njit
+@njit_inner
 def _divided(a: int, b: int) -> int:
     """A / b towards 0, as C divides."""
     return a // b if a >= 0 else -(-a // b)
 
 
-@njit
+@njit_inner
 def _fill(image: Bytes, corners: Points) -> None:
     """Fill row by row between two edges, whose positions are in 65536ths of a pixel."""
     height, width = image.shape
     count = corners.shape[0]
     xs, ys = corners[:, 0], corners[:, 1]
-    lowest, highest = ys.min(), ys.max()
-    if xs.max() < 0 or highest < 0 or xs.min() >= width or lowest >= height:
-        return
-    top = 0
+    top = bottom = left_most = right_most = 0
     for i in range(count):
-        if ys[i] == lowest:
-            top = i
-            break
+        top = i if ys[i] < ys[top] else top
+        bottom = i if ys[i] > ys[bottom] else bottom
+        left_most = i if xs[i] < xs[left_most] else left_most
+        right_most = i if xs[i] > xs[right_most] else right_most
+    lowest, highest = ys[top], ys[bottom]
+    if xs[right_most] < 0 or highest < 0 or xs[left_most] >= width or lowest >= height:
+        return
     highest = min(highest, height - 1)
-    place = np.array([top, top])
-    ends = np.array([lowest, lowest])
+    place, ends = np.empty(2, np.int64), np.empty(2, np.int64)
+    position, slope = np.empty(2, np.int64), np.empty(2, np.int64)
+    for i in range(2):
+        place[i], ends[i], position[i], slope[i] = top, lowest, -(1 << _SHIFT), 0
     way = (1, count - 1)
-    position = np.array([-(1 << _SHIFT), -(1 << _SHIFT)])
-    slope = np.zeros(2, np.int64)
     edges = count
     for y in range(lowest, highest + 1):
         for i in range(2):
@@ -178,6 +179,7 @@ def _fill(image: Bytes, corners: Points) -> None:
             low, high = min(position[0], position[1]), max(position[0], position[1])
             half = 1 << (_SHIFT - 1)
             left, right = (low + half) >> _SHIFT, (high + half) >> _SHIFT
-            if right >= 0 and left < width:
-                image[y, max(left, 0) : min(right, width - 1) + 1] = 1
-        position += slope
+            for x in range(max(left, 0), min(right, width - 1) + 1):
+                image[y, x] = 1
+        position[0] += slope[0]
+        position[1] += slope[1]

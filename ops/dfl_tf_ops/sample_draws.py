@@ -12,7 +12,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf_ops.jit import njit
+from dfl_tf_ops.jit import njit, njit_inner
 
 Doubles = npt.NDArray[np.float64]
 Words = npt.NDArray[np.uint32]
@@ -45,7 +45,7 @@ def _try(seed: int, words: Words, gauss: Doubles, out: Doubles) -> None:
         out[i] = _normal(words, gauss)
 
 
-@njit
+@njit_inner
 def start(words: Words, gauss: Doubles, seed: int) -> None:
     """Seed a generator.
 
@@ -59,7 +59,7 @@ def start(words: Words, gauss: Doubles, seed: int) -> None:
     gauss[0] = 0.0
 
 
-@njit
+@njit_inner
 def _twist(words: Words) -> None:
     for i in range(_SIZE):
         following = words[(i + 1) % _SIZE]
@@ -69,7 +69,7 @@ def _twist(words: Words) -> None:
     words[_SIZE] = 0
 
 
-@njit
+@njit_inner
 def _word(words: Words) -> np.uint32:
     if words[_SIZE] == _SIZE:
         _twist(words)
@@ -82,20 +82,20 @@ def _word(words: Words) -> np.uint32:
     return np.uint32(y ^ (y >> np.uint32(18)))
 
 
-@njit
+@njit_inner
 def _double(words: Words) -> float:
     high = np.float64(_word(words) >> np.uint32(5))
     low = np.float64(_word(words) >> np.uint32(6))
     return (high * 67108864.0 + low) / 9007199254740992.0
 
 
-@njit
+@njit_inner
 def uniform(words: Words, low: float, high: float) -> float:
     """As `RandomState.uniform`; `words` has shape (625,), uint32."""
     return low + (high - low) * _double(words)
 
 
-@njit
+@njit_inner
 def below(words: Words, limit: int) -> int:
     """As `RandomState.randint`, for limits of 2 to 256; `words` has shape (625,), uint32."""
     mask = np.uint32(1)
@@ -107,7 +107,7 @@ def below(words: Words, limit: int) -> int:
     return int(value)
 
 
-@njit
+@njit_inner
 def _normal(words: Words, gauss: Doubles) -> float:
     if gauss[0] != 0.0:
         gauss[0] = 0.0
@@ -123,7 +123,7 @@ def _normal(words: Words, gauss: Doubles) -> float:
     return factor * y
 
 
-@njit
+@njit_inner
 def draw_warp(
     seeds: tuple[int, int],
     ranges: Doubles,
@@ -170,7 +170,7 @@ def draw_warp(
     return _draw_nodes(elastic, gauss, width, cell), cell, mirrored
 
 
-@njit
+@njit_inner
 def _invert(
     rotation: float,
     scale: float,
@@ -191,7 +191,7 @@ def _invert(
     inverse[1, 0], inverse[1, 1], inverse[1, 2] = c, d, -c * x - d * y
 
 
-@njit
+@njit_inner
 def _draw_nodes(words: Words, gauss: Doubles, width: int, cell: int) -> Doubles:
     """Even nodes along x, the inner ones moved by both displacements."""
     count = width // cell + 1

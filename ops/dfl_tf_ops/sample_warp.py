@@ -18,8 +18,9 @@ import numpy.typing as npt
 from dfl_tf_ops import linear_warp, sample_draws
 from dfl_tf_ops.cubic_warp import scratch_size
 from dfl_tf_ops.cubic_warp import warp_into as _warp_image
-from dfl_tf_ops.jit import carray, intrinsic, ir, njit, pointer_to, types
+from dfl_tf_ops.jit import carray, intrinsic, ir, njit, njit_inner, pointer_to, types
 from dfl_tf_ops.linear_warp import WHOLE_BLOCKS, warp_mask
+from dfl_tf_ops.packed import Packed, unpack_into
 from dfl_tf_ops.sample_draws import draw_warp
 from dfl_tf_ops.warp import fill_maps
 
@@ -40,8 +41,9 @@ Room = tuple[
     Pair,
     tuple[Float32Array, Float32Array, Float32Array],
     tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float64]],
+    tuple[Float32Array, npt.NDArray[np.uint32]],
 ]
-"""Images and masks within their rims, maps and a matrix, generators."""
+"""Images and masks within their rims, maps and a matrix, generators, what is unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,8 @@ class WarpJob:
 
     Attributes
     ----------
-    source : ndarray, shape (s, s, 3) or (s, s, 1), float32, C-contiguous
-        An image or a mask.
+    source : ndarray, shape (s, s, 3) or (s, s, 1), float32
+        An image or a mask, perhaps packed.
     result : ndarray, the same shape, float32, C-contiguous
         Of an image one value more lies behind it in its memory, which is overwritten.
     warp, transform : bool
@@ -62,7 +64,7 @@ class WarpJob:
         Whether a mask is divided by its largest value, if that is not 0.
     """
 
-    source: Float32Array
+    source: Float32Array | Packed
     result: Float32Array
     warp: bool
     transform: bool
@@ -85,12 +87,13 @@ class _Room(threading.local):
 
     def take(self, size: int) -> Room:
         if self.size != size:
-            image = scratch_size(size, size)
+            image, unpacked = scratch_size(size, size), np.empty(3 * size * size, np.float32)
             self.arrays = (
                 (np.zeros(image, np.float32), np.zeros(image, np.float32)),
                 linear_warp.room(size),
                 (*np.empty((2, size, size), np.float32), np.empty((2, 3), np.float32)),
                 (np.empty(625, np.uint32), np.empty(625, np.uint32), np.zeros(2)),
+                (unpacked, unpacked.view(np.uint32)),
             )
             self.size = size
         return self.arrays
@@ -118,37 +121,59 @@ def warp_all(
     seeds, ranges, mirrors
         See `sample_draws.draw_warp`.
     """
+    # What is packed is one array, which says how many words it has; what is not has none.
+    sources = [
+        (output.source.words, output.source.words.size)
+        if isinstance(output.source, Packed)
+        else (np.ascontiguousarray(output.source), 0)
+        for output in outputs
+    ]
     jobs = np.array(
         [
             (
-                output.source.__array_interface__["data"][0],
+                source.__array_interface__["data"][0],
+                words,
                 output.result.__array_interface__["data"][0],
-                output.source.shape[2] == 3,
+                output.result.shape[2] == 3,
                 output.warp,
                 output.transform,
                 output.replicate,
                 output.normalize,
             )
-            for output in outputs
+            for (source, words), output in zip(sources, outputs, strict=True)
         ],
         np.int64,
     )
     _warp_all(jobs, size, seeds, ranges, mirrors, _room.take(size), (_NO_MAP, _NO_MATRIX))
 
 
-@intrinsic
-def _pointer(typing: BaseContext, address: types.Type) -> tuple[Signature, Emit]:
-    """Make an address a pointer to float32."""
+def _pointer(to: types.Type, kind: ir.Type) -> tuple[Signature, Emit]:
+    """Make an address a pointer."""
 
     def build(
         context: CPUContext, builder: ir.IRBuilder, signature: Signature, args: Sequence[ir.Value]
     ) -> ir.Value:
-        return builder.inttoptr(args[0], ir.FloatType().as_pointer())
+        return builder.inttoptr(args[0], kind.as_pointer())
 
-    return pointer_to(types.float32)(types.int64), build
+    return pointer_to(to)(types.int64), build
 
 
-@njit
+@intrinsic
+def _floats_at(typing: BaseContext, address: types.Type) -> tuple[Signature, Emit]:
+    return _pointer(types.float32, ir.FloatType())
+
+
+@intrinsic
+def _words_at(typing: BaseContext, address: types.Type) -> tuple[Signature, Emit]:
+    return _pointer(types.uint32, ir.IntType(32))
+
+
+@intrinsic
+def _bytes_at(typing: BaseContext, address: types.Type) -> tuple[Signature, Emit]:
+    return _pointer(types.uint8, ir.IntType(8))
+
+
+@njit_inner
 def _normalize(values: Float32Array) -> None:
     largest = values[0]
     for value in values:
@@ -168,23 +193,35 @@ def _warp_all(
     room: Room,
     nothing: tuple[Float32Array, Float32Array],
 ) -> None:
-    images, masks, maps, generators = room
+    images, masks, maps, generators, unpacked = room
     map_x, map_y, inverse = maps
     nodes, cell, flip = draw_warp(seeds, ranges, size, mirrors, inverse, generators)
-    if np.any(jobs[:, 3]):
-        fill_maps(nodes, size, cell, map_x, map_y)
+    filled = False
     for number in range(jobs.shape[0]):
-        source, result, image, warp, transform, replicate, normalize = jobs[number]
+        source, words, result, image, warp, transform, replicate, normalize = jobs[number]
+        if warp and not filled:
+            fill_maps(nodes, size, cell, map_x, map_y)
+            filled = True
+        if words > 0:
+            values, bits = unpacked
+            count = (3 if image else 1) * size * size
+            unpack_into(
+                carray(_words_at(source), (words,)),
+                carray(_bytes_at(source), (4 * words,)),
+                values[:count],
+                bits[:count],
+            )
+            source = np.int64(values.ctypes.data)
         maps_x, maps_y = (map_x, map_y) if warp else (nothing[0], nothing[0])
         back = inverse if transform else nothing[1]
         if image:
-            pixels = carray(_pointer(source), (size, size, 3))
-            room_behind = carray(_pointer(result), (3 * size * size + 1,))
+            pixels = carray(_floats_at(source), (size, size, 3))
+            room_behind = carray(_floats_at(result), (3 * size * size + 1,))
             ways = (replicate != 0, flip, True)
             _warp_image(pixels, maps_x, maps_y, back, images, room_behind, size, ways)
         else:
-            mask = carray(_pointer(source), (size, size))
-            made = carray(_pointer(result), (size * size,))
+            mask = carray(_floats_at(source), (size, size))
+            made = carray(_floats_at(result), (size * size,))
             warp_mask(mask, maps_x, maps_y, back, masks, made, flip)
             if normalize:
                 _normalize(made)

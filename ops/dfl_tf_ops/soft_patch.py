@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf_ops.fused import fused
-from dfl_tf_ops.jit import njit
+from dfl_tf_ops.jit import njit, njit_inner
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -81,7 +81,8 @@ def soften(patch: Bytes, rows: Integers, weights: Floats, result: Floats) -> Non
         for j in range(width):
             total += np.int32(patch[i, j])
             counts[i, beyond + 1 + j] = total
-        counts[i, beyond + 1 + width :] = total
+        for j in range(beyond + 1 + width, counts.shape[1]):
+            counts[i, j] = total
     for i in range(height):
         inside = row[reach : reach + width]
         if not _grow_row(counts, rows, i, inside):
@@ -97,11 +98,12 @@ def soften(patch: Bytes, rows: Integers, weights: Floats, result: Floats) -> Non
     _blur_columns(lines, weights, result)
 
 
-@njit
+@njit_inner
 def _grow_row(counts: Integers, rows: Integers, i: int, out: Floats) -> bool:
     """One row of the dilated patch, 0 or 1; whether any of it is 1."""
     height, width, beyond = counts.shape[0], out.size, rows.shape[0]
-    out[:] = np.float32(0)
+    for j in range(width):
+        out[j] = np.float32(0)
     middle = beyond // 2
     found = False
     for k in range(beyond):
@@ -116,7 +118,7 @@ def _grow_row(counts: Integers, rows: Integers, i: int, out: Floats) -> bool:
     return found
 
 
-@njit
+@njit_inner
 def _blur_columns(lines: Floats, weights: Floats, result: Floats) -> None:
     height, width = lines.shape
     middle = weights.size // 2

@@ -241,19 +241,19 @@ def test_xla_is_decided_by_the_option(trainings: Trainings) -> None:
 def test_prefetch_and_cache_reach_the_streams(trainings: Trainings) -> None:
     ahead: list[int] = []
     hits: list[bool] = []
-    begin, get = Prefetch.__init__, ArrayCache.get
+    begin, kept = Prefetch.__init__, ArrayCache.kept
 
     def beginning(self: Any, make: Any, *, workers: int, ahead: int) -> None:
         windows.append(ahead)
         begin(self, make, workers=workers, ahead=ahead)
 
     def getting(self: Any, key: Any) -> Any:
-        found = get(self, key)
+        found = kept(self, key)
         hits.append(found is not None)
         return found
 
     windows = ahead
-    with patch.object(Prefetch, "__init__", beginning), patch.object(ArrayCache, "get", getting):
+    with patch.object(Prefetch, "__init__", beginning), patch.object(ArrayCache, "kept", getting):
         trainings("SAEHD", step=False, target_iter=6, apart="watched")
         assert (set(ahead), any(hits)) == ({1}, True)
         ahead.clear()

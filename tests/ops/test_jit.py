@@ -129,3 +129,16 @@ def test_without_any_place_kernels_compile_in_memory_said_once(tmp_path):
     assert done.stdout == f"{package / 'jit.py'} None\n12\n"
     assert done.stderr.count("compiled in memory") == 1
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_kernel_is_compiled_once_for_all_constants():
+    @jit.njit_inner
+    def below(value, limit):
+        return value < limit
+
+    @jit.njit
+    def count(value):
+        return below(value, 1) + below(value, 2) + below(value, value)
+
+    assert count(1) == 1
+    assert len(below.signatures) == 1

@@ -1,8 +1,14 @@
 import numpy as np
 import pytest
 from dfl_tf_ops import sample_draws
+from dfl_tf_ops.jit import njit
 
 from dfl_tf.data.augment import draw_warp
+
+
+@njit
+def _drawn(*arguments):
+    return sample_draws.draw_warp(*arguments)
 
 
 @pytest.mark.parametrize("width", [64, 96, 128, 320])
@@ -20,9 +26,7 @@ def test_draws_of_a_warp_are_those_of_numpys_generator(width):
             warp_rng=np.random.RandomState(seeds[1]),
             scale_range=(-0.15, 0.15),
         )
-        nodes, cell, mirrored = sample_draws.draw_warp(
-            seeds, ranges, width, mirrors, inverse, generators
-        )
+        nodes, cell, mirrored = _drawn(seeds, ranges, width, mirrors, inverse, generators)
         assert (cell, mirrored) == (wanted.cell, wanted.flip)
         np.testing.assert_array_equal(nodes, wanted.nodes())
         np.testing.assert_array_equal(inverse, wanted.inverse)

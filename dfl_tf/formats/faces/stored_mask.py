@@ -30,7 +30,7 @@ def decode_mask(encoded: bytes) -> npt.NDArray[np.float32]:
         raise FacesetError(f"{error}; apply or remove the mask again") from None
     if image.dtype != np.uint8:
         raise FacesetError("its XSeg mask has 16 bits; apply or remove the mask again")
-    return image[:, :, :1].astype(np.float32) / np.float32(255)
+    return np.divide(image[:, :, :1], np.float32(255), dtype=np.float32)
 
 
 def encode_mask(mask: npt.NDArray[np.floating]) -> bytes:

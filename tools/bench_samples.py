@@ -2,15 +2,19 @@
 """Time the making of training samples against the straight way of the data specification.
 
     python tools/bench_samples.py [--faces FOLDER] [--seconds S] [--quick] [--modes none,sot]
+        [--images 256,512] [--resolutions 128,256,512]
 
-Prints, for each image size, resolution and color transfer mode, the CPU time of a sample made
-the straight way (`reference_sample.py`), on first sight of a face and from the cache, with the
-medians of the ratios of neighboring measurements. Under each: milliseconds that the interpreter's
+Without options: faces of 512 pixels at 128 and 256, without color transfer, with rct and with sot,
+in some six minutes on two idle cores; targets stand behind their figures. Prints, for each image
+size, resolution and color transfer mode, the CPU time of a sample made the straight way
+(`reference_sample.py`), on first sight of a face and from the cache, with the medians of the ratios
+of neighboring measurements. Under each: milliseconds that the interpreter's
 lock is held and times that it is given away, of a sample and of one made in single steps as before
 ("steps": the yardstick), counted as `lock_count.py` says, and samples a second that 4, 8 and 16
-threads on as many cores would make, simulated from these. Then how two threads scale beside two
-processes, and what a thread that works as a training does loses beside a thread that makes samples.
-All figures of time are CPU time of one core, except for the last two.
+threads on as many cores would make, simulated from these; how two threads scale beside two
+processes; what a face takes in the cache, packed and not, and how many faces a cache of half of the
+predicted need finds. Last, what a thread that works as a training does loses beside a thread that
+makes samples. All figures of time are CPU time of one core, except for scaling and that loss.
 """
 
 from __future__ import annotations
@@ -20,6 +24,9 @@ import contextlib
 import heapq
 import multiprocessing
 import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the work beside samples is one thread's
+
 import statistics
 import sys
 import threading
@@ -40,6 +47,7 @@ from reference_sample import reference_sample  # noqa: E402
 
 from dfl_tf.data import (  # noqa: E402
     ArrayCache,
+    CacheNeed,
     FaceSample,
     Faceset,
     OutputSpec,
@@ -47,12 +55,23 @@ from dfl_tf.data import (  # noqa: E402
     make_sample,
 )
 from dfl_tf.data import sample as sample_module  # noqa: E402
+from dfl_tf.data.batch import empty_array  # noqa: E402
 from dfl_tf.data.prefetch import Prefetch  # noqa: E402
 from dfl_tf.face import FaceType  # noqa: E402
 from dfl_tf.imaging import encode_image, to_uint8  # noqa: E402
 
 MODES = ("none", "rct", "lct", "mkl", "idt", "sot")
 MIN_ROUNDS = 5
+# By mode and resolution: so many times as fast as the straight way, at first sight and cached.
+TARGETS = {
+    ("none", 128): (5, 20),
+    ("none", 256): (4, 9),
+    ("rct", 128): (4, 0),
+    ("rct", 256): (4, 0),
+    ("sot", 128): (10, 0),
+    ("sot", 256): (10, 0),
+}
+HELD, GIVEN, SCALING, LOSS = 0.15, 8, 1.9, 0.03
 DEFAULT_FACES = ROOT / "tests" / "golden" / "data" / "workspace" / "data_src" / "aligned"
 
 
@@ -131,11 +150,12 @@ def count_lock(
 ) -> tuple[float, float, float]:
     """Medians of one sample: milliseconds with the lock, times given away, milliseconds in all."""
     rows = []
+    rooms = {name: empty_array(*shape) for name, shape in spec.shapes.items()}  # as of a batch
     for number in range(count):
         face, other = faces[number % len(faces)], faces[(3 * number + 1) % len(faces)]
         begin = time.thread_time()
         with lock_count.LockCount() as lock:
-            make_sample(face, spec, number, color_source=other, cache=cache)
+            make_sample(face, spec, number, color_source=other, cache=cache, rooms=rooms)
         rows.append((lock.held * 1000, lock.given_away, (time.thread_time() - begin) * 1000))
     held, given, total = (statistics.median(column) for column in zip(*rows, strict=True))
     return held, given, total
@@ -160,67 +180,103 @@ def predict(held: float, given: float, total: float, workers: int, samples: int 
 
 
 def print_lock(faces: list[FaceSample], spec: SampleSpec) -> None:
-    """Two lines: first sight and cached, beside the single steps."""
-    cache = ArrayCache(2**30)
-    for what, kept in (("first sight", None), ("cached", cache)):
+    """Lines beside the single steps: first sight, with one more image to decode, and cached."""
+    bare = [replace(face, xseg_bytes=None, key=f"{face.key} bare") for face in faces]
+    rows = [("first sight", bare, None), ("cached", bare, ArrayCache(2**30))]
+    if any(face.xseg_bytes for face in faces):
+        rows.insert(1, ("... XSeg", faces, None))
+    for what, faces, kept in rows:
         count_lock(faces, spec, kept)
         held, given, total = count_lock(faces, spec, kept)
         with single_steps():
             steps_held, steps_given, _ = count_lock(faces, spec, kept)
         rates = (f"{predict(held, given, total, n):.0f}" for n in (4, 8, 16))
         print(
-            f"      {what:11}: lock held {held:.2f} ms, given away {given:.0f} times (steps: "
-            f"{steps_held:.2f} ms, {steps_given:.0f}); 4, 8, 16 threads: {', '.join(rates)}/s",
+            f"      {what:11}: lock held {held:.2f} ms (<= {HELD}), given away {given:.0f} times "
+            f"(<= {GIVEN}; steps: {steps_held:.2f} ms, {steps_given:.0f}); "
+            f"4, 8, 16 threads: {', '.join(rates)}/s",
             flush=True,
         )
 
 
-def training_loss(faces: list[FaceSample], spec: SampleSpec, rounds: int = 7) -> tuple[float, ...]:
-    """Medians of how much longer work takes beside samples, made at once and in single steps.
+def print_cache(faces: list[FaceSample], spec: SampleSpec) -> None:
+    """What a face takes in the cache, and how many of them are found in half of the need."""
+    sizes = []
+    for packs in (True, False):
+        cache = ArrayCache(2**34, packs=packs)
+        for face in faces:
+            make_sample(face, spec, 1, color_source=face, cache=cache)
+        sizes.append(cache.used_bytes / len(faces) / 2**10)
+    need = CacheNeed.of({"src": (faces, spec)}, faces if spec.ct_mode in ("idt", "sot") else None)
+    half = ArrayCache(need.size // 2)
+    for number in range(10 * len(faces)):
+        if number == len(faces):
+            half.found = half.made = 0
+        face = faces[number % len(faces)]
+        make_sample(face, spec, number, color_source=face, cache=half)
+    predicted = need.size / need.faces / 2**10
+    print(
+        f"      cache      : {sizes[0]:.0f} KiB a face (predicted {predicted:.0f}, "
+        f"not packed {sizes[1]:.0f}); in half of the predicted need {half.hit_rate:.0%} are found",
+        flush=True,
+    )
 
-    The work is that of a training's thread: 60 times a millisecond or so without the lock, and a
-    few microseconds with it. Beside it another *process* makes samples, or a thread of this one:
-    the difference is the lock.
+
+def training_loss(
+    faces: list[FaceSample], spec: SampleSpec, cache: ArrayCache | None, rounds: int = 9
+) -> tuple[float, ...]:
+    """Medians of what a training's thread loses beside samples, made at once and in single steps.
+
+    It works as a training does: 60 times a millisecond or so without the lock, and a few
+    microseconds with it. Beside it a thread of this process makes samples, or another *process*:
+    how much longer work takes beside the thread is due to the lock. That compares two spans of
+    time, on whose difference everything else on the machine acts; so the share of the span in
+    which the thread waited for the lock is counted as well, where it can be.
     """
     matrix = np.random.RandomState(0).rand(220, 220)
+    counted = lock_count.available()
 
-    def work() -> float:
+    def work() -> tuple[float, float]:
         begin = time.perf_counter()
-        for _ in range(60):
-            matrix @ matrix
-            sum(range(300))
-        return time.perf_counter() - begin
+        with lock_count.LockCount() if counted else contextlib.nullcontext() as lock:
+            for _ in range(60):
+                matrix @ matrix
+                sum(range(300))
+        spent = time.perf_counter() - begin
+        return spent, lock.waited / spent if counted else float("nan")
 
     def samples(stop: threading.Event) -> None:
         number = 0
         while not stop.is_set():
-            make_sample(faces[number % len(faces)], spec, number)
+            make_sample(faces[number % len(faces)], spec, number, cache=cache)
             number += 1
 
-    def beside(kind: type[threading.Thread] | Callable[..., multiprocessing.Process]) -> float:
+    def beside(
+        kind: type[threading.Thread] | Callable[..., multiprocessing.Process],
+    ) -> tuple[float, float]:
         stop = multiprocessing.get_context("fork").Event()
         other = kind(target=samples, args=(stop,))
         other.start()
         time.sleep(0.05)
-        seconds = work()
+        result = work()
         stop.set()
         other.join()
-        return seconds
+        return result
 
     process = multiprocessing.get_context("fork").Process
     work()
     rows = []
     for _ in range(rounds):
-        alone = beside(process)
-        together = beside(threading.Thread)
+        alone, _ = beside(process)
+        together, waited = beside(threading.Thread)
         with single_steps():
-            steps = beside(threading.Thread)
-        rows.append((together / alone - 1, steps / alone - 1))
+            steps, steps_waited = beside(threading.Thread)
+        rows.append((together / alone - 1, waited, steps / alone - 1, steps_waited))
     return tuple(statistics.median(column) for column in zip(*rows, strict=True))
 
 
 def measure_scaling(
-    faces: list[FaceSample], spec: SampleSpec, batches: int, cache: ArrayCache | None
+    faces: list[FaceSample], spec: SampleSpec, cache: ArrayCache | None
 ) -> tuple[float, ...]:
     """Batches of 4 a second with one thread, what a second one gains, what a second process gains.
 
@@ -229,8 +285,14 @@ def measure_scaling(
 
     def make(number: int) -> list[dict[str, np.ndarray]]:
         return [
-            make_sample(faces[(4 * number + i) % len(faces)], spec, 4 * number + i, cache=cache)
-            for i in range(4)
+            make_sample(
+                faces[place % len(faces)],
+                spec,
+                place,
+                color_source=faces[(3 * place + 1) % len(faces)],
+                cache=cache,
+            )
+            for place in range(4 * number, 4 * number + 4)
         ]
 
     def by_threads(workers: int) -> float:
@@ -258,7 +320,11 @@ def measure_scaling(
         for number in range(batches):
             make(number)
 
-    work()
+    for number in range(len(faces)):  # every face is in the cache afterwards
+        make(number)
+    begin = time.perf_counter()
+    make(0)
+    batches = max(8, round(0.6 / (time.perf_counter() - begin)))
     rounds = []
     for _ in range(5):
         one, two = by_threads(1), by_threads(2)
@@ -266,50 +332,69 @@ def measure_scaling(
     return tuple(statistics.median(column) for column in zip(*rounds, strict=True))
 
 
+def print_rows(faces: list[FaceSample], resolution: int, mode: str, seconds: float) -> None:
+    """All figures of one mode at one resolution."""
+    spec = saehd_spec(resolution, mode)
+    size = faces[0].shape[0]
+    reference, first, cached, *ratios = measure(faces, spec, seconds)
+    wanted = [f"(>= {each})" if each else "" for each in TARGETS.get((mode, resolution), (0, 0))]
+    print(
+        f"{size:4}  {resolution:4}  {mode:4} {reference:8.2f} ms"
+        f" {first:8.2f} ms {ratios[0]:5.1f}x {wanted[0]:7} {cached:8.2f} ms {ratios[1]:5.1f}x"
+        f" {wanted[1]:7} {1000 / cached:8.0f}",
+        flush=True,
+    )
+    if lock_count.available():
+        print_lock(faces, spec)
+    for what, cache in (("first sight", None), ("cached", ArrayCache(2**32))):
+        one, threads, processes = measure_scaling(faces, spec, cache)
+        print(
+            f"      {what:11}: {4 * one:.0f} samples/s with one thread; two threads "
+            f"{threads:.2f}x (>= {SCALING}), two processes {processes:.2f}x",
+            flush=True,
+        )
+    print_cache(faces, spec)
+
+
+def numbers(text: str) -> list[int]:
+    """Whole numbers by commas."""
+    return [int(part) for part in text.split(",")]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faces", type=Path, default=DEFAULT_FACES, help="folder of aligned faces")
-    parser.add_argument("--seconds", type=float, default=1.5, help="for each line")
+    parser.add_argument("--seconds", type=float, default=3, help="of each first line of figures")
     parser.add_argument("--quick", action="store_true", help="128 px from 256 px only")
-    parser.add_argument("--modes", default=",".join(MODES), help="default: all, by commas")
+    parser.add_argument("--modes", default="none,rct,sot", help=f"of {','.join(MODES)}, by commas")
+    parser.add_argument("--images", type=numbers, default=[512], help="sides of faces, by commas")
+    parser.add_argument("--resolutions", type=numbers, default=[128, 256], help="by commas")
     options = parser.parse_args()
     modes = options.modes.split(",")
     if unknown := set(modes) - set(MODES):
         parser.error(f"--modes: {', '.join(sorted(unknown))} is not one of {', '.join(MODES)}")
     lock_count.restart_with_counter()
-    counted = lock_count.available()
-    if not counted:
+    if not lock_count.available():
         print("the lock is not counted: no C compiler, or a Python of another kind")
     cv2.setNumThreads(1)
     faces = list(Faceset.open(options.faces))[:12]
-    load = os.getloadavg()[0]
+    load, begin = os.getloadavg()[0], time.perf_counter()
     print(f"{len(faces)} faces of {options.faces}; {os.cpu_count()} cores, load {load:.1f}")
-    print("JPEG  size  mode   straight   first sight      cached        samples/s (cached)")
-    for image in (256,) if options.quick else (256, 512):
+    print(
+        "JPEG  size  mode   straight   first sight              cached                  samples/s"
+    )
+    for image in (256,) if options.quick else options.images:
         scaled = [resized(face, image) for face in faces]
-        for resolution in (128,) if options.quick else (128, 256, 512):
+        for resolution in (128,) if options.quick else options.resolutions:
             for mode in modes:
-                spec = saehd_spec(resolution, mode)
-                reference, first, cached, *ratios = measure(scaled, spec, options.seconds)
-                print(
-                    f"{image:4}  {resolution:4}  {mode:4} {reference:8.2f} ms"
-                    f" {first:8.2f} ms {ratios[0]:5.1f}x {cached:8.2f} ms {ratios[1]:5.1f}x"
-                    f" {1000 / cached:8.0f}",
-                    flush=True,
-                )
-                if counted:
-                    print_lock(scaled, spec)
-            for what, cache in (("first sight", None), ("cached", ArrayCache(2**30))):
-                spec = saehd_spec(resolution, "none")
-                one, threads, processes = measure_scaling(scaled, spec, 40, cache)
-                print(
-                    f"{image:4}  {resolution:4}  {what}: {4 * one:.0f} samples/s with one thread; "
-                    f"two threads {threads:.2f}x, two processes {processes:.2f}x",
-                    flush=True,
-                )
-    together, steps = training_loss(faces, saehd_spec(128, "none"))
-    print(f"a training loses {together:+.1%} to the lock beside one thread (steps: {steps:+.1%})")
-    print(f"load at the end {os.getloadavg()[0]:.1f}")
+                print_rows(scaled, resolution, mode, options.seconds)
+    for what, cache in (("first sight", None), ("cached", ArrayCache(2**32))):
+        found = training_loss(scaled, saehd_spec(128, "none"), cache)
+        print(
+            f"{what}: a training loses {found[0]:+.1%}, {found[1]:.1%} waiting for the lock "
+            f"(<= {LOSS:.0%}) beside one thread (steps: {found[2]:+.1%}, {found[3]:.1%})"
+        )
+    print(f"load at the end {os.getloadavg()[0]:.1f}; {time.perf_counter() - begin:.0f} s")
 
 
 if __name__ == "__main__":

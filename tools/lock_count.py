@@ -50,10 +50,12 @@ class LockCount:
         How often the lock was given away, and taken again.
     held : float
         Seconds of processor time with the lock.
+    waited : float
+        Seconds, of the clock on the wall, until the lock was there again.
     """
 
     given_away = 0
-    held = 0.0
+    held = waited = 0.0
 
     def __init__(self) -> None:
         # PyDLL: these calls must not give the lock away themselves.
@@ -64,9 +66,9 @@ class LockCount:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        times, seconds = ctypes.c_long(), ctypes.c_double()
-        self._library.lock_count_end(ctypes.byref(times), ctypes.byref(seconds))
-        self.given_away, self.held = times.value, seconds.value
+        times, held, waited = ctypes.c_long(), ctypes.c_double(), ctypes.c_double()
+        self._library.lock_count_end(*map(ctypes.byref, (times, held, waited)))
+        self.given_away, self.held, self.waited = times.value, held.value, waited.value
 
 
 def available() -> bool:

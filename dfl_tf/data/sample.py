@@ -261,27 +261,47 @@ class _Builder:
 
     def _recolored_image(self, replicate: bool) -> Array:
         if replicate not in self._recolored:
+            image, mode = unpacked(self.face.image(replicate)), self.spec.ct_mode
             # Loads numba, which a run without color transfer does not need.
-            from dfl_tf_ops.color_transfer import color_transfer
+            from dfl_tf_ops.color_transfer import BY_STATISTICS, color_transfer, transfer_statistics
 
-            self._recolored[replicate] = color_transfer(
-                self.spec.ct_mode,
-                unpacked(self.face.image(replicate)),
-                self._color_image(),
-                rng=np.random.RandomState([self.seed, _COLOR_STREAM]),
-            )
+            if mode in BY_STATISTICS:
+                recolored = transfer_statistics(mode, image, self._color_statistics())
+            else:
+                rng = np.random.RandomState([self.seed, _COLOR_STREAM])
+                recolored = color_transfer(mode, image, self._color_image(), rng=rng)
+            self._recolored[replicate] = recolored
         return self._recolored[replicate]
 
+    def _color_statistics(self) -> npt.NDArray[np.float64]:
+        """All that some modes ask of the color source; the cache keeps no image for them."""
+        from dfl_tf_ops.color_transfer import color_statistics
+
+        assert self.color_source is not None
+        key = (self.color_source.key, self.spec.resolution, self.spec.ct_mode)
+        kept = self.cache.get(key)
+        if kept is not None:
+            return kept.view(np.float64)
+        made = color_statistics(self.spec.ct_mode, self._resized_source())
+        self.cache.put(key, made.view(np.float32), packs=False)
+        return made
+
     def _color_image(self) -> Array:
-        """Resize the color source as it is: neither re-cropped nor masked (kept)."""
         assert self.color_source is not None
         key = (self.color_source.key, self.spec.resolution, "color")
         image = self.cache.get(key)
         if image is None:
-            image = resize_to(self.color_source.image(), self.spec.resolution, cv2.INTER_LINEAR)
-            self.cache.put(key, image)
-            self.face.found = False
+            image = self._resized_source()
+            self.cache.put(key, image, packs=image.shape == self.color_source.shape)
         return image
+
+    def _resized_source(self) -> Array:
+        """Resize the color source as it is: neither re-cropped nor masked (kept)."""
+        assert self.color_source is not None
+        self.face.found = False
+        side = self.spec.resolution
+        room = np.empty((side, side, 3), np.float32)
+        return resize_to(self.color_source.image(), side, cv2.INTER_LINEAR, room=room)
 
 
 def _shifts(output: OutputSpec) -> _Shifts:

@@ -52,7 +52,7 @@ def decode_image(data: bytes | npt.NDArray[np.uint8], *, what: str = "image") ->
         raise WorkspaceError(f"{what}: cannot be decoded as an image ({error.err})") from error
     if image is None:
         raise WorkspaceError(f"{what}: cannot be decoded as an image ({len(buffer)} bytes)")
-    if image.dtype not in (np.uint8, np.uint16):
+    if image.dtype.kind != "u" or image.dtype.itemsize > 2:
         raise WorkspaceError(f"{what}: pixels are {image.dtype}; 8 and 16 bits are read")
     return image if image.ndim == 3 else image[:, :, None]
 

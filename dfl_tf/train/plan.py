@@ -238,8 +238,9 @@ def cache_need(model: FaceModel, facesets: Facesets) -> CacheNeed:
             drawn[name] = segmented_samples((facesets.src, facesets.dst)), spec
         else:
             drawn[name] = facesets.of(name), spec
-    transfers = any(getattr(spec, "ct_mode", "none") != "none" for _, spec in drawn.values())
-    return CacheNeed.of(drawn, facesets.dst if transfers and not facesets.pretrain else None)
+    # The other color transfers ask for a few figures of a face only.
+    images = any(getattr(spec, "ct_mode", "none") in ("idt", "sot") for _, spec in drawn.values())
+    return CacheNeed.of(drawn, facesets.dst if images and not facesets.pretrain else None)
 
 
 def memory(model: FaceModel, cache: int = 0) -> dict[str, float]:

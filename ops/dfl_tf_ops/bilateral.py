@@ -56,7 +56,10 @@ def bilateral_filter(planes: FloatPlanes, sigma_color: float, sigma_space: float
         image = cv2.bilateralFilter(image, 0, sigma_color, sigma_space)
         return np.ascontiguousarray(image.transpose(2, 0, 1))
     border = (radius, radius, radius, radius + _SLACK)
-    wide = [cv2.copyMakeBorder(plane, *border, cv2.BORDER_REFLECT_101) for plane in planes]
+    # Given its room, OpenCV gives the interpreter's lock away once a call.
+    wide = np.empty((3, height + 2 * radius, width + 2 * radius + _SLACK), np.float32)
+    for plane, room in zip(planes, wide, strict=True):
+        cv2.copyMakeBorder(plane, *border, cv2.BORDER_REFLECT_101, dst=room)
     rows, weights = _window(radius, sigma_space)
     coefficients = _exponential(largest) / (2 * sigma_color**2) ** np.arange(_DEGREE + 1)
     out = np.empty((3, height, width), np.float32)

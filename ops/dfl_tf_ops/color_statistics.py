@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf_ops.jit import njit
+from dfl_tf_ops.jit import njit, njit_inner
 
 FloatImage = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]
 
+_MIN_DEVIATION = 1e-6
 _LARGEST_FACTOR = 64  # with it float32 sums are still right to some 1e-5
 
 
@@ -61,18 +64,18 @@ def apply_affine(
     return np.clip(out, 0, 1, out=out)
 
 
-def scale_lab(lab: FloatImage, ratio: Matrix, from_mean: Matrix, to_mean: Matrix) -> None:
-    """Map each channel x to (x - from_mean) ratio + to_mean in place, clipped to Lab's range.
+def match_lab(lab: FloatImage, mean: Matrix, covariance: Matrix) -> None:
+    """Give each channel another mean and deviation in place, clipped to Lab's range.
 
     Parameters
     ----------
     lab : ndarray, shape (h, w, 3), float32, contiguous
         L in [0, 100], a and b in [-127, 127] afterwards.
-    ratio, from_mean, to_mean : ndarray, shape (3,), float64
-        Used as float32.
+    mean : ndarray, shape (3,), float64
+    covariance : ndarray, shape (3, 3), float64
+        Its diagonal holds the variances.
     """
-    as_float = np.array([ratio, from_mean, to_mean], np.float32)
-    _scale_lab(lab.reshape(-1, 3), as_float[0], as_float[1], as_float[2])
+    _match(lab.reshape(-1, 3), mean, covariance)
 
 
 @njit
@@ -101,6 +104,19 @@ def _accumulate(pixels: FloatImage, mean: Matrix, products: Matrix) -> None:
 
 
 @njit
+def _match(lab: FloatImage, mean: Matrix, covariance: Matrix) -> None:
+    own, products = np.empty(3), np.empty((3, 3))
+    _accumulate(lab, own, products)
+    scale = np.empty((3, 3), np.float32)
+    for c in range(3):
+        deviation = math.sqrt(products[c, c])
+        spread = deviation >= _MIN_DEVIATION
+        scale[0, c] = math.sqrt(covariance[c, c]) / deviation if spread else 1.0
+        scale[1, c], scale[2, c] = own[c], mean[c]
+    _scale_lab(lab, scale[0], scale[1], scale[2])
+
+
+@njit_inner
 def _scale_lab(
     lab: FloatImage, ratio: FloatImage, from_mean: FloatImage, to_mean: FloatImage
 ) -> None:

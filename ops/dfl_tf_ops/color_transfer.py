@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf_ops.bilateral import bilateral_filter
-from dfl_tf_ops.color_statistics import apply_affine, mean_and_covariance, scale_lab
+from dfl_tf_ops.color_statistics import apply_affine, match_lab, mean_and_covariance
 from dfl_tf_ops.distribution_transfer import transfer
 from dfl_tf_ops.reference import color_transfer as reference
 from dfl_tf_ops.sliced_transport import MAX_PIXELS, transport
@@ -21,8 +21,9 @@ FloatImage = npt.NDArray[np.float32]
 Array = npt.NDArray[np.floating]
 
 MODES = ("none", "rct", "lct", "mkl", "idt", "sot")
+BY_STATISTICS = ("rct", "lct", "mkl")
+"""Modes that need no more of the target than its statistics."""
 SOT_STEPS, SOT_BATCH, IDT_STEPS = 10, 5, 20
-_MIN_DEVIATION = 1e-6
 
 
 def color_transfer(
@@ -80,6 +81,68 @@ def color_transfer(
     raise ValueError(f"Unknown color transfer {mode!r}; known are {', '.join(MODES)}, mix.")
 
 
+def color_statistics(mode: str, target: FloatImage) -> npt.NDArray[np.float64]:
+    """Return what a mode of `BY_STATISTICS` needs to know of an image.
+
+    Parameters
+    ----------
+    mode : str
+    target : ndarray, shape (h, w, 3), float32, BGR
+
+    Returns
+    -------
+    ndarray, shape (4, 3), float64
+        The mean, and the covariance: of CIELAB for "rct", of the sample for "mkl".
+    """
+    image = _converted(target, cv2.COLOR_BGR2LAB) if mode == "rct" else target
+    mean, covariance = mean_and_covariance(image)
+    return np.vstack([mean, covariance * _bessel(target) if mode == "mkl" else covariance])
+
+
+def transfer_statistics(
+    mode: str, source: FloatImage, statistics: npt.NDArray[np.float64]
+) -> FloatImage:
+    """Transfer colors by a mode of `BY_STATISTICS`, towards what is known of an image.
+
+    Parameters
+    ----------
+    mode : str
+    source : ndarray, shape (h, w, 3), float32, BGR
+    statistics : ndarray, shape (4, 3), float64
+        See `color_statistics`.
+
+    Returns
+    -------
+    ndarray, shape of `source`, float32 in [0, 1]
+    """
+    if mode == "lct":
+        return _by_lct(source, statistics, "pca")
+    # Copies: what a cache keeps may not be written to, for which a kernel is compiled again.
+    wanted_mean, wanted = statistics[0].copy(), statistics[1:].copy()
+    if mode == "mkl":
+        mean, covariance = mean_and_covariance(source)
+        matrix = reference.mkl_matrix(covariance * _bessel(source), wanted)
+        return apply_affine(source, matrix, mean, wanted_mean)
+    lab = _converted(source, cv2.COLOR_BGR2LAB)
+    match_lab(lab, wanted_mean, wanted)
+    out = _converted(lab, cv2.COLOR_LAB2BGR)
+    return np.clip(out, 0, 1, out=out)
+
+
+def _by_lct(source: FloatImage, statistics: npt.NDArray[np.float64], variant: str) -> FloatImage:
+    mean, covariance = mean_and_covariance(source)
+    ridge = 1e-5 * np.eye(3)
+    matrix = reference.lct_matrix(covariance + ridge, statistics[1:] + ridge, variant)
+    return apply_affine(source, matrix, mean, statistics[0])
+
+
+def _converted(image: FloatImage, code: int) -> FloatImage:
+    """Convert colors, (h, w, 3) float32; given its room, OpenCV gives the lock away once."""
+    room = np.empty(image.shape, np.float32)
+    cv2.cvtColor(image, code, dst=room)
+    return room
+
+
 def color_transfer_rct(
     source: FloatImage,
     target: FloatImage,
@@ -112,15 +175,7 @@ def color_transfer_rct(
     _check(source, target)
     if source_mask is not None or target_mask is not None:
         return np.clip(reference.rct(source, target, source_mask, target_mask), 0, 1)
-    lab = cv2.cvtColor(source, cv2.COLOR_BGR2LAB)
-    mean, covariance = mean_and_covariance(lab)
-    wanted_mean, wanted = mean_and_covariance(cv2.cvtColor(target, cv2.COLOR_BGR2LAB))
-    deviation, wanted_deviation = np.sqrt(np.diag(covariance)), np.sqrt(np.diag(wanted))
-    ratio = np.ones(3)
-    np.divide(wanted_deviation, deviation, out=ratio, where=deviation >= _MIN_DEVIATION)
-    scale_lab(lab, ratio, mean, wanted_mean)
-    out = cv2.cvtColor(lab, cv2.COLOR_LAB2BGR)
-    return np.clip(out, 0, 1, out=out)
+    return transfer_statistics("rct", source, color_statistics("rct", target))
 
 
 def color_transfer_lct(
@@ -146,11 +201,7 @@ def color_transfer_lct(
     """
     if source.shape[2] != 3:
         return reference.lct(source, target, variant)
-    mean, covariance = mean_and_covariance(source)
-    wanted_mean, wanted = mean_and_covariance(target)
-    ridge = 1e-5 * np.eye(3)
-    matrix = reference.lct_matrix(covariance + ridge, wanted + ridge, variant)
-    return apply_affine(source, matrix, mean, wanted_mean)
+    return _by_lct(source, color_statistics("lct", target), variant)
 
 
 def color_transfer_mkl(source: FloatImage, target: FloatImage) -> FloatImage:
@@ -165,10 +216,7 @@ def color_transfer_mkl(source: FloatImage, target: FloatImage) -> FloatImage:
     data.md 6.1 (mkl); Pitié and Kokaram, The linear Monge-Kantorovitch colour mapping (2007).
     """
     _check(source, target)
-    mean, covariance = mean_and_covariance(source)
-    wanted_mean, wanted = mean_and_covariance(target)
-    matrix = reference.mkl_matrix(covariance * _bessel(source), wanted * _bessel(target))
-    return apply_affine(source, matrix, mean, wanted_mean)
+    return transfer_statistics("mkl", source, color_statistics("mkl", target))
 
 
 def color_transfer_idt(

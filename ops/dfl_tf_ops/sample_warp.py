@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,9 +45,8 @@ Room = tuple[
 """Images and masks within their rims, maps and a matrix, generators, what is unpacked."""
 
 
-@dataclass(frozen=True, slots=True)
-class WarpJob:
-    """One array of a sample.
+class WarpJob(NamedTuple):
+    """One array of a sample; a tuple, since several are made for each sample.
 
     Attributes
     ----------

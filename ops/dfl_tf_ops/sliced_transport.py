@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import numpy.typing as npt
 
-from dfl_tf_ops.jit import njit
+from dfl_tf_ops.jit import njit, njit_inner
 from dfl_tf_ops.value_range import value_range
 
 Floats = npt.NDArray[np.float32]
@@ -15,6 +17,7 @@ _DIGIT = 13
 _BUCKETS = 1 << _DIGIT
 MAX_PIXELS = 1 << (32 - _DIGIT)
 _LEVELS = 1 << 2 * _DIGIT
+_ROOM_BYTES = 4 << 20  # of the target's projections; more of them leave the processor's cache
 
 
 def transport(source: Floats, target: Floats, directions: Floats) -> Floats:
@@ -42,16 +45,49 @@ def transport(source: Floats, target: Floats, directions: Floats) -> Floats:
     data.md 6.1 (sot).
     """
     new, target = source.copy(), np.ascontiguousarray(target)
-    wanted = np.empty((directions.shape[1], target.shape[1]), np.float32)
-    for batch in directions:
-        for direction, row in zip(batch, wanted, strict=True):
-            _project(target, direction, row)
+    batch, pixels = directions.shape[1], target.shape[1]
+    # Steps together: each call gives the interpreter's lock away and has to get it back.
+    together = max(1, _ROOM_BYTES // (4 * batch * pixels))
+    for first in range(0, len(directions), together):
+        some = directions[first : first + together]
+        wanted = _room.take(len(some) * batch, pixels)
+        _project_all(target, some, wanted)
         wanted.sort(axis=1)
-        _step(new, wanted, batch)
+        _steps(new, wanted, some)
     return new
 
 
+class _Room(threading.local):
+    """Memory of the working thread."""
+
+    def __init__(self) -> None:
+        self.values = np.empty(0, np.float32)
+
+    def take(self, rows: int, columns: int) -> Floats:
+        if self.values.size < rows * columns:
+            self.values = np.empty(rows * columns, np.float32)
+        return self.values[: rows * columns].reshape(rows, columns)
+
+
+_room = _Room()
+
+
 @njit
+def _project_all(planes: Floats, directions: Floats, out: Floats) -> None:
+    steps, batch, _ = directions.shape
+    for step in range(steps):
+        for k in range(batch):
+            _project(planes, directions[step, k], out[step * batch + k])
+
+
+@njit
+def _steps(new: Floats, wanted: Floats, directions: Floats) -> None:
+    steps, batch, _ = directions.shape
+    for step in range(steps):
+        _step(new, wanted[step * batch : (step + 1) * batch], directions[step])
+
+
+@njit_inner
 def _project(planes: Floats, direction: Floats, out: Floats) -> None:
     d0, d1, d2 = direction[0], direction[1], direction[2]
     p0, p1, p2 = planes[0], planes[1], planes[2]
@@ -59,7 +95,7 @@ def _project(planes: Floats, direction: Floats, out: Floats) -> None:
         out[i] = (p0[i] * d0 + p1[i] * d1) + p2[i] * d2
 
 
-@njit
+@njit_inner
 def _quantize(values: Floats, low: np.float32, high: np.float32, keys: Words) -> None:
     """Round down to 2^26 levels; rounding in float32 may reach one more, which is the last.
 
@@ -76,7 +112,7 @@ def _quantize(values: Floats, low: np.float32, high: np.float32, keys: Words) ->
         keys[i] = np.uint32(min(np.int32(level), np.int32(_LEVELS - 1)))
 
 
-@njit
+@njit_inner
 def _step(new: Floats, wanted: Floats, directions: Floats) -> None:
     """Move `new` by the mean over the directions; `wanted` is the target's, sorted, for each."""
     n = new.shape[1]

@@ -17,7 +17,7 @@ def spec(resolution: int = 96) -> SampleSpec:
             "mask": OutputSpec(kind="mask"),
             "eyes_mouth": OutputSpec(kind="mask", mask="eyes_mouth"),
         },
-        ct_mode="rct",
+        ct_mode="sot",
     )
 
 

@@ -8,13 +8,14 @@ Without options: faces of 512 pixels at 128 and 256, without color transfer, wit
 in some six minutes on two idle cores; targets stand behind their figures. Prints, for each image
 size, resolution and color transfer mode, the CPU time of a sample made the straight way
 (`reference_sample.py`), on first sight of a face and from the cache, with the medians of the ratios
-of neighboring measurements. Under each: milliseconds that the interpreter's
-lock is held and times that it is given away, of a sample and of one made in single steps as before
-("steps": the yardstick), counted as `lock_count.py` says, and samples a second that 4, 8 and 16
-threads on as many cores would make, simulated from these; how two threads scale beside two
-processes; what a face takes in the cache, packed and not, and how many faces a cache of half of the
-predicted need finds. Last, what a thread that works as a training does loses beside a thread that
-makes samples. All figures of time are CPU time of one core, except for scaling and that loss.
+of neighboring measurements. Under each: milliseconds that the interpreter's lock is held and times
+that it is given away, of a sample and of one made in single steps as before ("steps": the
+yardstick), counted as `lock_count.py` says, and samples a second that 4, 8 and 16 threads on as
+many cores would make, simulated from these; how two threads scale beside two processes; what a face
+takes in the cache, packed and not, how many faces a cache of half of the predicted need finds, and
+what a cache on the disk could give. Last, what a thread that works as a training does loses beside
+a thread that makes samples. All figures of time are CPU time of one core, except for scaling, that
+loss and what the disk takes.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the work beside samples is
 
 import statistics
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -43,6 +45,7 @@ for entry in (ROOT / "tools", ROOT / "ops", ROOT):
 import cv2  # noqa: E402
 import lock_count  # noqa: E402
 import numpy as np  # noqa: E402
+from dfl_tf_ops.process import user_cache  # noqa: E402
 from reference_sample import reference_sample  # noqa: E402
 
 from dfl_tf.data import (  # noqa: E402
@@ -222,6 +225,41 @@ def print_cache(faces: list[FaceSample], spec: SampleSpec) -> None:
     )
 
 
+def print_disk(faces: list[FaceSample], spec: SampleSpec, first: float, cached: float) -> None:
+    """What a cache on the disk could give: what a face takes in the cache, read from a file.
+
+    Once from the memory in which the system keeps files (processor time), once from the disk.
+    """
+    cache = ArrayCache(2**34)
+    for face in faces:
+        make_sample(face, spec, 1, color_source=face, cache=cache)
+    size = cache.used_bytes // len(faces)
+    folder = user_cache() or Path(tempfile.gettempdir())
+    folder.mkdir(parents=True, exist_ok=True)
+    kept, cold = [], []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in faces:
+            file.write(os.urandom(size))
+        file.flush()
+        os.fsync(file.fileno())
+        for number in range(4 * len(faces)):
+            place = number % len(faces) * size
+            os.posix_fadvise(file.fileno(), place, size, os.POSIX_FADV_DONTNEED)
+            begin = time.perf_counter()
+            os.pread(file.fileno(), size, place)
+            cold.append((time.perf_counter() - begin) * 1000)
+            begin = time.thread_time()
+            os.pread(file.fileno(), size, place)
+            kept.append((time.thread_time() - begin) * 1000)
+    read = statistics.median(kept)
+    print(
+        f"      disk cache : {size / 2**10:.0f} KiB a face read in {read:.2f} ms, from the disk "
+        f"in {statistics.median(cold):.2f} ms; a sample would take {cached + read:.2f} ms of the "
+        f"processor's time instead of {first:.2f}",
+        flush=True,
+    )
+
+
 def training_loss(
     faces: list[FaceSample], spec: SampleSpec, cache: ArrayCache | None, rounds: int = 9
 ) -> tuple[float, ...]:
@@ -354,6 +392,8 @@ def print_rows(faces: list[FaceSample], resolution: int, mode: str, seconds: flo
             flush=True,
         )
     print_cache(faces, spec)
+    if hasattr(os, "posix_fadvise"):
+        print_disk(faces, spec, first, cached)
 
 
 def numbers(text: str) -> list[int]:

@@ -124,6 +124,9 @@ def test_json_lines_tell_each_iteration(workspace, tmp_path, capsys):
     assert end["event"] == "end"
     assert end["exit_code"] == 0
     assert set(end["timing"]) >= {"median_ms", "p95_ms", "images_per_second", "wait_share"}
+    assert 0 <= end["timing"]["cache_hit_rate"] < 1
+    assert end["timing"]["cache_mib"] > 0
+    assert "% of the faces found in the cache (" in err
 
 
 def test_a_plan_writes_nothing_and_names_what_is_overridden(workspace, capsys):
@@ -141,8 +144,13 @@ def test_a_plan_writes_nothing_and_names_what_is_overridden(workspace, capsys):
         plan["memory_mib"]["weights"] * 2**20
     )
     assert plan["memory_mib"]["activations (estimate)"] > 1
-    code, out, err = call(capsys, "train", workspace, "--plan")
+    (line,) = (line for line in plan["faces"] if line.startswith("the cache holds "))
+    assert "(100 %): they need" in line
+    assert line.endswith("(a quarter of the free memory)")
+    assert plan["memory_mib"]["cache of faces (at most)"] > 0
+    code, out, err = call(capsys, "train", workspace, "--plan", "--cache-mb=0")
     assert code == 0, err
+    assert "the cache holds 0 of" in out
     assert "one_SAEHD" in out
     assert "continues at iteration 3" in out
     assert files(workspace) == before

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from dfl_tf_ops.process import available_memory
+from dfl_tf_ops.process import available_at_peak, available_memory
 
 if TYPE_CHECKING:
     from dfl_tf_ops.packed import Packed
@@ -34,7 +34,8 @@ class ArrayCache:
     max_bytes : int
         Budget; 0 keeps nothing.
     reserve : int
-        Bytes that stay free: the cache grows no further when the system has fewer.
+        Bytes that stay free: the cache grows no further when fewer would be left once the process
+        holds as much again as it did at most.
     packs : bool
         Whether arrays are packed; it costs time.
 
@@ -130,7 +131,7 @@ class ArrayCache:
         if not self._reserve or self.used_bytes < self._next_look:
             return False
         self._next_look = self.used_bytes + _STEP
-        free = available_memory()
+        free = available_at_peak()
         return free is not None and free < self._reserve
 
 

@@ -449,9 +449,9 @@ class RunOptions(Options):
     cache_mb: int | None = option(
         None,
         "Memory for decoded faces; 0 keeps none, empty takes a share of what is free.",
-        details="A cached face need not be read and decoded again. By default the faces of both "
-        "sides share a quarter of the memory that is free when the training starts, and stop "
-        "growing when less than an eighth is left. `--plan` says how many faces fit.",
+        details="A cached face need not be read and decoded again. By default both sides share a "
+        "quarter of the memory that is free when the training starts; the cache stops growing when "
+        "less than an eighth is left beside what the steps need. --plan says how many faces fit.",
         group="devices",
         minimum=0,
         unit="MiB",

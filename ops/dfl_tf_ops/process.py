@@ -21,11 +21,13 @@ import platformdirs
 
 __all__ = [
     "allow_open_files",
+    "available_at_peak",
     "available_memory",
     "cores",
     "cpu_info",
     "memory_limit",
     "open_files",
+    "peak_memory",
     "resident_memory",
     "running_seconds",
     "scratch_file",
@@ -85,6 +87,22 @@ def resident_memory(pid: int | None = None) -> int | None:
         text = (_PROC / str(pid or "self") / "statm").read_text(encoding="ascii")
         return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return None
+
+
+def peak_memory() -> int | None:
+    """Return the most memory that this process has held so far, in bytes."""
+    return _kilobytes(_PROC / "self" / "status", "VmHWM")
+
+
+def available_at_peak() -> int | None:
+    """Return how much memory is left when this process holds again what it held at most.
+
+    In bytes, at least 0; None if unknown. What a step of a training needs comes and goes.
+    """
+    free, peak, now = available_memory(), peak_memory(), resident_memory()
+    if free is None or peak is None or now is None:
+        return free
+    return max(0, free - max(0, peak - now))
 
 
 def running_seconds() -> float | None:

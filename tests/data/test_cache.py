@@ -34,6 +34,7 @@ def test_a_cache_stops_growing_when_memory_runs_short(monkeypatch):
     monkeypatch.setattr(cache, "_STEP", 4000)
     free = [2_000_000]
     monkeypatch.setattr(cache, "available_memory", lambda: free[0])
+    monkeypatch.setattr(cache, "available_at_peak", lambda: free[0])
     by_share, given = ArrayCache.sized(None), ArrayCache.sized(1)
     noise = np.random.RandomState(0).rand(20, 500, 1).astype(np.float32)
     for store in (by_share, given):

@@ -147,3 +147,21 @@ def test_what_a_process_holds_and_how_long_it_exists(tmp_path: Path, monkeypatch
     write(tmp_path / "self" / "stat", "7 (a b) c) " + " ".join(map(str, range(30))))
     write(tmp_path / "uptime", "100.0 50.0")
     assert process.running_seconds() == 100.0 - 19 / os.sysconf("SC_CLK_TCK")
+
+
+def test_memory_that_comes_and_goes_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "available_memory", lambda: 10 << 30)
+    monkeypatch.setattr(process, "resident_memory", lambda: 1 << 30)
+    monkeypatch.setattr(process, "peak_memory", lambda: 4 << 30)
+    assert process.available_at_peak() == 7 << 30
+    monkeypatch.setattr(process, "available_memory", lambda: 2 << 30)
+    assert process.available_at_peak() == 0
+    monkeypatch.setattr(process, "peak_memory", lambda: None)
+    assert process.available_at_peak() == 2 << 30
+
+
+def test_a_process_knows_its_peak() -> None:
+    peak, now = process.peak_memory(), process.resident_memory()
+    assert (peak is None) == (now is None)
+    if peak is not None and now is not None:
+        assert peak >= now // 2

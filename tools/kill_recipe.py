@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Kill a training by a recipe again and again, and compare its weights with an uninterrupted run's.
 
-    python tools/kill_recipe.py [--kills 20] [--starts 40] [--seed 0] [--json]
+    python tools/kill_recipe.py [WORKSPACE] [--kills 20] [--starts 40] [--seed 0] [--json]
 
-The recipe goes through warp, dropout, warp off, dropout and GAN with short plateaus, on the demo's
-faces. Kills are SIGKILL or SIGTERM, at random moments and at the very change of a phase (while the
-line that tells of it is read). After them the run is left alone, and must end with the bits of one
-that nobody disturbed. Then the same by `--starts` runs that are stopped after a few iterations.
+The recipe goes through warp, dropout, warp off, dropout and GAN with short plateaus, on copies of
+the aligned faces of a workspace; without one, of the demo. Kills are SIGKILL or SIGTERM, at random
+moments and at the very change of a phase (while the line that tells of it is read). After them the
+run is left alone, and must end with the bits of one that nobody disturbed. Then the same by
+`--starts` runs that are stopped after a few iterations.
 """
 
 from __future__ import annotations
@@ -90,11 +91,10 @@ class Run:
         return self.process.wait()
 
 
-def workspace(base: Path, name: str) -> Path:
-    """The demo's faces, without a model."""
-    place = base / name
+def copied(faces: Path, place: Path) -> Path:
+    """A workspace with the faces of another, without a model."""
     for side in ("data_src", "data_dst"):
-        shutil.copytree(ROOT / "dfl_tf" / "demo_data" / side, place / side)
+        shutil.copytree(faces / side / "aligned", place / side / "aligned")
     return place
 
 
@@ -121,13 +121,15 @@ def differences(one: Any, two: Any) -> list[str]:
     return found
 
 
-def killed(base: Path, recipe: Path, kills: int, rng: random.Random) -> tuple[Counter[str], Any]:
+def killed(
+    faces: Path, base: Path, recipe: Path, kills: int, rng: random.Random
+) -> tuple[Counter[str], Any]:
     """Kill trainings so often, then leave the last one alone; how often, and the models at the end.
 
     A training that ends before it is killed often enough is followed by another one.
     """
     counts: Counter[str] = Counter()
-    places = [workspace(base, "killed")]
+    places = [copied(faces, base / "killed")]
     while counts["SIGKILL"] + counts["SIGTERM"] < kills:
         run = Run(places[-1], recipe)
         number = rng.choice((signal.SIGKILL, signal.SIGTERM))
@@ -148,7 +150,7 @@ def killed(base: Path, recipe: Path, kills: int, rng: random.Random) -> tuple[Co
             counts[signal.Signals(number).name] += 1
             counts["at a change"] += at_change
         if code == 0:  # it came to its end first
-            places.append(workspace(base, f"killed {len(places)}"))
+            places.append(copied(faces, base / f"killed {len(places)}"))
     finish(places[-1], recipe)
     return counts, [saved(place) for place in places]
 
@@ -160,9 +162,8 @@ def finish(place: Path, recipe: Path) -> None:
         raise RuntimeError("\n".join(run.lines[-20:]))
 
 
-def many_starts(place: Path, recipe: Path, starts: int) -> int:
-    """Train in short runs; how many there were."""
-    total = 370
+def many_starts(place: Path, recipe: Path, starts: int, total: int) -> int:
+    """Train so many iterations in short runs; how many there were."""
     for number in range(1, starts + 1):
         target = -(-total * number // starts)
         run = Run(place, recipe, "--set", f"target_iter={target}")
@@ -179,6 +180,7 @@ def many_starts(place: Path, recipe: Path, starts: int) -> int:
 def main() -> int:
     """Print what was found; 1 if any weights differ."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("workspace", type=Path, nargs="?", default=ROOT / "dfl_tf" / "demo_data")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--starts", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
@@ -188,13 +190,15 @@ def main() -> int:
         base = Path(folder)
         recipe = base / "five.yaml"
         recipe.write_text(RECIPE)
-        whole = workspace(base, "whole")
+        whole = copied(args.workspace, base / "whole")
         finish(whole, recipe)
         expected = saved(whole)
         print(f"uninterrupted: {expected.iteration} iterations", flush=True)
         facts: dict[str, Any] = {"tool": "kill_recipe", "iterations": expected.iteration}
         if args.kills:
-            counts, ends = killed(base, recipe, args.kills, random.Random(args.seed))
+            counts, ends = killed(
+                args.workspace, base, recipe, args.kills, random.Random(args.seed)
+            )
             facts["kills"] = counts["SIGKILL"] + counts["SIGTERM"]
             facts["at_a_change"] = counts["at a change"]
             facts["after_kills"] = [each for end in ends for each in differences(expected, end)]
@@ -204,8 +208,8 @@ def main() -> int:
                 flush=True,
             )
         if args.starts:
-            place = workspace(base, "starts")
-            facts["starts"] = many_starts(place, recipe, args.starts)
+            place = copied(args.workspace, base / "starts")
+            facts["starts"] = many_starts(place, recipe, args.starts, expected.iteration)
             found = differences(expected, saved(place))
             facts["after_starts"] = [each for each in found if each != "options"]
             print(f"{facts['starts']} starts: {facts['after_starts'] or 'the same bits'}")

@@ -14,8 +14,10 @@ import click
 from dfl_tf_ops.process import running_seconds
 
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
+from dfl_tf.cli.model_choice import class_option
+from dfl_tf.cli.paths import FILE, FOLDER
 from dfl_tf.disk.durable import write_file
-from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, RunOptions, kind_of
+from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, RunOptions
 
 if TYPE_CHECKING:
     from dfl_tf.train.start import Prepared
@@ -28,7 +30,7 @@ Function = Callable[..., object]
 @click.option(
     "--compare",
     nargs=2,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=FILE,
     metavar="A.json B.json",
     help="Compare two reports instead of measuring.",
 )
@@ -66,9 +68,7 @@ def _model_flags(function: Function) -> Function:
     """What a user's own model and faces are named by."""
     flags = (
         click.argument("workspace", type=PATH, required=False),
-        click.option(
-            "--model", "model_class", default=DEFAULT_MODEL, metavar="CLASS", show_default=True
-        ),
+        class_option("Class of the model.", default=DEFAULT_MODEL),
         click.option("--name", metavar="NAME", help="Model; default: the one saved last."),
         click.option("--src", type=PATH, help="Aligned src faces."),
         click.option("--dst", type=PATH, help="Aligned dst faces."),
@@ -99,7 +99,6 @@ def _prepared(
     from dfl_tf.formats.sessions.workspace import Workspace
     from dfl_tf.train.start import prepare
 
-    model_class = kind_of(model_class).name
     with contextlib.ExitStack() as stack:
         own = workspace is not None or all(folders.values())
         if own:
@@ -214,7 +213,7 @@ def ops_command(parameters: int, as_json: bool, report: Path | None) -> None:
 
 
 @command.command("io")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("folder", type=FOLDER)
 @click.option(
     "--parameters",
     type=click.IntRange(min=1024),

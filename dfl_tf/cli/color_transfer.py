@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-_EXISTING = click.Path(path_type=Path, exists=True)
+from dfl_tf.cli.paths import EITHER
 
 
 @click.command("color-transfer")
-@click.argument("src", type=_EXISTING)
-@click.argument("dst", type=_EXISTING)
+@click.argument("src", type=EITHER)
+@click.argument("dst", type=EITHER)
 @click.option(
     "-o",
     "--output",

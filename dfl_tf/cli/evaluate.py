@@ -12,6 +12,8 @@ import click
 
 from dfl_tf.errors import UsageError
 
+from .model_choice import class_option
+
 if TYPE_CHECKING:
     from dfl_tf.evaluate.job import EvaluationReport
     from dfl_tf.evaluate.results import Evaluation
@@ -39,7 +41,7 @@ _MEANINGS = {
 @click.command()
 @click.argument("workspace", type=_PATH, required=False)
 @click.argument("states", metavar="[SNAPSHOT]...", nargs=-1)
-@click.option("--model", "model_class", metavar="CLASS", help="Default: of the one saved last.")
+@class_option("Class of the model; default: of the one saved last.")
 @click.option("--name", metavar="NAME", help="Model to measure; default: the one saved last.")
 @click.option("--src", type=_PATH, help="Aligned src faces; default WORKSPACE/data_src/aligned.")
 @click.option("--dst", type=_PATH, help="Aligned dst faces; default WORKSPACE/data_dst/aligned.")

@@ -11,13 +11,14 @@ import click
 from dfl_tf.errors import UsageError
 from dfl_tf.export.forms import form_of
 from dfl_tf.export.job import compare_file, export_from_folder, model_to_export
-from dfl_tf.options import KINDS, OPTIONS, XSegOptions
+from dfl_tf.options import KINDS, XSegOptions
+
+from .model_choice import class_option
+from .paths import FILE, MODEL_FOLDER
 
 if TYPE_CHECKING:
     from dfl_tf.export.report import ExportReport
 
-_CLASSES = tuple(OPTIONS)
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _FILE = click.Path(path_type=Path)
 
 _output = click.option(
@@ -52,9 +53,9 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("model_dir", metavar="MODEL_DIR", type=_FOLDER)
+@click.argument("model_dir", metavar="MODEL_DIR", type=MODEL_FOLDER)
 @click.option("--name", help="Name of the model; default the newest.")
-@click.option("--class", "model_class", type=click.Choice(_CLASSES), help="SAEHD, AMP or XSeg.")
+@class_option("Class of the model; Quick96 cannot be exported.")
 @_output
 @click.option(
     "--precision",
@@ -106,7 +107,7 @@ def dfm(
 
 
 @command.command()
-@click.argument("model_dir", metavar="MODEL_DIR", type=_FOLDER)
+@click.argument("model_dir", metavar="MODEL_DIR", type=MODEL_FOLDER)
 @click.option(
     "--for",
     "program",
@@ -146,10 +147,10 @@ def xseg(
 
 
 @command.command()
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--model-dir", type=_FOLDER, help="Compare with a model of this folder.")
+@click.argument("file", type=FILE)
+@click.option("--model-dir", type=MODEL_FOLDER, help="Compare with a model of this folder.")
 @click.option("--name", help="Name of that model; default the newest.")
-@click.option("--class", "model_class", type=click.Choice(_CLASSES), help="Class of that model.")
+@class_option("Class of that model.")
 @_ema
 @_tolerance
 @_json

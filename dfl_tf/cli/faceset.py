@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dfl_tf.cli.faceset_folder import FOLDER, FolderCommand, as_json_flag, yes_flag
+from dfl_tf.cli.faceset_folder import FolderCommand, as_json_flag, yes_flag
+from dfl_tf.cli.paths import EITHER, FOLDER
 from dfl_tf.errors import UNUSABLE, FacesetError
 from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.options.training import ALL_FACE_TYPES
@@ -114,7 +115,7 @@ _all = click.option("--all", "all_of_them", is_flag=True, help="Name all that is
 
 
 @command.command()
-@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.argument("path", type=EITHER)
 @click.option(
     "--face-type",
     type=click.Choice(ALL_FACE_TYPES),
@@ -128,7 +129,7 @@ def status(path: Path, face_type: str | None, all_of_them: bool, as_json: bool) 
 
 
 @command.command()
-@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.argument("path", type=EITHER)
 @_all
 @as_json_flag
 @click.pass_context

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dfl_tf.cli.faceset_folder import (
-    FACESET,
     FolderCommand,
     as_json_flag,
     dry_run_flag,
@@ -19,6 +18,7 @@ from dfl_tf.cli.faceset_folder import (
     undo_line,
 )
 from dfl_tf.cli.likeness import PATH, Named, likeness_flags
+from dfl_tf.cli.paths import EITHER
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.progress import ProgressBar
 
@@ -29,7 +29,7 @@ _RANGES = ("yaw", "pitch", "brightness", "hue")
 
 
 @click.command(cls=FolderCommand)
-@click.argument("folder", type=FACESET)
+@click.argument("folder", type=EITHER)
 @click.option("--min-sharpness", type=click.FloatRange(0, 1), help="As sort --by blur has it.")
 @click.option("--min-size", type=click.FloatRange(0), help="Side of the face in its frame, pixels.")
 @click.option("--yaw", metavar="A:B", help="In degrees: -30:30.")

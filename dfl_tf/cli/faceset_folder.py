@@ -13,10 +13,6 @@ import click
 
 from dfl_tf.disk.terminal import library_lines, native_output_apart
 
-FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-FACESET = click.Path(path_type=Path, exists=True)
-"""A folder of faces, or a pak."""
-
 as_json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 yes_flag = click.option("--yes", is_flag=True, help="Do not ask.")
 undo_flag = click.option(

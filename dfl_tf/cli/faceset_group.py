@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dfl_tf.cli.faceset_folder import (
-    FACESET,
     FolderCommand,
     as_json_flag,
     take_back,
     undo_flag,
 )
+from dfl_tf.cli.paths import EITHER
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.progress import ProgressBar
 
@@ -28,7 +28,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command(cls=FolderCommand)
-@click.argument("folder", type=FACESET)
+@click.argument("folder", type=EITHER)
 @click.option(
     "--strictness",
     type=click.FloatRange(0, 1),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from dfl_tf.cli.face_tracks import tracks_of
-from dfl_tf.cli.faceset_folder import FACESET, FolderCommand
+from dfl_tf.cli.faceset_folder import FolderCommand
+from dfl_tf.cli.paths import EITHER
 from dfl_tf.errors import DflTfError, UsageError
 from dfl_tf.jobs.progress import ProgressBar
 
@@ -25,8 +26,8 @@ _TOLD = 3
 
 
 @click.command(cls=FolderCommand)
-@click.argument("src", type=FACESET)
-@click.argument("dst", type=FACESET, required=False)
+@click.argument("src", type=EITHER)
+@click.argument("dst", type=EITHER, required=False)
 @click.option("-o", "--output", type=FILE, help="The page; default report.html beside SRC.")
 @click.option("--json", "json_file", type=FILE, help="All numbers as JSON; - prints them.")
 @click.option("--no-page", is_flag=True, help="With --json: write no page.")

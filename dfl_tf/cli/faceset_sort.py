@@ -10,7 +10,6 @@ import click
 
 from dfl_tf.cli.face_tracks import needed_tracks_of
 from dfl_tf.cli.faceset_folder import (
-    FACESET,
     FolderCommand,
     as_json_flag,
     dry_run_flag,
@@ -19,6 +18,7 @@ from dfl_tf.cli.faceset_folder import (
     undo_flag,
     undo_line,
 )
+from dfl_tf.cli.paths import EITHER
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.progress import ProgressBar
 
@@ -40,7 +40,7 @@ def _list_methods(context: click.Context, _: click.Parameter, wanted: bool) -> N
 
 
 @click.command(cls=FolderCommand)
-@click.argument("folder", type=FACESET)
+@click.argument("folder", type=EITHER)
 @click.option("--by", "method", metavar="METHOD", help="How; see --methods.")
 @click.option(
     "--methods",

@@ -9,8 +9,6 @@ from typing import Any
 import click
 
 from dfl_tf.cli.faceset_folder import (
-    FACESET,
-    FOLDER,
     FolderCommand,
     as_json_flag,
     dry_run_flag,
@@ -18,6 +16,7 @@ from dfl_tf.cli.faceset_folder import (
     take_back,
     undo_flag,
 )
+from dfl_tf.cli.paths import EITHER, FILE, FOLDER
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.options.training import ALL_FACE_TYPES
@@ -30,7 +29,7 @@ _FACE_TYPES = ("same", *ALL_FACE_TYPES)
 
 
 @click.command(cls=FolderCommand)
-@click.argument("folder", type=FACESET)
+@click.argument("folder", type=EITHER)
 @click.option("--size", type=click.IntRange(128, 2048), default=512, show_default=True)
 @click.option("--face-type", type=click.Choice(_FACE_TYPES), default="same", show_default=True)
 @_copy_to
@@ -64,11 +63,11 @@ def resize(
 
 
 @click.command(cls=FolderCommand)
-@click.argument("folder", type=FACESET)
+@click.argument("folder", type=EITHER)
 @click.option("--dfl-home", type=FOLDER, help="DeepFaceLab with FaceEnhancer.npy; or DFL_HOME.")
 @click.option(
     "--enhancer",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=FILE,
     help="Another network, an ONNX file.",
 )
 @_copy_to
@@ -106,7 +105,7 @@ def enhance(
 
 
 @click.command("recover-names", cls=FolderCommand)
-@click.argument("folder", type=FACESET)
+@click.argument("folder", type=EITHER)
 @dry_run_flag
 @undo_flag
 @as_json_flag
@@ -130,7 +129,7 @@ def recover_names(folder: Path, dry_run: bool, undo: bool, as_json: bool) -> Non
 
 
 @click.command("export-masks", cls=FolderCommand)
-@click.argument("folder", type=FACESET)
+@click.argument("folder", type=EITHER)
 @click.option("--output", type=_OUT, help="Default: FOLDER itself.")
 @as_json_flag
 def export_masks(folder: Path, output: Path | None, as_json: bool) -> None:
@@ -143,7 +142,7 @@ def export_masks(folder: Path, output: Path | None, as_json: bool) -> None:
 
 
 @click.command("landmarks-images", cls=FolderCommand)
-@click.argument("folder", type=FACESET)
+@click.argument("folder", type=EITHER)
 @click.option("--output", type=_OUT, help="Default: FOLDER_landmarks.")
 @click.option("--remove", is_flag=True, help="Delete NAME_debug.jpg beside NAME.jpg in FOLDER.")
 @as_json_flag
@@ -163,7 +162,7 @@ def landmarks_images(folder: Path, output: Path | None, remove: bool, as_json: b
 
 
 @click.command(cls=FolderCommand)
-@click.argument("folder", type=FACESET)
+@click.argument("folder", type=EITHER)
 @click.option(
     "--accept-changes", is_flag=True, help="Take files that have changed since as they are."
 )

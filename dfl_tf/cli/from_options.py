@@ -12,11 +12,11 @@ import os
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from dfl_tf.cli.paths import FILE
 from dfl_tf.errors import UsageError
 from dfl_tf.options import Layer, Options, OptionSpec, RunOptions, effective_dict, specs
 from dfl_tf.options.inputs import Chosen, OptionInputs, environment_for, flag_layer
@@ -209,9 +209,8 @@ def _flag_help(spec: OptionSpec, names: Sequence[str]) -> str:
 
 def _controls() -> list[Callable[..., object]]:
     section: dict[str, Any] = {"cls": SchemaOption, "section": "Where values come from"}
-    file = click.Path(exists=True, dir_okay=False, path_type=Path)
     return [
-        click.option("--config", "control_config", type=file, help="YAML or JSON file.", **section),
+        click.option("--config", "control_config", type=FILE, help="YAML or JSON file.", **section),
         click.option(
             "--set",
             "control_set",

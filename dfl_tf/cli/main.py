@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from dfl_tf.errors import DflTfError
 from dfl_tf.jobs.events import Events, Lines, captured_logging
 
 from .legacy_argv import translate
+from .quiet_import import QuietTensorFlow
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "extract": ("extract", "Find faces in frames or a video and align them."),
@@ -37,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("bench", "Measure training, samples and disk on this machine."),
     "demo": ("demo", "Train a small built-in workspace for two minutes."),
     "doctor": ("doctor", "Check the installation, the devices and the native library."),
+    "completion": ("completion", "Print the completion script of a shell."),
 }
 """Command → (module in dfl_tf.cli, one line of help)."""
 
@@ -90,6 +93,7 @@ def run(argv: Sequence[str]) -> int:
     allow_open_files()
     for variable, level in NATIVE_LOG_LEVELS.items():
         os.environ.setdefault(variable, level)
+    QuietTensorFlow().install()
     with safe_output(), captured_logging(Events([Lines()])):
         return _run(argv)
 
@@ -106,17 +110,16 @@ def _run(argv: Sequence[str]) -> int:
                 return result
         return 0
     except DflTfError as error:
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
+        return _failed(argv, str(error), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as help_wanted:
         click.echo(help_wanted.format_message())
         return 0
     except click.ClickException as error:
-        click.echo(f"error: {error.format_message()}", err=True)
+        code = _failed(argv, error.format_message(), error.exit_code)
         context = getattr(error, "ctx", None)
         if context is not None:
             click.echo(f"{context.get_usage()}\nSee {context.command_path} --help.", err=True)
-        return error.exit_code
+        return code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return 130
@@ -126,8 +129,15 @@ def _run(argv: Sequence[str]) -> int:
         return 1
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {place}{error.strerror or error}", err=True)
-        return 1
+        return _failed(argv, f"{place}{error.strerror or error}", 1)
+
+
+def _failed(argv: Sequence[str], message: str, code: int) -> int:
+    """Say why a command ends, to programs as well where they asked for JSON; the exit code."""
+    click.echo(f"error: {message}", err=True)
+    if "--json" in argv:
+        click.echo(json.dumps({"error": message, "exit_code": code}))
+    return code
 
 
 def _count_gpus() -> int:

@@ -13,6 +13,7 @@ import click
 
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.merge_settings import describe_session, frame_settings
+from dfl_tf.cli.model_choice import class_option
 from dfl_tf.cli.stopping import stopping
 from dfl_tf.cli.video_flags import BITRATE, encoding_flags
 from dfl_tf.errors import UsageError
@@ -47,12 +48,7 @@ SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
 
 @click.command(cls=OptionCommand)
 @click.argument("workspace", type=PATH, required=False)
-@click.option(
-    "--model",
-    "model_class",
-    metavar="CLASS",
-    help="SAEHD, AMP or Quick96; default: that of the model saved last.",
-)
+@class_option("One that swaps faces; default: that of the model saved last.")
 @click.option(
     "--name",
     "--force-model-name",

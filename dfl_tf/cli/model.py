@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dfl_tf.cli.model_choice import FOLDER, choice, json_flag, pick, print_json
+from dfl_tf.cli.model_choice import choice, json_flag, pick, print_json
 from dfl_tf.cli.model_lines import convert_lines, diff_lines, scan_lines, show_lines, shown
 from dfl_tf.cli.model_snapshots import restore, snapshot, snapshots
+from dfl_tf.cli.paths import EITHER, MODEL_FOLDER
 
 if TYPE_CHECKING:
     from dfl_tf.formats import ModelState
@@ -22,7 +23,7 @@ def command() -> None:
 
 # -- list, show ------------------------------------------------------------------------------------
 @command.command("list")
-@click.argument("directory", metavar="MODEL_DIR", type=FOLDER)
+@click.argument("directory", metavar="MODEL_DIR", type=MODEL_FOLDER)
 @json_flag
 def list_models(directory: Path, as_json: bool) -> None:
     """List the models of a folder, the newest first."""
@@ -42,7 +43,7 @@ def list_models(directory: Path, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("directory", metavar="MODEL_DIR", type=FOLDER)
+@click.argument("directory", metavar="MODEL_DIR", type=MODEL_FOLDER)
 @choice
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Loss plot as PNG.")
 @json_flag
@@ -82,8 +83,8 @@ def _about_run(state: ModelState) -> list[str]:
 
 # -- diff, scan ------------------------------------------------------------------------------------
 @command.command()
-@click.argument("first", type=FOLDER)
-@click.argument("second", type=FOLDER)
+@click.argument("first", type=MODEL_FOLDER)
+@click.argument("second", type=MODEL_FOLDER)
 @choice
 @click.option("--second-name", help="Name of the second model if it is another one.")
 @json_flag
@@ -117,7 +118,7 @@ def diff(
 
 
 @command.command()
-@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.argument("path", type=EITHER)
 @json_flag
 @click.pass_context
 def scan(context: click.Context, path: Path, as_json: bool) -> None:
@@ -148,7 +149,7 @@ def scan(context: click.Context, path: Path, as_json: bool) -> None:
 
 # -- convert ---------------------------------------------------------------------------------------
 @command.command()
-@click.argument("source", metavar="SRC", type=FOLDER)
+@click.argument("source", metavar="SRC", type=MODEL_FOLDER)
 @click.argument("target", metavar="DST", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--to", "to", type=click.Choice(("native", "legacy")), required=True)
 @click.option("--files-only", is_flag=True, help="Compare what is stored; run no network.")
@@ -187,7 +188,7 @@ def convert(
 
 # -- rename, backup --------------------------------------------------------------------------------
 @command.command()
-@click.argument("directory", metavar="MODEL_DIR", type=FOLDER)
+@click.argument("directory", metavar="MODEL_DIR", type=MODEL_FOLDER)
 @click.argument("new_name")
 @choice
 @json_flag
@@ -206,7 +207,7 @@ def rename(
 
 
 @command.command()
-@click.argument("directory", metavar="MODEL_DIR", type=FOLDER)
+@click.argument("directory", metavar="MODEL_DIR", type=MODEL_FOLDER)
 @choice
 @json_flag
 def backup(directory: Path, name: str | None, model_class: str | None, as_json: bool) -> None:

@@ -9,17 +9,47 @@ from pathlib import Path
 
 import click
 
-from dfl_tf.options import OPTIONS
+from dfl_tf.errors import UsageError
+from dfl_tf.options import OPTIONS, kind_of
 
-FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+Function = Callable[..., object]
+Decorator = Callable[[Function], Function]
 
 
-def choice(function: Callable[..., object]) -> Callable[..., object]:
+class ModelClass(click.ParamType):
+    """The name of a class of models, in any letter case."""
+
+    name = "class"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Those that there are, as click shows choices."""
+        return f"[{'|'.join(OPTIONS)}]"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As the class spells it."""
+        try:
+            return kind_of(value).name
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+def class_option(help: str, *, default: str | None = None) -> Decorator:
+    """`--class`, which is `--model` as well in every command, as `model_class`."""
+    return click.option(
+        "--model",
+        "--class",
+        "model_class",
+        type=ModelClass(),
+        default=default,
+        show_default=default is not None,
+        help=help,
+    )
+
+
+def choice(function: Function) -> Function:
     """`--name` and `--class`; what is not given is the newest model of the folder."""
     function = click.option("--name", help="Name of the model; default the newest.")(function)
-    return click.option(
-        "--class", "model_class", type=click.Choice(tuple(OPTIONS)), help="Class of the model."
-    )(function)
+    return class_option("Class of the model; default that of the newest.")(function)
 
 
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from dfl_tf.cli.model_choice import FOLDER, choice, json_flag, pick, print_json
+from dfl_tf.cli.model_choice import choice, json_flag, pick, print_json
 from dfl_tf.cli.model_lines import shown
+from dfl_tf.cli.paths import MODEL_FOLDER
 
 if TYPE_CHECKING:
     from dfl_tf.formats.models.snapshots import Snapshot
@@ -36,7 +37,7 @@ _KINDS = {
 
 
 @click.command()
-@click.argument("directory", metavar="MODEL_DIR", type=FOLDER)
+@click.argument("directory", metavar="MODEL_DIR", type=MODEL_FOLDER)
 @click.argument("called", metavar="SNAPSHOT")
 @choice
 @click.option("--note", default="", help="Text that is kept with it.")
@@ -87,7 +88,7 @@ def _warn(line: str) -> None:
 
 
 @click.command()
-@click.argument("directory", metavar="MODEL_DIR", type=FOLDER)
+@click.argument("directory", metavar="MODEL_DIR", type=MODEL_FOLDER)
 @choice
 @json_flag
 def snapshots(directory: Path, name: str | None, model_class: str | None, as_json: bool) -> None:
@@ -177,7 +178,7 @@ def _total(directory: Path, found: list[Snapshot], copies: list[BackupFacts]) ->
 
 
 @click.command()
-@click.argument("directory", metavar="MODEL_DIR", type=FOLDER)
+@click.argument("directory", metavar="MODEL_DIR", type=MODEL_FOLDER)
 @choice
 @click.option(
     "--from",

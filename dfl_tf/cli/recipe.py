@@ -15,6 +15,8 @@ from dfl_tf.options.recipe import Recipe
 from dfl_tf.options.recipe_check import check_recipe, phase_lines
 from dfl_tf.options.recipe_file import built_in_recipes, find_recipe, read_recipe
 
+from .model_choice import class_option
+
 if TYPE_CHECKING:
     from dfl_tf.train.recipe_state import Standing
 
@@ -65,7 +67,7 @@ def show(name: str) -> None:
 @command.command()
 @click.argument("name", metavar="FILE|NAME")
 @click.argument("workspace", type=PATH, required=False)
-@click.option("--model", "model_class", metavar="CLASS", help="Default: the recipe's, else SAEHD.")
+@class_option("Class of the model; default the recipe's, else SAEHD.")
 @click.option(
     "--name",
     "model_name",

@@ -12,11 +12,12 @@ import click
 
 from dfl_tf.cli.choose_model import ask_name
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
+from dfl_tf.cli.model_choice import class_option
 from dfl_tf.errors import UsageError
 from dfl_tf.evaluate.validator import Validator
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.jobs.progress import ProgressBar
-from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, Machine, Options, RunOptions, kind_of
+from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, Machine, Options, RunOptions
 from dfl_tf.options.prompts import Answers, ask_options
 from dfl_tf.train.job import run_training
 from dfl_tf.train.start import Prepared, choose_name, prepare
@@ -27,14 +28,7 @@ _SENTENCES = 3
 
 @click.command(cls=OptionCommand)
 @click.argument("workspace", type=PATH, required=False)
-@click.option(
-    "--model",
-    "model_class",
-    default=DEFAULT_MODEL,
-    metavar="CLASS",
-    show_default=True,
-    help=f"One of {', '.join(OPTIONS)}.",
-)
+@class_option("Class of the model.", default=DEFAULT_MODEL)
 @click.option(
     "--name",
     "--force-model-name",
@@ -103,7 +97,6 @@ def command(
     <model>_save.request, _backup.request, _preview.request and _stop.request in the model folder,
     and switches to the options of <model>_options.request, a YAML file of what changes.
     """
-    model_class = kind_of(model_class).name
     if workspace is None and (src is None or dst is None or model_dir is None):
         raise UsageError("give WORKSPACE, or all of --src, --dst and --model-dir")
     given = {"src": src, "dst": dst, "model": model_dir, "pretrain": pretrain_dir}

@@ -8,6 +8,7 @@ packages join by `register_model`, or by an entry point of the group ``dfl_tf.mo
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -248,7 +249,11 @@ def kind_of(model_class: str) -> ModelKind:
     """
     spelled = {known.lower(): known for known in KINDS}.get(model_class.lower())
     if spelled is None:
-        raise UsageError(f"there is no model class {model_class!r}; known are {', '.join(KINDS)}")
+        close = difflib.get_close_matches(model_class.lower(), [k.lower() for k in KINDS], n=1)
+        hint = f"; did you mean {next(k for k in KINDS if k.lower() == close[0])}?" if close else ""
+        raise UsageError(
+            f"there is no model class {model_class!r}; known are {', '.join(KINDS)}{hint}"
+        )
     return KINDS[spelled]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.formats.models.files import FoundModel, find_models
+from dfl_tf.formats.models.nearby import workspace_near
 from dfl_tf.options import KINDS
 
 _NAMED = 20
@@ -77,12 +78,17 @@ def _class_of(given: str, classes: Sequence[str], what: str) -> str:
     return known[given.lower()]
 
 
+def _hint(folder: Path) -> str:
+    near = workspace_near(folder.absolute())
+    return f" Did you mean {near / 'model'}?" if near and find_models(near / "model") else ""
+
+
 def _missing(folder: Path, name: str | None, model_class: str | None, what: str) -> str:
     if not folder.is_dir():
-        return f"{folder}: there is no such folder."
+        return f"{folder}: there is no such folder.{_hint(folder)}"
     wanted = " ".join([*([model_class] if model_class else []), what])
     called = f" called {name}" if name else ""
     there = find_models(folder)
     others = ", ".join(f"{model.name} ({model.model_class})" for model in there[:_NAMED])
-    known = f"Models there: {others}." if others else "There are no models."
+    known = f"Models there: {others}." if others else f"There are no models.{_hint(folder)}"
     return f"{folder}: there is no {wanted}{called}. {known}"

@@ -14,6 +14,7 @@ from dfl_tf.errors import DflTfError, UsageError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.formats.faces.mask_record import mask_warnings
 from dfl_tf.formats.models.files import FoundModel, ModelLock, find_models, model_files
+from dfl_tf.formats.models.nearby import is_workspace, model_folder, workspace_near
 from dfl_tf.formats.models.read_write import read_model
 from dfl_tf.options import KINDS, default, specs
 
@@ -54,8 +55,9 @@ class Workspace:
         """Name the folders of the workspace at `root`; what is given replaces the usual place.
 
         `need` says which of the folders of faces must be there. A folder whose `workspace/` holds
-        the data (a whole release) is taken for it. Relative paths that are given are relative to
-        the current folder, `~` is the user's home.
+        the data (a whole release) is taken for it, and the model folder in a workspace for the
+        workspace; as `model` the workspace may be given. Relative paths that are given are relative
+        to the current folder, `~` is the user's home.
 
         Raises
         ------
@@ -63,14 +65,17 @@ class Workspace:
             `root` is missing while a folder depends on it, or a given folder is missing; all
             that is missing is named. (The model folder may be new.)
         """
-        base = _path(root)
-        if not (base / "data_src").exists() and (base / "workspace" / "data_src").is_dir():
-            base = base / "workspace"
+        base, models = _path(root), _path(model) if model else None
+        if not is_workspace(base):
+            if is_workspace(base / "workspace"):
+                base = base / "workspace"
+            elif is_workspace(base.parent) and find_models(base):
+                base, models = base.parent, models or base
         found = cls(
             root=base,
             src=_path(src) if src else base / "data_src" / "aligned",
             dst=_path(dst) if dst else base / "data_dst" / "aligned",
-            model=_path(model) if model else base / "model",
+            model=model_folder(models) if models else base / "model",
             pretrain=_path(pretrain) if pretrain else _release_faces(base),
         )
         found.check(need, given_model=model is not None)
@@ -96,12 +101,16 @@ class Workspace:
             raise WorkspaceError(
                 f"missing: {', '.join(missing)}. A workspace is a folder with data_src/aligned, "
                 "data_dst/aligned and model; extract and align the faces first, or name the "
-                "folders one by one."
+                f"folders one by one.{self._hint()}"
             )
         if self.model.exists() and not self.model.is_dir():
             raise WorkspaceError(f"{self.model}: is a file where the model folder should be.")
         if not given_model and not self.root.is_dir():
-            raise WorkspaceError(f"{self.root}: there is no such folder.")
+            raise WorkspaceError(f"{self.root}: there is no such folder.{self._hint()}")
+
+    def _hint(self) -> str:
+        near = None if is_workspace(self.root) else workspace_near(self.root)
+        return f" Did you mean {near}?" if near else ""
 
     def with_faces_of(self, folder: str, *, pretrain: bool = False) -> Workspace:
         """Take the faces of another workspace; empty = keep its own.

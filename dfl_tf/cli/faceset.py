@@ -12,6 +12,7 @@ import click
 
 from dfl_tf.cli.faceset_folder import FolderCommand, as_json_flag, yes_flag
 from dfl_tf.cli.paths import EITHER, FOLDER
+from dfl_tf.cli.quiet import with_quiet
 from dfl_tf.errors import UNUSABLE, FacesetError
 from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.options.training import ALL_FACE_TYPES
@@ -47,7 +48,7 @@ class _FacesetGroup(click.Group):
         if cmd_name in _ELSEWHERE:
             module, name = _ELSEWHERE[cmd_name]
             found: click.Command = getattr(importlib.import_module(f"dfl_tf.cli.{module}"), name)
-            return found
+            return with_quiet(found)
         return super().get_command(ctx, cmd_name)
 
 

@@ -22,6 +22,7 @@ from dfl_tf.errors import DflTfError
 from dfl_tf.jobs.events import Events, Lines, captured_logging
 
 from .legacy_argv import translate
+from .quiet import with_quiet
 from .quiet_import import QuietTensorFlow
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -61,7 +62,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"dfl_tf.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
-        return command
+        return with_quiet(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -104,7 +105,9 @@ def _run(argv: Sequence[str]) -> int:
         for note in line.notes:
             click.echo(note, err=True)
         for words in (line.argv, *line.more):
-            result = command.main(args=words, prog_name="dfl-tf", standalone_mode=False)
+            result = command.main(
+                args=list(words), prog_name="dfl-tf", standalone_mode=False, obj=words
+            )
             sys.stdout.flush()
             if isinstance(result, int) and result:
                 return result

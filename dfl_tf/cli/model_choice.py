@@ -11,6 +11,7 @@ import click
 
 from dfl_tf.errors import UsageError
 from dfl_tf.options import OPTIONS, kind_of
+from dfl_tf.options.schema import OTHER_SPELLINGS
 
 Function = Callable[..., object]
 Decorator = Callable[[Function], Function]
@@ -31,6 +32,14 @@ class ModelClass(click.ParamType):
             return kind_of(value).name
         except UsageError as error:
             self.fail(str(error), param, ctx)
+
+
+class Choice(click.Choice):
+    """A choice that knows the spellings that options of the schema know: fp16, bf16."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The choice as it is listed."""
+        return str(super().convert(OTHER_SPELLINGS.get(value.lower(), value), param, ctx))
 
 
 def class_option(help: str, *, default: str | None = None) -> Decorator:

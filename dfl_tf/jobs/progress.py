@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import IO
 
 from dfl_tf.disk.terminal import SafeStream, cursor_stream
@@ -15,6 +16,18 @@ SECONDS_BETWEEN_LINES = 10.0
 """Where stderr is no terminal; work that is over sooner leaves no line in a log."""
 
 _DRAWN_PER_SECOND = 4
+_hidden = ContextVar("hidden", default=False)
+
+
+@contextlib.contextmanager
+def hidden() -> Iterator[None]:
+    """Let no bar that is made until the end of the block show anything."""
+    token = _hidden.set(True)
+    try:
+        yield
+    finally:
+        _hidden.reset(token)
+
 
 Progress = Callable[[int, int], object]
 """Called with (items done, items to do): what a job takes as `progress`."""
@@ -89,7 +102,8 @@ class ProgressBar(contextlib.AbstractContextManager["ProgressBar"]):
         quiet: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._what, self._unit, self._quiet, self._clock = what, unit, quiet, clock
+        self._what, self._unit, self._clock = what, unit, clock
+        self._quiet = quiet or _hidden.get()
         self._start = self._said = clock()
         self._line: LiveLine | None = None
 

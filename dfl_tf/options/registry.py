@@ -8,7 +8,6 @@ packages join by `register_model`, or by an entry point of the group ``dfl_tf.mo
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,7 @@ from dfl_tf.errors import UsageError
 from .amp import AMPOptions
 from .quick96 import Quick96Options
 from .saehd import SAEHDOptions
-from .schema import words
+from .schema import did_you_mean, words
 from .training import TrainingOptions
 from .xseg import XSegOptions
 
@@ -249,10 +248,9 @@ def kind_of(model_class: str) -> ModelKind:
     """
     spelled = {known.lower(): known for known in KINDS}.get(model_class.lower())
     if spelled is None:
-        close = difflib.get_close_matches(model_class.lower(), [k.lower() for k in KINDS], n=1)
-        hint = f"; did you mean {next(k for k in KINDS if k.lower() == close[0])}?" if close else ""
         raise UsageError(
-            f"there is no model class {model_class!r}; known are {', '.join(KINDS)}{hint}"
+            f"there is no model class {model_class!r}; known are {', '.join(KINDS)}"
+            f"{did_you_mean(model_class, KINDS)}"
         )
     return KINDS[spelled]
 

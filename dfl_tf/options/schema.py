@@ -22,6 +22,17 @@ OnlyIf = Callable[[Values], bool]
 
 TRUE_WORDS = ("y", "yes", "true", "on", "1")
 FALSE_WORDS = ("n", "no", "false", "off", "0")
+OTHER_SPELLINGS = {
+    "fp16": "float16",
+    "bf16": "bfloat16",
+    "fp32": "float32",
+    "fp64": "float64",
+    "yes": "y",
+    "true": "y",
+    "no": "n",
+    "false": "n",
+}
+"""Of choices, where the choice itself is one of those that an option has."""
 KIND_NAMES = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -271,8 +282,9 @@ def _parse_text(spec: OptionSpec, value: object) -> str:
     if not spec.choices:
         return text
     by_lower = {choice.lower(): choice for choice in spec.choices}
-    if text.lower() in by_lower:
-        return by_lower[text.lower()]
+    for spelled in (text.lower(), OTHER_SPELLINGS.get(text.lower(), "")):
+        if spelled in by_lower:
+            return by_lower[spelled]
     if spec.numbered and text.isdigit() and int(text) < len(spec.choices):
         return spec.choices[int(text)]
     raise ValueError(f"is not one of {spec.allowed()}{did_you_mean(text, spec.choices)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -15,9 +16,11 @@ import pytest
 from dfl_tf.cli.main import command as root
 from dfl_tf.cli.main import run
 from dfl_tf.cli.paths import Existing
+from dfl_tf.cli.quiet import quiet_output
 from dfl_tf.errors import ModelFileError, WorkspaceError
 from dfl_tf.formats.models.choose_model import choose_model
 from dfl_tf.formats.sessions.workspace import Workspace
+from dfl_tf.jobs.progress import ProgressBar
 
 
 def commands(
@@ -35,6 +38,7 @@ def commands(
 
 
 COMMANDS = dict(commands())
+ticks = itertools.count(step=100.0)
 IDS = [" ".join(words) for words in COMMANDS]
 
 
@@ -70,9 +74,54 @@ def test_programs_get_errors_as_json(words, capsys):
     assert f"error: {failure['error']}" in err
 
 
+@pytest.mark.parametrize("words", COMMANDS, ids=IDS)
+def test_precisions_have_short_names(words):
+    for parameter in COMMANDS[words].params:
+        if "--precision" in parameter.opts and isinstance(parameter.type, click.Choice):
+            for short, precision in (
+                ("fp32", "float32"),
+                ("FP16", "float16"),
+                ("bf16", "bfloat16"),
+            ):
+                if precision in parameter.type.choices:
+                    assert parameter.type.convert(short, parameter, None) == precision
+                else:
+                    with pytest.raises(click.BadParameter, match="is not one of"):
+                        parameter.type.convert(short, parameter, None)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=IDS)
+def test_every_command_can_be_quiet(words):
+    assert sum("--quiet" in parameter.opts for parameter in COMMANDS[words].params) == 1
+
+
+def test_quiet_leaves_what_programs_read(workspace, capsys):
+    listing = ["model", "list", str(workspace)]
+    assert run([*listing]) == 0
+    assert "a" in capsys.readouterr().out.split()
+    assert run([*listing, "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert run([*listing, "--quiet", "--json"]) == 0
+    assert [model["name"] for model in json.loads(capsys.readouterr().out)] == ["a"]
+    assert run(["model", "list", "absent", "--quiet"]) == 1
+    assert capsys.readouterr() == ("", "error: absent: there is no such folder.\n")
+
+
+def test_quiet_work_shows_no_progress(capsys):
+    with (
+        quiet_output(keep_stdout=True),
+        ProgressBar("work", "items", clock=lambda: next(ticks)) as bar,
+    ):
+        bar(1, 2)
+    assert capsys.readouterr().err == ""
+    with ProgressBar("work", "items", clock=lambda: next(ticks)) as bar:
+        bar(1, 2)
+    assert capsys.readouterr().err.startswith("work 1/2")
+
+
 def test_a_near_miss_of_a_class_is_answered(capsys):
     assert run(["model", "show", ".", "--model", "saedh"]) == 2
-    assert "did you mean SAEHD?" in capsys.readouterr().err
+    assert 'did you mean "SAEHD"?' in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -122,6 +122,14 @@ def test_union_ranges(key: str, low: float, high: float, below: float, above: fl
         assert f"{key}=" in errors(now(**{key: value}))
 
 
+def test_other_spellings_of_choices() -> None:
+    for text, stored in (("yes", "y"), ("True", "y"), ("no", "n"), ("cpu", "cpu"), (True, "y")):
+        assert resolve(SAEHDOptions, [now(lr_dropout=text)]).options.lr_dropout == stored
+    for text, stored in (("bf16", "bfloat16"), ("FP16", "float16"), ("float32", "float32")):
+        assert resolve(RunOptions, [now(precision=text)]).options.precision == stored
+    assert 'ct_mode="yes" is not one of' in errors(now(ct_mode="yes"))
+
+
 def test_amp_ranges() -> None:
     text = errors(now(inter_dims=2049, morph_factor=0.6), cls=AMPOptions)
     assert "inter_dims=2049 is outside 32 … 2048" in text

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ ModelFormat = Literal["legacy", "native"]
 NATIVE_SUFFIXES = (".safetensors", ".rows", ".json")
 """Of the files in a native model's folder."""
 
+_OWNER = 256  # bytes of a lock file that are looked at
 _PART = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
@@ -204,8 +206,27 @@ def model_files(directory: Path, name: str, model_class: str) -> list[Path]:
     return [path for path in files if path.is_file()]
 
 
+def lock_file(directory: Path, name: str, model_class: str) -> Path:
+    """Where a training of a model keeps its lock."""
+    return directory / f"{prefix_of(name, model_class)}.lock"
+
+
+def is_left_over(lock: Path) -> bool:
+    """Whether a lock file is of a process of this host that has ended.
+
+    One of another host may be of a training there; nothing is said of it.
+    """
+    try:
+        pid, _, host = lock.read_bytes()[:_OWNER].decode("utf-8", "replace").strip().partition(" ")
+    except OSError:
+        return False
+    return host == platform.node() and pid.isdigit() and not _is_alive(int(pid))
+
+
 class ModelLock:
-    """Keeps two trainers from one model: a context manager around `<prefix>.lock` with the pid.
+    """Keeps two trainers from one model: a context manager around `<prefix>.lock`.
+
+    The file holds the number of the process and the name of its host.
 
     The system's file lock decides, so the leftover of a killed trainer does not block; where the
     file system knows no locks, a living process of that pid does.
@@ -221,7 +242,7 @@ class ModelLock:
     """
 
     def __init__(self, directory: Path, name: str, model_class: str) -> None:
-        self.path = directory / f"{prefix_of(name, model_class)}.lock"
+        self.path = lock_file(directory, name, model_class)
         self._handle: int | None = None
 
     def __enter__(self) -> ModelLock:
@@ -239,7 +260,7 @@ class ModelLock:
                 f"{self.path.parent}: the model folder cannot be written ({error.strerror}). "
                 "Choose a writable folder."
             ) from None
-        owner = os.read(handle, 32).decode("ascii", "replace").strip()
+        owner = os.read(handle, _OWNER).decode("utf-8", "replace").strip().replace(" ", " on ")
         if not self._acquire(handle, owner):
             os.close(handle)
             raise WorkspaceError(
@@ -248,7 +269,7 @@ class ModelLock:
             )
         os.ftruncate(handle, 0)
         os.lseek(handle, 0, os.SEEK_SET)
-        os.write(handle, f"{os.getpid()}\n".encode())
+        os.write(handle, f"{os.getpid()} {platform.node()}\n".encode())
         self._handle = handle
         return self
 
@@ -261,7 +282,8 @@ class ModelLock:
         except BlockingIOError:
             return False
         except (ImportError, OSError):
-            return not (owner.isdigit() and int(owner) != os.getpid() and _is_alive(int(owner)))
+            pid = owner.partition(" ")[0]
+            return not (pid.isdigit() and int(pid) != os.getpid() and _is_alive(int(pid)))
         return True
 
     def __exit__(self, *_: object) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dfl_tf.cli.faceset_folder import FolderCommand, as_json_flag, yes_flag
+from dfl_tf.cli.model_choice import check_can_ask, confirmed
 from dfl_tf.cli.paths import EITHER, FOLDER
 from dfl_tf.cli.quiet import with_quiet
 from dfl_tf.errors import UNUSABLE, FacesetError
@@ -85,6 +86,8 @@ def pack(
     """Pack the faces of FOLDER into one faceset.pak."""
     from dfl_tf.formats.faces import faceset_files
 
+    if delete_originals:
+        check_can_ask("Delete the packed images?", yes=yes)
     with ProgressBar("packing", "faces", quiet=as_json) as step:
         report, originals = faceset_files.pack_folder(folder, persons=persons, progress=step)
     deleted = 0
@@ -92,7 +95,7 @@ def pack(
         check = faceset_files.examine(folder, verify=True)
         if check.errors:
             raise FacesetError(f"{folder}: the pak has errors, nothing is deleted: {check.errors}")
-        if yes or click.confirm(f"Delete {len(originals)} packed images?", err=True):
+        if confirmed(f"Delete {len(originals)} packed images?", yes=yes):
             faceset_files.remove_packed(folder, originals)
             deleted = len(originals)
     text = f"packed {len(report.done)} faces" + (f", deleted {deleted} images" if deleted else "")

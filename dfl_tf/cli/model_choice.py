@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +60,35 @@ def choice(function: Function) -> Function:
     """`--name` and `--class`; what is not given is the newest model of the folder."""
     function = click.option("--name", help="Name of the model; default the newest.")(function)
     return class_option("Class of the model; default that of the newest.")(function)
+
+
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Whether the user wants it: asked on a terminal, unless ``--yes`` was given.
+
+    Raises
+    ------
+    UsageError
+        There is no terminal to ask on.
+    """
+    check_can_ask(question, yes=yes)
+    return yes or click.confirm(question, err=True)
+
+
+def check_can_ask(question: str, *, yes: bool) -> None:
+    """Refuse a command that has to ask and cannot, before it does anything.
+
+    Raises
+    ------
+    UsageError
+        There is no terminal, and ``--yes`` was not given.
+    """
+    if not yes and not on_a_terminal():
+        raise UsageError(f"{question} There is no terminal to ask on: give --yes.")
+
+
+def on_a_terminal() -> bool:
+    """Whether somebody is there to answer."""
+    return sys.stdin.isatty()
 
 
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from dfl_tf.cli.model_choice import choice, json_flag, pick, print_json
+from dfl_tf.cli.model_choice import choice, confirmed, json_flag, pick, print_json
 from dfl_tf.cli.model_lines import shown
 from dfl_tf.cli.paths import MODEL_FOLDER
 
@@ -214,8 +214,8 @@ def restore(
     else:
         chosen = restoring.newest_kept(directory, name, model_class)
     where = "the set before the last save" if chosen.previous else str(chosen.folder)
-    if not yes:
-        click.confirm(f"Replace {model_class} model {name} by {where}?", abort=True, err=True)
+    if not confirmed(f"Replace {model_class} model {name} by {where}?", yes=yes):
+        raise click.Abort
     done = restoring.restore(directory, name, model_class, chosen)
     if as_json:
         facts = {

@@ -12,7 +12,7 @@ import click
 
 from dfl_tf.cli.choose_model import ask_name
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
-from dfl_tf.cli.model_choice import class_option
+from dfl_tf.cli.model_choice import class_option, on_a_terminal
 from dfl_tf.errors import UsageError
 from dfl_tf.evaluate.validator import Validator
 from dfl_tf.formats.sessions.workspace import Workspace
@@ -101,8 +101,13 @@ def command(
         raise UsageError("give WORKSPACE, or all of --src, --dst and --model-dir")
     given = {"src": src, "dst": dst, "model": model_dir, "pretrain": pretrain_dir}
     place = Workspace.open(workspace or Path(), **given, need=())
+    if interactive and not on_a_terminal():
+        raise UsageError(
+            "--interactive asks on a terminal, and there is none. Give options as flags or in a "
+            "--config file; dfl-tf options lists them."
+        )
     if ask_new and not choose_name(place.model, model_class, name)[1]:
-        interactive = interactive or sys.stdin.isatty()
+        interactive = interactive or on_a_terminal()
         if not interactive:
             _say(
                 f"note: this {model_class} model is new and there is no terminal to ask on: "

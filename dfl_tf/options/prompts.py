@@ -115,10 +115,8 @@ class _Dialogue:
             try:
                 value = schema.parse(spec, text)
             except ValueError as error:
-                if spec.kind is str:
-                    self.say(f'"{text}" {error}')
-                    continue
-                return proposal
+                self.say(f'"{text}" {error}')
+                continue
             wrong = self._text_error(spec, value)
             if wrong is None:
                 return self._fit(spec, value)
@@ -149,9 +147,15 @@ class _Dialogue:
     def _yes_no(self, question: str, proposal: bool, help: str) -> bool:
         while True:
             text = self._read(f"{question} ( y/n ? help ) [{'y' if proposal else 'n'}]: ")
-            if text != "?":
-                return {"y": True, "n": False}.get(text.lower(), proposal)
-            self.say(help)
+            if not text:
+                return proposal
+            if text == "?":
+                self.say(help)
+                continue
+            try:
+                return schema.parse_bool(text)
+            except ValueError as error:
+                self.say(f'"{text}" {error}')
 
     def _help(self, spec: OptionSpec) -> None:
         self.say(spec.help)

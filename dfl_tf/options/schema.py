@@ -221,7 +221,7 @@ def parse(spec: OptionSpec, value: object) -> Value:
             return None
         raise ValueError(f"is empty; give {spec.allowed()}")
     if spec.kind is bool:
-        return _parse_bool(value)
+        return parse_bool(value)
     if spec.kind in (int, float):
         return _parse_number(spec, value)
     if spec.kind is tuple:
@@ -229,7 +229,14 @@ def parse(spec: OptionSpec, value: object) -> Value:
     return _parse_text(spec, value)
 
 
-def _parse_bool(value: object) -> bool:
+def parse_bool(value: object) -> bool:
+    """A yes or no, by its usual words.
+
+    Raises
+    ------
+    ValueError
+        With "is neither …" as text.
+    """
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower()

@@ -88,7 +88,9 @@ def test_a_config_file_is_read_once(
 ) -> None:
     file = tmp_path / "given.yaml"
     file.write_text(text.format(root=workspace))
-    monkeypatch.setattr(sys, "stdin", io.StringIO("\n" * 60))
+    answers = io.StringIO("\n" * 60)
+    monkeypatch.setattr(answers, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", answers)
     _opened.clear()
     parsed = []
     monkeypatch.setattr(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from dfl_tf.cli import model_choice
 from dfl_tf.cli.faceset import command
 from dfl_tf.cli.main import run as cli
 from dfl_tf.errors import FacesetError
@@ -53,7 +54,13 @@ def test_pack_and_unpack(folder: Path) -> None:
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_pack_asks_before_it_deletes_and_keep_pak_keeps_it(folder: Path) -> None:
+def test_pack_asks_before_it_deletes_and_keep_pak_keeps_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(folder.iterdir())
+    run("pack", folder, "--delete-originals", code=1)  # no terminal: nothing is done
+    assert sorted(folder.iterdir()) == before
+    monkeypatch.setattr(model_choice, "on_a_terminal", lambda: True)
     run("pack", folder, "--delete-originals", answer="n\n")
     assert len(list(folder.iterdir())) == 5
     run("unpack", folder, "--keep-pak")

@@ -177,6 +177,8 @@ def test_snapshots_follow_a_new_name(legacy: Path) -> None:
     run("snapshot", legacy, "one")
     run("rename", legacy, "new")
     write_model(legacy, "new", make_state(9))
+    asked = run_error(UsageError, "restore", legacy, "--from", "one")
+    assert "There is no terminal to ask on: give --yes." in asked
     assert "back at iteration 7" in run("restore", legacy, "--from", "one", "--yes").stdout
     assert read_model(legacy, "new", "SAEHD").iteration == 7
 

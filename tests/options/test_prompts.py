@@ -84,11 +84,21 @@ def test_help_and_wrong_choices_ask_again() -> None:
     assert any('"hd" graphs' in line for line in said)
 
 
-def test_numbers_that_cannot_be_read_take_the_proposal_and_others_are_clipped() -> None:
-    answers = {"Target iteration": ["soon"], "GAN power": ["99"], "Resolution": ["1000"]}
-    result, _, said = converse(SAEHDOptions, answers)
+def test_what_cannot_be_read_is_asked_again_and_numbers_are_clipped() -> None:
+    answers = {
+        "Target iteration": ["soon", "5000"],
+        "GAN power": ["99"],
+        "Resolution": ["1000"],
+        "Flip SRC faces randomly": ["perhaps", "?", "yes"],
+    }
+    result, asked, said = converse(SAEHDOptions, answers)
     values = result.layer.values
-    assert (values["target_iter"], values["gan_power"], values["resolution"]) == (0, 10.0, 640)
+    assert (values["target_iter"], values["gan_power"], values["resolution"]) == (5000, 10.0, 640)
+    assert values["random_src_flip"] is True
+    assert asked.count("Target iteration") == 2
+    assert asked.count("Flip SRC faces randomly") == 3
+    assert '"soon" is not a whole number' in said
+    assert any(line.startswith('"perhaps" is neither yes nor no') for line in said)
     assert "gan_power becomes 10.0 (0 … 10)" in said
     assert values["gan_patch_size"] == 80
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -183,7 +184,8 @@ def number(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
-def specs(cls: type[Options]) -> dict[str, OptionSpec]:
+@functools.cache
+def specs(cls: type[Options]) -> Mapping[str, OptionSpec]:
     """All options of a class by key, in the order of declaration."""
     hints = typing.get_type_hints(cls)
     found = {}
@@ -191,7 +193,7 @@ def specs(cls: type[Options]) -> dict[str, OptionSpec]:
         declared = item.metadata["option"]
         kind, optional = _kind(hints[item.name])
         found[item.name] = OptionSpec(key=item.name, kind=kind, optional=optional, **declared)
-    return found
+    return types.MappingProxyType(found)  # the same for all callers
 
 
 def _kind(hint: type | types.UnionType) -> tuple[type, bool]:

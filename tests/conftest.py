@@ -29,6 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     script SIGINT, and children inherit that), the locale is C.UTF-8, the time zone UTC. A home
     folder or cache that cannot be written is replaced by an empty one.
     """
+    gc.disable()  # while tests are collected, and import TensorFlow
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) == signal.SIG_IGN:
             interrupt = number == signal.SIGINT
@@ -51,6 +52,7 @@ def pytest_collection_finish() -> None:
     """Take what was imported out of the search for garbage: each one took a second."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

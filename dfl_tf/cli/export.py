@@ -13,7 +13,7 @@ from dfl_tf.export.forms import form_of
 from dfl_tf.export.job import compare_file, export_from_folder, model_to_export
 from dfl_tf.options import KINDS, XSegOptions
 
-from .model_choice import Choice, class_option
+from .model_choice import PrecisionChoice, class_option
 from .paths import FILE, MODEL_FOLDER
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def command() -> None:
 @_output
 @click.option(
     "--precision",
-    type=Choice(("float32", "float16")),
+    type=PrecisionChoice(("float32", "float16")),
     default="float32",
     show_default=True,
     help="Of the convolutions inside; float16 makes half the file.",

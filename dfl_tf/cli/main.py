@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -140,6 +139,8 @@ def _failed(argv: Sequence[str], message: str, code: int) -> int:
     """Say why a command ends, to programs as well where they asked for JSON; the exit code."""
     click.echo(f"error: {message}", err=True)
     if "--json" in argv:
+        import json
+
         click.echo(json.dumps({"error": message, "exit_code": code}))
     return code
 

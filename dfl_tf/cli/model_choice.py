@@ -35,8 +35,8 @@ class ModelClass(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class Choice(click.Choice):
-    """A choice that knows the spellings that options of the schema know: fp16, bf16."""
+class PrecisionChoice(click.Choice):
+    """A precision, also as fp16 or bf16: the spellings that options of the schema know."""
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The choice as it is listed."""

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import click
 
-from dfl_tf.jobs import progress
-
 FOR_PROGRAMS = frozenset(("--json", "--csv"))
 
 
 @contextlib.contextmanager
 def quiet_output(*, keep_stdout: bool) -> Iterator[None]:
     """No progress, and nothing on stdout unless a program reads it, until the end of the block."""
+    from dfl_tf.jobs import progress  # not for a help page
+
     with contextlib.ExitStack() as stack:
         stack.enter_context(progress.hidden())
         if not keep_stdout:

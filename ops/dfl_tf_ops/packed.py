@@ -43,7 +43,7 @@ class Packed:
         return int(self.words.nbytes)
 
     def unpack(self) -> Floats:
-        """Return the array, float32, a new one."""
+        """Return the array, of shape `shape`, float32, a new one."""
         array = np.empty(self.shape, np.float32)
         flat = array.reshape(-1)
         unpack_into(self.words, self.words.view(np.uint8), flat, flat.view(np.uint32))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +22,7 @@ OnlyIf = Callable[[Values], bool]
 
 TRUE_WORDS = ("y", "yes", "true", "on", "1")
 FALSE_WORDS = ("n", "no", "false", "off", "0")
+_SPECS: dict[type, Mapping[str, OptionSpec]] = {}
 OTHER_SPELLINGS = {
     "fp16": "float16",
     "bf16": "bfloat16",
@@ -184,16 +184,17 @@ def number(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
-@functools.cache
 def specs(cls: type[Options]) -> Mapping[str, OptionSpec]:
     """All options of a class by key, in the order of declaration."""
-    hints = typing.get_type_hints(cls)
-    found = {}
-    for item in dataclasses.fields(cls):
-        declared = item.metadata["option"]
-        kind, optional = _kind(hints[item.name])
-        found[item.name] = OptionSpec(key=item.name, kind=kind, optional=optional, **declared)
-    return types.MappingProxyType(found)  # the same for all callers
+    if cls not in _SPECS:
+        hints = typing.get_type_hints(cls)
+        found = {}
+        for item in dataclasses.fields(cls):
+            declared = item.metadata["option"]
+            kind, optional = _kind(hints[item.name])
+            found[item.name] = OptionSpec(key=item.name, kind=kind, optional=optional, **declared)
+        _SPECS[cls] = types.MappingProxyType(found)  # the same for all callers
+    return _SPECS[cls]
 
 
 def _kind(hint: type | types.UnionType) -> tuple[type, bool]:

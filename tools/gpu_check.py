@@ -162,7 +162,7 @@ def memory(small: bool) -> Facts:
     """The peak of the GPU's memory beside what `--plan` counts."""
     import tensorflow as tf
 
-    from dfl_tf.train.plan import memory as planned
+    from dfl_tf.train.memory_use import memory as planned
 
     model, inputs = make(small)
     model.step.run(inputs)

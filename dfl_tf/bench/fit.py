@@ -93,7 +93,7 @@ def fit(
 def _estimate(model_class: str, options: TrainingOptions, run: RunOptions, batch: int) -> float:
     """MiB that a model of this batch size needs, without TensorFlow itself."""
     from dfl_tf import models
-    from dfl_tf.train.plan import memory
+    from dfl_tf.train.memory_use import memory
 
     sized = replace(options, batch_size=batch)
     model = models.create(model_class, sized, run, initialized=False)

@@ -29,7 +29,7 @@ def step_flops(model: FaceModel) -> float:
     ----------
     model : FaceModel
     """
-    from dfl_tf.train.plan import traced_updates
+    from dfl_tf.train.memory_use import traced_updates
 
     nominal = replace(model.step.tracing, winograd=False, forms=None)
     graphs = traced_updates(model, tracing=nominal)

@@ -67,7 +67,8 @@ def command(seconds: float, output: Path | None, seed: int | None, whole_road: b
 
     output = output or Path("dfl-tf-demo")
     unpack(output)
-    run = RunOptions(stop_after=seconds, preview_every=100, seed=seed)
+    # A toy of two minutes: remarks on it would be about no one's project.
+    run = RunOptions(stop_after=seconds, preview_every=100, seed=seed, advice=False)
     inputs = OptionInputs.of_program(OPTIONS, "the demo", run)
     prepared = prepare(Workspace.open(output), "SAEHD", NAME, inputs)
     begin = "a new model" if prepared.state is None else f"iteration {prepared.state.iteration}"

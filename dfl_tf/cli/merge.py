@@ -23,6 +23,7 @@ from dfl_tf.merge.job import (
     MergeFolders,
     MergeModel,
     MergeRequest,
+    advice_on,
     find_folders,
     open_model,
     plan_tasks,
@@ -186,6 +187,9 @@ SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
     help="Threads of TensorFlow; 0: all cores.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option(
+    "--advice/--no-advice", default=True, show_default=True, help="Remark on unusual settings."
+)
 @option_flags(MergeOptions)
 def command(inputs: CommandInputs, **given: Any) -> int:
     """Put the predicted faces into the frames of WORKSPACE.
@@ -204,6 +208,8 @@ def command(inputs: CommandInputs, **given: Any) -> int:
     inputs.resolve(MergeOptions)  # tells all errors at once; obeys --print-options
     settings = frame_settings(inputs, line.legacy_session, line.frame_config)
     tasks = plan_tasks(request, folders, settings.resolve, partial(click.echo, err=True))
+    for remark in advice_on(tasks) if line.advice and sheet is None else ():
+        click.echo(f"advice: {remark}", err=True)
     more = () if sheet is None else sheet.masks
     opened = open_model(request, folders, tasks, line.load, more_masks=more)
     if sheet is not None:
@@ -258,6 +264,7 @@ class MergeLine:
     devices: str
     threads: int
     as_json: bool
+    advice: bool
 
     def request(self) -> MergeRequest:
         """What of it the job is given."""

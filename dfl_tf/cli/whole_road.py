@@ -65,7 +65,15 @@ def _steps(
     yield ["faceset", "report", *faces, "-o", str(root / "report.html")]
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
     seeds = [] if seed is None else [f"--seed={seed}"]
-    yield ["train", place, "--name=demo", *flags, f"--stop-after={seconds:g}", *seeds]
+    yield [
+        "train",
+        place,
+        "--name=demo",
+        *flags,
+        *seeds,
+        "--no-advice",
+        f"--stop-after={seconds:g}",
+    ]
     yield ["merge", place, "--name=demo", "--overwrite"]
     yield ["video", "merge", place]
     join_frames(dst, dst / "merged", root / SIDE_BY_SIDE)

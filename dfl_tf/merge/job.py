@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from dfl_tf.merge.run import MergeReport, MergeRun, merge_frames
 from dfl_tf.merge.session import MergeJournal
 from dfl_tf.merge.video_output import VideoOutput, VideoTarget
 from dfl_tf.options import KINDS, MergeOptions, XSegOptions
+from dfl_tf.options.advice import Situation, remarks
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
@@ -217,6 +219,16 @@ def plan_tasks(
             "disabled."
         )
     return select(tasks, request.frames) if request.frames else tasks
+
+
+def advice_on(tasks: Sequence[MergeTask]) -> list[str]:
+    """Remarks on the options of a merge (`dfl_tf.options.advice`)."""
+    frames = Counter(task.settings.color_transfer_mode for task in tasks if task.faces)
+    found = [
+        remarks(Situation(options={"color_transfer_mode": mode}, stored={}, frames=count))
+        for mode, count in frames.items()
+    ]
+    return [text for each in found for text in each.values()]
 
 
 def open_model(

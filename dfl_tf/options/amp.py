@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .schema import Values, option, whole, words
+from .schema import option, words
 from .training import SHARED_FACE_TYPES, FaceSwapOptions, gan_is_on
 
 
@@ -106,12 +106,3 @@ class AMPOptions(FaceSwapOptions):
         group="optimizer",
         ask="never",
     )
-
-    @classmethod
-    def advice(cls, values: Values) -> list[str]:
-        """Say what is allowed but rarely meant (options.md 2)."""
-        if whole(values["inter_dims"]) >= whole(values["ae_dims"]):
-            return []
-        return [
-            f"inter_dims={values['inter_dims']} should not be less than ae_dims={values['ae_dims']}"
-        ]

@@ -165,7 +165,6 @@ class _Resolver(Generic[T]):
             self.errors += [f"{text} (refused by --strict)" for text in self.adjustments]
         if self.errors:
             raise OptionErrors(self.errors)
-        self.warnings += self.cls.advice(merged)
         return self._outcome(merged, proposed)
 
     def _take(self, layer: Layer, key: str, value: object) -> None:

@@ -210,6 +210,14 @@ class RunOptions(Options):
         ask="never",
         placeholder="DIR",
     )
+    advice: bool = option(
+        True,
+        "Remark on settings that experience calls wrong for the state of the model.",
+        details="At the start, when options change, and in --plan; each with its reason and what "
+        "to do. A remark changes nothing. docs/when-to-switch.md lists them all.",
+        group="logging",
+        ask="never",
+    )
     init_from: str = option(
         "",
         "Start a new model from the weights of another one, or of some of its parts.",

@@ -158,11 +158,6 @@ class Options:
         """Roundings and conflicts that involve more than one option; `given` = values given now."""
         return []
 
-    @classmethod
-    def advice(cls, values: Values) -> list[str]:
-        """Things that are allowed but rarely meant, one sentence each."""
-        return []
-
     def overrides(self) -> dict[str, tuple[Value, str]]:
         """Values that other options force while they are set, with the reason (options.md 4)."""
         return {}

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from dfl_tf.devices.cluster import cluster_of
-from dfl_tf.devices.memory import advice, out_of_memory
+from dfl_tf.devices.memory import out_of_memory
 from dfl_tf.formats import ModelLock
 from dfl_tf.jobs.events import Message, Sink, captured_logging
+from dfl_tf.train.memory_cures import out_of_memory_error
 from dfl_tf.train.sinks.console import ConsoleLog
+from dfl_tf.train.situation import advice_of
 from dfl_tf.train.start import Prepared, make_log, start
 from dfl_tf.train.timing import Timing
 from dfl_tf.train.trainer import TrainResult
@@ -62,10 +64,13 @@ def run_training(
             log.add(sink)
         try:
             with captured_logging(log):
+                if chief:
+                    for remark in advice_of(prepared, facesets):
+                        log.say(f"advice: {remark}")
                 return start(prepared, facesets, log, make_measure).run()
         except Exception as error:
             if out_of_memory(error):  # while the model was built
-                raise advice(prepared.resolved.options.batch_size) from error
+                raise out_of_memory_error(prepared.resolved.options, None) from error
             raise
         finally:
             log.close()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from dfl_tf.data import CacheNeed, XSegSpec, cache_bytes, segmented_samples
 from dfl_tf.devices.cluster import described
@@ -17,21 +14,18 @@ from dfl_tf.formats.models.snapshots import list_snapshots
 from dfl_tf.options import effective
 from dfl_tf.train.batch_source import Facesets
 from dfl_tf.train.checkpoint import CheckpointLocation
+from dfl_tf.train.memory_cures import cures
+from dfl_tf.train.memory_use import memory
 from dfl_tf.train.rollback import in_force
 from dfl_tf.train.segment import face_type_lines, parts_of
 from dfl_tf.train.sinks.json_lines import last_seconds, log_beside
+from dfl_tf.train.situation import advice_of
 from dfl_tf.train.snapshots import planned
 from dfl_tf.train.start import Prepared, build_model
 
 if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
-
     from dfl_tf.data import FaceSample, SampleSpec
-    from dfl_tf.models.base import FaceModel, Losses, Update
-    from dfl_tf.nn.tracing import Tracing
-
-_MIB = 2**20
+    from dfl_tf.models.base import FaceModel
 
 
 @dataclass(frozen=True)
@@ -55,14 +49,18 @@ class Plan:
     parameters : dict
         Network → number of weights.
     memory_mib : dict
-        See `memory`; ``activations`` is what back-propagation keeps for one batch, counted in the
-        traced step: an estimate.
+        See `memory_use.memory`; ``activations`` is what back-propagation keeps for one batch,
+        counted in the traced step: an estimate.
     files : list of str
         What the run writes, beginning with the files of a save.
     data : list of str
         What stands out in the faces of src and dst, the most important first.
     phases : list of str
         Of the recipe, the present one marked.
+    advice : list of str
+        Remarks on the settings (`dfl_tf.options.advice`).
+    cures : list of str
+        What needs less memory and how much that saves, in the order in which to try it.
     """
 
     model: str
@@ -82,6 +80,8 @@ class Plan:
     left_out: dict[str, dict[str, list[dict[str, str]]]] = field(default_factory=dict)
     data: list[str] = field(default_factory=list)
     phases: list[str] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)
+    cures: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, object]:
         """The same for machines."""
@@ -111,6 +111,10 @@ class Plan:
         lines += ["", "memory (MiB)"]
         width = max(width, *map(len, self.memory_mib))
         lines += [f"  {what:<{width}}  {size:>12,.1f}" for what, size in self.memory_mib.items()]
+        if self.cures:
+            lines += ["", "if memory runs out", *(f"  {cure}" for cure in self.cures)]
+        if self.advice:
+            lines += ["", "advice", *(f"  {remark}" for remark in self.advice)]
         if self.notes:
             lines += ["", "notes", *(f"  {note}" for note in self.notes)]
         lines += ["", "reset", *(f"  {text}" for text in self.resets or ["nothing"])]
@@ -153,6 +157,8 @@ def make_plan(prepared: Prepared) -> Plan:
         memory_mib=memory(model, min(budget, need.size)),
         files=saved_files(prepared, model),
         phases=_phases(prepared),
+        advice=advice_of(prepared, facesets),
+        cures=[cure.text(model) for cure in cures(options, on_gpu=not model.placement.on_cpu)],
     )
 
 
@@ -241,112 +247,3 @@ def cache_need(model: FaceModel, facesets: Facesets) -> CacheNeed:
     # The other color transfers ask for a few figures of a face only.
     images = any(getattr(spec, "ct_mode", "none") in ("idt", "sot") for _, spec in drawn.values())
     return CacheNeed.of(drawn, facesets.dst if images and not facesets.pretrain else None)
-
-
-def memory(model: FaceModel, cache: int = 0) -> dict[str, float]:
-    """MiB of weights, slots, gradients, kept activations and prepared samples, and their sum.
-
-    `cache` is what the cache of faces takes, in bytes.
-
-    Weights, slots and gradients are exact. While a save is written, a copy of weights and slots
-    lies in the host's memory as well.
-    """
-    weights = _bytes(v for network in model.networks.values() for v in network.weights)
-    slots = _bytes(v for optimizer in model.optimizers.values() for v in optimizer.variables)
-    moved = [_bytes(update.variables) for update in model.updates]
-    gradients = max(moved, default=0) * (2 if model.run.accumulate > 1 else 1)
-    sizes = {
-        "weights": weights,
-        "slots": slots,
-        "gradients": gradients,
-        "activations (estimate)": kept_activations(model),
-        "prepared samples": _staging(model),
-        "cache of faces (at most)": cache,
-    }
-    average = 0
-    if model.average is not None:
-        sizes["averaged weights"] = average = _bytes(model.average.weights)
-    sizes["all of these"] = sum(sizes.values())
-    sizes["copy while saving"] = weights + slots + average
-    return {what: size / _MIB for what, size in sizes.items()}
-
-
-def _staging(model: FaceModel) -> int:
-    """Bytes of the batches that are made ahead, and the one in use."""
-    pixels = sum(
-        side * width * channels
-        for spec in model.sample_specs().values()
-        for side, width, channels in spec.shapes.values()
-    )
-    return 4 * pixels * model.samples_per_step * (model.run.prefetch + 1)
-
-
-def _bytes(variables: Iterable[keras.Variable]) -> int:
-    return sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables)
-
-
-def kept_activations(model: FaceModel) -> int:
-    """Bytes that flow from the forward into the backward half of the largest update of a step.
-
-    The step is traced, not run: every tensor that is made by the forward half and read by the
-    backward half lives until then.
-    """
-    return max(_crossing_bytes(graph) for graph in traced_updates(model))
-
-
-def traced_updates(
-    model: FaceModel, batch: int = 0, *, tracing: Tracing | None = None
-) -> list[tf.Graph]:
-    """Trace the gradients of every update of a step, for batches of `batch` samples (0 = the own).
-
-    Parameters
-    ----------
-    tracing : Tracing, optional
-        By default that of the model's step.
-
-    Returns
-    -------
-    list of tf.Graph
-        Nothing is run.
-    """
-    import tensorflow as tf
-
-    shapes = [s for spec in model.sample_specs().values() for s in spec.shapes.values()]
-    batch = batch or int(model.options.batch_size)
-    inputs = [tf.TensorSpec((batch, *shape), model.dtype) for shape in shapes]
-    return [_traced(model, update, inputs, tracing).graph for update in model.updates]
-
-
-def _traced(
-    model: FaceModel, update: Update, inputs: Sequence[tf.TensorSpec], tracing: Tracing | None
-) -> tf.types.experimental.ConcreteFunction:
-    import tensorflow as tf
-
-    def gradients(*tensors: tf.Tensor) -> tuple[Losses, list[tf.Tensor]]:
-        drawn = model.draws(update, int(tensors[0].shape[0]))
-        return model.step.gradients(update, [*tensors, *drawn], tracing=tracing)
-
-    return tf.function(gradients, autograph=False).get_concrete_function(*inputs)
-
-
-def _crossing_bytes(graph: tf.Graph) -> int:
-    backward: set[str] = set()
-    for op in graph.get_operations():  # in the order of their making: inputs come first
-        # What is computed again (`--recompute`) waits for a gradient, and is not a forward half.
-        if "gradient_tape" in op.name or any(x.op.name in backward for x in op.inputs):
-            backward.add(op.name)
-    kept = {}
-    for op in graph.get_operations():
-        for tensor in op.outputs if op.name not in backward else ():
-            if tensor.dtype.size and any(user.name in backward for user in tensor.consumers()):
-                origin = _origin(tensor)
-                if origin.op.type not in ("Const", "ReadVariableOp", "Placeholder"):
-                    kept[origin.name] = (origin.shape.num_elements() or 0) * origin.dtype.size
-    return sum(kept.values())
-
-
-def _origin(tensor: tf.Tensor) -> tf.Tensor:
-    """Return the tensor whose memory this one shares."""
-    while tensor.op.type in ("Identity", "IdentityN", "Reshape"):
-        tensor = tensor.op.inputs[tensor.value_index]
-    return tensor

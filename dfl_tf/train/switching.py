@@ -22,6 +22,7 @@ from dfl_tf.train import events
 from dfl_tf.train.run import Run
 from dfl_tf.train.segment import Rebuild, Segment, Shelved, parts_of
 from dfl_tf.train.settings import Settings, at_once
+from dfl_tf.train.situation import advice_on_switch
 
 SAME_ON_ALL_WORKERS = (
     "precision", "accumulate", "total_variation_axes", "xla", "guard_collapse", "data",
@@ -120,7 +121,9 @@ def switch(
     """
     started, before = time.monotonic(), run.settings
     trusted = not run.guard.suspicious
-    messages = wanted.notes(before)
+    iteration = int(run.model.iteration)
+    remarks = advice_on_switch(before, wanted, iteration) if chief else []
+    messages = [*wanted.notes(before), *(f"advice: {remark}" for remark in remarks)]
     if not facts["rebuild"]:
         run.segment.settings = wanted
         run.checkpoint.begin(run.segment, run.trace)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dfl_tf.devices.cluster import WorkerLost
-from dfl_tf.devices.memory import advice, out_of_memory
+from dfl_tf.devices.memory import out_of_memory
 from dfl_tf.errors import DflTfError, TrainingDiverged, UsageError, WorkspaceError
 from dfl_tf.jobs.events import Events
 from dfl_tf.options import Device, Layer
@@ -20,6 +20,7 @@ from dfl_tf.options.resolve import OptionErrors
 from dfl_tf.train import events
 from dfl_tf.train.batch_source import Batch, BatchSource
 from dfl_tf.train.checkpoint import Checkpointer, CheckpointLocation
+from dfl_tf.train.memory_cures import out_of_memory_error
 from dfl_tf.train.requests import Kind, Request, RequestFiles, RequestSource, StopSignals
 from dfl_tf.train.rollback import roll_back
 from dfl_tf.train.run import Run, every
@@ -210,7 +211,7 @@ class Trainer:
                 self.stepper.rescue()
                 state.save_what_is_done()
                 if out_of_memory(error):
-                    raise advice(state.settings.options.batch_size) from error
+                    raise out_of_memory_error(state.settings.options, state.model) from error
                 raise
             finally:
                 self.checkpoint.wait()

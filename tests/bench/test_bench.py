@@ -18,7 +18,7 @@ from dfl_tf.errors import UsageError
 from dfl_tf.models import create
 from dfl_tf.nn import convolution
 from dfl_tf.options import RunOptions, SAEHDOptions, default
-from dfl_tf.train.plan import memory, traced_updates
+from dfl_tf.train.memory_use import memory, traced_updates
 
 OPTIONS = default(
     SAEHDOptions,

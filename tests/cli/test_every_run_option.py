@@ -66,6 +66,7 @@ ROWS = {
     "preview_dir": Row("shown here", shows.in_other_folder, SHOWN),
     "no_preview": Row(True, shows.previews),
     "new_preview_sample": Row(True, shows.new_faces, resumed=True),
+    "advice": Row(False, shows.no_remarks),
     "log_every": Row(2, shows.fewer_lines, {"target_iter": 5}),
     "log_json": Row("other.json", shows.log_elsewhere),
     "tensorboard": Row("board", shows.tensorboard_asked),

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from dfl_tf.models.compiling import gradient_graph
-from dfl_tf.train.plan import kept_activations
+from dfl_tf.train.memory_use import kept_activations
 
 
 @pytest.mark.parametrize(

@@ -340,11 +340,6 @@ def test_own_options_are_stored_only_when_they_differ() -> None:
     assert from_mapping(XSegOptions, written, origin="x", unknown="keep")[0].target_iter == 5
 
 
-def test_inter_dims_below_ae_dims_are_warned_about() -> None:
-    found = resolve(AMPOptions, [now(inter_dims=64, ae_dims=128)])
-    assert any("should not be less" in text for text in found.warnings)
-
-
 def test_merge_choices_by_name_and_number() -> None:
     options = resolve(MergeOptions, []).options
     assert (options.mode, options.mask_mode) == ("overlay", "learned-prd*learned-dst")

@@ -81,6 +81,7 @@ class AMP(SwapModel):
             clipgrad=options.clipgrad,
         )
         objective = AMPObjective(self.generator, options, self.networks.get("GAN"))
+        self.objective = objective
         trained = networks.PARTS if options.train_inters else ("encoder", "decoder")
         add_optimizer("src_dst_opt", trained)
         self.updates.append(

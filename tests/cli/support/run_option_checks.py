@@ -49,6 +49,12 @@ def fewer_lines(base: Outcome, run: Outcome) -> None:
         assert lines == expected
 
 
+def no_remarks(base: Outcome, run: Outcome) -> None:
+    for outcome, expected in ((base, True), (run, False)):
+        lines = [str(e.get("text")) for e in outcome.events() if e["event"] == "message"]
+        assert any(line.startswith("advice: ") for line in lines) is expected
+
+
 def log_elsewhere(base: Outcome, run: Outcome) -> None:
     assert base.files("log.json")
     assert not run.files("log.json")

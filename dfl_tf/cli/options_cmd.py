@@ -19,6 +19,8 @@ from dfl_tf.options import (
     default,
     specs,
 )
+from dfl_tf.options.advice import advice_on
+from dfl_tf.options.guide import guidance
 from dfl_tf.options.saehd import while_pretraining
 from dfl_tf.options.schema import did_you_mean, show
 from dfl_tf.options.yaml_file import dump
@@ -88,6 +90,8 @@ def describe(spec: OptionSpec) -> dict[str, object]:
         "choices": list(spec.choices),
         "help": spec.help,
         "details": spec.details,
+        "guidance": {label: text for label, text in guidance(spec.key)},
+        "remarks": [rule.what for rule in advice_on(spec.key)],
         "group": spec.group,
         "unit": spec.unit,
         "fixed_after_first_iteration": spec.ask == "new",
@@ -120,6 +124,9 @@ def _explanations(chosen: dict[str, list[OptionSpec]]) -> list[str]:
 def _explain(spec: OptionSpec) -> str:
     lines = [f"{spec.key}: {spec.help}"]
     lines += textwrap.wrap(spec.details, 92, initial_indent="  ", subsequent_indent="  ")
+    for label, text in guidance(spec.key):
+        head = f"  {label + ':':<14}"
+        lines += textwrap.wrap(text, 92, initial_indent=head, subsequent_indent=" " * 16)
     unit = f" ({spec.unit})" if spec.unit else ""
     lines += [
         f"  allowed:  {spec.allowed()}{unit}",
@@ -134,6 +141,13 @@ def _explain(spec: OptionSpec) -> str:
     lines.append(
         f"  set by:   {spec.flag}, DFL_TF_OPT_{spec.key.upper()}, or {spec.key}: in --config"
     )
+    for rule in advice_on(spec.key):
+        lines += textwrap.wrap(
+            f"{rule.what} {rule.cure}",
+            92,
+            initial_indent="  remark:   ",
+            subsequent_indent=" " * 12,
+        )
     if spec.label:
         lines.append(f'  was asked as: "{spec.label}"')
     return "\n".join(lines)

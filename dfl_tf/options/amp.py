@@ -31,8 +31,7 @@ class AMPOptions(FaceSwapOptions):
     resolution: int = option(
         224,
         "Side of the square that the networks see, in pixels.",
-        details="Detail of the result; time and memory grow with the square. Rounded down to a "
-        "multiple of 32.",
+        details="Detail of the result. Rounded down to a multiple of 32.",
         label="Resolution",
         group="architecture",
         minimum=64,
@@ -45,7 +44,7 @@ class AMPOptions(FaceSwapOptions):
         "wf",
         "How much of the head a face holds.",
         details="f full, wf whole face (with forehead), head. Src and dst must have been "
-        "extracted at this size or larger. wf and head usually need XSeg masks.",
+        "extracted at this size or larger.",
         label="Face type",
         group="architecture",
         choices=SHARED_FACE_TYPES,
@@ -54,9 +53,8 @@ class AMPOptions(FaceSwapOptions):
     batch_size: int = option(
         8,
         "Faces of each person per iteration.",
-        details="Larger batches give a steadier gradient and cost memory and time in proportion. "
-        "Lower it first when memory runs out. With several devices it is rounded down to "
-        "a multiple of their number.",
+        details="Larger batches give a steadier gradient. With several devices it is rounded down "
+        "to a multiple of their number.",
         label="Batch_size",
         group="run",
         minimum=1,
@@ -65,8 +63,7 @@ class AMPOptions(FaceSwapOptions):
     inter_dims: int = option(
         1024,
         "Channels of the two inters that are mixed.",
-        details="Should not be less than ae_dims. More channels separate the two people more "
-        "finely; the cost is memory.",
+        details="More channels separate the two people more finely.",
         label="Inter dimensions",
         group="architecture",
         minimum=32,
@@ -76,8 +73,8 @@ class AMPOptions(FaceSwapOptions):
     morph_factor: float = option(
         0.5,
         "Share of src channels that is mixed in while training.",
-        details="0.5 is typical. Not the morph of merging, which is chosen there between 0 and 1."
-        " May be changed later, no shape depends on it.",
+        details="Faces are morphed to look and to express like src. May be changed later, no "
+        "shape depends on it.",
         label="Morph factor.",
         group="architecture",
         minimum=0.1,
@@ -87,9 +84,7 @@ class AMPOptions(FaceSwapOptions):
     gan_patch_size: int = option(
         28,
         "Patch size of the GAN in pixels.",
-        details="How large a piece of the face the discriminator judges. Larger is of higher "
-        "quality and needs more memory. The default is an eighth of the resolution. A "
-        "change starts the discriminator over.",
+        details="How large a piece of the face the discriminator judges.",
         label="GAN patch size",
         group="gan",
         minimum=3,
@@ -100,9 +95,8 @@ class AMPOptions(FaceSwapOptions):
     train_inters: bool = option(
         False,
         "Train the two inters as well (not in DeepFaceLab).",
-        details="DeepFaceLab never trains them. If enabled, they are trained, and their "
-        " optimizer slots start empty. The model still opens in DeepFaceLab, "
-        "which then stops training them.",
+        details="DeepFaceLab never trains them. If enabled, they are trained, and their optimizer "
+        "slots start empty. The model still opens in DeepFaceLab, which then stops training them.",
         group="optimizer",
         ask="never",
     )

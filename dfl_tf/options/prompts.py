@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from . import schema
+from .guide import guidance
 from .resolve import Layer, resolve
 from .schema import Machine, Options, OptionSpec, Value, specs
 
@@ -161,6 +162,8 @@ class _Dialogue:
         self.say(spec.help)
         if spec.details:
             self.say(spec.details)
+        for label, text in guidance(spec.key):
+            self.say(f"{label}: {text}")
 
     def _read(self, prompt: str) -> str:
         try:

@@ -107,9 +107,8 @@ class SAEHDOptions(FaceSwapOptions):
     face_type: str = option(
         "f",
         "How much of the head a face holds.",
-        details="h half, mf mid-half, f full, wf whole face (with forehead), head. Src and dst "
-        "must have been extracted at this size or larger. wf and head usually need XSeg "
-        "masks.",
+        details='Detail of the result. Rounded down to a multiple of 16, with "d" in archi of 32; '
+        'with "t" it must be a multiple of 32.',
         label="Face type",
         group="architecture",
         choices=ALL_FACE_TYPES,
@@ -118,9 +117,9 @@ class SAEHDOptions(FaceSwapOptions):
     archi: str = option(
         "liae-ud",
         "Architecture: df or liae, with options after a dash.",
-        details="df keeps the src likeness better; liae copes better with different face shapes "
-        "and light. Letters: u brings more likeness, d doubles the resolution at the same"
-        " cost (better pretrained), t adds likeness, c is experimental.",
+        details="df: one decoder for each person. liae: one decoder, two inters. Letters: u "
+        "brings more likeness, d doubles the resolution at the same cost, t is a residual encoder "
+        "with a later decoder stage (more likeness), c is another activation, experimental.",
         label="AE architecture",
         group="architecture",
         ask="new",
@@ -131,8 +130,7 @@ class SAEHDOptions(FaceSwapOptions):
     masked_training: bool = option(
         True,
         "Train only what lies inside the mask.",
-        details="For wf and head; other face types are always trained masked. Switch it off near "
-        "the end to let the model learn the area around the face as well.",
+        details="Other face types are always trained masked.",
         label="Masked training",
         group="masks",
         only_if=is_whole_face,
@@ -140,24 +138,21 @@ class SAEHDOptions(FaceSwapOptions):
     eyes_mouth_prio: bool = option(
         False,
         "Weigh eyes and mouth more.",
-        details="Repairs eye and teeth problems by an extra loss on these areas. Switch it on in "
-        "the first half of the training.",
+        details="An extra loss on these areas repairs faults of eyes, mouth and teeth.",
         label="Eyes and mouth priority",
         group="masks",
     )
     adabelief: bool = option(
         True,
         "AdaBelief instead of RMSprop.",
-        details="Learns more per iteration and needs twice the slot memory. Switching empties the"
-        " slots of the optimizer; the iteration counter continues.",
+        details="Switching empties the slots of the optimizer; the iteration counter continues.",
         label="Use AdaBelief optimizer?",
         group="optimizer",
     )
     random_hsv_power: float = option(
         0.0,
         "Random hue, saturation and light of the src input.",
-        details="0.05 is recommended: makes the model robust to lighting differences in dst. "
-        "Only the network's input is changed, not the target.",
+        details="Only the network's input is changed, not the target.",
         label="Random hue/saturation/light intensity",
         group="faces",
         minimum=0.0,
@@ -166,9 +161,8 @@ class SAEHDOptions(FaceSwapOptions):
     true_face_power: float = option(
         0.0,
         "Strength of the true-face loss (df only); 0 = none.",
-        details="Discriminates the codes of src and dst, which makes the result more like src. "
-        "0.01 is typical; too much distorts expressions. Costs a small extra network. Off"
-        " for liae; not trained while pretraining.",
+        details="A discriminator tells the codes of src and dst apart, which makes the result "
+        "more like src. Not trained while pretraining.",
         label="'True face' power.",
         group="style",
         minimum=0.0,
@@ -178,8 +172,7 @@ class SAEHDOptions(FaceSwapOptions):
     face_style_power: float = option(
         0.0,
         "Pull the colors of the predicted face towards dst; 0 = off.",
-        details="Start with 0.001 to 0.1 after 10000 iterations, watch the preview, and have a "
-        "backup: it can ruin the model. Costs time.",
+        details="A loss on the colors of the swapped face.",
         label="Face style power",
         group="style",
         minimum=0.0,
@@ -188,7 +181,7 @@ class SAEHDOptions(FaceSwapOptions):
     bg_style_power: float = option(
         0.0,
         "Learn the area around the face from dst; 0 = off.",
-        details="2.0 is recommended where it is used. Same care as face_style_power. Costs time.",
+        details="A loss on what surrounds the swapped face.",
         label="Background style power",
         group="style",
         minimum=0.0,
@@ -197,9 +190,9 @@ class SAEHDOptions(FaceSwapOptions):
     pretrain: bool = option(
         False,
         "Train on the pretraining faces of many people.",
-        details="A pretrained model learns a pair in a fraction of the time. Needs the "
-        "pretraining faces (--pretrain-dir). Switching it off again starts at iteration 0"
-        " with fresh inters and keeps all else. Forces "
+        details="A pretrained model learns a pair in less time. Needs the pretraining faces "
+        "(--pretrain-dir). Switching it off again starts at iteration 0 with fresh inters and "
+        "keeps all else. Forces "
         + ", ".join(f"{key}={show(value)}" for key, (value, _) in WHILE_PRETRAINING.items())
         + ".",
         label="Enable pretraining mode",

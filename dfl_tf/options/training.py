@@ -28,8 +28,8 @@ def learning_rate(rate: float) -> Any:
     return option(
         rate,
         "Learning rate.",
-        details="Lower it only when a long training does not get calmer; a higher rate can make it "
-        "diverge. The rate that a model of the MVE fork has stored is taken.",
+        details="A higher rate can make a training diverge. The rate that a model of the MVE fork "
+        "has stored is taken.",
         label="Learning rate",
         group="optimizer",
         minimum=1e-6,
@@ -57,7 +57,7 @@ class TrainingOptions(Options):
         0,
         "Back up the model every N hours of training; 0 = never.",
         details="Whole sets of model files with previews, in <model>_autobackups/01 (newest) to "
-        "24. Checked at each save. Costs up to 24 times the size of the model on disk.",
+        "24. Checked at each save.",
         label="Autobackup every N hour",
         group="run",
         minimum=0,
@@ -86,9 +86,8 @@ class TrainingOptions(Options):
     batch_size: int = option(
         4,
         "Faces of each person per iteration.",
-        details="Larger batches give a steadier gradient and cost memory and time in proportion. "
-        "Lower it first when memory runs out. With several devices it is rounded down to "
-        "a multiple of their number.",
+        details="Larger batches give a steadier gradient. With several devices it is rounded down "
+        "to a multiple of their number.",
         label="Batch_size",
         group="run",
         minimum=1,
@@ -216,33 +215,29 @@ class FaceSwapOptions(SwapOptions):
     random_src_flip: bool = option(
         False,
         "Mirror src faces at random.",
-        details="Doubles the poses of a small src set, but also mirrors what is not symmetric "
-        "(moles, parting). Leave it off when src covers all directions.",
+        details="Doubles the poses of a small src set.",
         label="Flip SRC faces randomly",
         group="faces",
     )
     random_dst_flip: bool = option(
         True,
         "Mirror dst faces at random.",
-        details="Makes the result more general when src has few poses. Without effect on the "
-        "speed.",
+        details="Makes the result more general when dst shows few poses (ours).",
         label="Flip DST faces randomly",
         group="faces",
     )
     models_opt_on_gpu: bool = option(
         True,
         "Keep weights and optimizer on the GPU.",
-        details="No: they live in main memory, which frees GPU memory for a larger network at the"
-        " price of slower iterations. Without a GPU it has no effect. The numbers learned"
-        " are the same.",
+        details="Off: they live in main memory. Without a GPU it has no effect. The numbers "
+        "learned are the same.",
         label="Place models and optimizer on GPU",
         group="devices",
     )
     ae_dims: int = option(
         256,
         "Width of the bottleneck.",
-        details="Capacity of the bottleneck. Raise it if expressions or gaze directions are not "
-        "reproduced. Costs memory (also for the optimizer) and a little time.",
+        details="Capacity of the bottleneck between encoder and decoder.",
         label="AutoEncoder dimensions",
         group="architecture",
         minimum=32,
@@ -253,7 +248,7 @@ class FaceSwapOptions(SwapOptions):
     e_dims: int = option(
         64,
         "Base channels of the encoder.",
-        details="More channels see finer detail of the input face; time grows with the square.",
+        details="More channels let the encoder learn more of a face.",
         label="Encoder dimensions",
         group="architecture",
         minimum=16,
@@ -264,8 +259,7 @@ class FaceSwapOptions(SwapOptions):
     d_dims: int = option(
         64,
         "Base channels of the decoder.",
-        details="Controls the sharpness of the result. The most expensive dimension in time and "
-        "memory.",
+        details="Controls the sharpness of the result.",
         label="Decoder dimensions",
         group="architecture",
         minimum=16,
@@ -276,9 +270,8 @@ class FaceSwapOptions(SwapOptions):
     d_mask_dims: int = option(
         22,
         "Base channels of the mask decoder.",
-        details="About a third of d_dims is enough. Raise it when masks are cut coarsely. The "
-        "default is a third of the d_dims that was proposed, not of the one chosen in the"
-        " same run (as in DeepFaceLab).",
+        details="The default is a third of the d_dims that was proposed, not of the one chosen in "
+        "the same run (as in DeepFaceLab).",
         label="Decoder mask dimensions",
         group="architecture",
         minimum=16,
@@ -289,17 +282,14 @@ class FaceSwapOptions(SwapOptions):
     uniform_yaw: bool = option(
         False,
         "Draw faces evenly over head directions.",
-        details="Helps when profiles are blurred because most faces look at the camera. Frontal "
-        "faces are then seen less often.",
+        details="Trains evenly over yaw: each direction of the head is drawn equally often.",
         label="Uniform yaw distribution of samples",
         group="faces",
     )
     blur_out_mask: bool = option(
         False,
         "Blur what lies around the mask in the training faces.",
-        details="Takes the hard edge out of the background next to the face, so that the mask's "
-        "border gets cleaner. Needs masks of the same XSeg model on src and dst. Costs "
-        "one wide blur per batch.",
+        details="Smooths the area outside of the mask, so that the mask's border gets cleaner.",
         label="Blur out mask",
         group="masks",
     )
@@ -307,10 +297,8 @@ class FaceSwapOptions(SwapOptions):
         "n",
         "Learning-rate dropout.",
         details="y: each step updates a random 30 % of the weights, and the rate swings with a "
-        "period of 500 iterations. Sharpens more than plain training and steadies the "
-        "last phase: switch it on when the losses hardly fall any more, before the GAN. "
-        "cpu: the random masks are drawn on the CPU, which saves GPU memory and costs "
-        "time (SAEHD only; AMP treats it as y).",
+        "period of 500 iterations. cpu: the random masks are drawn on the CPU (SAEHD only; AMP "
+        "treats it as y).",
         label="Use learning rate dropout",
         group="optimizer",
         choices=("n", "y", "cpu"),
@@ -318,18 +306,15 @@ class FaceSwapOptions(SwapOptions):
     random_warp: bool = option(
         True,
         "Distort the input faces at random.",
-        details="Needed at first, so that src expressions generalise to dst. Switch it off when "
-        "the faces are well formed, to gain detail. In a liae "
-        "model switching it off also stops the training of inter_AB.",
+        details="The input is distorted, the target is not: the model learns expressions instead "
+        "of pixels.",
         label="Enable random warp of samples",
         group="faces",
     )
     gan_power: float = option(
         0.0,
         "Strength of the adversarial detail loss; 0 = none.",
-        details="Brings out fine skin detail at the very end (about 0.1). Enable it only after "
-        "training with random_warp off and lr_dropout on. Back up first: artifacts are "
-        "permanent. Costs a second network, so memory and time.",
+        details="Adversarial training of a second network that judges sharpness.",
         label="GAN power",
         group="gan",
         minimum=0.0,
@@ -339,9 +324,7 @@ class FaceSwapOptions(SwapOptions):
     gan_patch_size: int = option(
         16,
         "Patch size of the GAN in pixels.",
-        details="How large a piece of the face the discriminator judges. Larger is of higher "
-        "quality and needs more memory. The default is an eighth of the resolution. A "
-        "change starts the discriminator over.",
+        details="How large a piece of the face the discriminator judges.",
         label="GAN patch size",
         group="gan",
         minimum=3,
@@ -352,8 +335,7 @@ class FaceSwapOptions(SwapOptions):
     gan_dims: int = option(
         16,
         "Base channels of the GAN.",
-        details="4..64 is usual, 16 recommended, 12 to 14 saves memory. "
-        "A change starts the discriminator over.",
+        details="Its base channels decide how much it can see.",
         label="GAN dimensions",
         group="gan",
         minimum=4,
@@ -364,9 +346,7 @@ class FaceSwapOptions(SwapOptions):
     ct_mode: str = option(
         "none",
         "Color transfer from a random dst face to each src face.",
-        details="Makes the colors of the result follow dst. rct is the usual choice; lct and mkl "
-        "are milder and cheaper; idt and sot follow the distribution closest and cost the"
-        " most time per face.",
+        details="The colors of src are matched to those of dst before it is trained on.",
         label="Color transfer for src faceset",
         group="faces",
         choices=COLOR_TRANSFERS,
@@ -374,8 +354,7 @@ class FaceSwapOptions(SwapOptions):
     clipgrad: bool = option(
         False,
         "Clip gradients to a global norm of 1.",
-        details="Makes a collapse of the model less likely; costs a little time. Advisable with "
-        "the GAN or the style losses.",
+        details="Guards against a collapse of the model.",
         label="Enable gradient clipping",
         group="optimizer",
     )

@@ -31,7 +31,7 @@ class XSegOptions(TrainingOptions):
     batch_size: int = option(
         4,
         "Faces per iteration.",
-        details="4 to 8 is usual. Costs memory and time in proportion.",
+        details="Several faces are learned from at once.",
         label="Batch_size",
         group="run",
         minimum=2,

@@ -121,6 +121,10 @@ PARTS = {
         ("python tools/gpu_check.py --small",),
         lambda outputs: {"parts": outputs[0].count('"passed": true')},
     ),
+    "notebook": Part(
+        ("python tools/run_notebook.py docs/first_look.ipynb --json",),
+        lambda outputs: {"cells": _last_json(outputs[0])["cells"]},
+    ),
     "endurance": Part(
         ("python tools/endurance.py --json",),
         lambda outputs: {

@@ -59,6 +59,7 @@ def sentence(name: str, figures: Figures) -> str:
         "jax": "{passed} of {cases} steps do with JAX what they do with TensorFlow, in "
         "{variables} variables",
         "gpu_check": "{parts} parts of tools/gpu_check.py passed on the CPU",
+        "notebook": "{cells} cells of docs/first_look.ipynb ran",
         "endurance": "over {iterations} iterations memory changes by a factor of "
         "{memory_mb_growth}, processor time per iteration by {milliseconds_growth}",
         "bench": "{tools} benchmarks run",

@@ -84,6 +84,7 @@ def test_the_page_is_made_of_all_parts_each_with_its_commit() -> None:
         "quality": {"iterations": "100, 1,000", "ssim": "0.500, 0.600"},
         "jax": {"cases": 9, "passed": 9, "variables": 800},
         "gpu_check": {"parts": 11},
+        "notebook": {"cells": 6},
         "endurance": {"iterations": 9, "memory_mb_growth": 1.0, "milliseconds_growth": 1.0},
         "bench": {"tools": 4},
     }

@@ -33,7 +33,7 @@ from dfl_tf.merge.run import MergeReport, MergeRun, merge_frames
 from dfl_tf.merge.session import MergeJournal
 from dfl_tf.merge.video_output import VideoOutput, VideoTarget
 from dfl_tf.options import KINDS, MergeOptions, XSegOptions
-from dfl_tf.options.advice import Situation, remarks
+from dfl_tf.options.advice import RunFacts, remarks
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
@@ -225,7 +225,7 @@ def advice_on(tasks: Sequence[MergeTask]) -> list[str]:
     """Remarks on the options of a merge (`dfl_tf.options.advice`)."""
     frames = Counter(task.settings.color_transfer_mode for task in tasks if task.faces)
     found = [
-        remarks(Situation(options={"color_transfer_mode": mode}, stored={}, frames=count))
+        remarks(RunFacts(options={"color_transfer_mode": mode}, stored={}, frames=count))
         for mode, count in frames.items()
     ]
     return [text for each in found for text in each.values()]

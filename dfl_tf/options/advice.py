@@ -1,7 +1,7 @@
 """Settings that experience calls wrong for the state of a model: one table of remarks.
 
 A remark changes nothing and stops nothing. It says what stands out, why, and what to do. What the
-rules look at is a `Situation`: plain values that are known when a run starts, so they are tried
+rules look at is a `RunFacts`: plain values that are known when a run starts, so they are tried
 without a model. Thresholds that the field's own option list does not give are ours; a rule that
 rests on one says so (`Rule.ours`).
 """
@@ -35,7 +35,7 @@ LONG_CLIP = 1000
 
 
 @dataclass(frozen=True)
-class SideFacts:
+class FacesSeen:
     """What is known of the faces of src or dst.
 
     Attributes
@@ -54,7 +54,7 @@ class SideFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Situation:
+class RunFacts:
     """What the rules look at.
 
     Attributes
@@ -70,7 +70,7 @@ class Situation:
         Whether backups or snapshots are made.
     samples_per_step : int
         Faces of a side in one step, accumulated batches included.
-    src, dst : SideFacts
+    src, dst : FacesSeen
     uncovered : float or None
         Share of dst faces that look where no src face looks.
     light_spread : float or None
@@ -91,8 +91,8 @@ class Situation:
     iteration: int = 0
     way_back: bool = False
     samples_per_step: int = 0
-    src: SideFacts = SideFacts()
-    dst: SideFacts = SideFacts()
+    src: FacesSeen = FacesSeen()
+    dst: FacesSeen = FacesSeen()
     uncovered: float | None = None
     light_spread: float | None = None
     color_distance: float | None = None
@@ -130,14 +130,14 @@ class Rule:
 
     name: str
     keys: tuple[str, ...]
-    applies: Callable[[Situation], bool]
+    applies: Callable[[RunFacts], bool]
     what: str
     why: str
     cure: str
-    figure: Callable[[Situation], str] | None = None
+    figure: Callable[[RunFacts], str] | None = None
     ours: bool = False
 
-    def text(self, situation: Situation) -> str:
+    def text(self, situation: RunFacts) -> str:
         """Return the remark in one line."""
         values = ", ".join(
             f"{key}={show(situation.options[key])}" for key in self.keys if key in situation.options
@@ -146,29 +146,29 @@ class Rule:
         return " ".join([f"{values}:", self.what, *counted, self.why, self.cure])
 
 
-def _styles(s: Situation) -> bool:
+def _styles(s: RunFacts) -> bool:
     return s.on("face_style_power") or s.on("bg_style_power")
 
 
-def _masks_matter(s: Situation) -> bool:
+def _masks_matter(s: RunFacts) -> bool:
     """Whether masks come from the faces: other types have one by their landmarks."""
     wide = s.options.get("face_type") in ("wf", "head")
     return wide and s.on("masked_training") and not s.on("pretrain")
 
 
-def _two_mask_models(s: Situation) -> bool:
+def _two_mask_models(s: RunFacts) -> bool:
     models = {s.src.mask_model, s.dst.mask_model}
     uses_masks = _masks_matter(s) or (s.on("blur_out_mask") and not s.on("pretrain"))
     return uses_masks and len(models) == 2 and "" not in models
 
 
-def _few_profiles(s: Situation) -> bool:
+def _few_profiles(s: RunFacts) -> bool:
     if "uniform_yaw" not in s.options or s.on("uniform_yaw") or s.src.profiles is None:
         return False
     return 0 < s.src.profiles < FEW_PROFILES and bool(s.dst.profiles)
 
 
-def _next_phase(s: Situation) -> str:
+def _next_phase(s: RunFacts) -> str:
     """What comes after a phase that has run out (the field's order of a training)."""
     if s.on("pretrain"):
         return "Pretraining has done what it can: set pretrain=no and train the pair."
@@ -405,12 +405,12 @@ RULES: tuple[Rule, ...] = (
 """Every remark, in the order in which they are made."""
 
 
-def remarks(situation: Situation) -> dict[str, str]:
+def remarks(situation: RunFacts) -> dict[str, str]:
     """Return the remarks that a situation calls for: name of the rule → text."""
     return {rule.name: rule.text(situation).strip(": ") for rule in _that_apply(situation)}
 
 
-def _that_apply(situation: Situation) -> Iterator[Rule]:
+def _that_apply(situation: RunFacts) -> Iterator[Rule]:
     return (rule for rule in RULES if rule.applies(situation))
 
 

@@ -138,7 +138,7 @@ class SAEHDOptions(FaceSwapOptions):
     eyes_mouth_prio: bool = option(
         False,
         "Weigh eyes and mouth more.",
-        details="An extra loss on these areas repairs faults of eyes, mouth and teeth.",
+        details="An extra loss on these areas repairs problems of eyes, mouth and teeth.",
         label="Eyes and mouth priority",
         group="masks",
     )

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from dfl_tf.errors import DflTfError
 from dfl_tf.formats.faces.mask_record import read_mask_record
 from dfl_tf.options import effective, kind_of
-from dfl_tf.options.advice import STANDSTILL, SideFacts, Situation, remarks
+from dfl_tf.options.advice import STANDSTILL, FacesSeen, RunFacts, remarks
 from dfl_tf.train.plateau import measure_trend
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def advice_on_switch(before: Settings, wanted: Settings, iteration: int) -> list
     return [text for name, text in now.items() if name not in earlier]
 
 
-def situation_of(prepared: Prepared, facesets: Facesets) -> Situation:
+def situation_of(prepared: Prepared, facesets: Facesets) -> RunFacts:
     """What is known of a run that starts."""
     state, settings = prepared.state, prepared.settings
     stored = {} if state is None else state.options
@@ -73,11 +73,11 @@ def situation_of(prepared: Prepared, facesets: Facesets) -> Situation:
     return _with_faces(situation, facesets)
 
 
-def _of_settings(settings: Settings, stored: Mapping[str, object], iteration: int) -> Situation:
+def _of_settings(settings: Settings, stored: Mapping[str, object], iteration: int) -> RunFacts:
     options, run = settings.options, settings.run
     backups = options.autobackup_hour or run.backup_every
     snapshots = run.snapshot_every or run.keep_best != "none" or run.rolls_back
-    return Situation(
+    return RunFacts(
         options=asdict(effective(options).options),
         stored=dict(stored),  # type: ignore[arg-type]  # plain values, as `data.dat` has them
         new=False,
@@ -106,7 +106,7 @@ def standstill(history: Sequence[Sequence[float]]) -> int:
     return STANDSTILL if trends and flat else 0
 
 
-def _with_faces(situation: Situation, facesets: Facesets) -> Situation:
+def _with_faces(situation: RunFacts, facesets: Facesets) -> RunFacts:
     """Add what a look at some faces of both sides says."""
     src, dst = _some(facesets.src), _some(facesets.dst)
     src_poses, dst_poses = _poses(src), _poses(dst)
@@ -126,8 +126,8 @@ def _with_faces(situation: Situation, facesets: Facesets) -> Situation:
     return replace(situation, light_spread=float(spread), color_distance=float(distance))
 
 
-def _side(faceset: Faceset, samples: Sequence[FaceSample], poses: Floats) -> SideFacts:
-    return SideFacts(_masks(faceset, samples), _mask_model(faceset), _profiles(poses))
+def _side(faceset: Faceset, samples: Sequence[FaceSample], poses: Floats) -> FacesSeen:
+    return FacesSeen(_masks(faceset, samples), _mask_model(faceset), _profiles(poses))
 
 
 def _some(faceset: Faceset) -> list[FaceSample]:

@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 
 from dfl_tf.options import OPTIONS, effective, from_mapping
-from dfl_tf.options.advice import RULES, SideFacts, Situation, remarks
+from dfl_tf.options.advice import RULES, FacesSeen, RunFacts, remarks
 from dfl_tf.options.recipe_check import check_recipe
 from dfl_tf.options.recipe_file import built_in_recipes, read_recipe
 
 LAST = {"random_warp": False, "lr_dropout": "y", "clipgrad": True}
 """Options of a model near its end."""
 OLD = {"new": False, "iteration": 300_000}
-MASKED = SideFacts(masks=True, mask_model="a wf")
-OTHER = SideFacts(masks=True, mask_model="b wf")
-BARE = SideFacts(masks=False)
+MASKED = FacesSeen(masks=True, mask_model="a wf")
+OTHER = FacesSeen(masks=True, mask_model="b wf")
+BARE = FacesSeen(masks=False)
 FLAT = {"iteration": 200_000, "standstill": 50_000, "new": False}
 
 
-def situation(model: str = "SAEHD", given: dict[str, Any] | None = None, **facts: Any) -> Situation:
+def situation(model: str = "SAEHD", given: dict[str, Any] | None = None, **facts: Any) -> RunFacts:
     """A situation of some options, as training uses them."""
     quiet = {"archi": "liae-u"} if model == "SAEHD" else {}
     options, _ = from_mapping(OPTIONS[model], quiet | (given or {}), origin="t")
@@ -31,10 +31,10 @@ def situation(model: str = "SAEHD", given: dict[str, Any] | None = None, **facts
         "way_back": True,
         "stored": {},
     } | facts
-    return Situation(options=values, **whole)
+    return RunFacts(options=values, **whole)
 
 
-CASES: dict[str, tuple[Situation, Situation, str]] = {
+CASES: dict[str, tuple[RunFacts, RunFacts, str]] = {
     "gan-with-warp": (
         situation(given={"gan_power": 0.01}, **OLD),
         situation(given={"gan_power": 0.01, **LAST}, **OLD),
@@ -106,8 +106,8 @@ CASES: dict[str, tuple[Situation, Situation, str]] = {
         "one and the same XSeg model",
     ),
     "few-profiles": (
-        situation(src=SideFacts(profiles=0.05), dst=SideFacts(profiles=0.2)),
-        situation(src=SideFacts(profiles=0.1), dst=SideFacts(profiles=0.2)),
+        situation(src=FacesSeen(profiles=0.05), dst=FacesSeen(profiles=0.2)),
+        situation(src=FacesSeen(profiles=0.1), dst=FacesSeen(profiles=0.2)),
         "5% of src",
     ),
     "even-light-hsv": (
@@ -141,8 +141,8 @@ CASES: dict[str, tuple[Situation, Situation, str]] = {
         "should not be less",
     ),
     "sot-merge": (
-        Situation(options={"color_transfer_mode": "sot-m"}, stored={}, frames=1000),
-        Situation(options={"color_transfer_mode": "sot-m"}, stored={}, frames=999),
+        RunFacts(options={"color_transfer_mode": "sot-m"}, stored={}, frames=1000),
+        RunFacts(options={"color_transfer_mode": "sot-m"}, stored={}, frames=999),
         "1,000 frames",
     ),
 }  # fmt: skip
@@ -171,13 +171,13 @@ def test_each_has_a_reason_and_says_what_to_do(rule: Any) -> None:
     [
         ({"face_type": "wf", "masked_training": False}, {"src": BARE}, "no-masks"),
         ({"face_type": "wf", "pretrain": True}, {"src": BARE}, "no-masks"),
-        ({"uniform_yaw": True}, {"src": SideFacts(profiles=0.05), "dst": MASKED}, "few-profiles"),
+        ({"uniform_yaw": True}, {"src": FacesSeen(profiles=0.05), "dst": MASKED}, "few-profiles"),
         ({"pretrain": True}, {"uncovered": 0.5}, "uncovered-poses"),
         ({"gan_power": 1.0, "pretrain": True}, {}, "gan-with-warp"),
         ({"archi": "liae-u", "face_style_power": 0.0}, {}, "style-without-clipgrad"),
         ({"true_face_power": 0.5}, {}, "true-face-high"),  # liae has none
         ({"ct_mode": "rct"}, {"color_distance": 4.0, "light_spread": 9.0}, "one-color-ct"),
-        ({"face_type": "wf"}, {"src": SideFacts(masks=True), "dst": OTHER}, "two-mask-models"),
+        ({"face_type": "wf"}, {"src": FacesSeen(masks=True), "dst": OTHER}, "two-mask-models"),
     ],
 )
 def test_what_does_not_apply_is_not_said(
@@ -212,7 +212,7 @@ def test_classes_without_these_options_get_no_remark(model: str) -> None:
 
 def test_a_merge_of_common_settings_gets_no_remark() -> None:
     values = {"color_transfer_mode": "rct"}
-    assert remarks(Situation(options=values, stored={}, frames=100_000)) == {}
+    assert remarks(RunFacts(options=values, stored={}, frames=100_000)) == {}
 
 
 @pytest.mark.parametrize("name", built_in_recipes())
@@ -221,5 +221,5 @@ def test_our_own_recipes_follow_the_advice(name: str) -> None:
     found = set()
     for phase in check_recipe(recipe, recipe.model):
         values = dataclasses.asdict(effective(phase.options).options)
-        found |= set(remarks(Situation(options=values, stored={}, **OLD)))
+        found |= set(remarks(RunFacts(options=values, stored={}, **OLD)))
     assert found <= {"no-way-back"}  # a recipe keeps snapshots, which the options do not say

@@ -19,7 +19,7 @@ FACTS = {
         "wf and head only | default or an XSeg mask | has priority | the whole area, background"
         " included | same priority | Typical: On."
     ),
-    "eyes_mouth_prio": "faults of eyes, mouth and teeth | raises sharpness and detail",
+    "eyes_mouth_prio": "problems of eyes, mouth and teeth | raises sharpness and detail",
     "uniform_yaw": (
         "evenly over yaw | Profiles gain | frontal faces may train more slowly | while "
         "pretraining | generalize side faces | adds to their sharpness | few profile shots | "

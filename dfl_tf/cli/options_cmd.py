@@ -20,7 +20,7 @@ from dfl_tf.options import (
     specs,
 )
 from dfl_tf.options.advice import advice_on
-from dfl_tf.options.guide import guidance
+from dfl_tf.options.guide import ORDER, guidance
 from dfl_tf.options.saehd import while_pretraining
 from dfl_tf.options.schema import did_you_mean, show
 from dfl_tf.options.yaml_file import dump
@@ -58,6 +58,10 @@ def command(keys: tuple[str, ...], name: str | None, as_json: bool, as_yaml: boo
         click.echo("\n\n".join(_explanations(chosen)))
     else:
         click.echo("\n".join(_overview(chosen)))
+        click.echo("\nThe order of a training:")
+        for number, step in enumerate(ORDER, 1):
+            head = f"  {number}. "
+            click.echo(textwrap.fill(step, 92, initial_indent=head, subsequent_indent="     "))
         click.echo(
             "\nMore on one: dfl-tf options KEY. A file to start from: dfl-tf options --yaml."
         )

@@ -24,15 +24,6 @@ ORDER = (
 )
 """The order of a training, a step each."""
 
-LABELS = {
-    "when": "When",
-    "typical": "Typical",
-    "cost": "Cost",
-    "effects": "Side effects",
-    "beside": "With others",
-    "sources": "Sources",
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Guidance:
@@ -53,7 +44,15 @@ class Guidance:
 
     def lines(self) -> list[tuple[str, str]]:
         """Label and text of everything that is said."""
-        return [(LABELS[key], text) for key, text in vars(self).items() if text]
+        said = (
+            ("When", self.when),
+            ("Typical", self.typical),
+            ("Cost", self.cost),
+            ("Side effects", self.effects),
+            ("With others", self.beside),
+            ("Sources", self.sources),
+        )
+        return [(label, text) for label, text in said if text]
 
 
 def guidance(key: str) -> list[tuple[str, str]]:

@@ -243,6 +243,7 @@ def test_options_command_lists_all() -> None:
     for cls in (*OPTIONS.values(), RunOptions, MergeOptions):
         for key in specs(cls):
             assert f"  {key} " in text
+    assert "1. Start with random warp on." in text
 
 
 def test_options_command_json_and_yaml(tmp_path: Path) -> None:

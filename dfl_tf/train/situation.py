@@ -171,8 +171,8 @@ def _uncovered(src: Floats, dst: Floats) -> float | None:
     """Share of dst poses without a src pose nearby."""
     if not len(src) or not len(dst):
         return None
-    apart = np.abs(dst[:, None] - src[None]) <= _NEAR
-    return 1.0 - float(apart.all(axis=2).any(axis=1).mean())
+    near = np.all(np.abs(dst[:, None] - src[None]) <= _NEAR, axis=2)
+    return 1.0 - float(np.any(near, axis=1).mean())
 
 
 def _colors(samples: Sequence[FaceSample]) -> Floats:

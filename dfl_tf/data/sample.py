@@ -127,13 +127,14 @@ class _Builder:
         self._recolored: dict[bool, Array] = {}
 
     def outputs(self, rooms: Mapping[str, Array]) -> dict[str, Array]:
-        moved = self._all_at_once(rooms) if self._together else {}
-        arrays = {
-            name: self._finished(moved[name], output) if name in moved else self._single(output)
-            for name, output in self.spec.outputs.items()
-        }
+        arrays = self._all_at_once(rooms) if self._together else {}
+        for name, output in self.spec.outputs.items():
+            if name not in arrays:
+                arrays[name] = self._single(output)
+            elif name in self.spec.unfinished:
+                arrays[name] = self._finished(arrays[name], output)
         self.cache.count(found=self.face.found)
-        return arrays
+        return {name: arrays[name] for name in self.spec.outputs}
 
     def _all_at_once(self, rooms: Mapping[str, Array]) -> dict[str, Array]:
         """Warp all images and masks that move, in one call for each warp."""
@@ -145,7 +146,7 @@ class _Builder:
             output = self.spec.outputs[name]
             mask = output.kind == "mask"
             source = self.face.mask(output.mask) if mask else self._colored_image(output)
-            room = rooms.get(name) if output.unfinished else None
+            room = None if name in self.spec.unfinished else rooms.get(name)
             made[name] = result = empty_array(*source.shape) if room is None else room
             job = sample_warp.WarpJob(
                 source,

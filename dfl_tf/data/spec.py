@@ -73,9 +73,9 @@ class OutputSpec:
 
     @property
     def unfinished(self) -> bool:
-        """Whether an image or mask is taken as the warp leaves it."""
+        """Whether an image or mask is not what it shall be when the warp leaves it."""
         recolored = self.kind == "image" and self.channels != "bgr"
-        return not (recolored or self.nearest_resize_to or self.normalize_tanh)
+        return recolored or bool(self.nearest_resize_to) or self.normalize_tanh
 
     def shape(self, resolution: int) -> tuple[int, ...]:
         """Return the shape of the array, made at a resolution."""
@@ -140,6 +140,11 @@ class SampleSpec:
     def moving(self) -> tuple[str, ...]:
         """The names of the images and masks that an elastic warp or a transform moves."""
         return tuple(name for name, output in self.outputs.items() if output.moves)
+
+    @cached_property
+    def unfinished(self) -> frozenset[str]:
+        """The names of the images and masks that change once more after the warp."""
+        return frozenset(name for name, output in self.outputs.items() if output.unfinished)
 
     @cached_property
     def drawn_masks(self) -> frozenset[MaskKind]:

@@ -119,7 +119,7 @@ def test_outputs_do_not_share_memory_with_the_cache(src):
 
 
 def test_full_cache_keeps_what_it_has():
-    cache = ArrayCache(100)
+    cache = ArrayCache(100, packs=False)
     cache.put("a", np.zeros(20, np.float32))
     cache.put("b", np.zeros(20, np.float32))
     assert cache.get("a") is not None

@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,15 @@ import yaml
 from dfl_tf.cli import main
 from dfl_tf.cli.from_options import _collect
 from dfl_tf.cli.legacy_argv import translate
-from dfl_tf.options import OPTIONS, ExtractOptions, MergeOptions, RunOptions, kind_of, specs
+from dfl_tf.options import (
+    OPTIONS,
+    ExtractOptions,
+    Machine,
+    MergeOptions,
+    RunOptions,
+    kind_of,
+    specs,
+)
 from dfl_tf.options.recipe_file import read_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,7 +109,7 @@ def parse(words: list[str]) -> None:
             inputs = _collect(classes, dict(context.params))
         model = context.params.get("model_class") if argv[0] == "train" else None
         cls = kind_of(model).options if model else classes[0]
-        inputs.resolve(cls)
+        inputs.resolve(cls, machine=Machine())  # no look at the GPUs
 
 
 @pytest.fixture
@@ -142,6 +151,18 @@ def test_every_tool_is_there_with_its_flags(tool: str, flags: str) -> None:
     options = {spec.flag for cls in OPTIONS.values() for spec in specs(cls).values()}
     for flag in re.findall(r"(?<!\S)--[a-z][\w-]*", flags):
         assert flag in text or flag in options, f"{tool} has no {flag}"
+
+
+def test_scripts_of_the_pages_are_valid(tmp_path: Path) -> None:
+    found = 0
+    for page in PAGES:
+        for language, code in FENCE.findall(page.read_text(encoding="utf-8")):
+            if language == "bash":
+                file = tmp_path / "script.sh"
+                file.write_text(code)
+                subprocess.run(["bash", "-n", file], check=True)
+                found += 1
+    assert found
 
 
 def python_blocks() -> list[Any]:

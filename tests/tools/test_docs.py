@@ -17,6 +17,7 @@ import yaml
 from dfl_tf.cli import main
 from dfl_tf.cli.from_options import _collect
 from dfl_tf.cli.legacy_argv import translate
+from dfl_tf.cli.paths import Existing
 from dfl_tf.options import (
     OPTIONS,
     ExtractOptions,
@@ -120,7 +121,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "run.yaml").write_text(run)
     monkeypatch.chdir(tmp_path)
     # no command is run, so the folders that it names need not be there
-    monkeypatch.setattr(click.Path, "convert", lambda self, value, param, ctx: Path(value))
+    for kind in (click.Path, Existing):
+        monkeypatch.setattr(kind, "convert", lambda self, value, param, ctx: Path(value))
     return tmp_path
 
 

@@ -43,7 +43,7 @@ def mark(name):
     marks.append((name, *spent()))
 
 from dfl_tf.cli import main, train as command
-from dfl_tf.train import segment, start, trainer
+from dfl_tf.train import segment, start, stepping
 mark("imports")
 
 def marked(owner, name, before, after):
@@ -62,26 +62,26 @@ def marked(owner, name, before, after):
 marked(segment.Builder, "build", "options and files", "streams")
 marked(segment.Builder, "create", "tensorflow", "model")
 marked(segment.Builder, "fill", None, "weights")
-real = trainer.Trainer._iterate
+real = stepping.Stepper.step
 
-def iterate(self):
-    model = self.model
-    step = model.train_step
-    def stepped(*batches):
+def step(self):
+    model = self._run.model
+    train = model.train_step
+    def trained(*batches):
         mark("first batch")
-        losses = step(*batches)
+        losses = train(*batches)
         for value in losses.values():
             value.numpy()
         mark("first step")
         return losses
-    model.train_step = stepped
+    model.train_step = trained
     real(self)
-    model.train_step = step
+    model.train_step = train
     mark("rest")
     print("BENCH", json.dumps(marks), flush=True)
     os._exit(0)
 
-trainer.Trainer._iterate = iterate
+stepping.Stepper.step = step
 main.run(sys.argv[1:])
 """
 

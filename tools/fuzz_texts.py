@@ -21,11 +21,16 @@ from dfl_tf.facesets.xseg_store import ApplyJournal, open_store
 from dfl_tf.merge.output import Output
 from dfl_tf.merge.session import FORMAT, VERSION, MergeJournal
 from dfl_tf.merge.settings import FrameSettings, read_frame_values
+from dfl_tf.merge.video_parts import Parts, read_record, remember
 from dfl_tf.options import RunOptions, resolve, yaml_file
 from dfl_tf.video.cut import Piece, cut
+from dfl_tf.video.encode import FrameTimes
 from dfl_tf.video.extract import FrameFiles, extract
 from dfl_tf.video.info import read_info
+from dfl_tf.video.parts import Whole, join
+from dfl_tf.video.read_back import Written
 from dfl_tf.video.timestamps import TIMES_FILE, read_times
+from dfl_tf.video.write import Encoding
 
 _SPLIT = b"\n-- the journal --\n"
 _FRAMES = [Path(f"{i:05d}.png") for i in range(1, 30)]
@@ -86,6 +91,25 @@ def cluster_seeds() -> list[bytes]:
     """TF_CONFIG of two workers."""
     jobs = {"chief": ["a:1"], "worker": ["b:2", "c:3"]}
     return [json.dumps({"cluster": jobs, "task": {"type": "worker", "index": 1}}).encode()]
+
+
+def parts_seeds() -> list[bytes]:
+    """The journal of a merged video of six frames, in two parts."""
+    sha, size = "ab" * 32, [32, 48]
+    part = {"made_of": sha, "sizes": [12, 30], "shapes": [size, size], "coded": [size, size]}
+    lines = [
+        part
+        | {"first": first, "count": 3, "clock": [1, 12800]}
+        | {"seen": [{str(first + i): sha for i in range(3)}] * 2}
+        for first in (0, 3)
+    ]
+    return [b"".join(json.dumps(line).encode() + b"\n" for line in lines)]
+
+
+def record_seeds() -> list[bytes]:
+    """What a finished merged video was made of."""
+    record = {"output": "result.mp4", "made_of": "ab" * 32, "sizes": [12, 30], "audio": True}
+    return [json.dumps(record, indent=1).encode()]
 
 
 def video_seeds() -> list[bytes]:
@@ -185,6 +209,46 @@ def _read_cluster(data: bytes, folder: Path) -> None:
     cluster.cluster_of(RunOptions(), {"TF_CONFIG": text})
 
 
+def _read_parts(data: bytes, folder: Path) -> None:
+    place, made_of = folder / "result.mp4.parts", "ab" * 32
+    place.mkdir(exist_ok=True)
+    (place / "journal").write_bytes(data)
+    written = [Written(6, exact=True) for _ in range(2)]
+    parts = Parts(place, lambda first, count: made_of, written[0])
+    for first in (0, 3):
+        for path, size in zip(parts.files(first), (12, 30), strict=True):
+            path.write_bytes(bytes(size))
+    parts.close()
+    parts = Parts(place, lambda first, count: made_of, written[0])
+    for part in parts.whole:
+        for notes, texts in zip(written, part["seen"], strict=True):
+            remember(notes, texts)
+    parts.close()
+    if parts.frames == written[0].total and any(len(notes.images) != 6 for notes in written):
+        raise AssertionError("whole, and not all of it is noted")
+
+
+def _read_record(data: bytes, folder: Path) -> None:
+    (folder / "record.json").write_bytes(data)
+    read_record(folder / "record.json")
+
+
+def _part_reader(part: bytes) -> Reader:
+    """Join a damaged part; what the whole one shows must come back, or an error."""
+    timing = FrameTimes(Fraction(25), [Fraction(number, 25) for number in range(6)])
+    notes = Written(6, shape=(32, 48))
+    with av.open(io.BytesIO(part)) as container:
+        for time, frame in zip(timing.times, container.decode(video=0), strict=True):
+            notes.add(frame, time)
+
+    def read(data: bytes, folder: Path) -> None:
+        (folder / "part.mp4").write_bytes(data)
+        whole = Whole(folder / "joined.mp4", timing, Fraction(1, 12800), Encoding())
+        join(av, [folder / "part.mp4"], whole, notes)
+
+    return read
+
+
 def _video_reader(use: Any) -> Reader:
     def read(data: bytes, folder: Path) -> None:
         path = folder / "input.video"
@@ -209,6 +273,9 @@ def text_kinds() -> dict[str, Kind]:
         "xseg journal": Kind(journal_seeds(), _read_journal, 0.5, text=True),
         "bench report": Kind(report_seeds(), _read_report, text=True),
         "TF_CONFIG": Kind(cluster_seeds(), _read_cluster, text=True),
+        "video parts": Kind(parts_seeds(), _read_parts, text=True),
+        "video record": Kind(record_seeds(), _read_record, 0.5, text=True),
+        "video join": Kind(videos[:1], _part_reader(videos[0]), 0.1, memory=memory),
         "video info": Kind(videos, _video_reader(lambda path, _: read_info(path)), memory=memory),
         "video extract": Kind(videos, extracted, 0.3, memory=memory),
         "video cut": Kind(videos, cutting, 0.1, memory=memory),

@@ -18,7 +18,7 @@ import logging
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -32,6 +32,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "ops"), str(ROOT / "tools")]
 
 from crash_harness import CLASS, NAME, back_up, bring_back, is_whole, save  # noqa: E402
 from disk_states import Recorder, State, states  # noqa: E402
+from merge_operations import merge_operations  # noqa: E402
+from operation import Operation, need  # noqa: E402
 
 from dfl_tf.disk import durable  # noqa: E402
 from dfl_tf.facesets.rearranging import (  # noqa: E402
@@ -50,32 +52,9 @@ from dfl_tf.formats.faces.metadata_file import face_files  # noqa: E402
 from dfl_tf.formats.models import convert as model_convert  # noqa: E402
 from dfl_tf.formats.models import rescue as model_rescue  # noqa: E402
 from dfl_tf.formats.models.files import find_models  # noqa: E402
-from dfl_tf.merge.frame import MergedFrame  # noqa: E402
-from dfl_tf.merge.output import Output  # noqa: E402
-from dfl_tf.merge.session import MergeJournal  # noqa: E402
 
 DEMO = ROOT / "dfl_tf" / "demo_data" / "data_src" / "aligned" / "faceset.pak"
 FACES = 3
-
-
-@dataclass(frozen=True)
-class Operation:
-    """What is tried.
-
-    Attributes
-    ----------
-    prepare, run : callable
-        Make the folder, and do the operation in it.
-    check : callable
-        "old" or "new"; raises if neither is there, whole.
-    further : callable
-        What a user does next; must succeed.
-    """
-
-    prepare: Callable[[Path], object]
-    run: Callable[[Path], object]
-    check: Callable[[Path], str]
-    further: Callable[[Path], object] = lambda folder: None
 
 
 @dataclass
@@ -87,12 +66,6 @@ class Row:
     old: int = 0
     new: int = 0
     losses: list[str] = field(default_factory=list)
-
-
-def need(true: object, what: str) -> None:
-    """Raise if something is not so (also where Python runs without asserts)."""
-    if not true:
-        raise AssertionError(what)
 
 
 # -- models --------------------------------------------------------------------------------------
@@ -386,61 +359,10 @@ def _sort_further(folder: Path) -> None:
     need(not compare(place), "the checksums do not fit after the undo")
 
 
-# -- merging -------------------------------------------------------------------------------------
-def _output(folder: Path) -> Output:
-    return Output(folder / "merged", folder / "merged_mask")
-
-
-def _frames(folder: Path) -> list[Path]:
-    return [folder / "data_dst" / f"{number:05d}.png" for number in range(1, 5)]
-
-
-def _merge(key: str, folder: Path) -> None:
-    """Merge in two runs, the second one resumed, as the frame loop does."""
-    output = _output(folder)
-    output.prepare(resume=True, overwrite=False)
-    for part in (slice(0, 2), slice(0, 4)):
-        session = MergeJournal(folder / "new_SAEHD_merge_session.json", {"model": "new"}, output)
-        session.start(resume=True)
-        for frame in _frames(folder)[part]:
-            if not session.finished(frame, key):
-                session.note(frame, key, output.make(frame, _merged(frame, key)))
-        session.save()
-
-
-def _merged(frame: Path, key: str) -> MergedFrame:
-    value = int(frame.stem) + (100 if key == "new" else 0)
-    image = np.full((8, 8 + value, 3), value, np.uint8)
-    return MergedFrame(image=image, mask=image[..., 0])
-
-
-def _merge_state(folder: Path) -> str:
-    output, count = _output(folder), 0
-    session = MergeJournal(folder / "new_SAEHD_merge_session.json", {}, output)
-    content = session.read(session.path)
-    session._done = {} if content is None else content["frames"]
-    for frame in _frames(folder):
-        for path, what in zip(output.paths(frame), ("image", "mask"), strict=True):
-            if path.exists():
-                found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-                wanted = [getattr(_merged(frame, key), what) for key in ("old", "new")]
-                need(any(np.array_equal(found, each) for each in wanted), f"{path} is torn")
-        if session.finished(frame, "new"):
-            count += 1
-            read = cv2.imread(str(output.paths(frame)[0]))
-            need(np.array_equal(read, _merged(frame, "new").image), f"{frame} is not what counts")
-    return "new" if count == len(_frames(folder)) else "old"
-
-
-def _merge_further(folder: Path) -> None:
-    _merge("new", folder)
-    need(_merge_state(folder) == "new", "the merge could not be resumed")
-
-
 def operations() -> dict[str, Operation]:
     """All operations by name."""
     unpack = partial(faceset_files.unpack_folder, keep_pak=False)
-    return dict(model_operations()) | {
+    return dict(model_operations()) | merge_operations() | {
         "faceset pack": Operation(_faces, _pack, _pack_state),
         "faceset unpack": Operation(_pak, unpack, _unpack_state),
         "faceset sort": Operation(_aligned, _sort, _sorted_state, _sort_further),
@@ -454,12 +376,6 @@ def operations() -> dict[str, Operation]:
         "restore metadata": Operation(_stripped, _restore_metadata, _metadata_state),
         "xseg apply, folder": Operation(_faces, _apply, _applied, _apply),
         "xseg apply, pak": Operation(_pak, _apply, _applied, _apply),
-        "merge, first": Operation(
-            lambda folder: None, partial(_merge, "new"), _merge_state, _merge_further
-        ),
-        "merge again": Operation(
-            partial(_merge, "old"), partial(_merge, "new"), _merge_state, _merge_further
-        ),
     }  # fmt: skip
 
 

@@ -29,15 +29,20 @@ def step_flops(model: FaceModel) -> float:
     ----------
     model : FaceModel
     """
+    pieces = model.step.replicas * model.run.accumulate
+    graphs = nominal_graphs(model)
+    return pieces * sum(flops_of(op) for graph in graphs for op in graph.get_operations())
+
+
+def nominal_graphs(model: FaceModel) -> list[tf.Graph]:
+    """Trace the gradients of each update with convolutions as what they are by definition."""
     from dfl_tf.train.memory_use import traced_updates
 
-    nominal = replace(model.step.tracing, winograd=False, forms=None)
-    graphs = traced_updates(model, tracing=nominal)
-    pieces = model.step.replicas * model.run.accumulate
-    return pieces * sum(_operation(op) for graph in graphs for op in graph.get_operations())
+    return traced_updates(model, tracing=replace(model.step.tracing, winograd=False, forms=None))
 
 
-def _operation(op: tf.Operation) -> float:
+def flops_of(op: tf.Operation) -> float:
+    """Count the floating-point operations of an operation: 0 if it is no product."""
     if op.type in _MATMULS:
         inner = op.inputs[0].shape
         turned = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")

@@ -6,12 +6,12 @@ import functools
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from dfl_tf.bench import machine
+from dfl_tf.bench import machine, profile
 from dfl_tf.bench.flops import step_flops
 from dfl_tf.bench.machine import Report
 from dfl_tf.devices.configure import configure_devices
@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 
 
 def bench_train(
-    prepared: Prepared, *, iterations: int, loaded_after: float | None = None
+    prepared: Prepared,
+    *,
+    iterations: int,
+    loaded_after: float | None = None,
+    profiled: bool = False,
 ) -> Report:
     """Train for some iterations without saving and say where the time went.
 
@@ -42,6 +46,9 @@ def bench_train(
     loaded_after : float, optional
         Seconds between the start of the program and this call, for the list of what happens
         before the first iteration.
+    profiled : bool
+        Whether to profile the step as well (`dfl_tf.bench.profile`); all of the report is then
+        that of operations which run one at a time.
 
     Returns
     -------
@@ -57,6 +64,8 @@ def bench_train(
         facesets = Facesets.open(prepared.workspace, pretrain=prepared.pretrain)
     with timed(start, "model"):
         configure_devices(prepared.run)
+        if profiled:
+            profile.one_at_a_time()
         make = builder(prepared)
         model = make.create(prepared.settings, prepared.state)
         batch_source, *_ = make.open_and_fill(model, prepared.settings, prepared.state, facesets)
@@ -72,7 +81,12 @@ def bench_train(
         halves = _halves(model, batches, max(3, iterations // 4))
     finally:
         batch_source.close()
-    return _report(prepared, model, rows, halves, start, max(peaks))
+    report = _report(prepared, model, rows, halves, start, max(peaks))
+    if profiled:
+        report["profile"] = profile.profile(
+            model, halves_of(model, batches, named=True), peak=max(peaks)
+        )
+    return report
 
 
 class timed:
@@ -111,22 +125,51 @@ def _iterations(
     return rows
 
 
-def _halves(model: FaceModel, batches: Sequence[Batch], rounds: int) -> tuple[float, float]:
-    """Milliseconds of forward and backward passes, and of updates, of all of a step."""
+@dataclass(frozen=True)
+class Half:
+    """The gradients of an update, or what they move, as a graph that can be called alone.
+
+    Attributes
+    ----------
+    run : callable
+        Does it and waits until it is done.
+    graph : Graph
+        What it runs.
+    """
+
+    run: Callable[[], None]
+    graph: tf.Graph
+
+
+def halves_of(
+    model: FaceModel, batches: Sequence[Batch], *, named: bool = False
+) -> Iterator[tuple[Half, Half]]:
+    """Trace gradients (of one piece of a batch) and update of each update of a step, and do them.
+
+    Parameters
+    ----------
+    model : FaceModel
+    batches : sequence of Batch
+    named : bool
+        See `Tracing`.
+
+    Yields
+    ------
+    (Half, Half)
+    """
     import tensorflow as tf
 
     from dfl_tf.models.compiling import gradient_graph
 
-    both = [0.0, 0.0]
     inputs = model.inputs(*batches)
-    pieces = model.run.accumulate
     for update in model.updates:
         given = [*inputs, *model.draws(update, inputs[0].shape[0])]
-        given = [x[: x.shape[0] // pieces] for x in given]
+        given = [x[: x.shape[0] // model.run.accumulate] for x in given]
         gradients = gradient_graph(
             model.step,
             update,
             compiled=model.step.xla.get(update.optimizer, False),
+            named=named,
         )
         apply = tf.function(functools.partial(model.step.apply_gradients, update), autograph=False)
         losses, grads = gradients(given)
@@ -146,8 +189,19 @@ def _halves(model: FaceModel, batches: Sequence[Batch], rounds: int) -> tuple[fl
             update.variables[0].numpy()
 
         _finish(losses)
-        both[0] += pieces * statistics.median(machine.milliseconds(forward_backward, rounds))
-        both[1] += statistics.median(machine.milliseconds(move, rounds))
+        move()
+        yield (
+            Half(forward_backward, gradients.get_concrete_function(given).graph),
+            Half(move, apply.get_concrete_function(grads).graph),
+        )
+
+
+def _halves(model: FaceModel, batches: Sequence[Batch], rounds: int) -> tuple[float, float]:
+    """Milliseconds of forward and backward passes, and of updates, of all of a step."""
+    both = [0.0, 0.0]
+    for pair in halves_of(model, batches):
+        for number, (half, times) in enumerate(zip(pair, (model.run.accumulate, 1), strict=True)):
+            both[number] += times * statistics.median(machine.milliseconds(half.run, rounds))
     return both[0], both[1]
 
 
@@ -228,6 +282,8 @@ def train_lines(report: Report) -> list[str]:
         f"first iteration {sum(start.values()):10.1f} s after the start: "
         + ", ".join(f"{name} {seconds:.1f}" for name, seconds in start.items()),
     ]
+    if "profile" in report:
+        lines += profile.profile_lines(report["profile"])
     for row in report.get("fit", []):
         lines.append(fit_line(row))
     return lines

@@ -126,6 +126,12 @@ def _prepared(
 @click.option(
     "--fit-limit", type=click.FloatRange(min=64), metavar="MIB", help="Memory that may be used."
 )
+@click.option(
+    "--profile",
+    "profiled",
+    is_flag=True,
+    help="Where a step goes, by kind of operation, on a CPU. Operations run one at a time then.",
+)
 @_report_flags
 @_model_flags
 def train_command(
@@ -138,6 +144,7 @@ def train_command(
     iterations: int,
     fit: bool,
     fit_limit: float | None,
+    profiled: bool,
     as_json: bool,
     report: Path | None,
     inputs: CommandInputs,
@@ -151,7 +158,9 @@ def train_command(
     with _prepared(workspace, model_class, name, inputs, **folders) as prepared:
         configure_devices(prepared.run)
         since_start = running_seconds()
-        found = bench_step.bench_train(prepared, iterations=iterations, loaded_after=since_start)
+        found = bench_step.bench_train(
+            prepared, iterations=iterations, loaded_after=since_start, profiled=profiled
+        )
         if fit:
             found["fit"] = list(
                 bench_fit.fit(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import cv2
@@ -42,13 +42,16 @@ class MergeNetworks:
     `predict` takes a batch (n, size, size, 3) and gives the faces (n, size, size, 3) and the masks
     learned-prd and learned-dst, (n, size, size) or (n, size, size, 1). `segment` (XSeg) takes
     (256, 256, 3) and gives a mask of as many pixels; `enhance` (super resolution) takes
-    (size, size, 3) and gives the face with four times the side.
+    (size, size, 3) and gives the face with four times the side. `segment_batch` and
+    `enhance_batch` do the same for n faces at once, where that can be asked for.
     """
 
     predict: Callable[[Floats], tuple[Floats, Floats, Floats]]
     size: int
     segment: Callable[[Floats], Floats] | None = None
     enhance: Callable[[Floats], Floats] | None = None
+    segment_batch: Callable[[Floats], Floats] | None = None
+    enhance_batch: Callable[[Floats], Floats] | None = None
 
     def predictions(self, images: Floats) -> list[Prediction]:
         """Predict a batch of faces, shape (n, size, size, 3), float32 BGR in [0, 1].
@@ -61,6 +64,25 @@ class MergeNetworks:
         faces, masks, target_masks = (np.asarray(a, np.float32) for a in self.predict(images))
         square = (-1, self.size, self.size)
         return list(zip(faces, masks.reshape(square), target_masks.reshape(square), strict=True))
+
+
+XSEG_MASKS = ("XSeg-prd", "XSeg-dst")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What XSeg and the enhancer have answered for a face; what is missing is asked when needed.
+
+    Attributes
+    ----------
+    fine : ndarray, shape (4 size, 4 size, 3), float32, or None
+        The face enlarged.
+    masks : mapping of str to ndarray, 256 x 256 float32
+        By name in `XSEG_MASKS`.
+    """
+
+    fine: Floats | None = None
+    masks: Mapping[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,6 +132,7 @@ class FaceCrop:
         size: int,
     ):
         self.frame, self.landmarks, self.face_type = frame, landmarks, face_type
+        self.settings = settings
         self.network_size = size
         self.mask_size = size * 4
         self.size = size * 4 if settings.super_resolution_power != 0 else size
@@ -172,6 +195,7 @@ def merge_face(
     *,
     motion: Motion = NO_MOTION,
     draws: ColorDraws,
+    seen: Seen = Seen(),
 ) -> MergedFace:
     """Swap one face of a frame.
 
@@ -189,13 +213,15 @@ def merge_face(
         For motion blur.
     draws : ColorDraws
         Only the color transfers idt, sot and mix draw from it.
+    seen : Seen
+        What the other networks have answered already.
 
     References
     ----------
     merge.md 3.
     """
-    face, *learned = _enhanced(crop, prediction, settings, networks)
-    mask = _work_mask(crop, face, learned, settings, networks)
+    face, *learned = enhanced(crop, prediction, settings, networks, seen)
+    mask = _work_mask(crop, face, learned, settings, networks, seen)
     raw = "raw" in settings.mode
     if not raw:
         mask = soften_mask(mask, settings.erode_mask_modifier, settings.blur_mask_modifier)
@@ -215,16 +241,33 @@ def merge_face(
     return blend.run()
 
 
-def _enhanced(
-    crop: FaceCrop, prediction: Prediction, settings: MergeOptions, networks: MergeNetworks
+def enhanced(
+    crop: FaceCrop,
+    prediction: Prediction,
+    settings: MergeOptions,
+    networks: MergeNetworks,
+    seen: Seen,
 ) -> Prediction:
-    """Clip the prediction, and enlarge it by the enhancer if wanted (merge.md 3, step 4)."""
+    """Clip the prediction, and enlarge it by the enhancer if wanted (merge.md 3, step 4).
+
+    Parameters
+    ----------
+    crop, prediction, settings, networks, seen
+        As in `merge_face`.
+
+    Returns
+    -------
+    Prediction
+        Of the size of `crop`.
+    """
     face, mask, target_mask = (np.clip(a, 0, 1) for a in prediction)
     if settings.super_resolution_power != 0:
-        if networks.enhance is None:
-            raise ValueError("super resolution needs networks.enhance")
+        fine = seen.fine
+        if fine is None:
+            if networks.enhance is None:
+                raise ValueError("super resolution needs networks.enhance")
+            fine = networks.enhance(face)
         part = np.float32(settings.super_resolution_power / 100.0)
-        fine = networks.enhance(face)
         coarse = cv2.resize(face, (crop.size, crop.size))
         face = np.clip(coarse * (1 - part) + fine * part, 0, 1)
         mask, target_mask = (resize_cubic(m, crop.size) for m in (mask, target_mask))
@@ -237,13 +280,17 @@ def _work_mask(
     learned: list[Floats],
     settings: MergeOptions,
     networks: MergeNetworks,
+    seen: Seen,
 ) -> Floats:
     """Build the mask of the chosen mode at mask size (merge.md 3, steps 5 and 6)."""
 
-    def segment(image: Floats) -> Floats:
-        if networks.segment is None:
-            raise ValueError(f"mask mode {settings.mask_mode} needs networks.segment")
-        return resize_cubic(networks.segment(image).reshape(256, 256), crop.size)
+    def segment(name: str) -> Floats:
+        mask = seen.masks.get(name)
+        if mask is None:
+            if networks.segment is None:
+                raise ValueError(f"mask mode {settings.mask_mode} needs networks.segment")
+            mask = networks.segment(segmentation_input(name, crop, face))
+        return resize_cubic(mask.reshape(256, 256), crop.size)
 
     mask = combine_masks(
         settings.mask_mode,
@@ -252,11 +299,24 @@ def _work_mask(
             "dst": lambda: crop.hull,
             "learned-prd": lambda: learned[0],
             "learned-dst": lambda: learned[1],
-            "XSeg-prd": lambda: segment(resize_cubic(face, 256)),
-            "XSeg-dst": lambda: segment(crop.segmentation_input()),
+            "XSeg-prd": lambda: segment("XSeg-prd"),
+            "XSeg-dst": lambda: segment("XSeg-dst"),
         },
     )
     return resize_cubic(mask, crop.mask_size)
+
+
+def segmentation_input(name: str, crop: FaceCrop, face: Floats) -> Floats:
+    """Return what XSeg is shown for one of `XSEG_MASKS`, shape (256, 256, 3), float32 BGR.
+
+    Parameters
+    ----------
+    name : str
+    crop : FaceCrop
+    face : ndarray, shape (size, size, 3), float32
+        The new face, from `enhanced`.
+    """
+    return resize_cubic(face, 256) if name == "XSeg-prd" else crop.segmentation_input()
 
 
 def _paste_square(crop: FaceCrop, face: Floats) -> Floats:

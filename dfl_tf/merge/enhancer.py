@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,34 @@ from dfl_tf.errors import ModelFileError, UsageError
 from dfl_tf.merge.warping import Floats
 
 
-def load_enhancer(path: Path) -> Callable[[Floats], Floats]:
+@dataclass(frozen=True)
+class Enhancer:
+    """Enlarges faces four times.
+
+    Attributes
+    ----------
+    many : callable
+        Of (n, h, w, 3) float32 in [0, 1] makes (n, 4h, 4w, 3), float32.
+    takes_batches : bool
+        Whether n may be more than 1.
+    """
+
+    many: Callable[[Floats], Floats]
+    takes_batches: bool
+
+    def one(self, image: Floats) -> Floats:
+        """Enlarge one face, (h, w, 3), to (4h, 4w, 3)."""
+        return self.many(image[None])[0]
+
+
+def load_enhancer(path: Path) -> Enhancer:
     """Load an ONNX network that enlarges faces four times.
 
     Parameters
     ----------
     path : Path
-        One input (n, h, w, 3) float32 BGR in [0, 1] of any size, one output (n, 4h, 4w, 3).
+        One input (n, h, w, 3) float32 BGR in [0, 1] of any size, one output (n, 4h, 4w, 3). Where
+        n is 1 in the file, faces are enlarged one at a time.
 
     Raises
     ------
@@ -55,9 +77,9 @@ def load_enhancer(path: Path) -> Callable[[Floats], Floats]:
         )
     one_at_a_time = threading.Lock()
 
-    def enhance(image: Floats) -> Floats:
+    def many(images: Floats) -> Floats:
         with one_at_a_time:
-            outputs = session.run([result.name], {entry.name: image[None].astype(np.float32)})
-        return np.asarray(outputs[0][0], np.float32)
+            (found,) = session.run([result.name], {entry.name: images.astype(np.float32)})
+        return np.asarray(found, np.float32)
 
-    return enhance
+    return Enhancer(many, takes_batches=not isinstance(entry.shape[0], int))

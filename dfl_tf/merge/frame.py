@@ -10,7 +10,14 @@ import numpy.typing as npt
 
 from dfl_tf.face import FaceType
 from dfl_tf.merge.colors import ColorDraws
-from dfl_tf.merge.compose import FaceCrop, MergedFace, MergeNetworks, Prediction, merge_face
+from dfl_tf.merge.compose import (
+    FaceCrop,
+    MergedFace,
+    MergeNetworks,
+    Prediction,
+    Seen,
+    merge_face,
+)
 from dfl_tf.merge.motion import NO_MOTION, Motion
 from dfl_tf.merge.pixels import FramePixels, Stored
 from dfl_tf.merge.warping import Floats
@@ -72,6 +79,7 @@ def merge_frame(
     settings: MergeOptions | None = None,
     motion: Motion = NO_MOTION,
     draws: ColorDraws,
+    seen: Sequence[Seen] = (),
 ) -> MergedFrame:
     """Merge every face of a frame, each on the original frame, and lay them over each other.
 
@@ -84,6 +92,8 @@ def merge_frame(
         As in `merge_face`.
     settings : MergeOptions, optional
         Others than those of `cut`, with the same scale and super resolution.
+    seen : sequence of Seen
+        What the other networks have answered for each face already; by default nothing.
 
     References
     ----------
@@ -94,8 +104,10 @@ def merge_frame(
     if not cut.crops:
         return unmerged_frame(frame, settings, cut.size)
     merged = [
-        merge_face(crop, prediction, settings, networks, motion=motion, draws=draws)
-        for crop, prediction in zip(cut.crops, predictions, strict=True)
+        merge_face(crop, prediction, settings, networks, motion=motion, draws=draws, seen=known)
+        for crop, prediction, known in zip(
+            cut.crops, predictions, seen or [Seen()] * len(cut.crops), strict=True
+        )
     ]
     if settings.mode == "raw-predict":
         image, mask = _combine(merged, np.zeros_like(merged[0].image))

@@ -265,14 +265,14 @@ def open_model(
             f"{', '.join(sorted(m for m in masks if 'XSeg' in m))} needs; train or copy one there, "
             "or choose another --mask-mode"
         )
-    enhance = None
+    enhancer = None
     if any(task.settings.super_resolution_power for task in tasks):
         if request.enhancer is None:
             raise UsageError(
                 "super resolution needs an enhancer network, and none comes with this program: "
                 "give --enhancer FILE.onnx, or leave --super-resolution out"
             )
-        enhance = load_enhancer(request.enhancer)
+        enhancer = load_enhancer(request.enhancer)
     morphs = {task.settings.morph for task in tasks}
     if len(morphs) > 1:
         raise UsageError("morph is one value for all frames")
@@ -288,7 +288,7 @@ def open_model(
         found.model_class,
         model.iteration,
         FaceType.from_name(model.options.face_type),
-        networks_of(model, morph=morphs.pop(), xseg=xseg, enhance=enhance),
+        networks_of(model, morph=morphs.pop(), xseg=xseg, enhancer=enhancer),
         checksum,
     )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dfl_tf.merge.compose import MergeNetworks
+from dfl_tf.merge.enhancer import Enhancer
 from dfl_tf.merge.warping import Floats
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def networks_of(
     *,
     morph: float = 1.0,
     xseg: XSeg | None = None,
-    enhance: Callable[[Floats], Floats] | None = None,
+    enhancer: Enhancer | None = None,
 ) -> MergeNetworks:
     """Return what merging asks, answered by models.
 
@@ -33,8 +33,8 @@ def networks_of(
     morph : float
         Share of src, for models that take one.
     xseg : XSeg, optional
-    enhance : callable, optional
-        Super resolution: (h, w, 3) float32 in [0, 1] to four times the side.
+    enhancer : Enhancer, optional
+        Super resolution.
     """
     given = morph if model.takes_morph else None
 
@@ -44,16 +44,21 @@ def networks_of(
 
     one_at_a_time = threading.Lock()
 
-    def segment(image: Floats) -> Floats:
+    def segment_batch(images: Floats) -> Floats:
         with one_at_a_time:
             assert xseg is not None
-            return np.asarray(xseg.mask(image[None]), np.float32)[0, :, :, 0]
+            return np.asarray(xseg.mask(images), np.float32)[:, :, :, 0]
+
+    def segment(image: Floats) -> Floats:
+        return segment_batch(image[None])[0]
 
     return MergeNetworks(
         predict,
         int(model.options.resolution),
         None if xseg is None else segment,
-        enhance,
+        None if enhancer is None else enhancer.one,
+        None if xseg is None else segment_batch,
+        None if enhancer is None or not enhancer.takes_batches else enhancer.many,
     )
 
 

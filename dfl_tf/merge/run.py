@@ -23,8 +23,9 @@ from dfl_tf.errors import DflTfError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.jobs.pool import Outcome, ordered
 from dfl_tf.jobs.progress import Progress
+from dfl_tf.merge.batched import see
 from dfl_tf.merge.colors import frame_draws
-from dfl_tf.merge.compose import MergeNetworks, Prediction
+from dfl_tf.merge.compose import FaceCrop, MergeNetworks, Prediction, Seen
 from dfl_tf.merge.destination import Destination, Finished
 from dfl_tf.merge.frame import FrameCrops, lost_of, merge_frame, unmerged_frame
 from dfl_tf.merge.pixels import FramePixels, read_frame
@@ -65,7 +66,8 @@ class MergeRun:
     Attributes
     ----------
     networks : MergeNetworks
-        `segment` and `enhance` are called from the worker threads.
+        `segment` and `enhance` are called from the worker threads, for what the networks in
+        batches have not answered.
     face_type : FaceType
         Of the model.
     output : Destination
@@ -154,12 +156,19 @@ def _failure(name: str, reason: str, more: str = "") -> WorkspaceError:
     )
 
 
+class _Answer(NamedTuple):
+    """What the networks made of one face."""
+
+    prediction: Prediction
+    seen: Seen
+
+
 class _Cut(NamedTuple):
-    """A frame with what the network made of its faces, or why it could not be read."""
+    """A frame with what the networks made of its faces, or why it could not be read."""
 
     task: MergeTask
     crops: FrameCrops | None
-    predictions: list[Prediction]
+    answers: list[_Answer]
     error: Exception | None = None
 
 
@@ -207,39 +216,47 @@ class _MergeLoop:
         self._end()
 
     def _predicted(self, cuts: Iterator[Outcome[MergeTask, FrameCrops | None]]) -> Iterator[_Cut]:
-        """Show all faces of a group to the network, and give its frames out for composing."""
+        """Show all faces of a group to the networks, and give its frames out for composing."""
         for chunk in self._chunks:
             if self.stop.is_set():
                 self.report.interrupted = True
                 return
             read = [next(cuts) for _ in chunk]
-            places: list[np.ndarray | None] = []
+            places: list[FaceCrop | None] = []
             for task, frame, _ in read:
-                places += [None] * len(task.faces) if frame is None else frame.network_inputs
-            predictions = self._predictions(places)
+                places += [None] * len(task.faces) if frame is None else frame.crops
+            answers = self._answers(places)
             at = 0
             for task, frame, error in read:
-                mine = [p for p in predictions[at : at + len(task.faces)] if p is not None]
+                mine = [a for a in answers[at : at + len(task.faces)] if a is not None]
                 at += len(task.faces)
                 if frame is not None or error is not None:
                     yield _Cut(task, frame, mine, error)
 
-    def _predictions(self, places: list[np.ndarray | None]) -> list[Prediction | None]:
-        """Predictions of some faces; None where there is no face to be merged."""
-        size = self.run.networks.size
-        empty = np.zeros((size, size, 3), np.float32)
-        predictions: list[Prediction | None] = []
-        for first in range(0, len(places), self.run.batch):
-            part = places[first : first + self.run.batch]
-            if all(image is None for image in part):
-                predictions += [None] * len(part)
+    def _answers(self, places: list[FaceCrop | None]) -> list[_Answer | None]:
+        """What the networks make of some faces; None where there is no face to be merged."""
+        networks, batch = self.run.networks, self.run.batch
+        empty = np.zeros((networks.size, networks.size, 3), np.float32)
+        answers: list[_Answer | None] = []
+        for first in range(0, len(places), batch):
+            part = places[first : first + batch]
+            if all(crop is None for crop in part):
+                answers += [None] * len(part)
                 continue
-            part += [None] * (self.run.batch - len(part))
-            images = np.stack([empty if image is None else image for image in part])
+            part += [None] * (batch - len(part))
+            images = np.stack([empty if crop is None else crop.network_input for crop in part])
             before = time.perf_counter()
-            predictions += self.run.networks.predictions(images)
+            predictions = networks.predictions(images)
+            faces = [
+                None if crop is None else (crop, prediction)
+                for crop, prediction in zip(part, predictions, strict=True)
+            ]
+            answers += [
+                None if face is None else _Answer(face[1], seen)
+                for face, seen in zip(faces, see(faces, networks), strict=True)
+            ]
             self.report.network_seconds += time.perf_counter() - before
-        return predictions
+        return answers
 
     def _collect(self, outcome: Outcome[_Cut, object]) -> None:
         task = outcome.item.task
@@ -307,7 +324,12 @@ class _MergeLoop:
             raise cut.error
         draws = frame_draws(self.run.seed, task.index)
         merged = merge_frame(
-            cut.crops, cut.predictions, self.run.networks, motion=task.motion, draws=draws
+            cut.crops,
+            [answer.prediction for answer in cut.answers],
+            self.run.networks,
+            motion=task.motion,
+            draws=draws,
+            seen=[answer.seen for answer in cut.answers],
         )
         composed = time.thread_time()
         made = self.run.output.make(task.path, merged)

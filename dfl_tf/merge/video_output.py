@@ -19,13 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dfl_tf.disk.durable import make_folder, remove_folder, sync_folder, write_file
-from dfl_tf.disk.guarded import read_json
-from dfl_tf.disk.tree_schema import ANYTHING, Boolean, Record, Row, Text
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.imaging import to_bgr as three_channels
 from dfl_tf.merge.frame import MergedFrame
 from dfl_tf.merge.pixels import Stored
-from dfl_tf.merge.video_parts import ADVICE, SHA, SIZE, Parts, remember, seen_texts, sizes_of
+from dfl_tf.merge.video_parts import Parts, read_record, remember, seen_texts, sizes_of
 from dfl_tf.video.color import from_bgr, from_gray, to_bgr
 from dfl_tf.video.encode import look_of, timing_of
 from dfl_tf.video.frames import shown_frames
@@ -43,10 +41,6 @@ PART = 120
 
 _WAITING = 8
 """Frames that may wait for the encoders: 6 MB each at 1080p."""
-_RECORD = Record(
-    {"made_of": SHA, "sizes": Row(SIZE, SIZE), "output": Text(), "audio": Boolean()},
-    others=ANYTHING,
-)
 
 
 @dataclass(frozen=True)
@@ -188,8 +182,7 @@ class VideoOutput:
         return None
 
     def _complete(self) -> MadeVideo | None:
-        kind = "the record of a merged video"
-        stored = read_json(self._record, kind=kind, schema=_RECORD, advice=ADVICE, missing_ok=True)
+        stored = read_record(self._record)
         if (
             stored is None
             or stored["made_of"] != self._made_of(0, len(self._frames))
@@ -211,7 +204,7 @@ class VideoOutput:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def _resume(self) -> None:
-        self._parts = Parts(self._target.parts, self._made_of)
+        self._parts = Parts(self._target.parts, self._made_of, self._written[0])
         self._done = frozenset(self._frames[: self._parts.frames])
         for part in self._parts.whole:
             for written, texts, coded in zip(

@@ -9,17 +9,22 @@ from typing import TypedDict
 
 import numpy as np
 
-from dfl_tf.disk.guarded import parse_json
+from dfl_tf.disk.guarded import parse_json, read_json
 from dfl_tf.disk.journal import Journal, read_lines
-from dfl_tf.disk.tree_schema import Integer, Record, Row, Table, Text
+from dfl_tf.disk.tree_schema import ANYTHING, Boolean, Integer, Record, Row, Table, Text
 from dfl_tf.merge.pixels import Stored
 from dfl_tf.video.parts import SUFFIX
-from dfl_tf.video.read_back import Written
+from dfl_tf.video.read_back import SIDE, Written
 
 ADVICE = "--overwrite starts over."
 SHA, SIZE = Text(pattern="[0-9a-f]{64}", form="a SHA-256"), Integer(1)
 _KIND = "the journal of a video's parts"
-_SEEN = Table(Text(longest=1000, pattern="[0-9a-f]{2,}", form="hexadecimal digits"))
+_THUMBNAIL = 2 * 3 * SIDE**2
+"""Hexadecimal digits of one."""
+_SEEN = Table(
+    Text(pattern=f"[0-9a-f]{{64}}|[0-9a-f]{{{_THUMBNAIL}}}", form="a SHA-256 or a thumbnail"),
+    Text(pattern="[0-9]{1,9}", form="the number of a frame"),
+)
 _SHAPES = Row(Row(SIZE, SIZE), Row(SIZE, SIZE))
 _PART = Record(
     {
@@ -33,6 +38,19 @@ _PART = Record(
         "seen": Row(_SEEN, _SEEN),
     }
 )
+_RECORD = Record(
+    {"made_of": SHA, "sizes": Row(SIZE, SIZE), "output": Text(), "audio": Boolean()},
+    others=ANYTHING,
+)
+
+
+class StoredRecord(TypedDict):
+    """What a finished video was made of, the sizes of both files, and whether there is sound."""
+
+    made_of: str
+    sizes: list[int]
+    output: str
+    audio: bool
 
 
 class StoredPart(TypedDict):
@@ -73,6 +91,8 @@ class Parts:
         It is there.
     made_of : callable
         Gets the first frame and a count; gives the checksum that such a part has now.
+    written : Written
+        Says which frames of a part must be noted, and how.
 
     Attributes
     ----------
@@ -80,7 +100,7 @@ class Parts:
         Without a gap from frame 0 on.
     """
 
-    def __init__(self, folder: Path, made_of: Callable[[int, int], str]) -> None:
+    def __init__(self, folder: Path, made_of: Callable[[int, int], str], written: Written) -> None:
         self._folder = folder
         path, end, self.whole = folder / "journal", 0, list[StoredPart]()
         for line in read_lines(path, kind=_KIND, advice=ADVICE):
@@ -94,6 +114,8 @@ class Parts:
             if not fits or part["made_of"] != made_of(part["first"], part["count"]):
                 break
             if sizes_of(self.files(part["first"])) != part["sizes"]:
+                break
+            if not _is_complete(part, written):
                 break
             self.whole.append(part)
             end = line.end
@@ -119,6 +141,29 @@ class Parts:
         self._journal.close()
 
 
+def _is_complete(part: StoredPart, written: Written) -> bool:
+    """Whether all is noted that reading back the whole video will compare."""
+    wanted = written.compared(part["first"], part["count"])
+    digits = 64 if written.exact else _THUMBNAIL
+    return all(
+        {int(index) for index in texts} == wanted
+        and all(len(text) == digits for text in texts.values())
+        for texts in part["seen"]
+    )
+
+
+def read_record(path: Path) -> StoredRecord | None:
+    """Read what a finished video was made of; None where there is no record.
+
+    Raises
+    ------
+    WorkspaceError
+        It is no such record.
+    """
+    kind = "the record of a merged video"
+    return read_json(path, kind=kind, schema=_RECORD, advice=ADVICE, missing_ok=True)
+
+
 def sizes_of(paths: Sequence[Path]) -> list[int]:
     """Return the sizes of files in bytes; 0 for what is no file."""
     return [path.stat().st_size if path.is_file() else 0 for path in paths]
@@ -140,6 +185,4 @@ def remember(written: Written, texts: dict[str, str]) -> None:
 
 
 def _thumbnail(text: str) -> Stored:
-    values = np.frombuffer(bytes.fromhex(text), np.uint8)
-    side = round((values.size / 3) ** 0.5)
-    return values.reshape(side, side, 3)
+    return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(SIDE, SIDE, 3)

@@ -24,15 +24,15 @@ WORTH_IT = 0.97
 
 
 def gradient_graph(
-    step: TrainingStep, update: Update, *, compiled: bool
+    step: TrainingStep, update: Update, *, compiled: bool, named: bool = False
 ) -> tf.types.experimental.PolymorphicFunction:
     """Make a graph function of the gradients of an update, compiled with XLA or not.
 
     In code that is compiled for a CPU blurs are matrix products: XLA's depthwise convolutions there
-    are some twenty times slower than TensorFlow's.
+    are some twenty times slower than TensorFlow's. `named` is that of `Tracing`.
     """
     by_matrices = compiled and step.model.placement.on_cpu
-    tracing = replace(step.tracing, blur_as_matmul=by_matrices)
+    tracing = replace(step.tracing, blur_as_matmul=by_matrices, named=named)
     gradients = functools.partial(step.gradients, update, tracing=tracing)
     return tf.function(gradients, autograph=False, jit_compile=compiled)
 

@@ -8,6 +8,7 @@ the kernel is large enough for that to pay.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Sequence
 
@@ -127,7 +128,12 @@ def dssim(a: tf.Tensor, b: tf.Tensor, filter_size: int) -> tf.Tensor:
     given = a.dtype
     if given != tf.float64:
         a, b = tf.cast(a, tf.float32), tf.cast(b, tf.float32)
-    size = max(1, filter_size)
+    with tf.name_scope("dssim") if tracing().named else contextlib.nullcontext():
+        dissimilarity = _dssim(a, b, max(1, filter_size))
+    return tf.cast(dissimilarity, given)
+
+
+def _dssim(a: tf.Tensor, b: tf.Tensor, size: int) -> tf.Tensor:
     moments = tf.concat((a, b, a * b, tf.square(a) + tf.square(b)), axis=-1)
     if tracing().blur_as_matmul:
         sides = moments.shape[1:3]
@@ -142,7 +148,7 @@ def dssim(a: tf.Tensor, b: tf.Tensor, filter_size: int) -> tf.Tensor:
     luminance = (num0 + _C1) / (den0 + _C1)
     structure = (2.0 * product - num0 + _C2) / (squares - den0 + _C2)
     ssim = tf.reduce_mean(luminance * structure, axis=(1, 2))
-    return tf.cast((1.0 - ssim) / 2.0, given)
+    return (1.0 - ssim) / 2.0
 
 
 def gaussian_blur(x: tf.Tensor, sigma: float) -> tf.Tensor:

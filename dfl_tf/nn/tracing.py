@@ -34,6 +34,8 @@ class Tracing:
     fused : bool
         Filter response norms with their thresholds, and blurs with stride 2, are one C++ operation
         each where the library is in use (`dfl_tf_ops.normalization`, `dfl_tf_ops.blur_pool`).
+    named : bool
+        Operations of `dssim` bear its name, and so do their gradients: for profiles.
     """
 
     blur_as_matmul: bool = False
@@ -43,6 +45,7 @@ class Tracing:
     winograd: bool = False
     forms: FormChooser | None = None
     fused: bool = False
+    named: bool = False
 
 
 _PLAIN = Tracing()

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from dfl_tf.video.color import Stored
 
 _OTHERS = 8
-_SIDE = 8
+SIDE = 8
+"""Of a thumbnail."""
 # Of 255, on the mean over 64 tiles: coarse compression stays far below, another image above.
 _DIFFERENT = 32.0
 # Containers whose index makes a seek reliable.
@@ -66,6 +67,10 @@ class Written:
     sound: Fraction | None = None
     sound_tolerance: Fraction = Fraction(0)
 
+    def compared(self, first: int, count: int) -> frozenset[int]:
+        """Return which of `count` frames from `first` on are compared when it is read back."""
+        return _chosen(self.total) & frozenset(range(first, first + count))
+
     def add(self, frame: VideoFrame, time: Fraction) -> None:
         """Note a frame on its way to the encoder."""
         if len(self.times) in _chosen(self.total):
@@ -82,7 +87,7 @@ def _seen(frame: VideoFrame, exact: bool) -> str | Stored:
     image = to_bgr(frame)
     if exact:
         return hashlib.sha256(image.tobytes()).hexdigest()
-    return cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
 def read_back(path: Path, output: Path, written: Written) -> None:

@@ -43,7 +43,7 @@ def test_operations_of_products_and_convolutions_are_counted():
 
     shapes = ((3, 9, 11, 2), (3, 3, 2, 5), (4 * 5 * 5, 7))
     traced = graph.get_concrete_function(*(tf.TensorSpec(s) for s in shapes)).graph
-    counted = [bench_flops._operation(op) for op in traced.get_operations()]
+    counted = [bench_flops.flops_of(op) for op in traced.get_operations()]
     convolution = 2 * 3 * 4 * 5 * (3 * 3 * 2 * 5)
     product = 2 * 3 * 100 * 7
     assert sum(counted) == 3 * convolution + 3 * product

@@ -32,9 +32,11 @@ KINDS = (
     "xseg journal",
     "bench report",
     "TF_CONFIG",
+    "video parts",
+    "video record",
     "video info",
 )
-SLOW = {"video extract", "video cut"}
+SLOW = {"video extract", "video cut", "video join"}
 NEVER_REFUSED = {"face index", "xseg journal"}  # what cannot be used is made again
 
 

@@ -42,10 +42,13 @@ def test_predictions_have_faces_and_flat_masks(model_class, morph):
     assert networks.segment is None
 
 
-def test_xseg_masks_one_face():
+def test_xseg_masks_one_face_and_several():
     xseg = SimpleNamespace(mask=lambda images: images[..., :1])
     networks = networks_of(FakeModel(), xseg=xseg)
     assert networks.segment(np.full((256, 256, 3), 0.3, np.float32)).shape == (256, 256)
+    faces = np.zeros((3, 256, 256, 3), np.float32)
+    faces[1] = 0.5
+    assert [mask.max() for mask in networks.segment_batch(faces)] == [0, 0.5, 0]
 
 
 def test_checksum_follows_the_weights():
@@ -58,13 +61,13 @@ def test_checksum_follows_the_weights():
     assert weights_checksum(model) != before
 
 
-def write_enlarger(path, factor):
+def write_enlarger(path, factor, count="n"):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
     node = helper.make_node("Resize", ["x", "", "scales"], ["y"], mode="nearest")
     scales = helper.make_tensor("scales", floats, [4], [1.0, factor, factor, 1.0])
-    shape = ["n", None, None, 3]
+    shape = [count, None, None, 3]
     graph = helper.make_graph(
         [node],
         "enlarger",
@@ -78,11 +81,22 @@ def write_enlarger(path, factor):
 
 def test_network_of_the_user_enlarges_four_times(tmp_path):
     write_enlarger(tmp_path / "e.onnx", 4)
-    enhance = load_enhancer(tmp_path / "e.onnx")
-    face = np.random.default_rng(0).random((24, 24, 3)).astype(np.float32)
-    large = enhance(face)
+    enhancer = load_enhancer(tmp_path / "e.onnx")
+    faces = np.random.default_rng(0).random((2, 24, 24, 3)).astype(np.float32)
+    assert enhancer.takes_batches
+    assert enhancer.many(faces).shape == (2, 96, 96, 3)
+    large = enhancer.one(faces[0])
     assert large.shape == (96, 96, 3)
-    assert np.array_equal(large[::4, ::4], face)
+    assert np.array_equal(large[::4, ::4], faces[0])
+    networks = networks_of(FakeModel(), enhancer=enhancer)
+    assert np.array_equal(networks.enhance_batch(faces)[0], networks.enhance(faces[0]))
+
+
+def test_a_network_for_one_face_is_asked_for_one_at_a_time(tmp_path):
+    write_enlarger(tmp_path / "e.onnx", 4, count=1)
+    networks = networks_of(FakeModel(), enhancer=load_enhancer(tmp_path / "e.onnx"))
+    assert networks.enhance_batch is None
+    assert networks.enhance(np.zeros((8, 8, 3), np.float32)).shape == (32, 32, 3)
 
 
 def test_network_of_another_factor_is_refused(tmp_path):

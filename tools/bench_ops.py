@@ -333,7 +333,7 @@ def reference_norm(tensors: list) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--only", choices=["optimizer", "convolution", "color", "warp"])
+    parser.add_argument("--only", choices=["optimizer", "norm", "convolution", "color", "warp"])
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     print(f"load {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores, medians of {arguments.rounds}")
@@ -341,6 +341,7 @@ def main() -> None:
     if arguments.only in (None, "optimizer"):
         for row in optimizer_rows(arguments.rounds):
             print(row, flush=True)
+    if arguments.only in (None, "norm"):
         print(norm_row(arguments.rounds), flush=True)
     for row in (
         convolution_rows(arguments.rounds) if arguments.only in (None, "convolution") else ()

@@ -7,10 +7,15 @@ workspace.md 3.1, 5, 9; options.md 1, 4, 6; design decisions 1, 2, 35.
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
+
+from dfl_tf_ops.native_output import import_tensorflow
 
 from dfl_tf.devices.cluster import cluster_of, described, machine_of, replicas_of
 from dfl_tf.devices.configure import configure_devices, device_lines, summary_devices
@@ -56,6 +61,8 @@ if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
     from dfl_tf.options import TrainingOptions
     from dfl_tf.train.distribution import Distribution
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=Options)
 EVERY_BESIDE = 50
@@ -268,8 +275,21 @@ def prepare(
 
 
 def _saved(folder: Path, name: str, model_class: str, *, previous: bool) -> ModelState | None:
-    """What a model was saved with; None if that is no more than its options."""
-    state = read_model(folder, name, model_class, tolerant=True, previous=previous)
+    """What a model was saved with; None if that is no more than its options.
+
+    It is read by a thread while this one imports TensorFlow, which a training needs next. What is
+    to be said about it is said afterwards: an import hides what is written meanwhile.
+    """
+    notes: list[str] = []
+    read = functools.partial(read_model, folder, name, model_class, tolerant=True,
+                             previous=previous, say=notes.append)  # fmt: skip
+    with ThreadPoolExecutor(1, thread_name_prefix="read model") as pool:
+        reading = pool.submit(read)
+        import_tensorflow()
+        kind_of(model_class).model_type()
+    state = reading.result()
+    for note in notes:
+        _log.warning(note)
     return state if state.iteration or state.tensors else None
 
 

@@ -17,7 +17,6 @@ from dfl_tf.formats.models.choose_model import choose_model
 from dfl_tf.formats.models.files import FoundModel
 from dfl_tf.formats.models.legacy import read_part
 from dfl_tf.formats.sessions.workspace import user_path
-from dfl_tf.models.state import match_tensors
 from dfl_tf.options import KINDS, RunOptions
 
 if TYPE_CHECKING:
@@ -113,6 +112,8 @@ def take_parts(model: FaceModel, text: str) -> list[str]:
     UsageError
         A part that is named is in none of the two models or does not fit, or nothing fits at all.
     """
+    from dfl_tf.models.state import match_tensors
+
     origin = find_origin(text)
     found, parts = origin.model, origin.parts or tuple(model.networks)
     if unknown := [part for part in origin.parts if part not in model.networks]:

@@ -54,6 +54,13 @@ def test_option_help_imports_no_tensorflow() -> None:
     assert "32 … 2048" in text
 
 
+def test_help_and_wrong_options_of_a_training_import_no_tensorflow() -> None:
+    """They are answered before TensorFlow is imported, which takes seconds."""
+    code, _, heavy, text = probe("train", "--help")
+    assert (code, "tensorflow" in heavy, "numba" in heavy) == (0, False, False)
+    assert "--target-iter" in text
+
+
 def test_module_and_version() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dfl_tf", "--version"], capture_output=True, text=True, check=True

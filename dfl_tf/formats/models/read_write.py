@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -34,6 +34,7 @@ def read_model(
     format: ModelFormat | None = None,
     tolerant: bool = False,
     previous: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> ModelState:
     """Read a model as it lies there; nothing on disk is changed.
 
@@ -49,6 +50,8 @@ def read_model(
         See `Reading`.
     format : {"legacy", "native"}, optional
         Which form to read if both are there; default the newer one.
+    say : callable, optional
+        Gets each note; by default they are logged as warnings.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def read_model(
     assert state.disk is not None
     notes = [*state.notes, *([] if previous else _notes(state.disk, tolerant=tolerant))]
     for note in notes:
-        _log.warning("%s: %s", prefix_of(name, model_class), note)
+        (say or _log.warning)(f"{prefix_of(name, model_class)}: {note}")
     return replace(state, notes=tuple(notes))
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from dfl_tf.formats.models.tensor import Tensor
 
 _THREADS = 4
+_PIECE = 1 << 18
+"""Numbers that are copied and looked at in one go."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,21 @@ def _place(
 
 
 def _fill(value: Tensor, place: Tensor) -> float:
-    """Copy an array, unless it is its own place; returns the sum of its squares."""
-    if isinstance(place, np.ndarray) and place is not value:
+    """Copy an array, unless it is its own place; returns the sum of its squares.
+
+    A piece that was just copied is still in the processor's cache when its squares are added up.
+    """
+    if not isinstance(place, np.ndarray) or place is value:
+        return sum_of_squares(place)
+    if not np.asarray(value).flags.c_contiguous:
         np.copyto(place, value)
-    return sum_of_squares(place)
+        return sum_of_squares(place)
+    source, target, total = np.asarray(value).reshape(-1), place.reshape(-1), 0.0
+    for start in range(0, source.size, _PIECE):
+        piece = target[start : start + _PIECE]
+        np.copyto(piece, source[start : start + _PIECE])
+        total += sum_of_squares(piece)
+    return total
 
 
 def sum_of_squares(value: Tensor) -> float:

@@ -11,7 +11,7 @@ from dfl_tf.errors import WorkspaceError
 from dfl_tf.merge.video_parts import Parts, remember
 
 pytest.importorskip("av")
-from dfl_tf.video.read_back import Written  # noqa: E402
+from dfl_tf.video.read_back import Written
 
 SHA, THUMBNAIL = "ab" * 32, "07" * 192
 

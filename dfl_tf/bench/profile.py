@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import statistics
 import tempfile
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,8 +190,8 @@ def profile(
     if not model.placement.on_cpu:
         raise UsageError("--profile times the operations of a CPU. Add --cpu, or leave it out.")
     networks = [network.name for network in model.networks.values()]
-    found: list[Counter[str]] = [Counter() for _ in range(rounds)]
-    rest: Counter[str] = Counter()
+    found = [defaultdict[str, float](float) for _ in range(rounds)]
+    rest = defaultdict[str, float](float)
     for gradients, update in halves:
         operations = {op.name: op for op in gradients.graph.get_operations()}
         for spent in found:
@@ -204,15 +204,16 @@ def profile(
                 if kind == REST:
                     rest[executed.removeprefix("_Mkl")] += milliseconds / rounds
             spent[UPDATE] += sum(_executed(update.run).values())
+    largest = sorted(rest.items(), key=lambda pair: -pair[1])
     medians = {kind: statistics.median(spent[kind] for spent in found) for kind in KINDS}
     return {
         "rounds": rounds,
-        "rest": {name: round(taken, 3) for name, taken in rest.most_common(_SHOWN)},
+        "rest": {name: round(taken, 3) for name, taken in largest[:_SHOWN]},
         "kinds": _rows(medians, _arithmetic(model, networks), peak),
     }
 
 
-def _executed(step: Callable[[], object]) -> Counter[tuple[str, str]]:
+def _executed(step: Callable[[], object]) -> Mapping[tuple[str, str], float]:
     """Milliseconds of the operations of a call, by name and type."""
     import tensorflow as tf
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
@@ -220,7 +221,7 @@ def _executed(step: Callable[[], object]) -> Counter[tuple[str, str]]:
     options = tf.profiler.experimental.ProfilerOptions(
         host_tracer_level=2, python_tracer_level=0, device_tracer_level=0
     )
-    spent: Counter[tuple[str, str]] = Counter()
+    spent = defaultdict[tuple[str, str], float](float)
     with tempfile.TemporaryDirectory(prefix="dfl-tf-profile-") as folder:
         with tf.profiler.experimental.Profile(folder, options):
             step()
@@ -239,7 +240,7 @@ def _executed(step: Callable[[], object]) -> Counter[tuple[str, str]]:
 
 def _arithmetic(model: FaceModel, networks: Sequence[str]) -> Mapping[str, float]:
     """Floating-point operations of a step, by kind."""
-    found: Counter[str] = Counter()
+    found = defaultdict[str, float](float)
     for graph in nominal_graphs(model):
         for op in graph.get_operations():
             flops = flops_of(op)

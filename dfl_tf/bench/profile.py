@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from dfl_tf.bench.machine import Report
-    from dfl_tf.bench.step import Half
     from dfl_tf.models.base import FaceModel
 
 FORWARD = "convolutions, forward"
@@ -79,6 +78,22 @@ def one_at_a_time() -> None:
             "a profile needs operations that run one at a time, and TensorFlow has begun to "
             "compute with others. Start a process for it."
         ) from None
+
+
+@dataclass(frozen=True)
+class Half:
+    """The gradients of an update, or what they move, as a graph that can be called alone.
+
+    Attributes
+    ----------
+    run : callable
+        Does it and waits until it is done.
+    graph : Graph
+        What it runs.
+    """
+
+    run: Callable[[], object]
+    graph: tf.Graph
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,15 @@ import functools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dfl_tf.bench import machine, profile
 from dfl_tf.bench.flops import step_flops
 from dfl_tf.bench.machine import Report
+from dfl_tf.bench.profile import Half
 from dfl_tf.devices.configure import configure_devices
 from dfl_tf.formats import write_model
 from dfl_tf.train.batch_source import Facesets
@@ -123,22 +124,6 @@ def _iterations(
             wait = min(spent, (batch_source.wait_seconds - waited) * 1e3)
             rows.append((spent, wait, sum(batch.size for batch in batches)))
     return rows
-
-
-@dataclass(frozen=True)
-class Half:
-    """The gradients of an update, or what they move, as a graph that can be called alone.
-
-    Attributes
-    ----------
-    run : callable
-        Does it and waits until it is done.
-    graph : Graph
-        What it runs.
-    """
-
-    run: Callable[[], None]
-    graph: tf.Graph
 
 
 def halves_of(

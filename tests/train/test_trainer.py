@@ -332,7 +332,7 @@ class ResourceExhaustedError(Exception):
     [
         (FacesetError("32 faces in a row cannot be read"), FacesetError, "32 faces"),
         (RuntimeError("a bug"), RuntimeError, "a bug"),
-        (MemoryError(), OutOfMemory, r"lower --batch-size \(now 2\)"),
+        (MemoryError(), OutOfMemory, r"(?s)batch_size=2.*1\. --batch-size 1"),
         (ResourceExhaustedError("OOM when allocating"), OutOfMemory, "--plan"),
     ],
 )

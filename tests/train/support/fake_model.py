@@ -29,6 +29,7 @@ class FakeModel:
     previews_one_face = False
     average = None
     works_ahead = False
+    placement = SimpleNamespace(on_cpu=True)
     uncounted = 0
 
     def __init__(self, given: SAEHDOptions | None = None, *, size: int = 64) -> None:

@@ -153,7 +153,7 @@ def face_masks(
     done = draw_face(
         np.asarray(landmarks, np.float64),
         eyebrows_expand_mod,
-        _tables(),
+        *_parts(),
         full=full[:, :, 0],
         eyes_mouth=None if soft is None else soft[:, :, 0],
         drawn=face is not None,
@@ -168,10 +168,11 @@ def face_masks(
 
 
 @lru_cache(1)
-def _tables() -> tuple[IntPoints, IntPoints, IntPoints]:
+def _parts() -> tuple[IntPoints, tuple[int, int]]:
     from dfl_tf_ops.face_masks import parts
 
-    return parts(_HULL_PARTS), parts(_EYES), parts(_INNER_LIPS)
+    hull, eyes = len(_HULL_PARTS), len(_EYES)
+    return parts([*_HULL_PARTS, *_EYES, *_INNER_LIPS]), (hull, hull + eyes)
 
 
 def _softness(height: int) -> tuple[int, int]:

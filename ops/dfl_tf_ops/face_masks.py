@@ -40,7 +40,8 @@ _NO_IMAGE = np.empty(0, np.float32)
 def draw_face(
     landmarks: npt.NDArray[np.float64],
     expand: float,
-    tables: tuple[Parts, Parts, Parts],
+    table: Parts,
+    ends: tuple[int, int],
     *,
     full: Floats,
     eyes_mouth: Floats | None,
@@ -58,8 +59,10 @@ def draw_face(
         Pixels, x first.
     expand : float
         How far the hull's eyebrows are moved from the eyes (`dfl_tf.face.masks.expand_eyebrows`).
-    tables : tuple of three ndarrays, shape (n, m), int64
-        `parts` of the hull, the eyes and the mouth.
+    table : ndarray, shape (n, m), int64
+        `parts` of the hull, then of the eyes, then of the mouth.
+    ends : tuple of int
+        Rows of the table where the hull ends, and the eyes.
     full : ndarray, shape (h, w), float32
         Becomes the hull, 0 or 1; if `drawn`, it is the face's mask already.
     eyes_mouth : ndarray, shape (h, w), float32, optional
@@ -79,10 +82,14 @@ def draw_face(
     done = _draw_face(
         landmarks,
         float(expand),
-        tables,
+        # One by one: tuples take longer to hand over than all the rest.
+        table,
+        ends[0],
+        ends[1],
         full,
         full if eyes_mouth is None else eyes_mouth,
-        (drawn, wanted),
+        drawn,
+        wanted,
         soft_patch.spans(grow),
         soft_patch.gauss(blur),
         _NO_PIXELS if pixels is None else pixels.reshape(-1),
@@ -155,10 +162,13 @@ def _expand_eyebrows(points: Integers, amount: float) -> Integers:
 def _draw_face(
     landmarks: npt.NDArray[np.float64],
     expand: float,
-    tables: tuple[Parts, Parts, Parts],
+    table: Parts,
+    hull_end: int,
+    eyes_end: int,
     full: Floats,
     eyes_mouth: Floats,
-    ways: tuple[bool, bool],
+    drawn: bool,
+    wanted: bool,
     spans: Integers,
     weights: Floats,
     pixels: Bytes,
@@ -166,12 +176,11 @@ def _draw_face(
 ) -> bool:
     for i in range(image.size):
         image[i] = np.float32(pixels[i]) / np.float32(255)
-    drawn, wanted = ways
     height, width = full.shape
     points = _whole_pixels(landmarks)
     if not drawn:
         hull = np.zeros((height, width), np.uint8)
-        _fill_parts(_expand_eyebrows(points, expand), tables[0], 0, 0, hull)
+        _fill_parts(_expand_eyebrows(points, expand), table[:hull_end], 0, 0, hull)
         for i in range(height):
             for j in range(width):
                 full[i, j] = np.float32(hull[i, j])
@@ -182,7 +191,7 @@ def _draw_face(
         for j in range(width):
             eyes_mouth[i, j] = np.float32(0)
     for number in range(1, 3):
-        groups = tables[1] if number == 1 else tables[2]
+        groups = table[hull_end:eyes_end] if number == 1 else table[eyes_end:]
         left, top, right, bottom = _frame(points, groups, reach, height, width)
         if left >= right or top >= bottom:
             continue

@@ -31,18 +31,6 @@ if TYPE_CHECKING:
 Float32Array = npt.NDArray[np.float32]
 
 _MIN_SIZE = 64
-_NO_MAP = np.empty((0, 0), np.float32)
-_NO_MATRIX = np.empty((0, 0), np.float32)
-
-Pair = tuple[Float32Array, Float32Array]
-Room = tuple[
-    Pair,
-    Pair,
-    tuple[Float32Array, Float32Array, Float32Array],
-    tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float64]],
-    tuple[Float32Array, npt.NDArray[np.uint32]],
-]
-"""Images and masks within their rims, maps and a matrix, generators, what is unpacked."""
 
 
 class WarpJob(NamedTuple):
@@ -83,18 +71,28 @@ class _Room(threading.local):
     def __init__(self) -> None:
         self.size = 0
 
-    def take(self, size: int) -> Room:
+    def take(self, size: int) -> npt.NDArray[np.int64]:
+        """Return where its arrays lie, and the number of values in images and in masks.
+
+        Images and masks within their rims, maps, a matrix, what is unpacked, generators. Addresses:
+        a tuple of so many arrays takes longer to hand over than the rest of the call's arguments.
+        """
         if self.size != size:
-            image, unpacked = scratch_size(size, size), np.empty(3 * size * size, np.float32)
-            self.arrays = (
-                (np.zeros(image, np.float32), np.zeros(image, np.float32)),
-                linear_warp.room(size),
-                (*np.empty((2, size, size), np.float32), np.empty((2, 3), np.float32)),
-                (np.empty(625, np.uint32), np.empty(625, np.uint32), np.zeros(2)),
-                (unpacked, unpacked.view(np.uint32)),
-            )
+            image = scratch_size(size, size)
+            masks = linear_warp.room(size)
+            self.arrays: list[npt.NDArray[np.generic]] = [
+                *np.zeros((2, image), np.float32),
+                *masks,
+                *np.empty((2, size, size), np.float32),
+                np.empty((2, 3), np.float32),
+                np.empty(3 * size * size, np.float32),
+                *np.empty((2, 625), np.uint32),
+                np.zeros(2),
+            ]
+            places = [array.ctypes.data for array in self.arrays]
+            self.places = np.array([*places, image, masks[0].size], np.int64)
             self.size = size
-        return self.arrays
+        return self.places
 
 
 _room = _Room()
@@ -142,7 +140,7 @@ def warp_all(
         ],
         np.int64,
     )
-    _warp_all(jobs, size, seeds, ranges, mirrors, _room.take(size), (_NO_MAP, _NO_MATRIX))
+    _warp_all(jobs, size, seeds[0], seeds[1], ranges, mirrors, _room.take(size))
 
 
 def _pointer(to: types.Type, kind: ir.Type) -> tuple[Signature, Emit]:
@@ -159,6 +157,11 @@ def _pointer(to: types.Type, kind: ir.Type) -> tuple[Signature, Emit]:
 @intrinsic
 def _floats_at(typing: BaseContext, address: types.Type) -> tuple[Signature, Emit]:
     return _pointer(types.float32, ir.FloatType())
+
+
+@intrinsic
+def _doubles_at(typing: BaseContext, address: types.Type) -> tuple[Signature, Emit]:
+    return _pointer(types.float64, ir.DoubleType())
 
 
 @intrinsic
@@ -185,14 +188,24 @@ def _normalize(values: Float32Array) -> None:
 def _warp_all(
     jobs: npt.NDArray[np.int64],
     size: int,
-    seeds: tuple[int, int],
+    affine_seed: int,
+    elastic_seed: int,
     ranges: npt.NDArray[np.float64],
     mirrors: bool,
-    room: Room,
-    nothing: tuple[Float32Array, Float32Array],
+    room: npt.NDArray[np.int64],
 ) -> None:
-    images, masks, maps, generators, unpacked = room
-    map_x, map_y, inverse = maps
+    image_size, mask_size = room[11], room[12]
+    images = carray(_floats_at(room[0]), (image_size,)), carray(_floats_at(room[1]), (image_size,))
+    masks = carray(_floats_at(room[2]), (mask_size,)), carray(_floats_at(room[3]), (mask_size,))
+    map_x = carray(_floats_at(room[4]), (size, size))
+    map_y = carray(_floats_at(room[5]), (size, size))
+    inverse, nothing = carray(_floats_at(room[6]), (2, 3)), carray(_floats_at(room[6]), (0, 0))
+    generators = (
+        carray(_words_at(room[8]), (625,)),
+        carray(_words_at(room[9]), (625,)),
+        carray(_doubles_at(room[10]), (2,)),
+    )
+    seeds = (affine_seed, elastic_seed)
     nodes, cell, flip = draw_warp(seeds, ranges, size, mirrors, inverse, generators)
     filled = False
     for number in range(jobs.shape[0]):
@@ -201,17 +214,16 @@ def _warp_all(
             fill_maps(nodes, size, cell, map_x, map_y)
             filled = True
         if words > 0:
-            values, bits = unpacked
             count = (3 if image else 1) * size * size
             unpack_into(
                 carray(_words_at(source), (words,)),
                 carray(_bytes_at(source), (4 * words,)),
-                values[:count],
-                bits[:count],
+                carray(_floats_at(room[7]), (count,)),
+                carray(_words_at(room[7]), (count,)),
             )
-            source = np.int64(values.ctypes.data)
-        maps_x, maps_y = (map_x, map_y) if warp else (nothing[0], nothing[0])
-        back = inverse if transform else nothing[1]
+            source = room[7]
+        maps_x, maps_y = (map_x, map_y) if warp else (nothing, nothing)
+        back = inverse if transform else nothing
         if image:
             pixels = carray(_floats_at(source), (size, size, 3))
             room_behind = carray(_floats_at(result), (3 * size * size + 1,))

@@ -61,6 +61,7 @@ def test_arithmetic_is_that_of_the_definition(monkeypatch):
     assert bench_flops.step_flops(create("SAEHD", options, initialized=False)) == with_fewer
 
 
+@pytest.mark.slow
 def test_a_step_is_three_times_its_forward_pass_and_grows_with_the_batch():
     model = create("SAEHD", OPTIONS, initialized=False)
     two = bench_flops.step_flops(model)

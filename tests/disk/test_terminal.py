@@ -73,14 +73,14 @@ def test_bytes_are_no_text() -> None:
 @pytest.mark.parametrize(
     "surroundings",
     [
-        pytest.param({"LC_ALL": "C"}, marks=pytest.mark.slow),
+        {"LC_ALL": "C"},
         {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        pytest.param({"PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow),
-        pytest.param({"PYTHONIOENCODING": "ascii:strict"}, marks=pytest.mark.slow),
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "ascii:strict"},
     ],
 )
 def test_a_terminal_of_ascii_gets_escapes(surroundings: dict[str, str]) -> None:
-    arguments = [sys.executable, "-m", "dfl_tf", "train", b"/no\xff/\xc3\xa9\x1b]0;x\x07"]
+    arguments = [sys.executable, "-m", "dfl_tf", "model", "show", b"/no\xff/\xc3\xa9\x1b]0;x\x07"]
     done = subprocess.run(arguments, capture_output=True, env=environment() | surroundings)
     assert done.returncode == 1
     assert done.stdout == b""

@@ -47,7 +47,8 @@ def test_failing_call_leaves_the_old_or_the_new_set(kind: str, place: Path) -> N
     _clean(crash_saves.try_steps(place, kind, ("enospc",), every=10), 6)
 
 
-@pytest.mark.parametrize("kind", ONE_SLOW)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_interrupted_backup_and_restore_leave_model_and_backups_whole(
     kind: str, place: Path
 ) -> None:
@@ -88,6 +89,7 @@ def test_damage_of_any_file_is_noticed_and_named(kind: str, place: Path) -> None
     _clean(delete, 7)
 
 
+@pytest.mark.slow
 def test_harness_notices_a_save_without_transaction(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,7 +55,10 @@ def arrays(output) -> list[np.ndarray]:
     return [np.asarray(x) for x in tf.nest.flatten(output)]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=pytest.mark.slow if c in ("Quick96", "XSeg") else ()) for c in CASES],
+)
 def test_networks_are_cloned_copied_saved_and_loaded(case, tmp_path, monkeypatch):
     monkeypatch.setattr(xseg_model, "XSegNetwork", partial(XSegNetwork, base=4))
     name, given = CASES[case]

@@ -20,8 +20,10 @@ OPTIONS = {"clipgrad": True, "lr_dropout": "y"}
     ("cls", "precision", "options"),
     [
         ("SAEHD", "bfloat16", {"archi": "liae-ud", "gan_power": 0.1}),
-        ("SAEHD", "float16", {"archi": "df-ud", "true_face_power": 0.1}),
-        ("AMP", "bfloat16", {}),
+        pytest.param(
+            "SAEHD", "float16", {"archi": "df-ud", "true_face_power": 0.1}, marks=pytest.mark.slow
+        ),
+        pytest.param("AMP", "bfloat16", {}, marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.usefixtures("eagerly")

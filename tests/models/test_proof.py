@@ -72,6 +72,7 @@ def test_one_bit_of_one_weight_is_noticed(state: ModelState) -> None:
     assert f"  differing: decoder_src/{key}" in report.lines()
 
 
+@pytest.mark.slow
 def test_a_larger_change_shows_in_the_images(state: ModelState) -> None:
     changed = with_tensor(state, "decoder_dst", "out_convm/bias:0", lambda bias: bias + 1.0)
     report = prove(state, changed)
@@ -128,6 +129,7 @@ def test_a_part_that_only_one_side_has_is_an_error(state: ModelState) -> None:
         prove(state, bare)
 
 
+@pytest.mark.slow
 def test_amp_and_xseg(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xseg_model, "XSegNetwork", partial(XSegNetwork, base=4))
     for state in (fresh("AMP", **DIMS, inter_dims=32), fresh("XSeg")):

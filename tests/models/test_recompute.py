@@ -14,7 +14,7 @@ from dfl_tf.train.memory_use import kept_activations
     ("cls", "options"),
     [
         pytest.param("SAEHD", {"archi": "df-ut", "gan_power": 0.1}, marks=pytest.mark.slow),
-        ("SAEHD", {"archi": "liae-d", "random_warp": False}),
+        pytest.param("SAEHD", {"archi": "liae-d", "random_warp": False}, marks=pytest.mark.slow),
         pytest.param("AMP", {}, marks=pytest.mark.slow),
     ],
 )

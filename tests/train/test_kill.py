@@ -61,6 +61,7 @@ def test_stopped_by_a_signal_it_saves_and_resumes_there(tmp_path, number, code):
     assert resumed.loss_history[: state.iteration] == state.loss_history
 
 
+@pytest.mark.slow
 def test_a_second_sigint_ends_at_once(tmp_path):
     with start(tmp_path, seconds=3) as child:
         time.sleep(1)  # it is well within an iteration

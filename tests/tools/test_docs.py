@@ -144,6 +144,29 @@ def test_errors_of_commands_are_seen(folder: Path) -> None:
         parse(["model", "no-such-command"])
 
 
+NAMED = ("README", "guide", "troubleshooting", "when-to-switch", "options", "formats")
+"""Pages that name no flags but ours."""
+
+
+def test_flags_that_are_named_in_sentences_are_there() -> None:
+    known: set[str] = set()
+
+    def walk(command: click.Command, context: click.Context) -> None:
+        for parameter in command.params:
+            known.update(parameter.opts, parameter.secondary_opts)
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                found = command.get_command(context, name)
+                assert found is not None
+                walk(found, context)
+
+    walk(main.command, click.Context(main.command))
+    for page in PAGES:
+        if page.stem in NAMED:
+            named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text(encoding="utf-8")))
+            assert named <= known | {"--again", "--help"}, page
+
+
 @pytest.mark.parametrize(("tool", "flags"), tools())
 def test_every_tool_is_there_with_its_flags(tool: str, flags: str) -> None:
     path = ROOT / tool

@@ -20,7 +20,7 @@ from dfl_tf.data.augment import (
 from dfl_tf.data.batch import empty_array
 from dfl_tf.data.cache import ArrayCache, unpacked
 from dfl_tf.data.faceset import FaceSample
-from dfl_tf.data.spec import OutputSpec, SampleSpec
+from dfl_tf.data.spec import OutputSpec, SampleSpec, Shifts
 from dfl_tf.imaging.filters import resize_to, shift_hsv
 
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ class _Generators(threading.local):
 
 
 _rng = _Generators()
-
-# What an output adds to the seed of a sample: for the affine draws, for the elastic warp's.
-_Shifts = tuple[int, int]
 
 # Keeps the draws of a random color transfer apart from those of the warp.
 _COLOR_STREAM = 0xC01012
@@ -93,7 +90,7 @@ def make_sample(
     >>> from importlib.resources import files
     >>> from pathlib import Path
     >>> from dfl_tf.data import Faceset
-    >>> from dfl_tf.data.spec import OutputSpec, SampleSpec
+    >>> from dfl_tf.data.spec import OutputSpec, SampleSpec, Shifts
     >>> from dfl_tf.face import FaceType
     >>> faces = Faceset.open(Path(str(files("dfl_tf") / "demo_data/data_src/aligned")))
     >>> outputs = {"warped": OutputSpec(warp=True), "mask": OutputSpec(kind="mask")}
@@ -122,8 +119,8 @@ class _Builder:
         self.cache = ArrayCache(_ONE_SAMPLE, packs=False) if cache is None else cache
         self._together = _moves_together(spec)
         self.face = TrainingCrop(sample, spec, self.cache, at_once=self._together)
-        self._warps: dict[_Shifts, WarpParameters] = {}
-        self._maps: dict[_Shifts, tuple[Array, Array]] = {}
+        self._warps: dict[Shifts, WarpParameters] = {}
+        self._maps: dict[Shifts, tuple[Array, Array]] = {}
         self._recolored: dict[bool, Array] = {}
 
     def outputs(self, rooms: Mapping[str, Array]) -> dict[str, Array]:
@@ -141,27 +138,24 @@ class _Builder:
         from dfl_tf_ops import sample_warp
 
         made: dict[str, Array] = {}
-        groups: dict[_Shifts, list[sample_warp.WarpJob]] = {}
-        for name in self.spec.moving:
-            output = self.spec.outputs[name]
-            mask = output.kind == "mask"
-            source = self.face.mask(output.mask) if mask else self._colored_image(output)
-            room = None if name in self.spec.unfinished else rooms.get(name)
-            made[name] = result = empty_array(*source.shape) if room is None else room
-            job = sample_warp.WarpJob(
-                source,
-                result,
-                output.warp,
-                output.transform,
-                output.border_replicate,
-                mask and output.mask == "eyes_mouth",
-            )
-            groups.setdefault(_shifts(output), []).append(job)
-        for (affine, elastic), jobs in groups.items():
+        for group in self.spec.warp_groups:
+            sources, results = [], []
+            for name in group.names:
+                output = self.spec.outputs[name]
+                if output.kind == "mask":
+                    source = self.face.mask(output.mask)
+                else:
+                    source = self._colored_image(output)
+                room = None if name in self.spec.unfinished else rooms.get(name)
+                made[name] = result = empty_array(*source.shape) if room is None else room
+                sources.append(source)
+                results.append(result)
             sample_warp.warp_all(
-                jobs,
+                sources,
+                results,
+                group.ways,
                 self.spec.resolution,
-                seeds=(self.seed + affine, self.seed + elastic),
+                seeds=(self.seed + group.shifts[0], self.seed + group.shifts[1]),
                 ranges=self.spec.draw_ranges,
                 mirrors=self.spec.random_flip,
             )
@@ -202,7 +196,7 @@ class _Builder:
     def _image(self, output: OutputSpec) -> Array:
         return apply_warp(
             unpacked(self._colored_image(output)),
-            self._warp(_shifts(output)),
+            self._warp(output.shifts),
             maps=self._warp_maps(output),
             transform=output.transform,
             flip=True,
@@ -217,7 +211,7 @@ class _Builder:
             return np.zeros((size, size, 1), dtype=np.float32)
         mask = apply_warp(
             unpacked(self.face.mask(output.mask)),
-            self._warp(_shifts(output)),
+            self._warp(output.shifts),
             maps=self._warp_maps(output),
             transform=output.transform,
             flip=True,
@@ -232,14 +226,14 @@ class _Builder:
 
     def _pose(self, output: OutputSpec) -> Array:
         pitch, yaw, _ = self.sample.pitch_yaw_roll()
-        if self._warp(_shifts(output)).flip:
+        if self._warp(output.shifts).flip:
             yaw = -yaw
         pose = np.array([pitch, yaw])
         if output.kind == "pitch_yaw_sigmoid":
             pose = np.clip(pose / np.pi / 2 + 0.5, 0, 1)
         return pose.astype(np.float32)
 
-    def _warp(self, key: _Shifts) -> WarpParameters:
+    def _warp(self, key: Shifts) -> WarpParameters:
         if key not in self._warps:
             _rng.affine.seed(self.seed + key[0])
             _rng.elastic.seed(self.seed + key[1])
@@ -255,7 +249,7 @@ class _Builder:
     def _warp_maps(self, output: OutputSpec) -> tuple[Array, Array] | None:
         if not output.warp:
             return None
-        key = _shifts(output)
+        key = output.shifts
         if key not in self._maps:
             self._maps[key] = self._warp(key).maps()
         return self._maps[key]
@@ -303,11 +297,6 @@ class _Builder:
         side = self.spec.resolution
         room = np.empty((side, side, 3), np.float32)
         return resize_to(self.color_source.image(), side, cv2.INTER_LINEAR, room=room)
-
-
-def _shifts(output: OutputSpec) -> _Shifts:
-    warp_shift = output.warp_seed_shift
-    return output.seed_shift, output.seed_shift if warp_shift is None else warp_shift
 
 
 def _moves_together(spec: SampleSpec) -> bool:

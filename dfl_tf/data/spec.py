@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from dfl_tf.face import FaceType
 
 OutputKind = Literal["image", "mask", "landmarks", "pitch_yaw", "pitch_yaw_sigmoid"]
 Channels = Literal["bgr", "g", "ggg"]
+Shifts = tuple[int, int]
 MaskKind = Literal["none", "full", "eyes", "eyes_mouth"]
 
 
@@ -66,6 +67,12 @@ class OutputSpec:
     normalize_tanh: bool = False
 
     @property
+    def shifts(self) -> Shifts:
+        """Added to the seed of a sample: for the affine draws, for the elastic warp's."""
+        warp_shift = self.warp_seed_shift
+        return self.seed_shift, self.seed_shift if warp_shift is None else warp_shift
+
+    @property
     def moves(self) -> bool:
         """Whether it is an image or a mask that an elastic warp or a transform moves."""
         drawn = self.kind == "image" or (self.kind == "mask" and self.mask != "none")
@@ -86,6 +93,23 @@ class OutputSpec:
         side = self.nearest_resize_to or resolution
         colored = self.kind == "image" and self.channels != "g"
         return (side, side, 3 if colored else 1)
+
+
+class WarpGroup(NamedTuple):
+    """Images and masks that share all draws.
+
+    Attributes
+    ----------
+    shifts : tuple of int
+        See `OutputSpec.shifts`.
+    names : tuple of str
+    ways : ndarray, shape (n, 5), int64, 0 or 1
+        See `dfl_tf_ops.sample_warp.warp_all`.
+    """
+
+    shifts: Shifts
+    names: tuple[str, ...]
+    ways: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +164,25 @@ class SampleSpec:
     def moving(self) -> tuple[str, ...]:
         """The names of the images and masks that an elastic warp or a transform moves."""
         return tuple(name for name, output in self.outputs.items() if output.moves)
+
+    @cached_property
+    def warp_groups(self) -> tuple[WarpGroup, ...]:
+        """What moves, by what it draws."""
+        groups: dict[Shifts, list[str]] = {}
+        for name in self.moving:
+            groups.setdefault(self.outputs[name].shifts, []).append(name)
+        return tuple(
+            WarpGroup(
+                shifts, tuple(names), np.array([self._ways(name) for name in names], np.int64)
+            )
+            for shifts, names in groups.items()
+        )
+
+    def _ways(self, name: str) -> tuple[bool, ...]:
+        output = self.outputs[name]
+        image = output.kind == "image"
+        normalized = not image and output.mask == "eyes_mouth"
+        return image, output.warp, output.transform, output.border_replicate, normalized
 
     @cached_property
     def unfinished(self) -> frozenset[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -31,31 +31,6 @@ if TYPE_CHECKING:
 Float32Array = npt.NDArray[np.float32]
 
 _MIN_SIZE = 64
-
-
-class WarpJob(NamedTuple):
-    """One array of a sample; a tuple, since several are made for each sample.
-
-    Attributes
-    ----------
-    source : ndarray, shape (s, s, 3) or (s, s, 1), float32
-        An image or a mask, perhaps packed.
-    result : ndarray, the same shape, float32, C-contiguous
-        Of an image one value more lies behind it in its memory, which is overwritten.
-    warp, transform : bool
-        Whether the maps and the matrix apply; at least one does.
-    replicate : bool
-        Whether what the matrix moves of an image continues beyond its border; else 0.
-    normalize : bool
-        Whether a mask is divided by its largest value, if that is not 0.
-    """
-
-    source: Float32Array | Packed
-    result: Float32Array
-    warp: bool
-    transform: bool
-    replicate: bool = False
-    normalize: bool = False
 
 
 def supports(size: int, *, masks: bool) -> bool:
@@ -99,7 +74,9 @@ _room = _Room()
 
 
 def warp_all(
-    outputs: Sequence[WarpJob],
+    sources: Sequence[Float32Array | Packed],
+    results: Sequence[Float32Array],
+    ways: npt.NDArray[np.int64],
     size: int,
     *,
     seeds: tuple[int, int],
@@ -110,37 +87,35 @@ def warp_all(
 
     Parameters
     ----------
-    outputs : sequence of WarpJob
-        Images are limited to [0, 1].
+    sources : sequence of ndarray, shape (s, s, 3) or (s, s, 1), float32
+        Images and masks, perhaps packed.
+    results : sequence of ndarray, the same shapes, float32, C-contiguous
+        Images are limited to [0, 1]. Of an image one value more lies behind it in its memory, which
+        is overwritten.
+    ways : ndarray, shape (n, 5), int64, 0 or 1
+        Of each array whether it is an image; whether the elastic warp acts on it, and the
+        transform (one does); whether what the transform moves of an image continues beyond its
+        border, else 0; whether a mask is divided by its largest value, if that is not 0.
     size : int
         Side of sources and results; see `supports`.
     seeds, ranges, mirrors
         See `sample_draws.draw_warp`.
     """
-    # What is packed is one array, which says how many words it has; what is not has none.
-    sources = [
-        (output.source.words, output.source.words.size)
-        if isinstance(output.source, Packed)
-        else (np.ascontiguousarray(output.source), 0)
-        for output in outputs
-    ]
-    jobs = np.array(
-        [
-            (
-                source.__array_interface__["data"][0],
-                words,
-                output.result.__array_interface__["data"][0],
-                output.result.shape[2] == 3,
-                output.warp,
-                output.transform,
-                output.replicate,
-                output.normalize,
-            )
-            for (source, words), output in zip(sources, outputs, strict=True)
-        ],
-        np.int64,
-    )
+    kept: list[npt.NDArray[np.generic]] = []  # until the call has ended
+    rows = []
+    for source, result in zip(sources, results, strict=True):
+        # What is packed is one array, which says how many words it has; what is not has none.
+        words = source.words.size if isinstance(source, Packed) else 0
+        kept.append(source.words if isinstance(source, Packed) else np.ascontiguousarray(source))
+        rows.append((_address(kept[-1]), words, _address(result)))
+    jobs = np.empty((len(ways), 8), np.int64)
+    jobs[:, :3], jobs[:, 3:] = rows, ways
     _warp_all(jobs, size, seeds[0], seeds[1], ranges, mirrors, _room.take(size))
+
+
+def _address(array: npt.NDArray[np.generic]) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def _pointer(to: types.Type, kind: ir.Type) -> tuple[Signature, Emit]:

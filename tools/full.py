@@ -101,6 +101,8 @@ PARTS = {
             "python tools/kill_extract.py --json",
             "python tools/kill_facesets.py --json",
             "python tools/kill_recipe.py --json",
+            "python tools/kill_recipe.py --late --kills 10 --starts 0 --json",
+            f"python tools/kill_trainer.py --late --kills {KILLS // 4} --json",
             "python tools/crash_saves.py --json",
         ),
         _summed("kills", "in_a_save", "tried", "losses"),

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Kill a training by a recipe again and again, and compare its weights with an uninterrupted run's.
 
-    python tools/kill_recipe.py [WORKSPACE] [--kills 20] [--starts 40] [--seed 0] [--json]
+    python tools/kill_recipe.py [WORKSPACE] [--kills 20] [--starts 40] [--seed 0] [--late] [--json]
 
 The recipe goes through warp, dropout, warp off, dropout and GAN with short plateaus, on copies of
 the aligned faces of a workspace; without one, of the demo. Kills are SIGKILL or SIGTERM, at random
-moments and at the very change of a phase (while the line that tells of it is read). After them the
-run is left alone, and must end with the bits of one that nobody disturbed. Then the same by
-`--starts` runs that are stopped after a few iterations.
+moments and at the very change of a phase (while the line that tells of it is read); some runs end
+by themselves, by --stop-after. After them the run is left alone, and must end with the bits of one
+that nobody disturbed. Then the same by `--starts` runs that are stopped after a few iterations.
+With --late the disturbed ones read their losses one step late and copy batches ahead, as on a GPU;
+the undisturbed one does not.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "ops")]
 
 import numpy as np  # noqa: E402
 
+from dfl_tf.devices.cpu import WORKS_AHEAD  # noqa: E402
 from dfl_tf.formats import read_model  # noqa: E402
 
 RECIPE = """
@@ -54,14 +57,14 @@ phases:
 class Run:
     """One start of the training, in a process of its own."""
 
-    def __init__(self, workspace: Path, recipe: Path, *extra: str) -> None:
+    def __init__(self, workspace: Path, recipe: Path, *extra: str, late: bool = False) -> None:
         command = [
             sys.executable, "-m", "dfl_tf", "train", str(workspace), "--recipe", str(recipe),
             "--name", "r", "--seed", "3", "--threads", "1", "--workers", "1", "--no-preview",
             "--save-every-iters", "20", *extra,
         ]  # fmt: skip
         places = os.pathsep.join((str(ROOT), str(ROOT / "ops")))
-        environment = {**os.environ, "PYTHONPATH": places}
+        environment = {**os.environ, "PYTHONPATH": places, WORKS_AHEAD: str(int(late))}
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
         )
@@ -122,7 +125,7 @@ def differences(one: Any, two: Any) -> list[str]:
 
 
 def killed(
-    faces: Path, base: Path, recipe: Path, kills: int, rng: random.Random
+    faces: Path, base: Path, recipe: Path, kills: int, rng: random.Random, *, late: bool = False
 ) -> tuple[Counter[str], Any]:
     """Kill trainings so often, then leave the last one alone; how often, and the models at the end.
 
@@ -131,7 +134,14 @@ def killed(
     counts: Counter[str] = Counter()
     places = [copied(faces, base / "killed")]
     while counts["SIGKILL"] + counts["SIGTERM"] < kills:
-        run = Run(places[-1], recipe)
+        alone = rng.random() < 0.2
+        limit = ("--stop-after", f"{rng.uniform(0.5, 4):.1f}") if alone else ()
+        run = Run(places[-1], recipe, *limit, late=late)
+        if alone:
+            counts["--stop-after"] += run.end() == 0 and "(--stop-after)" in "".join(run.lines)
+            if "--stop-after" not in "".join(run.lines):
+                places.append(copied(faces, base / f"killed {len(places)}"))
+            continue
         number = rng.choice((signal.SIGKILL, signal.SIGTERM))
         at_change = rng.random() < 0.5
         if run.read(until="since iteration") is None:
@@ -151,27 +161,27 @@ def killed(
             counts["at a change"] += at_change
         if code == 0:  # it came to its end first
             places.append(copied(faces, base / f"killed {len(places)}"))
-    finish(places[-1], recipe)
+    finish(places[-1], recipe, late=late)
     return counts, [saved(place) for place in places]
 
 
-def finish(place: Path, recipe: Path) -> None:
+def finish(place: Path, recipe: Path, *extra: str, late: bool = False) -> None:
     """Leave the training alone until its end."""
-    run = Run(place, recipe)
+    run = Run(place, recipe, *extra, late=late)
     if run.end() != 0:
         raise RuntimeError("\n".join(run.lines[-20:]))
 
 
-def many_starts(place: Path, recipe: Path, starts: int, total: int) -> int:
+def many_starts(place: Path, recipe: Path, starts: int, total: int, *, late: bool = False) -> int:
     """Train so many iterations in short runs; how many there were."""
     for number in range(1, starts + 1):
         target = -(-total * number // starts)
-        run = Run(place, recipe, "--set", f"target_iter={target}")
+        run = Run(place, recipe, "--set", f"target_iter={target}", late=late)
         if run.end() != 0:
             raise RuntimeError("\n".join(run.lines[-20:]))
         if "is finished" in run.lines[-1]:
             return number
-    run = Run(place, recipe, "--set", "target_iter=0")
+    run = Run(place, recipe, "--set", "target_iter=0", late=late)
     if run.end() != 0:
         raise RuntimeError("\n".join(run.lines[-20:]))
     return starts + 1
@@ -184,6 +194,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--starts", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--late", action="store_true", help="read losses one step late")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -197,7 +208,7 @@ def main() -> int:
         facts: dict[str, Any] = {"tool": "kill_recipe", "iterations": expected.iteration}
         if args.kills:
             counts, ends = killed(
-                args.workspace, base, recipe, args.kills, random.Random(args.seed)
+                args.workspace, base, recipe, args.kills, random.Random(args.seed), late=args.late
             )
             facts["kills"] = counts["SIGKILL"] + counts["SIGTERM"]
             facts["at_a_change"] = counts["at a change"]
@@ -209,7 +220,8 @@ def main() -> int:
             )
         if args.starts:
             place = copied(args.workspace, base / "starts")
-            facts["starts"] = many_starts(place, recipe, args.starts, expected.iteration)
+            total = expected.iteration
+            facts["starts"] = many_starts(place, recipe, args.starts, total, late=args.late)
             found = differences(expected, saved(place))
             facts["after_starts"] = [each for each in found if each != "options"]
             print(f"{facts['starts']} starts: {facts['after_starts'] or 'the same bits'}")

@@ -1,17 +1,19 @@
 """Kill a saving trainer at random moments and look whether its model is whole each time.
 
-    python tools/kill_trainer.py [--kills 50] [--model fake|SAEHD] [--seed 0] [--json]
+    python tools/kill_trainer.py [--kills 50] [--model fake|SAEHD] [--seed 0] [--late] [--json]
 
 Each round starts the trainer on the same folder (it resumes), waits for a random moment after
 its first save of the round, sends SIGKILL, and reads the model: every file of one and the same
 iteration, never an older one than the last finished save. `fake` is a tiny NumPy model that does
-nothing but save; SAEHD is a real one (64 px, smallest dimensions) on the faces of the demo.
+nothing but save; SAEHD is a real one (64 px, smallest dimensions) on the faces of the demo. With
+--late losses are read one step late, as on a GPU, and every third iteration is saved.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import signal
 import subprocess
@@ -25,6 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "ops")]
 
+from dfl_tf.devices.cpu import WORKS_AHEAD  # noqa: E402
 from dfl_tf.disk.temporary_names import is_temporary  # noqa: E402
 from dfl_tf.formats import ModelState, read_model  # noqa: E402
 from dfl_tf.formats.models.manifest import read_manifest  # noqa: E402
@@ -32,7 +35,7 @@ from dfl_tf.formats.models.manifest import read_manifest  # noqa: E402
 FAKE = ("-m", "tests.train.support.saving_child")
 SAEHD = (
     "-m", "dfl_tf", "train", str(ROOT / "dfl_tf" / "demo_data"), "--save-every-iters", "1",
-    "--no-preview", "--yes", "--threads", "1", "--log-every", "1000",
+    "--no-preview", "--yes", "--threads=1", "--log-every", "1000",
     *(f"--{key}={value}" for key, value in {
         "resolution": 64, "face-type": "wf", "archi": "df", "ae-dims": 32, "e-dims": 16,
         "d-dims": 16, "d-mask-dims": 16, "batch-size": 2, "name": "new",
@@ -65,6 +68,7 @@ def kill_often(
     kills: int,
     seed: int = 0,
     longest: float = 0.5,
+    late: bool = False,
 ) -> Report:
     """Start, kill, check; `longest` is the upper bound of the random wait in seconds."""
     rng, report = random.Random(seed), Report()
@@ -76,6 +80,7 @@ def kill_often(
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env={**os.environ, WORKS_AHEAD: str(int(late))},
         )
         try:
             while not manifest.exists() or manifest.stat().st_mtime_ns == before:
@@ -113,15 +118,19 @@ def main() -> int:
     parser.add_argument("--model", choices=("fake", "SAEHD"), default="fake")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--longest", type=float, default=0.5)
+    parser.add_argument("--late", action="store_true", help="read losses one step late")
     parser.add_argument("--json", action="store_true", help="print one line of JSON at the end")
     args = parser.parse_args()
     from tests.train.support.fake_model import check_whole
 
     command, check = (FAKE, check_whole) if args.model == "fake" else (SAEHD, check_real)
+    if args.late:
+        command = tuple("3" if word == "1" else word for word in command)
     with tempfile.TemporaryDirectory() as folder:
         report = kill_often(
-            Path(folder), command, check, kills=args.kills, seed=args.seed, longest=args.longest
-        )
+            Path(folder), command, check, kills=args.kills, seed=args.seed,
+            longest=args.longest, late=args.late,
+        )  # fmt: skip
     print(
         f"{args.kills} kills of {args.model}: {len(report.torn)} torn models, "
         f"{report.in_a_save} kills inside a save, last iteration {report.iterations[-1]}"

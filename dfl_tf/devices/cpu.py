@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
 
 from dfl_tf_ops.process import cpu_info
 
+WORKS_AHEAD = "DFL_TF_WORKS_AHEAD"
 _BFLOAT16 = ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16")
 
 
@@ -31,3 +33,12 @@ def slow_weight_gradients(flags: str | None = None) -> bool:
 def cpu_flags() -> str:
     """Return the flags of the first CPU as Linux lists them; empty on other systems."""
     return cpu_info("flags", "Features")
+
+
+def cpu_works_ahead() -> bool:
+    """Whether a CPU is treated as a GPU, which works on its own: `DFL_TF_WORKS_AHEAD=1`.
+
+    Losses are then read one step late and batches are copied ahead, with the same bits. That is how
+    it is proved where there is no GPU (`tools/kill_recipe.py --late`).
+    """
+    return os.environ.get(WORKS_AHEAD) == "1"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from dfl_tf.devices.cpu import cpu_bfloat16
+from dfl_tf.devices.cpu import cpu_bfloat16, cpu_works_ahead
 
 if TYPE_CHECKING:
     from dfl_tf.options import RunOptions
@@ -47,7 +47,7 @@ class Placement:
     @property
     def works_ahead(self) -> bool:
         """Whether a step is begun by a call and done later: on one GPU, which works on its own."""
-        return "GPU" in self.compute
+        return "GPU" in self.compute or cpu_works_ahead()
 
     def emulates(self, precision: str) -> bool:
         """Whether the networks run on a CPU that does not multiply such numbers itself."""

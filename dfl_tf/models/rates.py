@@ -11,20 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
-from dfl_tf.disk.guarded import check_tree
-from dfl_tf.disk.tree_schema import ANYTHING, Integer, Record, Table
-from dfl_tf.errors import ModelFileError
+from dfl_tf.formats.models import run_record
 
 if TYPE_CHECKING:
     from dfl_tf.nn.legacy_optimizer import LegacyOptimizer
     from dfl_tf.options import TrainingOptions
 
-START, SINCE = "lr_start", "slots_since"
+START: Final = "lr_start"
+SINCE: Final = "slots_since"
 """Keys in `ModelState.run`."""
 STORED = (START, SINCE)
-_SCHEMA = Record({}, {START: Integer(0), SINCE: Table(Integer(0))}, others=ANYTHING)
 
 
 def without(stored: Mapping[str, object]) -> dict[str, object]:
@@ -112,9 +110,8 @@ class LearningRates:
         emptied : mapping of str to bool
             Stem of an optimizer to whether slots of it have just started empty.
         """
-        check_tree(stored, _SCHEMA, what="the model", kind="state of rates", error=ModelFileError)
-        known: Any = stored.get(SINCE, {})
+        known = run_record.stored(stored, SINCE) or {}
         self.since = {stem: since for stem, since in known.items() if since <= iteration}
         self.since |= {stem: iteration for stem, empty in emptied.items() if empty and iteration}
-        start: Any = stored.get(START, iteration)
-        self.start = min(start, iteration)
+        start = run_record.stored(stored, START)
+        self.start = iteration if start is None else min(start, iteration)

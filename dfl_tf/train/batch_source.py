@@ -17,11 +17,10 @@ from dfl_tf.data import ArrayCache, Batch, BatchStream, Faceset, SampleSpec, XSe
 from dfl_tf.data.choose import derive_seed
 from dfl_tf.data.heldout import draw
 from dfl_tf.data.prefetch import Prefetch
-from dfl_tf.disk.guarded import check_tree
-from dfl_tf.disk.tree_schema import ANYTHING, Integer, Record, Table
-from dfl_tf.errors import FacesetError, ModelFileError, UsageError
+from dfl_tf.errors import FacesetError, UsageError
 from dfl_tf.face import FaceType
 from dfl_tf.face.smaller import SmallerFaces
+from dfl_tf.formats.models import run_record
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.options import RunOptions
 from dfl_tf.train.quarantine import LeftOutFace, listed
@@ -29,7 +28,6 @@ from dfl_tf.train.quarantine import LeftOutFace, listed
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
 
-_STORED = Record({}, {"positions": Table(Integer(0)), "retry": Integer(0)}, others=ANYTHING)
 _RETRIES = 1 << 20
 """Above the numbers by which the seeds of streams are derived."""
 
@@ -332,16 +330,10 @@ def open_batch_source(
         Finished iterations of the model. If the next step takes the batches of the one before
         again, they are made once more and handed to the model.
     """
-    known: dict[str, Any] = check_tree(
-        dict(stored),
-        _STORED,
-        what=f"{model.name}",
-        kind="what its last run saved",
-        error=ModelFileError,
-    )
     seed = int(model.seed)
-    positions = known.get("positions", {}) if known.get("seed") == seed else {}
-    retry = known.get("retry", 0)  # a roll-back draws other samples
+    same = run_record.stored(stored, "seed") == seed
+    positions = (run_record.stored(stored, "positions") or {}) if same else {}
+    retry = run_record.stored(stored, "retry") or 0  # a roll-back draws other samples
     drawn_by = derive_seed(seed, _RETRIES + retry) if retry else seed
     again = bool(positions) and model.repeats_batch(iteration)
     back = model.samples_per_step if again else 0

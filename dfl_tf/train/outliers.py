@@ -19,13 +19,14 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dfl_tf.data import Batch, Faceset
 
-STORED_AS = "face_losses"
+STORED_AS: Final = "face_losses"
 """Key of the histories in `ModelState.run`; they are stored where faces are left out."""
 VISITS = 8
 """Times that a face was seen which give its limit."""

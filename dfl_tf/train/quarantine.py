@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from dfl_tf.disk.guarded import check_tree
 from dfl_tf.disk.text import printable
-from dfl_tf.disk.tree_schema import ANYTHING, Array, Integer, Record, Text
-from dfl_tf.errors import ModelFileError
+from dfl_tf.formats.models import run_record
 from dfl_tf.train.outliers import Outlier
 
 if TYPE_CHECKING:
     from dfl_tf.data import Faceset
 
-STORED_AS = "quarantine"
+STORED_AS: Final = "quarantine"
 """Key of the faces in `ModelState.run`."""
 SHARE = 0.05
 """The largest share of the faces of a side that is left out: more are no outliers."""
 _LISTED = 5
-_SCHEMA = Array(
-    Record(
-        {"side": Text(), "data": Text(), "face": Text(), "iteration": Integer(0), "why": Text()},
-        others=ANYTHING,
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -66,12 +58,7 @@ def read_left_out(stored: Mapping[str, object]) -> tuple[LeftOutFace, ...]:
     ModelFileError
         It is none of ours.
     """
-    tree = stored.get(STORED_AS)
-    if tree is None:
-        return ()
-    kind = "list of faces that are left out"
-    check_tree(tree, _SCHEMA, what="the model", kind=kind, error=ModelFileError)
-    assert isinstance(tree, list)
+    tree = run_record.stored(stored, STORED_AS) or ()
     fields = ("side", "data", "face", "iteration", "why")
     return tuple(LeftOutFace(**{key: entry[key] for key in fields}) for entry in tree)
 

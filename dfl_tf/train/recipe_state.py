@@ -7,25 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dfl_tf.disk.guarded import check_tree
-from dfl_tf.disk.tree_schema import ANYTHING, Array, Integer, Number, Record, Text
-from dfl_tf.errors import ModelFileError
+from dfl_tf.formats.models import run_record
 from dfl_tf.options.recipe import Phase, Recipe
 from dfl_tf.train.plateau import has_plateaued
 
-STORED_AS = "recipe"
+STORED_AS: Final = "recipe"
 """Key of the recipe's state in `ModelState.run`."""
-_DONE = Record({"name": Text(), "until": Text(), "start": Integer(0), "end": Integer(0)}, {})
-_STATE = Record(
-    {"recipe": Text(), "phase": Text(), "start": Integer(0)},
-    {"seconds": Number(0), "done": Array(_DONE), "finished": ANYTHING, "set": ANYTHING},
-    others=ANYTHING,
-)
 
 
 @dataclass(frozen=True)
@@ -83,7 +75,7 @@ class RecipeState:
         ModelFileError
             If it is not what `tree` of this class writes.
         """
-        check_tree(tree, _STATE, what="the model", kind="state of a recipe", error=ModelFileError)
+        run_record.stored({STORED_AS: tree}, STORED_AS)
         done = tuple(DonePhase(**each) for each in tree.get("done", ()))
         return cls(
             recipe=tree["recipe"],

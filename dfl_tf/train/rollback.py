@@ -11,12 +11,11 @@ import gc
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from dfl_tf.disk.guarded import check_tree
-from dfl_tf.disk.tree_schema import ANYTHING, Array, Integer, Record, Row, Table
-from dfl_tf.errors import DflTfError, ModelFileError, TrainingDiverged
+from dfl_tf.errors import DflTfError, TrainingDiverged
 from dfl_tf.formats import ModelState, find_models, read_model
+from dfl_tf.formats.models import run_record
 from dfl_tf.options import Layer, Options, RunOptions, specs
 from dfl_tf.train import events, quarantine
 from dfl_tf.train.checkpoint import CheckpointLocation
@@ -26,7 +25,7 @@ from dfl_tf.train.run import Run
 from dfl_tf.train.segment import Rebuild
 from dfl_tf.train.snapshots import QUIET, past_of
 
-STORED_AS = "rollback"
+STORED_AS: Final = "rollback"
 """Key of the state of roll-backs in `ModelState.run`."""
 Setting = bool | float | str
 """What a remedy sets an option to; for ``powers`` and ``lr`` the factor."""
@@ -43,15 +42,6 @@ _TEXTS = {
     "lr_dropout": "learning-rate dropout is on",
 }
 """Remedies in their order, for people."""
-_SCHEMA = Record(
-    {"retry": Integer(0), "tries": Integer(0), "until": Integer(0)},
-    {
-        "remedies": Table(ANYTHING),
-        "since": Table(Integer(0)),
-        "undone": Array(Row(Integer(0), Integer(0))),
-    },
-    others=ANYTHING,
-)
 
 
 @dataclass(frozen=True)
@@ -89,11 +79,9 @@ class RollBackState:
         ------
         ModelFileError
         """
-        tree: Any = stored.get(STORED_AS)
+        tree = run_record.stored(stored, STORED_AS)
         if tree is None:
             return cls()
-        what = {"what": "the model", "kind": "state of roll-backs"}
-        check_tree(tree, _SCHEMA, **what, error=ModelFileError)
         return cls(
             tree["retry"],
             tree["tries"],

@@ -11,16 +11,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dfl_tf.disk.guarded import check_tree
 from dfl_tf.disk.plain_file import read_plain
-from dfl_tf.disk.tree_schema import Array, Integer, Row, Text
-from dfl_tf.errors import DflTfError, ModelFileError
+from dfl_tf.errors import DflTfError
 from dfl_tf.formats import ModelLock, ModelState
+from dfl_tf.formats.models import run_record
 from dfl_tf.formats.models.files import model_files, prefix_of
 from dfl_tf.formats.models.rescue import recover
 from dfl_tf.formats.models.restore import read_whole
@@ -53,13 +52,12 @@ from dfl_tf.train import events
 from dfl_tf.train.previews import jpeg_bytes
 from dfl_tf.train.validation import read_stored
 
-STORED_AS = "snapshots"
+STORED_AS: Final = "snapshots"
 """Key in `ModelState.run`: names and iterations of the regular snapshots that this model came
 through, the newest last. Roll-backs go to these and to no others, so that neither a stretch that
 was undone nor one that a restore left behind is ever taken for the model's own past."""
 QUIET = 1000
 """Iterations without a collapse after which a save counts as good; see `rollback`."""
-_SCHEMA = Array(Row(Text(), Integer(0)))
 
 
 @dataclass(frozen=True)
@@ -350,10 +348,7 @@ def past_of(run: Mapping[str, object]) -> list[tuple[str, int]]:
     ModelFileError
         If what is stored is none of ours.
     """
-    stored = run.get(STORED_AS, [])
-    kind = "list of snapshots"
-    check_tree(stored, _SCHEMA, what="the model", kind=kind, error=ModelFileError)
-    return [(name, iteration) for name, iteration in cast("list[tuple[str, int]]", stored)]
+    return [(name, iteration) for name, iteration in run_record.stored(run, STORED_AS) or ()]
 
 
 def regular_is_due(run: Mapping[str, object], iteration: int, period: int) -> bool:

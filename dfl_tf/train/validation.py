@@ -12,49 +12,20 @@ import math
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from dfl_tf.data import Faceset
-from dfl_tf.disk.guarded import check_tree
-from dfl_tf.disk.tree_schema import (
-    ANYTHING,
-    Array,
-    Boolean,
-    Integer,
-    Number,
-    Optional,
-    Record,
-    Table,
-    Text,
-)
-from dfl_tf.errors import ModelFileError
+from dfl_tf.formats.models import run_record
 from dfl_tf.train import events
 
 KEPT = 300
 """Measurements that a model keeps, the last ones: its manifest holds them."""
 
-ROWS, HOLDOUT, METRICS = "validation", "holdout", "metrics"
+ROWS: Final = "validation"
+HOLDOUT: Final = "holdout"
+METRICS: Final = "metrics"
 """Keys in `ModelState.run`: all measurements, what is held out, and the numbers that were measured
 last, by which phases of a recipe may end."""
-
-_ROW = Record(
-    {
-        "iteration": Integer(0),
-        "value": Optional(Number()),
-        "key": Text(),
-        "best": Boolean(),
-        "metrics": Table(Optional(Number())),
-    },
-    others=ANYTHING,
-)
-_STORED = Record(
-    {},
-    {
-        ROWS: Array(_ROW),
-        HOLDOUT: Record({"share": Number(), "since": Integer(0)}, others=ANYTHING),
-    },
-    others=ANYTHING,
-)
 
 
 class Quality(Protocol):
@@ -109,9 +80,7 @@ def read_stored(run: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str,
     ModelFileError
         It is none of ours.
     """
-    what, kind = "the model", "what its last run saved"
-    check_tree(dict(run), _STORED, what=what, kind=kind, error=ModelFileError)
-    return list(run.get(ROWS, [])), dict(run.get(HOLDOUT, {}))
+    return list(run_record.stored(run, ROWS) or ()), dict(run_record.stored(run, HOLDOUT) or {})
 
 
 def note_holdout(stored: Stored, share: float, since: int) -> None:

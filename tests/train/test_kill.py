@@ -61,7 +61,6 @@ def test_stopped_by_a_signal_it_saves_and_resumes_there(tmp_path, number, code):
     assert resumed.loss_history[: state.iteration] == state.loss_history
 
 
-@pytest.mark.slow
 def test_a_second_sigint_ends_at_once(tmp_path):
     with start(tmp_path, seconds=3) as child:
         time.sleep(1)  # it is well within an iteration
@@ -90,7 +89,8 @@ def test_a_second_sigint_while_the_first_is_answered(tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_it_leaves_a_whole_model(tmp_path):
-    report = kill_often(tmp_path, FAKE, check_whole, kills=6, seed=1, longest=0.2)
+@pytest.mark.parametrize("late", [False, True])
+def test_killed_at_random_moments_it_leaves_a_whole_model(tmp_path, late):
+    report = kill_often(tmp_path, FAKE, check_whole, kills=6, seed=1, longest=0.2, late=late)
     assert report.torn == []
     assert report.iterations == sorted(report.iterations)

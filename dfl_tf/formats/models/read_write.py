@@ -17,6 +17,7 @@ from dfl_tf.errors import DflTfError, ModelFileError
 from dfl_tf.formats.models import legacy, native
 from dfl_tf.formats.models.files import ModelFormat, detect_format, find_models, prefix_of
 from dfl_tf.formats.models.rescue import place_of, ways_back
+from dfl_tf.formats.models.run_record import check_run
 from dfl_tf.formats.models.state import DiskState, ModelState, Reading
 from dfl_tf.formats.models.survey import ModelLocation
 from dfl_tf.formats.models.transaction import Basis, Saved
@@ -169,7 +170,10 @@ def write_model(
         The files are not those of `basis`; nothing was written.
     WorkspaceError
         Disk full, folder read-only, … The old set is unchanged.
+    ModelFileError
+        `state.run` holds what could not be read again.
     """
+    check_run(state.run)
     directory = Path(directory)
     prefix = prefix_of(name, state.model_class)
     kind = format if format != "same" else detect_format(directory, name, state.model_class)

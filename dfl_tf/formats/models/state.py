@@ -44,7 +44,8 @@ class ModelState:
         Other entries of data.dat, carried along: "sample_for_preview", "choosed_gpu_indexes",
         what forks add.
     run : dict
-        JSON-able; how the run stood (seed, stream positions). Empty for a set of another program.
+        JSON-able; how the run stood (seed, stream positions, what else its parts store):
+        `formats.models.run_record` declares the keys. Empty for a set of another program.
     notes : tuple of str
         What reading found that the user should know (rewritten elsewhere, an unreadable record).
     disk : DiskState or None

@@ -2,8 +2,8 @@
 
     python -m tests.train.support.saving_child MODEL_DIR [SECONDS]
 
-It resumes what it finds; an iteration takes SECONDS. Killed at any moment it must leave a whole
-model.
+With DFL_TF_WORKS_AHEAD=1 it saves every third one, and reads losses late between. It resumes what
+it finds; an iteration takes SECONDS. Killed at any moment it must leave a whole model.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from dfl_tf.devices.cpu import cpu_works_ahead
 from dfl_tf.formats import find_models, read_model
 from dfl_tf.jobs.events import Events
 from dfl_tf.train.sinks.console import ConsoleLog
@@ -31,6 +32,7 @@ class SlowModel(FakeModel):
 def main(folder: Path, seconds: float) -> int:
     model = SlowModel(size=100_000)
     model.seconds = seconds
+    model.works_ahead = cpu_works_ahead()
     found = find_models(folder, "SAEHD")
     position = 0
     if found:
@@ -42,7 +44,7 @@ def main(folder: Path, seconds: float) -> int:
         model,
         first=not found,
         position=position,
-        save_every_iters=1,
+        save_every_iters=3 if model.works_ahead else 1,
         no_preview=True,
         guard_collapse=False,
         log=Events([ConsoleLog(10**9)]),

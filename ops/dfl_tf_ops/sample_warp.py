@@ -89,7 +89,7 @@ def warp_all(
     ----------
     sources : sequence of ndarray, shape (s, s, 3) or (s, s, 1), float32
         Images and masks, perhaps packed.
-    results : sequence of ndarray, the same shapes, float32, C-contiguous
+    results : sequence of ndarray, same shape as their sources, float32, C-contiguous
         Images are limited to [0, 1]. Of an image one value more lies behind it in its memory, which
         is overwritten.
     ways : ndarray, shape (n, 5), int64, 0 or 1

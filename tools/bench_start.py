@@ -8,9 +8,9 @@ Without --model a SAEHD df-ud (54.5 million weights as it stands) is trained for
 first, on the faces of `dfl-tf demo`. Each round starts `dfl-tf train` for one iteration in a
 process of its own. Printed are the medians of wall time and of processor time (seconds), of the
 whole and of its parts in their order; what runs in other threads beside a part counts to its
-processor time. TensorFlow is imported while the model is read: both are in "options and files", and
-"tensorflow" is what it takes to set it up. With --other another checkout (the yardstick) takes turns, and the ratio of the
-wholes is printed.
+processor time. TensorFlow is imported while the model is read: both are in "options and files",
+and "tensorflow" is what it takes to set it up. With --other another checkout (the yardstick) takes
+turns, and the ratio of the wholes is printed.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ def test_only_what_helps_here_is_named(options, on_gpu, given):
     assert [cure.given for cure in cures(options, on_gpu=on_gpu)] == given
 
 
+@pytest.mark.slow
 def test_savings_are_the_plans_figures():
     options = default(SAEHDOptions, **ALL)
     model = create("SAEHD", options, initialized=False)

@@ -9,7 +9,7 @@ moments and at the very change of a phase (while the line that tells of it is re
 by themselves, by --stop-after. After them the run is left alone, and must end with the bits of one
 that nobody disturbed. Then the same by `--starts` runs that are stopped after a few iterations.
 With --late the disturbed ones read their losses one step late and copy batches ahead, as on a GPU;
-the undisturbed one does not.
+the uninterrupted one does not.
 """
 
 from __future__ import annotations

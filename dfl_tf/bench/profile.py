@@ -97,7 +97,7 @@ class Half:
 
 
 @dataclass(frozen=True)
-class Origin:
+class TracedOp:
     """What is known of an operation of a traced graph.
 
     Attributes
@@ -117,7 +117,7 @@ class Origin:
     calls: tuple[tuple[str, str], ...] = ()
 
 
-def origin_of(op: tf.Operation, *, executed_as: str | None = None) -> Origin:
+def origin_of(op: tf.Operation, *, executed_as: str | None = None) -> TracedOp:
     """Describe an operation of a graph, executed as itself or as another type."""
     calls = tuple(
         (Path(frame.filename).stem, frame.name)
@@ -125,15 +125,15 @@ def origin_of(op: tf.Operation, *, executed_as: str | None = None) -> Origin:
         if "dfl_tf" in Path(frame.filename).parts or "dfl_tf_ops" in Path(frame.filename).parts
     )
     towards_input = op.type.endswith("WinogradConv2D") and bool(op.get_attr("towards_input"))
-    return Origin(executed_as or op.type, op.name, towards_input, calls)
+    return TracedOp(executed_as or op.type, op.name, towards_input, calls)
 
 
-def kind_of(origin: Origin, networks: Iterable[str]) -> str:
+def kind_of(origin: TracedOp, networks: Iterable[str]) -> str:
     """Return which of `KINDS` an operation is of.
 
     Parameters
     ----------
-    origin : Origin
+    origin : TracedOp
     networks : iterable of str
         Names of the networks, with which the names of their operations begin.
     """
@@ -162,7 +162,7 @@ def kind_of(origin: Origin, networks: Iterable[str]) -> str:
     return SHUFFLES if any(word in origin.type for word in _SHUFFLES) else REST
 
 
-def _product(origin: Origin, functions: set[str]) -> str | None:
+def _product(origin: TracedOp, functions: set[str]) -> str | None:
     kind = origin.type
     if "gradient_by_taps" in functions or kind.endswith("WinogradFilterGradient"):
         return BY_WEIGHTS
@@ -211,7 +211,7 @@ def profile(
         operations = {op.name: op for op in gradients.graph.get_operations()}
         for spent in found:
             for (name, executed), milliseconds in _executed(gradients.run).items():
-                origin = Origin(executed, name)
+                origin = TracedOp(executed, name)
                 if name in operations:
                     origin = origin_of(operations[name], executed_as=executed)
                 kind = kind_of(origin, networks)

@@ -37,6 +37,7 @@ def see(places: Sequence[Place | None], networks: MergeNetworks) -> list[Seen]:
     Returns
     -------
     list of Seen, one for each place
+        Arrays of shape (side, side, c), float32.
     """
     small = [
         np.clip(place[1][0], 0, 1)

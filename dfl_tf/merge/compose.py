@@ -258,7 +258,7 @@ def enhanced(
     Returns
     -------
     Prediction
-        Of the size of `crop`.
+        Arrays of shape (side, side, c), float32, as large as `crop`.
     """
     face, mask, target_mask = (np.clip(a, 0, 1) for a in prediction)
     if settings.super_resolution_power != 0:

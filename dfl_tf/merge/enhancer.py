@@ -30,7 +30,7 @@ class Enhancer:
     takes_batches: bool
 
     def one(self, image: Floats) -> Floats:
-        """Enlarge one face, (h, w, 3), to (4h, 4w, 3)."""
+        """Enlarge one face, float32 of shape (h, w, 3), to (4h, 4w, 3)."""
         return self.many(image[None])[0]
 
 

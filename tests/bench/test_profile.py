@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from dfl_tf.bench import profile
 from dfl_tf.bench.flops import step_flops
-from dfl_tf.bench.profile import KINDS, PRODUCTS, Origin, kind_of
+from dfl_tf.bench.profile import KINDS, PRODUCTS, TracedOp, kind_of
 from dfl_tf.bench.step import halves_of
 from dfl_tf.data.batch import Batch
 from dfl_tf.errors import UsageError
@@ -22,30 +22,30 @@ STEP = (("step", "gradients"),)
 @pytest.mark.parametrize(
     ("origin", "kind"),
     [
-        (Origin("_MklNativeFusedConv2D", "encoder/down/BiasAdd"), profile.FORWARD),
-        (Origin("DflTf>WinogradConv2D", "c_5", towards_input=True), profile.BY_INPUT),
-        (Origin("DflTf>WinogradConv2D", "encoder/c"), profile.FORWARD),
-        (Origin("DflTf>WinogradFilterGradient", "c"), profile.BY_WEIGHTS),
-        (Origin("_MklNativeConv2DBackpropFilterWithBias", "x"), profile.BY_WEIGHTS),
-        (Origin("Conv2DBackpropInput", "x"), profile.BY_INPUT),
-        (Origin("_MklMatMul", "m", calls=(("convolution", "gradient_by_taps"),)),
+        (TracedOp("_MklNativeFusedConv2D", "encoder/down/BiasAdd"), profile.FORWARD),
+        (TracedOp("DflTf>WinogradConv2D", "c_5", towards_input=True), profile.BY_INPUT),
+        (TracedOp("DflTf>WinogradConv2D", "encoder/c"), profile.FORWARD),
+        (TracedOp("DflTf>WinogradFilterGradient", "c"), profile.BY_WEIGHTS),
+        (TracedOp("_MklNativeConv2DBackpropFilterWithBias", "x"), profile.BY_WEIGHTS),
+        (TracedOp("Conv2DBackpropInput", "x"), profile.BY_INPUT),
+        (TracedOp("_MklMatMul", "m", calls=(("convolution", "gradient_by_taps"),)),
          profile.BY_WEIGHTS),
-        (Origin("Pack", "p", calls=(("convolution", "gradient_by_taps"),)), profile.BY_WEIGHTS),
-        (Origin("_MklFusedMatMul", "encoder/dense1/BiasAdd"), profile.DENSE),
-        (Origin("MatMul", "m", calls=(("losses", "gaussian_blur"),)), profile.LOSSES),
-        (Origin("Cast", "encoder/Cast"), profile.CASTS),
-        (Origin("LeakyReluGrad", "l", calls=STEP), profile.ACTIVATIONS),
-        (Origin("DflTf>FrnTlu", "encoder/f"), profile.ACTIVATIONS),
-        (Origin("BiasAddGrad", "gradient_tape/encoder/d/BiasAdd/BiasAddGrad"), profile.BIASES),
-        (Origin("_MklTranspose", "gradient_tape/decoder_src_1/t/transpose"), profile.SHUFFLES),
-        (Origin("DepthToSpace", "d"), profile.SHUFFLES),
-        (Origin("DepthwiseConv2dNative", "dssim/depthwise"), profile.DSSIM),
-        (Origin("Mul", "gradient_tape/dssim_1/mul/Mul", calls=STEP), profile.DSSIM),
-        (Origin("Mul", "gradient_tape/mul_3/Mul", calls=STEP), profile.LOSSES),
-        (Origin("Mean", "Mean", calls=(("targets", "reconstruction_loss"),)), profile.LOSSES),
-        (Origin("Mul", "m", calls=(("legacy_optimizer", "norm"),)), profile.UPDATE),
-        (Origin("AddN", "AddN_3", calls=STEP), profile.REST),
-        (Origin("AddV2", "encoder/add"), profile.REST),
+        (TracedOp("Pack", "p", calls=(("convolution", "gradient_by_taps"),)), profile.BY_WEIGHTS),
+        (TracedOp("_MklFusedMatMul", "encoder/dense1/BiasAdd"), profile.DENSE),
+        (TracedOp("MatMul", "m", calls=(("losses", "gaussian_blur"),)), profile.LOSSES),
+        (TracedOp("Cast", "encoder/Cast"), profile.CASTS),
+        (TracedOp("LeakyReluGrad", "l", calls=STEP), profile.ACTIVATIONS),
+        (TracedOp("DflTf>FrnTlu", "encoder/f"), profile.ACTIVATIONS),
+        (TracedOp("BiasAddGrad", "gradient_tape/encoder/d/BiasAdd/BiasAddGrad"), profile.BIASES),
+        (TracedOp("_MklTranspose", "gradient_tape/decoder_src_1/t/transpose"), profile.SHUFFLES),
+        (TracedOp("DepthToSpace", "d"), profile.SHUFFLES),
+        (TracedOp("DepthwiseConv2dNative", "dssim/depthwise"), profile.DSSIM),
+        (TracedOp("Mul", "gradient_tape/dssim_1/mul/Mul", calls=STEP), profile.DSSIM),
+        (TracedOp("Mul", "gradient_tape/mul_3/Mul", calls=STEP), profile.LOSSES),
+        (TracedOp("Mean", "Mean", calls=(("targets", "reconstruction_loss"),)), profile.LOSSES),
+        (TracedOp("Mul", "m", calls=(("legacy_optimizer", "norm"),)), profile.UPDATE),
+        (TracedOp("AddN", "AddN_3", calls=STEP), profile.REST),
+        (TracedOp("AddV2", "encoder/add"), profile.REST),
     ],
 )  # fmt: skip
 def test_what_an_operation_is_for(origin, kind):

@@ -45,7 +45,7 @@ Key = Literal[
 
 
 @dataclass(frozen=True)
-class Entry:
+class RunEntry:
     """One key.
 
     Attributes
@@ -68,20 +68,20 @@ _NUMBERS: Final = Table(Optional(Number()))
 _STREAMS: Final = "what its last run saved"
 _RATES: Final = "state of rates"
 
-ENTRIES: Final[Mapping[Key, Entry]] = {
+ENTRIES: Final[Mapping[Key, RunEntry]] = {
     # data: the streams of faces (`train.batch_source`)
-    "seed": Entry(Integer(), _STREAMS),
-    "positions": Entry(Table(_COUNT), _STREAMS),
-    "retry": Entry(_COUNT, _STREAMS),
+    "seed": RunEntry(Integer(), _STREAMS),
+    "positions": RunEntry(Table(_COUNT), _STREAMS),
+    "retry": RunEntry(_COUNT, _STREAMS),
     # `models.rates`
-    "lr_start": Entry(_COUNT, _RATES),
-    "slots_since": Entry(Table(_COUNT), _RATES),
+    "lr_start": RunEntry(_COUNT, _RATES),
+    "slots_since": RunEntry(Table(_COUNT), _RATES),
     # `dfl_tf_ops.convolution_forms`
-    "convolutions": Entry(
+    "convolutions": RunEntry(
         _record({"machine": ANYTHING, "forms": Table(ANYTHING)}), "forms of convolutions"
     ),
     # `train.recipe_state`
-    "recipe": Entry(
+    "recipe": RunEntry(
         _record(
             {"recipe": Text(), "phase": Text(), "start": _COUNT},
             {
@@ -96,7 +96,7 @@ ENTRIES: Final[Mapping[Key, Entry]] = {
         "state of a recipe",
     ),
     # `train.rollback`
-    "rollback": Entry(
+    "rollback": RunEntry(
         _record(
             {"retry": _COUNT, "tries": _COUNT, "until": _COUNT},
             {
@@ -108,9 +108,9 @@ ENTRIES: Final[Mapping[Key, Entry]] = {
         "state of roll-backs",
     ),
     # `train.snapshots`: those that are kept for roll-backs, newest last
-    "snapshots": Entry(Array(Row(Text(), _COUNT)), "list of snapshots"),
+    "snapshots": RunEntry(Array(Row(Text(), _COUNT)), "list of snapshots"),
     # `train.validation`: all measurements, what is held out, and the numbers of the last one
-    "validation": Entry(
+    "validation": RunEntry(
         Array(
             _record(
                 {
@@ -124,10 +124,10 @@ ENTRIES: Final[Mapping[Key, Entry]] = {
         ),
         _STREAMS,
     ),
-    "holdout": Entry(_record({}, {"share": Number(), "since": _COUNT}), _STREAMS),
-    "metrics": Entry(Table(Number()), _STREAMS),
+    "holdout": RunEntry(_record({}, {"share": Number(), "since": _COUNT}), _STREAMS),
+    "metrics": RunEntry(Table(Number()), _STREAMS),
     # `train.quarantine`
-    "quarantine": Entry(
+    "quarantine": RunEntry(
         Array(
             _record(
                 {"side": Text(), "data": Text(), "face": Text(), "iteration": _COUNT, "why": Text()}
@@ -136,7 +136,7 @@ ENTRIES: Final[Mapping[Key, Entry]] = {
         "list of faces that are left out",
     ),
     # `train.outliers`
-    "face_losses": Entry(_record({"faces": Text(), "data": Text()}), "losses of faces"),
+    "face_losses": RunEntry(_record({"faces": Text(), "data": Text()}), "losses of faces"),
 }
 
 

@@ -29,8 +29,9 @@ def see(places: Sequence[Place | None], networks: MergeNetworks) -> list[Seen]:
     Parameters
     ----------
     places : sequence of (FaceCrop, Prediction) or None
-        A whole batch. Every network is shown as many images as there are places, zeros where it is
-        not needed, so that a face gets the same answer in a resumed run.
+        A whole batch: images of shape (side, side, 3), float32, as in `merge_face`. Every network
+        is shown as many images as there are places, zeros where it is not needed, so that a
+        face gets the same answer in a resumed run.
     networks : MergeNetworks
         What cannot be asked in batches is left to `merge_face`.
 

@@ -48,10 +48,12 @@ def _summed(*keys: str) -> Callable[[Sequence[str]], Figures]:
 
 
 def _quality(outputs: Sequence[str]) -> Figures:
-    points = _last_json(outputs[0])["curves"]["float32"]
+    found = _last_json(outputs[0])
+    averaged, weights = found["curves"]["ema"], found["weights"]["ema"]
     return {
-        "iterations": ", ".join(f"{point['iteration']:,}" for point in points),
-        "ssim": ", ".join(f"{point['ssim']:.3f}" for point in points),
+        "iterations": ", ".join(f"{point['iteration']:,}" for point in averaged),
+        "ssim": ", ".join(f"{point['ssim']:.3f}" for point in averaged),
+        "weights_ssim": ", ".join(f"{point['ssim']:.3f}" for point in weights),
     }
 
 
@@ -87,6 +89,8 @@ def _jax(outputs: Sequence[str]) -> Figures:
     }
 
 
+FACES = " ../shared/faces/workspace_s" if (ROOT / "../shared/faces/workspace_s").is_dir() else ""
+"""The synthetic workspace, where it is at hand; else the demo's faces."""
 PYTEST = "python -m pytest -q -p no:cacheprovider"
 HALF = INPUTS // 2
 PARTS = {
@@ -100,7 +104,7 @@ PARTS = {
             f"python tools/crash_operations.py --kills {KILLS} --json",
             "python tools/kill_extract.py --json",
             "python tools/kill_facesets.py --json",
-            "python tools/kill_recipe.py --json",
+            f"python tools/kill_recipe.py{FACES} --json",
             "python tools/kill_recipe.py --late --kills 10 --starts 0 --json",
             f"python tools/kill_trainer.py --late --kills {KILLS // 4} --json",
             "python tools/crash_saves.py --json",
@@ -116,7 +120,8 @@ PARTS = {
     "mutate": Part(("python tools/mutate.py --json",), _mutants),
     "slow": Part((f"{PYTEST} -m slow tests",), _passed),
     "quality": Part(
-        ("python tools/bench_quality.py --at 100,1000,4000 --variants float32 --rising",), _quality
+        (f"python tools/bench_quality.py{FACES} --at 100,1000,4000 --variants ema --rising",),
+        _quality,
     ),
     "jax": Part(("bash tools/step_hlo.sh",), _jax),
     "gpu_check": Part(

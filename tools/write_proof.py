@@ -55,7 +55,8 @@ def sentence(name: str, figures: Figures) -> str:
         "interruptions and damages of operations on files: {losses} lost",
         "power": "{states} states that a power cut may leave, of {operations} operations: "
         "{losses} lost",
-        "quality": "similarity (SSIM) on held-out faces after {iterations} iterations: {ssim}",
+        "quality": "similarity (SSIM) on held-out faces after {iterations} iterations: {ssim} with "
+        "averaged weights, {weights_ssim} with the weights themselves",
         "jax": "{passed} of {cases} steps do with JAX what they do with TensorFlow, in "
         "{variables} variables",
         "gpu_check": "{parts} parts of tools/gpu_check.py passed on the CPU",

@@ -81,7 +81,7 @@ def test_the_page_is_made_of_all_parts_each_with_its_commit() -> None:
         "fuzz": {"inputs": 100_000, "readers": 20, "faults": 0},
         "kills": {"kills": 400, "losses": 0, "tried": 9, "in_a_save": 5},
         "power": {"operations": 12, "states": 6000, "losses": 0},
-        "quality": {"iterations": "100, 1,000", "ssim": "0.500, 0.600"},
+        "quality": {"iterations": "100, 1,000", "ssim": "0.500, 0.600", "weights_ssim": "0.4"},
         "jax": {"cases": 9, "passed": 9, "variables": 800},
         "gpu_check": {"parts": 11},
         "notebook": {"cells": 6},
@@ -97,7 +97,7 @@ def test_the_page_is_made_of_all_parts_each_with_its_commit() -> None:
     text = write_proof.page(parts)
     for words in ("30 of 30 mutants caught", "100,000 mutated inputs", "6,000 states", "a" * 40):
         assert words in text
-    assert "after 100, 1,000 iterations: 0.500, 0.600" in text
+    assert "after 100, 1,000 iterations: 0.500, 0.600 with averaged weights, 0.4 with" in text
     assert all(command in text for part in full.PARTS.values() for command in part.commands)
     other = full.Result(**{**vars(parts["slow"]), "commit": "b" * 40})
     assert f"Commit: {'b' * 40}" in write_proof.page({**parts, "slow": other})

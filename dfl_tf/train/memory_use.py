@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from dfl_tf.nn.tracing import Tracing
 
 _MIB = 2**20
+_known: WeakKeyDictionary[FaceModel, dict[int, int]] = WeakKeyDictionary()
+"""Activations that a model's own updates keep, by the identity of the update."""
 
 
 def memory(model: FaceModel, cache: int = 0, *, traced: bool = True) -> dict[str, float]:
@@ -65,9 +68,21 @@ def kept_activations(model: FaceModel, updates: Sequence[Update] = ()) -> int:
     """Bytes that flow from the forward into the backward half of the largest update of a step.
 
     The step is traced, not run: every tensor that is made by the forward half and read by the
-    backward half lives until then. With `updates` these are traced in place of the model's own.
+    backward half lives until then. With `updates` these are traced in place of the model's own,
+    each of which is traced once.
     """
-    return max(_crossing_bytes(graph) for graph in traced_updates(model, updates=updates))
+    known = _known.setdefault(model, {})
+    found = []
+    for update in updates or model.updates:
+        if id(update) not in known:
+            (graph,) = traced_updates(model, updates=[update])
+            size = _crossing_bytes(graph)
+            if not any(update is own for own in model.updates):
+                found.append(size)
+                continue
+            known[id(update)] = size
+        found.append(known[id(update)])
+    return max(found)
 
 
 def traced_updates(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dfl_tf.bench.flops import flops_of, nominal_graphs
+from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ def _executed(step: Callable[[], object]) -> Mapping[tuple[str, str], float]:
             step()
         for path in Path(folder).rglob("*.xplane.pb"):
             space = xplane_pb2.XSpace()
-            space.ParseFromString(path.read_bytes())
+            space.ParseFromString(read_plain(path))
             for plane in space.planes:
                 for event in (event for line in plane.lines for event in line.events):
                     label = plane.event_metadata[event.metadata_id].name

@@ -76,6 +76,7 @@ class SAEHDOptions(FaceSwapOptions):
     """SAEHD: the all-round model, df or liae."""
 
     NAME: ClassVar[str] = "SAEHD"
+    MASKS_ON_CPU: ClassVar[bool] = True
     STORED: ClassVar[tuple[str, ...]] = words(
         "resolution face_type models_opt_on_gpu archi ae_dims e_dims d_dims d_mask_dims "
         "masked_training eyes_mouth_prio uniform_yaw blur_out_mask adabelief lr_dropout "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .schema import Change, Machine, Options, Value, Values, option, whole
 
@@ -42,6 +42,9 @@ def learning_rate(rate: float) -> Any:
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(Options):
     """What every model has. Quick96 and XSeg store it only where it differs from the default."""
+
+    MASKS_ON_CPU: ClassVar[bool] = False
+    """Whether lr_dropout=cpu draws masks on the CPU; else it is taken as y."""
 
     if TYPE_CHECKING:  # every class declares them, with its own limits
 

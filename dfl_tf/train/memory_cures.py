@@ -65,7 +65,7 @@ def cures(options: TrainingOptions, *, on_gpu: bool) -> list[Cure]:
     if on_gpu and used.get("models_opt_on_gpu"):
         price = "same batch and features, slower iterations"
         found.append(Cure("--no-models-opt-on-gpu", price, _held))
-    if on_gpu and used.get("lr_dropout") == "y" and options.NAME == "SAEHD":
+    if on_gpu and used.get("lr_dropout") == "y" and options.MASKS_ON_CPU:
         found.append(Cure("--lr-dropout cpu", "slower iterations", _largest_mask))
     batch = options.batch_size
     if batch > 1:

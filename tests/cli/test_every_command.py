@@ -58,7 +58,7 @@ def test_what_must_be_there_and_is_not_ends_with_1(words, tmp_path, capsys):
     arguments = [each for each in command.params if isinstance(each, click.Argument)]
     if not arguments or not isinstance(arguments[0].type, Existing):
         return
-    given = [str(tmp_path / "absent")] * sum(argument.required for argument in arguments)
+    given = [str(tmp_path / "absent")] * max(1, sum(each.required for each in arguments))
     assert run([*words, *given]) == 1
     assert "absent: there is no such" in capsys.readouterr().err
 

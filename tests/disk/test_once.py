@@ -28,7 +28,7 @@ ONCE = {
         {
             "disk/listing.py", "disk/durable.py",
             # folders of our own
-            "bench/parts.py", "options/recipe_file.py",
+            "bench/parts.py", "bench/profile.py", "options/recipe_file.py",
             "formats/models/snapshots.py", "formats/models/restore.py",
             "formats/scan.py",  # a whole tree, whatever lies in it
             "formats/faces/faceset_sums.py",
@@ -37,7 +37,7 @@ ONCE = {
     ),
     "threads that work on items are those of jobs.pool": (
         r"ThreadPoolExecutor\(",
-        {"jobs/pool.py", "merge/run.py", "models/base.py"},
+        {"jobs/pool.py", "merge/run.py", "models/base.py", "train/start.py"},
     ),
     "the system is asked by dfl_tf_ops.process": (r"[\"'/]proc/|/sys/fs", set()),
     "a progress line is drawn by jobs.progress": (r"from rich|click\.progressbar", {

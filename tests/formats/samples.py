@@ -43,7 +43,7 @@ def make_state(iteration: int = 7, *, model_class: str = "SAEHD", scale: float =
             "choosed_gpu_indexes": None,
             "from_a_fork": {"a": (1, 2.5, None, b"bytes"), 3: float("inf")},
         },
-        run={"seed": 5, "positions": [1, 2]},
+        run={"seed": 5, "positions": {"src": 1, "dst": 2}},
     )
 
 

@@ -53,6 +53,14 @@ def test_workspace_is_merged_into_its_folders(workspace, capsys):
     assert len(session["frames"]) == 6
 
 
+def test_remarks_are_said_unless_they_are_not_wanted(workspace, capsys, monkeypatch):
+    monkeypatch.setattr(merge_cli, "advice_on", lambda tasks: [f"{len(tasks)} frames"])
+    assert merge(workspace) == 0
+    assert "advice: 6 frames" in capsys.readouterr().err.splitlines()
+    assert merge(workspace, "--overwrite", "--no-advice") == 0
+    assert "advice" not in capsys.readouterr().err
+
+
 def test_a_second_run_needs_resume_or_overwrite(workspace, capsys):
     assert merge(workspace) == 0
     assert merge(workspace) == 2

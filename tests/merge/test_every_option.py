@@ -161,6 +161,7 @@ OF_THE_COMMAND: dict[str, Any] = {
     "audio": test_video_output.test_bitrate_and_silence,
     "lossless": test_video_output.test_video_holds_the_pixels_of_the_images_and_no_image_is_made,
     "bitrate": test_video_output.test_bitrate_and_silence,
+    "advice": test_command.test_remarks_are_said_unless_they_are_not_wanted,
     "as_json": test_command.test_workspace_is_merged_into_its_folders,
     "snapshot": test_model_snapshots.test_merge_and_export_use_a_snapshot,
     "enhancer": test_command.test_missing_networks_are_explained,
@@ -222,7 +223,7 @@ def test_every_option_has_a_row() -> None:
     assert set(ROWS) == set(specs(MergeOptions))
     names = {str(parameter.name) for parameter in merge_cli.command.params}
     flags = {name for name in names if not name.startswith(("option_", "control_"))}
-    assert set(OF_THE_COMMAND) == flags - {"workspace"}
+    assert set(OF_THE_COMMAND) == flags - {"workspace", "quiet"}  # every command is quiet
     named = {test for test in OF_THE_COMMAND.values() if isinstance(test, str)}
     assert named <= set(globals())
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dfl_tf.disk import durable
+from dfl_tf.disk import durable, plain_file
 from dfl_tf.disk.text import is_plain_name
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.options import KINDS
@@ -217,7 +217,9 @@ def is_left_over(lock: Path) -> bool:
     One of another host may be of a training there; nothing is said of it.
     """
     try:
-        pid, _, host = lock.read_bytes()[:_OWNER].decode("utf-8", "replace").strip().partition(" ")
+        pid, _, host = (
+            plain_file.read_plain(lock)[:_OWNER].decode("utf-8", "replace").strip().partition(" ")
+        )
     except OSError:
         return False
     return host == platform.node() and pid.isdigit() and not _is_alive(int(pid))

@@ -113,7 +113,8 @@ def _status(folder: Path, model: FoundModel, now: float) -> TrainingStatus:
     last = iterations[-1] if iterations else {}
     times = [ms for each in iterations[-20:] if (ms := _number(each.get("ms"))) is not None]
     losses, left = last.get("losses"), last.get("left_s")
-    known = [n for n in (_number(last.get("iteration")), saved) if n is not None]
+    told = [n for each in entries if (n := _number(each.get("iteration"))) is not None]
+    known = [*told[-1:], *([saved] if saved is not None else [])]
     return TrainingStatus(
         name=model.name,
         model_class=model.model_class,

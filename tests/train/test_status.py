@@ -92,8 +92,10 @@ def test_one_that_was_killed_here(folder):
 
 
 def test_one_that_ended(folder):
-    log(folder, iteration(7), {"event": "end", "reason": "target", "exit_code": 0})
+    end = {"event": "end", "reason": "target", "exit_code": 0, "iteration": 9}
+    log(folder, iteration(7), end)
     status = only(folder)
+    assert status.iteration == 9
     assert (status.state, status.reason) == ("ended", "target (exit code 0)")
     assert (status.seconds_left, status.health) == (None, "good")
 

@@ -1,8 +1,8 @@
 """Where the time of a training step goes, by kind of operation: ``dfl-tf bench train --profile``.
 
 Operations run one at a time (`one_at_a_time`), so that their wall times add up to that of the step.
-What an operation is for is told by its type, by its name (gradients bear that of the layer whose
-gradients they are) and by the line of dfl_tf that made it.
+An operation is recognized by its type, by its name (gradients have that of their layer) and by the
+line of dfl_tf that made it.
 """
 
 from __future__ import annotations

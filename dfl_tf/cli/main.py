@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import click
+from dfl_tf_ops.native_output import QuietTensorFlow
 from dfl_tf_ops.process import allow_open_files
 
 from dfl_tf import __version__
@@ -22,7 +23,6 @@ from dfl_tf.jobs.events import Events, Lines, captured_logging
 
 from .legacy_argv import translate
 from .quiet import with_quiet
-from .quiet_import import QuietTensorFlow
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "extract": ("extract", "Find faces in frames or a video and align them."),
@@ -94,7 +94,7 @@ def run(argv: Sequence[str]) -> int:
     allow_open_files()
     for variable, level in NATIVE_LOG_LEVELS.items():
         os.environ.setdefault(variable, level)
-    QuietTensorFlow().install()
+    QuietTensorFlow(freeze=True).install()
     with safe_output(), captured_logging(Events([Lines()])):
         return _run(argv)
 

@@ -1,4 +1,4 @@
-"""Folders and files that a command reads: what is not there is a failure, not wrong usage."""
+"""Files and folders that a command reads. A missing one is a failure, not wrong usage."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dfl_tf.formats.sessions.workspace import user_path
 
 
 class Existing(click.Path):
-    """A path that is there; `~` is the user's home.
+    """A path that exists; `~` is the user's home.
 
     Raises
     ------
     WorkspaceError
-        It is not there (exit code 1, as for all data that is missing).
+        It does not exist (exit code 1, as for all missing data).
     """
 
     def convert(

@@ -8,11 +8,10 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dfl_tf.disk.guarded import parse_json
 from dfl_tf.errors import DflTfError, WorkspaceError
 from dfl_tf.formats.models.files import (
     FoundModel,
@@ -24,9 +23,14 @@ from dfl_tf.formats.models.files import (
 from dfl_tf.formats.models.nearby import model_folder
 from dfl_tf.formats.models.read_write import read_model
 from dfl_tf.train.recipe_state import STORED_AS
-from dfl_tf.train.sinks.json_lines import log_beside
+from dfl_tf.train.sinks.json_lines import (
+    last_entries,
+    log_beside,
+    number_in,
+    numbered,
+    usual_seconds,
+)
 
-_TAIL = 1 << 18
 _LEAST_SILENCE, _SILENT_GAPS = 300.0, 5
 """A run is silent after so many seconds, or so many times its usual gap between two lines."""
 
@@ -104,16 +108,16 @@ def status_of(folder: Path, *, now: float | None = None) -> list[TrainingStatus]
 
 def _status(folder: Path, model: FoundModel, now: float) -> TrainingStatus:
     log = log_beside(folder, prefix_of(model.name, model.model_class))
-    entries = [*_entries(log.with_suffix(f".1{log.suffix}")), *_entries(log)]
+    entries = [*last_entries(numbered(log, 1)), *last_entries(log)]
     saved, phase = _saved(folder, model)
     lock = lock_file(folder, model.name, model.model_class)
     locked = lock.exists() and not is_left_over(lock)
     state, reason = _state(entries, locked, now)
     iterations = [each for each in entries if each.get("event") == "iteration"]
     last = iterations[-1] if iterations else {}
-    times = [ms for each in iterations[-20:] if (ms := _number(each.get("ms"))) is not None]
+    seconds = usual_seconds(iterations)
     losses, left = last.get("losses"), last.get("left_s")
-    told = [n for each in entries if (n := _number(each.get("iteration"))) is not None]
+    told = [n for each in entries if (n := number_in(each, "iteration")) is not None]
     known = [*told[-1:], *([saved] if saved is not None else [])]
     return TrainingStatus(
         name=model.name,
@@ -122,7 +126,7 @@ def _status(folder: Path, model: FoundModel, now: float) -> TrainingStatus:
         reason=reason,
         iteration=int(known[0]) if known else None,
         phase=phase,
-        ms=statistics.median(times) if times else None,
+        ms=None if seconds is None else 1000 * seconds,
         losses=dict(losses) if isinstance(losses, dict) else None,
         saved_iteration=saved,
         saved_seconds_ago=round(now - model.modified, 1),
@@ -132,30 +136,8 @@ def _status(folder: Path, model: FoundModel, now: float) -> TrainingStatus:
     )
 
 
-def _entries(log: Path) -> Iterator[dict[str, object]]:
-    try:
-        with log.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - _TAIL))
-            lines = file.read().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        try:
-            entry = parse_json(line, what=str(log), kind="log")
-        except WorkspaceError:
-            continue  # the first line may be cut off, and the last one half written
-        if isinstance(entry, dict) and _number(entry.get("time")) is not None:
-            yield entry
-
-
-def _number(value: object) -> float | None:
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if plain else None  # type: ignore[arg-type]
-
-
 def _time(entry: Mapping[str, object]) -> float:
-    return _number(entry.get("time")) or 0.0
+    return number_in(entry, "time") or 0.0
 
 
 def _saved(folder: Path, model: FoundModel) -> tuple[int | None, str]:

@@ -1,4 +1,4 @@
-"""The texts of options: each fact of docs/spec/option-guide.md is told, and nothing against it."""
+"""The texts of options hold each fact of docs/spec/option-guide.md, and contradict none."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -27,7 +27,7 @@ LARGEST = 8 << 20
 """Bytes after which a rotated log goes on in a new file."""
 KEPT = 8
 """Files of a rotated log, the current one included."""
-_TAIL, _LAST = 1 << 16, 20
+_TAIL, _LAST = 1 << 18, 20
 
 
 class JsonLinesLog:
@@ -106,14 +106,15 @@ class JsonLinesLog:
 
     def _rotate(self, path: Path) -> None:
         for number in range(KEPT - 2, -1, -1):
-            old = _numbered(path, number)
+            old = numbered(path, number)
             if old.exists():
-                os.replace(old, _numbered(path, number + 1))
+                os.replace(old, numbered(path, number + 1))
         self._stream = self._open(path)
         self._begun = False
 
 
-def _numbered(path: Path, number: int) -> Path:
+def numbered(path: Path, number: int) -> Path:
+    """A file of a rotated log; 0 is the current one."""
     return path.with_suffix(f".{number}{path.suffix}") if number else path
 
 
@@ -124,22 +125,42 @@ def log_beside(folder: Path, storage_name: str) -> Path:
 
 def last_seconds(path: Path) -> float | None:
     """The median seconds of the last iterations in a log; None where it tells of none."""
+    return usual_seconds(last_entries(path))
+
+
+def last_entries(path: Path) -> list[dict[str, object]]:
+    """What the end of a log tells: objects with a time, in order; nothing without a log."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
             lines = file.read().splitlines()
     except OSError:
-        return None
+        return []
     found = []
     for line in lines:
         try:
             entry = parse_json(line, what=str(path), kind="log")
         except WorkspaceError:
-            continue  # the first one may be cut off
-        if isinstance(entry, dict) and entry.get("event") == "iteration":
-            duration = entry.get("ms")
-            if isinstance(duration, int | float) and not isinstance(duration, bool):
-                found.append(duration / 1000)
+            continue  # the first one may be cut off, and the last one half written
+        if isinstance(entry, dict) and number_in(entry, "time") is not None:
+            found.append(entry)
+    return found
+
+
+def number_in(entry: Mapping[str, object], key: str) -> float | None:
+    """A number of an entry; None where there is none."""
+    value = entry.get(key)
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if plain else None  # type: ignore[arg-type]
+
+
+def usual_seconds(entries: Iterable[Mapping[str, object]]) -> float | None:
+    """The median seconds of the last iterations; None without any."""
+    found = [
+        ms / 1000
+        for entry in entries
+        if entry.get("event") == "iteration" and (ms := number_in(entry, "ms")) is not None
+    ]
     return statistics.median(found[-_LAST:]) if found else None
 
 

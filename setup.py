@@ -75,7 +75,7 @@ setup(
     packages=find_packages(include=["dfl_tf", "dfl_tf.*"]) + find_packages("ops"),
     package_dir={"dfl_tf_ops": "ops/dfl_tf_ops"},
     package_data={
-        "dfl_tf": ["py.typed", "demo_data/**/*", "options/recipes/*.yaml"],
+        "dfl_tf": ["py.typed", "demo_data/**/*", "options/recipes/*.yaml", "web/static/**/*"],
         "dfl_tf_ops": ["py.typed"],
     },
     ext_modules=[

@@ -29,7 +29,7 @@ import os, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
 extras = project["optional-dependencies"]
 wanted = list(project["dependencies"])
-for name in ("dev", "export", "video", "extract", "identity"):
+for name in ("dev", "export", "video", "extract", "identity", "web"):
     wanted += extras[name]
 print("setuptools>=77", "wheel", sep="\n")
 for line in wanted:

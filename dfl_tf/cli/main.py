@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train", "Train or resume a model."),
     "merge": ("merge", "Put the predicted faces into frames."),
     "status": ("status", "Say how the trainings of a workspace go."),
+    "web": ("web", "Watch trainings, and more, in a browser."),
     "evaluate": ("evaluate", "Measure models on faces that they have not seen."),
     "export": ("export", "Write a model as ONNX for DeepFaceLive (dfm)."),
     "model": ("model", "Show, compare, convert, back up and restore models."),

@@ -1,0 +1,150 @@
+"""`dfl-tf web`: the page for a machine without a screen."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dfl_tf.cli.paths import FOLDER
+from dfl_tf.errors import UsageError
+
+if TYPE_CHECKING:
+    from dfl_tf.web.instance import Instance
+
+_BASE_URL = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_ANY = ("", "0.0.0.0", "::")
+
+
+def check_base_url(context: click.Context, parameter: click.Parameter, given: str) -> str:
+    """`/below/here` without its last slash."""
+    path = given if given.startswith("/") or not given else f"/{given}"
+    if not _BASE_URL.fullmatch(path) or "/.." in path or "/./" in f"{path}/":
+        raise click.BadParameter(
+            f"{given!r} is no path of an address, such as /dfl", context, parameter
+        )
+    return path.rstrip("/")
+
+
+@click.command()
+@click.argument("workspace", type=FOLDER, default=".")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="Port to serve on; default: the first free one from 8765.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Address to serve on. Any other than the default can be reached from outside, "
+    "unencrypted: use an SSH tunnel or a proxy with TLS instead where you can.",
+)
+@click.option(
+    "--allow-host",
+    "allowed",
+    multiple=True,
+    metavar="NAME",
+    help="A host name under which browsers see the server, beside localhost; may be repeated.",
+)
+@click.option(
+    "--base-url",
+    default="",
+    callback=check_base_url,
+    metavar="PATH",
+    help="Serve below this path of the address, for a proxy that keeps it.",
+)
+@click.option(
+    "--read-only", is_flag=True, help="Show only: refuse every request to change something."
+)
+@click.option(
+    "--show", is_flag=True, help="Print the address of the server of WORKSPACE, then exit."
+)
+@click.option("--beside", is_flag=True, hidden=True, help="End a minute after stdin is closed.")
+def command(
+    workspace: Path,
+    port: int | None,
+    host: str,
+    allowed: tuple[str, ...],
+    base_url: str,
+    read_only: bool,
+    show: bool,
+    beside: bool,
+) -> None:
+    """Serve a page in which to watch trainings, and more, from any browser.
+
+    It may be started and stopped at any time: it reads what trainings write, and asks them by the
+    files that scripts use as well. From another machine, first: ssh -L 8765:localhost:8765 HOST.
+    The address holds a token, which stays the same from start to start.
+    """
+    from dfl_tf.web.instance import read_instance
+
+    if show:
+        known = read_instance(workspace)
+        if known is None or not known.port:
+            raise UsageError(f"{workspace}: dfl-tf web was not started here yet.")
+        click.echo(known.address)
+        return
+    try:
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f"dfl-tf web needs {error.name}, which is not installed: pip install starlette uvicorn "
+            '(the extra "dfl-tf[web]")'
+        ) from None
+    if host not in _LOOPBACK:
+        click.echo(
+            f"warning: {host or 'every address'} can be reached from other machines, and nothing "
+            "is encrypted. An SSH tunnel or a proxy with TLS is safer.",
+            err=True,
+        )
+    _serve(workspace, port, host, allowed, base_url, read_only=read_only, beside=beside)
+
+
+def _serve(
+    workspace: Path,
+    port: int | None,
+    host: str,
+    allowed: tuple[str, ...],
+    base_url: str,
+    *,
+    read_only: bool,
+    beside: bool,
+) -> None:
+    from dfl_tf.formats.sessions.workspace import Workspace
+    from dfl_tf.web.context import Context
+    from dfl_tf.web.instance import instance_for, keep_instance
+    from dfl_tf.web.server import bind, end_with_stdin, make_app, make_server
+
+    place = Workspace.open(workspace, need=())
+    instance = instance_for(workspace, host=host, base_url=base_url)
+    with bind("127.0.0.1" if host == "localhost" else host, port) as bound:
+        instance = replace(instance, port=bound.getsockname()[1])
+        problem = keep_instance(workspace, instance)
+        if problem:
+            click.echo(f"warning: the token holds for this start only: {problem}", err=True)
+        hosts = [
+            *allowed,
+            *([] if host in (*_LOOPBACK, *_ANY) else [f"[{host}]" if ":" in host else host]),
+        ]
+        server = make_server(make_app(Context(place, instance, read_only), hosts=hosts))
+        _tell(instance, workspace)
+        if beside:
+            end_with_stdin(server)
+        server.run(sockets=[bound])
+
+
+def _tell(instance: Instance, workspace: Path) -> None:
+    """Print the address; its token only on a terminal, for a log would keep it."""
+    if sys.stdout.isatty():
+        click.echo(instance.address)
+    else:
+        click.echo(f"{instance.place} (dfl-tf web {workspace} --show prints it with its token)")
+    sys.stdout.flush()

@@ -1,0 +1,97 @@
+"""What the handlers of all views share: folders, ids, events."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.routing import BaseRoute
+
+from dfl_tf.formats.models.files import FoundModel, find_models, prefix_of
+from dfl_tf.formats.sessions.workspace import Workspace
+from dfl_tf.web.answers import NotListed
+from dfl_tf.web.events import EventStreams
+from dfl_tf.web.instance import Instance
+
+
+@dataclass(frozen=True)
+class Context:
+    """One server.
+
+    Attributes
+    ----------
+    workspace : Workspace
+    instance : Instance
+    read_only : bool
+        Whether all writes are refused.
+    events : EventStreams
+    """
+
+    workspace: Workspace
+    instance: Instance
+    read_only: bool = False
+    events: EventStreams = field(default_factory=EventStreams)
+
+    def id_of(self, *names: str) -> str:
+        """The id that stands for something by its names: the same at each start of this server."""
+        text = "\0".join(names).encode("utf-8", "surrogateescape")
+        key = self.instance.name.encode()
+        return hashlib.blake2b(text, digest_size=9, key=key).hexdigest()
+
+    def models(self) -> dict[str, FoundModel]:
+        """The models of the workspace by id, the one that was saved last first."""
+        found = find_models(self.workspace.model)
+        return {self.id_of("model", prefix_of(m.name, m.model_class)): m for m in found}
+
+    def model(self, wanted: str) -> FoundModel:
+        """The model of an id.
+
+        Raises
+        ------
+        NotListed
+        """
+        found = self.models().get(wanted)
+        if found is None:
+            raise NotListed("model")
+        return found
+
+    def inside(self, path: Path) -> Path:
+        """A file or folder below workspace or model folder, wherever links lead.
+
+        Raises
+        ------
+        NotListed
+            It lies elsewhere, or is not there.
+        """
+        roots = (self.workspace.root, self.workspace.model)
+        try:
+            real = Path(os.path.realpath(path, strict=True))
+        except (OSError, ValueError):
+            raise NotListed("file") from None
+        if not any(real.is_relative_to(os.path.realpath(root)) for root in roots):
+            raise NotListed("file")
+        return real
+
+
+@dataclass(frozen=True)
+class View:
+    """A part of the page.
+
+    Attributes
+    ----------
+    name : str
+        In addresses: ``#/NAME``, ``api/NAME/``, ``static/views/NAME.js``.
+    title : str
+    routes : callable
+        Makes its routes.
+    begin : callable or None
+        Called once a second in a thread while a browser listens: looks for changes.
+    """
+
+    name: str
+    title: str
+    routes: Callable[[Context], list[BaseRoute]]
+    begin: Callable[[Context], Callable[[], None]] | None = None

@@ -1,0 +1,99 @@
+// The frame around the views: which one is shown, the stream of events, messages.
+import { fill, h } from "./dom.js";
+import { address, get, post } from "./server.js";
+import { Stream } from "./stream.js";
+
+const main = document.getElementById("main");
+const nav = document.getElementById("views");
+const connection = document.getElementById("connection");
+const messages = document.getElementById("messages");
+const MESSAGE_MS = 8000;
+
+let about = null;
+let stream = null;
+let leave = null;
+let shown = null;
+let number = 0;
+
+/** Show a message for a while. */
+export function say(text, kind = "info") {
+  const box = h("div", { class: `message ${kind}` }, String(text));
+  messages.append(box);
+  setTimeout(() => box.remove(), MESSAGE_MS);
+}
+
+function setConnection(state) {
+  connection.textContent = state === "live" ? "live" : "connection lost, trying again";
+  connection.className = state;
+}
+
+/** What a view gets; see dfl_tf/web/__init__.py. */
+function pageFor(view, rest, element) {
+  const stops = [];
+  return {
+    element, rest, about, say,
+    readOnly: about.read_only,
+    api: (path) => address(`api/${view}/${path}`),
+    get: (path, signal) => get(`api/${view}/${path}`, signal),
+    post: (path, body) => post(`api/${view}/${path}`, body),
+    go: (path) => { location.hash = `#/${path}`; },
+    on(topic, call) {
+      stream.want(topic);
+      const listener = (event) => call(event.detail);
+      stream.addEventListener(topic, listener);
+      stops.push(() => stream.removeEventListener(topic, listener));
+    },
+    stop: () => stops.forEach((each) => each()),
+  };
+}
+
+async function show() {
+  const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  const view = about.views.find((each) => each.name === name) ?? about.views[0];
+  const key = location.hash;
+  if (shown === key && leave) return;
+  shown = key;
+  const turn = ++number;
+  leave?.();
+  leave = null;
+  for (const link of nav.children) {
+    if (link.dataset.view === view.name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  const element = h("div", { class: `view ${view.name}` });
+  fill(main, element);
+  document.title = `${view.title} · dfl-tf`;
+  try {
+    const module = await import(`./views/${view.name}.js`);
+    if (turn !== number) return;
+    const page = pageFor(view.name, rest, element);
+    const undo = module.mount(page);
+    leave = () => { undo?.(); page.stop(); };
+  } catch (error) {
+    fill(element, h("p", { class: "error" }, `This view cannot be shown: ${error.message}`));
+  }
+}
+
+async function begin() {
+  try {
+    about = await get("api/about");
+  } catch (error) {
+    fill(main, h("p", { class: "error" }, error.message));
+    setConnection("lost");
+    setTimeout(begin, 3000);
+    return;
+  }
+  document.getElementById("workspace").textContent = about.workspace + (about.read_only ? " (read-only)" : "");
+  fill(nav, about.views.map((view) => {
+    const link = h("a", { href: `#/${view.name}` }, view.title);
+    link.dataset.view = view.name;
+    return link;
+  }));
+  stream = new Stream([]);
+  stream.addEventListener("hello", () => setConnection("live"));
+  stream.addEventListener("lost", () => setConnection("lost"));
+  addEventListener("hashchange", show);
+  show();
+}
+
+begin();

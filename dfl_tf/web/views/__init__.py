@@ -1,0 +1,8 @@
+"""The views of the page, in the order in which they are offered; see `dfl_tf.web`."""
+
+from __future__ import annotations
+
+from dfl_tf.web.context import View
+from dfl_tf.web.views import watch
+
+VIEWS: tuple[View, ...] = (watch.VIEW,)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
-from tensorflow.python.framework import kernels
+from tensorflow.python.framework import kernels, op_def_registry
 
 TABLE = Path(__file__).resolve().parents[1] / "tests" / "devices" / "gpu_kernels.json"
 DEVICES = ("GPU", "DEFAULT")
@@ -25,11 +25,18 @@ DEVICES = ("GPU", "DEFAULT")
 Constraint = dict[str, list[str]]
 
 
-def gpu_kernels() -> dict[str, list[Constraint]]:
-    """Of each operation with GPU kernels, what their attributes may be: one entry a kernel."""
+def gpu_kernels(*, of_host: bool = False) -> dict[str, list[Constraint]]:
+    """Of each operation with GPU kernels, what their attributes may be: one entry a kernel.
+
+    With `of_host` only kernels all of whose results lie in the host's memory: those are whole
+    numbers that say how large or how many, and the GPU is not asked for anything.
+    """
     found: dict[str, list[Constraint]] = defaultdict(list)
     for kernel in kernels.get_all_registered_kernels().kernel:
         if kernel.device_type not in DEVICES or kernel.label:
+            continue
+        results = _results(kernel.op)
+        if of_host and not (results and results <= set(kernel.host_memory_arg)):
             continue
         constraint = {
             each.name: sorted(tf.as_dtype(t).name for t in each.allowed_values.list.type)
@@ -38,6 +45,12 @@ def gpu_kernels() -> dict[str, list[Constraint]]:
         if constraint not in found[kernel.op]:
             found[kernel.op].append(constraint)
     return {op: _joined(found[op]) for op in sorted(found)}
+
+
+def _results(op: str) -> set[str]:
+    """Names of what an operation gives."""
+    known = op_def_registry.get(op)
+    return {result.name for result in known.output_arg} if known else {"unknown"}
 
 
 def _joined(entries: Sequence[Constraint]) -> list[Constraint]:
@@ -62,9 +75,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = gpu_kernels()
     if "Conv2D" not in found:
         parser.error("this TensorFlow has no GPU kernels: install tensorflow, not tensorflow-cpu")
-    rows = ",\n".join(f"{json.dumps(op)}: {json.dumps(rows)}" for op, rows in found.items())
-    head = f'"tensorflow": {json.dumps(tf.__version__)}, "kernels": {{\n{rows}\n}}'
-    args.file.write_text("{" + head + "}\n", encoding="utf-8")
+    parts = {"kernels": found, "of_host": gpu_kernels(of_host=True)}
+    texts = [f'"tensorflow": {json.dumps(tf.__version__)}']
+    for name, operations in parts.items():
+        rows = (f"{json.dumps(op)}: {json.dumps(rows)}" for op, rows in operations.items())
+        texts.append(f"{json.dumps(name)}: {{\n" + ",\n".join(rows) + "\n}")
+    args.file.write_text("{" + ", ".join(texts) + "}\n", encoding="utf-8")
     print(f"{args.file}: {len(found)} operations of TensorFlow {tf.__version__}")
     return 0
 

@@ -45,6 +45,13 @@ class Placement:
         return "CPU" in self.compute
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether the networks run on a GPU; where a strategy puts them, whether there is one."""
+        return "GPU" in self.compute or (
+            not self.compute and bool(tf.config.list_logical_devices("GPU"))
+        )
+
+    @property
     def works_ahead(self) -> bool:
         """Whether a step is begun by a call and done later: on one GPU, which works on its own."""
         return "GPU" in self.compute or cpu_works_ahead()

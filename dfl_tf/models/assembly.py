@@ -81,6 +81,7 @@ class Assembly(abc.ABC):
         alone = not tf.distribute.has_strategy()
         self.forms = FormChooser(measure=training and on_cpu and alone)
         self.tracing = Tracing(
+            blur_as_depthwise=self.placement.on_gpu,
             widen=self.placement.emulates(self.run.precision),
             weight_gradient_by_gemm=on_cpu and slow_weight_gradients(),
             winograd=on_cpu,

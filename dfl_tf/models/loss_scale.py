@@ -36,7 +36,8 @@ class LossScale:
     def __init__(self, own: Callable[[tf.Variable], tf.Variable]) -> None:
         self._own = own
         self._value = tf.Variable(FIRST, trainable=False, name="loss_scale")
-        self._good = tf.Variable(0, trainable=False, name="good_steps")
+        # float32, which counts to 2000 as well: whole numbers would stay in the host's memory
+        self._good = tf.Variable(0.0, trainable=False, name="good_steps")
 
     @property
     def value(self) -> tf.Tensor:
@@ -84,19 +85,22 @@ class LossScale:
         dict of scalar tensor, float32
             What `apply` gave; NaN where it was not called.
         """
-        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+        finite = [tf.reduce_all(tf.math.is_finite(g)) for g in gradients]
+        all_finite = finite[0] if len(finite) == 1 else tf.reduce_all(finite)
+        value, good = self._own(self._value), self._own(self._good)
 
         def move() -> list[tf.Tensor]:
             found = apply()
+            count = tf.convert_to_tensor(good.assign_add(1.0))
+            grows = count >= GROWS_AFTER
+            value.assign(tf.where(grows, tf.minimum(value * 2.0, LARGEST), value))
+            good.assign(tf.where(grows, 0.0, count))
             return [tf.constant(True), *(found[name] for name in figures)]
 
-        nothing = [tf.constant(float("nan"))] * len(figures)
-        _, *found = tf.cond(finite, move, lambda: [tf.constant(False), *nothing])
-        value, good = self._own(self._value), self._own(self._good)
-        grows = tf.logical_and(finite, good + 1 >= GROWS_AFTER)
-        larger = tf.minimum(value * 2.0, LARGEST)
-        smaller = tf.maximum(value * 0.5, 1.0)
-        new = tf.where(finite, tf.where(grows, larger, value), smaller)
-        good.assign(tf.where(tf.logical_and(finite, ~grows), good + 1, 0))
-        value.assign(new)
+        def leave_out() -> list[tf.Tensor]:
+            value.assign(tf.maximum(value * 0.5, 1.0))
+            good.assign(0.0)
+            return [tf.constant(False), *[tf.constant(float("nan"))] * len(figures)]
+
+        _, *found = tf.cond(all_finite, move, leave_out)
         return dict(zip(figures, found, strict=True))

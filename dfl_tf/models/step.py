@@ -299,16 +299,15 @@ class TrainingStep:
         dict of scalar tensor
             ``gradient_norm/<optimizer>`` and so on, see `scalars`.
         """
-        stem, norm = update.optimizer, self.measures_gradients
-        optimizer, scale = self.model.optimizers[stem], self.loss_scales.get(stem)
-        apply = functools.partial(
-            optimizer.apply_and_measure, gradients, update.variables, norm=norm
-        )
+        stem, scale = update.optimizer, self.loss_scales.get(update.optimizer)
         with tf.device(self.model.placement.variables):
-            if scale is None:
-                found = apply()
-            else:
-                found = scale.guarded(gradients, apply, optimizer.figures(norm=norm))
+            found = self.model.optimizers[stem].apply_and_measure(
+                gradients,
+                update.variables,
+                norm=self.measures_gradients,
+                guard=None if scale is None else scale.guarded,
+                compiled=self.compiles(update),
+            )
         return {f"{name}/{stem}": value for name, value in found.items()}
 
     def _choose_xla(self, update: Update, inputs: Tensors) -> None:

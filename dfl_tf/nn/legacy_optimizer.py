@@ -16,13 +16,26 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from dfl_tf_ops import flat_step, optimizer_step
+from dfl_tf_ops.optimizer_step import TWO_PI
 
 from dfl_tf.errors import ModelFileError
 from dfl_tf.nn.local_replica import local_replica
-from dfl_tf.nn.slots import FittedSlots, fit_slots, slot_key
+from dfl_tf.nn.slot_storage import (
+    FlatSlots,
+    Moving,
+    SlotStorage,
+    StepSettings,
+    VariableSlots,
+    shapes_of,
+)
+from dfl_tf.nn.slots import fit_slots, slot_key
 
 _EPSILON = {"float16": 1e-3, "float32": 1e-6, "float64": 1e-6}
-_TWO_PI = 2 * 3.1415926535  # as the legacy program has it
+
+Figures = dict[str, tf.Tensor]
+Guard = Callable[[Sequence[tf.Tensor], Callable[[], Figures], Sequence[str]], Figures]
+"""Takes gradients, what moves the weights by them, and the names of what that gives; may leave it
+out (`dfl_tf.models.loss_scale`)."""
 
 
 class OptimizerOptions(TypedDict, total=False):
@@ -36,16 +49,6 @@ class OptimizerOptions(TypedDict, total=False):
     flat: bool
     seed: int
     name: str
-
-
-class StepSettings(TypedDict):
-    """What the arithmetic of a step takes besides tensors; each a scalar tensor."""
-
-    learning_rate: tf.Tensor
-    clip_scale: tf.Tensor
-    step: tf.Tensor
-    epsilon: float
-    dropout: optimizer_step.Dropout
 
 
 class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
@@ -101,10 +104,9 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
         self.slots_on_cpu = slots_on_cpu
         self.dropout_on_cpu = dropout_on_cpu
         self.flat = flat
-        self.layout: flat_step.FlatLayout | None = None
         self.seed = int(seed)
         self.inject_masks: Sequence[tf.Tensor] | None = None  # test hook: one mask a built variable
-        self._slots: dict[str, list[keras.Variable]] = {}
+        self._slots: SlotStorage
         self._varying: tf.Variable | None = None
         self._varying_now = 0.0
 
@@ -115,7 +117,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
         the traced graph.
         """
         if self._varying is None:
-            dtype = tf.as_dtype(self._slots[self.slot_names[0]][0].dtype)
+            dtype = tf.as_dtype(self._trainable_variables[0].dtype)
             working = tf.float64 if dtype == tf.float64 else tf.float32
             self._varying = tf.Variable(rate, trainable=False, dtype=working)
         elif rate != self._varying_now:
@@ -137,16 +139,16 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
             return
         super().build(list(variables))
         if self.flat:
-            self.layout = flat_step.FlatLayout(tuple(tuple(v.shape) for v in variables))
-            size, dtype = self.layout.size, variables[0].dtype
-            self._slots = {
-                slot: [self.add_variable((size,), dtype=dtype, name=slot)]
+            layout, dtype = shapes_of(variables), variables[0].dtype
+            vectors = {
+                slot: [self.add_variable((layout.size,), dtype=dtype, name=slot)]
                 for slot in self.slot_names
             }
+            self._slots = FlatSlots(vectors, layout)
             return
-        self._slots = {
-            slot: [self._add_slot(v, slot) for v in variables] for slot in self.slot_names
-        }
+        self._slots = VariableSlots(
+            {slot: [self._add_slot(v, slot) for v in variables] for slot in self.slot_names}
+        )
 
     def _add_slot(self, variable: keras.Variable, slot: str) -> keras.Variable:
         if not self.slots_on_cpu:
@@ -159,16 +161,11 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
 
         Of a flat one it is a tensor, its value now.
         """
-        return self._each(slot)[self._get_variable_index(variable)]
-
-    def _each(self, slot: str) -> Sequence[keras.Variable | tf.Tensor]:
-        """Return a slot of each built variable; of flat ones the values."""
-        stored = self._slots[slot]
-        return stored if self.layout is None else self.layout.split(local_replica(stored[0]))
+        return self._slots.each(slot)[self._get_variable_index(variable)]
 
     def slot_variables(self, slot: str) -> list[keras.Variable]:
         """Return the variables in which a slot is stored: one for each built variable, or one."""
-        return list(self._slots[slot])
+        return list(self._slots.stored[slot])
 
     def apply(
         self,
@@ -198,7 +195,9 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
         trainable_variables: Sequence[keras.Variable] | None = None,
         *,
         norm: bool = False,
-    ) -> dict[str, tf.Tensor]:
+        guard: Guard | None = None,
+        compiled: bool = False,
+    ) -> Figures:
         """Do what `apply` does, and return the figures of the step.
 
         Parameters
@@ -207,6 +206,10 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
             See `apply`.
         norm : bool
             Compute the norm of the gradients where no clipping needs it; the weights are the same.
+        guard : callable, optional
+            Decides whether the weights move.
+        compiled : bool
+            Whether XLA compiles this.
 
         Returns
         -------
@@ -218,6 +221,25 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
         elif not self.built:
             self.build(trainable_variables)
         variables = list(trainable_variables)
+        self._check_gradients(grads, variables)
+        indices = tuple(self._get_variable_index(v) for v in variables)
+        moving = Moving([local_replica(v) for v in variables], indices, compiled)
+        dtype = moving.variables[0].dtype
+        joined = self._slots.joined([tf.cast(g, dtype) for g in grads], moving)
+
+        def move() -> Figures:
+            length = self._slots.norm(joined, moving) if self.clipnorm or norm else None
+            factor = self._clip_factor(length, dtype)
+            iteration = tf.convert_to_tensor(local_replica(self._iterations).assign_add(1))
+            self._step(joined, moving, iteration, clip_factor=factor)
+            found = {"gradient_norm": length, "clip_factor": factor}
+            return {name: found[name] for name in self.figures(norm=norm)}
+
+        return move() if guard is None else guard(joined, move, self.figures(norm=norm))
+
+    def _check_gradients(
+        self, grads: Sequence[tf.Tensor], variables: Sequence[keras.Variable]
+    ) -> None:
         self._check_variables_are_known(variables)
         if len(grads) != len(variables):
             raise ValueError(
@@ -226,35 +248,6 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
         lost = [v.name for v, g in zip(variables, grads, strict=True) if g is None]
         if lost:
             raise ValueError(f"{self.name}: no gradient for {', '.join(lost)}. Leave them out.")
-        indices = tuple(self._get_variable_index(v) for v in variables)
-        values = [local_replica(v) for v in variables]
-        grads = [tf.cast(g, values[0].dtype) for g in grads]
-        if self.layout is None:
-            stored = indices
-        else:
-            grads, stored = [self.layout.of(indices).join(grads)], (0,)
-        slots = [[local_replica(self._slots[s][i]) for i in stored] for s in self.slot_names]
-        length = self.norm(grads, values) if self.clipnorm or norm else None
-        factor = self._clip_factor(length, values[0].dtype)
-        iteration = local_replica(self._iterations) + 1
-        self.step(grads, values, slots, iteration, indices, clip_factor=factor)
-        local_replica(self._iterations).assign_add(1)
-        found = {"gradient_norm": length, "clip_factor": factor}
-        return {name: found[name] for name in self.figures(norm=norm)}
-
-    def norm(self, grads: Sequence[tf.Tensor], values: Sequence[tf.Variable]) -> tf.Tensor:
-        """Return the global norm of gradients, computed where the variables lie; a scalar tensor.
-
-        Parameters
-        ----------
-        grads : sequence of tensor, shape of each variable
-            If `flat`, one for all.
-        values : sequence of variables
-        """
-        if self.layout is not None:
-            return flat_step.global_norm(grads[0])
-        on_cpu = all("GPU" not in value.device for value in values)
-        return optimizer_step.global_norm(grads, fused=on_cpu)
 
     def figures(self, *, norm: bool) -> tuple[str, ...]:
         """Return the names of what `apply_and_measure` gives.
@@ -266,74 +259,40 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
             return "gradient_norm", "clip_factor"
         return ("gradient_norm",) if norm else ()
 
-    def step(
+    def _step(
         self,
-        grads: Sequence[tf.Tensor],
-        variables: Sequence[tf.Variable],
-        slots: Sequence[Sequence[tf.Variable]],
+        gradients: Sequence[tf.Tensor],
+        moving: Moving,
         iteration: tf.Tensor,
-        indices: Sequence[int],
         *,
         clip_factor: tf.Tensor,
     ) -> None:
-        """Update `variables` and `slots` as the given iteration.
-
-        It depends on nothing but its arguments and the settings, and does not count the iteration,
-        so it can be called for each replica's own copies.
-
-        Parameters
-        ----------
-        grads : sequence of tensor, shape of each variable
-        variables : sequence of variables
-        slots : sequence of sequences of variables
-            One for each of `slot_names`, shape of each variable. (If `flat`: one variable and one
-            gradient for all.)
-        iteration : scalar tensor, integer
-            The first is 1.
-        indices : sequence of int
-            Place of each variable among all that the optimizer was built for.
-        clip_factor : scalar tensor, dtype of the variables
-            Every gradient is multiplied by it first.
-        """
-        dtype = variables[0].dtype
-        masks = self.inject_masks
-        dropout = optimizer_step.Dropout(
-            keep=self.lr_dropout,
-            seed=self.seed,
-            indices=tuple(indices),
-            device="CPU:0" if self.dropout_on_cpu else "",
-            masks=None if masks is None else [masks[i] for i in indices],
-        )
-        rate, epsilon = self.effective_rate(iteration, dtype), _EPSILON[dtype.name]
-        if self.layout is not None:
-            flat_step.apply(
-                self._rule(rate, epsilon),
-                self.layout,
-                variables,
-                [slot for (slot,) in slots],
-                grads[0] * clip_factor if self.clipnorm else grads[0],
-                indices=indices,
-                step=iteration,
-                dropout=dropout,
-            )
-            return
-        self._fused_step(
-            variables,
-            slots,
-            grads,
-            learning_rate=rate,
+        """Update variables and slots as the given iteration, of which the first is 1."""
+        dtype, masks = moving.variables[0].dtype, self.inject_masks
+        self._slots.step(
+            self,
+            gradients,
+            moving,
+            learning_rate=self.effective_rate(iteration, dtype),
             clip_scale=clip_factor,
             step=iteration,
-            epsilon=epsilon,
-            dropout=dropout,
+            epsilon=_EPSILON[dtype.name],
+            dropout=optimizer_step.Dropout(
+                keep=self.lr_dropout,
+                seed=self.seed,
+                indices=moving.indices,
+                device="CPU:0" if self.dropout_on_cpu else "",
+                masks=None if masks is None else [masks[i] for i in moving.indices],
+                compiled=moving.compiled,
+            ),
         )
 
     @abc.abstractmethod
-    def _rule(self, rate: tf.Tensor, epsilon: float) -> flat_step.Rule:
+    def rule(self, rate: tf.Tensor, epsilon: float) -> flat_step.Rule:
         """Return the arithmetic of a step on flat buffers."""
 
     @abc.abstractmethod
-    def _fused_step(
+    def fused_step(
         self,
         variables: Sequence[tf.Variable],
         slots: Sequence[Sequence[tf.Variable]],
@@ -350,7 +309,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
     def effective_rate(
         self, iteration: tf.Tensor, dtype: tf.DType = tf.float32, *, rate: float | None = None
     ) -> tf.Tensor:
-        """Rate of an iteration (counted from 1): lr * (cos(t * 2 pi / lr_cos) + 1) / 2.
+        """Rate of an iteration (counted from 1): lr * `cosine_share`.
 
         Computed in float32, for float64 variables in float64; a scalar tensor of `dtype`. `rate`
         takes the place of the present one.
@@ -359,25 +318,20 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
         if rate is None and self._varying is None:
             rate = self._rate
         if rate is not None:
-            rate, half = (tf.constant(x, working) for x in (rate, rate / 2))
+            rate = tf.constant(rate, working)
         else:
             rate = tf.cast(local_replica(self._varying), working)
-            half = rate / 2  # exact
         if self.lr_cos:
-            t = tf.cast(iteration, working)
-            angle = t * tf.constant(_TWO_PI / self.lr_cos, working)
-            rate = half * (tf.cos(angle) + 1)
+            share = flat_step.cosine_share if self.flat else cosine_share
+            rate = rate * share(iteration, self.lr_cos, working)
         return tf.cast(rate, dtype)
 
     def _clip_factor(self, norm: tf.Tensor | None, dtype: tf.DType) -> tf.Tensor:
         """Factor c/n for all gradients if their global norm n reaches c, else 1; scalar tensors."""
-        one = tf.ones((), dtype)
         if not self.clipnorm:
-            return one
+            return tf.ones((), dtype)
         bound = tf.constant(self.clipnorm, dtype)
-        if self.layout is not None:
-            return bound / tf.maximum(norm, bound)  # the same bits in fewer operations
-        return tf.where(norm >= bound, bound / norm, one)
+        return bound / tf.maximum(norm, bound)
 
     def state_arrays(
         self,
@@ -407,8 +361,8 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
             "iters:0": np.int64(local_replica(self._iterations).numpy())
         }
         for slot in self.slot_names:
-            for name, value in zip(legacy_names, self._each(slot), strict=True):
-                arrays[slot_key(slot, name)] = np.asarray(value) if self.flat else read(value)
+            for name, value in zip(legacy_names, self._slots.each(slot), strict=True):
+                arrays[slot_key(slot, name)] = read(value)
         return arrays
 
     def load_state_arrays(
@@ -442,32 +396,22 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
             If slots are missing or have another number of elements, all of them named.
         """
         self._check_names(legacy_names)
-        slots = {
-            slot: self._each(slot)
-            if self.layout is None
-            else list(map(np.asarray, self._each(slot)))
-            for slot in self.slot_names
-        }
-        found = fit_slots(slots, arrays, legacy_names, reset=reset, optional=optional)
+        found = fit_slots(
+            self.slot_names,
+            self._trainable_variables,
+            arrays,
+            legacy_names,
+            reset=reset,
+            optional=optional,
+        )
         if found.errors:
             raise ModelFileError(
                 f"optimizer state {self.name} does not fit the model: {'; '.join(found.errors)}. "
                 "Check the architecture options, or give up the slots of these parts with --reinit."
             )
-        self._assign_slots(found)
+        self._slots.assign(found.values)
         self._iterations.assign(found.iterations)
         return [f"{self.name}: {text}" for text in found.emptied]
-
-    def _assign_slots(self, found: FittedSlots) -> None:
-        if self.layout is None:
-            for variable, array in found.values:
-                variable.assign(array)
-            return
-        count = len(self.layout.shapes)
-        for number, slot in enumerate(self.slot_names):
-            (stored,) = self._slots[slot]
-            arrays = [array for _, array in found.values[number * count : (number + 1) * count]]
-            stored.assign(self.layout.join([tf.cast(a, stored.dtype) for a in arrays]))
 
     def _check_names(self, legacy_names: Sequence[str]) -> None:
         if len(legacy_names) != len(self._trainable_variables):
@@ -489,3 +433,12 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
             "seed": self.seed,
             "name": self.name,
         }
+
+
+def cosine_share(iteration: tf.Tensor, period: int, dtype: tf.DType) -> tf.Tensor:
+    """Share of the rate in an iteration, ``(cos(2 pi t / period) + 1) / 2``, as in the old program.
+
+    That rounds the angle of large iterations to `dtype`.
+    """
+    t = tf.cast(iteration, dtype)
+    return (tf.cos(t * tf.constant(TWO_PI / period, dtype)) + 1) * 0.5

@@ -8,7 +8,8 @@ from typing import Unpack
 import tensorflow as tf
 from dfl_tf_ops import flat_step, optimizer_step
 
-from dfl_tf.nn.legacy_optimizer import LegacyOptimizer, OptimizerOptions, StepSettings
+from dfl_tf.nn.legacy_optimizer import LegacyOptimizer, OptimizerOptions
+from dfl_tf.nn.slot_storage import StepSettings
 
 
 class AdaBelief(LegacyOptimizer):
@@ -56,19 +57,21 @@ class AdaBelief(LegacyOptimizer):
         self.beta_1 = beta_1
         self.beta_2 = beta_2
 
-    def _fused_step(
+    def fused_step(
         self,
         variables: Sequence[tf.Variable],
         slots: Sequence[Sequence[tf.Variable]],
         grads: Sequence[tf.Tensor],
         **settings: Unpack[StepSettings],
     ) -> None:
+        """Do a step variable by variable; see `LegacyOptimizer`."""
         ms, vs = slots
         optimizer_step.adabelief_step(
             variables, ms, vs, grads, beta_1=self.beta_1, beta_2=self.beta_2, **settings
         )
 
-    def _rule(self, rate: tf.Tensor, epsilon: float) -> flat_step.Rule:
+    def rule(self, rate: tf.Tensor, epsilon: float) -> flat_step.Rule:
+        """Return the arithmetic of a step on flat buffers."""
         return optimizer_step.adabelief_rule(
             rate, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=epsilon
         )
@@ -116,17 +119,19 @@ class RMSprop(LegacyOptimizer):
         super().__init__(learning_rate, **common)
         self.rho = rho
 
-    def _fused_step(
+    def fused_step(
         self,
         variables: Sequence[tf.Variable],
         slots: Sequence[Sequence[tf.Variable]],
         grads: Sequence[tf.Tensor],
         **settings: Unpack[StepSettings],
     ) -> None:
+        """Do a step variable by variable; see `LegacyOptimizer`."""
         (accs,) = slots
         optimizer_step.rmsprop_step(variables, accs, grads, rho=self.rho, **settings)
 
-    def _rule(self, rate: tf.Tensor, epsilon: float) -> flat_step.Rule:
+    def rule(self, rate: tf.Tensor, epsilon: float) -> flat_step.Rule:
+        """Return the arithmetic of a step on flat buffers."""
         return optimizer_step.rmsprop_rule(rate, rho=self.rho, epsilon=epsilon)
 
     def get_config(self) -> dict[str, object]:

@@ -22,8 +22,8 @@ class FittedSlots:
 
     Attributes
     ----------
-    values : list of (variable, ndarray), shape of the variable, dtype of the file
-        Slots with what they take.
+    values : dict of list of ndarray, shape of each variable, dtype of the file
+        What each slot takes.
     iterations : int
         The counter.
     emptied : list of str
@@ -32,14 +32,15 @@ class FittedSlots:
         What is missing or of another shape.
     """
 
-    values: list[tuple[keras.Variable, npt.NDArray[np.generic]]] = field(default_factory=list)
+    values: dict[str, list[npt.NDArray[np.generic]]] = field(default_factory=dict)
     iterations: int = 0
     emptied: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
 
 def fit_slots(
-    slots: Mapping[str, Sequence[keras.Variable]],
+    slots: Sequence[str],
+    variables: Sequence[keras.Variable],
     arrays: Mapping[str, npt.ArrayLike],
     legacy_names: Sequence[str],
     *,
@@ -50,8 +51,10 @@ def fit_slots(
 
     Parameters
     ----------
-    slots : mapping of str to sequence of variables
-        By name of the slot; one for each of `legacy_names`.
+    slots : sequence of str
+        Their names.
+    variables : sequence of variables
+        Whose slots they are; one for each of `legacy_names`.
     arrays : mapping of str to ndarray, any shape
     legacy_names : sequence of str
     reset, optional : collections of str
@@ -69,11 +72,12 @@ def fit_slots(
             f"the file holds no {'/'.join(slots)} slots (another optimizer wrote it); they start "
             "empty, the iteration counter continues."
         )
-    for slot, variables in slots.items():
+    for slot in slots:
+        taken = found.values.setdefault(slot, [])
         for name, value in zip(legacy_names, variables, strict=True):
             scope, key = name.split("/", 1)[0], slot_key(slot, name)
             if switched or scope in reset or (scope in optional and key not in arrays):
-                found.values.append((value, np.zeros(value.shape, value.dtype)))
+                taken.append(np.zeros(value.shape, value.dtype))
                 if not switched:
                     found.emptied.append(f"the slots of {scope} start empty.")
             elif key not in arrays:
@@ -82,7 +86,7 @@ def fit_slots(
                 shape = "x".join(map(str, value.shape))
                 found.errors.append(f"{key} has shape {np.shape(arrays[key])}, not {shape}")
             else:
-                found.values.append((value, np.reshape(arrays[key], value.shape)))
+                taken.append(np.reshape(arrays[key], value.shape))
     found.emptied = list(dict.fromkeys(found.emptied))
     return found
 

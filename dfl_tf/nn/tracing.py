@@ -20,6 +20,9 @@ class Tracing:
     ----------
     blur_as_matmul : bool
         Fixed filters are matrix products, for XLA, which has kernels of its own for the rest.
+    blur_as_depthwise : bool
+        Fixed filters are depthwise convolutions in float32, too: on a GPU, where matrix products
+        and ordinary convolutions are rounded to TF32 in the whole process.
     recompute : bool
         Gradients keep the inputs of blocks only and compute what lies inside a second time.
     widen : bool
@@ -39,6 +42,7 @@ class Tracing:
     """
 
     blur_as_matmul: bool = False
+    blur_as_depthwise: bool = False
     recompute: bool = False
     widen: bool = False
     weight_gradient_by_gemm: bool = False

@@ -7,6 +7,7 @@ weights are handed back by one split. The bits are those of `optimizer_step`'s f
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -15,14 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from dfl_tf_ops.optimizer_step import Dropout
-from dfl_tf_ops.reference.optimizers import (
-    KEY_STEPS,
-    ROUND_MULTIPLIERS,
-    ROUNDS,
-    TILE,
-    keep_threshold,
+from dfl_tf_ops.optimizer_step import (
+    TWO_PI,
+    Dropout,
+    dropout_key,
+    kept,
+    philox_counter,
+    philox_words,
 )
+from dfl_tf_ops.reference.optimizers import KEY_STEPS, ROUND_MULTIPLIERS, ROUNDS, TILE
 
 _LOW = 0xFFFFFFFF
 _BLOCKS = TILE // 4
@@ -102,9 +104,18 @@ class FlatLayout:
         ]
 
 
-def global_norm(flat: tf.Tensor) -> tf.Tensor:
-    """Square root of the sum of the squares of a flat buffer; a scalar tensor of its dtype."""
-    return tf.sqrt(2 * tf.nn.l2_loss(flat))
+def global_norm(flat: tf.Tensor, *, compiled: bool = False) -> tf.Tensor:
+    """Square root of the sum of the squares of a flat buffer; a scalar tensor of its dtype.
+
+    `compiled` says that XLA compiles it, which does not know the one operation for that.
+    """
+    return tf.sqrt(2 * tf.nn.l2_loss(flat)) if compiled else tf.math.reduce_euclidean_norm(flat)
+
+
+def cosine_share(iteration: tf.Tensor, period: int, dtype: tf.DType) -> tf.Tensor:
+    """Share of the rate in an iteration, ``(cos(2 pi t / period) + 1) / 2``, from a table."""
+    table = (np.cos(np.arange(period) * (TWO_PI / period)) + 1) / 2
+    return tf.gather(tf.constant(table, dtype), tf.cast(iteration, tf.int64) % period)
 
 
 def read(buffer: tf.Variable, layout: FlatLayout, indices: Sequence[int]) -> tf.Tensor:
@@ -167,8 +178,9 @@ def apply(
     if dropout.masks is not None:
         delta = delta * tf.cast(moving.join(dropout.masks), delta.dtype)
     elif dropout.keep < 1:
-        kept = dropout_mask(moving, dropout.keep, dropout.seed, dropout.indices, step)
-        delta = tf.where(kept, delta, tf.zeros((), delta.dtype))
+        with tf.device(dropout.device) if dropout.device else contextlib.nullcontext():
+            mask = dropout_mask(moving, dropout, step)
+        delta = tf.where(mask, delta, tf.zeros((), delta.dtype))
     new = moving.join([v.read_value() for v in variables]) - delta
     for slot, value in zip(slots, new_slots, strict=True):
         write(slot, layout, indices, value)
@@ -176,70 +188,70 @@ def apply(
         variable.assign(value)
 
 
-def dropout_mask(
-    layout: FlatLayout, keep: float, seed: int, numbers: Sequence[int], step: tf.Tensor
-) -> tf.Tensor:
+def dropout_mask(layout: FlatLayout, dropout: Dropout, step: tf.Tensor) -> tf.Tensor:
     """Draw the masks of all variables: bool tensor, shape (layout.size,), True = the entry moves.
 
     Parameters
     ----------
     layout : FlatLayout
-    keep : float
-    seed : int
-    numbers : sequence of int
-        Of each variable the second word of the key.
+    dropout : Dropout
+        With the number of each variable.
     step : scalar tensor, int64
 
     References
     ----------
     training.md 13; `reference.optimizers.dropout_mask` is the NumPy twin.
     """
-    limit = keep_threshold(keep)
-    if limit > _LOW:
-        return tf.ones((layout.size,), tf.bool)
-    tiles = np.asarray(layout.tiles)
-    first = np.concatenate([np.arange(count) * _BLOCKS for count in tiles])
-    number = np.repeat(np.asarray(numbers, np.int64) & _LOW, tiles)
-    key = np.stack([np.full_like(number, seed & _LOW), number], 1)[..., np.newaxis]
-    block = tf.constant(first[:, np.newaxis, np.newaxis], tf.int64) + np.arange(_BLOCKS)
-    even, odd = _philox(
-        tf.where(np.array([[[True], [False]]]), block, step),
-        tf.constant(key, tf.int64),
-    )
-    words = tf.stack([even, odd], axis=2)  # (tiles, 2, 2, blocks): words 0, 1, 2, 3 of each block
-    return tf.reshape(tf.less(words, tf.constant(limit, tf.int64)), (-1,))
+    tiles = sum(layout.tiles)
+    if dropout.compiled:
+        return kept(tf.reshape(_rounds(layout, dropout, step), (-1,)), tiles, dropout.keep)
+    counter, count = philox_counter(step), len(layout.tiles)
+    keys = tf.constant(np.stack([dropout_key(dropout.seed, n) for n in dropout.indices]))
+    lengths = tf.constant(np.asarray(layout.tiles, np.int32)[:, np.newaxis] * TILE)
+
+    # What says how long and by which key is int32, which on a GPU's side stays in the host's
+    # memory; words go as float32, since lists of uint32 cannot be joined there.
+    def draw(number: tf.Tensor, done: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        key = tf.bitcast(keys[number], tf.uint64)
+        words = philox_words(lengths[number], key, counter)
+        return number + 1, done.write(number, tf.bitcast(words, tf.float32))
+
+    begun = tf.TensorArray(tf.float32, count, infer_shape=False, element_shape=(None,))
+    _, drawn = tf.while_loop(lambda number, _: number < count, draw, (tf.constant(0), begun))
+    return kept(tf.bitcast(drawn.concat(), tf.uint32), tiles, dropout.keep)
 
 
-def _philox(even: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Run Philox4x32-10 on counters whose odd words are zero, in one loop.
+def _rounds(layout: FlatLayout, dropout: Dropout, step: tf.Tensor) -> tf.Tensor:
+    """Do the rounds of Philox4x32-10 for all variables at once, for XLA.
 
-    Parameters
-    ----------
-    even : tensor, shape (tiles, 2, blocks), int64
-        Words 0 and 2 of each counter.
-    key : tensor, shape (tiles, 2, 1), int64
+    XLA makes one kernel of each round. Of `philox_words` it makes a program of its own for every
+    variable: 260 took half a minute of a processor to compile.
 
     Returns
     -------
-    even, odd : tensor, shape (tiles, 2, blocks), int64
-        Words 0 and 2, and words 1 and 3.
+    tensor, shape (tiles, blocks, 4), uint32
     """
-    factors = tf.constant(ROUND_MULTIPLIERS, tf.int64, (1, 2, 1))
-    key_steps = tf.constant(KEY_STEPS, tf.int64, (1, 2, 1))
+    tiles = np.asarray(layout.tiles)
+    first = np.concatenate([np.arange(count) * _BLOCKS for count in tiles])
+    number = np.repeat(np.asarray(dropout.indices, np.int64) & _LOW, tiles)
+    key = tf.constant(np.stack([np.full_like(number, dropout.seed & _LOW), number], 1)[:, None])
+    block = tf.constant(first[:, np.newaxis], tf.int64) + np.arange(_BLOCKS)
+    factors = tf.constant(ROUND_MULTIPLIERS, tf.int64)
+    key_steps = tf.constant(KEY_STEPS, tf.int64)
     low = tf.constant(_LOW, tf.int64)
 
     def one_round(
         number: tf.Tensor, even: tf.Tensor, odd: tf.Tensor, key: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
         # of a product that does not fit int64 the same bits are left as in uint64
-        product = tf.gather(even * factors, [1, 0], axis=1)
+        product = tf.reverse(even * factors, (-1,))
         high = tf.bitwise.right_shift(product, 32) & low
         return number + 1, high ^ odd ^ key, product & low, (key + key_steps) & low
 
+    even = tf.stack([block, tf.broadcast_to(step, block.shape)], -1)  # words 0 and 2
     _, even, odd, _ = tf.while_loop(
         lambda number, *_: number < ROUNDS,
         one_round,
         (tf.constant(0), even, tf.zeros_like(even), key),
-        parallel_iterations=1,
     )
-    return even, odd
+    return tf.cast(tf.reshape(tf.stack([even, odd], -1), (*block.shape, 4)), tf.uint32)

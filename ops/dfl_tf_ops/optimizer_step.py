@@ -8,15 +8,19 @@ from a counter-based generator and are the same bits in both ways (training.md 1
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from dfl_tf_ops import native
 from dfl_tf_ops.reference.optimizers import TILE, keep_threshold
 
+TWO_PI = 2 * 3.1415926535  # as the legacy program has it
 _PHILOX = 1  # tf.random.Algorithm.PHILOX
 _NATIVE_DTYPES = (tf.float32, tf.float64)
 
@@ -37,6 +41,8 @@ class Dropout:
         Where the fallback draws ("" = with the variable); the fused op draws where it runs.
     masks : sequence of tensor, shape of each variable, optional
         Given masks instead of drawn ones, one a variable of the step (tests); runs the fallback.
+    compiled : bool
+        Whether XLA compiles the step, for `flat_step`.
     """
 
     keep: float = 1.0
@@ -44,6 +50,7 @@ class Dropout:
     indices: tuple[int, ...] = ()
     device: str = ""
     masks: Sequence[tf.Tensor] | None = None
+    compiled: bool = False
 
 
 def dropout_mask(
@@ -55,24 +62,58 @@ def dropout_mask(
     ----------
     training.md 13; `reference.optimizers.dropout_mask` is the NumPy twin.
     """
-    size = 1
-    for side in shape:
-        size *= int(side)
+    size = math.prod(int(side) for side in shape)
     tiles = -(-size // TILE)
-    key = (seed & 0xFFFFFFFF) | (index & 0xFFFFFFFF) << 32
-    words = tf.raw_ops.StatelessRandomUniformFullIntV2(
-        shape=[tiles * TILE],
-        key=tf.constant([key], tf.uint64),
-        counter=tf.stack([tf.constant(0, tf.uint64), tf.cast(step, tf.uint64)]),
-        alg=_PHILOX,
-        dtype=tf.uint32,
+    key = tf.bitcast(tf.constant(dropout_key(seed, index)), tf.uint64)
+    words = philox_words(tf.constant([tiles * TILE]), key, philox_counter(step))
+    return tf.reshape(kept(words, tiles, keep)[:size], shape)
+
+
+def dropout_key(seed: int, index: int) -> npt.NDArray[np.int32]:
+    """Return the generator's key for a variable as two words, shape (2,)."""
+    return np.asarray([seed & 0xFFFFFFFF, index & 0xFFFFFFFF], np.uint32).view(np.int32)
+
+
+def philox_counter(step: tf.Tensor) -> tf.Tensor:
+    """Return the generator's first counter in a step, shape (2,), uint64."""
+    step = tf.cast(step, tf.int64)
+    return tf.bitcast(tf.stack([tf.zeros((), tf.int64), step]), tf.uint64)
+
+
+def philox_words(shape: tf.Tensor, key: tf.Tensor, counter: tf.Tensor) -> tf.Tensor:
+    """Draw words by Philox4x32-10, four of each counter.
+
+    Parameters
+    ----------
+    shape : tensor, shape (1,), int32
+        How many, a multiple of 4.
+    key : scalar tensor, uint64
+    counter : tensor, shape (2,), uint64
+
+    Returns
+    -------
+    tensor, shape (n,), uint32
+    """
+    return tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=shape, key=tf.reshape(key, (1,)), counter=counter, alg=_PHILOX, dtype=tf.uint32
     )
-    words = tf.transpose(tf.reshape(words, (tiles, TILE // 4, 4)), (0, 2, 1))
+
+
+def kept(words: tf.Tensor, tiles: int, keep: float) -> tf.Tensor:
+    """Say of all entries of some tiles whether they move: bool tensor, shape (1024 tiles,).
+
+    Parameters
+    ----------
+    words : tensor, shape (1024 tiles,), uint32
+        What was drawn for them.
+    tiles : int
+    keep : float
+    """
     limit = keep_threshold(keep)
     if limit > 0xFFFFFFFF:
-        return tf.ones(shape, tf.bool)
-    kept = tf.less(tf.reshape(words, (-1,))[:size], tf.constant(limit, tf.uint32))
-    return tf.reshape(kept, shape)
+        return tf.ones((tiles * TILE,), tf.bool)
+    below = tf.less(tf.reshape(words, (tiles, TILE // 4, 4)), tf.constant(limit, tf.uint32))
+    return tf.reshape(tf.transpose(below, (0, 2, 1)), (-1,))
 
 
 def global_norm(tensors: Sequence[tf.Tensor], *, fused: bool = True) -> tf.Tensor:

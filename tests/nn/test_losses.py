@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from dfl_tf.nn import losses, tensors
+from dfl_tf.nn.tracing import Tracing, traced_with
 
 
 @pytest.fixture
@@ -44,6 +45,17 @@ def test_blur_as_bands_is_the_convolution(images, sigma, taps):
     x = images[0][:, :40]  # not square
     exact = losses.gaussian_blur(tf.cast(x, tf.float64), sigma)
     np.testing.assert_allclose(losses.gaussian_blur(x, sigma), exact, atol=1e-6)
+
+
+def test_blur_without_matrix_products(images):
+    """As on a GPU, where TF32 would round them."""
+    x = tf.cast(images[0], tf.float32)
+    with traced_with(Tracing(blur_as_depthwise=True)):
+        blurred = tf.function(lambda x: losses.gaussian_blur(x, 2.0)).get_concrete_function(x)
+    kinds = {op.type for op in blurred.graph.get_operations()}
+    assert "MatMul" not in kinds
+    assert "DepthwiseConv2dNative" in kinds
+    np.testing.assert_allclose(blurred(x), losses.gaussian_blur(x, 2.0), atol=1e-6)
 
 
 def test_blur_darkens_the_border():

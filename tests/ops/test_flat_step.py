@@ -31,17 +31,37 @@ def test_layout():
     assert LAYOUT.runs(range(6)) == [(0, LAYOUT.size)]
 
 
-@pytest.mark.parametrize("step", [1, 7, 3_000_000_000])
-def test_masks_are_those_of_the_reference(step):
+def draw(numbers, step, *, keep=0.3, how="loop"):
+    dropout = optimizer_step.Dropout(keep, 123456789, numbers, compiled=how == "compiled")
+
+    def masks(step):
+        return flat_step.dropout_mask(LAYOUT, dropout, step)
+
+    if how != "eager":
+        masks = tf.function(masks, autograph=False, jit_compile=how == "compiled" or None)
+    return masks(tf.constant(step, tf.int64))
+
+
+@pytest.mark.parametrize("how", ["eager", "loop", "compiled"])
+@pytest.mark.parametrize("step", [1, 3_000_000_000])
+def test_masks_are_those_of_the_reference(step, how):
     numbers = (4, 0, 2, 9, 1, 3)
-    flat = flat_step.dropout_mask(LAYOUT, 0.3, 123456789, numbers, tf.constant(step, tf.int64))
+    flat = draw(numbers, step, how=how)
     for shape, number, mask in zip(SHAPES, numbers, LAYOUT.split(flat), strict=True):
         wanted = reference.dropout_mask(shape, 0.3, seed=123456789, index=number, step=step)
         np.testing.assert_array_equal(mask, wanted)
 
 
 def test_everything_is_kept_with_probability_one():
-    assert np.all(flat_step.dropout_mask(LAYOUT, 1.0, 1, range(6), tf.constant(1, tf.int64)))
+    assert np.all(draw(range(6), 1, keep=1.0))
+
+
+def test_the_cosine_from_a_table():
+    """Of large iterations it is the exact one, of which float32 angles are a bad measure."""
+    for iteration in (1, 249, 250, 499, 500, 1_000_003):
+        share = flat_step.cosine_share(tf.constant(iteration, tf.int64), 500, tf.float32)
+        exact = (np.cos(iteration * 2 * np.pi / 500) + 1) / 2
+        assert float(share) == pytest.approx(exact, abs=1e-6)
 
 
 def trained(cls, flat, *, moving=range(6), compiled=False, dtype="float32", **settings):
@@ -52,7 +72,7 @@ def trained(cls, flat, *, moving=range(6), compiled=False, dtype="float32", **se
     some = [weights[i] for i in moving]
 
     def step(*grads):
-        return optimizer.apply_and_measure(list(grads), some, norm=True)
+        return optimizer.apply_and_measure(list(grads), some, norm=True, compiled=compiled)
 
     step = tf.function(step, autograph=False, jit_compile=compiled or None)
     for seed in (2, 3, 4):

@@ -1,9 +1,19 @@
-"""The portable step: what both sides draw, and what is compared. (JAX runs in tools/full.sh.)"""
+"""The portable step: what both sides draw, what is compared, and an export of a small model.
+
+Without JAX the export is tested alone; tools/full.sh runs every model with JAX.
+"""
 
 from __future__ import annotations
 
+import gzip
+import importlib.util
+import json
+import re
+
 import gpu_check
+import hlo_numbers
 import numpy as np
+import pytest
 import step_hlo
 
 ROWS = [
@@ -29,30 +39,106 @@ def test_both_sides_draw_the_same_values():
     assert one[5] == 7
 
 
-def case(after, precision="float32"):
-    made = object.__new__(step_hlo.Case)
-    results = [{"name": "src", "of": None}, {"name": ROWS[2]["name"], "of": 2}]
-    made.about = {"arguments": ROWS, "results": results, "losses": ["src"], "lr": 1e-3,
-                  "precision": precision}  # fmt: skip
-    made.numbers = {"r0": np.ones(2, np.float32), "r1": step_hlo.sampled(after)}
-    return made
+BELIEF = {"name": "opt", "slots": ["ms", "vs"], "share": [0.1, 0.001], "rate": 1e-3,
+          "epsilon": 1e-6, "pieces": [("w", 0, 500), ("b", 1024, 20)]}  # fmt: skip
+SQUARE = {**BELIEF, "slots": ["acc"], "share": [0.1]}
 
 
-def test_losses_and_moves_are_compared():
-    before = step_hlo.drawn(ROWS)[2]
-    after = before + np.float32(1e-3)
-    row = {}
-    assert case(after).compare([np.ones(2, np.float32), after + 1e-7], row)
-    assert row["variables"] == 1
-    assert not case(after).compare([np.ones(2, np.float32), before], {})
-    assert not case(after).compare([np.ones(2, np.float32) * 1.001, after], {})
-    assert case(after, "bfloat16").compare([np.ones(2, np.float32) * 1.001, before], {})
-    assert not case(after, "bfloat16").compare([np.ones(2, np.float32), after + 0.02], {})
+def stepped(optimizer, gradients, keep=0.3):
+    """Samples before and after a step of both variables, by NumPy."""
+    rng = np.random.default_rng(1)
+    before, values = {}, {}
+    vectors = {slot: np.zeros(2048, np.float32) for slot in optimizer["slots"]}
+    for (name, start, size), g in zip(optimizer["pieces"], gradients, strict=True):
+        g, w = np.asarray(g, np.float32), rng.standard_normal(size).astype(np.float32)
+        if "ms" in vectors:
+            m = np.float32(0.1) * g
+            last, along = np.float32(0.001) * np.square(g - m), m
+            vectors["ms"][start : start + size] = m
+        else:
+            last = np.float32(0.1) * np.square(g)
+            along = g
+        vectors[optimizer["slots"][-1]][start : start + size] = last
+        taken = np.float32(1e-3) * along / (np.sqrt(last) + np.float32(1e-6))
+        before[name] = w
+        values[name] = w - taken * (np.random.default_rng(2).random(size) < keep)
+    values |= {f"opt: {slot} 0": vector for slot, vector in vectors.items()}
+    return before, hlo_numbers.pieces_of([optimizer], values) | {"src": np.ones(2)}
+
+
+def gradients(noise=0.0, seed=5):
+    rng, other = np.random.default_rng(0), np.random.default_rng(seed)
+    clean = [rng.standard_normal(500), 1e-9 * rng.standard_normal(20)]  # one is only rounding
+    return [g + other.standard_normal(g.shape) * noise for g in clean]
+
+
+@pytest.mark.parametrize("optimizer", [BELIEF, SQUARE])
+def test_steps_are_compared_by_what_can_be_compared(optimizer):
+    about = {"precision": "float32", "optimizers": [optimizer], "losses": ["src"]}
+    before, theirs = stepped(optimizer, gradients())
+
+    def compare(ours):
+        return hlo_numbers.compare(about, before, ours, theirs, theirs)
+
+    _, noisy = stepped(optimizer, gradients(1e-8))
+    assert np.any(np.sign(noisy["b"] - before["b"]) != np.sign(theirs["b"] - before["b"]))
+    row = compare(noisy)  # signs of rounding differ, and that is no error
+    assert row["passed"]
+    assert row["variables"] == 2
+    for kind, wrong in {
+        "gradient": stepped(optimizer, gradients(0.01))[1],
+        "move": noisy | {"w": before["w"] + 0.9 * (noisy["w"] - before["w"])},
+        "mask": stepped(optimizer, gradients(), keep=0.5)[1],
+        "loss": noisy | {"src": np.ones(2) * 1.001},
+    }.items():
+        row = compare(wrong)
+        assert not row["passed"]
+        assert row[f"{kind}_of_allowed"] > 1
+    slot = f"w {optimizer['slots'][0]}"
+    assert not compare(noisy | {slot: np.nan * noisy[slot]})["passed"]
+
+
+def test_half_precision_is_measured_by_float32():
+    about = {"precision": "bfloat16", "optimizers": [BELIEF], "losses": ["src"]}
+    before, exact = stepped(BELIEF, gradients())
+    _, theirs = stepped(BELIEF, gradients(0.1, seed=6))
+    _, ours = stepped(BELIEF, gradients(0.1, seed=7))
+    assert hlo_numbers.compare(about, before, ours, theirs, exact)["passed"]
+    _, ours = stepped(BELIEF, gradients(0.3, seed=7))
+    assert not hlo_numbers.compare(about, before, ours, theirs, exact)["passed"]
 
 
 def test_locations_are_left_out():
     text = '#loc = loc("x")\n%0 = op %1 loc(callsite("f" at #loc3)) : t loc(#loc2)\n'
     assert step_hlo._LOCATION.sub("", text) == "\n%0 = op %1 : t\n"
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hlo")
+    with_jax = importlib.util.find_spec("jax") is not None
+    words = ["export", str(folder), "--small", "--name=case", "--set=archi=df", "--set=e_dims=16"]
+    step_hlo.main([*words, "--set=lr_dropout=y", *(["--numbers"] if with_jax else [])])
+    return folder
+
+
+def test_an_exported_step_takes_and_gives_what_is_written_beside_it(exported):
+    about = json.loads((exported / "case.json").read_text())
+    text = gzip.decompress((exported / "case.mlir.gz").read_bytes()).decode()
+    (head,) = re.findall(r"func\.func (?:public )?@main\((.*?)\) -> (.*)", text)
+    assert head[0].count("%arg") == len(about["arguments"])
+    given = re.findall(r"tensor<[^>]*>", head[1])
+    assert len(given) == len(about["results"])
+    assert {row["kind"] for row in about["arguments"]} == {"input", "weight", "slot", "other"}
+    written = {row["name"] for row in about["results"] if row["of"] is not None}
+    for optimizer in about["optimizers"]:
+        assert {name for name, _, _ in optimizer["pieces"]} <= written
+    assert {"src", "dst"} <= {row["name"] for row in about["results"]}
+
+
+def test_an_exported_step_runs_with_jax(exported):
+    pytest.importorskip("jax")
+    assert step_hlo.main(["run", str(exported), "--steps=1"]) == 0
 
 
 def test_a_check_that_fails_or_hangs_is_a_line(monkeypatch):

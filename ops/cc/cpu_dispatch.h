@@ -15,8 +15,10 @@
 
 #if defined(__GNUC__)
 #define DFL_TF_INLINE inline __attribute__((always_inline))
+#define DFL_TF_PREFETCH(address) __builtin_prefetch(address)
 #else
 #define DFL_TF_INLINE inline
+#define DFL_TF_PREFETCH(address)
 #endif
 
 #endif  // DFL_TF_OPS_CC_CPU_DISPATCH_H_

@@ -289,7 +289,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
 
     @abc.abstractmethod
     def rule(self, rate: tf.Tensor, epsilon: float) -> flat_step.Rule:
-        """Return the arithmetic of a step on flat buffers."""
+        """Return the arithmetic of a step; see `Arithmetic`."""
 
     @abc.abstractmethod
     def fused_step(
@@ -299,7 +299,7 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
         grads: Sequence[tf.Tensor],
         **settings: Unpack[StepSettings],
     ) -> None:
-        """Do a step variable by variable, in C++ where that is there."""
+        """Do a step variable by variable; see `Arithmetic`."""
 
     @property
     def present_rate(self) -> float:
@@ -436,9 +436,9 @@ class LegacyOptimizer(keras.optimizers.Optimizer, abc.ABC):
 
 
 def cosine_share(iteration: tf.Tensor, period: int, dtype: tf.DType) -> tf.Tensor:
-    """Share of the rate in an iteration, ``(cos(2 pi t / period) + 1) / 2``, as in the old program.
+    """Share of the rate in an iteration, ``(cos(2 pi t / period) + 1) / 2``: a scalar tensor.
 
-    That rounds the angle of large iterations to `dtype`.
+    As in the old program the angle of large iterations is rounded to `dtype`.
     """
     t = tf.cast(iteration, dtype)
     return (tf.cos(t * tf.constant(TWO_PI / period, dtype)) + 1) * 0.5

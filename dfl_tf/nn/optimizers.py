@@ -64,14 +64,14 @@ class AdaBelief(LegacyOptimizer):
         grads: Sequence[tf.Tensor],
         **settings: Unpack[StepSettings],
     ) -> None:
-        """Do a step variable by variable; see `LegacyOptimizer`."""
+        """Do a step variable by variable; see `Arithmetic`."""
         ms, vs = slots
         optimizer_step.adabelief_step(
             variables, ms, vs, grads, beta_1=self.beta_1, beta_2=self.beta_2, **settings
         )
 
     def rule(self, rate: tf.Tensor, epsilon: float) -> flat_step.Rule:
-        """Return the arithmetic of a step on flat buffers."""
+        """Return the arithmetic of a step; see `Arithmetic`."""
         return optimizer_step.adabelief_rule(
             rate, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=epsilon
         )
@@ -126,12 +126,12 @@ class RMSprop(LegacyOptimizer):
         grads: Sequence[tf.Tensor],
         **settings: Unpack[StepSettings],
     ) -> None:
-        """Do a step variable by variable; see `LegacyOptimizer`."""
+        """Do a step variable by variable; see `Arithmetic`."""
         (accs,) = slots
         optimizer_step.rmsprop_step(variables, accs, grads, rho=self.rho, **settings)
 
     def rule(self, rate: tf.Tensor, epsilon: float) -> flat_step.Rule:
-        """Return the arithmetic of a step on flat buffers."""
+        """Return the arithmetic of a step; see `Arithmetic`."""
         return optimizer_step.rmsprop_rule(rate, rho=self.rho, epsilon=epsilon)
 
     def get_config(self) -> dict[str, object]:

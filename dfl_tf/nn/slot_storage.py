@@ -21,7 +21,10 @@ from dfl_tf.nn.local_replica import local_replica
 
 
 class StepSettings(TypedDict):
-    """What the arithmetic of a step takes besides variables and gradients."""
+    """What the arithmetic of a step takes besides variables and gradients.
+
+    Each tensor is a scalar tensor.
+    """
 
     learning_rate: tf.Tensor
     clip_scale: tf.Tensor
@@ -34,7 +37,7 @@ class Arithmetic(Protocol):
     """What an optimizer makes of gradients and slots, in both forms."""
 
     def rule(self, rate: tf.Tensor, epsilon: float) -> flat_step.Rule:
-        """Return a step on whole vectors."""
+        """Return a step on whole vectors, at a rate that is a scalar tensor of their dtype."""
 
     def fused_step(
         self,
@@ -43,7 +46,10 @@ class Arithmetic(Protocol):
         grads: Sequence[tf.Tensor],
         **settings: Unpack[StepSettings],
     ) -> None:
-        """Do a step variable by variable, in C++ where that is there."""
+        """Do a step variable by variable, in C++ where that is there.
+
+        Slots and gradients have any shape, that of their variable, and its dtype.
+        """
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ class SlotStorage(abc.ABC):
 
     @abc.abstractmethod
     def norm(self, gradients: Sequence[tf.Tensor], moving: Moving) -> tf.Tensor:
-        """Return the global norm of what `joined` gave, a scalar, computed where weights lie."""
+        """Return the global norm of what `joined` gave, a scalar tensor of its dtype."""
 
     @abc.abstractmethod
     def step(
@@ -101,28 +107,28 @@ class SlotStorage(abc.ABC):
         moving: Moving,
         **settings: Unpack[StepSettings],
     ) -> None:
-        """Move variables and slots by what `joined` gave."""
+        """Move variables and slots by what `joined` gave: any shape, dtype of the variables."""
 
 
 class VariableSlots(SlotStorage):
     """One slot for each variable."""
 
     def each(self, slot: str) -> Sequence[keras.Variable | tf.Tensor]:
-        """Return the variables of a slot."""
+        """Return the variables of a slot; see `SlotStorage.each`."""
         return self.stored[slot]
 
     def assign(self, values: Mapping[str, Sequence[npt.NDArray[np.generic]]]) -> None:
-        """Store each value in its variable."""
+        """Store each value in its variable; see `SlotStorage.assign`."""
         for slot, arrays in values.items():
             for variable, array in zip(self.stored[slot], arrays, strict=True):
                 variable.assign(array)
 
     def joined(self, gradients: Sequence[tf.Tensor], moving: Moving) -> list[tf.Tensor]:
-        """Return the gradients as they are."""
+        """Return the gradients as they are; see `SlotStorage.joined`."""
         return list(gradients)
 
     def norm(self, gradients: Sequence[tf.Tensor], moving: Moving) -> tf.Tensor:
-        """Return the global norm, by the C++ operation on a CPU."""
+        """Return the global norm, by C++ on a CPU; see `SlotStorage.norm`."""
         on_cpu = all("GPU" not in variable.device for variable in moving.variables)
         return optimizer_step.global_norm(gradients, fused=on_cpu)
 
@@ -133,7 +139,7 @@ class VariableSlots(SlotStorage):
         moving: Moving,
         **settings: Unpack[StepSettings],
     ) -> None:
-        """Step variable by variable."""
+        """Step variable by variable; see `SlotStorage.step`."""
         slots = [
             [local_replica(stored[i]) for i in moving.indices] for stored in self.stored.values()
         ]
@@ -160,22 +166,22 @@ class FlatSlots(SlotStorage):
         return [local_replica(vector) for (vector,) in self.stored.values()]
 
     def each(self, slot: str) -> Sequence[keras.Variable | tf.Tensor]:
-        """Return the values of now."""
+        """Return the values of now; see `SlotStorage.each`."""
         (vector,) = self.stored[slot]
         return self.layout.split(local_replica(vector))
 
     def assign(self, values: Mapping[str, Sequence[npt.NDArray[np.generic]]]) -> None:
-        """Store the values of each slot as one."""
+        """Store the values of each slot as one; see `SlotStorage.assign`."""
         for slot, arrays in values.items():
             (vector,) = self.stored[slot]
             vector.assign(self.layout.join([tf.cast(a, vector.dtype) for a in arrays]))
 
     def joined(self, gradients: Sequence[tf.Tensor], moving: Moving) -> list[tf.Tensor]:
-        """Join all gradients to one vector."""
+        """Join all gradients to one vector; see `SlotStorage.joined`."""
         return [self.layout.of(moving.indices).join(gradients)]
 
     def norm(self, gradients: Sequence[tf.Tensor], moving: Moving) -> tf.Tensor:
-        """Return the norm of the vector."""
+        """Return the norm of the vector; see `SlotStorage.norm`."""
         return flat_step.global_norm(gradients[0], compiled=moving.compiled)
 
     def step(
@@ -185,7 +191,7 @@ class FlatSlots(SlotStorage):
         moving: Moving,
         **settings: Unpack[StepSettings],
     ) -> None:
-        """Step on whole vectors."""
+        """Step on whole vectors; see `SlotStorage.step`."""
         (gradient,), scale = gradients, settings["clip_scale"]
         flat_step.apply(
             arithmetic.rule(settings["learning_rate"], settings["epsilon"]),

@@ -113,7 +113,10 @@ def global_norm(flat: tf.Tensor, *, compiled: bool = False) -> tf.Tensor:
 
 
 def cosine_share(iteration: tf.Tensor, period: int, dtype: tf.DType) -> tf.Tensor:
-    """Share of the rate in an iteration, ``(cos(2 pi t / period) + 1) / 2``, from a table."""
+    """Share of the rate in an iteration, ``(cos(2 pi t / period) + 1) / 2``: a scalar tensor.
+
+    It comes from a table of `period` entries.
+    """
     table = (np.cos(np.arange(period) * (TWO_PI / period)) + 1) / 2
     return tf.gather(tf.constant(table, dtype), tf.cast(iteration, tf.int64) % period)
 

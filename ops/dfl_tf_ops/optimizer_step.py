@@ -70,7 +70,7 @@ def dropout_mask(
 
 
 def dropout_key(seed: int, index: int) -> npt.NDArray[np.int32]:
-    """Return the generator's key for a variable as two words, shape (2,)."""
+    """Return the generator's key for a variable as two words, shape (2,), int32."""
     return np.asarray([seed & 0xFFFFFFFF, index & 0xFFFFFFFF], np.uint32).view(np.int32)
 
 
@@ -100,13 +100,14 @@ def philox_words(shape: tf.Tensor, key: tf.Tensor, counter: tf.Tensor) -> tf.Ten
 
 
 def kept(words: tf.Tensor, tiles: int, keep: float) -> tf.Tensor:
-    """Say of all entries of some tiles whether they move: bool tensor, shape (1024 tiles,).
+    """Say of all entries of some tiles whether they move: bool tensor, shape (n,).
 
     Parameters
     ----------
-    words : tensor, shape (1024 tiles,), uint32
+    words : tensor, shape (n,), uint32
         What was drawn for them.
     tiles : int
+        n / 1024.
     keep : float
     """
     limit = keep_threshold(keep)

@@ -115,12 +115,32 @@ def depth_to_space(x: tf.Tensor) -> tf.Tensor:
     ----------
     models.md 1.5
     """
-    return tf.nn.depth_to_space(x, 2)
+    return tf.nn.depth_to_space(x, 2) if x.dtype != tf.float64 else _blocks_to_space(x)
 
 
 def space_to_depth(x: tf.Tensor) -> tf.Tensor:
     """Undo `depth_to_space`: (n, 2 h, 2 w, c) becomes (n, h, w, 4 c)."""
-    return tf.nn.space_to_depth(x, 2)
+    return tf.nn.space_to_depth(x, 2) if x.dtype != tf.float64 else _space_to_blocks(x)
+
+
+def _blocks_to_space(x: tf.Tensor) -> tf.Tensor:
+    """Do as `depth_to_space` by a transpose, which has a kernel for float64 on GPUs."""
+    n, h, w, c = _sides(x)
+    blocks = tf.transpose(tf.reshape(x, (n, h, w, 2, 2, c // 4)), (0, 1, 3, 2, 4, 5))
+    return tf.reshape(blocks, (n, 2 * h, 2 * w, c // 4))
+
+
+def _space_to_blocks(x: tf.Tensor) -> tf.Tensor:
+    """Do as `space_to_depth` by a transpose, which has a kernel for float64 on GPUs."""
+    n, h, w, c = _sides(x)
+    blocks = tf.transpose(tf.reshape(x, (n, h // 2, 2, w // 2, 2, c)), (0, 1, 3, 2, 4, 5))
+    return tf.reshape(blocks, (n, h // 2, w // 2, 4 * c))
+
+
+def _sides(x: tf.Tensor) -> list[int | tf.Tensor]:
+    """Return the sizes of the axes, as numbers where they are known."""
+    found = tf.shape(x)
+    return [found[axis] if side is None else side for axis, side in enumerate(x.shape)]
 
 
 def pixel_norm(x: tf.Tensor) -> tf.Tensor:

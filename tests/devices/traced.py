@@ -38,7 +38,7 @@ CASES = {
                       {"precision": "float16"}),
     "amp": ("AMP", SWAP | {"inter_dims": 32, "train_inters": True}, {"precision": "bfloat16"}),
     "amp float32": ("AMP", SWAP | {"inter_dims": 32, "blur_out_mask": True,
-                                   "eyes_mouth_prio": True, "lr_dropout": "n"}, {}),
+                                   "lr_dropout": "n"}, {}),
     "quick96": ("Quick96", {"batch_size": 2}, {}),
     "xseg": ("XSeg", {"batch_size": 2}, {"precision": "bfloat16"}),
     "xseg pretrain": ("XSeg", {"batch_size": 2, "pretrain": True}, {}),

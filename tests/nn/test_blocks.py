@@ -46,9 +46,14 @@ def test_shuffled_activations_are_those_of_a_shuffle_behind_them(activation):
         np.testing.assert_array_equal(got, want)
 
 
-def test_shuffles_undo_each_other():
-    x = values(2, 3, 5, 12, dtype="float32")
-    np.testing.assert_array_equal(space_to_depth(depth_to_space(x)), x)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_shuffles_undo_each_other(dtype):
+    x = values(2, 3, 5, 12, dtype=dtype)
+    unknown = tf.TensorSpec((None, None, None, 12), dtype)
+    for shuffle in (depth_to_space, tf.function(depth_to_space, input_signature=[unknown])):
+        expected = tf.nn.depth_to_space(tf.cast(x, tf.float32), 2)
+        np.testing.assert_array_equal(tf.cast(shuffle(x), tf.float32), expected)
+        np.testing.assert_array_equal(space_to_depth(shuffle(x)), x)
 
 
 def test_second_derivatives_go_through_the_activation():

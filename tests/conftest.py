@@ -9,10 +9,13 @@ import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
 import dfl_tf  # noqa: F401  (before TensorFlow, whose kernels it chooses)
+from dfl_tf.imaging import plots
+from dfl_tf.train import loss_plot
 
 # a busy machine is not an error
 settings.register_profile("untimed", deadline=None)
@@ -53,6 +56,23 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def blank_loss_plots() -> Generator[None, None, None]:
+    """Leave out the pixels of loss plots, half of the time of the trainer's tests.
+
+    A test that looks at them asks for `drawn_loss_plots`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loss_plot, "draw", lambda _: np.zeros((480, 960, 3), np.uint8))
+        yield
+
+
+@pytest.fixture
+def drawn_loss_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw loss plots as they are."""
+    monkeypatch.setattr(loss_plot, "draw", plots.draw)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

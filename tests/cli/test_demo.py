@@ -23,6 +23,7 @@ def _eager() -> Iterator[None]:
     tf.config.run_functions_eagerly(False)
 
 
+@pytest.mark.usefixtures("drawn_loss_plots")
 def test_the_demo_trains_shows_and_resumes(tmp_path, capsys):
     folder = tmp_path / "a demo"
     code, out, err = call(capsys, "demo", "--seconds=3", "--output", folder)

@@ -35,8 +35,18 @@ def moved(before, after):
     }
 
 
+OFTEN = ("df", "df-u", "df-udtc", "liae-ud", "liae-udt")
+"""The others run with the slow tests."""
+
+
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.parametrize("options", SAEHD_COMBINATIONS, ids=lambda o: o["archi"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(o, id=o["archi"], marks=[] if o["archi"] in OFTEN else [pytest.mark.slow])
+        for o in SAEHD_COMBINATIONS
+    ],
+)
 def test_saehd_moves_the_right_networks(make, batches, snapshot, options):
     model = make(**options)
     before = snapshot(model)
@@ -239,6 +249,7 @@ OF_ONE_SIDE = ("dssim_large", "dssim_small", "pixels", "eyes_mouth", "mask")
 
 
 @pytest.mark.usefixtures("eagerly")
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(("cls", "options"), WITH_TERMS)
 def test_the_terms_add_up_to_the_losses_and_the_objective(make, batches, cls, options):
     model = make(cls, precision="float64", **options)
@@ -269,6 +280,7 @@ def test_the_terms_add_up_to_the_losses_and_the_objective(make, batches, cls, op
     assert set(terms) == expected
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_term_is_what_numpy_makes_of_it(make, batches):
     """Pixels and mask of dst, masked as the targets are (training.md 2.3)."""
     model = make(precision="float64", batch_size=1)
@@ -288,6 +300,7 @@ def test_a_term_is_what_numpy_makes_of_it(make, batches):
     assert figures["output_variance/dst"] == model.step.output_variance()["dst"]
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_norm_and_clip_factor_are_those_of_the_gradients(make, batches, accumulate):
     model = make(precision="float64", clipgrad=True, accumulate=accumulate, batch_size=2)
@@ -321,6 +334,7 @@ def test_measuring_gradients_changes_no_bit(make, batches, snapshot, precision):
     assert all(value > 0 for value in norms[1].values())
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_an_update_that_float16_leaves_out_has_no_norm(make, batches):
     model = make(precision="float16", clipgrad=True)
     src, dst = batches(model)
@@ -328,6 +342,7 @@ def test_an_update_that_float16_leaves_out_has_no_norm(make, batches):
     assert np.isnan(model.step.scalars()["gradient_norm/src_dst_opt"])
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(("cls", "sides"), [("AMP", {"src", "dst"}), ("XSeg", set())])
 def test_a_step_says_how_flat_its_images_are(make, batches, cls, sides):
     model = make(cls)

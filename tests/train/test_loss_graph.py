@@ -8,6 +8,7 @@ import pytest
 from dfl_tf.train.loss_graph import LossTrace, loss_graph
 from dfl_tf.train.loss_plot import loss_plot, moving_median, write_loss_plot
 
+pytestmark = pytest.mark.usefixtures("drawn_loss_plots")
 GOLDEN = Path(__file__).parents[1] / "golden" / "workspace" / "loss_history_preview.npz"
 
 

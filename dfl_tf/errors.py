@@ -6,6 +6,62 @@ The command line prints such an error as one message and leaves with its `exit_c
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+
+class ExitCode(NamedTuple):
+    """What an exit code of a command means.
+
+    Attributes
+    ----------
+    code : str
+        One number, or several.
+    meaning : str
+    again : str
+        Whether a job runner may start the same command again.
+    """
+
+    code: str
+    meaning: str
+    again: str
+
+
+EXIT_CODES = (
+    ExitCode(
+        "0", "done: target reached, recipe finished, `--stop-after` over, stop asked for", "no"
+    ),
+    ExitCode(
+        "1",
+        "failed: data missing or damaged (no such folder is always 1), disk full, a worker lost, a "
+        "proof failed, some frames failed",
+        "at most a few times: nothing is lost, but what does not pass by itself gives 1 again",
+    ),
+    ExitCode(
+        "2",
+        "wrong usage or options, or a choice that is yours (`--resume` or `--overwrite`, changed "
+        "model files)",
+        "no: change the command",
+    ),
+    ExitCode(
+        "3",
+        "stopped by a guard: losses are NaN or collapsed; the last good save is kept",
+        "no: change the options, or `--on-collapse rollback`",
+    ),
+    ExitCode(
+        "129, 130, 143",
+        "stopped by SIGHUP, SIGINT or SIGTERM: finished what was in work and saved; where "
+        "`--save-deadline` ran out, the last save is the one before",
+        "yes",
+    ),
+    ExitCode(
+        "134, 137, 139",
+        "killed from outside (137: SIGKILL, or no memory left) or crashed in a library; what was "
+        "saved last is whole",
+        "yes; 137 without a SIGKILL of yours: with more memory",
+    ),
+)
+"""Of all commands: the one table, which docs/clusters.md shows (decision 27)."""
+
 
 class DflTfError(Exception):
     """Something that the user can act on; the text says what, what was received and what to do."""

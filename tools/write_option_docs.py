@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Write docs/options.md and docs/when-to-switch.md from the schema, the guidance and the remarks.
+"""Write docs/options.md, docs/when-to-switch.md and the exit codes in docs/clusters.md.
+
+They come from the schema, the guidance, the remarks and the table of exit codes.
 
     python tools/write_option_docs.py [--check]
 
@@ -19,6 +21,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from dfl_tf import options  # noqa: E402
+from dfl_tf.errors import EXIT_CODES  # noqa: E402
 from dfl_tf.options import Options, OptionSpec, specs  # noqa: E402
 from dfl_tf.options.advice import RULES, advice_on  # noqa: E402
 from dfl_tf.options.guide import ORDER, guidance  # noqa: E402
@@ -26,6 +29,7 @@ from dfl_tf.options.saehd import WHILE_PRETRAINING, while_pretraining  # noqa: E
 from dfl_tf.options.schema import show  # noqa: E402
 
 PAGE = ROOT / "docs" / "options.md"
+MARK = "<!-- exit codes: tools/write_option_docs.py -->"
 INTRODUCTION = """\
 # Options
 
@@ -204,8 +208,22 @@ def switching_page() -> str:
     return "\n".join(parts) + "\n" + "\n".join(rows) + "\n"
 
 
+def with_exit_codes(text: str) -> str:
+    """A page with the table of exit codes between its two marks as the program has it."""
+    rows = [f"| {each.code} | {each.meaning} | {each.again} |" for each in EXIT_CODES]
+    table = "\n".join(["| code | meaning | start it again? |", "|---|---|---|", *rows])
+    before, _, rest = text.partition(MARK)
+    _, _, after = rest.partition(MARK)
+    return f"{before}{MARK}\n\n{table}\n\n{MARK}{after}"
+
+
 def main(arguments: Sequence[str]) -> int:
-    pages = {PAGE: page(), PAGE.with_name("when-to-switch.md"): switching_page()}
+    clusters = PAGE.with_name("clusters.md")
+    pages = {
+        PAGE: page(),
+        PAGE.with_name("when-to-switch.md"): switching_page(),
+        clusters: with_exit_codes(clusters.read_text("utf-8")),
+    }
     if "--check" in arguments:
         old = [p for p, text in pages.items() if not p.exists() or p.read_text("utf-8") != text]
         for path in old:

@@ -16,6 +16,7 @@ from dfl_tf_ops.process import running_seconds
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.model_choice import class_option
 from dfl_tf.cli.paths import FILE, FOLDER
+from dfl_tf.cli.speaking import Group
 from dfl_tf.disk.durable import write_file
 from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, RunOptions
 
@@ -26,7 +27,7 @@ PATH = click.Path(path_type=Path)
 Function = Callable[..., object]
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option(
     "--compare",
     nargs=2,
@@ -121,10 +122,19 @@ def _prepared(
 
 
 @command.command("train", cls=OptionCommand)
-@click.option("--iterations", type=click.IntRange(min=3), default=20, show_default=True)
+@click.option(
+    "--iterations",
+    type=click.IntRange(min=3),
+    default=20,
+    show_default=True,
+    help="How many are measured.",
+)
 @click.option("--fit", is_flag=True, help="Look for the largest batch that fits into memory.")
 @click.option(
-    "--fit-limit", type=click.FloatRange(min=64), metavar="MIB", help="Memory that may be used."
+    "--fit-limit",
+    type=click.FloatRange(min=64),
+    metavar="MIB",
+    help="Memory that may be used; default: most of what is free.",
 )
 @click.option(
     "--profile",
@@ -174,7 +184,13 @@ def train_command(
 
 
 @command.command("samples", cls=OptionCommand)
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=5.0, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.1),
+    default=5.0,
+    show_default=True,
+    help="How long each number of threads is measured.",
+)
 @_report_flags
 @_model_flags
 def samples_command(

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from dfl_tf.cli.model_choice import json_flag, print_json
 from dfl_tf.cli.paths import EITHER
+from dfl_tf.cli.speaking import Command
 
 
-@click.command("color-transfer")
+@click.command("color-transfer", cls=Command)
 @click.argument("src", type=EITHER)
 @click.argument("dst", type=EITHER)
 @click.option(
@@ -27,7 +29,10 @@ from dfl_tf.cli.paths import EITHER
     "--size", type=click.IntRange(32, 1024), default=160, show_default=True, help="Side of a face."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the pairs, idt and sot.")
-def command(src: Path, dst: Path, output: Path, faces: int, size: int, seed: int) -> None:
+@json_flag
+def command(
+    src: Path, dst: Path, output: Path, faces: int, size: int, seed: int, as_json: bool
+) -> None:
     """Show faces of SRC with the colors of faces of DST, in every mode of the option ct_mode.
 
     SRC and DST are folders of aligned faces or faceset.pak files. A row is one pair: the dst face,
@@ -54,4 +59,7 @@ def command(src: Path, dst: Path, output: Path, faces: int, size: int, seed: int
         rows.append([target, source, *moved])
     captions = [["dst", "src", *MODES[1:]]] * faces
     write_image(output, sheet(rows, captions=captions))
+    if as_json:
+        print_json({"sheet": output, "pairs": faces, "modes": MODES[1:]})
+        return
     click.echo(f"{output}: {faces} pairs, {', '.join(MODES[1:])}")

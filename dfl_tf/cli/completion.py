@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from dfl_tf.cli.speaking import Choice, Command
+
 WHERE = {
     "bash": 'add  eval "$(dfl-tf completion bash)"  to ~/.bashrc',
     "zsh": 'add  eval "$(dfl-tf completion zsh)"  to ~/.zshrc',
@@ -12,8 +14,10 @@ WHERE = {
 }
 
 
-@click.command(help="Print the completion script of a shell: " + "; ".join(WHERE.values()) + ".")
-@click.argument("shell", type=click.Choice([*WHERE]))
+@click.command(
+    cls=Command, help="Print the completion script of a shell: " + "; ".join(WHERE.values()) + "."
+)
+@click.argument("shell", type=Choice([*WHERE]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
     """Print what makes a shell complete commands, flags and choices."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from dfl_tf.cli.model_choice import json_flag, print_json
+from dfl_tf.cli.quiet import quiet_output
+from dfl_tf.cli.speaking import Command
 from dfl_tf.disk.durable import make_folder_for, write_file
 from dfl_tf.errors import UsageError
 from dfl_tf.formats.sessions.workspace import Workspace
@@ -30,7 +34,7 @@ OPTIONS = {
 """Small enough that two cores show a result in two minutes."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1),
@@ -49,7 +53,10 @@ OPTIONS = {
     is_flag=True,
     help="Start from two small clips instead: extract, report, train, merge, video.",
 )
-def command(seconds: float, output: Path | None, seed: int | None, whole_road: bool) -> int:
+@json_flag
+def command(
+    seconds: float, output: Path | None, seed: int | None, whole_road: bool, as_json: bool
+) -> int:
     """Train a small SAEHD model on built-in synthetic faces and show where the results are.
 
     Run it again to continue where it stopped. A folder with other files than the demo's is refused.
@@ -61,7 +68,11 @@ def command(seconds: float, output: Path | None, seed: int | None, whole_road: b
         output = output or Path("dfl-tf-road")
         refuse_other_files(output, road.CLIPS)
         unpack(output, (*road.CLIPS, CREDITS))
-        return road.walk(output, OPTIONS, seconds, seed, main.run)
+        with quiet_output(keep_stdout=False) if as_json else contextlib.nullcontext():
+            code = road.walk(output, OPTIONS, seconds, seed, main.run)
+        if as_json and code == 0:
+            print_json(road.results(output))
+        return code
     from dfl_tf.train.job import run_training
     from dfl_tf.train.start import prepare
 
@@ -73,9 +84,12 @@ def command(seconds: float, output: Path | None, seed: int | None, whole_road: b
     prepared = prepare(Workspace.open(output), "SAEHD", NAME, inputs)
     begin = "a new model" if prepared.state is None else f"iteration {prepared.state.iteration}"
     click.echo(f"Training {begin} in {output} for {seconds:g} seconds.", err=True)
-    code = run_training(prepared).exit_code
-    click.echo(ending(output))
-    return code
+    done = run_training(prepared)
+    if as_json:
+        print_json({**results(output), "iteration": done.iteration, "exit_code": done.exit_code})
+    else:
+        click.echo(ending(output))
+    return done.exit_code
 
 
 def unpack(output: Path, names: Sequence[str] = FACES) -> None:
@@ -108,19 +122,32 @@ def refuse_other_files(output: Path, names: Sequence[str]) -> None:
         )
 
 
-def ending(output: Path) -> str:
-    """Where the results are, and what to try next."""
+def results(output: Path) -> dict[str, Path]:
+    """Where the results are."""
     model = output / "model"
     preview = model / f"{NAME}_SAEHD_preview"
+    return {
+        "workspace": output,
+        "model": model,
+        "preview": preview / "SAEHD.jpg",
+        "masked_preview": preview / "SAEHD masked.jpg",
+        "losses": preview / "loss.png",
+    }
+
+
+def ending(output: Path) -> str:
+    """Where the results are, and what to try next."""
+    there = results(output)
+    model = there["model"]
     quoted = f'"{output}"' if " " in str(output) else str(output)
     quoted_model = f'"{model}"' if " " in str(model) else str(model)
     return f"""
 Columns of the preview: src, src reproduced, dst, dst reproduced, and the swap: src's face with
 the expression of dst.
 
-  preview  {preview / "SAEHD.jpg"}
-           {preview / "SAEHD masked.jpg"}
-  losses   {preview / "loss.png"}
+  preview  {there["preview"]}
+           {there["masked_preview"]}
+  losses   {there["losses"]}
   model    {model}
 
 Next:

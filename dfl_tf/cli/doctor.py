@@ -15,6 +15,7 @@ from typing import Any
 import click
 from dfl_tf_ops import process
 
+from dfl_tf.cli.speaking import Command
 from dfl_tf.errors import DflTfError, UsageError
 
 _PACKAGES = (
@@ -35,7 +36,7 @@ class SelfTestFailed(DflTfError):
     """A fast operation differs from its reference on this machine."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--self-test", is_flag=True, help="Compare the fast operations with plain NumPy.")
 @click.option("--build-ops", is_flag=True, help="Compile the C++ operations for this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

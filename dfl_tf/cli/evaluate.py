@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dfl_tf.cli.speaking import Choice, Command
 from dfl_tf.errors import UsageError
 
-from .model_choice import PrecisionChoice, class_option
+from .model_choice import class_option
 
 if TYPE_CHECKING:
     from dfl_tf.evaluate.job import EvaluationReport
@@ -38,7 +39,7 @@ _MEANINGS = {
 """In the order in which they are shown."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("workspace", type=_PATH, required=False)
 @click.argument("states", metavar="[SNAPSHOT]...", nargs=-1)
 @class_option("Class of the model; default: of the one saved last.")
@@ -63,7 +64,13 @@ _MEANINGS = {
 @click.option("--no-identity", is_flag=True, help="Do not measure whom the swap looks like.")
 @click.option("--embedder", type=_FILE, help="An ONNX network of your own for that.")
 @click.option("--models-dir", type=_PATH, help="Folder of fetched models.")
-@click.option("--precision", type=PrecisionChoice(("float32", "bfloat16")), default="float32")
+@click.option(
+    "--precision",
+    type=Choice(("float32", "bfloat16")),
+    default="float32",
+    show_default=True,
+    help="What the networks compute in.",
+)
 @click.option("--devices", default="", metavar="0", help="GPU to use; default the best one.")
 @click.option("--cpu", is_flag=True, help="Compute on the CPU only.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Of TensorFlow; 0 = all cores.")

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from dfl_tf.cli.speaking import Choice, Group
 from dfl_tf.errors import UsageError
 from dfl_tf.export.forms import form_of
 from dfl_tf.export.job import compare_file, export_from_folder, model_to_export
 from dfl_tf.options import KINDS, XSegOptions
 
-from .model_choice import PrecisionChoice, class_option
+from .model_choice import class_option
 from .paths import FILE, MODEL_FOLDER
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ _snapshot = click.option(
     "--snapshot",
     default="",
     metavar="SNAPSHOT|NUMBER|FOLDER",
-    help="Use a snapshot or a backup of the model instead; dfl-tf model snapshots lists them.",
+    help="Use a snapshot or a backup of the model instead; dfl-tf model snapshots lists them. "
+    "Default: the model itself.",
 )
 _ema = click.option(
     "--ema", is_flag=True, help="The averaged weights of a model that is trained with ema."
@@ -47,7 +49,7 @@ _ema = click.option(
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Write models as ONNX (needs dfl-tf[export])."""
 
@@ -59,7 +61,7 @@ def command() -> None:
 @_output
 @click.option(
     "--precision",
-    type=PrecisionChoice(("float32", "float16")),
+    type=Choice(("float32", "float16")),
     default="float32",
     show_default=True,
     help="Of the convolutions inside; float16 makes half the file.",
@@ -111,7 +113,7 @@ def dfm(
 @click.option(
     "--for",
     "program",
-    type=click.Choice(("dfl", "facefusion", "visomaster")),
+    type=Choice(("dfl", "facefusion", "visomaster")),
     default="dfl",
     show_default=True,
     help="Program whose names and layout of input and output the file has.",

@@ -15,6 +15,7 @@ import click
 from dfl_tf.cli.faceset_folder import complete_moves
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.likeness import ChosenFaces, Named, choose_faces, likeness_flags
+from dfl_tf.cli.speaking import Choice
 from dfl_tf.cli.stopping import stopping
 from dfl_tf.cli.video_frames import VideoFrames
 from dfl_tf.disk.durable import make_folder_for, write_file
@@ -45,7 +46,7 @@ SIDES = ("src", "dst")
 @click.argument("output", type=PATH, required=False)
 @click.option(
     "--side",
-    type=click.Choice(SIDES),
+    type=Choice(SIDES),
     help="Of a workspace: data_src or data_dst; faces go to its folder aligned.",
 )
 @click.option(
@@ -53,9 +54,16 @@ SIDES = ("src", "dst")
     "wanted",
     default="",
     metavar="A:B",
-    help="Only these frames, counted from 1, both included.",
+    help="Only these frames, counted from 1, both included; default: all.",
 )
-@click.option("--every", type=int, default=1, metavar="N", help="Only one frame of N.")
+@click.option(
+    "--every",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Only one frame of N.",
+)
 @click.option("--tone-map", is_flag=True, help="Bring HDR video to SDR, as `video extract` does.")
 @click.option("--dfl-home", type=PATH, help="Your DeepFaceLab installation; default: DFL_HOME.")
 @click.option("--models-dir", type=PATH, help="Folder of the open models.")
@@ -63,7 +71,7 @@ SIDES = ("src", "dst")
     "--get-models",
     is_flag=False,
     flag_value="faces",
-    type=click.Choice([*open_models.SETS]),
+    type=Choice([*open_models.SETS]),
     help="Download the open models of extraction (or identity: 100 MB) and exit.",
 )
 @click.option("--resume", is_flag=True, help="Continue although options or frames differ.")
@@ -111,6 +119,9 @@ def command(inputs: CommandInputs, **given: Any) -> int:
     if line.get_models is not None:
         open_models.get_models(line.get_models, line.models_dir, say=click.echo)
         return 0
+    if line.place is not None:
+        with inputs.errors_besides(ExtractOptions):
+            check_place(line.place)
     options = inputs.resolve(ExtractOptions).resolved.options
     if line.cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -194,6 +205,18 @@ class ExtractLine:
     workers: int
     cpu: bool
     as_json: bool
+
+
+def check_place(place: Path) -> None:
+    """Refuse what is not there; ``name.*`` stands for a video.
+
+    Raises
+    ------
+    WorkspaceError
+        There is no such folder or file.
+    """
+    if not place.exists():
+        find_video(place)
 
 
 def open_source(line: ExtractLine) -> tuple[FrameSource, Folders, Source]:

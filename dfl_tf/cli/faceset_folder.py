@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from dfl_tf.cli.speaking import Command
 from dfl_tf.disk.terminal import library_lines, native_output_apart
 
 as_json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -23,7 +24,7 @@ dry_run_flag = click.option(
 )
 
 
-class DecodingCommand(click.Command):
+class DecodingCommand(Command):
     """Keeps what image libraries say of damaged files apart, and tells it at the end."""
 
     def invoke(self, ctx: click.Context) -> object:

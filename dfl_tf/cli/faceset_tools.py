@@ -17,6 +17,7 @@ from dfl_tf.cli.faceset_folder import (
     undo_flag,
 )
 from dfl_tf.cli.paths import EITHER, FILE, FOLDER
+from dfl_tf.cli.speaking import Choice
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.options.training import ALL_FACE_TYPES
@@ -30,8 +31,20 @@ _FACE_TYPES = ("same", *ALL_FACE_TYPES)
 
 @click.command(cls=FolderCommand)
 @click.argument("folder", type=EITHER)
-@click.option("--size", type=click.IntRange(128, 2048), default=512, show_default=True)
-@click.option("--face-type", type=click.Choice(_FACE_TYPES), default="same", show_default=True)
+@click.option(
+    "--size",
+    type=click.IntRange(128, 2048),
+    default=512,
+    show_default=True,
+    help="Side of the new images, pixels.",
+)
+@click.option(
+    "--face-type",
+    type=Choice(_FACE_TYPES),
+    default="same",
+    show_default=True,
+    help="How much of the head the new images show.",
+)
 @_copy_to
 @undo_flag
 @as_json_flag

@@ -6,24 +6,30 @@ errors of a command line, a config file and the environment are reported at once
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
-import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import click
 
 from dfl_tf.cli.paths import FILE
-from dfl_tf.errors import UsageError
-from dfl_tf.options import Layer, Options, OptionSpec, RunOptions, effective_dict, specs
+from dfl_tf.cli.speaking import Command
+from dfl_tf.errors import DflTfError, UsageError
+from dfl_tf.options import Layer, Machine, Options, OptionSpec, RunOptions, effective_dict, specs
 from dfl_tf.options.inputs import Chosen, OptionInputs, environment_for, flag_layer
+from dfl_tf.options.resolve import OptionErrors
+from dfl_tf.options.schema import parse, range_error, show
 from dfl_tf.options.yaml_file import read_layer
 
 T = TypeVar("T", bound=Options)
 PREFIX = "option_"
+_CHOICES_BESIDE = 40
+"""Characters of choices that stand beside a flag in the help; longer lists go into its text."""
 CONTROLS = ("config", "set", "strict", "allow_unknown", "use_last_defaults", "print_options")
 
 
@@ -35,6 +41,27 @@ class CommandInputs(OptionInputs):
     """
 
     print_options: bool = False
+
+    @contextlib.contextmanager
+    def errors_besides(self, cls: type[Options]) -> Iterator[None]:
+        """Tell an error of the block together with those of the options, which a new model has.
+
+        Raises
+        ------
+        DflTfError
+            With the exit code that the block's error has alone.
+        """
+        try:
+            yield
+        except DflTfError as first:
+            try:
+                super().resolve(cls, machine=Machine())
+            except OptionErrors as wrong:
+                texts = "".join(f"\n  {text}" for text in (first, *wrong.errors))
+                both = DflTfError(f"{len(wrong.errors) + 1} errors in this call:{texts}")
+                both.exit_code = first.exit_code
+                raise both from None
+            raise
 
     def resolve(self, cls: type[T], **known: Any) -> Chosen[T]:
         """As `OptionInputs.resolve`; with --print-options the outcome is printed, and that is all.
@@ -51,15 +78,45 @@ class CommandInputs(OptionInputs):
 
 
 class SchemaOption(click.Option):
-    """A flag made from the schema; `section` is its heading in the help."""
+    """A flag made from the schema; `section` is its heading in the help, `specs` what it takes."""
 
-    def __init__(self, *args: Any, section: str = "", **attributes: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        section: str = "",
+        specs: Mapping[str, OptionSpec] = MappingProxyType({}),
+        **attributes: Any,
+    ) -> None:
         super().__init__(*args, **attributes)
         self.section = section
+        self.specs = specs
+
+    def fault(self, value: object) -> str:
+        """What is wrong with a value for every class that has the option, or nothing."""
+        found = [_fault(spec, value) for spec in self.specs.values()]
+        return found[0] if all(found) else ""
 
 
-class OptionCommand(click.Command):
+def _fault(spec: OptionSpec, value: object) -> str:
+    try:
+        wrong = range_error(spec, parse(spec, value))
+    except ValueError as error:
+        wrong = str(error)
+    return f"{spec.flag} {value} {wrong}" if wrong else ""
+
+
+class OptionCommand(Command):
     """A command whose help lists the flags of the schema under headings."""
+
+    def value_faults(self, given: Mapping[str, Any]) -> list[str]:
+        """What is wrong with values of the schema's flags."""
+        flags = {each.name: each for each in self.params if isinstance(each, SchemaOption)}
+        found = [
+            flags[name].fault(value)
+            for name, value in given.items()
+            if name in flags and flags[name].specs
+        ]
+        return [text for text in found if text]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options first, then one section per group."""
@@ -161,24 +218,28 @@ def _read_sets(texts: Sequence[str]) -> dict[str, str]:
 
 
 def _flags(classes: Sequence[type[Options]]) -> list[Callable[..., object]]:
-    seen: dict[str, tuple[OptionSpec, list[str]]] = {}
+    seen: dict[str, dict[str, OptionSpec]] = {}
     for cls in classes:
         for key, spec in specs(cls).items():
-            seen.setdefault(key, (spec, []))[1].append(cls.NAME)
+            seen.setdefault(key, {})[cls.NAME] = spec
     models = sum(cls is not RunOptions for cls in classes)
-    return [
-        click.option(
-            *_spellings(spec),
-            PREFIX + key,
-            cls=SchemaOption,
-            section="GAN" if spec.group == "gan" else spec.group.capitalize(),
-            is_flag=spec.kind is bool,
-            default=None,
-            metavar=None if spec.kind is bool else _metavar(spec),
-            help=_flag_help(spec, names if 1 < models != len(names) else []),
+    flags: list[Callable[..., object]] = []
+    for key, found in seen.items():
+        spec = next(iter(found.values()))
+        flags.append(
+            click.option(
+                *_spellings(spec),
+                PREFIX + key,
+                cls=SchemaOption,
+                section="GAN" if spec.group == "gan" else spec.group.capitalize(),
+                specs=found,
+                is_flag=spec.kind is bool,
+                default=None,
+                metavar=None if spec.kind is bool else _metavar(spec),
+                help=_flag_help(found, [*found] if 1 < models != len(found) else []),
+            )
         )
-        for key, (spec, names) in seen.items()
-    ]
+    return flags
 
 
 def _spellings(spec: OptionSpec) -> list[str]:
@@ -193,8 +254,7 @@ def _spellings(spec: OptionSpec) -> list[str]:
 
 def _metavar(spec: OptionSpec) -> str:
     if spec.choices:
-        text = "|".join(spec.choices)
-        return f"[{text}]" if len(text) <= 40 else "NAME"
+        return f"[{'|'.join(spec.choices)}]" if _short(spec) else "NAME"
     if spec.placeholder:
         return spec.placeholder
     if spec.minimum is not None and spec.maximum is not None:
@@ -202,9 +262,34 @@ def _metavar(spec: OptionSpec) -> str:
     return {int: "N", float: "X"}.get(spec.kind, "TEXT")
 
 
-def _flag_help(spec: OptionSpec, names: Sequence[str]) -> str:
-    only = f" ({', '.join(names)})" if names and "run" not in names else ""
-    return textwrap.shorten(f"{spec.help}{only}", 200)
+def _short(spec: OptionSpec) -> bool:
+    """Whether the choices fit beside the flag."""
+    return len("|".join(spec.choices)) <= _CHOICES_BESIDE
+
+
+def _flag_help(found: Mapping[str, OptionSpec], names: Sequence[str]) -> str:
+    spec = next(iter(found.values()))
+    text = spec.help
+    if names and RunOptions.NAME not in names:
+        text += f" ({', '.join(names)})"
+    facts = []
+    if spec.choices and not _short(spec):
+        facts.append(f"one of {', '.join(spec.choices)}")
+    if spec.unit:
+        facts.append(spec.unit)
+    if default := _default_text(found):
+        facts.append(f"default: {default}")
+    return f"{text}  [{'; '.join(facts)}]" if facts else text
+
+
+def _default_text(found: Mapping[str, OptionSpec]) -> str:
+    """The default of a new model, by class where classes differ."""
+    by_value: dict[str, list[str]] = {}
+    for name, spec in found.items():
+        by_value.setdefault(show(spec.default) or "none", []).append(name)
+    if len(by_value) == 1:
+        return next(iter(by_value))
+    return ", ".join(f"{value} ({', '.join(names)})" for value, names in by_value.items())
 
 
 def _controls() -> list[Callable[..., object]]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -17,6 +16,7 @@ from dfl_tf_ops.native_output import QuietTensorFlow
 from dfl_tf_ops.process import allow_open_files
 
 from dfl_tf import __version__
+from dfl_tf.cli.speaking import Group
 from dfl_tf.disk.terminal import safe_output
 from dfl_tf.errors import DflTfError
 from dfl_tf.jobs.events import Events, Lines, captured_logging
@@ -50,7 +50,7 @@ NATIVE_LOG_LEVELS = {"TF_CPP_MIN_LOG_LEVEL": "2", "OPENCV_LOG_LEVEL": "SILENT"}
 with an image or a device is said by the command."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group that knows its commands by name and imports the one that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -65,16 +65,6 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return with_quiet(command)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with an offer of the nearest name."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f' Did you mean "{close[0]}"?' if close else " See dfl-tf --help."
-            raise click.UsageError(f'No such command: "{args[0]}".{hint}', ctx)
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table without importing anything."""
         with formatter.section("Commands"):
@@ -86,7 +76,9 @@ class LazyGroup(click.Group):
 def command() -> None:
     """Train, merge and export DeepFaceLab models without a window.
 
-    Commands of DeepFaceLab's main.py are understood as well.
+    Commands of DeepFaceLab's main.py are understood as well. Exit codes: 0 done, 1 failed, 2 wrong
+    usage or a choice that is yours, 3 stopped by a guard, 129, 130 and 143 stopped by a signal
+    after saving.
     """
 
 

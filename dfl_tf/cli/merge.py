@@ -14,6 +14,7 @@ import click
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.merge_settings import describe_session, frame_settings
 from dfl_tf.cli.model_choice import class_option
+from dfl_tf.cli.speaking import Choice
 from dfl_tf.cli.stopping import stopping
 from dfl_tf.cli.video_flags import BITRATE, encoding_flags
 from dfl_tf.errors import UsageError
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
 
 PATH = click.Path(path_type=Path)
-SHEET_MODES = "overlay,hist-match,seamless,seamless-hist-match"
-SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
+SHEET_MODES = "overlay, hist-match, seamless, seamless-hist-match"
+SHEET_MASKS = "dst, learned-prd, learned-dst, learned-prd*learned-dst"
 
 
 @click.command(cls=OptionCommand)
@@ -61,7 +62,8 @@ SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
     "--snapshot",
     default="",
     metavar="SNAPSHOT|NUMBER|FOLDER",
-    help="Use a snapshot or a backup of the model instead; dfl-tf model snapshots lists them.",
+    help="Use a snapshot or a backup of the model instead; dfl-tf model snapshots lists them. "
+    "Default: the model itself.",
 )
 @click.option(
     "--ema", is_flag=True, help="The averaged weights of a model that is trained with ema."
@@ -77,7 +79,7 @@ SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
     "--frames",
     default="",
     metavar="A:B",
-    help="Only these frames, counted from 1, both included.",
+    help="Only these frames, counted from 1, both included; default: all.",
 )
 @click.option(
     "--frame-config",
@@ -103,8 +105,20 @@ SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
     metavar="FILE",
     help="Only draw a sheet of frames × modes × mask modes, .jpg or .png.",
 )
-@click.option("--sheet-modes", default=SHEET_MODES, show_default=True, metavar="LIST")
-@click.option("--sheet-masks", default=SHEET_MASKS, show_default=True, metavar="LIST")
+@click.option(
+    "--sheet-modes",
+    default=SHEET_MODES,
+    show_default=True,
+    metavar="LIST",
+    help="Modes on the sheet, separated by commas; --mode lists all.",
+)
+@click.option(
+    "--sheet-masks",
+    default=SHEET_MASKS,
+    show_default=True,
+    metavar="LIST",
+    help="Mask modes on the sheet, separated by commas; --mask-mode lists all.",
+)
 @click.option(
     "--sheet-count",
     type=click.IntRange(1),
@@ -115,7 +129,7 @@ SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(list(BITS)),
+    type=Choice(list(BITS)),
     default="png",
     show_default=True,
     help="Kind of the merged images; tif is not compressed, and the quickest to write.",
@@ -124,11 +138,11 @@ SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
     "--level",
     type=int,
     metavar="N",
-    help="Of png: compression, 0 to 9; of jpg: quality, 1 to 100 (95).",
+    help="Of png: compression, 0 to 9 (default: 1); of jpg: quality, 1 to 100 (default: 95).",
 )
 @click.option(
     "--bits",
-    type=click.Choice(["8", "16"]),
+    type=Choice(["8", "16"]),
     help="Bits of a color in merged images; default: those of each frame.",
 )
 @click.option(
@@ -178,7 +192,12 @@ SHEET_MASKS = "dst,learned-prd,learned-dst,learned-prd*learned-dst"
     help="Of the random color transfers idt, sot and mix.",
 )
 @click.option("--cpu", is_flag=True, help="Use no GPU.")
-@click.option("--devices", default="", metavar="N", help="GPU to use.")
+@click.option(
+    "--devices",
+    default="",
+    metavar="N",
+    help="GPU to use; default: the one with the most free memory.",
+)
 @click.option(
     "--threads",
     type=click.IntRange(0),
@@ -204,7 +223,8 @@ def command(inputs: CommandInputs, **given: Any) -> int:
         plan = frame_settings(inputs, line.legacy_session, line.frame_config)
         click.echo(json.dumps(describe_session(plan), indent=1))
         return 0
-    folders = find_folders(request)
+    with inputs.errors_besides(MergeOptions):
+        folders = find_folders(request)
     inputs.resolve(MergeOptions)  # tells all errors at once; obeys --print-options
     settings = frame_settings(inputs, line.legacy_session, line.frame_config)
     tasks = plan_tasks(request, folders, settings.resolve, partial(click.echo, err=True))

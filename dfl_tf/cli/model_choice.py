@@ -12,7 +12,6 @@ import click
 
 from dfl_tf.errors import UsageError
 from dfl_tf.options import OPTIONS, kind_of
-from dfl_tf.options.schema import OTHER_SPELLINGS
 
 Function = Callable[..., object]
 Decorator = Callable[[Function], Function]
@@ -33,14 +32,6 @@ class ModelClass(click.ParamType):
             return kind_of(value).name
         except UsageError as error:
             self.fail(str(error), param, ctx)
-
-
-class PrecisionChoice(click.Choice):
-    """A precision, also as fp16 or bf16: the spellings that options of the schema know."""
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The choice as it is listed."""
-        return str(super().convert(OTHER_SPELLINGS.get(value.lower(), value), param, ctx))
 
 
 def class_option(help: str, *, default: str | None = None) -> Decorator:

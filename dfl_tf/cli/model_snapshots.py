@@ -10,6 +10,7 @@ import click
 from dfl_tf.cli.model_choice import choice, confirmed, json_flag, pick, print_json
 from dfl_tf.cli.model_lines import shown
 from dfl_tf.cli.paths import MODEL_FOLDER
+from dfl_tf.cli.speaking import Command
 
 if TYPE_CHECKING:
     from dfl_tf.formats.models.snapshots import Snapshot
@@ -36,11 +37,11 @@ _KINDS = {
 """Kinds of snapshots for people."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("directory", metavar="MODEL_DIR", type=MODEL_FOLDER)
 @click.argument("called", metavar="SNAPSHOT")
 @choice
-@click.option("--note", default="", help="Text that is kept with it.")
+@click.option("--note", default="", help="Text that is kept with it; default: none.")
 @click.option(
     "--snapshots-max-gb",
     "limit",
@@ -87,7 +88,7 @@ def _warn(line: str) -> None:
     click.echo(line, err=True)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("directory", metavar="MODEL_DIR", type=MODEL_FOLDER)
 @choice
 @json_flag
@@ -177,7 +178,7 @@ def _total(directory: Path, found: list[Snapshot], copies: list[BackupFacts]) ->
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("directory", metavar="MODEL_DIR", type=MODEL_FOLDER)
 @choice
 @click.option(

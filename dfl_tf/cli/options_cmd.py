@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Sequence
 
 import click
 
+from dfl_tf.cli.speaking import Choice, Command
 from dfl_tf.errors import UsageError
 from dfl_tf.options import (
     DEFAULT_MODEL,
@@ -33,29 +35,37 @@ CLASSES: dict[str, type[Options]] = {
 }
 
 
-@click.command()
-@click.argument("keys", nargs=-1)
+@click.command(cls=Command)
+@click.argument("keys", nargs=-1, metavar="[KEY|WORD]...")
 @click.option(
     "--model",
     "--class",
     "name",
-    type=click.Choice([*CLASSES], case_sensitive=False),
-    help="Whose options; all by default.",
+    type=Choice([*CLASSES]),
+    metavar="CLASS",
+    help=f"Whose options: {', '.join(CLASSES)}; all by default.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the schema as JSON.")
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print a commented config file of defaults.")
 def command(keys: tuple[str, ...], name: str | None, as_json: bool, as_yaml: bool) -> None:
-    """Explain options: all of them in short, or KEYS at length."""
+    """Explain options: all of them in short, or some at length.
+
+    A KEY is explained at length. Of any other WORD the options are listed that have it in their
+    names or texts.
+    """
     classes = {name: CLASSES[name]} if name else CLASSES
     if as_yaml:
         click.echo(dump(default(CLASSES[name or DEFAULT_MODEL])), nl=False)
         return
-    chosen = _choose([key.replace("-", "_") for key in keys], classes)
+    chosen, exact = _choose(keys, classes)
     if as_json:
         table = {cls: [describe(spec) for spec in found] for cls, found in chosen.items()}
         click.echo(json.dumps(table, indent=1))
-    elif keys:
+    elif keys and exact:
         click.echo("\n\n".join(_explanations(chosen)))
+    elif keys:
+        click.echo("\n".join(_overview(chosen)))
+        click.echo("\nMore on one: dfl-tf options KEY.")
     else:
         click.echo("\n".join(_overview(chosen)))
         click.echo("\nThe order of a training:")
@@ -63,23 +73,52 @@ def command(keys: tuple[str, ...], name: str | None, as_json: bool, as_yaml: boo
             head = f"  {number}. "
             click.echo(textwrap.fill(step, 92, initial_indent=head, subsequent_indent="     "))
         click.echo(
-            "\nMore on one: dfl-tf options KEY. A file to start from: dfl-tf options --yaml."
+            "\nMore on one: dfl-tf options KEY. Those about something: dfl-tf options WORD. "
+            "A file to start from: dfl-tf options --yaml."
         )
 
 
-def _choose(keys: list[str], classes: dict[str, type[Options]]) -> dict[str, list[OptionSpec]]:
-    if not keys:
-        return {name: list(specs(cls).values()) for name, cls in classes.items()}
-    known = {key for cls in classes.values() for key in specs(cls)}
-    wrong = [
-        f"{key} is not an option{did_you_mean(key, known)}" for key in keys if key not in known
-    ]
+def _choose(
+    words: Sequence[str], classes: dict[str, type[Options]]
+) -> tuple[dict[str, list[OptionSpec]], bool]:
+    """The options of some words, by class, and whether all words are keys.
+
+    Raises
+    ------
+    UsageError
+        No option has a word in its name or its texts.
+    """
+    everything = {name: list(specs(cls).values()) for name, cls in classes.items()}
+    if not words:
+        return everything, False
+    known = {spec.key for found in everything.values() for spec in found}
+    keys = {key for word in words if (key := word.replace("-", "_").lower().strip("_")) in known}
+    rest = [word for word in words if word.replace("-", "_").lower().strip("_") not in known]
+    wanted = set(keys)
+    wrong = []
+    for word in rest:
+        having = {s.key for found in everything.values() for s in found if _has(s, word)}
+        wanted |= having
+        if not having:
+            near = did_you_mean(word, known)
+            wrong.append(f'"{word}" is in no name or text of an option{near}')
     if wrong:
         raise UsageError("; ".join(wrong))
-    table = {
-        name: [s for key, s in specs(cls).items() if key in keys] for name, cls in classes.items()
-    }
-    return {name: found for name, found in table.items() if found}
+    table = {name: [s for s in found if s.key in wanted] for name, found in everything.items()}
+    return {name: found for name, found in table.items() if found}, not rest
+
+
+def _has(spec: OptionSpec, word: str) -> bool:
+    """Whether an option has a word in its name, its texts or its choices."""
+    texts = [
+        spec.key, spec.help, spec.details, spec.label, spec.unit, *spec.choices, *spec.flags,
+        *(text for _, text in guidance(spec.key)),
+        *(f"{rule.what} {rule.cure}" for rule in advice_on(spec.key)),
+    ]  # fmt: skip
+    wanted = word.lower()
+    return any(
+        form in text.lower() for text in texts for form in (wanted, wanted.replace("-", "_"))
+    )
 
 
 def describe(spec: OptionSpec) -> dict[str, object]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 import click
 
+from dfl_tf.cli.speaking import Group
+from dfl_tf.disk.guarded import read_yaml
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import UsageError
 from dfl_tf.options import DEFAULT_MODEL, Layer, kind_of
@@ -15,7 +16,7 @@ from dfl_tf.options.recipe import Recipe
 from dfl_tf.options.recipe_check import check_recipe, phase_lines
 from dfl_tf.options.recipe_file import built_in_recipes, find_recipe, read_recipe
 
-from .model_choice import class_option
+from .model_choice import class_option, json_flag, print_json
 
 if TYPE_CHECKING:
     from dfl_tf.train.recipe_state import Standing
@@ -31,13 +32,13 @@ class _Known(TypedDict, total=False):
     errors_besides: list[str]
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Recipes: trainings in phases, carried out by `dfl-tf train --recipe`."""
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_flag
 def list_(as_json: bool) -> None:
     """List the recipes that come with the program."""
     recipes = [read_recipe(path) for path in built_in_recipes().values()]
@@ -47,7 +48,7 @@ def list_(as_json: bool) -> None:
              "phases": [phase.name for phase in each.phases]}
             for each in recipes
         ]  # fmt: skip
-        click.echo(json.dumps(rows, indent=1))
+        print_json(rows)
         return
     width = max(len(each.name) for each in recipes)
     for each in recipes:
@@ -56,11 +57,15 @@ def list_(as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("name")
-def show(name: str) -> None:
+@click.argument("name", metavar="FILE|NAME")
+@json_flag
+def show(name: str, as_json: bool) -> None:
     """Print a recipe as the file that it is."""
     path = find_recipe(name)
     read_recipe(path)  # says what is wrong with it
+    if as_json:
+        print_json({"file": path, "recipe": read_yaml(path, kind="recipe")})
+        return
     click.echo(read_plain(path).decode(), nl=False)
 
 
@@ -74,7 +79,7 @@ def show(name: str) -> None:
     metavar="NAME",
     help="Name of a saved model of WORKSPACE to check the recipe for.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_flag
 def check(
     name: str,
     workspace: Path | None,
@@ -102,7 +107,7 @@ def check(
             "recipe": recipe.name, "model": chosen, "seconds_per_iteration": known[1],
             "phases": [phase.as_dict() for phase in phases],
         }  # fmt: skip
-        click.echo(json.dumps(facts, indent=1))
+        print_json(facts)
         return
     click.echo(f"recipe {recipe.name} for {chosen}: {len(recipe.phases)} phases, no error")
     for line in phase_lines(phases, first=len(recipe.phases) - len(phases)):

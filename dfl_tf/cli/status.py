@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dfl_tf.cli.speaking import Command
 from dfl_tf.train.status import TrainingStatus, status_of
 from dfl_tf.train.time_left import duration
 
@@ -13,7 +14,7 @@ from .model_choice import json_flag, print_json
 from .paths import MODEL_FOLDER
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", metavar="[WORKSPACE|MODEL_DIR]", type=MODEL_FOLDER, default=".")
 @json_flag
 def command(folder: Path, as_json: bool) -> None:

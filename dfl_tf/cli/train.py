@@ -17,7 +17,7 @@ from dfl_tf.errors import UsageError
 from dfl_tf.evaluate.validator import Validator
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.jobs.progress import ProgressBar
-from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, Machine, Options, RunOptions
+from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, Machine, Options, RunOptions, kind_of
 from dfl_tf.options.prompts import Answers, ask_options
 from dfl_tf.train.job import run_training
 from dfl_tf.train.start import Prepared, choose_name, prepare
@@ -100,7 +100,8 @@ def command(
     if workspace is None and (src is None or dst is None or model_dir is None):
         raise UsageError("give WORKSPACE, or all of --src, --dst and --model-dir")
     given = {"src": src, "dst": dst, "model": model_dir, "pretrain": pretrain_dir}
-    place = Workspace.open(workspace or Path(), **given, need=())
+    with inputs.errors_besides(kind_of(model_class).options):
+        place = Workspace.open(workspace or Path(), **given, need=())
     if interactive and not on_a_terminal():
         raise UsageError(
             "--interactive asks on a terminal, and there is none. Give options as flags or in a "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import click
 
+from dfl_tf.cli.model_choice import json_flag, print_json
+from dfl_tf.cli.speaking import Choice, Group
 from dfl_tf.cli.video_flags import encoding_flags
 from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.merge.provenance import tags_of_frames
@@ -24,20 +25,20 @@ from dfl_tf.video.write import Encoding
 PATH = click.Path(path_type=Path)
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Split videos into frames and make videos of frames (needs dfl-tf[video])."""
 
 
 @command.command("info")
 @click.argument("video", type=PATH)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_flag
 def info_command(video: Path, as_json: bool) -> None:
     """Say what a video holds: size as shown, frames, rate, length, sound (all is decoded)."""
     with ProgressBar("read", "frames") as step:
         about = read_info(find_video(video), step).as_dict()
     if as_json:
-        click.echo(json.dumps(about, indent=1))
+        print_json(about)
         return
     for key, value in about.items():
         click.echo(f"{key:14} {value}")
@@ -49,14 +50,14 @@ def info_command(video: Path, as_json: bool) -> None:
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["png", "jpg"]),
+    type=Choice(["png", "jpg"]),
     default="png",
     show_default=True,
     help="Image format; PNG loses nothing.",
 )
 @click.option(
     "--bits",
-    type=click.Choice(["8", "16"]),
+    type=Choice(["8", "16"]),
     default="8",
     show_default=True,
     help="Bits of a color in PNG; 16 keep all of a 10-bit video.",
@@ -64,7 +65,9 @@ def info_command(video: Path, as_json: bool) -> None:
 @click.option(
     "--tone-map", is_flag=True, help="Bring HDR to SDR (curve of ITU-R BT.2390, 203 cd/m² white)."
 )
-@click.option("--every", type=int, default=1, metavar="N", help="Keep one frame of N.")
+@click.option(
+    "--every", type=int, default=1, show_default=True, metavar="N", help="Keep one frame of N."
+)
 @click.option(
     "--fps",
     "rate",
@@ -87,6 +90,7 @@ def info_command(video: Path, as_json: bool) -> None:
     show_default=True,
     help="Threads that write images.",
 )
+@json_flag
 def extract_command(
     video: Path,
     folder: Path | None,
@@ -98,6 +102,7 @@ def extract_command(
     quality: int,
     overwrite: bool,
     workers: int,
+    as_json: bool,
 ) -> None:
     """Write the frames of VIDEO as 00001.png, 00002.png, … into FOLDER.
 
@@ -116,6 +121,9 @@ def extract_command(
             files=FrameFiles(kind, int(bits), quality, overwrite, workers, tone_map),
             progress=step,
         )
+    if as_json:
+        print_json({"frames": done.frames, "rate": done.rate, "folder": done.folder})
+        return
     click.echo(f"{done.frames} frames, {done.rate} a second: {done.folder}")
 
 
@@ -135,6 +143,7 @@ def extract_command(
     show_default=True,
     help="Note in the file that it is composited by a model.",
 )
+@json_flag
 def merge_command(
     place: Path,
     output: Path | None,
@@ -145,6 +154,7 @@ def merge_command(
     bitrate: float,
     mask: bool,
     provenance: bool,
+    as_json: bool,
 ) -> None:
     """Make a video of merged frames.
 
@@ -161,12 +171,16 @@ def merge_command(
         reference, fixed = find_video(reference), None
     source = VideoSource(reference, fixed)
     how = Encoding(bitrate, lossless)
-    made = make_video(frames, output, source, audio, how, provenance)
-    click.echo(summary(made))
+    made = [make_video(frames, output, source, audio, how, provenance)]
     if mask:
         masks = frames.with_name(frames.name + "_mask")
         target = output.with_name(f"{output.stem}_mask{output.suffix}")
-        click.echo(summary(make_video(masks, target, source, False, how, provenance)))
+        made.append(make_video(masks, target, source, False, how, provenance))
+    if as_json:
+        print_json({"videos": [asdict(each) for each in made]})
+        return
+    for each in made:
+        click.echo(summary(each))
 
 
 @dataclass(frozen=True)
@@ -211,12 +225,23 @@ def make_video(
 
 @command.command("cut")
 @click.argument("video", type=PATH)
-@click.option("--from-time", default="", metavar="TIME", help="HH:MM:SS.mmm or seconds.")
-@click.option("--to-time", default="", metavar="TIME", help="As --from-time; not included.")
-@click.option("--audio-track-id", type=click.IntRange(0), default=0, help="Which sound to keep.")
+@click.option(
+    "--from-time", default="", metavar="TIME", help="HH:MM:SS.mmm or seconds; default: the start."
+)
+@click.option(
+    "--to-time", default="", metavar="TIME", help="As --from-time, not included; default: the end."
+)
+@click.option(
+    "--audio-track-id",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Which sound track to keep.",
+)
 @click.option("--bitrate", type=float, default=25.0, show_default=True, help="Megabits a second.")
 @click.option("--tone-map", is_flag=True, help="Bring HDR to SDR, as `video extract` does.")
 @click.option("-o", "--output", type=PATH, help="Default: <name>_cut with the same suffix.")
+@json_flag
 def cut_command(
     video: Path,
     from_time: str,
@@ -225,6 +250,7 @@ def cut_command(
     bitrate: float,
     tone_map: bool,
     output: Path | None,
+    as_json: bool,
 ) -> None:
     """Cut a part out of VIDEO and encode it again."""
     source = find_video(video)
@@ -242,6 +268,9 @@ def cut_command(
     )
     with ProgressBar("cut", "frames") as step:
         frames = cut(source, target, piece, bitrate=bitrate, progress=step)
+    if as_json:
+        print_json({"frames": frames, "path": target})
+        return
     click.echo(f"{frames} frames: {target}")
 
 
@@ -256,7 +285,10 @@ def cut_command(
 )
 @click.option("-o", "--output", type=PATH, help="A new folder for the results.")
 @click.option("--undo", is_flag=True, help="Bring the originals back.")
-def denoise_command(folder: Path, factor: float, output: Path | None, undo: bool) -> None:
+@json_flag
+def denoise_command(
+    folder: Path, factor: float, output: Path | None, undo: bool, as_json: bool
+) -> None:
     """Remove the noise of the frames in FOLDER, over space and time.
 
     The originals go to FOLDER_originals, once all results are there; --undo brings them back.
@@ -265,12 +297,19 @@ def denoise_command(folder: Path, factor: float, output: Path | None, undo: bool
 
     if undo:
         what, gone = take_back(folder)
+        if as_json:
+            print_json({"undone": what, "removed_since": gone})
+            return
         click.echo(f"undone: {what}")
         if gone:
             click.echo(f"{len(gone)} files were removed since ({gone[0]})", err=True)
         return
     with ProgressBar("denoise", "frames") as step:
         frames, originals, left_out = denoise(folder, factor, output=output, progress=step)
+    if as_json:
+        facts = {"frames": frames, "results": output or folder, "originals": originals}
+        print_json(facts | {"left_out": left_out.as_dict()})
+        return
     for line in left_out.lines():
         click.echo(line, err=True)
     where = f"results are in {output}" if originals is None else f"originals are in {originals}"

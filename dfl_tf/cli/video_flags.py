@@ -15,7 +15,11 @@ _Command = TypeVar("_Command", bound=Callable[..., object])
 
 _FLAGS = (
     click.option(
-        "--fps", "rate", default="", metavar="RATE", help="Frame rate without a reference."
+        "--fps",
+        "rate",
+        default="",
+        metavar="RATE",
+        help="Frames a second without a reference; default: 25.",
     ),
     click.option(
         "--audio/--no-audio",

@@ -89,18 +89,32 @@ def join_frames(left: Path, right: Path, output: Path) -> None:
         write_image(output / path.name, tiled([images]))
 
 
+def results(root: Path) -> dict[str, Path]:
+    """What is there at the end."""
+    return {
+        "workspace": root,
+        "src_faces": root / "data_src" / "aligned",
+        "dst_faces": root / "data_dst" / "aligned",
+        "report": root / "report.html",
+        "model": root / "model",
+        "result": root / "result.mp4",
+        "side_by_side": root / f"{SIDE_BY_SIDE}.mp4",
+    }
+
+
 def _ending(root: Path) -> str:
+    there = results(root)
     return f"""
 The whole road, from two clips to a video:
 
   clips    {root / CLIPS[0]}
            {root / CLIPS[1]}
-  faces    {root / "data_src" / "aligned"}
-           {root / "data_dst" / "aligned"}
-  report   {root / "report.html"}
-  model    {root / "model"}
-  result   {root / "result.mp4"}
-  both     {root / f"{SIDE_BY_SIDE}.mp4"}    dst and the result, side by side
+  faces    {there["src_faces"]}
+           {there["dst_faces"]}
+  report   {there["report"]}
+  model    {there["model"]}
+  result   {there["result"]}
+  both     {there["side_by_side"]}    dst and the result, side by side
 
 Run it again (with more --seconds) and the model is trained further; faces that are there stay, the
 report, the merged frames and the videos are made again."""

@@ -11,7 +11,7 @@ import yaml
 
 from dfl_tf.disk.guarded import read_yaml_nodes
 from dfl_tf.disk.yaml_tree import yaml_value
-from dfl_tf.errors import OptionError, UsageError
+from dfl_tf.errors import OptionError, UsageError, WorkspaceError
 
 from . import schema
 from .recipe import CONDITIONS, MetricRule, Phase, PlateauRule, Recipe, Until
@@ -34,15 +34,17 @@ def find_recipe(name: str) -> Path:
 
     Raises
     ------
-    UsageError
+    UsageError, WorkspaceError
         If there is neither.
     """
     known = built_in_recipes()
     if name in known:
         return known[name]
     path = Path(name)
-    if path.is_file() or path.suffix.lower() in (".yaml", ".yml", ".json"):
+    if path.is_file():
         return path
+    if path.suffix.lower() in (".yaml", ".yml", ".json"):
+        raise WorkspaceError(f"{path}: there is no such file.")
     hint = schema.did_you_mean(name, list(known)) or f"; built in are {', '.join(known)}"
     raise UsageError(f"recipe {name}: there is no such file or built-in recipe{hint}")
 

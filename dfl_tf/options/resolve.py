@@ -145,6 +145,7 @@ class _Resolver(Generic[T]):
         self.origins: dict[str, str] = {}
         self.unknown: dict[str, object] = {}
         self.errors: list[str] = []
+        self.wrong: set[str] = set()
         self.adjustments: list[str] = []
         self.warnings: list[str] = []
 
@@ -157,8 +158,7 @@ class _Resolver(Generic[T]):
             self._refuse_other_architecture()
         fixed: dict[str, Value] = {key: spec.default for key, spec in self.table.items()}
         merged = fixed | self.base | self.given
-        if not self.errors:
-            self._reconcile(merged)
+        self._reconcile(merged)
         proposed = self._derive(merged)
         self._round_batch(merged)
         if strict:
@@ -184,6 +184,7 @@ class _Resolver(Generic[T]):
         except ValueError as error:
             text = f"{key}={_quote(value)} {error} (from {layer.place(key)})"
             (self.warnings if layer.kind == "defaults" else self.errors).append(text)
+            self.wrong.add(key)
             return
         if from_model:
             self._keep_stored(layer, spec, parsed)
@@ -236,6 +237,7 @@ class _Resolver(Generic[T]):
             if error:
                 text = f"{spec.key}={schema.show(value)} {error} (from {layer.place(spec.key)})"
                 self.errors.append(text)
+                self.wrong.add(spec.key)
                 return
             down = schema.rounded(spec, value)
             if down != value:
@@ -271,8 +273,17 @@ class _Resolver(Generic[T]):
                 self.given[key] = self.base[key]
 
     def _reconcile(self, merged: dict[str, Value]) -> None:
+        """Apply the rules between options; where values are wrong, tell the errors only.
+
+        A rule may not be about the default that stands for a wrong value.
+        """
+        wrong = self.wrong
         for change in self.cls.reconcile(merged, new=self.new, given=self.given):
             place = self.origins.get(change.key, "the defaults")
+            if wrong and not (change.error and change.key in self.given):
+                continue
+            if any(key in change.reason for key in wrong):
+                continue
             if change.error:
                 self.errors.append(
                     f"{change.key}={schema.show(change.value)} {change.reason} (from {place})"

@@ -258,6 +258,18 @@ class RunOptions(Options):
         unit="seconds",
         ask="never",
     )
+    save_deadline: float = option(
+        0.0,
+        "Leave N seconds after a signal at the latest; 0 = when the save is done.",
+        details="SIGTERM, SIGINT and SIGHUP finish the iteration and save. Where that takes "
+        "longer, the process leaves all the same, with the code of the signal: the save in work is "
+        "dropped as a whole, and the model is that of the save before. Give it somewhat less than "
+        "the time after which your job runner kills.",
+        group="stopping",
+        minimum=0.0,
+        unit="seconds",
+        ask="never",
+    )
     guard_collapse: bool = option(
         True,
         "Stop when the losses become NaN or explode.",

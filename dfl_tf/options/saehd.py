@@ -127,6 +127,7 @@ class SAEHDOptions(FaceSwapOptions):
         placeholder="ARCHI",
         lowercase=True,
         form='df or liae, optionally "-" and letters of u, d, t, c',
+        check=archi_error,
     )
     masked_training: bool = option(
         True,
@@ -212,9 +213,6 @@ class SAEHDOptions(FaceSwapOptions):
     def reconcile(cls, values: Values, *, new: bool, given: Collection[str] = ()) -> list[Change]:
         """Rules between resolution and archi, face type and mask, archi and true face."""
         archi = str(values["archi"])
-        error = archi_error(archi)
-        if error:
-            return [Change("archi", archi, error, error=True)]
         changes = super().reconcile(values, new=new, given=given)
         changes += _fit_resolution(whole(values["resolution"]), archi, new=new)
         # an existing model may have been trained unmasked and goes on so; a new one may not begin

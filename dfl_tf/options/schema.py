@@ -44,6 +44,7 @@ class OptionSpec:
     `ask` says when the value may be chosen: "new" only before the first iteration (the shapes of
     the weights depend on it), "any" at every start, "never" in no dialogue.
     `even` adds one to an odd number, `multiple_of` rounds down; both after the range check.
+    `check` says why a text is not a value, or None.
     What a `lasting` switch of the run does is stored with the model, so it has an opposite.
     """
 
@@ -69,6 +70,7 @@ class OptionSpec:
     flags: tuple[str, ...] = ()
     placeholder: str = ""
     form: str = ""
+    check: Callable[[str], str | None] | None = None
     lasting: bool = False
 
     @property
@@ -284,6 +286,8 @@ def _parse_text(spec: OptionSpec, value: object) -> str:
     text = str(value).strip()
     if spec.lowercase:
         text = text.lower()
+    if spec.check is not None and (wrong := spec.check(text)):
+        raise ValueError(wrong)
     if not spec.choices:
         return text
     by_lower = {choice.lower(): choice for choice in spec.choices}

@@ -35,6 +35,42 @@ SIGNALS = tuple(
 )
 
 
+@dataclass(frozen=True)
+class SaveDeadline:
+    """How long a run may take to end after a signal.
+
+    Attributes
+    ----------
+    seconds : callable
+        Gives the limit as it is now; 0: none.
+    saved : callable
+        Gives the iteration that is whole on disk; None: this run has saved nothing.
+    """
+
+    seconds: Callable[[], float]
+    saved: Callable[[], int | None]
+
+    def begin(self, number: int) -> threading.Timer | None:
+        """Leave with the code of a signal when the time is over; to be cancelled."""
+        limit = self.seconds()
+        if not limit:
+            return None
+        # A thread, since the main one may be in the middle of a long step that no handler enters.
+        timer = threading.Timer(limit, self._leave, (number, limit))
+        timer.daemon = True
+        timer.start()
+        return timer
+
+    def _leave(self, number: int, limit: float) -> None:
+        saved = self.saved()
+        what = "as it was before this run" if saved is None else f"that of iteration {saved}"
+        text = f"\n--save-deadline: {limit:g} s are over: left now; the model on disk is {what}\n"
+        # Not SystemExit: nothing may wait. A save that was being written is dropped as a whole.
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode())
+        os._exit(128 + number)
+
+
 class StopSignals:
     """While entered, SIGINT, SIGTERM and SIGHUP ask for a stop after the running iteration.
 
@@ -42,15 +78,26 @@ class StopSignals:
     ignored (nohup) stays ignored. Outside the main thread (where Python allows no handlers) nothing
     is installed.
 
+    Parameters
+    ----------
+    say : callable
+    deadline : SaveDeadline, optional
+        Begins with the first signal.
+
     Attributes
     ----------
     received : int or None
         The first signal that came.
     """
 
-    def __init__(self, say: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(
+        self,
+        say: Callable[[str], None] = lambda text: None,
+        deadline: SaveDeadline | None = None,
+    ) -> None:
         self.received: int | None = None
-        self._say = say
+        self._say, self._deadline = say, deadline
+        self._timer: threading.Timer | None = None
         self._old: dict[
             int, signal.Handlers | int | Callable[[int, FrameType | None], object] | None
         ] = {}
@@ -63,6 +110,8 @@ class StopSignals:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         for number, handler in self._old.items():
             signal.signal(number, handler)
         self._old.clear()
@@ -81,6 +130,8 @@ class StopSignals:
             os._exit(130)
         if self.received is None:
             self.received = number
+            if self._deadline is not None:
+                self._timer = self._deadline.begin(number)
             name = signal.Signals(number).name
             # Whatever happens to the message, the iteration that was interrupted goes on.
             with contextlib.suppress(Exception):

@@ -21,7 +21,14 @@ from dfl_tf.train import events
 from dfl_tf.train.batch_source import Batch, BatchSource
 from dfl_tf.train.checkpoint import Checkpointer, CheckpointLocation
 from dfl_tf.train.memory_cures import out_of_memory_error
-from dfl_tf.train.requests import Kind, Request, RequestFiles, RequestSource, StopSignals
+from dfl_tf.train.requests import (
+    Kind,
+    Request,
+    RequestFiles,
+    RequestSource,
+    SaveDeadline,
+    StopSignals,
+)
 from dfl_tf.train.rollback import roll_back
 from dfl_tf.train.run import Run, every
 from dfl_tf.train.segment import Rebuild, Segment
@@ -190,7 +197,10 @@ class Trainer:
         """
         state = self.state
         state.start()
-        with StopSignals(self.log.say) as signals:
+        deadline = SaveDeadline(
+            lambda: state.settings.run.save_deadline, lambda: self.checkpoint.saved_iteration
+        )
+        with StopSignals(self.log.say, deadline) as signals:
             try:
                 self._begin()
                 reason = None

@@ -26,6 +26,7 @@ from dfl_tf.options import RunOptions, specs
 from dfl_tf.train.backup import BackupClock
 from dfl_tf.train.guard import Guard
 from dfl_tf.train.outliers import LossHistories
+from dfl_tf.train.requests import StopSignals
 
 from .support import option_checks as sees
 from .support import run_option_checks as shows
@@ -101,6 +102,7 @@ ELSEWHERE = {
     "init_from": "test_a_new_model_starts_from_parts_of_another",
     "recipe": "test_a_recipe_goes_through_its_phases",
     "on_collapse": "test_a_collapse_is_rolled_back",
+    "save_deadline": "test_a_signal_has_a_deadline",
     "quarantine": "test_a_face_that_stands_out_is_left_out",
 }
 """Options whose effect is on the process or on other processes: a test of their own below."""
@@ -300,6 +302,19 @@ def test_ways_on_after_an_edit_of_the_folder(trainings: Trainings) -> None:
     started = [event for event in previous.events() if event["event"] == "start"]
     assert started[0]["iteration"] == 1
     assert not np.array_equal(previous.before["decoder_src"], previous.before["decoder_dst"])
+
+
+def test_a_signal_has_a_deadline(trainings: Trainings) -> None:
+    """What happens when it is over is in tests/train/test_save_deadline.py."""
+    limits, enter = [], StopSignals.__enter__
+
+    def entered(self: Any) -> Any:
+        limits.append(self._deadline.seconds())
+        return enter(self)
+
+    with patch.object(StopSignals, "__enter__", entered):
+        assert trainings("SAEHD", step=False, save_deadline=7.5).code == 0
+    assert limits == [7.5]
 
 
 def test_smaller_faces_and_large_images_are_let_in(trainings: Trainings) -> None:

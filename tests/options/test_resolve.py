@@ -202,7 +202,7 @@ def test_other_architectures_are_refused(archi: str) -> None:
 
 @pytest.mark.parametrize("archi", ["dfhd", "liaehd", "dfuhd", "liaeuhd"])
 def test_hd_architectures_of_2020_are_refused_by_name(archi: str) -> None:
-    assert f'archi={archi} is one of the "hd" graphs of 2020' in errors(now(archi=archi))
+    assert f'archi="{archi}" is one of the "hd" graphs of 2020' in errors(now(archi=archi))
     assert '"hd" graphs' in errors(stored(archi=archi))
 
 

@@ -15,6 +15,7 @@ import click
 from dfl_tf.cli.faceset_folder import complete_moves
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.likeness import ChosenFaces, Named, choose_faces, likeness_flags
+from dfl_tf.cli.shard_flag import shard_flag
 from dfl_tf.cli.speaking import Choice
 from dfl_tf.cli.stopping import stopping
 from dfl_tf.cli.video_frames import VideoFrames
@@ -31,9 +32,11 @@ from dfl_tf.extract.networks import NetworkFiles, load_networks
 from dfl_tf.extract.plan import frames_without_debug_image
 from dfl_tf.extract.records import GivenFace
 from dfl_tf.extract.run import ExtractReport, ExtractRequest, extract_faces
+from dfl_tf.extract.shards import shards_folder
 from dfl_tf.extract.sources import FolderFrames, FrameSource, numbers_of
 from dfl_tf.formats.weights import open_models
 from dfl_tf.jobs.progress import ProgressBar
+from dfl_tf.jobs.shard import Shard, Sharding
 from dfl_tf.options import ExtractOptions
 from dfl_tf.video.pyav import find_video, videos_named
 
@@ -102,6 +105,7 @@ SIDES = ("src", "dst")
     help="JSON file for the frames that are worth checking; --redo takes it.",
 )
 @likeness_flags
+@shard_flag
 @click.option(
     "--workers", type=click.IntRange(0), default=0, metavar="N", help="Threads; 0: one a core."
 )
@@ -137,6 +141,7 @@ def _extract(
     line: ExtractLine, options: ExtractOptions
 ) -> tuple[ExtractReport, ChosenFaces | None, int]:
     """The report, whose faces were kept, and the exit code."""
+    check_shard(line)
     source, folders, what = open_source(line)
     if folders.faces.is_dir():
         complete_moves(folders.faces)
@@ -202,9 +207,31 @@ class ExtractLine:
     not_like: tuple[Path, ...]
     like_threshold: float | None
     embedder: Path | None
+    shard: Sharding
     workers: int
     cpu: bool
     as_json: bool
+
+
+def check_shard(line: ExtractLine) -> None:
+    """Refuse what can only be said of all faces, where a shard is extracted.
+
+    Raises
+    ------
+    UsageError
+        Naming it.
+    """
+    of_all = {
+        "--like": line.like,
+        "--not-like": line.not_like,
+        "--write-faces": line.write_faces,
+        "--write-coverage": line.write_coverage,
+        "--redo": line.redo,
+        "--redo-missing-debug": line.redo_missing_debug,
+    }
+    given = [name for name, value in of_all.items() if value]
+    if given and isinstance(line.shard, Shard):
+        raise UsageError(f"{', '.join(given)}: of all faces; give it with --shard join")
 
 
 def check_place(place: Path) -> None:
@@ -243,7 +270,8 @@ def open_source(line: ExtractLine) -> tuple[FrameSource, Folders, Source]:
         folders = Folders(output)
         if output.absolute().resolve() == place.absolute().resolve():
             raise UsageError(f"{place}: frames and faces must be in different folders")
-        known = [p.name for p in (folders.faces, folders.debug, folders.trash)]
+        beside = (folders.faces, folders.debug, folders.trash, shards_folder(output))
+        known = [path.name for path in beside]
         source = FolderFrames(place, [*known, f"{output.name}.sha256"])
         return source, folders, Source(place.name, len(source.names))
     video = find_video(place)
@@ -290,6 +318,7 @@ def _request(line: ExtractLine, source: FrameSource, folders: Folders) -> Extrac
         resume_or_trash=line.resume_or_trash,
         redo=_redo(line, source, folders),
         given=_given(line, source),
+        shard=line.shard,
     )
 
 

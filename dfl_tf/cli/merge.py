@@ -14,11 +14,13 @@ import click
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.merge_settings import describe_session, frame_settings
 from dfl_tf.cli.model_choice import class_option
+from dfl_tf.cli.shard_flag import shard_flag
 from dfl_tf.cli.speaking import Choice
 from dfl_tf.cli.stopping import stopping
 from dfl_tf.cli.video_flags import BITRATE, encoding_flags
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.progress import ProgressBar
+from dfl_tf.jobs.shard import Sharding
 from dfl_tf.merge.image_format import BITS, ImageFormat
 from dfl_tf.merge.job import (
     MergeFolders,
@@ -205,6 +207,7 @@ SHEET_MASKS = "dst, learned-prd, learned-dst, learned-prd*learned-dst"
     metavar="N",
     help="Threads of TensorFlow; 0: all cores.",
 )
+@shard_flag
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option(
     "--advice/--no-advice", default=True, show_default=True, help="Remark on unusual settings."
@@ -283,6 +286,7 @@ class MergeLine:
     cpu: bool
     devices: str
     threads: int
+    shard: Sharding
     as_json: bool
     advice: bool
 

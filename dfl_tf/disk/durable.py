@@ -17,7 +17,7 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -303,6 +303,19 @@ def move_into(source: Path, target: Path) -> None:
         source.unlink()
     else:
         sync_folder(target.parent)
+
+
+def move_files(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Move files to another folder, in place of those that have their names there.
+
+    Durable at the end; until then a power cut leaves each file in one of the two folders.
+    """
+    make_folder(target)
+    for name in names:
+        with explain_write_errors(target / name):
+            os.replace(source / name, target / name)
+    for folder in (target, source):
+        sync_folder(folder)
 
 
 def rename(source: Path, target: Path) -> None:

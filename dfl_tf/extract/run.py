@@ -25,11 +25,13 @@ from dfl_tf.extract.journal import Extraction, ExtractionJournal
 from dfl_tf.extract.networks import ExtractNetworks, load_networks
 from dfl_tf.extract.plan import ExtractPlan, NotTheSame, clear, make_plan, settings_of
 from dfl_tf.extract.records import FrameRecord, GivenFace
+from dfl_tf.extract.shards import join_shards, shard_folder
 from dfl_tf.extract.smoothing import smooth_tracks
 from dfl_tf.extract.sources import FrameSource, SourceFrame, chosen_numbers
 from dfl_tf.extract.tracks import assign_tracks
 from dfl_tf.jobs.pool import ordered
 from dfl_tf.jobs.progress import Progress
+from dfl_tf.jobs.shard import Shard, Sharding
 from dfl_tf.options import ExtractOptions, default
 
 
@@ -52,6 +54,8 @@ class ExtractRequest:
         Extract these frames again, by number, and no others; older faces go to the trash folder.
     given : dict
         Faces that the user gives, by the name of the frame.
+    shard : Shard, "join" or None
+        Work on one of several parts of the chosen frames, or join the parts (`extract.shards`).
 
     Examples
     --------
@@ -69,6 +73,7 @@ class ExtractRequest:
     resume_or_trash: bool = False
     redo: Sequence[int] = ()
     given: Mapping[str, Sequence[GivenFace]] = field(default_factory=dict)
+    shard: Sharding = None
 
 
 @dataclass
@@ -180,10 +185,11 @@ def extract_faces(
     if request.resume + request.overwrite + request.resume_or_trash > 1:
         raise UsageError("--resume, --overwrite and --resume-or-trash exclude each other")
     networks = networks or load_networks(options)
-    folders = Folders(Path(output))
     settings = settings_of(options, networks)
     given = {name: tuple(faces) for name, faces in request.given.items()}
     chosen = chosen_numbers(source.names, request.frames, request.every)
+    folders, chosen, request = _divided(Path(output), source, chosen, request)
+    only_look = isinstance(request.shard, Shard) and options.smooth
     checksums = {name: checksum_of(faces) for name, faces in given.items()}
     plan = _plan(source, folders, settings, chosen, request, checksums)
     if options.debug_images:
@@ -197,7 +203,9 @@ def extract_faces(
         folders.faces, content, before_sync=lambda: sync_folder(folders.faces)
     )
     work = FrameWork(networks, options, folders, run=run)
-    loop = _ExtractLoop(source, plan, given, report, journal, workers or cores(), progress, stop)
+    loop = _ExtractLoop(
+        source, plan, given, report, journal, workers or cores(), progress, stop, only_look
+    )
     try:
         with _modest_opencv():
             loop.go(work)
@@ -208,6 +216,22 @@ def extract_faces(
     report.coverage = measure_coverage(report.records, weak_below=weak)
     report.seconds = time.perf_counter() - start
     return report
+
+
+def _divided(
+    output: Path, source: FrameSource, chosen: Sequence[int], request: ExtractRequest
+) -> tuple[Folders, list[int], ExtractRequest]:
+    """Folders, frames and request of a shard, or of a run that joins shards, or as they are."""
+    shard = request.shard
+    if isinstance(shard, Shard):
+        if request.redo:
+            raise UsageError("--redo and --shard exclude each other; join the shards first")
+        return Folders(shard_folder(output, shard)), shard.share(chosen), request
+    if shard is not None:
+        names = [source.names[number - 1] for number in chosen]
+        join_shards(output, names, resume=request.resume, overwrite=request.overwrite)
+        request = replace(request, overwrite=False, resume_or_trash=False)
+    return Folders(output), list(chosen), request
 
 
 def _plan(
@@ -278,6 +302,7 @@ class _ExtractLoop:
     workers: int
     progress: Progress | None = None
     stop: threading.Event | None = None
+    only_look: bool = False
     set_aside: list[str] = field(default_factory=list)
     _smooth: dict[str, FrameRecord] = field(default_factory=dict)
     _done: int = 0
@@ -296,7 +321,10 @@ class _ExtractLoop:
         unknown = {number for number in numbers if names[number - 1] not in found}
         self._total = len(unknown) + len(numbers)
         self._work(replace(work, store=False), unknown, self._look)
-        if not self.report.interrupted:
+        if self.only_look:
+            note = "--smooth: the faces of a shard are stored when all shards are joined"
+            self.report.notes.append(note)
+        elif not self.report.interrupted:
             smooth = smooth_tracks(assign_tracks(list(found.values())))
             self._smooth = {record.name: record for record in smooth}
             known = {number for number in numbers if names[number - 1] in self._smooth}
@@ -344,6 +372,7 @@ class _ExtractLoop:
         )
 
     def _look(self, result: FrameResult) -> None:
+        self.report.frames += self.only_look
         if not result.kept:
             self.journal.note_found(result.record)
 

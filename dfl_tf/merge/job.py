@@ -20,6 +20,7 @@ from dfl_tf.formats.models.choose_model import choose_model
 from dfl_tf.formats.models.restore import files_of
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.jobs.progress import Progress
+from dfl_tf.jobs.shard import Shard, Sharding
 from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.destination import Destination
 from dfl_tf.merge.enhancer import load_enhancer
@@ -31,6 +32,7 @@ from dfl_tf.merge.predictor import networks_of, weights_checksum
 from dfl_tf.merge.provenance import Provenance, video_tags
 from dfl_tf.merge.run import MergeReport, MergeRun, merge_frames
 from dfl_tf.merge.session import MergeJournal
+from dfl_tf.merge.shards import forget_shards, joined_frames, shard_session, shard_tasks
 from dfl_tf.merge.video_output import VideoOutput, VideoTarget
 from dfl_tf.options import KINDS, MergeOptions, XSegOptions
 from dfl_tf.options.advice import RunFacts, remarks
@@ -88,6 +90,8 @@ class MergeRequest:
         Faces that the network sees at once.
     seed : int
         Of the random color transfers.
+    shard : Shard, "join" or None
+        Merge one of several parts of the frames, or join the parts (`merge.shards`).
     """
 
     workspace: Path | None = None
@@ -111,10 +115,13 @@ class MergeRequest:
     workers: int = 0
     batch: int = 4
     seed: int = 0
+    shard: Sharding = None
 
     def __post_init__(self) -> None:
         if self.resume and self.overwrite:
             raise UsageError("--resume and --overwrite exclude each other")
+        if self.shard == "join" and self.overwrite:
+            raise UsageError("--shard join replaces nothing; give --overwrite to the shards")
 
 
 @dataclass(frozen=True)
@@ -312,8 +319,21 @@ def run_merge(
         Once it is set the run ends after the frames in work; `resume` goes on from there.
     """
     packet = opened.provenance().packet() if request.provenance else None
+    identity = _identity(request, opened, packet)
+    if request.video is not None:
+        return _run_video(request, places, opened, tasks, identity, progress, stop)
+    output = Output(places.images, places.masks, packet, request.format)
+    tasks, session = _begin(request, places, opened, tasks, output)
+    run = _run_of(request, opened, output)
+    return merge_frames(
+        tasks, run, session=session, identity=identity, progress=progress, stop=stop
+    )
+
+
+def _identity(request: MergeRequest, opened: MergeModel, packet: bytes | None) -> str:
+    """What is the same for all frames, and their results depend on."""
     form = request.format
-    identity = json.dumps(
+    return json.dumps(
         [
             opened.checksum,
             opened.face_type.legacy,
@@ -324,38 +344,54 @@ def run_merge(
             *([] if form == ImageFormat() else [asdict(form)]),
         ]
     )
-    if request.video is not None:
-        return _run_video(request, places, opened, tasks, identity, progress, stop)
-    output = Output(places.images, places.masks, packet, form)
+
+
+def _begin(
+    request: MergeRequest,
+    places: MergeFolders,
+    opened: MergeModel,
+    tasks: Sequence[MergeTask],
+    output: Output,
+) -> tuple[Sequence[MergeTask], MergeJournal]:
+    """The frames of this run and their session, begun; the folders are ready."""
+    settings, shard = asdict(tasks[0].settings), request.shard
+    path = places.model / f"{opened.name}_{opened.model_class}_merge_session.json"
+    joined: dict[str, dict[str, object]] = {}
+    resume = request.resume or shard == "join"
+    if isinstance(shard, Shard):
+        tasks = shard_tasks(tasks, shard, request.batch)
+    elif shard is not None:
+        joined = joined_frames(path, tasks, request.batch, resume=request.resume)
+    apart = isinstance(shard, Shard)
+    frames = [task.path for task in tasks]
     output.prepare(
-        resume=request.resume,
+        resume=resume,
         overwrite=request.overwrite,
-        keep=bool(request.frames),
-        frames=[task.path for task in tasks],
+        keep=bool(request.frames) or apart,
+        frames=frames,
+        apart=apart,
     )
+    about = {
+        "model": opened.name,
+        "model_class": opened.model_class,
+        "iteration": opened.iteration,
+        "weights": opened.checksum,
+        "frames_dir": str(places.frames),
+        "output_dir": str(places.images),
+        "seed": request.seed,
+        "provenance": request.provenance,
+        "settings": settings,
+    }
     session = MergeJournal(
-        places.model / f"{opened.name}_{opened.model_class}_merge_session.json",
-        {
-            "model": opened.name,
-            "model_class": opened.model_class,
-            "iteration": opened.iteration,
-            "weights": opened.checksum,
-            "frames_dir": str(places.frames),
-            "output_dir": str(places.images),
-            "seed": request.seed,
-            "provenance": request.provenance,
-            "settings": asdict(tasks[0].settings),
-        },
-        output,
+        shard_session(path, shard) if isinstance(shard, Shard) else path, about, output
     )
-    if request.frames and not request.resume:
-        session.start(resume=True, redo=[task.path for task in tasks])
+    if request.frames and not resume:
+        session.start(resume=True, redo=frames)
     else:
-        session.start(resume=request.resume)
-    run = _run_of(request, opened, output)
-    return merge_frames(
-        tasks, run, session=session, identity=identity, progress=progress, stop=stop
-    )
+        session.start(resume=resume, joined=joined)
+    if shard == "join":
+        forget_shards(path)
+    return tasks, session
 
 
 def _run_of(request: MergeRequest, opened: MergeModel, output: Destination) -> MergeRun:
@@ -382,6 +418,11 @@ def _run_video(
     """Merge the frames into a video."""
     target = request.video
     assert target is not None
+    if request.shard is not None:
+        raise UsageError(
+            "--shard merges into images; make the video of them when they are joined "
+            "(dfl-tf video merge)"
+        )
     if request.format != ImageFormat():
         raise UsageError("--format, --level and --bits are of images; --video writes none")
     if request.provenance:

@@ -68,6 +68,7 @@ class Output:
         overwrite: bool,
         keep: bool = False,
         frames: Collection[Path] = (),
+        apart: bool = False,
     ) -> None:
         """Make the folders; refuse to mix a new run with older images.
 
@@ -82,6 +83,8 @@ class Output:
         frames : collection of Path
             The frames of the run. What has the name of one, or bears a note that it was merged,
             is a merged image.
+        apart : bool
+            Images of other frames are those of other shards, and no matter.
 
         Raises
         ------
@@ -98,6 +101,8 @@ class Output:
         for folder, suffix in zip((self.images, self.masks), suffixes, strict=True):
             make_folder(folder)
             present = list_folder(folder, IMAGE_SUFFIXES).files
+            if apart:
+                present = [path for path in present if path.stem in stems]
             if present and (resume or (overwrite and keep)):
                 _refuse_others(folder, [p for p in present if p.stem in stems], suffix)
             if not present or resume:

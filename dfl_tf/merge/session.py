@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypedDict, cast
 
 from dfl_tf.disk.durable import sync_folder, write_file
@@ -91,12 +92,22 @@ class MergeJournal:
         content["frames"].update(_read_journal(path.with_name(path.name + ".journal")))
         return content
 
-    def start(self, *, resume: bool, redo: Iterable[Path] = ()) -> None:
-        """Begin a run: take over what is finished (but for the frames to redo), or forget it."""
+    def start(
+        self,
+        *,
+        resume: bool,
+        redo: Iterable[Path] = (),
+        joined: Mapping[str, dict[str, object]] = MappingProxyType({}),
+    ) -> None:
+        """Begin a run: take over what is finished (but for the frames to redo), or forget it.
+
+        What shards have finished is `joined` to it.
+        """
         self._done = {}
         if resume:
             earlier = self.read(self.path)
             self._done = {} if earlier is None else earlier["frames"]
+        self._done.update(joined)
         for frame in redo:
             self._done.pop(frame.name, None)
         self.save()

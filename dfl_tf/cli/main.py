@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import click
+from dfl_tf_ops.library_messages import finish
 from dfl_tf_ops.native_output import QuietTensorFlow
 from dfl_tf_ops.process import allow_open_files
 
@@ -82,12 +83,15 @@ def command() -> None:
     """
 
 
-def run(argv: Sequence[str]) -> int:
-    """Run one command line and return the exit code (decision 27)."""
+def run(argv: Sequence[str], *, own_process: bool = False) -> int:
+    """Run one command line and return the exit code (decision 27).
+
+    In a process of its own, what libraries write to stderr comes as lines of ours.
+    """
     allow_open_files()
     for variable, level in NATIVE_LOG_LEVELS.items():
         os.environ.setdefault(variable, level)
-    QuietTensorFlow(freeze=True).install()
+    QuietTensorFlow(freeze=True, tell=own_process).install()
     with safe_output(), captured_logging(Events([Lines()])):
         return _run(argv)
 
@@ -147,7 +151,9 @@ def _count_gpus() -> int:
 def main() -> NoReturn:
     """Entry point of the console script and of `python -m dfl_tf`."""
     safe_output().__enter__()  # to the very end: the interpreter prints the last traceback
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:], own_process=True)
+    finish()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -137,11 +137,17 @@ def _switch(option: click.Option, name: str, value: str, word: str) -> list[str]
     return [name] if on else [*option.secondary_opts[:1]]
 
 
+class AllFaults(click.UsageError):
+    """Everything that is wrong with a call; `only_missing` if nothing but arguments is missing."""
+
+    only_missing = False
+
+
 class _Faults:
     """All that is wrong with the words of a call."""
 
     def __init__(self, command: Command, context: click.Context, words: list[str]) -> None:
-        self.context, self.missing = context, False
+        self.context, self.missing, self.only_missing = context, False, True
         self.texts: list[str] = []
         given, extra, sure = self._words(command, words)
         for parameter in command.get_params(context):
@@ -152,10 +158,13 @@ class _Faults:
                     value, _ = parameter.consume_value(context, given)
                     parameter.process_value(context, value)
             except click.UsageError as error:
+                absent = isinstance(error, click.MissingParameter)
+                self.only_missing = self.only_missing and absent
                 self.texts.append(error.format_message())
             except DflTfError as error:
                 self.missing = self.missing or error.exit_code == 1
                 self.texts.append(str(error))
+        self.only_missing = self.only_missing and sure
         self.texts += command.value_faults(given)
         if extra and sure:
             self.texts.append(f"unexpected: {' '.join(extra)}")
@@ -185,7 +194,9 @@ class _Faults:
         text = f"{len(self.texts)} errors in this call:{lines}"
         if self.missing:
             return DflTfError(text)
-        return click.UsageError(text, self.context)
+        error = AllFaults(text, self.context)
+        error.only_missing = self.only_missing
+        return error
 
 
 class Group(click.Group):

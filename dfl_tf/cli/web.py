@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dfl_tf.cli.paths import FOLDER
+from dfl_tf.cli.speaking import Command
 from dfl_tf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def check_base_url(context: click.Context, parameter: click.Parameter, given: st
     return path.rstrip("/")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("workspace", type=FOLDER, default=".")
 @click.option(
     "--port",
@@ -58,7 +59,7 @@ def check_base_url(context: click.Context, parameter: click.Parameter, given: st
     default="",
     callback=check_base_url,
     metavar="PATH",
-    help="Serve below this path of the address, for a proxy that keeps it.",
+    help="Serve below this path of the address, for a proxy that keeps it; default: its root.",
 )
 @click.option(
     "--read-only", is_flag=True, help="Show only: refuse every request to change something."

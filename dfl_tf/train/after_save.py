@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from dfl_tf_ops.library_messages import stderr_fd
+
 from dfl_tf.errors import UsageError
 from dfl_tf.train.deferred import Deferred
 
@@ -115,6 +117,7 @@ class AfterSave:
                 self._command,
                 env=environ,
                 stdin=subprocess.DEVNULL,
+                stderr=stderr_fd(),  # what it says is its own
                 start_new_session=True,
                 check=False,
             ).returncode

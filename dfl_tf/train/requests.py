@@ -18,6 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal, Protocol, get_args
 
+from dfl_tf_ops.library_messages import stderr_fd
+
 from dfl_tf.disk import durable
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import DflTfError
@@ -67,7 +69,7 @@ class SaveDeadline:
         text = f"\n--save-deadline: {limit:g} s are over: left now; the model on disk is {what}\n"
         # Not SystemExit: nothing may wait. A save that was being written is dropped as a whole.
         with contextlib.suppress(OSError):
-            os.write(2, text.encode())
+            os.write(stderr_fd(), text.encode())
         os._exit(128 + number)
 
 
@@ -126,7 +128,7 @@ class StopSignals:
             # Not SystemExit: that would wait for threads and for the save that the user gave up on.
             # Past sys.stderr: the first answer may be in the middle of being written to it.
             with contextlib.suppress(OSError):
-                os.write(2, b"\nstopped at once, without saving\n")
+                os.write(stderr_fd(), b"\nstopped at once, without saving\n")
             os._exit(130)
         if self.received is None:
             self.received = number

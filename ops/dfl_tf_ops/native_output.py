@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from dfl_tf_ops import library_messages
 from dfl_tf_ops.process import scratch_file
 
 __all__ = ["QuietTensorFlow", "import_tensorflow", "quiet_stderr"]
@@ -59,10 +60,13 @@ class QuietTensorFlow:
         Take all that is there after the import out of later searches for garbage, each of which
         would go through it again. For programs of our own: other people's objects may become
         garbage.
+    tell : bool
+        Pass what TensorFlow and other libraries write later on as lines of ours. For programs of
+        our own: it is for the whole process (`library_messages`).
     """
 
-    def __init__(self, *, freeze: bool = False) -> None:
-        self._freeze = freeze
+    def __init__(self, *, freeze: bool = False, tell: bool = False) -> None:
+        self._freeze, self._tell = freeze, tell
 
     def install(self) -> None:
         """Wait for the import, unless it is over or another one waits."""
@@ -87,6 +91,8 @@ class QuietTensorFlow:
 
     def execute(self, run: Callable[[ModuleType], None], module: ModuleType) -> None:
         """Run a module."""
+        if self._tell:
+            library_messages.tell()
         searching = gc.isenabled()
         gc.disable()
         try:

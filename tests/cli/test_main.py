@@ -86,7 +86,10 @@ def test_no_command_prints_help_and_succeeds(capsys: pytest.CaptureFixture[str])
         (["optionz"], 'No such command: "optionz". Did you mean "options"?'),
         (["zzz"], 'No such command: "zzz". See dfl-tf --help.'),
         (["options", "--jsn"], "--json"),
-        (["options", "ae_dim"], 'ae_dim is not an option; did you mean "ae_dims"?'),
+        (
+            ["options", "ae_dimz"],
+            '"ae_dimz" is in no name or text of an option; did you mean "ae_dims"?',
+        ),
         (["extract"], "give WORKSPACE --side src|dst"),
     ],
 )

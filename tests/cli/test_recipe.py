@@ -50,7 +50,7 @@ def test_check_tells_every_error_at_once(tmp_path: Path, capsys):
     for part in ("3 errors", "random_wrap is not an option", "batch_size=0", "never reached"):
         assert part in err
     assert "is for SAEHD, not for AMP" in said(capsys, 2, "check", "draft", "--model", "amp")[1]
-    assert "No such file" in said(capsys, 2, "check", str(tmp_path / "none.yaml"))[1]
+    assert "there is no such file" in said(capsys, 1, "check", str(tmp_path / "none.yaml"))[1]
 
 
 def test_faces_of_later_phases_are_looked_for(tmp_path: Path, capsys):

@@ -24,7 +24,10 @@ from dfl_tf.options.schema import show
 from .test_every_command import COMMANDS, IDS
 
 ROOT = Path(__file__).resolve().parents[2]
-JSON_LESS = {("completion",): "a script for a shell, which no program reads as a report"}
+JSON_LESS = {
+    ("completion",): "a script for a shell, which no program reads as a report",
+    ("web",): "a server; what it serves is JSON",
+}
 DOTS = re.compile(r"[a-z]( ?…|\.\.\.)$", re.MULTILINE)
 
 
@@ -63,7 +66,7 @@ def test_help_names_choices_defaults_and_units(words):
     page = " ".join(help_of(words, 80).split())
     context = click.Context(command)
     for each in command.params:
-        if not isinstance(each, click.Option):
+        if not isinstance(each, click.Option) or each.hidden:
             continue
         record = each.get_help_record(context)
         assert record is not None

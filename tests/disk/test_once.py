@@ -18,7 +18,10 @@ ONCE = {
     ),
     "files are written by disk.durable": (
         r"\.write_(bytes|text)\(|cv2\.imwrite\(|np\.savez?\(",
-        {"facesets/xseg_store.py"},  # pieces of a pak, which becomes durable as a whole
+        {
+            "facesets/xseg_store.py",  # pieces of a pak, which becomes durable as a whole
+            "cli/speaking.py",  # onto a help page
+        },
     ),
     "journals are read and appended to by disk.journal": (r"O_APPEND", {
         "disk/journal.py", "train/sinks/json_lines.py",  # a log is not a record of work
@@ -31,7 +34,7 @@ ONCE = {
             "bench/parts.py", "bench/profile.py", "options/recipe_file.py",
             "formats/models/snapshots.py", "formats/models/restore.py",
             "formats/scan.py",  # a whole tree, whatever lies in it
-            "formats/faces/faceset_sums.py",
+            "formats/faces/faceset_sums.py", "merge/shards.py",
             "formats/weights/open_models.py",  # a folder of pip's
         },
     ),

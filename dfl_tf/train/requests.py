@@ -235,6 +235,20 @@ class RequestFiles:
                 told.append(f"{path.name} was left over from before this run: deleted")
         return told
 
+    def ask(self, kind: Kind, content: str = "") -> None:
+        """Ask a training for something, as a script does by making the file.
+
+        Raises
+        ------
+        WorkspaceError
+            The file cannot be written.
+        """
+        durable.write_file(self._paths[kind], content.encode())
+
+    def waiting(self) -> list[Kind]:
+        """What is asked for and not answered yet; nothing is read."""
+        return [kind for kind, path in self._paths.items() if os.path.lexists(path)]
+
     def pending(self) -> list[Request]:
         """What is asked for now."""
         found = []

@@ -5,6 +5,7 @@ A training writes a log beside its model, holds a lock file and saves. That is a
 
 from __future__ import annotations
 
+import functools
 import itertools
 import statistics
 import time
@@ -103,10 +104,21 @@ def status_of(folder: Path, *, now: float | None = None) -> list[TrainingStatus]
     models = find_models(folder)
     if not models:
         raise WorkspaceError(f"{folder}: there are no models, so no training to report on.")
-    return [_status(folder, model, time.time() if now is None else now) for model in models]
+    return [model_status(folder, model, now=now) for model in models]
 
 
-def _status(folder: Path, model: FoundModel, now: float) -> TrainingStatus:
+def model_status(folder: Path, model: FoundModel, *, now: float | None = None) -> TrainingStatus:
+    """How the training of one model goes.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the model is.
+    model : FoundModel
+    now : float, optional
+        Seconds since 1970.
+    """
+    now = time.time() if now is None else now
     log = log_beside(folder, prefix_of(model.name, model.model_class))
     entries = [*last_entries(numbered(log, 1)), *last_entries(log)]
     saved, phase = _saved(folder, model)
@@ -143,9 +155,15 @@ def _time(entry: Mapping[str, object]) -> float:
 def _saved(folder: Path, model: FoundModel) -> tuple[int | None, str]:
     """Iteration and phase of the saved model; none where it cannot be read right now."""
     try:
-        stored = read_model(folder, model.name, model.model_class, only=())
+        return _read(folder, model)
     except (DflTfError, OSError):
         return None, ""
+
+
+@functools.lru_cache(maxsize=64)
+def _read(folder: Path, model: FoundModel) -> tuple[int, str]:
+    """As `_saved`, once for each save: `model.modified` is a part of what is asked for."""
+    stored = read_model(folder, model.name, model.model_class, only=())
     recipe = stored.run.get(STORED_AS)
     phase = recipe.get("phase") if isinstance(recipe, dict) else None
     return stored.iteration, phase if isinstance(phase, str) else ""

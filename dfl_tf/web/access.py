@@ -21,6 +21,7 @@ from dfl_tf.web.instance import Instance
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 LARGEST_BODY = 1 << 20
+LARGEST_HEAD = 32 << 10
 BODY_SECONDS = 10.0
 COOKIE_SECONDS = 90 * 86400
 
@@ -147,6 +148,9 @@ class Gate:
     def _refused(self, scope: Scope) -> ASGIApp | None:
         """What is answered to a request that may not pass; None if it may."""
         access = self._access
+        lines = [*scope["headers"], (scope["raw_path"], scope["query_string"])]
+        if sum(len(name) + len(value) for name, value in lines) > LARGEST_HEAD:
+            return _no(431, f"address and headers may have {LARGEST_HEAD} bytes together")
         if not access.knows_host(_values(scope, b"host")):
             return _no(400, "this server is not known under that host name; see --allow-host")
         root = scope["path"] in (f"{access.instance.base_url}/", access.instance.base_url or "/")

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from starlette.routing import BaseRoute
 
-from dfl_tf.formats.models.files import FoundModel, find_models, prefix_of
+from dfl_tf.disk.text import printable
+from dfl_tf.errors import UsageError
+from dfl_tf.formats.models.files import FoundModel, check_name, find_models, prefix_of
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.web.answers import NotListed
 from dfl_tf.web.events import EventStreams
@@ -28,12 +30,15 @@ class Context:
     read_only : bool
         Whether all writes are refused.
     events : EventStreams
+    looks : list of callable
+        Look for changes: called in a thread, about once a second while a browser listens.
     """
 
     workspace: Workspace
     instance: Instance
     read_only: bool = False
     events: EventStreams = field(default_factory=EventStreams)
+    looks: list[Callable[[], None]] = field(default_factory=list)
 
     def id_of(self, *names: str) -> str:
         """The id that stands for something by its names: the same at each start of this server."""
@@ -42,9 +47,16 @@ class Context:
         return hashlib.blake2b(text, digest_size=9, key=key).hexdigest()
 
     def models(self) -> dict[str, FoundModel]:
-        """The models of the workspace by id, the one that was saved last first."""
-        found = find_models(self.workspace.model)
+        """The models of the workspace by id, the one that was saved last first.
+
+        Those whose names cannot be used are left out; see `unusable`.
+        """
+        found = [m for m in find_models(self.workspace.model) if not _name_error(m)]
         return {self.id_of("model", prefix_of(m.name, m.model_class)): m for m in found}
+
+    def unusable(self) -> list[str]:
+        """Why models of the folder are left out."""
+        return [why for m in find_models(self.workspace.model) if (why := _name_error(m))]
 
     def model(self, wanted: str) -> FoundModel:
         """The model of an id.
@@ -76,6 +88,14 @@ class Context:
         return real
 
 
+def _name_error(model: FoundModel) -> str:
+    try:
+        check_name(model.name, model.model_class)
+    except UsageError as error:
+        return printable(error)
+    return ""
+
+
 @dataclass(frozen=True)
 class View:
     """A part of the page.
@@ -87,11 +107,8 @@ class View:
     title : str
     routes : callable
         Makes its routes.
-    begin : callable or None
-        Called once a second in a thread while a browser listens: looks for changes.
     """
 
     name: str
     title: str
     routes: Callable[[Context], list[BaseRoute]]
-    begin: Callable[[Context], Callable[[], None]] | None = None

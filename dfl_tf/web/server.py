@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 import anyio
@@ -27,7 +27,7 @@ from dfl_tf import __version__
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.text import printable
 from dfl_tf.errors import DflTfError, UsageError
-from dfl_tf.web.access import LOCAL, Access, Gate
+from dfl_tf.web.access import BODY_SECONDS, LOCAL, Access, Gate
 from dfl_tf.web.answers import NotListed, WebError, json_answer
 from dfl_tf.web.connections import BoundedProtocol
 from dfl_tf.web.context import Context
@@ -43,7 +43,9 @@ _SHARE = 20
 _log = logging.getLogger(__name__)
 
 
-def make_app(context: Context, *, hosts: Collection[str] = ()) -> Gate:
+def make_app(
+    context: Context, *, hosts: Collection[str] = (), body_seconds: float = BODY_SECONDS
+) -> Gate:
     """The application behind its gate.
 
     Parameters
@@ -51,6 +53,8 @@ def make_app(context: Context, *, hosts: Collection[str] = ()) -> Gate:
     context : Context
     hosts : collection of str
         Names of the server beside the local ones.
+    body_seconds : float
+        Within which the body of a request has to be there.
     """
     static = Static(_STATIC)
 
@@ -85,7 +89,8 @@ def make_app(context: Context, *, hosts: Collection[str] = ()) -> Gate:
         lifespan=lambda _: _looking(context),
     )
     allowed = {*LOCAL, *(host.lower() for host in hosts)}
-    return Gate(app, Access(context.instance, allowed, context.read_only))
+    access = Access(context.instance, allowed, context.read_only)
+    return Gate(app, access, body_seconds=body_seconds)
 
 
 def _refused(request: Request, error: Exception) -> Response:
@@ -105,8 +110,7 @@ def _failed(request: Request, error: Exception) -> Response:
 @contextlib.asynccontextmanager
 async def _looking(context: Context) -> AsyncIterator[None]:
     """While the server runs, look for changes as long as a browser listens."""
-    looks = [view.begin(context) for view in VIEWS if view.begin is not None]
-    task = asyncio.create_task(_look(context, looks))
+    task = asyncio.create_task(_look(context))
     try:
         yield
     finally:
@@ -115,11 +119,11 @@ async def _looking(context: Context) -> AsyncIterator[None]:
             await task
 
 
-async def _look(context: Context, looks: list[Callable[[], None]]) -> None:
+async def _look(context: Context) -> None:
     while True:
         started = time.monotonic()
         if context.events.listened_to:
-            for look in looks:
+            for look in context.looks:
                 try:
                     await anyio.to_thread.run_sync(look)
                 except Exception as error:  # the next look may be luckier
@@ -193,11 +197,11 @@ def bind(host: str, port: int | None) -> socket.socket:
     raise AssertionError
 
 
-def make_server(app: Gate) -> uvicorn.Server:
+def make_server(app: Gate, protocol: type[BoundedProtocol] = BoundedProtocol) -> uvicorn.Server:
     """What serves an application; `run(sockets=[…])` starts it."""
     config = uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=protocol,
         ws="none",
         loop="asyncio",
         lifespan="on",

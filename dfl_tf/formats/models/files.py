@@ -211,18 +211,24 @@ def lock_file(directory: Path, name: str, model_class: str) -> Path:
     return directory / f"{prefix_of(name, model_class)}.lock"
 
 
-def is_left_over(lock: Path) -> bool:
-    """Whether a lock file is of a process of this host that has ended.
-
-    One of another host may be of a training there; nothing is said of it.
-    """
+def owner_of(lock: Path) -> tuple[int, str] | None:
+    """The process that a lock file names, and its host; None if it names none."""
     try:
         pid, _, host = (
             plain_file.read_plain(lock)[:_OWNER].decode("utf-8", "replace").strip().partition(" ")
         )
     except OSError:
-        return False
-    return host == platform.node() and pid.isdigit() and not _is_alive(int(pid))
+        return None
+    return (int(pid), host) if pid.isdecimal() else None
+
+
+def is_left_over(lock: Path) -> bool:
+    """Whether a lock file is of a process of this host that has ended.
+
+    One of another host may be of a training there; nothing is said of it.
+    """
+    owner = owner_of(lock)
+    return owner is not None and owner[1] == platform.node() and not _is_alive(owner[0])
 
 
 class ModelLock:

@@ -1,0 +1,312 @@
+"""What a log tells, in the form in which it is drawn: columns by iteration, marks, messages."""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfl_tf.disk.text import printable
+from dfl_tf.train.sinks.json_lines import number_in
+from dfl_tf.web.log_reader import Entry, LogReader
+
+ROWS = 60_000
+"""Iterations that are kept; beyond them the older half is thinned."""
+COLUMNS, MARKS, MESSAGES, MEASURED = 200, 1500, 500, 5000
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that happened at an iteration: a line in the plot.
+
+    Attributes
+    ----------
+    iteration : int
+    kind, text : str
+    """
+
+    iteration: int
+    kind: str
+    text: str
+
+
+class LogBook:
+    """A model's log, kept up to date by `read`; methods may be called from any thread.
+
+    Parameters
+    ----------
+    reader : LogReader
+
+    Attributes
+    ----------
+    marks : list of Mark
+    messages : deque of dict
+        Lines for people: ``number`` (counted from the start), ``time``, ``level``, ``text``.
+    measured : list of dict
+        Measurements of quality: ``iteration``, ``metrics``, ``best``.
+    options : dict
+        Of the model, as the run that wrote last has them.
+    since : dict of str to str
+        Where an option comes from that was changed during the run.
+    start : dict
+        The last start: ``seed``, ``time``, ``iteration``.
+    previews : list of str
+        The files of the last previews, as the trainer names them.
+    answers : deque of dict
+        How requests for options were answered.
+    """
+
+    def __init__(self, reader: LogReader) -> None:
+        self._reader = reader
+        self._lock = threading.Lock()
+        self._iterations: array[int] = array("q")
+        self._columns: dict[str, array[float]] = {}
+        self._counted = 0
+        self.marks: list[Mark] = []
+        self.messages: deque[dict[str, object]] = deque(maxlen=MESSAGES)
+        self.measured: list[dict[str, object]] = []
+        self.options: dict[str, object] = {}
+        self.since: dict[str, str] = {}
+        self.start: dict[str, object] = {}
+        self.previews: list[str] = []
+        self.answers: deque[dict[str, object]] = deque(maxlen=20)
+
+    def read(self) -> bool:
+        """Read what is new; returns whether there was anything."""
+        with self._lock:
+            found = False
+            for entry in self._reader.entries():
+                found = True
+                self._take(entry)
+            return found
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of what is known of iterations, losses first."""
+        names = list(self._columns)
+        return sorted(names, key=lambda name: (not name.startswith("loss/"), names.index(name)))
+
+    @property
+    def last(self) -> int | None:
+        """The last iteration that has a row."""
+        return self._iterations[-1] if self._iterations else None
+
+    # -- taking entries -------------------------------------------------------------------------
+
+    def _take(self, entry: Entry) -> None:
+        match entry.get("event"):
+            case "iteration":
+                self._row(entry)
+            case "message":
+                self._say(entry, str(entry.get("text")), str(entry.get("level", "info")))
+            case "start":
+                self._begin(entry)
+            case "segment":
+                self._switched(entry)
+            case "rollback":
+                back, until = _whole(entry, "iteration"), _whole(entry, "undone_until")
+                self._undo(back)
+                text = f"rolled back from {until}: {entry.get('reason')} Now {entry.get('remedy')}."
+                self._mark(back, "rollback", text)
+            case "validation":
+                self._measure(entry)
+            case "preview":
+                files = entry.get("files")
+                self.previews = list(map(str, files)) if isinstance(files, list) else []
+            case "request":
+                self._answered(entry)
+            case "save" | "backup" | "snapshot" as kind:
+                name = entry.get("name")
+                self._mark(_whole(entry, "iteration"), str(kind), f"{kind} {name or ''}".strip())
+            case "save_failed" | "backup_failed" | "snapshot_failed" as kind:
+                text = f"{str(kind).replace('_', ' ')}: {entry.get('error')}"
+                self._mark(number_or(entry, "iteration", self.last or 0), "problem", text)
+            case "end":
+                self._mark(_whole(entry, "iteration"), "end", f"end: {entry.get('reason')}")
+
+    def _row(self, entry: Entry) -> None:
+        iteration = number_in(entry, "iteration")
+        if iteration is None or not abs(iteration) < 1e15:
+            return
+        values = _figures(entry)
+        for name in values.keys() - self._columns.keys():
+            if len(self._columns) < COLUMNS:
+                self._columns[name] = array("f", [_NAN]) * len(self._iterations)
+        if self._iterations and iteration <= self._iterations[-1]:
+            self._undo(int(iteration) - 1)
+        self._iterations.append(int(iteration))
+        for name, column in self._columns.items():
+            column.append(values.get(name, _NAN))
+        if len(self._iterations) > ROWS:
+            self._thin()
+
+    def _thin(self) -> None:
+        half = len(self._iterations) // 2
+        del self._iterations[:half:2]
+        for column in self._columns.values():
+            del column[:half:2]
+
+    def _undo(self, iteration: int) -> None:
+        """What was reported beyond an iteration does not hold."""
+        while self._iterations and self._iterations[-1] > iteration:
+            self._iterations.pop()
+            for column in self._columns.values():
+                column.pop()
+
+    def _begin(self, entry: Entry) -> None:
+        iteration = _whole(entry, "iteration")
+        if self._iterations and self._iterations[-1] > iteration:
+            lost = self._iterations[-1]
+            self._undo(iteration)
+            self._mark(iteration, "start", f"started again from {iteration}, after {lost}")
+        else:
+            self._mark(iteration, "start", "started")
+        options = entry.get("options")
+        self.options = dict(options) if isinstance(options, dict) else {}
+        self.since = {}
+        self.start = {key: entry.get(key) for key in ("seed", "time", "iteration")}
+
+    def _switched(self, entry: Entry) -> None:
+        iteration, changes = _whole(entry, "iteration"), entry.get("changes")
+        told = []
+        for key, pair in changes.items() if isinstance(changes, dict) else ():
+            if isinstance(pair, list) and len(pair) == 2:
+                self.options[key] = pair[1]
+                self.since[key] = f"changed at iteration {iteration}, was {pair[0]}"
+                told.append(f"{key} {pair[0]} → {pair[1]}")
+        self._mark(iteration, "options", ", ".join(told) or "options")
+
+    def _measure(self, entry: Entry) -> None:
+        metrics = entry.get("metrics")
+        if isinstance(metrics, dict):
+            kept = {"iteration": _whole(entry, "iteration"), "metrics": metrics}
+            self.measured.append({**kept, "best": entry.get("best") is True})
+            del self.measured[:-MEASURED]
+
+    def _answered(self, entry: Entry) -> None:
+        refused = printable(entry.get("refused") or "", lines=True)
+        options = entry.get("options")
+        shown = options if isinstance(options, dict) else {}
+        self.answers.append({"time": entry.get("time"), "options": shown, "refused": refused})
+
+    def _say(self, entry: Entry, text: str, level: str) -> None:
+        self._counted += 1
+        line = {"number": self._counted, "time": entry.get("time"), "level": level}
+        self.messages.append({**line, "text": printable(text[:20_000], lines=True)})
+
+    def _mark(self, iteration: int, kind: str, text: str) -> None:
+        self.marks.append(Mark(iteration, kind, printable(text)[:300]))
+        if len(self.marks) > MARKS:  # saves are the many
+            saves = [mark for mark in self.marks if mark.kind == "save"]
+            others = [mark for mark in self.marks if mark.kind != "save"]
+            self.marks = sorted([*saves[::2], *others[-MARKS // 2 :]], key=lambda m: m.iteration)
+
+    # -- what is drawn --------------------------------------------------------------------------
+
+    def series(
+        self, columns: Sequence[str], first: float, last: float, points: int
+    ) -> dict[str, object]:
+        """Some columns over a range of iterations, in at most so many points.
+
+        Parameters
+        ----------
+        columns : sequence of str
+        first, last : float
+            Iterations.
+        points : int
+
+        Returns
+        -------
+        dict
+            ``iterations``; ``mean``, ``low`` and ``high`` by column: lists with a value each.
+        """
+        with self._lock:
+            iterations = np.array(self._iterations, np.float64)
+            values = {
+                name: np.array(self._columns[name], np.float64)
+                for name in columns
+                if name in self._columns
+            }
+        begin, end = np.searchsorted(iterations, (first, last), side="left")
+        end = min(len(iterations), int(end) + 1)
+        begin = max(0, int(begin) - 1)  # one beyond each border, so that lines reach it
+        edges = _edges(end - begin, points)
+        result: dict[str, dict[str, list[float]]] = {"mean": {}, "low": {}, "high": {}}
+        for name, column in values.items():
+            for key, made in _buckets(column[begin:end], edges).items():
+                result[key][name] = made.tolist()
+        middle = _buckets(iterations[begin:end], edges)["mean"]
+        return {"iterations": np.round(middle, 1).tolist(), **result}
+
+
+def _edges(count: int, points: int) -> NDArray[np.int64]:
+    """Where buckets begin.
+
+    Returns
+    -------
+    ndarray, shape (n,), int64
+        At most `points` of them, none empty.
+    """
+    return np.unique(np.linspace(0, count, min(count, points) + 1).astype(np.int64))[:-1]
+
+
+def _buckets(
+    values: NDArray[np.float64], edges: NDArray[np.int64]
+) -> dict[str, NDArray[np.float64]]:
+    """Mean, lowest and highest value of each bucket; NaN for one without numbers.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,), float64
+    edges : ndarray, shape (k,), int64
+        Where the buckets begin.
+
+    Returns
+    -------
+    dict of ndarray, shape (k,), float64
+    """
+    if not len(edges):
+        return dict.fromkeys(("mean", "low", "high"), np.zeros(0))
+    known = np.isfinite(values)
+    counts = np.add.reduceat(known.astype(np.int64), edges)
+    empty = counts == 0
+    sums = np.add.reduceat(np.where(known, values, 0.0), edges)
+    low = np.minimum.reduceat(np.where(known, values, np.inf), edges)
+    high = np.maximum.reduceat(np.where(known, values, -np.inf), edges)
+    return {
+        "mean": np.where(empty, np.nan, sums / np.maximum(counts, 1)),
+        "low": np.where(empty, np.nan, low),
+        "high": np.where(empty, np.nan, high),
+    }
+
+
+def _figures(entry: Entry) -> dict[str, float]:
+    """The numbers of an iteration by the names of their columns."""
+    found: dict[str, float] = {}
+    for prefix, key in (("loss/", "losses"), ("", "scalars")):
+        group = entry.get(key)
+        if isinstance(group, Mapping):
+            numbers = ((name, number_in(group, name)) for name in group)
+            found |= {prefix + str(name)[:80]: n for name, n in numbers if n is not None}
+    ms, waited = number_in(entry, "ms"), number_in(entry, "wait_ms")
+    if ms is not None:
+        found["time/ms"] = ms
+    if ms and waited is not None:
+        found["time/waiting %"] = 100 * waited / ms
+    return found
+
+
+def _whole(entry: Entry, key: str) -> int:
+    return number_or(entry, key, 0)
+
+
+def number_or(entry: Entry, key: str, default: int) -> int:
+    """A whole number of an entry, or a default."""
+    value = number_in(entry, key)
+    return default if value is None or not abs(value) < 1e15 else int(value)

@@ -122,7 +122,7 @@ def _serve(
     from dfl_tf.formats.sessions.workspace import Workspace
     from dfl_tf.web.context import Context
     from dfl_tf.web.instance import instance_for, keep_instance
-    from dfl_tf.web.server import bind, end_with_stdin, make_app, make_server
+    from dfl_tf.web.server import Server, bind, end_with_stdin, make_app
 
     place = Workspace.open(workspace, need=())
     instance = instance_for(workspace, host=host, base_url=base_url)
@@ -135,7 +135,8 @@ def _serve(
             *allowed,
             *([] if host in (*_LOOPBACK, *_ANY) else [f"[{host}]" if ":" in host else host]),
         ]
-        server = make_server(make_app(Context(place, instance, read_only), hosts=hosts))
+        context = Context(place, instance, read_only)
+        server = Server(make_app(context, hosts=hosts), context.events)
         _tell(instance, workspace)
         if beside:
             end_with_stdin(server)

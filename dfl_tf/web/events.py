@@ -35,7 +35,7 @@ class EventStreams:
 
     def __init__(self, limit: int = STREAMS) -> None:
         self._limit = limit
-        self._queues: set[asyncio.Queue[bytes]] = set()
+        self._queues: set[asyncio.Queue[bytes | None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
 
@@ -53,12 +53,16 @@ class EventStreams:
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._give, line)
 
-    def _give(self, line: bytes) -> None:
+    def close(self) -> None:
+        """End all streams; called in the thread of the server."""
+        self._give(None)
+
+    def _give(self, line: bytes | None) -> None:
         for queue in self._queues:
             if queue.full():  # a browser that does not read
                 while not queue.empty():
                     queue.get_nowait()
-                line = f"event: {RESYNC}\ndata: {{}}\n\n".encode("ascii")
+                queue.put_nowait(f"event: {RESYNC}\ndata: {{}}\n\n".encode("ascii"))
             queue.put_nowait(line)
 
     def answer(
@@ -89,14 +93,17 @@ class EventStreams:
         )
 
     async def _lines(self, first: bytes) -> AsyncIterator[bytes]:
-        queue: asyncio.Queue[bytes] = asyncio.Queue(_WAITING)
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)
         self._queues.add(queue)
         try:
             yield first
             while True:
                 try:
-                    yield await asyncio.wait_for(queue.get(), _HEARTBEAT)
+                    line = await asyncio.wait_for(queue.get(), _HEARTBEAT)
                 except TimeoutError:
-                    yield b": still here\n\n"
+                    line = b": still here\n\n"
+                if line is None:
+                    return
+                yield line
         finally:
             self._queues.discard(queue)

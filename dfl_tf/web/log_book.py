@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from array import array
 from collections import deque
@@ -45,6 +46,8 @@ class LogBook:
 
     Attributes
     ----------
+    edition : str
+        Another one for each book: numbers of messages are those of one book.
     marks : list of Mark
     messages : deque of dict
         Lines for people: ``number`` (counted from the start), ``time``, ``level``, ``text``.
@@ -63,6 +66,7 @@ class LogBook:
     """
 
     def __init__(self, reader: LogReader) -> None:
+        self.edition = secrets.token_hex(4)
         self._reader = reader
         self._lock = threading.Lock()
         self._iterations: array[int] = array("q")
@@ -135,8 +139,8 @@ class LogBook:
         if iteration is None or not abs(iteration) < 1e15:
             return
         values = _figures(entry)
-        for name in values.keys() - self._columns.keys():
-            if len(self._columns) < COLUMNS:
+        for name in values:
+            if name not in self._columns and len(self._columns) < COLUMNS:
                 self._columns[name] = array("f", [_NAN]) * len(self._iterations)
         if self._iterations and iteration <= self._iterations[-1]:
             self._undo(int(iteration) - 1)

@@ -152,11 +152,20 @@ class Previews:
             real = self._context.inside(folder)
             now = real.stat().st_mtime_ns
             if folder not in self._kept or self._kept[folder][0] != now:
-                files = list_folder(real, IMAGE_SUFFIXES).files
+                files = filter(self._is_inside, list_folder(real, IMAGE_SUFFIXES).files)
                 self._kept[folder] = now, [(folder / p.name, _stamp(p)) for p in files]
         except (DflTfError, OSError):
             return []
         return self._kept[folder][1]
+
+    def _is_inside(self, path: Path) -> bool:
+        if not path.is_symlink():
+            return True
+        try:
+            self._context.inside(path)
+        except DflTfError:
+            return False
+        return True
 
 
 def _stamp(path: Path) -> int:

@@ -31,6 +31,7 @@ from dfl_tf.web.access import BODY_SECONDS, LOCAL, Access, Gate
 from dfl_tf.web.answers import NotListed, WebError, json_answer
 from dfl_tf.web.connections import BoundedProtocol
 from dfl_tf.web.context import Context
+from dfl_tf.web.events import EventStreams
 from dfl_tf.web.views import VIEWS
 
 FIRST_PORT, PORTS = 8765, 20
@@ -197,9 +198,34 @@ def bind(host: str, port: int | None) -> socket.socket:
     raise AssertionError
 
 
-def make_server(app: Gate, protocol: type[BoundedProtocol] = BoundedProtocol) -> uvicorn.Server:
-    """What serves an application; `run(sockets=[…])` starts it."""
-    config = uvicorn.Config(
+class Server(uvicorn.Server):
+    """Serves an application; `run(sockets=[…])` starts it.
+
+    Parameters
+    ----------
+    app : Gate
+    events : EventStreams
+        End when the server does.
+    protocol : type
+    """
+
+    def __init__(
+        self,
+        app: Gate,
+        events: EventStreams,
+        protocol: type[BoundedProtocol] = BoundedProtocol,
+    ) -> None:
+        self._events = events
+        super().__init__(_config(app, protocol))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, for which it would wait otherwise, then all the rest."""
+        self._events.close()
+        await super().shutdown(sockets)
+
+
+def _config(app: Gate, protocol: type[BoundedProtocol]) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         http=protocol,
         ws="none",
@@ -214,7 +240,6 @@ def make_server(app: Gate, protocol: type[BoundedProtocol] = BoundedProtocol) ->
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=16 << 10,
     )
-    return uvicorn.Server(config)
 
 
 def end_with_stdin(server: uvicorn.Server, *, after: float = 60.0) -> None:

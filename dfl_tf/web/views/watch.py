@@ -69,11 +69,12 @@ class Watching:
         return json_answer(made)
 
     def log(self, request: Request) -> Response:
-        """Lines for people after one that is known."""
-        book, after = self._training(request).book, _number(request.query_params.get("after"), 0)
+        """Lines for people, those after one that is known in this edition of the book."""
+        book, query = self._training(request).book, request.query_params
+        after = _number(query.get("after"), 0) if query.get("edition") == book.edition else 0
         book.read()
         lines = [line for line in list(book.messages) if _number(str(line["number"]), 0) > after]
-        return json_answer({"lines": lines})
+        return json_answer({"edition": book.edition, "lines": lines})
 
     def previews(self, request: Request) -> Response:
         """The images that there are."""

@@ -120,7 +120,7 @@ def serving(
     app = server.make_app(context, hosts=hosts, body_seconds=body_seconds)
     patience = {"seconds": asking_seconds}
     protocol = type("PatientProtocol", (connections.BoundedProtocol,), patience)
-    running = server.make_server(app, protocol)
+    running = server.Server(app, context.events, protocol)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
     while not running.started:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import platform
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-BEGUN = 1_790_000_000.0
-MARKUP = '<img src=x onerror="window.broken=1">\x1b[2J\u202eevil'
+BEGUN = time.time() - 4000
+TAG = '<img src=x onerror="window.broken=1">'
+MARKUP = TAG + "\x1b[2J\u202eevil"
 """What must be shown as text, wherever it stands."""
 
 
@@ -101,7 +103,8 @@ def make_workspace(root: Path) -> Path:
     image(kept / "preview_SAEHD.jpg", 33)
     (kept / "new_SAEHD_data.dat").touch()
     (model / "XSeg_data.dat").touch()
-    (model / f"{MARKUP.replace('/', '')}_SAEHD_data.dat").touch()
+    os.utime(model / "XSeg_data.dat", (BEGUN, BEGUN))
+    (model / f"{TAG}_SAEHD_data.dat").touch()
     outside = root.parent / "outside"
     image(outside / "secret.jpg", 7)
     image(outside / "0000007.jpg", 7)

@@ -35,10 +35,24 @@ if TYPE_CHECKING:
 
 
 class PreviewImage(NamedTuple):
-    """One preview image: its legacy name, and (h, w, 3) float32 BGR in [0, 1]."""
+    """One preview image.
+
+    Attributes
+    ----------
+    name : str
+        Its legacy name.
+    image : ndarray, shape (h, w, 3), float32 in [0, 1], BGR
+        Cells of equal size, edge to edge, as the legacy program shows them.
+    captions : tuple of tuples of str
+        What each cell shows, row by row; without them the image is shown as it is.
+    further : bool
+        Whether the legacy program has no such image.
+    """
 
     name: str
     image: npt.NDArray[np.float32]
+    captions: tuple[tuple[str, ...], ...] = ()
+    further: bool = False
 
 
 class FaceModel(Assembly):

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from dfl_tf.imaging import side_by_side
 from dfl_tf.models.base import PreviewImage
+from dfl_tf.models.preview_cells import Names, further, inputs_shown
 
 if TYPE_CHECKING:
     from dfl_tf.data.batch import Batch
@@ -22,6 +23,8 @@ def draw(
     model: SAEHD | Quick96, src: Batch, dst: Batch, *, masked_by_both: bool
 ) -> list[PreviewImage]:
     """Put src, its reconstruction, dst, its reconstruction and the swap side by side.
+
+    Further images show the warped faces that the networks got, and the masks.
 
     Parameters
     ----------
@@ -41,7 +44,7 @@ def draw(
         np.clip(batch[name][:count], 0, 1) for batch in (src, dst) for name in ("target", "mask")
     )
     outputs = model.view(*model.tensors(s, d))
-    (ss, _), (dd, ddm), (sd, sdm) = [
+    (ss, ssm), (dd, ddm), (sd, sdm) = [
         [np.clip(np.asarray(x, np.float32), 0, 1) for x in output] for output in outputs
     ]
     swap_mask = ddm * sdm if masked_by_both else sdm
@@ -60,4 +63,21 @@ def draw(
             name: [*plain["src-src"], *plain["dst-dst"], sd],
             f"{name} masked": [*masked["src-src"], *masked["dst-dst"], masked["pred"][1]],
         }
-    return [PreviewImage(title, side_by_side(columns)) for title, columns in titled.items()]
+    names = Names(src, dst, count)
+    captions = {
+        "src-src": [names.src, "reconstruction"],
+        "dst-dst": [names.dst, "reconstruction"],
+        "pred": [names.dst, "swap"],
+    }
+    whole = [*captions["src-src"], *captions["dst-dst"], "swap"]
+    drawn = [
+        PreviewImage(
+            title, side_by_side(columns), names.rows(captions.get(title.split()[-1], whole))
+        )
+        for title, columns in titled.items()
+    ]
+    masks = {
+        "mask of src": src_mask, "learned for src": ssm, "mask of dst": dst_mask,
+        "learned for dst": ddm, "of the swap": sdm,
+    }  # fmt: skip
+    return [*drawn, *inputs_shown(name, names, src, dst), further(f"{name} masks", names, masks)]

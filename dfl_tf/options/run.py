@@ -174,6 +174,14 @@ class RunOptions(Options):
         group="previews",
         ask="never",
     )
+    legacy_previews: bool = option(
+        False,
+        "Show previews as DeepFaceLab does: no captions, no enlarged faces, no further images.",
+        details="Otherwise each face is named, faces below 128 pixels are enlarged, and further "
+        "images show the warped faces that the networks got, and the masks.",
+        group="previews",
+        ask="never",
+    )
     new_preview_sample: bool = option(
         False,
         "Draw new faces for the preview history.",

@@ -354,8 +354,9 @@ class Checkpointer:
         return True
 
     def _images(self, batches: Sequence[Batch]) -> dict[str, NDArray[np.uint8]]:
-        previews = self._model.preview(*batches)
-        return preview_images(previews, self.trace.array, self._model.iteration)
+        previews = [image for image in self._model.preview(*batches) if not image.further]
+        legacy = self.segment.settings.run.legacy_previews
+        return preview_images(previews, self.trace.array, self._model.iteration, legacy=legacy)
 
     def preview(self, batches: Sequence[Batch], marks: Marks = ()) -> None:
         """Write preview sheets of these batches and the loss plot.
@@ -384,6 +385,7 @@ class Checkpointer:
             tuple(marks),
             self.place.storage,
             self.preview_folder,
+            self.segment.settings.run.legacy_previews,
         )
 
     def _show(self, images: Mapping[str, NDArray[np.uint8]]) -> None:

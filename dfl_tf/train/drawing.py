@@ -40,6 +40,8 @@ class Showing:
         The model, by the prefix of its files.
     folder : Path
         Where the files go.
+    legacy : bool
+        Whether images look as in the legacy program.
     """
 
     model: FaceModel
@@ -50,6 +52,7 @@ class Showing:
     marks: Marks
     title: str
     folder: Path
+    legacy: bool = False
 
     def images(self) -> dict[str, NDArray[np.uint8]]:
         """Draw the previews by the weights that the calling thread computes with.
@@ -62,7 +65,8 @@ class Showing:
         if self.model.previews_one_face:  # another one each time
             shift = -(self.iteration % min(4, batches[0].size))
             batches = tuple(batch.rolled(shift) for batch in batches)
-        return preview_images(self.model.preview(*batches), self.losses, self.iteration)
+        previews = self.model.preview(*batches)
+        return preview_images(previews, self.losses, self.iteration, legacy=self.legacy)
 
     def write(self, images: dict[str, NDArray[np.uint8]]) -> list[str]:
         """Write previews and the loss plot; returns the files of the previews.

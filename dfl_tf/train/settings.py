@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 AT_ONCE = frozenset(
     words(
         "save_every save_every_iters backup_every preview_every preview_dir no_preview stop_after "
-        "save_deadline guard_collapse on_collapse quarantine target_iter autobackup_hour "
-        "write_preview_history "
-        "validate_every snapshot_every snapshots_keep keep_best snapshots_max_gb advice"
+        "legacy_previews save_deadline guard_collapse on_collapse quarantine target_iter "
+        "autobackup_hour write_preview_history validate_every snapshot_every snapshots_keep "
+        "keep_best snapshots_max_gb advice"
     )
 )
 """Options that neither the networks, nor the step, nor the samples depend on."""

@@ -66,6 +66,7 @@ ROWS = {
     "preview_every": Row(2, sees.events_at("preview", 1, 2, 4, 5), SHOWN | {"target_iter": 5}),
     "preview_dir": Row("shown here", shows.in_other_folder, SHOWN),
     "no_preview": Row(True, shows.previews),
+    "legacy_previews": Row(True, shows.legacy_look, SHOWN, step=True),
     "new_preview_sample": Row(True, shows.new_faces, resumed=True),
     "advice": Row(False, shows.no_remarks),
     "log_every": Row(2, shows.fewer_lines, {"target_iter": 5}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from dfl_tf.data import Batch, XSegSpec
+from dfl_tf.data.batch import SampleId
 from dfl_tf.face import FaceType
 from dfl_tf.models.xseg.preview import overlay
 from dfl_tf.options import KINDS
@@ -37,7 +39,7 @@ def images_of(model, given):
 def test_saehd_rows_show_unwarped_faces_and_their_predictions(make, batches, face_type):
     model = make(archi="liae-ud", face_type=face_type)
     given = batches(model, 3)
-    plain, masked = model.preview(*given)
+    plain, masked, *_ = model.preview(*given)
     assert (plain.name, masked.name) == ("SAEHD", "SAEHD masked")
     assert plain.image.dtype == masked.image.dtype == np.float32
     (ss, _), (dd, ddm), (sd, sdm) = images_of(model, given)
@@ -57,7 +59,7 @@ def test_saehd_rows_show_unwarped_faces_and_their_predictions(make, batches, fac
 def test_large_faces_get_sheets_of_their_own(make, batches):
     model = make(archi="df", resolution=272, batch_size=1)
     previews = model.preview(*batches(model, 1))
-    assert [p.name for p in previews] == [
+    assert [p.name for p in previews if not p.further] == [
         "SAEHD src-src",
         "SAEHD dst-dst",
         "SAEHD pred",
@@ -65,13 +67,41 @@ def test_large_faces_get_sheets_of_their_own(make, batches):
         "SAEHD masked dst-dst",
         "SAEHD masked pred",
     ]
-    assert {p.image.shape for p in previews} == {(272, 544, 3)}
+    assert {p.image.shape for p in previews if not p.further} == {(272, 544, 3)}
+    assert [p.captions for p in previews[:3]] == [
+        (("src", "reconstruction"),), (("dst", "reconstruction"),), (("dst", "swap"),),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["SAEHD", "AMP"])
+def test_further_images_show_what_the_networks_got_and_the_masks(make, batches, name):
+    model = make(name)
+    given = [
+        replace(batch, samples=tuple(SampleId(n, f"a folder/{side}/{n:05}_0.jpg") for n in (7, 8)))
+        for batch, side in zip(batches(model), ("src", "dst"), strict=True)
+    ]
+    *legacy, inputs, masks = model.preview(*given)
+    assert not any(image.further for image in legacy)
+    assert inputs.further
+    assert masks.further
+    assert (inputs.name, masks.name) == (f"{name} inputs", f"{name} masks")
+    count = len(inputs.captions)
+    assert inputs.captions[0] == ("src 00007_0.jpg", "dst 00007_0.jpg")
+    for i, row in enumerate(tiles(inputs.image, count, 2)):
+        for got, batch in zip(row, given, strict=True):
+            np.testing.assert_allclose(got, np.clip(batch["image"][i], 0, 1), atol=1e-6)
+    given_masks = tiles(masks.image, count, 5)[0][::2][:2]
+    for got, batch in zip(given_masks, given, strict=True):
+        np.testing.assert_allclose(got[..., :1], np.clip(batch["mask"][0], 0, 1), atol=1e-6)
+    for image in (*legacy, inputs, masks):
+        cells = sum(len(row) for row in image.captions)
+        assert cells * model.options.resolution**2 == image.image[..., 0].size
 
 
 def test_amp_shows_one_face_at_five_morphs(make, batches):
     model = make("AMP")
     given = batches(model)
-    first, plain, masked = model.preview(*given)
+    first, plain, masked, *_ = model.preview(*given)
     assert first.name == "AMP morph 1.0"
     assert (plain.name, masked.name) == ("AMP morph list", "AMP morph list masked")
     (s, d, _), (_, dd, all_src) = tiles(first.image, 2, 3)
@@ -179,7 +209,7 @@ def test_copied_weights_are_shown_while_the_model_moves_on(make, batches, cls):
     model = make(cls)
     given = batches(model)
     taken = HostCopies().take(model.state(views=True)).state.tensors
-    before = [image.image for image in model.preview(*given)]
+    before = [image.image for image in model.preview(*given) if not image.further]
     for variables in (network.weights for network in model.networks.values()):
         for variable in variables:
             variable.assign(variable.value * 1.5 + 0.01)
@@ -187,11 +217,11 @@ def test_copied_weights_are_shown_while_the_model_moves_on(make, batches, cls):
 
     def draw():
         with model.weights_from(taken):
-            drawn.extend(image.image for image in model.preview(*given))
+            drawn.extend(i.image for i in model.preview(*given) if not i.further)
 
     thread = threading.Thread(target=draw)
     thread.start()
-    moved = [image.image for image in model.preview(*given)]
+    moved = [image.image for image in model.preview(*given) if not image.further]
     thread.join()
     for was, copied, now in zip(before, drawn, moved, strict=True):
         np.testing.assert_array_equal(was, copied)

@@ -226,10 +226,11 @@ def test_tensorboard_shows_each_iteration_once(tmp_path, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "tensorboard", types.ModuleType("tensorboard"))
     monkeypatch.setattr(tf.summary, "scalar", scalar, raising=False)
-    monkeypatch.setattr(tf.summary, "text", lambda name, text: None, raising=False)
+    texts: dict[str, str] = {}
+    monkeypatch.setattr(tf.summary, "text", texts.__setitem__, raising=False)
     for begin, iterations in ((0, range(1, 8)), (4, range(5, 9))):
         log = TensorBoardLog(tmp_path / "board")
-        log.emit(Start("new_SAEHD", "SAEHD", "model", begin, 1, {}))
+        log.emit(Start("new_SAEHD", "SAEHD", "model", begin, 1, {"archi": "a|b", "lr": 5e-5}))
         for iteration in iterations:
             log.emit(event(iteration))
         if begin:
@@ -248,6 +249,7 @@ def test_tensorboard_shows_each_iteration_once(tmp_path, monkeypatch):
                     shown = [step for step in shown if step < entry.step]
             shown += [entry.step for value in entry.summary.value if value.tag == "loss/src"]
     assert (starts, shown) == (3, [1, 2, 3, 4, 5, 6, 7])
+    assert texts["options"] == ("| option | value |\n|---|---|\n| archi | a\\|b |\n| lr | 5e-05 |")
 
 
 def test_quality_is_told_and_logged(tmp_path):

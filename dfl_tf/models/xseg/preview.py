@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from dfl_tf.imaging import side_by_side
 from dfl_tf.models.base import PreviewImage
+from dfl_tf.models.preview_cells import face_names
 
 if TYPE_CHECKING:
     from dfl_tf.data.batch import Batch
@@ -27,17 +28,21 @@ def draw(model: XSeg, training: Batch, *faces: Batch) -> list[PreviewImage]:
     count = min(4, int(model.options.batch_size), 800 // model.options.resolution)
     image, target = (np.clip(training[name][:count], 0, 1) for name in ("image", "target"))
     predicted = _predict(model, image)
-    columns = [image, predicted]
+    names = face_names(training, "", count)
+    columns, captions = [image, predicted], ["learned"]
     if not model.options.pretrain:
         columns = [overlay(image, target), predicted, overlay(image, predicted)]
-    previews = [PreviewImage("XSeg training faces", side_by_side(columns))]
+        captions = ["learned mask", "what it leaves out"]
+    rows = tuple((name, *captions) for name in names)
+    previews = [PreviewImage("XSeg training faces", side_by_side(columns), rows)]
     if model.options.pretrain:
         return previews
     for side, batch in zip(("src", "dst"), faces, strict=False):
         image = np.clip(batch["image"][:count], 0, 1)
         predicted = _predict(model, image)
         columns = [image, predicted, overlay(image, predicted)]
-        previews.append(PreviewImage(f"XSeg {side} faces", side_by_side(columns)))
+        rows = tuple((name, *captions) for name in face_names(batch, side, count))
+        previews.append(PreviewImage(f"XSeg {side} faces", side_by_side(columns), rows))
     return previews
 
 

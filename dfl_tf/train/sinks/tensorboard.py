@@ -5,9 +5,15 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from dfl_tf.disk.text import printable
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.events import Closed, Event
 from dfl_tf.train.events import Iteration, Preview, RolledBack, Start, Switched, Validated
+
+
+def _cell(value: object) -> str:
+    """Write a value so that it stays within its cell of a Markdown table."""
+    return printable(value).replace("|", "\\|")
 
 
 class TensorBoardLog:
@@ -54,6 +60,11 @@ class TensorBoardLog:
                     self._tf.summary.text("options", changes)
             case Start():
                 self._restart(event.iteration)
+                table = [f"| {key} | {_cell(value)} |" for key, value in event.options.items()]
+                with self._writer.as_default(step=event.iteration):
+                    text = "\n".join(["| option | value |", "|---|---|", *table])
+                    self._tf.summary.text("options", text)
+                self._writer.flush()
             case RolledBack():
                 self._restart(event.iteration)
                 text = f"back from {event.undone_until}: {event.reason} Now {event.remedy}."

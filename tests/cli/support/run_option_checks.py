@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePath
 
+import cv2
 import numpy as np
 
 from .option_checks import losses_differ
@@ -28,6 +29,21 @@ def reinitialized(base: Outcome, run: Outcome) -> None:
 def previews(base: Outcome, run: Outcome) -> None:
     assert base.files("*_preview/*.jpg")
     assert not run.files("*_preview/*.jpg")
+
+
+def legacy_look(base: Outcome, run: Outcome) -> None:
+    """Two rows of five faces of 64 pixels below the graph; else enlarged, with captions."""
+    assert len(base.files("*_preview/SAEHD*.jpg")) == 4
+    shown = run.files("*_preview/SAEHD*.jpg")
+    assert {PurePath(name).name for name in shown} == {"SAEHD.jpg", "SAEHD masked.jpg"}
+    sizes = [
+        cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR).shape
+        for outcome in (run, base)
+        for name, image in outcome.files("*_preview/SAEHD.jpg").items()
+    ]
+    rows, caption, gap = 4, 18, 2
+    enlarged = (rows * (128 + caption + gap) + gap, 5 * (128 + gap) + gap)
+    assert sizes == [(100 + rows * 64, 5 * 64, 3), (100 + enlarged[0], enlarged[1], 3)]
 
 
 def in_other_folder(base: Outcome, run: Outcome) -> None:

@@ -90,8 +90,9 @@ class Run:
         """Send a signal, if one is given, and wait for the end."""
         if number is not None and self.process.poll() is None:
             self.process.send_signal(number)
-        self.read()
-        return self.process.wait()
+        with self.process:
+            self.read()
+        return self.process.returncode
 
 
 def copied(faces: Path, place: Path) -> Path:

@@ -49,6 +49,7 @@ def test_operations_of_products_and_convolutions_are_counted():
     assert sum(counted) == 3 * convolution + 3 * product
 
 
+@pytest.mark.slow
 @pytest.mark.native
 def test_arithmetic_is_that_of_the_definition(monkeypatch):
     """Products that are saved count as well, those with zeros do not."""

@@ -67,7 +67,7 @@ def test_model_survives_a_round_trip(kind: str, model_class: str, tmp_path: Path
     assert [m.format for m in find_models(tmp_path)] == [kind]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     tensors=st.dictionaries(
         st.text(min_size=1, max_size=20),

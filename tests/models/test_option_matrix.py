@@ -260,9 +260,9 @@ def test_the_cases_cover_every_pair(parameters, dead, cases):
 
 
 def spread(cases):
-    """One case of eight for every run of the suite, the others for `tools/full.sh`."""
+    """A few cases for every run of the suite, the others for `tools/full.sh`."""
     return [
-        pytest.param(case, id=name_of(case), marks=[pytest.mark.slow] if number % 8 else [])
+        pytest.param(case, id=name_of(case), marks=[pytest.mark.slow] if number % 16 else [])
         for number, case in enumerate(cases)
     ]
 

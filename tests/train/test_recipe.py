@@ -154,6 +154,7 @@ def test_killed_at_random_moments_it_is_the_same(tmp_path):
     same(saved(whole), saved(parts))
 
 
+@pytest.mark.slow
 def test_the_change_itself_is_whole(tmp_path):
     """Killed between the two saves of a change, it changes at the next start."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"

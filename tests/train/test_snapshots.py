@@ -126,6 +126,7 @@ def test_the_snapshot_of_a_phase_goes_on_with_the_next_one(tmp_path):
     same(one, two)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["while it is copied", "before its name", "after its name"])
 def test_killed_while_it_is_made(tmp_path, monkeypatch, moment):
     whole, parts, found = tmp_path / "whole", tmp_path / "parts", recipe(tmp_path)

@@ -57,11 +57,11 @@ def show(
     name, model_class = pick(directory, name, model_class)
     state, facts = model_report.report(directory, name, model_class)
     if plot is not None:
-        from dfl_tf.train.loss_plot import write_plot_of_model
-        from dfl_tf.train.validation import curve
+        from dfl_tf.imaging import write_image
+        from dfl_tf.train.loss_plot import plot_of_model
 
         title = f"{facts['name']} ({facts['class']}), iteration {facts['iteration']}"
-        write_plot_of_model(plot, state.loss_history, title, curve(state.run))
+        write_image(plot, plot_of_model(state.loss_history, title, state.run))
     if as_json:
         print_json({**facts, "about": _about_run(state)})
         return
@@ -69,6 +69,31 @@ def show(
         click.echo(line)
     if plot is not None:
         click.echo(f"loss plot: {plot}")
+
+
+@command.command()
+@click.argument("directory", metavar="MODEL_DIR", type=MODEL_FOLDER)
+@choice
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The page; by default <model>_card.html beside the model's files.",
+)
+def card(directory: Path, name: str | None, model_class: str | None, output: Path | None) -> None:
+    """Write a page about a model: options, losses, quality, previews over time, snapshots.
+
+    It is one file of HTML without scripts and without anything from a network.
+    """
+    from dfl_tf.formats.models.files import prefix_of
+    from dfl_tf.train.model_card import write_model_card
+
+    name, model_class = pick(directory, name, model_class)
+    path = output or directory / f"{prefix_of(name, model_class)}_card.html"
+    for line in write_model_card(path, directory, name, model_class):
+        click.echo(line, err=True)
+    click.echo(f"page: {path}")
 
 
 def _about_run(state: ModelState) -> list[str]:

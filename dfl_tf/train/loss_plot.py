@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -210,24 +210,35 @@ def write_loss_plot(
     write_file(path, cv2.imencode(".png", image)[1].tobytes())
 
 
-def write_plot_of_model(
-    path: Path,
-    history: Sequence[Sequence[float]],
-    title: str,
-    quality: Sequence[tuple[int, float]] = (),
-) -> None:
-    """Write the plot of a model's stored losses, without rows of another form than the last one.
+def plot_of_model(
+    history: Sequence[Sequence[float]], title: str, run: Mapping[str, Any]
+) -> NDArray[np.uint8]:
+    """Draw what a model stores of its losses, its quality, and what happened to it.
 
-    See `loss_plot`.
+    Parameters
+    ----------
+    history : sequence of sequences of float
+        `ModelState.loss_history`; rows of another form than the last one are left out.
+    title : str
+    run : mapping
+        `ModelState.run`.
+
+    Returns
+    -------
+    ndarray, shape (480, 960, 3), uint8, BGR
+        See `loss_plot`.
 
     Raises
     ------
     ModelFileError
-        There is no history.
+        There is no history, or what is stored of the run is none of ours.
     """
+    from dfl_tf.train.marks import marks_of
+    from dfl_tf.train.validation import curve
+
     if not history:
         raise ModelFileError(f"{title}: has no loss history to plot.")
     width = len(history[-1])
     rows = [row for row in history if len(row) == width]
     names = ("src", "dst") if width == 2 else ("loss",)
-    write_loss_plot(path, rows, names, title=title, quality=quality)
+    return loss_plot(rows, names, title=title, quality=curve(run), marks=marks_of(run))

@@ -11,7 +11,7 @@ import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dfl_tf.data import Batch
 from dfl_tf.devices.memory import out_of_memory
@@ -25,6 +25,7 @@ from dfl_tf.train.checkpoint import Checkpointer, CheckpointLocation
 from dfl_tf.train.face_watch import FaceWatch
 from dfl_tf.train.guard import Guard
 from dfl_tf.train.loss_graph import LossTrace
+from dfl_tf.train.marks import marks_of
 from dfl_tf.train.quarantine import LeftOutFace
 from dfl_tf.train.segment import Segment
 from dfl_tf.train.settings import Settings
@@ -207,10 +208,7 @@ class Run:
 
     def marks(self) -> list[tuple[int, str]]:
         """Lines in the loss plot: where phases of a recipe end, and where it was rolled back."""
-        done = _listed(self.stored.get("recipe"), "done")
-        undone = _listed(self.stored.get("rollback"), "undone")
-        phases = [(each["end"], f"{each['name']} ends") for each in done if each["end"]]
-        return [*phases, *((start, f"rolled back from {end}") for start, end in undone)]
+        return marks_of(self.stored)
 
     @property
     def run_state(self) -> dict[str, object]:
@@ -442,11 +440,6 @@ class Run:
             f"retrying in {RETRY_SECONDS:.0f} s."
         )
         self.log.emit(events.SaveFailed(str(error)))
-
-
-def _listed(tree: object, key: str) -> list[Any]:
-    """A list of what a part of the run has stored; its schema was checked when it was read."""
-    return list(tree.get(key, ())) if isinstance(tree, dict) else []
 
 
 def every(period: int, iteration: int) -> bool:

@@ -308,7 +308,8 @@ def previews_beside(directory: Path, name: str, model_class: str) -> dict[str, b
     folder = directory / f"{prefix_of(name, model_class)}_preview"
     if not folder.is_dir():
         return {}
-    found = sorted(path for path in folder.iterdir() if path.suffix == ".jpg" and path.is_file())
+    images = [path for path in folder.iterdir() if path.suffix == ".jpg" and path.is_file()]
+    found = sorted(images, key=lambda path: path.stem)
     return {f"preview_{path.name}": read_plain(path) for path in found}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,49 @@ def test_json_is_strict_where_a_loss_is_no_number(tmp_path: Path) -> None:
 def test_show_draws_a_plot(folder: Path, tmp_path: Path) -> None:
     run("show", folder, "--plot", tmp_path / "loss.png")
     assert cv2.imread(str(tmp_path / "loss.png")).shape[2] == 3
+
+
+def test_a_card_is_one_page_without_scripts(folder: Path, tmp_path: Path) -> None:
+    rows = [{"iteration": 5, "value": 0.9, "metrics": {"ssim": 0.9}, "key": "k", "best": True}]
+    state = make_state()
+    options = {**state.options, "evil": "<script>alert(1)</script>", "long": "B" * 10_000}
+    run_state = {**state.run, "validation": rows}
+    write_model(folder, "my model", replace(state, options=options, run=run_state))
+    previews = folder / "my model_SAEHD_preview"
+    history = folder / "my model_SAEHD_history" / "SAEHD"
+    for place, names in ((previews, ("SAEHD", "SAEHD masks")), (history, range(0, 300, 10))):
+        place.mkdir(parents=True)
+        for name in names:
+            file = place / (f"{name:07d}.jpg" if isinstance(name, int) else f"{name}.jpg")
+            cv2.imwrite(str(file), np.full((30, 2000, 3), 90, np.uint8))
+    run("snapshot", folder, "first", "--note", "<b>before the GAN</b>")
+    (previews / "broken.jpg").write_bytes(b"no image")
+    said = run("card", folder, "-o", tmp_path / "card.html")
+    assert f"page: {tmp_path / 'card.html'}" in said.stdout
+    assert "not on the page: broken.jpg" in said.stderr
+    page = (tmp_path / "card.html").read_text()
+    assert "default-src 'none'; img-src data:" in page
+    assert "<script" not in page
+    for text in (
+        "<h1>my model (SAEHD), iteration 7</h1>", "&lt;script&gt;alert(1)&lt;/script&gt;",
+        "&lt;b&gt;before the GAN&lt;/b&gt;", "<td>0.9000</td><td>best so far</td>",
+        "(10000 characters)", "<h3>now, at iteration 7</h3>", "snapshot first, iteration 7",
+        "<p>iteration 0</p>", "<p>iteration 290</p>",
+    ):  # fmt: skip
+        assert text in page, text
+    # the plot, two previews, the same in the snapshot, eight of the history
+    images = re.findall(r'src="data:image/(png|jpeg);base64,([^"]+)"', page)
+    assert [kind for kind, _ in images] == ["png"] + ["jpeg"] * 12
+    sizes = [cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), 1).shape[1]
+             for _, data in images]  # fmt: skip
+    assert sizes == [960] + [1000] * 12
+
+
+def test_a_card_lies_beside_the_model(folder: Path) -> None:
+    run("card", folder)
+    page = (folder / "my model_SAEHD_card.html").read_text()
+    assert "<h2>Losses</h2>" in page
+    assert "There are none." in page
 
 
 def test_list_shows_all_models_newest_first(folder: Path) -> None:

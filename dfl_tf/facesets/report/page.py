@@ -1,52 +1,23 @@
-"""The page of a report: one file, without scripts and without anything from a network.
-
-Names of files and metadata are text: every one goes through `_text`, and the page forbids scripts.
-"""
+"""The page of a report; names of files and metadata go through `as_text`."""
 
 from __future__ import annotations
 
-import base64
-import html
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dfl_tf.disk.text import printable
 from dfl_tf.facesets.people import shown
 from dfl_tf.facesets.report import figures
 from dfl_tf.facesets.report.facts import SCALES, WORST, Facts, Scale, SideFacts
 from dfl_tf.facesets.report.poses import pose_gaps
 from dfl_tf.facesets.report.sentences import sentences
 from dfl_tf.facesets.thumbnails import Thumbnails
+from dfl_tf.imaging.html_page import PAGE_END, as_text, image_tag, page_head
 
 _GROUPS = 20
 _PAIRS = 30
 _GAPS = 12
 _TRACK_FACES = 10
-
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2em auto; padding: 0 1em; }
-h1 { font-size: 1.6em; } h2 { font-size: 1.25em; margin-top: 2em; border-bottom: 1px solid #8886; }
-h3 { font-size: 1.05em; margin-bottom: .3em; }
-table { border-collapse: collapse; } td, th { padding: .2em 1em .2em 0; text-align: left;
-  vertical-align: top; }
-ol.most li { margin: .4em 0; } .quiet { opacity: .7; }
-.plots img { max-width: 100%; vertical-align: top; height: auto; background: white; }
-.faces { display: flex; flex-wrap: wrap; gap: 6px; }
-figure { margin: 0; width: 96px; } figure img { width: 96px; height: 96px; display: block;
-  background: #8883; } figcaption { font-size: 11px; line-height: 1.25; overflow-wrap: anywhere; }
-img.half { width: 49%; }
-img.strip { display: block; max-width: 100%; }
-"""
-
-_HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><style>{style}</style></head><body>
-"""
 
 
 @dataclass(frozen=True)
@@ -83,8 +54,8 @@ def page(facts: Facts, *, frames: Sequence[FrameStrip] = ()) -> str:
     looks = {name: Thumbnails(side.place) for name, side in facts.sides.items()}
     names = " and ".join(str(side.place) for side in facts.sides.values())
     parts = [
-        _HEAD.format(title=_text(f"Faces of {names}"), style=_STYLE),
-        f"<h1>A look at the faces</h1><p class='quiet'>{_text(names)}</p>",
+        page_head(f"Faces of {names}"),
+        f"<h1>A look at the faces</h1><p class='quiet'>{as_text(names)}</p>",
         _first(sentences(facts)),
         _counts(facts),
         _poses(facts),
@@ -94,26 +65,15 @@ def page(facts: Facts, *, frames: Sequence[FrameStrip] = ()) -> str:
         *(_persons(name, side, looks[name], facts) for name, side in facts.sides.items()),
         *(_duplicates(name, side, looks[name]) for name, side in facts.sides.items()),
         *(_worst(scale, facts, looks) for scale in SCALES if scale.worst),
-        "</body></html>\n",
+        PAGE_END,
     ]
     return "".join(parts)
-
-
-def _text(value: object) -> str:
-    """Text as text, never as markup."""
-    return html.escape(printable(value), quote=True)
-
-
-def _img_tag(data: bytes, alt: str, css: str = "") -> str:
-    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
-    coded = base64.b64encode(data).decode("ascii")
-    return f'<img class="{css}" alt="{_text(alt)}" src="data:image/{kind};base64,{coded}">'
 
 
 def _first(lines: Sequence[str]) -> str:
     if not lines:
         return "<h2>In short</h2><p>Nothing stands out.</p>"
-    items = "".join(f"<li>{_text(line)}</li>" for line in lines)
+    items = "".join(f"<li>{as_text(line)}</li>" for line in lines)
     return f"<h2>In short</h2><ol class='most'>{items}</ol>"
 
 
@@ -139,16 +99,16 @@ def _counts(facts: Facts) -> str:
         ]
         unit = f" ({scale.unit})" if scale.unit else ""
         rows.append((f"{scale.title}, median{unit}", medians))
-    head = "".join(f"<th>{_text(name)}</th>" for name in sides)
+    head = "".join(f"<th>{as_text(name)}</th>" for name in sides)
     body = "".join(
-        f"<tr><td>{_text(title)}</td>{''.join(f'<td>{_lines(cell)}</td>' for cell in cells)}</tr>"
+        f"<tr><td>{as_text(title)}</td>{''.join(f'<td>{_lines(cell)}</td>' for cell in cells)}</tr>"
         for title, cells in rows
     )
     return f"<h2>Counts</h2><table><tr><th></th>{head}</tr>{body}</table>"
 
 
 def _lines(cell: str) -> str:
-    return "<br>".join(_text(line) for line in cell.split("\n"))
+    return "<br>".join(as_text(line) for line in cell.split("\n"))
 
 
 def _counted(counter: object) -> str:
@@ -160,7 +120,7 @@ def _counted(counter: object) -> str:
 
 
 def _poses(facts: Facts) -> str:
-    plot = _img_tag(figures.pose_maps(facts), "yaw by pitch of both sides")
+    plot = image_tag(figures.pose_maps(facts), "yaw by pitch of both sides")
     text = ""
     if facts.dst is not None:
         gaps = pose_gaps(facts.src.poses, facts.dst.poses)
@@ -185,11 +145,11 @@ def _poses(facts: Facts) -> str:
 def _plots(facts: Facts) -> str:
     wanted = ("sharpness", "size", "brightness", "motion_blur")
     plots = [
-        _img_tag(figures.histogram(facts, scale), f"histogram of {scale.title}", "half")
+        image_tag(figures.histogram(facts, scale), f"histogram of {scale.title}", "half")
         for scale in SCALES
         if scale.name in wanted
     ]
-    colors = _img_tag(figures.color_map(facts), "colors of both sides")
+    colors = image_tag(figures.color_map(facts), "colors of both sides")
     return (
         f"<h2>Light and color</h2><div class='plots'>{colors}</div>"
         f"<h2>Sharpness, size, brightness</h2><div class='plots'>{''.join(plots)}</div>"
@@ -197,13 +157,13 @@ def _plots(facts: Facts) -> str:
 
 
 def _frames(strip: FrameStrip) -> str:
-    lines = "".join(f"<li>{_text(line)}</li>" for line in strip.lines)
+    lines = "".join(f"<li>{as_text(line)}</li>" for line in strip.lines)
     images = "".join(
-        f"<h3>{_text(caption)}</h3>{_img_tag(data, caption, 'strip')}"
+        f"<h3>{as_text(caption)}</h3>{image_tag(data, caption, 'strip')}"
         for caption, data in strip.strips
     )
     listed = f"<ul>{lines}</ul>" if lines else "<p>Nothing to look at.</p>"
-    return f"<h2>The frames of {_text(strip.side)}</h2>{listed}{images}"
+    return f"<h2>The frames of {as_text(strip.side)}</h2>{listed}{images}"
 
 
 def _tracks_counted(side: SideFacts) -> str:
@@ -227,23 +187,23 @@ def _tracks(name: str, side: SideFacts, looks: Thumbnails) -> str:
         many = "s" if len(track.members) > 1 else ""
         rows.append(
             f"<h3>Track {track.number}: {len(track.members)} face{many}, "
-            f"{_text(found.span(track))}, median sharpness {sharpness:.4g}</h3>"
+            f"{as_text(found.span(track))}, median sharpness {sharpness:.4g}</h3>"
             f"{_faces(side, looks, faces)}"
         )
-    counted = _text(_tracks_counted(side).replace("\n", "; "))
+    counted = as_text(_tracks_counted(side).replace("\n", "; "))
     return (
-        f"<h2>The least sharp tracks of {_text(name)}</h2><p>Of {counted}. "
+        f"<h2>The least sharp tracks of {as_text(name)}</h2><p>Of {counted}. "
         "<code>dfl-tf faceset filter --tracks 3,5-9 --invert</code> takes tracks out.</p>"
         f"{''.join(rows)}"
     )
 
 
 def _persons(name: str, side: SideFacts, looks: Thumbnails, facts: Facts) -> str:
-    title = f"<h2>Persons in {_text(name)}</h2>"
+    title = f"<h2>Persons in {as_text(name)}</h2>"
     if side.grouping is None:
-        return f"{title}<p>Not known: {_text(facts.identity)}</p>"
+        return f"{title}<p>Not known: {as_text(facts.identity)}</p>"
     groups = side.grouping.groups
-    rows = [f"<p>{_text(line)}.</p>" for line in side.grouping.notes()]
+    rows = [f"<p>{as_text(line)}.</p>" for line in side.grouping.notes()]
     for group in groups[:_GROUPS]:
         faces = [(group.members[i], f"{group.distances[i]:.2f}") for i in shown(group)]
         rows.append(
@@ -266,7 +226,7 @@ def _duplicates(name: str, side: SideFacts, looks: Thumbnails) -> str:
     more = len(side.duplicates) - _PAIRS
     note = f"<p>{more} more pairs are in the JSON.</p>" if more > 0 else ""
     count = len(side.duplicates)
-    return f"<h2>Near duplicates in {_text(name)}: {count}</h2>{_faces(side, looks, faces)}{note}"
+    return f"<h2>Near duplicates in {as_text(name)}: {count}</h2>{_faces(side, looks, faces)}{note}"
 
 
 def _worst(scale: Scale, facts: Facts, looks: dict[str, Thumbnails]) -> str:
@@ -277,8 +237,8 @@ def _worst(scale: Scale, facts: Facts, looks: dict[str, Thumbnails]) -> str:
         values = side.scales[scale.name]
         faces = [(i, f"{values[i]:.4g}") for i in side.worst(scale)]
         if faces:
-            parts.append(f"<h3>{_text(name)}</h3>{_faces(side, looks[name], faces)}")
-    title = f"<h2>The {WORST} {_text(scale.worst)}</h2>"
+            parts.append(f"<h3>{as_text(name)}</h3>{_faces(side, looks[name], faces)}")
+    title = f"<h2>The {WORST} {as_text(scale.worst)}</h2>"
     return title + "".join(parts) if parts else ""
 
 
@@ -287,8 +247,8 @@ def _faces(side: SideFacts, looks: Thumbnails, faces: Iterable[tuple[int, str]])
     for index, caption in faces:
         name = side.names[index]
         data = looks.jpeg(name)
-        image = _img_tag(data, name) if data else '<img alt="cannot be read">'
+        image = image_tag(data, name) if data else '<img alt="cannot be read">'
         cells.append(
-            f"<figure>{image}<figcaption>{_text(name)}<br>{_text(caption)}</figcaption></figure>"
+            f"<figure>{image}<figcaption>{as_text(name)}<br>{as_text(caption)}</figcaption></figure>"
         )
     return f"<div class='faces'>{''.join(cells)}</div>"

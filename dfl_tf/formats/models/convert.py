@@ -34,7 +34,7 @@ from dfl_tf.options import KINDS
 
 _BELONGS = (
     *("_history", "_autobackups", "_snapshots", "_summary.txt"),
-    *("_model.dfm", "_merger_session.dat", "_conversion.json"),
+    *("_model.dfm", "_merger_session.dat", "_conversion.json", "_card.html"),
 )
 """What lies beside a model's own files and carries its name."""
 

@@ -66,8 +66,8 @@ class FakeModel:
     def preview(self, *batches):
         image = np.clip(batches[0]["image"][0], 0, 1)
         return [
-            SimpleNamespace(name="SAEHD", image=image),
-            SimpleNamespace(name="SAEHD masked", image=image * 0.5),
+            SimpleNamespace(name="SAEHD", image=image, captions=(), further=False),
+            SimpleNamespace(name="SAEHD masked", image=image * 0.5, captions=(), further=False),
         ]
 
     @contextmanager

@@ -133,7 +133,10 @@ PARTS = {
         lambda outputs: {"cells": _last_json(outputs[0])["cells"]},
     ),
     "endurance": Part(
-        ("python tools/endurance.py --json",),
+        (
+            "python tools/endurance.py --json",
+            "python tools/endurance.py --class SAEHD --iterations 2000 --points 20 --json",
+        ),
         lambda outputs: {
             "iterations": _last_json(outputs[0])["iterations"],
             **{f"{name}_growth": n for name, n in _last_json(outputs[0])["growth"].items()},

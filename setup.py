@@ -3,7 +3,10 @@
 The library is built against the TensorFlow that is already installed
 (``pip install --no-build-isolation``); TensorFlow is no build requirement (decision 24).
 ``DFL_TF_NATIVE=require`` makes a failing build an error, ``off`` skips it. The C++ sources travel
-in the wheel, for ``dfl-tf doctor --build-ops``.
+in the wheel: the library is built at its first use (or by ``dfl-tf doctor --build-ops``).
+
+A wheel without the library is for every machine (``py3-none-any``), one with it for any Python of
+its platform (the library is no Python module).
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from glob import glob
 from types import ModuleType
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
@@ -57,6 +61,23 @@ class BuildOpLibrary(build_ext):
         super().build_extension(ext)
 
 
+class TaggedWheel(bdist_wheel):
+    """A wheel whose name says what is in it."""
+
+    def run(self) -> None:
+        """Build first, then see whether the library is there."""
+        self.run_command("build")
+        build = self.get_finalized_command("build")
+        self.root_is_pure = not glob(f"{build.build_lib}/dfl_tf_ops/*.so")
+        super().run()
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """Any Python; any platform, or that of the library."""
+        if self.root_is_pure:
+            return "py3", "none", "any"
+        return "py3", "none", super().get_tag()[2]
+
+
 class BuildWithSources(build_py):
     """Put the C++ sources into the package that the wheel carries."""
 
@@ -89,5 +110,9 @@ setup(
     ]
     if MODE != "off"
     else [],
-    cmdclass={"build_ext": BuildOpLibrary, "build_py": BuildWithSources},
+    cmdclass={
+        "build_ext": BuildOpLibrary,
+        "build_py": BuildWithSources,
+        "bdist_wheel": TaggedWheel,
+    },
 )

@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(number, signal.default_int_handler if interrupt else signal.SIG_DFL)
     for name in [name for name in os.environ if name.startswith(OWN)]:
         del os.environ[name]
+    os.environ.setdefault("DFL_TF_NATIVE", "found")  # a stale library is an error, not a build
     os.environ["DFL_TF_CONVOLUTIONS"] = "rule"  # a measurement takes time, and can end differently
     for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
         os.environ.pop(name, None)

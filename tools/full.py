@@ -132,6 +132,10 @@ PARTS = {
         ("python tools/run_notebook.py docs/first_look.ipynb --json",),
         lambda outputs: {"cells": _last_json(outputs[0])["cells"]},
     ),
+    "package": Part(
+        ("python tools/check_package.py --json",),
+        lambda outputs: {key: _last_json(outputs[0])[key] for key in ("commands", "merged")},
+    ),
     "endurance": Part(
         (
             "python tools/endurance.py --json",

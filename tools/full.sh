@@ -3,7 +3,7 @@
 #
 #     tools/full.sh [PART …] [--again]
 #
-# Parts: slow mutate fuzz kills power quality jax gpu_check notebook endurance bench. Without one all run, and
+# Parts: slow mutate fuzz kills power quality jax gpu_check notebook package endurance bench. Without one all run, and
 # docs/proof.md is written at the
 # end. Each part leaves one line of JSON in build/proof/PART.json. A part that passed with this very
 # commit is not run again, so a broken off run is resumed by the same command; --again runs it once more.

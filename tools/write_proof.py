@@ -61,6 +61,7 @@ def sentence(name: str, figures: Figures) -> str:
         "{variables} variables",
         "gpu_check": "{parts} parts of tools/gpu_check.py passed on the CPU",
         "notebook": "{cells} cells of docs/first_look.ipynb ran",
+        "package": "{commands} commands of the wheel in a read-only place, {merged} frames merged",
         "endurance": "over {iterations} iterations memory changes by a factor of "
         "{memory_mb_growth}, processor time per iteration by {milliseconds_growth}",
         "bench": "{tools} benchmarks run",

@@ -7,7 +7,9 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,10 @@ from typing import Any
 import click
 from dfl_tf_ops import process
 
+from dfl_tf.cli.doctor_advice import OPENCV, TENSORFLOW, advice
+from dfl_tf.cli.paths import FOLDER
 from dfl_tf.cli.speaking import Command
+from dfl_tf.disk.storage_check import check_storage
 from dfl_tf.errors import DflTfError, UsageError
 
 _PACKAGES = (
@@ -39,13 +44,21 @@ class SelfTestFailed(DflTfError):
 @click.command(cls=Command)
 @click.option("--self-test", is_flag=True, help="Compare the fast operations with plain NumPy.")
 @click.option("--build-ops", is_flag=True, help="Compile the C++ operations for this machine.")
+@click.option(
+    "--storage",
+    type=FOLDER,
+    metavar="FOLDER",
+    help="Try in this folder what saves and locks rest on, as for a network disk.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(self_test: bool, build_ops: bool, as_json: bool) -> None:
-    """Show versions, devices and backends; check and build the fast operations."""
+def command(self_test: bool, build_ops: bool, storage: Path | None, as_json: bool) -> None:
+    """Show versions, devices and backends, and what to do about what is not as it should be."""
     if build_ops:
         path = _build()
         click.echo(f"built {path}", err=as_json)
     facts = gather()
+    if storage is not None:
+        facts["storage"] = check_storage(storage)
     failed = []
     if self_test:
         from dfl_tf.cli.self_test import comparisons
@@ -79,9 +92,11 @@ def _build() -> Path:
 
 def gather() -> dict[str, object]:
     """All facts as plain values."""
+    from dfl_tf_ops import native
+
     import dfl_tf
 
-    return {
+    facts: dict[str, object] = {
         "dfl_tf": dfl_tf.__version__,
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -96,13 +111,20 @@ def gather() -> dict[str, object]:
         "bfloat16": _bfloat16(),
         "kernel_cache": _kernel_cache(),
         "convolutions": _convolutions(),
+        "rivals": {name: _version_of(name) for name in (*OPENCV, *TENSORFLOW)},
+        "compiler": native.find_compiler(),
+        "writable": _writable(),
+        "disk_free_gib": _disk_free(),
     }
+    return {**facts, "advice": advice(facts)}
 
 
 def text(facts: dict[str, Any]) -> str:
     """The facts for people, one a line."""
     lines = []
     for key, value in facts.items():
+        if key in _SHOWN_BY_ADVICE:
+            continue
         if key == "self_test":
             lines += [
                 f"{'ok' if row['passed'] else 'FAILED':<7} {name}: worst error "
@@ -116,15 +138,54 @@ def text(facts: dict[str, Any]) -> str:
         elif isinstance(value, list):
             shown = "; ".join(value)
         lines.append(f"{key:<12} {shown}")
+    lines += [f"to do        {text}" for text in facts.get("advice", [])]
     return "\n".join(lines)
 
 
-def _version(package: str) -> str | None:
+_SHOWN_BY_ADVICE = ("advice", "rivals", "compiler")
+
+
+def _writable() -> dict[str, str]:
+    """Of each folder of the user's: where it is, or why it cannot be written."""
+    places = {
+        "cache": process.user_cache(),
+        "data": process.user_data(),
+        "temporary": process.temporary_folder(),
+    }
+    return {what: _can_be_written(place) for what, place in places.items()}
+
+
+def _can_be_written(place: str | Path | None) -> str:
+    if place is None:
+        return "no (there is no home folder)"
+    folder = Path(place)
+    existing = next((each for each in (folder, *folder.parents) if each.exists()), folder)
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return str(folder)
+    except OSError as error:
+        return f"no ({folder}: {error.strerror})"
+
+
+def _disk_free() -> dict[str, float]:
+    """GiB that are free here, and where caches lie."""
+    places = {str(Path.cwd()), str(process.temporary_folder() or "")}
+    free = {}
+    for place in sorted(each for each in places if each):
+        with contextlib.suppress(OSError):
+            free[place] = round(shutil.disk_usage(place).free / 2**30, 1)
+    return free
+
+
+def _version_of(package: str) -> str | None:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(package)
-    if package == "tensorflow":
-        return _version("tensorflow-cpu")
     return None
+
+
+def _version(package: str) -> str | None:
+    found = _version_of(package)
+    return _version_of("tensorflow-cpu") if package == "tensorflow" and found is None else found
 
 
 def _open_models() -> dict[str, str]:

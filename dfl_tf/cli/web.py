@@ -13,6 +13,7 @@ import click
 from dfl_tf.cli.paths import FOLDER
 from dfl_tf.cli.speaking import Command
 from dfl_tf.errors import UsageError
+from dfl_tf.extras import install_command
 
 if TYPE_CHECKING:
     from dfl_tf.web.instance import Instance
@@ -97,8 +98,7 @@ def command(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            f"dfl-tf web needs {error.name}, which is not installed: pip install starlette uvicorn "
-            '(the extra "dfl-tf[web]")'
+            f"dfl-tf web needs {error.name}, which is not installed: {install_command('web')}"
         ) from None
     if host not in _LOOPBACK:
         click.echo(

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.errors import UsageError
+from dfl_tf.extras import install_command
 from dfl_tf.face.alignment import umeyama
 from dfl_tf.formats.weights.open_models import IDENTITY, find_model, read_model_file
 from dfl_tf.imaging.image_network import ImageNetwork
@@ -120,7 +121,7 @@ class DlibEmbedder(Embedder):
         except ImportError:
             raise UsageError(
                 "persons cannot be told apart here: dlib is not installed. Get it by "
-                '`pip install "dfl-tf[identity]"` and `dfl-tf extract --get-models identity`, '
+                f"`{install_command('identity')}` and `dfl-tf extract --get-models identity`, "
                 "or name another network with --embedder FILE.onnx."
             ) from None
         return dlib

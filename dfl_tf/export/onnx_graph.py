@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from dfl_tf.disk.text import printable
 from dfl_tf.errors import ExportError
+from dfl_tf.extras import install_command
 
 if TYPE_CHECKING:
     import keras
@@ -44,7 +45,7 @@ def need(module: str) -> ModuleType:
     except ImportError as error:
         raise ExportError(
             f"Export needs the package {module}, which is not installed ({error}). "
-            'Install the extra: pip install "dfl-tf[export]".'
+            f"Install the extra export: {install_command('export')}"
         ) from error
 
 

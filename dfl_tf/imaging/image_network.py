@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import ModelFileError, UsageError
+from dfl_tf.extras import install_command
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, NodeArg
@@ -78,7 +79,7 @@ class ImageNetwork:
         except ImportError:
             raise UsageError(
                 f"{path}: ONNX files need onnxruntime, which is not installed. "
-                'Install it: pip install "dfl-tf[export]".'
+                f"Install the extra export: {install_command('export')}"
             ) from None
         try:
             data = read_plain(path, limit=_LIMIT)

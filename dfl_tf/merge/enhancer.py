@@ -11,6 +11,7 @@ import numpy as np
 
 from dfl_tf.disk.plain_file import path_or_content
 from dfl_tf.errors import ModelFileError, UsageError
+from dfl_tf.extras import install_command
 from dfl_tf.merge.warping import Floats
 
 
@@ -60,7 +61,7 @@ def load_enhancer(path: Path) -> Enhancer:
     except ImportError as error:
         raise UsageError(
             "an enhancer network needs onnxruntime, which is not installed: "
-            "pip install dfl-tf[export]"
+            + install_command("export")
         ) from error
     try:
         session = onnxruntime.InferenceSession(

@@ -213,7 +213,7 @@ class RunOptions(Options):
     tensorboard: str = option(
         "",
         "Folder for TensorBoard events; empty = none.",
-        details="Needs the extra dfl-tf[tensorboard].",
+        details="Needs the package tensorboard.",
         group="logging",
         ask="never",
         placeholder="DIR",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, is_hidden
 from dfl_tf.disk.plain_file import open_plain
 from dfl_tf.errors import UsageError, WorkspaceError
+from dfl_tf.extras import install_command
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -51,7 +52,7 @@ def require_av() -> ModuleType:
         import av
     except ImportError as error:
         raise UsageError(
-            "video files need PyAV, which is not installed: pip install dfl-tf[video]"
+            f"video files need PyAV, which is not installed: {install_command('video')}"
         ) from error
     # Messages of FFmpeg's threads would wait for the interpreter while it waits for these threads
     # to end: with any level set, closing a damaged stream never returns.

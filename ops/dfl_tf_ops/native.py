@@ -2,8 +2,9 @@
 
 The library belongs to one TensorFlow version (its C++ interface changes with every release): the
 file carries the version that it was built for and is not loaded into another one. `DFL_TF_NATIVE` =
-`auto` (default: use it if it is there, else say why not, once), `off`, or `require` (its lack is an
-error).
+`auto` (default: use it, built at its first use where a compiler is there; else say why not, once),
+`found` (as `auto`, but build nothing), `off`, or `require` (its lack is an error). Nothing is built
+when a package is imported.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import ctypes
 import functools
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -25,6 +27,8 @@ from types import ModuleType
 
 _PACKAGE = Path(__file__).resolve().parent
 _FILE_NAME = "_native.so"
+MODES = ("auto", "found", "off", "require")
+log = logging.getLogger("dfl_tf.ops")  # a name whose messages commands show
 _lock = threading.Lock()
 _loaded: Backend | None = None
 _opened: ModuleType | None = None
@@ -104,23 +108,18 @@ def forget() -> None:
 
 def _load() -> Backend:
     mode = os.environ.get("DFL_TF_NATIVE", "auto")
-    if mode not in ("auto", "off", "require"):
-        raise NativeUnavailableError(f"DFL_TF_NATIVE={mode!r} is none of auto, off, require.")
+    if mode not in MODES:
+        raise NativeUnavailableError(f"DFL_TF_NATIVE={mode!r} is none of {', '.join(MODES)}.")
     if mode == "off":
         return Backend("fallback", "DFL_TF_NATIVE=off")
-    import tensorflow as tf
-
-    reasons = []
-    for path in _candidates(tf.__version__):
-        try:
-            misfit = _misfit(path, tf.__version__)
-            if misfit == "":
-                return Backend("native", str(path), _open(path))
-        except (tf.errors.OpError, OSError, UnicodeError) as error:
-            # unreadable, or in a folder whose name is not UTF-8, which TensorFlow cannot take
-            misfit = f"{path} cannot be loaded: {error}"
-        reasons.append(misfit)
-    reason = "; ".join(reasons) or "the C++ library has not been built"
+    found, reasons = _find()
+    if found is None and mode == "auto":
+        reasons.append(_build_at_first_use())
+        found, again = _find()
+        reasons += [each for each in again if each not in reasons]
+    if found is not None:
+        return found
+    reason = "; ".join(each for each in reasons if each) or "the C++ library has not been built"
     if mode == "require":
         raise NativeUnavailableError(f"{reason} (DFL_TF_NATIVE=require).")
     warnings.warn(
@@ -131,6 +130,57 @@ def _load() -> Backend:
         stacklevel=4,
     )
     return Backend("fallback", reason)
+
+
+def _find() -> tuple[Backend | None, list[str]]:
+    """The first library that fits, and why those before it do not."""
+    import tensorflow as tf
+
+    reasons: list[str] = []
+    for path in _candidates(tf.__version__):
+        try:
+            misfit = _misfit(path, tf.__version__)
+            if misfit == "":
+                return Backend("native", str(path), _open(path)), reasons
+        except (tf.errors.OpError, OSError, UnicodeError) as error:
+            # unreadable, or in a folder whose name is not UTF-8, which TensorFlow cannot take
+            misfit = f"{path} cannot be loaded: {error}"
+        reasons.append(misfit)
+    return None, reasons
+
+
+def _build_at_first_use() -> str:
+    """Build into the user's cache, once for all processes; why that could not be."""
+    import tensorflow as tf
+
+    compiler = find_compiler()
+    if compiler is None:
+        return "the C++ library has not been built, and there is no C++ compiler (g++)"
+    try:
+        target = _cache_path(tf.__version__, compiler)
+        with _alone(target.parent):
+            if not target.is_file():  # another process has built it meanwhile
+                log.info(
+                    "building the C++ operations for TensorFlow %s: half a minute, once (%s)",
+                    tf.__version__,
+                    target,
+                )
+                _compile(target, compiler, ())
+    except (NativeUnavailableError, OSError) as error:
+        return f"the C++ library could not be built: {error}"
+    return ""
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time into the block; where files cannot be locked, all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "building.lock", "wb") as handle:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _open(path: Path) -> ModuleType:
@@ -256,10 +306,18 @@ def build_into_cache(*, extra_flags: Sequence[str] = ()) -> Path:
     compiler = find_compiler()
     if compiler is None:
         raise NativeUnavailableError("no C++ compiler found. Install g++, or name one in CXX.")
+    target = _cache_path(tf.__version__, compiler)
+    _compile(target, compiler, extra_flags)
+    forget()
+    return target
+
+
+def _compile(target: Path, compiler: str, extra_flags: Sequence[str]) -> None:
+    import tensorflow as tf
+
     main_file = source_directory() / "library.cc"
     if not main_file.is_file():
         raise NativeUnavailableError(f"no C++ sources in {main_file.parent}. Reinstall dfl-tf.")
-    target = _cache_path(tf.__version__, compiler)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -278,5 +336,3 @@ def build_into_cache(*, extra_flags: Sequence[str] = ()) -> Path:
             f"{compiler} failed: " + "\n".join((errors or done.stderr.splitlines())[-8:])
         )
     os.replace(unfinished, target)
-    forget()
-    return target

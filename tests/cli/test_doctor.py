@@ -29,6 +29,17 @@ def test_it_tells_versions_devices_and_backends(capsys):
     assert f"numpy {np.__version__}" in out
 
 
+def test_it_says_what_to_do_and_tries_a_folder(capsys, tmp_path, monkeypatch):
+    (tmp_path / "closed").write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "closed" / "in a file"))
+    code, out, _ = call(capsys, "doctor", "--json", "--storage", str(tmp_path))
+    assert code == 0
+    facts = json.loads(out)
+    assert facts["storage"]["locks between processes"] == "yes"
+    assert any("the cache folder cannot be written" in line for line in facts["advice"])
+    assert call(capsys, "doctor", "--storage", str(tmp_path / "absent"))[0] == 1
+
+
 def test_it_says_which_open_models_are_there_and_how_to_get_the_others(
     capsys, monkeypatch, tmp_path
 ):

@@ -307,7 +307,7 @@ def test_wrong_options(workspace, capsys, arguments, says):
 def test_tensorboard_that_is_not_installed(workspace, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     before = files(workspace)
-    refused(capsys, 2, workspace, "--tensorboard=tb", says='pip install "dfl-tf[tensorboard]"')
+    refused(capsys, 2, workspace, "--tensorboard=tb", says='pip install "tensorboard>=2.20"')
     assert files(workspace) == before
 
 

@@ -114,5 +114,5 @@ def test_file_that_is_no_network(tmp_path):
 
 def test_missing_onnxruntime_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(UsageError, match=r"pip install dfl-tf\[export\]"):
+    with pytest.raises(UsageError, match=r'pip install "onnx'):
         load_enhancer(tmp_path / "e.onnx")

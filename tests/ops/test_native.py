@@ -19,7 +19,7 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(native, "_PACKAGE", tmp_path / "package")
     monkeypatch.setattr(native, "source_directory", lambda: sources)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("DFL_TF_NATIVE", raising=False)
+    monkeypatch.setenv("DFL_TF_NATIVE", "found")
     (tmp_path / "package").mkdir()
     native.forget()
     yield tmp_path / "package"
@@ -76,7 +76,7 @@ def test_require_makes_its_lack_an_error(package, monkeypatch):
 
 def test_unknown_mode_is_an_error(package, monkeypatch):
     monkeypatch.setenv("DFL_TF_NATIVE", "maybe")
-    with pytest.raises(native.NativeUnavailableError, match="none of auto, off, require"):
+    with pytest.raises(native.NativeUnavailableError, match="none of auto, found, off, require"):
         native.backend()
 
 
@@ -143,3 +143,45 @@ def test_library_that_this_user_may_not_read_falls_back_with_its_path(package, m
     ):
         assert native.library() is None
     assert "Permission denied" in native.backend().reason
+
+
+def built_at_first_use(package, tmp_path, monkeypatch, body):
+    monkeypatch.setenv("DFL_TF_NATIVE", "auto")
+    monkeypatch.setenv("CXX", fake_compiler(tmp_path / "cxx", body))
+    opened = []
+    monkeypatch.setattr(native, "_open", opened.append)
+    return opened
+
+
+def test_it_is_built_at_its_first_use_and_only_once(package, tmp_path, monkeypatch, caplog):
+    """The compiler is a script that counts its calls and puts a file with the right marks there."""
+    caplog.set_level("INFO", "dfl_tf.ops")
+    library_file(tmp_path / "built", tf.__version__, native.source_hash())
+    count = f"echo call >> '{tmp_path / 'calls'}'"
+    body = f'{count}; while [ "$1" != -o ]; do shift; done; cp \'{tmp_path / "built"}\' "$2"'
+    opened = built_at_first_use(package, tmp_path, monkeypatch, body)
+    assert [native.backend().name for _ in range(3)] == ["native"] * 3
+    native.forget()
+    assert native.backend().name == "native"  # found in the cache
+    assert (tmp_path / "calls").read_text() == "call\n"
+    assert opened[0].is_relative_to(tmp_path / "cache")
+    assert "half a minute, once" in caplog.text
+
+
+def test_what_cannot_be_built_at_first_use_is_said_once(package, tmp_path, monkeypatch):
+    built_at_first_use(package, tmp_path, monkeypatch, "echo 'x.cc:1: error: broken' >&2; exit 1")
+    with pytest.warns(RuntimeWarning, match=r"could not be built: .*error: broken") as caught:
+        assert [native.library() for _ in range(3)] == [None] * 3
+    assert len(caught) == 1
+    monkeypatch.setattr(native, "find_compiler", lambda: None)
+    native.forget()
+    with pytest.warns(RuntimeWarning, match="there is no C\\+\\+ compiler"):
+        assert native.library() is None
+
+
+def test_nothing_is_built_by_an_import():
+    code = (
+        "import os; os.environ['CXX'] = '/nowhere'; import subprocess;"
+        "subprocess.run = None; import dfl_tf, dfl_tf_ops, dfl_tf_ops.native"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

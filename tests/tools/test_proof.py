@@ -85,6 +85,7 @@ def test_the_page_is_made_of_all_parts_each_with_its_commit() -> None:
         "jax": {"cases": 9, "passed": 9, "variables": 800},
         "gpu_check": {"parts": 11},
         "notebook": {"cells": 6},
+        "package": {"commands": 3, "merged": 2},
         "endurance": {"iterations": 9, "memory_mb_growth": 1.0, "milliseconds_growth": 1.0},
         "bench": {"tools": 4},
     }

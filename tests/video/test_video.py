@@ -235,7 +235,7 @@ def test_frames_of_different_size_are_named(tmp_path):
 
 def test_missing_pyav_names_the_extra(video, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(UsageError, match=r"pip install dfl-tf\[video\]"):
+    with pytest.raises(UsageError, match=r'pip install "av>='):
         read_info(video)
 
 

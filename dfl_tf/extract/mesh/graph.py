@@ -14,6 +14,7 @@ from dfl_tf_ops.native_output import quiet_stderr
 
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import ModelFileError, UsageError
+from dfl_tf.extras import install_command
 
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
@@ -31,7 +32,7 @@ def _interpreter_class() -> type[Interpreter]:
         lite = importlib.import_module("tensorflow").lite
     except ImportError:
         raise UsageError(
-            "face extraction needs a TensorFlow Lite interpreter: pip install ai-edge-litert"
+            "face extraction needs a TensorFlow Lite interpreter: " + install_command("extract")
         ) from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dfl_tf.disk.text import printable
 from dfl_tf.errors import UsageError
+from dfl_tf.extras import install_command
 from dfl_tf.jobs.events import Closed, Event
 from dfl_tf.train.events import Iteration, Preview, RolledBack, Start, Switched, Validated
 
@@ -31,7 +32,7 @@ class TensorBoardLog:
         except ImportError:
             raise UsageError(
                 "--tensorboard needs TensorBoard, which is not installed: "
-                'pip install "dfl-tf[tensorboard]", or use --log-json'
+                f"{install_command('tensorboard')}, or use --log-json"
             ) from None
         import tensorflow as tf
 

@@ -84,7 +84,7 @@ def tensorboard_asked(base: Outcome, run: Outcome) -> None:
         assert list((run.folder.parent / "board").glob("events.*"))
     else:
         assert run.code == 2
-        assert "dfl-tf[tensorboard]" in run.said
+        assert 'pip install "tensorboard>=2.20"' in run.said
 
 
 def stopped_early(base: Outcome, run: Outcome) -> None:

@@ -40,9 +40,9 @@ import numpy as np  # noqa: E402
 
 from dfl_tf.face import FaceType  # noqa: E402
 from dfl_tf.face.reference_tables import REFERENCE_2D  # noqa: E402
-from dfl_tf.merge.compose import MergeNetworks  # noqa: E402
 from dfl_tf.merge.image_format import ImageFormat  # noqa: E402
 from dfl_tf.merge.motion import NO_MOTION  # noqa: E402
+from dfl_tf.merge.networks import MergeNetworks  # noqa: E402
 from dfl_tf.merge.output import Output  # noqa: E402
 from dfl_tf.merge.plan import MergeTask  # noqa: E402
 from dfl_tf.merge.run import MergeRun, merge_frames  # noqa: E402

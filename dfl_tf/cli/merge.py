@@ -24,7 +24,6 @@ from dfl_tf.jobs.shard import Sharding
 from dfl_tf.merge.image_format import BITS, ImageFormat
 from dfl_tf.merge.job import (
     MergeFolders,
-    MergeModel,
     MergeRequest,
     advice_on,
     find_folders,
@@ -32,6 +31,7 @@ from dfl_tf.merge.job import (
     plan_tasks,
     run_merge,
 )
+from dfl_tf.merge.opening import MergeModel
 from dfl_tf.merge.plan import MergeTask
 from dfl_tf.merge.run import MergeReport
 from dfl_tf.merge.sheet import SheetRequest, draw_sheet

@@ -1,15 +1,16 @@
-"""XSeg and the enhancer, asked for the faces of several frames at once."""
+"""The networks asked for the faces of several frames at once."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from dfl_tf.merge.compose import (
+from dfl_tf.merge.crop import FaceCrop
+from dfl_tf.merge.networks import (
     XSEG_MASKS,
-    FaceCrop,
     MergeNetworks,
     Prediction,
     Seen,
@@ -21,6 +22,53 @@ from dfl_tf.merge.warping import Floats
 log = logging.getLogger(__name__)
 
 Place = tuple[FaceCrop, Prediction]
+
+
+class Answer(NamedTuple):
+    """What the networks made of one face."""
+
+    prediction: Prediction
+    seen: Seen
+
+
+def ask(
+    crops: Sequence[FaceCrop | None], networks: MergeNetworks, batch: int
+) -> list[Answer | None]:
+    """Ask all networks for some faces.
+
+    Parameters
+    ----------
+    crops : sequence of FaceCrop or None
+        The faces of a group of frames, each in its place; None where nothing is wanted. What a
+        face gets may depend on its place in a batch, never on what is in the other places.
+    networks : MergeNetworks
+    batch : int
+        Faces that a network is shown at once. Always that many: unused places are zeros.
+
+    Returns
+    -------
+    list of Answer or None, one for each place
+        None where there is no face.
+    """
+    empty = np.zeros((networks.size, networks.size, 3), np.float32)
+    answers: list[Answer | None] = []
+    for first in range(0, len(crops), batch):
+        part = list(crops[first : first + batch])
+        if all(crop is None for crop in part):
+            answers += [None] * len(part)
+            continue
+        part += [None] * (batch - len(part))
+        images = np.stack([empty if crop is None else crop.network_input for crop in part])
+        predictions = networks.predictions(images)
+        faces = [
+            None if crop is None else (crop, prediction)
+            for crop, prediction in zip(part, predictions, strict=True)
+        ]
+        answers += [
+            None if face is None else Answer(face[1], seen)
+            for face, seen in zip(faces, see(faces, networks), strict=True)
+        ]
+    return answers
 
 
 def see(places: Sequence[Place | None], networks: MergeNetworks) -> list[Seen]:

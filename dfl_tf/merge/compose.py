@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from dfl_tf_ops.color_transfer import hist_match
 
-from dfl_tf.face import FaceType, align_matrix, hull_mask
 from dfl_tf.merge.colors import ColorDraws, recolor
+from dfl_tf.merge.crop import FaceCrop
 from dfl_tf.merge.degrade import bicubic_degrade, color_degrade, denoise
 from dfl_tf.merge.masks import (
     combine_masks,
@@ -24,65 +21,19 @@ from dfl_tf.merge.masks import (
     without_traces,
 )
 from dfl_tf.merge.motion import NO_MOTION, Motion
-from dfl_tf.merge.pixels import FramePixels
+from dfl_tf.merge.networks import (
+    NOTHING_SEEN,
+    MergeNetworks,
+    Prediction,
+    Seen,
+    enhanced,
+    segmentation_input,
+)
 from dfl_tf.merge.sharpen import blur_or_sharpen, motion_blur
-from dfl_tf.merge.warping import Floats, Region, Unwarp, crop_region, warp, whole_frame
+from dfl_tf.merge.warping import Floats, Region, Unwarp, whole_frame
 from dfl_tf.options import MergeOptions
 
 log = logging.getLogger(__name__)
-
-Prediction = tuple[Floats, Floats, Floats]
-"""Face (size, size, 3) and the masks learned-prd and learned-dst (size, size)."""
-
-
-@dataclass(frozen=True)
-class MergeNetworks:
-    """What is asked while faces are merged; all take and give float32 BGR in [0, 1].
-
-    `predict` takes a batch (n, size, size, 3) and gives the faces (n, size, size, 3) and the masks
-    learned-prd and learned-dst, (n, size, size) or (n, size, size, 1). `segment` (XSeg) takes
-    (256, 256, 3) and gives a mask of as many pixels; `enhance` (super resolution) takes
-    (size, size, 3) and gives the face with four times the side. `segment_batch` and
-    `enhance_batch` do the same for n faces at once, where that can be asked for.
-    """
-
-    predict: Callable[[Floats], tuple[Floats, Floats, Floats]]
-    size: int
-    segment: Callable[[Floats], Floats] | None = None
-    enhance: Callable[[Floats], Floats] | None = None
-    segment_batch: Callable[[Floats], Floats] | None = None
-    enhance_batch: Callable[[Floats], Floats] | None = None
-
-    def predictions(self, images: Floats) -> list[Prediction]:
-        """Predict a batch of faces, shape (n, size, size, 3), float32 BGR in [0, 1].
-
-        Returns
-        -------
-        list of `Prediction`, one for each face
-            Face of shape (size, size, 3) and two masks of shape (size, size), float32.
-        """
-        faces, masks, target_masks = (np.asarray(a, np.float32) for a in self.predict(images))
-        square = (-1, self.size, self.size)
-        return list(zip(faces, masks.reshape(square), target_masks.reshape(square), strict=True))
-
-
-XSEG_MASKS = ("XSeg-prd", "XSeg-dst")
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What XSeg and the enhancer have answered for a face; what is missing is asked when needed.
-
-    Attributes
-    ----------
-    fine : ndarray, shape (4 size, 4 size, 3), float32, or None
-        The face enlarged.
-    masks : mapping of str to ndarray, 256 x 256 float32
-        By name in `XSEG_MASKS`.
-    """
-
-    fine: Floats | None = None
-    masks: Mapping[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,89 +55,6 @@ class MergedFace:
     region: Region
 
 
-class FaceCrop:
-    """A face cut out of its frame: matrices, region, aligned image and masks.
-
-    Parameters
-    ----------
-    frame : FramePixels
-    landmarks : ndarray, shape (68, 2), any floating dtype
-        In frame pixels.
-    settings : MergeOptions
-    face_type : FaceType
-        Of the model.
-    size : int
-        Side of the network's input.
-
-    References
-    ----------
-    merge.md 3, steps 1 to 3.
-    """
-
-    def __init__(
-        self,
-        frame: FramePixels,
-        landmarks: npt.NDArray[np.floating],
-        settings: MergeOptions,
-        face_type: FaceType,
-        size: int,
-    ):
-        self.frame, self.landmarks, self.face_type = frame, landmarks, face_type
-        self.settings = settings
-        self.network_size = size
-        self.mask_size = size * 4
-        self.size = size * 4 if settings.super_resolution_power != 0 else size
-        scale = 1.0 + 0.01 * settings.output_face_scale
-        self.matrix = align_matrix(landmarks, self.size, face_type, 1.0)
-        self.paste_matrix = align_matrix(landmarks, self.size, face_type, scale)
-        self.mask_matrix = self.paste_matrix
-        if self.mask_size != self.size:
-            self.mask_matrix = align_matrix(landmarks, self.mask_size, face_type, scale)
-        self.region = crop_region(
-            frame.shape,
-            (
-                (self.matrix, self.size),
-                (self.paste_matrix, self.size),
-                (self.mask_matrix, self.mask_size),
-            ),
-        )
-        self.pixels = frame.floats(self.region)
-        self._canvas = frame.canvas(self.region, self.pixels)
-        self.target = np.clip(warp(self._canvas, self.matrix, self.size), 0, 1)
-
-    @cached_property
-    def hull(self) -> Floats:
-        """The mask of the landmarks' hull in the crop, shape (size, size), float32 in [0, 1]."""
-        in_frame = hull_mask(self.frame.shape, self.landmarks)[:, :, 0]
-        return np.clip(warp(in_frame, self.matrix, self.size), 0, 1)
-
-    @property
-    def network_input(self) -> Floats:
-        """The aligned face, shape (network_size, network_size, 3), float32 BGR in [0, 1]."""
-        return cv2.resize(self.target, (self.network_size, self.network_size))
-
-    def segmentation_input(self) -> Floats:
-        """The aligned face for XSeg, shape (256, 256, 3), float32 BGR.
-
-        Not clipped to [0, 1], although cubic sampling overshoots (kept for compatibility).
-        """
-        return warp(self._canvas, align_matrix(self.landmarks, 256, self.face_type), 256)
-
-    def warp_region(self, pixels: Floats) -> Floats:
-        """Cut the aligned square out of new pixels of the region.
-
-        Parameters
-        ----------
-        pixels : ndarray, shape (*region.shape, 3), float32, BGR
-
-        Returns
-        -------
-        ndarray, shape (size, size, 3), float32, BGR
-            Not clipped.
-        """
-        return warp(self.frame.canvas(self.region, pixels), self.matrix, self.size)
-
-
 def merge_face(
     crop: FaceCrop,
     prediction: Prediction,
@@ -195,7 +63,7 @@ def merge_face(
     *,
     motion: Motion = NO_MOTION,
     draws: ColorDraws,
-    seen: Seen = Seen(),
+    seen: Seen = NOTHING_SEEN,
 ) -> MergedFace:
     """Swap one face of a frame.
 
@@ -241,39 +109,6 @@ def merge_face(
     return blend.run()
 
 
-def enhanced(
-    crop: FaceCrop,
-    prediction: Prediction,
-    settings: MergeOptions,
-    networks: MergeNetworks,
-    seen: Seen,
-) -> Prediction:
-    """Clip the prediction, and enlarge it by the enhancer if wanted (merge.md 3, step 4).
-
-    Parameters
-    ----------
-    crop, prediction, settings, networks, seen
-        As in `merge_face`.
-
-    Returns
-    -------
-    Prediction
-        Arrays of shape (side, side, c), float32, as large as `crop`.
-    """
-    face, mask, target_mask = (np.clip(a, 0, 1) for a in prediction)
-    if settings.super_resolution_power != 0:
-        fine = seen.fine
-        if fine is None:
-            if networks.enhance is None:
-                raise ValueError("super resolution needs networks.enhance")
-            fine = networks.enhance(face)
-        part = np.float32(settings.super_resolution_power / 100.0)
-        coarse = cv2.resize(face, (crop.size, crop.size))
-        face = np.clip(coarse * (1 - part) + fine * part, 0, 1)
-        mask, target_mask = (resize_cubic(m, crop.size) for m in (mask, target_mask))
-    return face, mask, target_mask
-
-
 def _work_mask(
     crop: FaceCrop,
     face: Floats,
@@ -304,19 +139,6 @@ def _work_mask(
         },
     )
     return resize_cubic(mask, crop.mask_size)
-
-
-def segmentation_input(name: str, crop: FaceCrop, face: Floats) -> Floats:
-    """Return what XSeg is shown for one of `XSEG_MASKS`, shape (256, 256, 3), float32 BGR.
-
-    Parameters
-    ----------
-    name : str
-    crop : FaceCrop
-    face : ndarray, shape (size, size, 3), float32
-        The new face, from `enhanced`.
-    """
-    return resize_cubic(face, 256) if name == "XSeg-prd" else crop.segmentation_input()
 
 
 def _paste_square(crop: FaceCrop, face: Floats) -> Floats:

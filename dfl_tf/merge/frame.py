@@ -10,15 +10,10 @@ import numpy.typing as npt
 
 from dfl_tf.face import FaceType
 from dfl_tf.merge.colors import ColorDraws
-from dfl_tf.merge.compose import (
-    FaceCrop,
-    MergedFace,
-    MergeNetworks,
-    Prediction,
-    Seen,
-    merge_face,
-)
+from dfl_tf.merge.compose import MergedFace, merge_face
+from dfl_tf.merge.crop import FaceCrop
 from dfl_tf.merge.motion import NO_MOTION, Motion
+from dfl_tf.merge.networks import NOTHING_SEEN, MergeNetworks, Prediction, Seen
 from dfl_tf.merge.pixels import FramePixels, Stored
 from dfl_tf.merge.warping import Floats
 from dfl_tf.options import MergeOptions
@@ -106,7 +101,7 @@ def merge_frame(
     merged = [
         merge_face(crop, prediction, settings, networks, motion=motion, draws=draws, seen=known)
         for crop, prediction, known in zip(
-            cut.crops, predictions, seen or [Seen()] * len(cut.crops), strict=True
+            cut.crops, predictions, seen or [NOTHING_SEEN] * len(cut.crops), strict=True
         )
     ]
     if settings.mode == "raw-predict":

@@ -8,42 +8,27 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from dfl_tf_ops.process import cores
 
 from dfl_tf.disk.durable import sha256_of
 from dfl_tf.errors import UsageError, WorkspaceError
-from dfl_tf.face import FaceType
-from dfl_tf.formats import find_models
-from dfl_tf.formats.models.choose_model import choose_model
-from dfl_tf.formats.models.restore import files_of
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.jobs.progress import Progress
 from dfl_tf.jobs.shard import Shard, Sharding
-from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.destination import Destination
-from dfl_tf.merge.enhancer import load_enhancer
 from dfl_tf.merge.image_format import ImageFormat
 from dfl_tf.merge.landmarks import read_frame_faces
+from dfl_tf.merge.opening import LoadModel, MergeModel, MergeModels, open_networks
 from dfl_tf.merge.output import Output
 from dfl_tf.merge.plan import MergeTask, list_frames, plan_frames, select
-from dfl_tf.merge.predictor import networks_of, weights_checksum
-from dfl_tf.merge.provenance import Provenance, video_tags
+from dfl_tf.merge.provenance import video_tags
 from dfl_tf.merge.run import MergeReport, MergeRun, merge_frames
 from dfl_tf.merge.session import MergeJournal
 from dfl_tf.merge.shards import forget_shards, joined_frames, shard_session, shard_tasks
 from dfl_tf.merge.video_output import VideoOutput, VideoTarget
-from dfl_tf.options import KINDS, MergeOptions, XSegOptions
+from dfl_tf.options import MergeOptions
 from dfl_tf.options.advice import RunFacts, remarks
-
-if TYPE_CHECKING:
-    from dfl_tf.models.base import FaceModel
-    from dfl_tf.models.swap import SwapModel
-    from dfl_tf.models.xseg.model import XSeg
-
-LoadModel = Callable[[Path, str, str], "FaceModel"]
-"""Folder, name and class to a model without optimizers."""
 
 SettingsOf = Callable[[list[Path]], Sequence[MergeOptions]]
 """Paths of the frames to the options of each."""
@@ -136,22 +121,6 @@ class MergeFolders:
     masks: Path
 
 
-@dataclass(frozen=True)
-class MergeModel:
-    """A model ready for merging, and what is said about it."""
-
-    name: str
-    model_class: str
-    iteration: int
-    face_type: FaceType
-    networks: MergeNetworks
-    checksum: str
-
-    def provenance(self) -> Provenance:
-        """The note that its merged images carry."""
-        return Provenance(self.name, self.model_class, self.iteration)
-
-
 def find_folders(request: MergeRequest) -> MergeFolders:
     """The folders of a request.
 
@@ -238,6 +207,24 @@ def advice_on(tasks: Sequence[MergeTask]) -> list[str]:
     return [text for each in found for text in each.values()]
 
 
+def models_of(request: MergeRequest, places: MergeFolders, load: LoadModel) -> MergeModels:
+    """The models of a request, none of them loaded yet.
+
+    Raises
+    ------
+    UsageError, ModelFileError
+        No such model.
+    """
+    return MergeModels(
+        places.model,
+        load,
+        name=request.name,
+        model_class=request.model_class,
+        snapshot=request.snapshot,
+        enhancer=request.enhancer,
+    )
+
+
 def open_model(
     request: MergeRequest,
     places: MergeFolders,
@@ -259,45 +246,7 @@ def open_model(
     UsageError, ModelFileError, WorkspaceError
         No such model, or a network that a frame needs is not there.
     """
-    masks = {task.settings.mask_mode for task in tasks} | set(more_masks)
-    swapping = [known for known, kind in KINDS.items() if kind.swaps_faces]
-    found = choose_model(
-        places.model, request.name, request.model_class, classes=swapping, what="face model"
-    )
-    folder, name = files_of(places.model, found.name, found.model_class, request.snapshot)
-    needs_xseg = any("XSeg" in mode for mode in masks)
-    if needs_xseg and not find_models(places.model, XSegOptions.NAME):
-        raise WorkspaceError(
-            f"{places.model}: holds no XSeg model (XSeg_256.npy), which the mask mode "
-            f"{', '.join(sorted(m for m in masks if 'XSeg' in m))} needs; train or copy one there, "
-            "or choose another --mask-mode"
-        )
-    enhancer = None
-    if any(task.settings.super_resolution_power for task in tasks):
-        if request.enhancer is None:
-            raise UsageError(
-                "super resolution needs an enhancer network, and none comes with this program: "
-                "give --enhancer FILE.onnx, or leave --super-resolution out"
-            )
-        enhancer = load_enhancer(request.enhancer)
-    morphs = {task.settings.morph for task in tasks}
-    if len(morphs) > 1:
-        raise UsageError("morph is one value for all frames")
-    # KINDS says which classes swap faces
-    model = cast("SwapModel", load(folder, name, found.model_class))
-    masker = load(places.model, XSegOptions.NAME, XSegOptions.NAME) if needs_xseg else None
-    xseg = cast("XSeg | None", masker)
-    checksum = weights_checksum(model)
-    if xseg is not None:
-        checksum += weights_checksum(xseg)
-    return MergeModel(
-        found.name,
-        found.model_class,
-        model.iteration,
-        FaceType.from_name(model.options.face_type),
-        networks_of(model, morph=morphs.pop(), xseg=xseg, enhancer=enhancer),
-        checksum,
-    )
+    return open_networks(models_of(request, places, load), tasks, more_masks=more_masks)
 
 
 def run_merge(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.enhancer import Enhancer
+from dfl_tf.merge.networks import MergeNetworks
 from dfl_tf.merge.warping import Floats
 
 if TYPE_CHECKING:

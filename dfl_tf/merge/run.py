@@ -23,11 +23,12 @@ from dfl_tf.errors import DflTfError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.jobs.pool import Outcome, ordered
 from dfl_tf.jobs.progress import Progress
-from dfl_tf.merge.batched import see
+from dfl_tf.merge.batched import Answer, ask
 from dfl_tf.merge.colors import frame_draws
-from dfl_tf.merge.compose import FaceCrop, MergeNetworks, Prediction, Seen
+from dfl_tf.merge.crop import FaceCrop
 from dfl_tf.merge.destination import Destination, Finished
 from dfl_tf.merge.frame import FrameCrops, lost_of, merge_frame, unmerged_frame
+from dfl_tf.merge.networks import MergeNetworks
 from dfl_tf.merge.pixels import FramePixels, read_frame
 from dfl_tf.merge.plan import MergeTask
 from dfl_tf.merge.video_output import MadeVideo
@@ -156,19 +157,12 @@ def _failure(name: str, reason: str, more: str = "") -> WorkspaceError:
     )
 
 
-class _Answer(NamedTuple):
-    """What the networks made of one face."""
-
-    prediction: Prediction
-    seen: Seen
-
-
 class _Cut(NamedTuple):
     """A frame with what the networks made of its faces, or why it could not be read."""
 
     task: MergeTask
     crops: FrameCrops | None
-    answers: list[_Answer]
+    answers: list[Answer]
     error: Exception | None = None
 
 
@@ -225,38 +219,15 @@ class _MergeLoop:
             places: list[FaceCrop | None] = []
             for task, frame, _ in read:
                 places += [None] * len(task.faces) if frame is None else frame.crops
-            answers = self._answers(places)
+            before = time.perf_counter()
+            answers = ask(places, self.run.networks, self.run.batch)
+            self.report.network_seconds += time.perf_counter() - before
             at = 0
             for task, frame, error in read:
                 mine = [a for a in answers[at : at + len(task.faces)] if a is not None]
                 at += len(task.faces)
                 if frame is not None or error is not None:
                     yield _Cut(task, frame, mine, error)
-
-    def _answers(self, places: list[FaceCrop | None]) -> list[_Answer | None]:
-        """What the networks make of some faces; None where there is no face to be merged."""
-        networks, batch = self.run.networks, self.run.batch
-        empty = np.zeros((networks.size, networks.size, 3), np.float32)
-        answers: list[_Answer | None] = []
-        for first in range(0, len(places), batch):
-            part = places[first : first + batch]
-            if all(crop is None for crop in part):
-                answers += [None] * len(part)
-                continue
-            part += [None] * (batch - len(part))
-            images = np.stack([empty if crop is None else crop.network_input for crop in part])
-            before = time.perf_counter()
-            predictions = networks.predictions(images)
-            faces = [
-                None if crop is None else (crop, prediction)
-                for crop, prediction in zip(part, predictions, strict=True)
-            ]
-            answers += [
-                None if face is None else _Answer(face[1], seen)
-                for face, seen in zip(faces, see(faces, networks), strict=True)
-            ]
-            self.report.network_seconds += time.perf_counter() - before
-        return answers
 
     def _collect(self, outcome: Outcome[_Cut, object]) -> None:
         task = outcome.item.task

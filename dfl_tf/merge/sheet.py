@@ -13,8 +13,8 @@ from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.imaging import encode_image, sheet, to_bgr
 from dfl_tf.merge.colors import frame_draws
-from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.frame import FrameCrops, merge_frame
+from dfl_tf.merge.networks import MergeNetworks
 from dfl_tf.merge.pixels import Bytes, Stored, read_frame
 from dfl_tf.merge.plan import MergeTask
 from dfl_tf.merge.provenance import embed

@@ -24,8 +24,8 @@ from dfl_tf.face import FaceType
 from dfl_tf.formats import ModelState, read_model, write_model
 from dfl_tf.formats.faces.dfljpg import read_metadata, write_metadata
 from dfl_tf.formats.faces.face_metadata import FaceMetadata
-from dfl_tf.merge.compose import MergeNetworks
-from dfl_tf.merge.job import MergeModel
+from dfl_tf.merge.networks import MergeNetworks
+from dfl_tf.merge.opening import MergeModel
 from dfl_tf.options.summary import summary_text
 
 from .support.workspaces import loose

@@ -12,8 +12,8 @@ from dfl_tf.face import FaceType
 from dfl_tf.formats.faces.dfljpg import write_metadata
 from dfl_tf.formats.faces.face_metadata import FaceMetadata
 from dfl_tf.merge.colors import frame_draws
-from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.frame import FrameCrops, merge_frame
+from dfl_tf.merge.networks import MergeNetworks
 from dfl_tf.merge.pixels import read_frame
 from dfl_tf.options import MergeOptions, default
 

@@ -10,8 +10,8 @@ from dfl_tf_ops.reference import color_transfer as colors
 from PIL import Image
 
 from dfl_tf.face import FaceType, align_matrix, hull_mask
-from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.motion import NO_MOTION, Motion
+from dfl_tf.merge.networks import MergeNetworks
 from dfl_tf.options import MergeOptions
 
 CUBIC = cv2.INTER_CUBIC

@@ -11,8 +11,8 @@ import pytest
 from dfl_tf.cli import merge as merge_cli
 from dfl_tf.cli.main import run
 from dfl_tf.face import FaceType
-from dfl_tf.merge.compose import MergeNetworks
-from dfl_tf.merge.job import MergeModel
+from dfl_tf.merge.networks import MergeNetworks
+from dfl_tf.merge.opening import MergeModel
 from dfl_tf.merge.pixels import FramePixels
 from dfl_tf.merge.run import merge_frames
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dfl_tf.merge.compose import MergeNetworks
+from dfl_tf.merge.networks import MergeNetworks
 from dfl_tf.merge.run import merge_frames
 
 from .conftest import enhance, segment, swap

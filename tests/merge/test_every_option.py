@@ -21,8 +21,8 @@ from dfl_tf.cli.main import run
 from dfl_tf.face import FaceType
 from dfl_tf.formats.models import choose_model
 from dfl_tf.merge import job
-from dfl_tf.merge.compose import MergeNetworks
-from dfl_tf.merge.job import MergeModel
+from dfl_tf.merge.networks import MergeNetworks
+from dfl_tf.merge.opening import MergeModel
 from dfl_tf.merge.provenance import read_provenance
 from dfl_tf.options import MergeOptions, specs
 from tests.cli import test_model_snapshots

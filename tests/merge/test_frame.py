@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dfl_tf.face import FaceType, align_matrix, hull_mask
-from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.motion import Motion
+from dfl_tf.merge.networks import MergeNetworks
 from dfl_tf.merge.pixels import FramePixels
 from dfl_tf.options.merge import MASK_MODES, MODES
 

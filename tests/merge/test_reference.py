@@ -9,9 +9,11 @@ import pytest
 
 from dfl_tf.face import FaceType
 from dfl_tf.merge.colors import ColorDraws
-from dfl_tf.merge.compose import FaceCrop, MergeNetworks, merge_face
+from dfl_tf.merge.compose import merge_face
+from dfl_tf.merge.crop import FaceCrop
 from dfl_tf.merge.frame import FrameCrops, merge_frame
 from dfl_tf.merge.motion import Motion
+from dfl_tf.merge.networks import MergeNetworks
 from dfl_tf.options import MergeOptions, default
 from dfl_tf.options.merge import COLOR_TRANSFER_MODES, MASK_MODES, MODES, SHARPEN_MODES
 

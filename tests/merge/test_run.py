@@ -19,9 +19,9 @@ from dfl_tf.errors import OptionError, UsageError, WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.formats.faces.dfljpg import read_metadata
 from dfl_tf.formats.faces.faceset_pak import write_pak
-from dfl_tf.merge.compose import MergeNetworks
 from dfl_tf.merge.image_format import ImageFormat
 from dfl_tf.merge.landmarks import read_frame_faces
+from dfl_tf.merge.networks import MergeNetworks
 from dfl_tf.merge.output import Output
 from dfl_tf.merge.plan import list_frames, plan_frames, select
 from dfl_tf.merge.provenance import Provenance, read_provenance
@@ -153,7 +153,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from tests.merge import test_run
-from dfl_tf.merge.compose import MergeNetworks
+from dfl_tf.merge.networks import MergeNetworks
 from dfl_tf.merge.run import merge_frames
 
 def slow(images):

@@ -13,8 +13,8 @@ from dfl_tf.cli import merge as merge_cli
 from dfl_tf.cli.main import run
 from dfl_tf.face import FaceType
 from dfl_tf.jobs.shard import Shard
-from dfl_tf.merge.compose import MergeNetworks
-from dfl_tf.merge.job import MergeModel
+from dfl_tf.merge.networks import MergeNetworks
+from dfl_tf.merge.opening import MergeModel
 from dfl_tf.merge.shards import shard_tasks
 
 from .conftest import segment, swap

@@ -20,8 +20,8 @@ from dfl_tf.cli.main import run
 from dfl_tf.errors import WorkspaceError
 from dfl_tf.face import FaceType
 from dfl_tf.merge import video_output
-from dfl_tf.merge.compose import MergeNetworks
-from dfl_tf.merge.job import MergeModel
+from dfl_tf.merge.networks import MergeNetworks
+from dfl_tf.merge.opening import MergeModel
 
 from .conftest import segment, swap
 

@@ -17,9 +17,11 @@ from scipy.stats import special_ortho_group
 
 from dfl_tf.face import FaceType
 from dfl_tf.merge.colors import ColorDraws
-from dfl_tf.merge.compose import FaceCrop, MergeNetworks, merge_face
+from dfl_tf.merge.compose import merge_face
+from dfl_tf.merge.crop import FaceCrop
 from dfl_tf.merge.frame import FrameCrops, merge_frame
 from dfl_tf.merge.motion import Motion, motion_vectors
+from dfl_tf.merge.networks import MergeNetworks
 from dfl_tf.merge.pixels import FramePixels, read_frame
 from dfl_tf.options import MergeOptions, from_mapping
 from golden_kinds.arrays import Arrays, load_arrays

@@ -119,6 +119,10 @@ class MergeModels:
             )
         return load_enhancer(self._enhancer_file)
 
+    def loaded(self, *, xseg: bool) -> bool:
+        """Whether the model, and XSeg if it is wanted, need no loading any more."""
+        return "model" in vars(self) and not (xseg and "xseg" not in vars(self))
+
     def require_xseg(self, mask_modes: Collection[str]) -> None:
         """Check that there is an XSeg model; nothing is loaded.
 
@@ -182,14 +186,15 @@ def open_networks(
     morphs = {task.settings.morph for task in tasks}
     if len(morphs) > 1:
         raise UsageError("morph is one value for all frames")
+    model = models.model
     networks = models.networks(morph=morphs.pop(), xseg=bool(of_xseg), enhance=enhance)
-    checksum = weights_checksum(models.model)
+    checksum = weights_checksum(model)
     if of_xseg:
         checksum += weights_checksum(models.xseg)
     return MergeModel(
         models.name,
         models.model_class,
-        models.model.iteration,
+        model.iteration,
         models.face_type,
         networks,
         checksum,

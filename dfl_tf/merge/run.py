@@ -27,7 +27,7 @@ from dfl_tf.merge.batched import Answer, ask
 from dfl_tf.merge.colors import frame_draws
 from dfl_tf.merge.crop import FaceCrop
 from dfl_tf.merge.destination import Destination, Finished
-from dfl_tf.merge.frame import FrameCrops, lost_of, merge_frame, unmerged_frame
+from dfl_tf.merge.frame import FrameCrops, MergedFrame, lost_of, merge_frame, unmerged_frame
 from dfl_tf.merge.networks import MergeNetworks
 from dfl_tf.merge.pixels import FramePixels, read_frame
 from dfl_tf.merge.plan import MergeTask
@@ -154,6 +154,36 @@ def _failure(name: str, reason: str, more: str = "") -> WorkspaceError:
     return WorkspaceError(
         f"{name}: merging this frame failed ({reason}); --keep-going copies such frames "
         f"unmerged.{more}"
+    )
+
+
+def merge_task(
+    task: MergeTask,
+    crops: FrameCrops,
+    answers: Sequence[Answer],
+    networks: MergeNetworks,
+    seed: int,
+) -> MergedFrame:
+    """Merge the faces of a frame, for which the networks have been asked.
+
+    Parameters
+    ----------
+    task : MergeTask
+    crops : FrameCrops
+        Their settings hold.
+    answers : sequence of Answer
+        One for each face.
+    networks : MergeNetworks
+    seed : int
+        Of the random color transfers.
+    """
+    return merge_frame(
+        crops,
+        [answer.prediction for answer in answers],
+        networks,
+        motion=task.motion,
+        draws=frame_draws(seed, task.index),
+        seen=[answer.seen for answer in answers],
     )
 
 
@@ -293,15 +323,7 @@ class _MergeLoop:
         if cut.crops is None:
             assert cut.error is not None
             raise cut.error
-        draws = frame_draws(self.run.seed, task.index)
-        merged = merge_frame(
-            cut.crops,
-            [answer.prediction for answer in cut.answers],
-            self.run.networks,
-            motion=task.motion,
-            draws=draws,
-            seen=[answer.seen for answer in cut.answers],
-        )
+        merged = merge_task(task, cut.crops, cut.answers, self.run.networks, self.run.seed)
         composed = time.thread_time()
         made = self.run.output.make(task.path, merged)
         if self.session is not None:

@@ -20,7 +20,7 @@ from dfl_tf.cli import merge as merge_cli
 from dfl_tf.cli.main import run
 from dfl_tf.face import FaceType
 from dfl_tf.formats.models import choose_model
-from dfl_tf.merge import job
+from dfl_tf.merge import job, opening
 from dfl_tf.merge.networks import MergeNetworks
 from dfl_tf.merge.opening import MergeModel
 from dfl_tf.merge.provenance import read_provenance
@@ -301,8 +301,8 @@ def test_devices_and_models_that_are_asked_for(
 
     monkeypatch.setattr("dfl_tf.api.load_model", load_model)
     monkeypatch.setattr(choose_model, "find_models", find)
-    monkeypatch.setattr(job, "networks_of", lambda model, **_: MergeNetworks(swap, 32, segment))
-    monkeypatch.setattr(job, "weights_checksum", lambda model: "w")
+    monkeypatch.setattr(opening, "networks_of", lambda model, **_: MergeNetworks(swap, 32, segment))
+    monkeypatch.setattr(opening, "weights_checksum", lambda model: "w")
     monkeypatch.setattr(merge_cli, "open_model", OPEN_MODEL)
     words = ["merge", str(merges.root), f"--model-dir={tmp_path}", "--frames=1:1"]
     out = [f"--output-dir={tmp_path / 'm'}", f"--output-mask-dir={tmp_path / 'k'}", "--overwrite"]

@@ -66,6 +66,12 @@ def check_base_url(context: click.Context, parameter: click.Parameter, given: st
     "--read-only", is_flag=True, help="Show only: refuse every request to change something."
 )
 @click.option(
+    "--enhancer",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="ONNX network for super resolution in the merge tuner, as in dfl-tf merge.",
+)
+@click.option(
     "--show", is_flag=True, help="Print the address of the server of WORKSPACE, then exit."
 )
 @click.option("--beside", is_flag=True, hidden=True, help="End a minute after stdin is closed.")
@@ -76,6 +82,7 @@ def command(
     allowed: tuple[str, ...],
     base_url: str,
     read_only: bool,
+    enhancer: Path | None,
     show: bool,
     beside: bool,
 ) -> None:
@@ -106,7 +113,16 @@ def command(
             "is encrypted. An SSH tunnel or a proxy with TLS is safer.",
             err=True,
         )
-    _serve(workspace, port, host, allowed, base_url, read_only=read_only, beside=beside)
+    _serve(
+        workspace,
+        port,
+        host,
+        allowed,
+        base_url,
+        read_only=read_only,
+        beside=beside,
+        enhancer=enhancer,
+    )
 
 
 def _serve(
@@ -118,6 +134,7 @@ def _serve(
     *,
     read_only: bool,
     beside: bool,
+    enhancer: Path | None,
 ) -> None:
     from dfl_tf.formats.sessions.workspace import Workspace
     from dfl_tf.web.context import Context
@@ -135,7 +152,7 @@ def _serve(
             *allowed,
             *([] if host in (*_LOOPBACK, *_ANY) else [f"[{host}]" if ":" in host else host]),
         ]
-        context = Context(place, instance, read_only)
+        context = Context(place, instance, read_only, enhancer)
         server = Server(make_app(context, hosts=hosts), context.events)
         _tell(instance, workspace)
         if beside:

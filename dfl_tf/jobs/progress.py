@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ from dfl_tf.disk.text import printable
 
 SECONDS_BETWEEN_LINES = 10.0
 """Where stderr is no terminal; work that is over sooner leaves no line in a log."""
+
+LINE_SECONDS = "DFL_TF_PROGRESS_SECONDS"
+"""Environment variable that says it otherwise: whoever shows the log as a bar wants more lines."""
 
 _DRAWN_PER_SECOND = 4
 _hidden = ContextVar("hidden", default=False)
@@ -27,6 +31,12 @@ def hidden() -> Iterator[None]:
         yield
     finally:
         _hidden.reset(token)
+
+
+def _seconds_between_lines() -> float:
+    with contextlib.suppress(ValueError):
+        return float(os.environ.get(LINE_SECONDS, SECONDS_BETWEEN_LINES))
+    return SECONDS_BETWEEN_LINES
 
 
 Progress = Callable[[int, int], object]
@@ -132,7 +142,7 @@ class ProgressBar(contextlib.AbstractContextManager["ProgressBar"]):
             self.__exit__()
 
     def _say(self, done: int, total: int) -> None:
-        if done >= total or self._clock() - self._said < SECONDS_BETWEEN_LINES:
+        if done >= total or self._clock() - self._said < _seconds_between_lines():
             return
         self._said = self._clock()
         print(" · ".join(self._text(done, total)), file=sys.stderr, flush=True)

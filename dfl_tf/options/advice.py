@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from .merge import SLOW
 from .saehd import archi_options
 from .schema import Values, show, words
 
@@ -394,7 +395,7 @@ RULES: tuple[Rule, ...] = (
         words("color_transfer_mode"),
         lambda s: (
             s.frames >= LONG_CLIP
-            and s.options.get("color_transfer_mode") in ("idt", "idt-m", "sot-m", "mix-m")
+            and s.options.get("color_transfer_mode") in SLOW["color_transfer_mode"]
         ),
         "The slowest kind of color transfer for a long clip.",
         "sot slows merging badly, mix takes it too, and idt may.",

@@ -30,6 +30,11 @@ MASK_MODES = (
 )
 COLOR_TRANSFER_MODES = ("none", "rct", "lct", "mkl", "mkl-m", "idt", "idt-m", "sot-m", "mix-m")
 SHARPEN_MODES = ("none", "box", "gaussian")
+SLOW = {
+    "mode": ("seamless", "seamless-hist-match"),
+    "color_transfer_mode": ("idt", "idt-m", "sot-m", "mix-m"),
+}
+"""Choices of options with which a frame takes much longer than with the others."""
 
 
 def is_not_raw(values: Values) -> bool:

@@ -29,6 +29,8 @@ class Context:
     instance : Instance
     read_only : bool
         Whether all writes are refused.
+    enhancer : Path or None
+        Network for super resolution in merges.
     events : EventStreams
     looks : list of callable
         Look for changes: called in a thread, about once a second while a browser listens.
@@ -37,6 +39,7 @@ class Context:
     workspace: Workspace
     instance: Instance
     read_only: bool = False
+    enhancer: Path | None = None
     events: EventStreams = field(default_factory=EventStreams)
     looks: list[Callable[[], None]] = field(default_factory=list)
 

@@ -87,6 +87,7 @@ class Renderer:
         The future gets `Dropped` if a newer request of its lane came before it was begun.
         """
         future: Future[Answer] = Future()
+        future.set_running_or_notify_cancel()  # who does not want it any more leaves it
         with self._lock:
             self._count += 1
             self._put(replace(request, number=self._count), future)

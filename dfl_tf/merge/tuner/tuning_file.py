@@ -130,6 +130,12 @@ class TuningFile:
         resolved = settings.resolve([Path(name) for name in self._frames])
         return self._set(slot, Timeline.of_frames(resolved), revision)
 
+    def agrees(self, slot: str, settings: FrameSettings) -> bool:
+        """Whether files (`saved_settings`) give each frame the settings of a slot."""
+        timeline = self._slot(slot)
+        resolved = settings.resolve([Path(name) for name in self._frames])
+        return resolved == [timeline.at(i) for i in range(1, len(self._frames) + 1)]
+
     def _slot(self, slot: str) -> Timeline:
         if slot not in SLOTS:
             raise UsageError(f"settings {slot!r}: there are {' and '.join(SLOTS)}")
@@ -210,8 +216,8 @@ def save_settings(timeline: Timeline, folder: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        `CONFIG`, and `FRAME_CONFIG` if some frames have settings of their own. Files of these
-        names are replaced.
+        `CONFIG`, and `FRAME_CONFIG` if some frames have settings of their own, or an older file
+        says that they have. Files of these names are replaced.
 
     Raises
     ------
@@ -219,7 +225,7 @@ def save_settings(timeline: Timeline, folder: Path) -> list[Path]:
         They cannot be written.
     """
     texts = {CONFIG: timeline.config()}
-    if timeline.segments:
+    if timeline.segments or (folder / FRAME_CONFIG).exists():
         texts[FRAME_CONFIG] = timeline.frame_config()
     for name, text in texts.items():
         write_file(folder / name, text.encode())

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from dfl_tf.web.context import View
-from dfl_tf.web.views import watch
+from dfl_tf.web.views import tuner, watch
 
-VIEWS: tuple[View, ...] = (watch.VIEW,)
+VIEWS: tuple[View, ...] = (watch.VIEW, tuner.VIEW)

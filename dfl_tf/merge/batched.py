@@ -25,7 +25,14 @@ Place = tuple[FaceCrop, Prediction]
 
 
 class Answer(NamedTuple):
-    """What the networks made of one face."""
+    """What the networks made of one face.
+
+    Attributes
+    ----------
+    prediction : Prediction
+        Arrays of shape (size, size, c), float32.
+    seen : Seen
+    """
 
     prediction: Prediction
     seen: Seen

@@ -14,7 +14,7 @@ from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.jobs.detached import DetachedJob
 from dfl_tf.merge.tuner.messages import Failed, Open, Opened
 from dfl_tf.merge.tuner.renderer import Renderer
-from dfl_tf.merge.tuner.timeline import Timeline
+from dfl_tf.merge.tuner.timeline import SettingsTimeline
 from dfl_tf.merge.tuner.tuning_file import CONFIG, FRAME_CONFIG, TuningFile
 from dfl_tf.web.answers import WebError
 
@@ -80,12 +80,12 @@ class ModelTuner:
                 self._frames = opened.frames
             return self._file
 
-    def merge_words(self, timeline: Timeline, how: str = "") -> list[str]:
+    def merge_words(self, timeline: SettingsTimeline, how: str = "") -> list[str]:
         """The command line that merges with the saved settings.
 
         Parameters
         ----------
-        timeline : Timeline
+        timeline : SettingsTimeline
             What was saved.
         how : {"", "resume", "overwrite"}
         """
@@ -98,11 +98,11 @@ class ModelTuner:
             words += ["--frame-config", str(root / FRAME_CONFIG)]
         return [*words, f"--{how}"] if how else words
 
-    def merge_line(self, timeline: Timeline, how: str = "") -> str:
+    def merge_line(self, timeline: SettingsTimeline, how: str = "") -> str:
         """`merge_words` as a line for a shell."""
         return shlex.join(["dfl-tf", *self.merge_words(timeline, how)])
 
-    def start_merge(self, timeline: Timeline, how: str) -> None:
+    def start_merge(self, timeline: SettingsTimeline, how: str) -> None:
         """Merge all frames, in a process that outlives the server.
 
         Raises

@@ -10,7 +10,7 @@ import pytest
 
 from dfl_tf.errors import DflTfError, OptionError, UsageError, WorkspaceError
 from dfl_tf.formats.sessions.merge_session import read_merge_session
-from dfl_tf.merge.tuner.timeline import Segment, Timeline
+from dfl_tf.merge.tuner.timeline import FrameSpan, SettingsTimeline
 from dfl_tf.merge.tuner.tuning_file import (
     CONFIG,
     FRAME_CONFIG,
@@ -32,7 +32,9 @@ def spans(timeline):
 
 def test_a_setting_of_all_frames_leaves_those_with_their_own():
     timeline = (
-        Timeline().changed({"mode": "seamless"}, (3, 5)).changed({"mode": "hist-match"}, None)
+        SettingsTimeline()
+        .changed({"mode": "seamless"}, (3, 5))
+        .changed({"mode": "hist-match"}, None)
     )
     modes = [timeline.at(frame).mode for frame in (1, 2, 3, 5, 6)]
     assert modes == ["hist-match", "hist-match", "seamless", "seamless", "hist-match"]
@@ -54,7 +56,7 @@ def test_a_setting_of_all_frames_leaves_those_with_their_own():
 )  # fmt: skip
 def test_a_range_changes_what_lies_in_it_and_nothing_else(span, expected):
     names = {"e": "erode_mask_modifier", "b": "blur_mask_modifier"}
-    start = Timeline().changed({names["e"]: 1}, (3, 4)).changed({names["e"]: 2}, (7, 8))
+    start = SettingsTimeline().changed({names["e"]: 1}, (3, 4)).changed({names["e"]: 2}, (7, 8))
     changed = start.changed({names["b"]: 9}, span)
     assert spans(changed) == [
         (first, last, {names[key]: value for key, value in values.items()})
@@ -68,7 +70,7 @@ def test_a_range_changes_what_lies_in_it_and_nothing_else(span, expected):
 
 
 def test_equal_neighbors_are_one_segment():
-    timeline = Timeline()
+    timeline = SettingsTimeline()
     for frame in (2, 4, 3):
         timeline = timeline.changed({"erode_mask_modifier": 5}, (frame, frame))
     assert spans(timeline) == [(2, 4, {"erode_mask_modifier": 5})]
@@ -86,12 +88,12 @@ def test_equal_neighbors_are_one_segment():
 )
 def test_wrong_changes_are_refused(values, span, text):
     with pytest.raises(OptionError, match=text):
-        Timeline().changed(values, span)
+        SettingsTimeline().changed(values, span)
 
 
 def test_the_most_common_settings_are_those_of_all_frames():
     usual, other = default(MergeOptions, mode="seamless"), default(MergeOptions)
-    timeline = Timeline.of_frames([other, usual, usual, usual, other, other])
+    timeline = SettingsTimeline.of_frames([other, usual, usual, usual, other, other])
     assert timeline.base == usual or timeline.base == other
     assert [timeline.at(i) for i in range(1, 7)] == [other, usual, usual, usual, other, other]
     assert len(timeline.segments) in (1, 2)
@@ -99,7 +101,7 @@ def test_the_most_common_settings_are_those_of_all_frames():
 
 def test_files_say_the_same_to_a_merge(tmp_path):
     timeline = (
-        Timeline()
+        SettingsTimeline()
         .changed({"mode": "hist-match", "masked_hist_match": False}, None)
         .changed({"erode_mask_modifier": -12}, (2, 4))
         .changed({"color_transfer_mode": "mix-m"}, (4, 9))
@@ -113,12 +115,15 @@ def test_files_say_the_same_to_a_merge(tmp_path):
     file.take("A", saved_settings(tmp_path), 0)
     assert file.agrees("A", saved_settings(tmp_path))
     # No older file of single frames may go on to hold.
-    assert [path.name for path in save_settings(Timeline(), tmp_path)] == [CONFIG, FRAME_CONFIG]
+    assert [path.name for path in save_settings(SettingsTimeline(), tmp_path)] == [
+        CONFIG,
+        FRAME_CONFIG,
+    ]
     assert file.agrees("B", saved_settings(tmp_path))
 
 
 def test_one_file_is_enough_where_no_frame_differs(tmp_path):
-    assert [path.name for path in save_settings(Timeline(), tmp_path)] == [CONFIG]
+    assert [path.name for path in save_settings(SettingsTimeline(), tmp_path)] == [CONFIG]
     assert saved_settings(tmp_path).resolve([Path("1.png")]) == [MergeOptions()]
 
 
@@ -210,5 +215,5 @@ def test_a_legacy_session_becomes_a_timeline(tmp_path):
 
 
 def test_segments_of_nothing_are_not_kept():
-    timeline = Timeline(segments=(Segment(2, 3, {"erode_mask_modifier": 1}),))
-    assert timeline.changed({"erode_mask_modifier": None}, (1, 4)) == Timeline()
+    timeline = SettingsTimeline(segments=(FrameSpan(2, 3, {"erode_mask_modifier": 1}),))
+    assert timeline.changed({"erode_mask_modifier": None}, (1, 4)) == SettingsTimeline()

@@ -57,6 +57,8 @@ def remembering(
 ) -> MergeNetworks:
     """Return networks that compute nothing that they have computed before.
 
+    They take and give what `networks` do: arrays of shape (n, h, w, c) and the like, float32.
+
     An answer is kept under a checksum of all that the network was shown, so it is the answer,
     whatever has changed between: which settings need a network is written down nowhere.
 
@@ -64,7 +66,8 @@ def remembering(
     ----------
     networks : MergeNetworks
     answers : Recent
-        Where answers are kept; several networks may share it.
+        Where answers are kept, arrays of shape (n, h, w, c) and the like, float32; several
+        networks may share it.
     about : str
         What the answers depend on beside the image, such as the morph factor.
     asking : callable

@@ -20,7 +20,7 @@ ONE_FOR_ALL = ("morph",)
 
 
 @dataclass(frozen=True)
-class Segment:
+class FrameSpan:
     """Frames with settings of their own.
 
     Attributes
@@ -37,22 +37,22 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Timeline:
+class SettingsTimeline:
     """Settings of all frames, and segments that differ.
 
     Attributes
     ----------
     base : MergeOptions
         What holds where no segment says otherwise.
-    segments : tuple of Segment
+    segments : tuple of FrameSpan
         In the order of frames; they do not overlap.
     """
 
     base: MergeOptions = field(default_factory=MergeOptions)
-    segments: tuple[Segment, ...] = ()
+    segments: tuple[FrameSpan, ...] = ()
 
     @classmethod
-    def of_frames(cls, settings: Sequence[MergeOptions]) -> Timeline:
+    def of_frames(cls, settings: Sequence[MergeOptions]) -> SettingsTimeline:
         """Return the timeline that gives each frame these settings; the most common are `base`.
 
         Raises
@@ -68,7 +68,7 @@ class Timeline:
         for options, group in groupby(settings):
             count = len(list(group))
             values = {key: value for key, value in asdict(options).items() if value != usual[key]}
-            segments.append(Segment(at, at + count - 1, values))
+            segments.append(FrameSpan(at, at + count - 1, values))
             at += count
         return cls(base, _joined(segments)).checked()
 
@@ -80,7 +80,9 @@ class Timeline:
                 return _resolved(asdict(self.base) | dict(segment.values), where)
         return self.base
 
-    def changed(self, values: Mapping[str, object], span: tuple[int, int] | None) -> Timeline:
+    def changed(
+        self, values: Mapping[str, object], span: tuple[int, int] | None
+    ) -> SettingsTimeline:
         """Return a timeline with some settings changed.
 
         Parameters
@@ -112,13 +114,16 @@ class Timeline:
                 pieces.append(segment)
                 continue
             low, high = max(segment.first, first), min(segment.last, last)
-            pieces += [replace(segment, last=first - 1), Segment(at, low - 1, change({}))]
-            pieces += [Segment(low, high, change(segment.values)), replace(segment, first=last + 1)]
+            pieces += [replace(segment, last=first - 1), FrameSpan(at, low - 1, change({}))]
+            pieces += [
+                FrameSpan(low, high, change(segment.values)),
+                replace(segment, first=last + 1),
+            ]
             at = high + 1
-        pieces.append(Segment(at, last, change({})))
+        pieces.append(FrameSpan(at, last, change({})))
         return replace(self, segments=_joined(pieces)).checked()
 
-    def checked(self) -> Timeline:
+    def checked(self) -> SettingsTimeline:
         """Return it, if its values are such that a merge takes them.
 
         Raises
@@ -161,9 +166,9 @@ def _with(change: Mapping[str, Value], values: Mapping[str, Value]) -> Mapping[s
     return {key: value for key, value in merged.items() if value is not None}
 
 
-def _joined(pieces: Iterable[Segment]) -> tuple[Segment, ...]:
+def _joined(pieces: Iterable[FrameSpan]) -> tuple[FrameSpan, ...]:
     """Sort segments, leave out those that say nothing, and join equal neighbors."""
-    found: list[Segment] = []
+    found: list[FrameSpan] = []
     for piece in sorted(pieces, key=lambda piece: piece.first):
         if piece.last < piece.first or not piece.values:
             continue

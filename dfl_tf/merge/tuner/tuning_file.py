@@ -15,7 +15,7 @@ from dfl_tf.disk.tree_schema import ANYTHING, Array, Integer, Record, Table, Tex
 from dfl_tf.errors import DflTfError, UsageError
 from dfl_tf.formats.sessions.merge_session import read_merge_session
 from dfl_tf.merge.settings import FrameSettings, read_frame_values
-from dfl_tf.merge.tuner.timeline import Segment, Timeline
+from dfl_tf.merge.tuner.timeline import FrameSpan, SettingsTimeline
 from dfl_tf.options import Layer, MergeOptions, resolve
 from dfl_tf.options.yaml_file import read_layer
 
@@ -47,7 +47,7 @@ class Tuning:
 
     Attributes
     ----------
-    slots : mapping of str to Timeline
+    slots : mapping of str to SettingsTimeline
         By name in `SLOTS`.
     revision : int
         Counts the changes.
@@ -55,8 +55,8 @@ class Tuning:
         What could not be taken over.
     """
 
-    slots: Mapping[str, Timeline] = field(
-        default_factory=lambda: {slot: Timeline() for slot in SLOTS}
+    slots: Mapping[str, SettingsTimeline] = field(
+        default_factory=lambda: {slot: SettingsTimeline() for slot in SLOTS}
     )
     revision: int = 0
     notes: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ class TuningFile:
         span: tuple[int, int] | None,
         revision: int,
     ) -> Tuning:
-        """Change settings of a slot as `Timeline.changed` does, and write them.
+        """Change settings of a slot as `SettingsTimeline.changed` does, and write them.
 
         Parameters
         ----------
@@ -128,7 +128,7 @@ class TuningFile:
         Errors as in `change`, and OptionError if they are for other frames.
         """
         resolved = settings.resolve([Path(name) for name in self._frames])
-        return self._set(slot, Timeline.of_frames(resolved), revision)
+        return self._set(slot, SettingsTimeline.of_frames(resolved), revision)
 
     def agrees(self, slot: str, settings: FrameSettings) -> bool:
         """Whether files (`saved_settings`) give each frame the settings of a slot."""
@@ -136,12 +136,12 @@ class TuningFile:
         resolved = settings.resolve([Path(name) for name in self._frames])
         return resolved == [timeline.at(i) for i in range(1, len(self._frames) + 1)]
 
-    def _slot(self, slot: str) -> Timeline:
+    def _slot(self, slot: str) -> SettingsTimeline:
         if slot not in SLOTS:
             raise UsageError(f"settings {slot!r}: there are {' and '.join(SLOTS)}")
         return self._tuning.slots[slot]
 
-    def _set(self, slot: str, timeline: Timeline, revision: int) -> Tuning:
+    def _set(self, slot: str, timeline: SettingsTimeline, revision: int) -> Tuning:
         self._slot(slot)
         with self._lock:
             if revision != self._tuning.revision:
@@ -189,15 +189,15 @@ class TuningFile:
             )
         return Tuning(slots, content["revision"], notes)
 
-    def _timeline(self, plain: Mapping[str, Any]) -> Timeline:
+    def _timeline(self, plain: Mapping[str, Any]) -> SettingsTimeline:
         base = resolve(MergeOptions, [Layer(plain["base"], self._path.name)]).options
         count = len(self._frames)
-        segments = (Segment(**each) for each in plain["segments"])
+        segments = (FrameSpan(**each) for each in plain["segments"])
         there = (replace(s, last=min(s.last, count)) for s in segments if s.first <= count)
-        return Timeline(base, tuple(there)).checked()
+        return SettingsTimeline(base, tuple(there)).checked()
 
 
-def as_plain(timeline: Timeline) -> dict[str, object]:
+def as_plain(timeline: SettingsTimeline) -> dict[str, object]:
     """Return a timeline as values for JSON."""
     segments = [
         {"first": s.first, "last": s.last, "values": dict(s.values)} for s in timeline.segments
@@ -205,12 +205,12 @@ def as_plain(timeline: Timeline) -> dict[str, object]:
     return {"base": asdict(timeline.base), "segments": segments}
 
 
-def save_settings(timeline: Timeline, folder: Path) -> list[Path]:
+def save_settings(timeline: SettingsTimeline, folder: Path) -> list[Path]:
     """Write the files with which ``dfl-tf merge`` gives each frame these settings.
 
     Parameters
     ----------
-    timeline : Timeline
+    timeline : SettingsTimeline
     folder : Path
 
     Returns

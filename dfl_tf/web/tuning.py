@@ -27,6 +27,11 @@ def render_command() -> list[str]:
     return [sys.executable, "-m", "dfl_tf.web.render_process"]
 
 
+def merge_command() -> list[str]:
+    """The words that run this program, as ``dfl-tf`` does."""
+    return [sys.executable, "-m", "dfl_tf"]
+
+
 @dataclass
 class ModelTuner:
     """The tuner of one model.
@@ -113,7 +118,7 @@ class ModelTuner:
         root = self.workspace.root.absolute()
         if not (root / CONFIG).is_file():
             raise WorkspaceError(f"{root / CONFIG}: save the settings first.")
-        command = [sys.executable, "-m", "dfl_tf", *self.merge_words(timeline, how)]
+        command = [*merge_command(), *self.merge_words(timeline, how)]
         self.job.start(command, root)
 
 

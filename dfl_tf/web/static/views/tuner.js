@@ -65,6 +65,7 @@ class Tuner {
     this.count = this.scene.frames.length;
     this.frame = this.scene.faces.findIndex((faces) => faces > 0) + 1 || 1;
     this.build();
+    this.page.on("hello", () => this.show()); // the server is there again
     addEventListener("keydown", this.keys);
     addEventListener("beforeunload", this.leaving);
     this.show();
@@ -288,7 +289,9 @@ class Tuner {
 
   show() {
     if (this.ended || !this.viewer) return;
-    const { base, own, all } = this.values(this.frame);
+    const { all } = this.values(this.frame);
+    const outside = this.span && (this.frame < this.span[0] || this.frame > this.span[1]);
+    const { base, own } = this.values(outside ? this.span[0] : this.frame);
     this.number.value = this.slider.value = this.frame;
     this.name.textContent = this.scene.frames[this.frame - 1] + (this.scene.faces[this.frame - 1] ? "" : " (no face)");
     for (const each of this.views) each.setAttribute("aria-pressed", String(each.dataset.view === this.view));
@@ -331,6 +334,7 @@ class Tuner {
     if (this.ended || this.stop) return;
     const found = this.images.find(this.wanted);
     clearTimeout(this.timers.grey);
+    this.viewer.element.dataset.state = found?.error ? "error" : found ? "shown" : "waiting";
     if (found?.error) {
       this.viewer.stale(true);
       this.status.textContent = found.error;

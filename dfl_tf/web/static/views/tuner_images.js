@@ -4,6 +4,7 @@ const KEPT = 160; // images, most of them reduced ones of a range that is played
 const LARGE = 24;
 const TAB = Math.random().toString(36).slice(2);
 const AT_ONCE = 2;
+const RETRY_MS = 1000;
 
 export class Images {
   constructor(place, arrived) {
@@ -34,7 +35,8 @@ export class Images {
     const { wish } = state;
     if (!wish || this.ended) return;
     const key = this.key(wish);
-    if (this.found.get(key)?.url) {
+    const there = this.found.get(key);
+    if (there && (there.url || performance.now() - there.at < RETRY_MS)) {
       this.found.set(key, this.take(key)); // used last, so kept longest
       state.wish = null;
       return;
@@ -84,14 +86,14 @@ export class Images {
       if (response.status === 204) return null;
       if (!response.ok) {
         const told = await response.json().catch(() => ({}));
-        return { error: told.error ?? `the server answered ${response.status}` };
+        return failed(told.error ?? `the server answered ${response.status}`);
       }
       return {
         url: URL.createObjectURL(await response.blob()), large: wish.width === 0,
         milliseconds: response.headers.get("X-Milliseconds"), asked: response.headers.get("X-Asked") === "1",
       };
     } catch {
-      return { error: "no connection to the server" };
+      return failed("no connection to the server");
     }
   }
 
@@ -100,4 +102,8 @@ export class Images {
     for (const image of this.found.values()) this.drop(image);
     this.found.clear();
   }
+}
+
+function failed(error) {
+  return { error, at: performance.now() };
 }

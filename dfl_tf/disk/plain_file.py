@@ -10,6 +10,7 @@ import errno
 import mmap
 import os
 import stat
+from collections.abc import Iterable
 from io import BufferedReader
 from pathlib import Path
 
@@ -47,6 +48,18 @@ def read_plain(path: Path, *, limit: int | None = None) -> bytes:
         if limit is not None and size > limit:
             raise OSError(errno.EFBIG, f"it has {size} bytes, at most {limit} are read", str(path))
         return file.read()
+
+
+def lies_in(path: Path, folders: Iterable[Path]) -> Path | None:
+    """Where a file or folder really is, if that is in one of some folders, wherever links lead.
+
+    None if it is elsewhere, or not there.
+    """
+    try:
+        real = Path(os.path.realpath(path, strict=True))
+    except (OSError, ValueError):
+        return None
+    return real if any(real.is_relative_to(os.path.realpath(each)) for each in folders) else None
 
 
 def path_or_content(path: Path) -> str | bytes:

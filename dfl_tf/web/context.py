@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.routing import BaseRoute
 
+from dfl_tf.disk.plain_file import lies_in
 from dfl_tf.disk.text import printable
 from dfl_tf.errors import UsageError
 from dfl_tf.formats.models.files import FoundModel, check_name, find_models, prefix_of
@@ -81,12 +81,8 @@ class Context:
         NotListed
             It lies elsewhere, or is not there.
         """
-        roots = (self.workspace.root, self.workspace.model)
-        try:
-            real = Path(os.path.realpath(path, strict=True))
-        except (OSError, ValueError):
-            raise NotListed("file") from None
-        if not any(real.is_relative_to(os.path.realpath(root)) for root in roots):
+        real = lies_in(path, (self.workspace.root, self.workspace.model))
+        if real is None:
             raise NotListed("file")
         return real
 

@@ -61,7 +61,8 @@ def open_scene(about: Mapping[str, object]) -> tuple[Stage, Opened]:
         lacks,
         tuple(printable(note) for note in notes),
     )
-    return Stage(tasks, models, seed=request.seed, batch=request.batch), opened
+    own = (folders.root, folders.model)
+    return Stage(tasks, models, seed=request.seed, batch=request.batch, folders=own), opened
 
 
 def _load(folder: Path, name: str, model_class: str) -> FaceModel:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dfl_tf.disk.plain_file import lies_in
 from dfl_tf.errors import WorkspaceError
 from dfl_tf.formats.models.files import FoundModel
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.jobs.detached import DetachedJob
+from dfl_tf.merge.settings import FrameSettings
 from dfl_tf.merge.tuner.messages import Failed, Open, Opened
 from dfl_tf.merge.tuner.renderer import Renderer
 from dfl_tf.merge.tuner.timeline import SettingsTimeline
-from dfl_tf.merge.tuner.tuning_file import CONFIG, FRAME_CONFIG, TuningFile
+from dfl_tf.merge.tuner.tuning_file import CONFIG, FRAME_CONFIG, TuningFile, saved_settings
 from dfl_tf.web.answers import WebError
 
 PROCESSES = 2
@@ -64,7 +67,35 @@ class ModelTuner:
     @property
     def job(self) -> DetachedJob:
         """The merge that is started from the page."""
-        return DetachedJob(self.workspace.model / f"{self._stem}_merge_job")
+        job = DetachedJob(self.workspace.model / f"{self._stem}_merge_job")
+        self.own(job.record)
+        self.own(job.log)
+        return job
+
+    def own(self, path: Path) -> Path:
+        """A file that may be read, if it is there.
+
+        Raises
+        ------
+        WebError
+            It is a link that leads out of workspace and model folder.
+        """
+        there = os.path.lexists(path)
+        if there and lies_in(path, (self.workspace.root, self.workspace.model)) is None:
+            raise WebError(f"{path.name}: is a link that leads out of the workspace.", 409)
+        return path
+
+    def saved_settings(self) -> FrameSettings:
+        """What `CONFIG` and `FRAME_CONFIG` of the workspace say; errors as in `own` and on reading.
+
+        Raises
+        ------
+        OptionError
+            There are none, or they cannot be used.
+        """
+        for name in (CONFIG, FRAME_CONFIG):
+            self.own(self.workspace.root / name)
+        return saved_settings(self.workspace.root)
 
     def settings(self, opened: Opened | Failed) -> TuningFile:
         """The settings for the frames that the rendering process has found.
@@ -80,7 +111,7 @@ class ModelTuner:
             raise WebError(opened.text, 409)
         with self._lock:
             if self._file is None or self._frames != opened.frames:
-                path = self.workspace.model / f"{self._stem}_merge_tuner.json"
+                path = self.own(self.workspace.model / f"{self._stem}_merge_tuner.json")
                 self._file = TuningFile(path, opened.frames, read_only=self.read_only)
                 self._frames = opened.frames
             return self._file

@@ -22,7 +22,7 @@ from dfl_tf.merge.tuner.tuning_file import (
 )
 from dfl_tf.options import MergeOptions, default
 
-SESSION = Path(__file__).resolve().parents[1] / "golden" / "workspace" / "sample_merger_session.dat"
+SESSION = Path(__file__).resolve().parents[1] / "golden" / "formats" / "sample_merger_session.dat"
 NAMES = [f"{i:05d}.png" for i in range(1, 11)]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from chromium import Chromium, Tab, find_chromium
 
 from .support.served import Served, serving
 from .support.trainings import make_workspace
@@ -22,3 +24,20 @@ def served(workspace: Path) -> Iterator[Served]:
     """A server of that workspace."""
     with serving(workspace, hosts=("gpu-box",)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Chromium]:
+    """One browser for all tests."""
+    if find_chromium() is None:
+        assert os.environ.get("DFL_TF_BROWSER") != "require", "CI needs a Chromium"
+        pytest.skip("there is no Chromium here: the tests in a browser were not run")
+    with Chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def tabs(browser: Chromium) -> Iterator[Callable[[], Tab]]:
+    """Opens tabs that share the cookies of one profile."""
+    with browser.profile() as opening:
+        yield opening

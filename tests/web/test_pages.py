@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import http.server
-import os
 import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from chromium import Chromium, Tab, find_chromium
+from chromium import Tab
 
 from dfl_tf.cli.main import run
 
@@ -26,23 +25,6 @@ TEXT = "(document.querySelector({!r})?.textContent ?? '')"
 DRAWN = "Number(document.querySelector('[data-points]')?.dataset.points ?? 0)"
 LINES = "document.querySelectorAll('.log div').length"
 ITERATION = "Number(document.querySelector('.facts dd')?.textContent ?? 0)"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    """One browser for all of them."""
-    if find_chromium() is None:
-        assert os.environ.get("DFL_TF_BROWSER") != "require", "CI needs a Chromium"
-        pytest.skip("there is no Chromium here: the tests in a browser were not run")
-    with Chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def tabs(browser: Chromium) -> Iterator[TABS]:
-    """Opens tabs that share the cookies of one profile."""
-    with browser.profile() as opening:
-        yield opening
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from .support.merging import tunable_workspace
 from .support.served import Served, serving
 
 MERGING = Path(__file__).parent / "support" / "merging.py"
-SESSION = Path(__file__).parents[1] / "golden" / "workspace" / "sample_merger_session.dat"
+SESSION = Path(__file__).parents[1] / "golden" / "formats" / "sample_merger_session.dat"
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_each_change_is_on_disk_and_an_older_one_is_refused(served, model, clean
     ("body", "text"),
     [
         ({"slot": "C", "values": {}, "span": None}, "slot"),
-        ({"slot": "A", "values": {"mode": "no"}, "span": None}, "mode='no'"),
+        ({"slot": "A", "values": {"mode": "no"}, "span": None}, 'mode="no"'),
         ({"slot": "A", "values": {}, "span": [1]}, "first and the last"),
         ({"slot": "A", "values": {}, "span": [0, 2]}, "span"),
         ({"slot": "A", "values": {"mode": "original"}, "span": [2, 9]}, "there are 6"),
@@ -240,3 +240,34 @@ def test_read_only_shows_and_changes_nothing(root, program):
 def test_ids_that_are_not_listed_are_not_there(served):
     for wanted in ("new_SAEHD", "..%2f..%2fetc", "0" * 18):
         assert served.ask(f"/api/tuner/scene/{wanted}").status == 404
+
+
+def test_no_link_leads_out_of_the_workspace(served, model, clean, root, tmp_path):
+    frame = root / "data_dst" / "00003.png"
+    content = frame.read_bytes()
+    outside = tmp_path / "outside.png"
+    outside.write_bytes(content)
+    frame.unlink()
+    frame.symlink_to(outside)
+    try:
+        answer = image(served, model, frame=2, view="before")
+        assert (answer.status, "leads out of the workspace" in answer.json["error"]) == (409, True)
+    finally:
+        frame.unlink()
+        frame.write_bytes(content)
+    secret = tmp_path / "secret"
+    secret.write_text("mode: original\n")
+    log = root / "model" / "new_SAEHD_merge_job.log"
+    kept = log.read_bytes() if log.exists() else None
+    for path, ask in (
+        (root / "merge.yaml", lambda: clean("take", slot="A", source="files")),
+        (log, lambda: served.ask(f"/api/tuner/merge/{model}")),
+    ):
+        path.unlink(missing_ok=True)
+        path.symlink_to(secret)
+        answer = ask()
+        assert (answer.status, "leads out" in answer.json["error"]) == (409, True)
+        path.unlink()
+    if kept is not None:
+        log.write_bytes(kept)
+    assert secret.read_text() == "mode: original\n"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 
+from dfl_tf.disk.plain_file import lies_in
 from dfl_tf.errors import UsageError
 from dfl_tf.merge.batched import ask
 from dfl_tf.merge.frame import FrameCrops, MergedFrame
@@ -39,6 +41,8 @@ class Stage:
         Loaded when a frame first needs them.
     seed, batch : int
         As in `MergeRequest`: with other ones a merge gives other pixels.
+    folders : sequence of Path
+        If there are some, only frames that really are in one of them are read.
     memory : int
         Bytes of answers that are kept. Frames and merged frames get half of it each.
     """
@@ -50,10 +54,11 @@ class Stage:
         *,
         seed: int = 0,
         batch: int = 4,
+        folders: Sequence[Path] = (),
         memory: int = 256 * _MEGABYTES,
     ):
         self.tasks, self.models = tasks, models
-        self._seed, self._batch = seed, batch
+        self._seed, self._batch, self._folders = seed, batch, tuple(folders)
         self._answers: Recent[tuple[Floats, ...]] = Recent(memory)
         self._frames: Recent[FramePixels] = Recent(memory // 2)
         self._merged: Recent[MergedFrame] = Recent(memory // 2)
@@ -69,10 +74,13 @@ class Stage:
         """
         if not 0 <= index < len(self.tasks):
             raise UsageError(f"frame {index + 1}: there are {len(self.tasks)} frames")
+        path = self.tasks[index].path
+        if self._folders and path.exists() and lies_in(path, self._folders) is None:
+            raise UsageError(f"{path.name}: is a link that leads out of the workspace")
         key = self._version(index)
         found = self._frames.get(key)
         if found is None:
-            found = read_frame(self.tasks[index].path)
+            found = read_frame(path)
             self._frames.put(key, found, _bytes_of(found))
         return found
 

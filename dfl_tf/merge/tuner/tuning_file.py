@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from dfl_tf.disk.durable import write_file
 from dfl_tf.disk.guarded import read_json
@@ -17,6 +17,7 @@ from dfl_tf.formats.sessions.merge_session import read_merge_session
 from dfl_tf.merge.settings import FrameSettings, read_frame_values
 from dfl_tf.merge.tuner.timeline import FrameSpan, SettingsTimeline
 from dfl_tf.options import Layer, MergeOptions, resolve
+from dfl_tf.options.schema import Value
 from dfl_tf.options.yaml_file import read_layer
 
 FORMAT, VERSION = "dfl_tf merge tuning", 1
@@ -35,6 +36,17 @@ _FILE = Record(
     },
     others=ANYTHING,
 )
+
+
+class _PlainSpan(TypedDict):
+    first: int
+    last: int
+    values: dict[str, Value]
+
+
+class _PlainTimeline(TypedDict):
+    base: dict[str, object]
+    segments: list[_PlainSpan]
 
 
 class OutdatedError(DflTfError):
@@ -189,7 +201,7 @@ class TuningFile:
             )
         return Tuning(slots, content["revision"], notes)
 
-    def _timeline(self, plain: Mapping[str, Any]) -> SettingsTimeline:
+    def _timeline(self, plain: _PlainTimeline) -> SettingsTimeline:
         base = resolve(MergeOptions, [Layer(plain["base"], self._path.name)]).options
         count = len(self._frames)
         segments = (FrameSpan(**each) for each in plain["segments"])

@@ -26,7 +26,6 @@ from dfl_tf.merge.tuner.tuning_file import (
     TuningFile,
     as_plain,
     save_settings,
-    saved_settings,
     session_settings,
 )
 from dfl_tf.options import KINDS, MergeOptions, default, specs
@@ -180,8 +179,7 @@ class MergeTuning:
     def _stored(self, tuner: ModelTuner, source: str) -> FrameSettings:
         if source == "session":
             return session_settings(self._context.inside(tuner.session))
-        self._context.inside(self._context.workspace.root / CONFIG)
-        return saved_settings(self._context.workspace.root)
+        return tuner.saved_settings()
 
     def save(self, request: Request) -> Response:
         """Write merge.yaml, and merge_frames.yaml if some frames differ."""
@@ -210,7 +208,7 @@ class MergeTuning:
         tuner, file = self._opened(request)
         slot = str(told["slot"])
         root = self._context.workspace.root
-        if not (root / CONFIG).is_file() or not file.agrees(slot, saved_settings(root)):
+        if not (root / CONFIG).is_file() or not file.agrees(slot, tuner.saved_settings()):
             raise WebError("These settings are not saved: save them as merge.yaml first.")
         tuner.start_merge(file.tuning.slots[slot], str(told["how"]))
         return json_answer(_job(tuner))

@@ -72,7 +72,7 @@ class Served:
     ) -> Answer:
         """Send a request; a header that is None is left out."""
         given = {**(self.own if logged_in else {"Host": self.own["Host"]}), **(headers or {})}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in given.items():

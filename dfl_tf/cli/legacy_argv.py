@@ -5,6 +5,7 @@ Whatever is not implemented raises an error that names it. Nothing else knows th
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -141,6 +142,8 @@ class _Line:
         return [*(self.positions[index] for index in sorted(self.positions)), *self.flags]
 
     def _take(self, name: str, rule: Flag, values: list[str]) -> None:
+        if rule.inside and os.path.isdir(values[0]):
+            values = [os.path.join(values[0], rule.inside)]
         value = values[0] if values else ""
         if value in rule.refused:
             if rule.lifted not in self.words:

@@ -24,7 +24,8 @@ INSTEAD_OF_PROGRAMS = (
 )
 NO_DEVICE = "CUDA_VISIBLE_DEVICES in the environment chooses the GPU, or none"
 NO_SERVER = (
-    "starts no server: previews and losses are files (--preview-every, --log-json, --tensorboard)"
+    "a training starts no server. dfl-tf web WORKSPACE shows previews and losses in a browser, on "
+    "this machine only and with a token; they are files as well (--preview-every, --tensorboard)"
 )
 NO_PAK_NAME = (
     "{name} is not implemented: a faceset is faceset.pak in a folder of its own; "
@@ -42,7 +43,8 @@ class Flag:
 
     `ignored` is a warning for a flag that is left out; `gpu` marks what `--cpu` replaces, with a
     warning, where there is no GPU. `refused` are values that cannot be had, unless the line has the
-    flag `lifted` as well, which leaves the value out. `says` is a note.
+    flag `lifted` as well, which leaves the value out. `says` is a note. Of a value that is a folder
+    the file `inside` is meant.
     """
 
     new: str = ""
@@ -55,6 +57,7 @@ class Flag:
     refused: Mapping[str, str] = field(default_factory=dict)
     lifted: str = ""
     says: str = ""
+    inside: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ VERBS: dict[tuple[str, ...], Verb] = {
             # MVE
             "--saving-time": Flag("--save-every"),
             "--tensorboard-logdir": Flag("--tensorboard"),
-            "--config-training-file": Flag("--config"),
+            "--config-training-file": Flag("--config", inside="def_conf_file.yaml"),
             "--reduce-clutter": DROPPED,
             "--start-tensorboard": Flag(takes=0, ignored=NO_SERVER),
             "--flask-preview": Flag(takes=0, ignored=NO_SERVER),
@@ -120,7 +123,9 @@ VERBS: dict[tuple[str, ...], Verb] = {
             ),
             "--gen-snapshot": Flag(
                 takes=0,
-                refuse="--gen-snapshot is not implemented; dfl-tf model show --help says what is",
+                refuse="--gen-snapshot is not implemented: no losses of single faces are written. "
+                "Faces whose loss stands out are named while it trains (see --quarantine); "
+                "dfl-tf evaluate measures a model and draws its worst faces (--sheet)",
             ),
             "--src-pak-name": Flag(refuse=NO_PAK_NAME.format(name="--src-pak-name", new="--src")),
             "--dst-pak-name": Flag(refuse=NO_PAK_NAME.format(name="--dst-pak-name", new="--dst")),

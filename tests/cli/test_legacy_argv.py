@@ -263,3 +263,40 @@ def test_translations_name_existing_commands_and_flags(line: str) -> None:
     for word in rest:
         if word.startswith("--"):
             assert word.partition("=")[0] in known, (line, word)
+
+
+MVE = {
+    "train": (
+        "--saving-time --tensorboard-logdir --start-tensorboard --flask-preview --auto-gen-config "
+        "--config-training-file --src-pak-name --dst-pak-name --gen-snapshot --reduce-clutter"
+    ),
+    "merge": "--pak-name --reduce-clutter",
+    "extract": "--extract-from-video --input-video --fps --chunk-size",
+    "ampconverter": "",
+    "latent": "",
+}
+"""Flags and verbs that the fork adds (old-windows.md 4.1), but that of util."""
+
+
+@pytest.mark.parametrize("verb", MVE)
+def test_each_flag_of_mve_is_known_or_has_a_reason(verb: str) -> None:
+    rule = VERBS[(verb,)]
+    assert rule.refuse or MVE[verb]
+    for name in MVE[verb].split():
+        flag = rule.flags[name]
+        silent = {"--reduce-clutter", "--extract-from-video", "--chunk-size"}  # nothing is lost
+        spoken = flag.refuse or flag.ignored or flag.new or flag.position is not None
+        assert spoken or name in silent, name
+
+
+def test_a_folder_of_mve_options_means_the_file_in_it(tmp_path: Path) -> None:
+    line = ["train", "--config-training-file", str(tmp_path), "--model", "SAEHD"]
+    expected = ["train", "--config", str(tmp_path / "def_conf_file.yaml"), "--model", "SAEHD"]
+    assert translate(line).argv == expected
+
+
+def test_what_mve_served_is_named(tmp_path: Path) -> None:
+    (_, *notes) = translate(["train", "w", "--flask-preview"]).notes
+    assert any("dfl-tf web WORKSPACE" in note for note in notes)
+    with pytest.raises(UsageError, match="dfl-tf evaluate"):
+        translate(["train", "w", "--gen-snapshot"])

@@ -91,6 +91,7 @@ class Tuner {
     });
     this.job = new MergeJob(page, this.model.id, () => this.slot);
     this.status = h("span", { class: "dim", role: "status" });
+    this.viewer.element.append(h("div", { class: "told" }, this.status));
     this.saved = h("span", { class: "dim", role: "status" });
     this.name = h("span", { class: "frame-name" });
     this.number = h("input", {
@@ -117,7 +118,7 @@ class Tuner {
             h("div", { class: "group", role: "group", "aria-label": "View" }, this.views),
             h("div", { class: "group", role: "group", "aria-label": "Settings" }, this.slots,
               h("button", { class: "write", onclick: () => this.copy(), title: "Give the other one these settings" }, "Copy to the other")),
-            this.viewer.buttons, this.status),
+            this.viewer.buttons),
           this.viewer.element,
           h("div", { class: "row bar frames" },
             h("button", { "aria-label": "Frame before", onclick: () => this.go(this.frame - 1) }, "◀"),

@@ -37,7 +37,7 @@ class Row {
       h("label", { for: id, title: option.details }, option.label),
       this.mark, this.reset,
       h("div", { class: "inputs" }, this.inputs),
-      h("p", { class: "hint", id: `${id}-hint` }, lack ?? (option.key === "mask_mode" && lacks.xseg ? `${option.help} ${lacks.xseg}` : option.help)));
+      h("p", { class: lack ? "hint lack" : "hint", id: `${id}-hint` }, lack ?? (option.key === "mask_mode" && lacks.xseg ? `${option.help} ${lacks.xseg}` : option.help)));
   }
 
   make(id, change) {

@@ -13,6 +13,7 @@ import click
 from dfl_tf.cli.choose_model import ask_name
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.model_choice import class_option, on_a_terminal
+from dfl_tf.cli.web_beside import FLAG, page_beside, with_port
 from dfl_tf.errors import UsageError
 from dfl_tf.evaluate.validator import Validator
 from dfl_tf.formats.sessions.workspace import Workspace
@@ -26,7 +27,15 @@ PATH = click.Path(path_type=Path)
 _SENTENCES = 3
 
 
-@click.command(cls=OptionCommand)
+class TrainCommand(OptionCommand):
+    """Takes ``--web`` with or without a port."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, once each flag has its value."""
+        return super().parse_args(ctx, with_port(args))
+
+
+@click.command(cls=TrainCommand)
 @click.argument("workspace", type=PATH, required=False)
 @class_option("Class of the model.", default=DEFAULT_MODEL)
 @click.option(
@@ -70,6 +79,14 @@ _SENTENCES = 3
     help="Try rising learning rates on a copy of the model, draw the losses, suggest a rate, exit.",
 )
 @click.option("--json", "as_json", is_flag=True, help="With --plan or --lr-find: print JSON.")
+@click.option(
+    FLAG,
+    "web_port",
+    type=click.IntRange(0, 65535),
+    metavar="[PORT]",
+    help="Serve the page of dfl-tf web beside the run, in a process of its own that ends a minute "
+    "after it; without PORT on the first free one from 8765.",
+)
 @option_flags(*OPTIONS.values(), RunOptions)
 def command(
     workspace: Path | None,
@@ -87,6 +104,7 @@ def command(
     plan: bool,
     lr_find: bool,
     as_json: bool,
+    web_port: int | None,
     inputs: CommandInputs,
 ) -> int:
     """Train or resume a model, without a window or a question.
@@ -128,7 +146,8 @@ def command(
     if lr_find:
         _find_rate(prepared, workspace or Path(), as_json=as_json)
         return 0
-    return run_training(prepared, make_measure=Validator).exit_code
+    with page_beside(workspace or place.model, model_dir, web_port):
+        return run_training(prepared, make_measure=Validator).exit_code
 
 
 def _find_rate(prepared: Prepared, folder: Path, *, as_json: bool) -> None:

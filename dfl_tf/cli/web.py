@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import sys
 from dataclasses import replace
@@ -16,11 +18,14 @@ from dfl_tf.errors import UsageError
 from dfl_tf.extras import install_command
 
 if TYPE_CHECKING:
+    from dfl_tf.formats.sessions.workspace import Workspace
     from dfl_tf.web.instance import Instance
 
 _BASE_URL = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _ANY = ("", "0.0.0.0", "::")
+_NICE = 10
+"""A training beside the page comes first."""
 
 
 def check_base_url(context: click.Context, parameter: click.Parameter, given: str) -> str:
@@ -35,6 +40,11 @@ def check_base_url(context: click.Context, parameter: click.Parameter, given: st
 
 @click.command(cls=Command)
 @click.argument("workspace", type=FOLDER, default=".")
+@click.option(
+    "--model-dir",
+    type=click.Path(path_type=Path),
+    help="Folder of model files; default WORKSPACE/model.",
+)
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
@@ -74,9 +84,10 @@ def check_base_url(context: click.Context, parameter: click.Parameter, given: st
 @click.option(
     "--show", is_flag=True, help="Print the address of the server of WORKSPACE, then exit."
 )
-@click.option("--beside", is_flag=True, hidden=True, help="End a minute after stdin is closed.")
+@click.option("--beside", type=float, hidden=True, help="End so long after stdin is closed.")
 def command(
     workspace: Path,
+    model_dir: Path | None,
     port: int | None,
     host: str,
     allowed: tuple[str, ...],
@@ -84,7 +95,7 @@ def command(
     read_only: bool,
     enhancer: Path | None,
     show: bool,
-    beside: bool,
+    beside: float | None,
 ) -> None:
     """Serve a page in which to watch trainings, and more, from any browser.
 
@@ -92,10 +103,12 @@ def command(
     files that scripts use as well. From another machine, first: ssh -L 8765:localhost:8765 HOST.
     The address holds a token, which stays the same from start to start.
     """
+    from dfl_tf.formats.sessions.workspace import Workspace
     from dfl_tf.web.instance import read_instance
 
+    place = Workspace.open(workspace, model=model_dir, need=())
     if show:
-        known = read_instance(workspace)
+        known = read_instance(place.root)
         if known is None or not known.port:
             raise UsageError(f"{workspace}: dfl-tf web was not started here yet.")
         click.echo(known.address)
@@ -114,7 +127,7 @@ def command(
             err=True,
         )
     _serve(
-        workspace,
+        place,
         port,
         host,
         allowed,
@@ -126,26 +139,24 @@ def command(
 
 
 def _serve(
-    workspace: Path,
+    place: Workspace,
     port: int | None,
     host: str,
     allowed: tuple[str, ...],
     base_url: str,
     *,
     read_only: bool,
-    beside: bool,
+    beside: float | None,
     enhancer: Path | None,
 ) -> None:
-    from dfl_tf.formats.sessions.workspace import Workspace
     from dfl_tf.web.context import Context
     from dfl_tf.web.instance import instance_for, keep_instance
     from dfl_tf.web.server import Server, bind, end_with_stdin, make_app
 
-    place = Workspace.open(workspace, need=())
-    instance = instance_for(workspace, host=host, base_url=base_url)
+    instance = instance_for(place.root, host=host, base_url=base_url)
     with bind("127.0.0.1" if host == "localhost" else host, port) as bound:
         instance = replace(instance, port=bound.getsockname()[1])
-        problem = keep_instance(workspace, instance)
+        problem = keep_instance(place.root, instance)
         if problem:
             click.echo(f"warning: the token holds for this start only: {problem}", err=True)
         hosts = [
@@ -154,9 +165,11 @@ def _serve(
         ]
         context = Context(place, instance, read_only, enhancer)
         server = Server(make_app(context, hosts=hosts), context.events)
-        _tell(instance, workspace)
-        if beside:
-            end_with_stdin(server)
+        _tell(instance, place.root)
+        with contextlib.suppress(OSError, AttributeError):  # Windows has no such thing
+            os.nice(_NICE)
+        if beside is not None:
+            end_with_stdin(server, after=beside)
         server.run(sockets=[bound])
 
 

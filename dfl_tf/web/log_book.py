@@ -237,9 +237,9 @@ class LogBook:
                 for name in columns
                 if name in self._columns
             }
-        begin, end = np.searchsorted(iterations, (first, last), side="left")
-        end = min(len(iterations), int(end) + 1)
-        begin = max(0, int(begin) - 1)  # one beyond each border, so that lines reach it
+        # one beyond each border, so that lines reach it
+        begin = max(0, int(np.searchsorted(iterations, first, side="left")) - 1)
+        end = min(len(iterations), int(np.searchsorted(iterations, last, side="right")) + 1)
         edges = _edges(end - begin, points)
         result: dict[str, dict[str, list[float]]] = {"mean": {}, "low": {}, "high": {}}
         for name, column in values.items():

@@ -7,6 +7,7 @@ read, and of its iterations as many as can be drawn, evenly spread; its end is r
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -16,21 +17,21 @@ from dfl_tf.disk.plain_file import open_plain
 from dfl_tf.errors import DflTfError
 from dfl_tf.train.sinks.json_lines import KEPT, numbered
 
-ROWS = 12_000
+ROWS = 6_000
 """Iterations that are read of what was there before."""
-EVENTS = 8_000
-"""Other lines that are read of it, at most; beyond that they are thinned like iterations."""
+EVENTS = 5_000
+"""Other lines that are read of it, at most."""
 WHOLE = 2 << 20
 """Bytes up to which all is read."""
 TAIL = 256 << 10
 """Bytes at the end that are always read whole."""
-CHUNK = 4 << 20
+CHUNK = 1 << 20
 LONGEST = 1 << 20
 """Bytes of a line; a longer one is none of ours."""
 
 _ITERATION = b'{"event": "iteration"'
-_MESSAGE = b'{"event": "message"'
-_USUAL_BYTES = 500
+_FREQUENT = (_ITERATION, b'{"event": "message"')
+_RARE = re.compile(rb'\n\{"event": "(?!iteration"|message")[^\n]*')
 
 Entry = dict[str, object]
 Resolve = Callable[[Path], Path]
@@ -57,8 +58,7 @@ class LogReader:
         try:
             known = {_key(file): self._start(file) for file in files}
             unread = sum(_size(file) - known[_key(file)] for file in files)
-            stride = 1 if unread <= WHOLE else -(-unread // (_USUAL_BYTES * ROWS))
-            picker = _Picker(max(1, stride))
+            picker = _Picker(0 if unread <= WHOLE else max(1, unread // ROWS))
             self._read_to = known
             for file in files:
                 yield from self._of_file(file, picker, last=file is files[-1])
@@ -84,9 +84,11 @@ class LogReader:
         file.seek(self._read_to[key])
         rest = b""
         while chunk := file.read(CHUNK):
-            *lines, rest = (rest + chunk).split(b"\n")
-            done = self._read_to[key] + sum(map(len, lines)) + len(lines)
-            for line in picker.picked(lines, whole=done > whole_from):
+            data = rest + chunk
+            cut = data.rfind(b"\n") + 1
+            rest = data[cut:]
+            done = self._read_to[key] + cut
+            for line in picker.picked(data, cut, whole=done > whole_from):
                 entry = _parsed(line)
                 if entry is not None:
                     yield entry
@@ -96,28 +98,37 @@ class LogReader:
 
 
 class _Picker:
-    """Chooses which lines are parsed."""
+    """Chooses which lines are parsed.
 
-    def __init__(self, stride: int) -> None:
-        self._stride = stride
-        self._seen = self._events = 0
+    Parameters
+    ----------
+    bytes_each : int
+        One iteration is taken of so many bytes; 0 takes all lines.
+    """
 
-    def picked(self, lines: list[bytes], *, whole: bool) -> list[bytes]:
-        """Of lines in order, those that are parsed."""
-        stride, first = self._stride, self._seen
-        self._seen += len(lines)
-        if whole or stride == 1:
-            return lines
-        frequent = (_ITERATION, _MESSAGE)
-        found = []
-        for number, line in enumerate(lines, first):
-            if line.startswith(frequent):
-                if number % stride == 0 and line.startswith(_ITERATION):
-                    found.append(line)
-            elif self._events < EVENTS or number % stride == 0:
-                self._events += 1
-                found.append(line)
-        return found
+    def __init__(self, bytes_each: int) -> None:
+        self._each = bytes_each
+        self._events = 0
+
+    def picked(self, data: bytes, end: int, *, whole: bool) -> list[bytes]:
+        """Of the lines before a place that is the start of one, those that are parsed, in order."""
+        if whole or not self._each:
+            return data[:end].split(b"\n")
+        found = {}
+        for match in _RARE.finditer(data, 0, end):
+            if self._events >= EVENTS:
+                break
+            self._events += 1
+            found[match.start() + 1] = match[0][1:]
+        first = data[: data.find(b"\n")] if end else b""
+        if not first.startswith(_FREQUENT):
+            found[0] = first
+        for place in range(0, end, self._each):
+            start = data.find(b"\n", place) + 1 if place else 0
+            line = data[start : data.find(b"\n", start)]
+            if start < end and line.startswith(_ITERATION):
+                found[start] = line
+        return [found[start] for start in sorted(found)]
 
 
 def _parsed(line: bytes) -> Entry | None:

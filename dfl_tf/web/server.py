@@ -242,7 +242,7 @@ def _config(app: Gate, protocol: type[BoundedProtocol]) -> uvicorn.Config:
     )
 
 
-def end_with_stdin(server: uvicorn.Server, *, after: float = 60.0) -> None:
+def end_with_stdin(server: uvicorn.Server, *, after: float) -> None:
     """Let a server end some seconds after whoever started it is gone, which closes its stdin."""
 
     def wait() -> None:

@@ -1,0 +1,67 @@
+"""Screenshots of the views of `dfl-tf web`, for docs/web.md: python tools/web_screenshots.py WORKSPACE
+
+WORKSPACE holds a model that was trained (docs/web.md says how ours was). Each view is taken on a
+screen of 1280x720 and on a phone of 390x844, from the top and down to its end.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from chromium import Chromium, Tab
+
+from dfl_tf.formats.sessions.workspace import Workspace
+from dfl_tf.web.context import Context
+from dfl_tf.web.instance import Instance
+from dfl_tf.web.server import Server, bind, make_app
+
+OUT = Path(__file__).resolve().parents[1] / "docs" / "images"
+SCREENS = {"wide": (1280, 720, False), "phone": (390, 844, True)}
+LONGEST = 2600
+VIEWS = {
+    "watch": "document.querySelector('img.preview').naturalWidth > 0"
+    " && !!document.querySelector('[data-points]')",
+    "compare": "!!document.querySelector('#first option')",
+}
+"""What a view shows once it is whole, as an expression."""
+
+
+def take(tab: Tab, address: str, view: str, name: str) -> None:
+    """Screenshots of a view: what is seen at first, and the page down to its end."""
+    width, height, phone = SCREENS[name]
+    tab.size(width, height, phone=phone)
+    tab.open(f"{address}#/{view}")
+    tab.wait(VIEWS[view])
+    time.sleep(1.0)
+    tab.screenshot(OUT / f"web-{view}-{name}.png")
+    whole = int(float(str(tab.run("document.documentElement.scrollHeight"))))
+    if whole > height + 40:
+        tab.size(width, min(whole, LONGEST), phone=phone)
+        time.sleep(0.5)
+        tab.screenshot(OUT / f"web-{view}-{name}-whole.png")
+    print(f"{view} {name}: {whole} px high; complaints: {tab.errors() or 'none'}")
+
+
+def main(root: Path) -> None:
+    bound = bind("127.0.0.1", 0)
+    instance = replace(Instance.new(), port=bound.getsockname()[1])
+    context = Context(Workspace.open(root, need=()), instance)
+    server = Server(make_app(context), context.events)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    with Chromium() as browser, browser.profile() as tabs:
+        tab = tabs()
+        tab.open(instance.address)
+        for view in VIEWS:
+            for name in SCREENS:
+                take(tab, instance.place, view, name)
+    server.should_exit = True
+    thread.join()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

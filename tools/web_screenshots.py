@@ -1,4 +1,7 @@
-"""Screenshots of the views of `dfl-tf web`, for docs/web.md: python tools/web_screenshots.py WORKSPACE
+"""Screenshots of the views of `dfl-tf web`, for docs/web.md.
+
+Run as: python tools/web_screenshots.py WORKSPACE
+
 
 WORKSPACE holds a model that was trained (docs/web.md says how ours was). Each view is taken on a
 screen of 1280x720 and on a phone of 390x844, from the top and down to its end.

@@ -91,7 +91,7 @@ def test_a_large_log_is_read_in_bounds(tmp_path, monkeypatch):
     book = book_of(path)
     iterations, _ = losses(book)
     assert 60 < len(iterations) < 250
-    assert max(np.diff(iterations)) < 700, "evenly spread"
+    assert max(np.diff(iterations)) < 1100, "evenly spread, but for what was undone"
     assert list(np.diff(iterations[-10:])) == [10] * 9, "the end is read whole"
     assert len(parsed) < 300
     assert [m.kind for m in book.marks].count("rollback") == 1, "what is rare is read in any case"

@@ -22,7 +22,7 @@ export function mount(page) {
       h("label", { class: "row", for: "second" }, "Second", second), start, cancel),
     progress, results);
 
-  const title = (state) => `${state.name === "now" ? "the last save" : state.name} – ${state.kind}${state.iteration === null ? "" : `, iteration ${state.iteration}`}${state.note ? `: ${state.note.slice(0, 60)}` : ""}`;
+  const title = (state) => `${state.name === "now" ? "" : `${state.name} – `}${state.kind}${state.iteration === null ? "" : `, iteration ${state.iteration}`}${state.note ? `: ${state.note.slice(0, 60)}` : ""}`;
 
   function options(select, states, preset) {
     const before = select.value || preset;
@@ -65,7 +65,7 @@ export function mount(page) {
       h("p", { class: "dim" }, `${clock(result.time)}${result.held_out ? ", on faces that neither was trained on" : ""}`),
       result.refused.length
         ? h("p", { class: "bad" }, `They are not compared: ${result.refused.join("; ")}.`)
-        : h("table", {}, h("thead", {}, h("tr", {}, ["metric", of(result.first), of(result.second)].map((name) => h("th", { scope: "col" }, name)))),
+        : h("table", { class: "numbers" }, h("thead", {}, h("tr", {}, ["metric", of(result.first), of(result.second)].map((name) => h("th", { scope: "col" }, name)))),
           h("tbody", {}, result.rows.map((row) => h("tr", {}, h("td", {}, row.name), cell(row, "first"), cell(row, "second"))))),
       result.notes.map((note) => h("p", { class: "dim" }, note)),
       result.sheet ? h("img", { class: "sheet", loading: "lazy", src: page.api(`models/${id}/sheets/${result.id}?t=${result.time}`), alt: `The worst and the median faces, by ${of(result.first)} and ${of(result.second)}` }) : null);

@@ -18,7 +18,7 @@ export class MetricsPanel {
       return;
     }
     const names = [...new Set(measured.flatMap((row) => Object.keys(row.metrics)))];
-    fill(this.table, h("table", {},
+    fill(this.table, h("table", { class: "numbers" },
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "iteration"), names.map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, measured.slice(-SHOWN_MEASUREMENTS).reverse().map((row) => h("tr", {},
         h("td", {}, `${row.iteration}${row.best ? " (best so far)" : ""}`), names.map((name) => h("td", {}, figure(row.metrics[name]))))))));

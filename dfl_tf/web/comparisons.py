@@ -236,11 +236,18 @@ class Comparisons:
             document = made.read(64 << 20)
         code = running.process.wait()
         if running.state == "running":
-            running.state = "failed" if code else "done"
-            if not code:
-                durable.write_file(stem.with_suffix(".json"), document)
-                self._prune(stem.parent)
+            running.state = "failed" if code else self._keep(stem, document, running)
         self._tell()
+
+    def _keep(self, stem: Path, document: bytes, running: Running) -> str:
+        """Write what came out; returns how it ended."""
+        try:
+            durable.write_file(stem.with_suffix(".json"), document)
+            self._prune(stem.parent)
+        except DflTfError as error:
+            running.lines.append(printable(error))
+            return "failed"
+        return "done"
 
     def _prune(self, folder: Path) -> None:
         files = list_folder(folder, (".json",)).files

@@ -81,7 +81,10 @@ def show(
     metavar="FILE",
     help="The page; by default <model>_card.html beside the model's files.",
 )
-def card(directory: Path, name: str | None, model_class: str | None, output: Path | None) -> None:
+@json_flag
+def card(
+    directory: Path, name: str | None, model_class: str | None, output: Path | None, as_json: bool
+) -> None:
     """Write a page about a model: options, losses, quality, previews over time, snapshots.
 
     It is one file of HTML without scripts and without anything from a network.
@@ -93,6 +96,9 @@ def card(directory: Path, name: str | None, model_class: str | None, output: Pat
     path = output or directory / f"{prefix_of(name, model_class)}_card.html"
     for line in write_model_card(path, directory, name, model_class):
         click.echo(line, err=True)
+    if as_json:
+        print_json({"page": path, "model": name, "model_class": model_class})
+        return
     click.echo(f"page: {path}")
 
 

@@ -8,8 +8,8 @@ compared with TensorFlow's. Compared are, of every variable,
 - its move, with what the optimizer's formula makes of the slots of the same side;
 - its mask: what TensorFlow left alone must be left alone.
 
-In half precision the measure is the step in float32: a gradient may be twice as far from it as
-TensorFlow's own, which is rounded in other places.
+The measure is the same step in a higher precision (`MEASURE`): a loss or a gradient may be twice as
+far from it as TensorFlow's own, which is rounded in other places, and a little further.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ Array = NDArray[Any]
 
 SAMPLE = 1 << 14
 """Entries of a variable that are compared."""
+MEASURE = {"float32": "float64", "bfloat16": "float32", "float16": "float32"}
+"""In which precision the step is done that others are measured by; float64 is its own measure."""
 LOSS = {"float32": 1e-5, "float64": 1e-9}
-"""How far a loss may be from TensorFlow's, relative to it."""
 GRADIENT = {"float32": 1e-3, "float64": 1e-8}
-"""How far the gradient of a variable may be from TensorFlow's, relative to its length."""
 HALF = 2.0**-7
-"""What half precision may add to twice TensorFlow's own distance from float32."""
+"""What is allowed besides twice TensorFlow's own distance: of losses and gradients, and of both in
+half precision; relative to the loss, or to the length of the gradient of a variable."""
 NOISE = 1e-4
 """Entries of a variable that is smaller than this share of its optimizer's are measured by it."""
 MOVE = 1e-4
@@ -101,7 +102,7 @@ def compare(
         Samples of the weights before the step.
     ours, theirs, exact : mapping of ndarray, shape (n,)
         What `pieces_of` gives, and the losses; of the device, of TensorFlow, and of TensorFlow in
-        float32, which is `theirs` where `precision` is float32.
+        the precision of `MEASURE`, which is `theirs` where there is none.
 
     Returns
     -------
@@ -115,7 +116,7 @@ def compare(
         worst[kind] = max(worst[kind], (float("inf") if np.isnan(share) else share, name))
 
     def allowed(kind: Mapping[str, float], own: float) -> float:
-        return kind[precision] if precision in kind else 2 * own + HALF
+        return kind.get(precision, HALF) + 2 * own
 
     for name in about["losses"]:
         scale = float(np.abs(exact[name]).mean()) or 1.0

@@ -35,6 +35,7 @@ from dfl_tf.merge.opening import MergeModel
 from dfl_tf.merge.plan import MergeTask
 from dfl_tf.merge.run import MergeReport
 from dfl_tf.merge.sheet import SheetRequest, draw_sheet
+from dfl_tf.merge.sweep import parse_sweep
 from dfl_tf.merge.video_output import MadeVideo, VideoTarget
 from dfl_tf.options import MergeOptions, RunOptions, XSegOptions, default
 from dfl_tf.video.places import find_reference
@@ -106,6 +107,21 @@ SHEET_MASKS = "dst, learned-prd, learned-dst, learned-prd*learned-dst"
     type=PATH,
     metavar="FILE",
     help="Only draw a sheet of frames × modes × mask modes, .jpg or .png.",
+)
+@click.option(
+    "--sweep",
+    multiple=True,
+    metavar="KEY=VALUES",
+    help="On the sheet, try values of an option instead of modes: erode_mask_modifier=-40:40:20, "
+    "or color_transfer_mode=rct,lct. A second one takes the rows instead of mask modes.",
+)
+@click.option(
+    "--sheet-size",
+    type=click.IntRange(64, 2048),
+    default=160,
+    show_default=True,
+    metavar="PIXELS",
+    help="Width of an image on the sheet.",
 )
 @click.option(
     "--sheet-modes",
@@ -233,7 +249,7 @@ def command(inputs: CommandInputs, **given: Any) -> int:
     tasks = plan_tasks(request, folders, settings.resolve, partial(click.echo, err=True))
     for remark in advice_on(tasks) if line.advice and sheet is None else ():
         click.echo(f"advice: {remark}", err=True)
-    more = () if sheet is None else sheet.masks
+    more = () if sheet is None else sheet.mask_modes
     opened = open_model(request, folders, tasks, line.load, more_masks=more)
     if sheet is not None:
         _draw_sheet(line, sheet, opened, tasks)
@@ -268,6 +284,8 @@ class MergeLine:
     sheet: Path | None
     sheet_modes: str
     sheet_masks: str
+    sheet_size: int
+    sweep: tuple[str, ...]
     sheet_count: int
     kind: str
     level: int | None
@@ -335,8 +353,16 @@ class MergeLine:
         """What it says about a sheet, if it asks for one."""
         if self.sheet is None:
             return None
-        modes, masks = _names(self.sheet_modes), _names(self.sheet_masks)
-        return SheetRequest(self.sheet, modes, masks, self.sheet_count)
+        if self.sweep:
+            columns, *rows = map(parse_sweep, self.sweep)
+        else:
+            columns = parse_sweep(f"mode={self.sheet_modes}", "--sheet-modes")
+            rows = [parse_sweep(f"mask_mode={self.sheet_masks}", "--sheet-masks")]
+        if len(rows) > 1:
+            raise UsageError("--sweep: two options at most, one for columns and one for rows")
+        return SheetRequest(
+            self.sheet, columns, rows[0] if rows else None, self.sheet_count, self.sheet_size
+        )
 
     def load(self, folder: Path, name: str, model_class: str) -> FaceModel:
         """Open a model on the devices of this line."""
@@ -384,10 +410,6 @@ def _video_facts(made: MadeVideo) -> dict[str, object]:
         "rate": str(made.rate),
         "audio": made.audio,
     }
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _draw_sheet(

@@ -1,8 +1,8 @@
-"""One image to choose settings by: frames, modes and mask modes side by side."""
+"""One image to choose settings by: frames, merged in many ways, side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,14 +14,18 @@ from dfl_tf.face import FaceType
 from dfl_tf.imaging import encode_image, sheet, to_bgr
 from dfl_tf.merge.colors import frame_draws
 from dfl_tf.merge.frame import FrameCrops, merge_frame
-from dfl_tf.merge.networks import MergeNetworks
+from dfl_tf.merge.networks import MergeNetworks, Prediction
 from dfl_tf.merge.pixels import Bytes, Stored, read_frame
 from dfl_tf.merge.plan import MergeTask
 from dfl_tf.merge.provenance import embed
-from dfl_tf.options.merge import MASK_MODES, MODES
+from dfl_tf.merge.sweep import Sweep
+from dfl_tf.options.merge import MergeOptions
+from dfl_tf.options.schema import Value
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 _GAP = 2
+_OF_CROPS = ("output_face_scale", "super_resolution_power")
+"""Options that change what is cut out of a frame, or how large a prediction is."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +36,12 @@ class SheetRequest:
     ----------
     file : Path
         .jpg or .png.
-    modes, masks : tuple of str
-        Modes and mask modes.
+    columns, rows : Sweep
+        What changes from column to column, and from row to row of each frame.
     count : int
         Frames, spread over those chosen.
+    cell : int
+        Width of an image in pixels.
 
     Raises
     ------
@@ -44,20 +50,37 @@ class SheetRequest:
     """
 
     file: Path
-    modes: tuple[str, ...]
-    masks: tuple[str, ...]
+    columns: Sweep
+    rows: Sweep | None
     count: int = 3
+    cell: int = 160
 
     def __post_init__(self) -> None:
         if self.file.suffix.lower() not in _SUFFIXES:
             raise UsageError(f"--sheet {self.file}: give a file name with {', '.join(_SUFFIXES)}")
-        wrong = [m for m in self.modes if m not in MODES]
-        wrong += [m for m in self.masks if m not in MASK_MODES]
-        if wrong or not self.modes or not self.masks:
-            raise UsageError(
-                f"--sheet-modes/--sheet-masks: {', '.join(wrong) or 'nothing given'}; modes are "
-                f"{', '.join(MODES)}, mask modes {', '.join(MASK_MODES)}"
-            )
+        if self.rows is not None and self.rows.key == self.columns.key:
+            raise UsageError(f"--sweep: {self.rows.key} is given twice; two options can be swept")
+
+    @property
+    def mask_modes(self) -> tuple[str, ...]:
+        """The mask modes that frames have besides their own."""
+        swept = [sweep for sweep in (self.columns, self.rows) if sweep is not None]
+        return tuple(str(v) for sweep in swept if sweep.key == "mask_mode" for v in sweep.values)
+
+    def variants(self) -> list[list[tuple[str, dict[str, Value]]]]:
+        """Settings and captions of the images of a frame, row by row."""
+        rows = [("", {})] if self.rows is None else _each(self.rows)
+        return [
+            [
+                (" / ".join(filter(None, (caption, below))), settings | more)
+                for caption, settings in _each(self.columns)
+            ]
+            for below, more in rows
+        ]
+
+
+def _each(sweep: Sweep) -> list[tuple[str, dict[str, Value]]]:
+    return [(sweep.caption(value), {sweep.key: value}) for value in sweep.values]
 
 
 def draw_sheet(
@@ -91,9 +114,7 @@ def draw_sheet(
         raise WorkspaceError("none of the chosen frames has a face")
     count = min(request.count, len(with_face))
     chosen = [with_face[(2 * i + 1) * len(with_face) // (2 * count)] for i in range(count)]
-    drawn = contact_sheet(
-        chosen, request.modes, request.masks, networks, face_type, seed=seed, progress=progress
-    )
+    drawn = contact_sheet(chosen, request, networks, face_type, seed=seed, progress=progress)
     data = encode_image(drawn, request.file.suffix, quality=85)
     make_folder_for(request.file)
     write_file(request.file, data if packet is None else embed(data, packet))
@@ -101,12 +122,10 @@ def draw_sheet(
 
 def contact_sheet(
     tasks: Sequence[MergeTask],
-    modes: Sequence[str],
-    mask_modes: Sequence[str],
+    request: SheetRequest,
     networks: MergeNetworks,
     face_type: FaceType,
     *,
-    cell: int = 160,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Bytes:
@@ -116,12 +135,9 @@ def contact_sheet(
     ----------
     tasks : sequence of MergeTask
         Frames with a face; each keeps its own other settings.
-    modes, mask_modes : sequence of str
-        The columns; every frame is one row a mask mode.
+    request : SheetRequest
     networks, face_type
-        As in `Run`. Every frame is shown to the network once.
-    cell : int
-        Width of an image in pixels; the surroundings of the face are shown.
+        As in `Run`. Every frame is shown to the network once for each scale and super resolution.
     seed : int
         Of the random color transfers.
     progress : callable, optional
@@ -130,37 +146,61 @@ def contact_sheet(
     Returns
     -------
     ndarray, shape (height, width, 3), uint8, BGR
-        First column the frame, then one column a mode; a caption over every image.
+        First column the frame, then one column a variant; a caption over every image.
     """
-    rows, captions = [], []
-    total = len(tasks) * len(modes) * len(mask_modes)
-    done = 0
+    variants = request.variants()
+    images, captions = [], []
+    total, done = len(tasks) * sum(map(len, variants)), 0
     for task in tasks:
-        cut = FrameCrops(
-            read_frame(task.path), task.faces[:1], task.settings, face_type, networks.size
-        )
-        predictions = networks.predictions(np.stack(cut.network_inputs))
-        view = _view_of(cut)
-        for mask_mode in mask_modes:
-            row, names = [cut.frame.bytes[view]], [task.path.name]
-            for mode in modes:
-                merged = merge_frame(
-                    cut,
-                    predictions,
-                    networks,
-                    settings=replace(task.settings, mode=mode, mask_mode=mask_mode),
-                    motion=task.motion,
-                    draws=frame_draws(seed, task.index),
-                )
-                shown = merged.image if mode == "raw-predict" else merged.image[view]
-                row.append(to_8_bits(shown))
-                names.append(f"{mode} / {mask_mode}")
+        frame = _ShownFrame(task, networks, face_type)
+        for row in variants:
+            images.append([frame.original])
+            captions.append([task.path.name, *(caption for caption, _ in row)])
+            for _, settings in row:
+                images[-1].append(frame.merged(settings, seed))
                 done += 1
                 if progress is not None:
                     progress(done, total)
-            rows.append(row)
-            captions.append(names)
-    return sheet(rows, captions=captions, cell=cell, gap=_GAP, background=0)
+    return sheet(images, captions=captions, cell=request.cell, gap=_GAP, background=0)
+
+
+class _ShownFrame:
+    """A frame and what the network gave for it, by what is cut out of it."""
+
+    def __init__(self, task: MergeTask, networks: MergeNetworks, face_type: FaceType) -> None:
+        self._task, self._networks, self._face_type = task, networks, face_type
+        self._pixels = read_frame(task.path)
+        self._known: dict[tuple[Value, ...], tuple[FrameCrops, Sequence[Prediction]]] = {}
+        self._view = _view_of(self._asked(task.settings)[0])
+
+    def _asked(self, settings: MergeOptions) -> tuple[FrameCrops, Sequence[Prediction]]:
+        key = tuple(getattr(settings, name) for name in _OF_CROPS)
+        if key not in self._known:
+            cut = FrameCrops(
+                self._pixels, self._task.faces[:1], settings, self._face_type, self._networks.size
+            )
+            self._known[key] = cut, self._networks.predictions(np.stack(cut.network_inputs))
+        return self._known[key]
+
+    @property
+    def original(self) -> Bytes:
+        """The surroundings of the face, uint8, shape (h, w, 3)."""
+        return self._pixels.bytes[self._view]
+
+    def merged(self, given: Mapping[str, Value], seed: int) -> Bytes:
+        """Merge it by other settings: uint8, shape (h, w, 3)."""
+        settings = replace(self._task.settings, **dict(given))
+        cut, predictions = self._asked(settings)
+        merged = merge_frame(
+            cut,
+            predictions,
+            self._networks,
+            settings=settings,
+            motion=self._task.motion,
+            draws=frame_draws(seed, self._task.index),
+        )
+        whole = settings.mode == "raw-predict"
+        return to_8_bits(merged.image if whole else merged.image[self._view])
 
 
 def to_8_bits(image: Stored) -> Bytes:

@@ -134,12 +134,53 @@ def test_sheet_shows_modes_and_masks_and_writes_nothing_else(workspace, tmp_path
 
 def test_wrong_names_for_the_sheet(workspace, tmp_path, capsys):
     assert merge(workspace, "--sheet", str(tmp_path / "s.jpg"), "--sheet-modes", "up") == 2
-    assert "modes are original, overlay" in capsys.readouterr().err
+    assert "--sheet-modes mode=up: up is not one of" in capsys.readouterr().err
     assert merge(workspace, "--sheet", str(tmp_path / "s.gif")) == 2
     assert "give a file name with .jpg, .jpeg, .png" in capsys.readouterr().err
     (tmp_path / "file").write_bytes(b"")
     assert merge(workspace, "--sheet", str(tmp_path / "file" / "s.jpg")) == 1
     assert "s.jpg: cannot be written" in capsys.readouterr().err
+
+
+def test_sheet_sweeps_options(workspace, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    args = ["--sheet", str(sheet), "--sheet-count", "1", "--sheet-size", "100"]
+    swept = ["--sweep", "erode_mask_modifier=-200:200:200", "--sweep", "output-face-scale=-40,40"]
+    assert merge(workspace, *args, *swept) == 0
+    image = cv2.imread(str(sheet))
+    assert image.shape[1] == 4 * 102 + 2
+    height = (image.shape[0] - 2) // 2
+    rows = [
+        [image[top + 20 : top + height, 102 * i + 2 : 102 * i + 102].astype(int) for i in range(4)]
+        for top in (0, height)
+    ]
+    assert np.array_equal(rows[0][0], rows[1][0])  # the frame as it is
+    changed = [np.abs(cell - row[0]).mean() for row in rows for cell in row[1:]]
+    assert changed[0] > changed[2]  # less is left of the face where more of the mask is eroded
+    assert not np.array_equal(rows[0][2], rows[1][2])
+    assert merge(workspace, *args, "--sweep", "mode=overlay,raw-predict") == 0
+    assert cv2.imread(str(sheet)).shape[1] == 3 * 102 + 2
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "said"),
+    [
+        (["erode=1"], "there is no merge option erode"),
+        (["mode"], "write KEY=first:last:step or KEY=one,two"),
+        (["erode_mask_modifier=1:2"], "a range is first:last:step"),
+        (["erode_mask_modifier=1:2:-1"], "does not lead from 1 to 2"),
+        (["erode_mask_modifier=0:400:1"], "in at most 50 values"),
+        (["erode_mask_modifier=0,500"], "500 "),
+        (["mode=overlay,up"], "up is not one of"),
+        (["mode="], "gives no value"),
+        (["mode=overlay", "mode=seamless"], "mode is given twice"),
+        (["mode=overlay", "mask_mode=dst", "output_face_scale=1"], "two options at most"),
+    ],
+)
+def test_wrong_sweeps(workspace, tmp_path, capsys, sweeps, said):
+    given = [word for sweep in sweeps for word in ("--sweep", sweep)]
+    assert merge(workspace, "--sheet", str(tmp_path / "s.png"), *given) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_missing_workspace_model_and_faces_are_named(tmp_path, capsys):

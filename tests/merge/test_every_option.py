@@ -152,6 +152,8 @@ OF_THE_COMMAND: dict[str, Any] = {
     "sheet_modes": test_command.test_sheet_shows_modes_and_masks_and_writes_nothing_else,
     "sheet_masks": test_command.test_sheet_shows_modes_and_masks_and_writes_nothing_else,
     "sheet_count": test_command.test_sheet_shows_modes_and_masks_and_writes_nothing_else,
+    "sheet_size": test_command.test_sheet_sweeps_options,
+    "sweep": test_command.test_sheet_sweeps_options,
     "kind": test_image_format.test_tiff_and_png_of_any_level_hold_the_same_pixels,
     "level": test_image_format.test_jpeg_has_the_quality_asked_for_and_exact_masks,
     "bits": test_image_format.test_16_bits_keep_more_of_the_face_than_8,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -189,7 +190,8 @@ class _ShownFrame:
 
     def merged(self, given: Mapping[str, Value], seed: int) -> Bytes:
         """Merge it by other settings: uint8, shape (h, w, 3)."""
-        settings = replace(self._task.settings, **dict(given))
+        values: dict[str, Any] = dict(given)  # of the kinds of the options: `parse_sweep`
+        settings = replace(self._task.settings, **values)
         cut, predictions = self._asked(settings)
         merged = merge_frame(
             cut,

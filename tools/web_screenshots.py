@@ -18,7 +18,7 @@ from pathlib import Path
 from chromium import Chromium, Tab
 
 from dfl_tf.formats.sessions.workspace import Workspace
-from dfl_tf.web.context import Context
+from dfl_tf.web.context import SiteContext
 from dfl_tf.web.instance import Instance
 from dfl_tf.web.server import Server, bind, make_app
 
@@ -52,7 +52,7 @@ def take(tab: Tab, address: str, view: str, name: str) -> None:
 def main(root: Path) -> None:
     bound = bind("127.0.0.1", 0)
     instance = replace(Instance.new(), port=bound.getsockname()[1])
-    context = Context(Workspace.open(root, need=()), instance)
+    context = SiteContext(Workspace.open(root, need=()), instance)
     server = Server(make_app(context), context.events)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()

@@ -149,7 +149,7 @@ def _serve(
     beside: float | None,
     enhancer: Path | None,
 ) -> None:
-    from dfl_tf.web.context import Context
+    from dfl_tf.web.context import SiteContext
     from dfl_tf.web.instance import instance_for, keep_instance
     from dfl_tf.web.server import Server, bind, end_with_stdin, make_app
 
@@ -163,7 +163,7 @@ def _serve(
             *allowed,
             *([] if host in (*_LOOPBACK, *_ANY) else [f"[{host}]" if ":" in host else host]),
         ]
-        context = Context(place, instance, read_only, enhancer)
+        context = SiteContext(place, instance, read_only, enhancer)
         server = Server(make_app(context, hosts=hosts), context.events)
         _tell(instance, place.root)
         with contextlib.suppress(OSError, AttributeError):  # Windows has no such thing

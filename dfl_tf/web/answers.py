@@ -68,7 +68,7 @@ def file_answer(path: Path, *, unchanging: bool = False) -> Response:
     Parameters
     ----------
     path : Path
-        From `Context.inside`.
+        From `SiteContext.inside`.
     unchanging : bool
         Whether its address stands for this content only, so that a browser may keep it.
 

@@ -26,7 +26,7 @@ from dfl_tf.formats.models.restore import PREVIOUS
 from dfl_tf.formats.models.snapshots import list_snapshots
 from dfl_tf.options.metrics import is_better_higher
 from dfl_tf.web.answers import NotListed, WebError
-from dfl_tf.web.context import Context
+from dfl_tf.web.context import SiteContext
 
 NOW = "now"
 """Stands for the model as it was saved last."""
@@ -77,10 +77,10 @@ class Comparisons:
 
     Parameters
     ----------
-    context : Context
+    context : SiteContext
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: SiteContext) -> None:
         self._context = context
         self._lock = threading.Lock()
         self._running: Running | None = None

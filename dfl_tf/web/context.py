@@ -20,7 +20,7 @@ from dfl_tf.web.instance import Instance
 
 
 @dataclass(frozen=True)
-class Context:
+class SiteContext:
     """One server.
 
     Attributes
@@ -110,4 +110,4 @@ class View:
 
     name: str
     title: str
-    routes: Callable[[Context], list[BaseRoute]]
+    routes: Callable[[SiteContext], list[BaseRoute]]

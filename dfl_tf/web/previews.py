@@ -13,7 +13,7 @@ from dfl_tf.errors import DflTfError
 from dfl_tf.formats.models.files import FoundModel, prefix_of
 from dfl_tf.formats.models.snapshots import snapshot_folder
 from dfl_tf.web.answers import NotListed
-from dfl_tf.web.context import Context
+from dfl_tf.web.context import SiteContext
 
 _PLOT = "loss.png"
 _MOST = 20_000
@@ -64,11 +64,11 @@ class Previews:
 
     Parameters
     ----------
-    context : Context
+    context : SiteContext
     model : FoundModel
     """
 
-    def __init__(self, context: Context, model: FoundModel) -> None:
+    def __init__(self, context: SiteContext, model: FoundModel) -> None:
         self._context, self._model = context, model
         self._prefix = prefix_of(model.name, model.model_class)
         self._kept: dict[Path, tuple[int, list[tuple[Path, int]]]] = {}

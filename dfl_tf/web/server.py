@@ -30,7 +30,7 @@ from dfl_tf.errors import DflTfError, UsageError
 from dfl_tf.web.access import BODY_SECONDS, LOCAL, Access, Gate
 from dfl_tf.web.answers import NotListed, WebError, json_answer
 from dfl_tf.web.connections import BoundedProtocol
-from dfl_tf.web.context import Context
+from dfl_tf.web.context import SiteContext
 from dfl_tf.web.events import EventStreams
 from dfl_tf.web.views import VIEWS
 
@@ -45,13 +45,13 @@ _log = logging.getLogger(__name__)
 
 
 def make_app(
-    context: Context, *, hosts: Collection[str] = (), body_seconds: float = BODY_SECONDS
+    context: SiteContext, *, hosts: Collection[str] = (), body_seconds: float = BODY_SECONDS
 ) -> Gate:
     """The application behind its gate.
 
     Parameters
     ----------
-    context : Context
+    context : SiteContext
     hosts : collection of str
         Names of the server beside the local ones.
     body_seconds : float
@@ -109,7 +109,7 @@ def _failed(request: Request, error: Exception) -> Response:
 
 
 @contextlib.asynccontextmanager
-async def _looking(context: Context) -> AsyncIterator[None]:
+async def _looking(context: SiteContext) -> AsyncIterator[None]:
     """While the server runs, look for changes as long as a browser listens."""
     task = asyncio.create_task(_look(context))
     try:
@@ -120,7 +120,7 @@ async def _looking(context: Context) -> AsyncIterator[None]:
             await task
 
 
-async def _look(context: Context) -> None:
+async def _look(context: SiteContext) -> None:
     while True:
         started = time.monotonic()
         if context.events.listened_to:

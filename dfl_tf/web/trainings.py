@@ -23,7 +23,7 @@ from dfl_tf.train.sinks.json_lines import log_beside
 from dfl_tf.train.status import TrainingStatus, model_status
 from dfl_tf.train.validation import read_stored
 from dfl_tf.web.answers import WebError
-from dfl_tf.web.context import Context
+from dfl_tf.web.context import SiteContext
 from dfl_tf.web.log_book import LogBook
 from dfl_tf.web.log_reader import LogReader
 from dfl_tf.web.previews import Previews
@@ -41,7 +41,7 @@ class Training:
 
     Parameters
     ----------
-    context : Context
+    context : SiteContext
     key : str
         The id of the model.
     model : FoundModel
@@ -53,7 +53,7 @@ class Training:
     requests : RequestFiles
     """
 
-    def __init__(self, context: Context, key: str, model: FoundModel) -> None:
+    def __init__(self, context: SiteContext, key: str, model: FoundModel) -> None:
         self._folder, self.model, self.key = context.workspace.model, model, key
         self.prefix = prefix_of(model.name, model.model_class)
         log = log_beside(self._folder, self.prefix)
@@ -180,10 +180,10 @@ class Trainings:
 
     Parameters
     ----------
-    context : Context
+    context : SiteContext
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: SiteContext) -> None:
         self._context = context
         self._kept: OrderedDict[str, Training] = OrderedDict()
         self._stamps: dict[str, tuple[object, ...]] = {}

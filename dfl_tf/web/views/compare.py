@@ -12,7 +12,7 @@ from dfl_tf.disk.text import printable
 from dfl_tf.disk.tree_schema import Record, Text
 from dfl_tf.web.answers import file_answer, json_answer, sent
 from dfl_tf.web.comparisons import Comparisons
-from dfl_tf.web.context import Context, View
+from dfl_tf.web.context import SiteContext, View
 
 _REQUEST = Record({"first": Text(longest=40), "second": Text(longest=40)})
 
@@ -20,7 +20,7 @@ _REQUEST = Record({"first": Text(longest=40), "second": Text(longest=40)})
 class Comparing:
     """The handlers."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: SiteContext) -> None:
         self._context, self._comparisons = context, Comparisons(context)
 
     def routes(self) -> list[BaseRoute]:

@@ -32,7 +32,7 @@ from dfl_tf.options import KINDS, MergeOptions, default, specs
 from dfl_tf.options.merge import SLOW
 from dfl_tf.options.schema import OptionSpec, Values
 from dfl_tf.web.answers import WebError, json_answer, sent
-from dfl_tf.web.context import Context
+from dfl_tf.web.context import SiteContext
 from dfl_tf.web.context import View as PageView
 from dfl_tf.web.tuning import ModelTuner, Tuners
 
@@ -56,7 +56,7 @@ _MERGE = Record({"slot": _SLOT, "how": Text(("", "resume", "overwrite"))})
 class MergeTuning:
     """The handlers."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: SiteContext) -> None:
         self._context = context
         self._tuners = Tuners(
             context.workspace, read_only=context.read_only, enhancer=context.enhancer

@@ -16,7 +16,7 @@ from dfl_tf.options.run import FIXED_FOR_A_RUN
 from dfl_tf.options.schema import OptionSpec, parse, range_error, show
 from dfl_tf.train.requests import Kind
 from dfl_tf.web.answers import WebError, file_answer, json_answer, sent
-from dfl_tf.web.context import Context, View
+from dfl_tf.web.context import SiteContext, View
 from dfl_tf.web.trainings import Training, Trainings
 
 _KINDS: tuple[Kind, ...] = ("preview", "save", "snapshot", "backup", "stop", "options")
@@ -31,7 +31,7 @@ _MOST_COLUMNS = 24
 class Watching:
     """The handlers."""
 
-    def __init__(self, context: Context, trainings: Trainings) -> None:
+    def __init__(self, context: SiteContext, trainings: Trainings) -> None:
         self._context, self._trainings = context, trainings
 
     def routes(self) -> list[BaseRoute]:
@@ -173,7 +173,7 @@ def _options(training: Training, given: object) -> str:
     return yaml.safe_dump(values, allow_unicode=False)
 
 
-def _routes(context: Context) -> list[BaseRoute]:
+def _routes(context: SiteContext) -> list[BaseRoute]:
     trainings = Trainings(context)
     context.looks.append(trainings.look)
     return Watching(context, trainings).routes()

@@ -15,7 +15,7 @@ from pathlib import Path
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.web import connections, server
 from dfl_tf.web.access import BODY_SECONDS
-from dfl_tf.web.context import Context
+from dfl_tf.web.context import SiteContext
 from dfl_tf.web.instance import Instance
 
 JSON = {"Content-Type": "application/json"}
@@ -41,10 +41,10 @@ class Served:
 
     Attributes
     ----------
-    context : Context
+    context : SiteContext
     """
 
-    context: Context
+    context: SiteContext
 
     @property
     def port(self) -> int:
@@ -116,7 +116,7 @@ def serving(
     """Serve a workspace until the end of the block."""
     bound = server.bind("127.0.0.1", 0)
     instance = replace(Instance.new(), port=bound.getsockname()[1], base_url=base_url)
-    context = Context(Workspace.open(root, need=()), instance, read_only)
+    context = SiteContext(Workspace.open(root, need=()), instance, read_only)
     app = server.make_app(context, hosts=hosts, body_seconds=body_seconds)
     patience = {"seconds": asking_seconds}
     protocol = type("PatientProtocol", (connections.BoundedProtocol,), patience)

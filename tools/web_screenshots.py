@@ -34,10 +34,10 @@ VIEWS = {
 
 
 def take(tab: Tab, address: str, view: str, name: str) -> None:
-    """Screenshots of a view: what is seen at first, and the page down to its end."""
+    """Screenshots of a view: what is seen at first, and, to look at here, down to its end."""
     width, height, phone = SCREENS[name]
     tab.size(width, height, phone=phone)
-    tab.open(f"{address}#/{view}")
+    tab.open(f"{address}?{name}#/{view}")
     tab.wait(VIEWS[view])
     time.sleep(1.0)
     tab.screenshot(OUT / f"web-{view}-{name}.png")
@@ -45,7 +45,7 @@ def take(tab: Tab, address: str, view: str, name: str) -> None:
     if whole > height + 40:
         tab.size(width, min(whole, LONGEST), phone=phone)
         time.sleep(0.5)
-        tab.screenshot(OUT / f"web-{view}-{name}-whole.png")
+        tab.screenshot(Path(f"web-{view}-{name}-whole.png"))
     print(f"{view} {name}: {whole} px high; complaints: {tab.errors() or 'none'}")
 
 

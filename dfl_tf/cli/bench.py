@@ -16,7 +16,7 @@ from dfl_tf_ops.process import running_seconds
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.model_choice import class_option
 from dfl_tf.cli.paths import FILE, FOLDER
-from dfl_tf.cli.speaking import Group
+from dfl_tf.cli.speaking import CommandGroup
 from dfl_tf.disk.durable import write_file
 from dfl_tf.options import DEFAULT_MODEL, OPTIONS, Layer, RunOptions
 
@@ -27,7 +27,7 @@ PATH = click.Path(path_type=Path)
 Function = Callable[..., object]
 
 
-@click.group(cls=Group, invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @click.option(
     "--compare",
     nargs=2,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from dfl_tf.cli.speaking import Choice, Command
+from dfl_tf.cli.speaking import Command, WordChoice
 
 WHERE = {
     "bash": 'add  eval "$(dfl-tf completion bash)"  to ~/.bashrc',
@@ -17,7 +17,7 @@ WHERE = {
 @click.command(
     cls=Command, help="Print the completion script of a shell: " + "; ".join(WHERE.values()) + "."
 )
-@click.argument("shell", type=Choice([*WHERE]))
+@click.argument("shell", type=WordChoice([*WHERE]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
     """Print what makes a shell complete commands, flags and choices."""

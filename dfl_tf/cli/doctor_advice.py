@@ -54,7 +54,7 @@ def _native(facts: Facts) -> Iterator[str]:
 def _folders(facts: Facts) -> Iterator[str]:
     for what, place in facts["writable"].items():
         if place.startswith("no"):
-            slow = "; until then each start compiles anew" if what == "cache" else ""
+            slow = "; until then each start compiles again" if what == "cache" else ""
             why = place.removeprefix("no ")
             yield f"the {what} folder cannot be written {why}: set {_VARIABLES[what]}{slow}"
 

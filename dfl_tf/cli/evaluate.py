@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dfl_tf.cli.speaking import Choice, Command
+from dfl_tf.cli.speaking import Command, WordChoice
 from dfl_tf.errors import UsageError
 
 from .model_choice import class_option
@@ -66,7 +66,7 @@ _MEANINGS = {
 @click.option("--models-dir", type=_PATH, help="Folder of fetched models.")
 @click.option(
     "--precision",
-    type=Choice(("float32", "bfloat16")),
+    type=WordChoice(("float32", "bfloat16")),
     default="float32",
     show_default=True,
     help="What the networks compute in.",

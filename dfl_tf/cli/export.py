@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from dfl_tf.cli.speaking import Choice, Group
+from dfl_tf.cli.speaking import CommandGroup, WordChoice
 from dfl_tf.errors import UsageError
 from dfl_tf.export.forms import form_of
 from dfl_tf.export.job import compare_file, export_from_folder, model_to_export
@@ -49,7 +49,7 @@ _ema = click.option(
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Write models as ONNX (needs dfl-tf[export])."""
 
@@ -61,7 +61,7 @@ def command() -> None:
 @_output
 @click.option(
     "--precision",
-    type=Choice(("float32", "float16")),
+    type=WordChoice(("float32", "float16")),
     default="float32",
     show_default=True,
     help="Of the convolutions inside; float16 makes half the file.",
@@ -113,7 +113,7 @@ def dfm(
 @click.option(
     "--for",
     "program",
-    type=Choice(("dfl", "facefusion", "visomaster")),
+    type=WordChoice(("dfl", "facefusion", "visomaster")),
     default="dfl",
     show_default=True,
     help="Program whose names and layout of input and output the file has.",

@@ -16,7 +16,7 @@ from dfl_tf.cli.faceset_folder import complete_moves
 from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.likeness import ChosenFaces, Named, choose_faces, likeness_flags
 from dfl_tf.cli.shard_flag import shard_flag
-from dfl_tf.cli.speaking import Choice
+from dfl_tf.cli.speaking import WordChoice
 from dfl_tf.cli.stopping import stopping
 from dfl_tf.cli.video_frames import VideoFrames
 from dfl_tf.disk.durable import make_folder_for, write_file
@@ -49,7 +49,7 @@ SIDES = ("src", "dst")
 @click.argument("output", type=PATH, required=False)
 @click.option(
     "--side",
-    type=Choice(SIDES),
+    type=WordChoice(SIDES),
     help="Of a workspace: data_src or data_dst; faces go to its folder aligned.",
 )
 @click.option(
@@ -74,7 +74,7 @@ SIDES = ("src", "dst")
     "--get-models",
     is_flag=False,
     flag_value="faces",
-    type=Choice([*open_models.SETS]),
+    type=WordChoice([*open_models.SETS]),
     help="Download the open models of extraction (or identity: 100 MB) and exit.",
 )
 @click.option("--resume", is_flag=True, help="Continue although options or frames differ.")

@@ -14,7 +14,7 @@ from dfl_tf.cli.faceset_folder import FolderCommand, as_json_flag, yes_flag
 from dfl_tf.cli.model_choice import check_can_ask, confirmed
 from dfl_tf.cli.paths import EITHER, FOLDER
 from dfl_tf.cli.quiet import with_quiet
-from dfl_tf.cli.speaking import Choice, Group
+from dfl_tf.cli.speaking import CommandGroup, WordChoice
 from dfl_tf.errors import UNUSABLE, FacesetError
 from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.options.training import ALL_FACE_TYPES
@@ -38,7 +38,7 @@ _ELSEWHERE = {
 """Commands to the modules of dfl_tf.cli, and the names in them, loaded when they are asked for."""
 
 
-class _FacesetGroup(Group):
+class _FacesetGroup(CommandGroup):
     """Loads the commands of other modules when they are asked for."""
 
     command_class = FolderCommand
@@ -123,7 +123,7 @@ _all = click.option("--all", "all_of_them", is_flag=True, help="Name all that is
 @click.argument("path", type=EITHER)
 @click.option(
     "--face-type",
-    type=Choice(ALL_FACE_TYPES),
+    type=WordChoice(ALL_FACE_TYPES),
     help="Of the model that they are for; default: of the newest model of their workspace.",
 )
 @_all

@@ -17,7 +17,7 @@ from dfl_tf.cli.faceset_folder import (
     undo_flag,
 )
 from dfl_tf.cli.paths import EITHER, FILE, FOLDER
-from dfl_tf.cli.speaking import Choice
+from dfl_tf.cli.speaking import WordChoice
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.options.training import ALL_FACE_TYPES
@@ -40,7 +40,7 @@ _FACE_TYPES = ("same", *ALL_FACE_TYPES)
 )
 @click.option(
     "--face-type",
-    type=Choice(_FACE_TYPES),
+    type=WordChoice(_FACE_TYPES),
     default="same",
     show_default=True,
     help="How much of the head the new images show.",

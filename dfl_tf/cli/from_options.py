@@ -91,13 +91,13 @@ class SchemaOption(click.Option):
         self.section = section
         self.specs = specs
 
-    def fault(self, value: object) -> str:
+    def error_of(self, value: object) -> str:
         """What is wrong with a value for every class that has the option, or nothing."""
-        found = [_fault(spec, value) for spec in self.specs.values()]
+        found = [_error_of(spec, value) for spec in self.specs.values()]
         return found[0] if all(found) else ""
 
 
-def _fault(spec: OptionSpec, value: object) -> str:
+def _error_of(spec: OptionSpec, value: object) -> str:
     try:
         wrong = range_error(spec, parse(spec, value))
     except ValueError as error:
@@ -108,11 +108,11 @@ def _fault(spec: OptionSpec, value: object) -> str:
 class OptionCommand(Command):
     """A command whose help lists the flags of the schema under headings."""
 
-    def value_faults(self, given: Mapping[str, Any]) -> list[str]:
+    def value_errors(self, given: Mapping[str, object]) -> list[str]:
         """What is wrong with values of the schema's flags."""
         flags = {each.name: each for each in self.params if isinstance(each, SchemaOption)}
         found = [
-            flags[name].fault(value)
+            flags[name].error_of(value)
             for name, value in given.items()
             if name in flags and flags[name].specs
         ]

@@ -17,7 +17,7 @@ from dfl_tf_ops.native_output import QuietTensorFlow
 from dfl_tf_ops.process import allow_open_files
 
 from dfl_tf import __version__
-from dfl_tf.cli.speaking import Group
+from dfl_tf.cli.speaking import CommandGroup
 from dfl_tf.disk.terminal import safe_output
 from dfl_tf.errors import DflTfError
 from dfl_tf.jobs.events import Events, Lines, captured_logging
@@ -51,7 +51,7 @@ NATIVE_LOG_LEVELS = {"TF_CPP_MIN_LOG_LEVEL": "2", "OPENCV_LOG_LEVEL": "SILENT"}
 with an image or a device is said by the command."""
 
 
-class LazyGroup(Group):
+class LazyGroup(CommandGroup):
     """A group that knows its commands by name and imports the one that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -15,7 +15,7 @@ from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.merge_settings import describe_session, frame_settings
 from dfl_tf.cli.model_choice import class_option
 from dfl_tf.cli.shard_flag import shard_flag
-from dfl_tf.cli.speaking import Choice
+from dfl_tf.cli.speaking import WordChoice
 from dfl_tf.cli.stopping import stopping
 from dfl_tf.cli.video_flags import BITRATE, encoding_flags
 from dfl_tf.errors import UsageError
@@ -147,7 +147,7 @@ SHEET_MASKS = "dst, learned-prd, learned-dst, learned-prd*learned-dst"
 @click.option(
     "--format",
     "kind",
-    type=Choice(list(BITS)),
+    type=WordChoice(list(BITS)),
     default="png",
     show_default=True,
     help="Kind of the merged images; tif is not compressed, and the quickest to write.",
@@ -160,7 +160,7 @@ SHEET_MASKS = "dst, learned-prd, learned-dst, learned-prd*learned-dst"
 )
 @click.option(
     "--bits",
-    type=Choice(["8", "16"]),
+    type=WordChoice(["8", "16"]),
     help="Bits of a color in merged images; default: those of each frame.",
 )
 @click.option(

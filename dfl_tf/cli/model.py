@@ -11,13 +11,13 @@ from dfl_tf.cli.model_choice import choice, json_flag, pick, print_json
 from dfl_tf.cli.model_lines import convert_lines, diff_lines, scan_lines, show_lines, shown
 from dfl_tf.cli.model_snapshots import restore, snapshot, snapshots
 from dfl_tf.cli.paths import EITHER, MODEL_FOLDER
-from dfl_tf.cli.speaking import Choice, Group
+from dfl_tf.cli.speaking import CommandGroup, WordChoice
 
 if TYPE_CHECKING:
     from dfl_tf.formats import ModelState
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Inspect, compare, audit, convert, rename and restore models; backups and snapshots."""
 
@@ -184,7 +184,7 @@ def scan(context: click.Context, path: Path, as_json: bool) -> None:
 @click.argument("source", metavar="SRC", type=MODEL_FOLDER)
 @click.argument("target", metavar="DST", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
-    "--to", "to", type=Choice(("native", "legacy")), required=True, help="Which form of files."
+    "--to", "to", type=WordChoice(("native", "legacy")), required=True, help="Which form of files."
 )
 @click.option("--files-only", is_flag=True, help="Compare what is stored; run no network.")
 @choice

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from dfl_tf.cli.speaking import Choice, Command
+from dfl_tf.cli.speaking import Command, WordChoice
 from dfl_tf.errors import UsageError
 from dfl_tf.options import (
     DEFAULT_MODEL,
@@ -41,7 +41,7 @@ CLASSES: dict[str, type[Options]] = {
     "--model",
     "--class",
     "name",
-    type=Choice([*CLASSES]),
+    type=WordChoice([*CLASSES]),
     metavar="CLASS",
     help=f"Whose options: {', '.join(CLASSES)}; all by default.",
 )

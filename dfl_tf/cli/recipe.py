@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from dfl_tf.cli.speaking import Group
+from dfl_tf.cli.speaking import CommandGroup
 from dfl_tf.disk.guarded import read_yaml
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import UsageError
@@ -32,7 +32,7 @@ class _Known(TypedDict, total=False):
     errors_besides: list[str]
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Recipes: trainings in phases, carried out by `dfl-tf train --recipe`."""
 

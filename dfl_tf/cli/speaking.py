@@ -1,21 +1,20 @@
-"""What all commands have in common: whole help pages, all faults of a call at once, near misses."""
+"""What all commands have in common: whole help pages, all errors of a call at once, near misses."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from dfl_tf.errors import DflTfError
 
-_MOST_FAULTS = 50
+_MOST_ERRORS = 50
 _HYPHEN = "\ue000"
 
 
-class Choice(click.ParamType):
+class WordChoice(click.ParamType):
     """One of a few words, in any letter case; a near miss is answered with the word meant.
 
     Parameters
@@ -74,7 +73,7 @@ class WholeWords(click.HelpFormatter):
         return super().getvalue().replace(_HYPHEN, "-")
 
 
-class Context(click.Context):
+class CommandContext(click.Context):
     """Of a command of this program."""
 
     formatter_class = WholeWords
@@ -83,7 +82,7 @@ class Context(click.Context):
 class Command(click.Command):
     """A command that tells all that is wrong with a call; switches take yes and no as well."""
 
-    context_class = Context
+    context_class = CommandContext
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """See `click.Command`.
@@ -91,7 +90,7 @@ class Command(click.Command):
         Raises
         ------
         click.UsageError, DflTfError
-            With every fault of the call, a line each where there are several.
+            With every error of the call, a line each where there are several.
         """
         words = [*self._switched(args)]
         try:
@@ -99,10 +98,10 @@ class Command(click.Command):
         except (click.UsageError, DflTfError) as first:
             if isinstance(first, click.exceptions.NoArgsIsHelpError) or ctx.resilient_parsing:
                 raise
-            faults = _Faults(self, ctx, words)
-            if len(faults.texts) < 2:
+            errors = _Errors(self, ctx, words)
+            if len(errors.texts) < 2:
                 raise
-            raise faults.as_error() from None
+            raise errors.as_error() from None
 
     def _switched(self, args: list[str]) -> Iterator[str]:
         """The words of a call, with ``--flag=yes`` and ``--flag=no`` as the switches they mean."""
@@ -122,7 +121,7 @@ class Command(click.Command):
                 continue
             yield from _switch(switches[name], name, value, word)
 
-    def value_faults(self, given: Mapping[str, Any]) -> list[str]:
+    def value_errors(self, given: Mapping[str, object]) -> list[str]:
         """What is wrong with values that click does not check; `given` is by parameter."""
         return []
 
@@ -137,13 +136,13 @@ def _switch(option: click.Option, name: str, value: str, word: str) -> list[str]
     return [name] if on else [*option.secondary_opts[:1]]
 
 
-class AllFaults(click.UsageError):
+class AllErrors(click.UsageError):
     """Everything that is wrong with a call; `only_missing` if nothing but arguments is missing."""
 
     only_missing = False
 
 
-class _Faults:
+class _Errors:
     """All that is wrong with the words of a call."""
 
     def __init__(self, command: Command, context: click.Context, words: list[str]) -> None:
@@ -165,16 +164,16 @@ class _Faults:
                 self.missing = self.missing or error.exit_code == 1
                 self.texts.append(str(error))
         self.only_missing = self.only_missing and sure
-        self.texts += command.value_faults(given)
+        self.texts += command.value_errors(given)
         if extra and sure:
             self.texts.append(f"unexpected: {' '.join(extra)}")
 
     def _words(
         self, command: Command, words: list[str]
-    ) -> tuple[Mapping[str, Any], list[str], bool]:
+    ) -> tuple[Mapping[str, object], list[str], bool]:
         """Values by parameter, words that are left, and whether words are surely in their place."""
         rest, sure = [*words], True
-        for _ in range(_MOST_FAULTS):
+        for _ in range(_MOST_ERRORS):
             try:
                 given, extra, _ = command.make_parser(self.context).parse_args(args=[*rest])
                 return given, extra, sure
@@ -194,16 +193,16 @@ class _Faults:
         text = f"{len(self.texts)} errors in this call:{lines}"
         if self.missing:
             return DflTfError(text)
-        error = AllFaults(text, self.context)
+        error = AllErrors(text, self.context)
         error.only_missing = self.only_missing
         return error
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group whose help has whole sentences; a near miss of a command is answered."""
 
     command_class: type[click.Command] | None = Command
-    context_class = Context
+    context_class = CommandContext
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

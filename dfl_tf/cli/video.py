@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from dfl_tf.cli.model_choice import json_flag, print_json
-from dfl_tf.cli.speaking import Choice, Group
+from dfl_tf.cli.speaking import CommandGroup, WordChoice
 from dfl_tf.cli.video_flags import encoding_flags
 from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.merge.provenance import tags_of_frames
@@ -25,7 +25,7 @@ from dfl_tf.video.write import Encoding
 PATH = click.Path(path_type=Path)
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Split videos into frames and make videos of frames (needs dfl-tf[video])."""
 
@@ -50,14 +50,14 @@ def info_command(video: Path, as_json: bool) -> None:
 @click.option(
     "--format",
     "kind",
-    type=Choice(["png", "jpg"]),
+    type=WordChoice(["png", "jpg"]),
     default="png",
     show_default=True,
     help="Image format; PNG loses nothing.",
 )
 @click.option(
     "--bits",
-    type=Choice(["8", "16"]),
+    type=WordChoice(["8", "16"]),
     default="8",
     show_default=True,
     help="Bits of a color in PNG; 16 keep all of a 10-bit video.",

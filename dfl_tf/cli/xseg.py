@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dfl_tf.cli.faceset_folder import DecodingCommand
-from dfl_tf.cli.speaking import Choice, Group
+from dfl_tf.cli.speaking import CommandGroup, WordChoice
 from dfl_tf.errors import UsageError
 from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.options.training import ALL_FACE_TYPES
@@ -23,7 +23,7 @@ FACES = click.Path(path_type=Path)
 _SEE = "the same command with --all"
 
 
-class _XSegGroup(Group):
+class _XSegGroup(CommandGroup):
     command_class = DecodingCommand
 
 
@@ -80,7 +80,7 @@ def _finish(report: XSegReport, done: str, as_json: bool, all_of_them: bool = Fa
 @click.option("--onnx", type=FACES, help="A mask network of another program, an ONNX file.")
 @click.option(
     "--face-type",
-    type=Choice([*ALL_FACE_TYPES, "same"]),
+    type=WordChoice([*ALL_FACE_TYPES, "same"]),
     help="What the model was trained on; default: as stored with it, else same.",
 )
 @click.option("--cpu", is_flag=True, help="Compute on the CPU only.")

@@ -69,8 +69,8 @@ def parse_sweep(text: str, flag: str = "--sweep") -> Sweep:
         try:
             value = rounded(spec, parse(spec, word))
             error = range_error(spec, value)
-        except ValueError as fault:
-            error = str(fault)
+        except ValueError as wrong:
+            error = str(wrong)
         if error:
             errors.append(f"{word} {error}")
         elif value not in values:

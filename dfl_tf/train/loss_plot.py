@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -211,7 +211,7 @@ def write_loss_plot(
 
 
 def plot_of_model(
-    history: Sequence[Sequence[float]], title: str, run: Mapping[str, Any]
+    history: Sequence[Sequence[float]], title: str, run: Mapping[str, object]
 ) -> NDArray[np.uint8]:
     """Draw what a model stores of its losses, its quality, and what happened to it.
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from dfl_tf.formats.models import run_record
 
 
-def marks_of(stored: Mapping[str, Any]) -> list[tuple[int, str]]:
+def marks_of(stored: Mapping[str, object]) -> list[tuple[int, str]]:
     """Return iterations with a few words.
 
     Parameters

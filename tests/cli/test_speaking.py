@@ -1,4 +1,4 @@
-"""Help pages, faults and words of all commands (dfl_tf.cli.speaking)."""
+"""Help pages, errors and words of all commands (dfl_tf.cli.speaking)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dfl_tf.cli.from_options import SchemaOption
 from dfl_tf.cli.main import COMMANDS as TABLE
 from dfl_tf.cli.main import command as root
 from dfl_tf.cli.main import run
-from dfl_tf.cli.speaking import Choice, Command, Group, WholeWords
+from dfl_tf.cli.speaking import Command, CommandGroup, WholeWords, WordChoice
 from dfl_tf.errors import EXIT_CODES, DflTfError
 from dfl_tf.errors import __dict__ as errors
 from dfl_tf.options.schema import show
@@ -73,7 +73,7 @@ def test_help_names_choices_defaults_and_units(words):
         assert each.help, each.opts
         text = " ".join(" ".join(record).split())
         assert text.rpartition("  ")[2] in page
-        if isinstance(each.type, Choice):
+        if isinstance(each.type, WordChoice):
             assert all(choice in text for choice in each.type.choices), each.opts
         if isinstance(each, SchemaOption):
             for spec in each.specs.values():
@@ -99,7 +99,7 @@ def test_commands_and_choices_are_ours(words):
 
 @pytest.mark.parametrize("words", GROUPS, ids=map(" ".join, GROUPS))
 def test_a_near_miss_of_a_command_is_answered(words, capsys):
-    assert isinstance(GROUPS[words], Group)
+    assert isinstance(GROUPS[words], CommandGroup)
     name = max(GROUPS[words].list_commands(click.Context(GROUPS[words])), key=len)
     assert run([*words, f"{name}_"]) == 2
     assert f'Did you mean "{name}"?' in capsys.readouterr().err
@@ -108,7 +108,7 @@ def test_a_near_miss_of_a_command_is_answered(words, capsys):
 @pytest.mark.parametrize("words", COMMANDS, ids=IDS)
 def test_a_near_miss_of_a_choice_is_answered(words, capsys):
     for each in COMMANDS[words].params:
-        if not isinstance(each.type, Choice) or not isinstance(each, click.Option):
+        if not isinstance(each.type, WordChoice) or not isinstance(each, click.Option):
             continue
         choice = max(each.type.choices, key=len)
         if len(choice) < 4:
@@ -118,13 +118,14 @@ def test_a_near_miss_of_a_choice_is_answered(words, capsys):
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=IDS)
-def test_all_faults_of_a_call_are_told(words, capsys):
+def test_all_errors_of_a_call_are_told(words, capsys):
     flags = ["--no-such-flag=1", "--neither-this=2"]
     expected = ["--no-such-flag", "--neither-this"]
     for each in COMMANDS[words].params:
-        if isinstance(each, click.Option) and isinstance(each.type, click.IntRange | Choice):
+        if isinstance(each, click.Option) and isinstance(each.type, click.IntRange | WordChoice):
             flags.append(f"{each.opts[0]}=wrong-{each.name}")
-            expected.append(f"wrong-{each.name}" if isinstance(each.type, Choice) else each.opts[0])
+            a_word = isinstance(each.type, WordChoice)
+            expected.append(f"wrong-{each.name}" if a_word else each.opts[0])
     assert run([*words, *flags]) == 2
     err = capsys.readouterr().err
     assert [text for text in expected if text not in err] == []
@@ -167,7 +168,7 @@ def test_options_and_a_missing_folder_are_told_together(tmp_path, capsys):
     assert "tiles=99" in err
 
 
-def test_the_archi_is_told_with_other_faults(tmp_path, capsys):
+def test_the_archi_is_told_with_other_errors(tmp_path, capsys):
     assert run(["train", str(tmp_path), "--archi", "foo", "--ae-dims", "5", "--no-such=1"]) == 2
     err = capsys.readouterr().err
     assert "3 errors in this call" in err

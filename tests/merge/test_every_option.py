@@ -27,7 +27,7 @@ from dfl_tf.merge.provenance import read_provenance
 from dfl_tf.options import MergeOptions, specs
 from tests.cli import test_model_snapshots
 
-from . import test_command, test_image_format, test_settings, test_video_output
+from . import test_command, test_image_format, test_settings, test_shards, test_video_output
 from .conftest import enhance, make_workspace, segment, swap
 
 Pixels = np.ndarray
@@ -152,6 +152,7 @@ OF_THE_COMMAND: dict[str, Any] = {
     "sheet_modes": test_command.test_sheet_shows_modes_and_masks_and_writes_nothing_else,
     "sheet_masks": test_command.test_sheet_shows_modes_and_masks_and_writes_nothing_else,
     "sheet_count": test_command.test_sheet_shows_modes_and_masks_and_writes_nothing_else,
+    "shard": test_shards.test_shards_together_are_an_undivided_run,
     "sheet_size": test_command.test_sheet_sweeps_options,
     "sweep": test_command.test_sheet_sweeps_options,
     "kind": test_image_format.test_tiff_and_png_of_any_level_hold_the_same_pixels,

@@ -18,7 +18,7 @@ from dfl_tf.cli import main
 from dfl_tf.cli.from_options import _collect
 from dfl_tf.cli.legacy_argv import translate
 from dfl_tf.cli.paths import Existing
-from dfl_tf.cli.speaking import AllFaults
+from dfl_tf.cli.speaking import AllErrors
 from dfl_tf.options import (
     OPTIONS,
     ExtractOptions,
@@ -135,8 +135,8 @@ def test_every_command_is_understood(line: str, mentioned: bool, folder: Path) -
     except click.MissingParameter:
         if not mentioned:
             raise
-    except AllFaults as faults:
-        if not (mentioned and faults.only_missing):
+    except AllErrors as errors:
+        if not (mentioned and errors.only_missing):
             raise
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dfl_tf.cli.paths import FOLDER
+from dfl_tf.cli.paths import FILE, FOLDER
 from dfl_tf.cli.speaking import Command
 from dfl_tf.errors import UsageError
 from dfl_tf.extras import install_command
@@ -77,7 +77,7 @@ def check_base_url(context: click.Context, parameter: click.Parameter, given: st
 )
 @click.option(
     "--enhancer",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="ONNX network for super resolution in the merge tuner, as in dfl-tf merge.",
 )

@@ -145,8 +145,10 @@ def _read(paths: Iterable[Path]) -> dict[str, bytes]:
 def _history(folder: Path, skipped: list[str]) -> list[str]:
     """Some steps of each preview of the history, spread over all of them."""
     shown = []
-    for place in sorted(folder.iterdir()) if folder.is_dir() else ():
-        steps = sorted(path for path in place.glob("*.jpg") if path.stem.isdigit())
+    for place in sorted(filter(Path.is_dir, folder.iterdir())) if folder.is_dir() else ():
+        steps = sorted(
+            path for path in place.iterdir() if path.suffix == ".jpg" and path.stem.isdigit()
+        )
         if steps:
             chosen = np.unique(np.linspace(0, len(steps) - 1, _SHOWN).astype(int))
             images = [

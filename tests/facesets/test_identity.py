@@ -92,7 +92,7 @@ def test_dlib_gets_the_aligned_image_in_rgb_and_its_own_landmarks(fake_dlib, fac
 
 def test_without_dlib_one_line_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "dlib", None)
-    with pytest.raises(UsageError, match=r"dfl-tf\[identity\].*--get-models identity.*--embedder"):
+    with pytest.raises(UsageError, match=r"dlib-bin.*--get-models identity.*--embedder"):
         measure_faces(FACES, ["identity"], cache=MeasureCache(None))
 
 

@@ -12,10 +12,11 @@ import pytest
 
 # a run whose save never ends (or ends at once), which signals itself
 RUN = """
-import os, signal, sys, threading, time
+import functools, os, signal, sys, threading, time
 from dfl_tf.train.requests import SaveDeadline, StopSignals
+say = functools.partial(print, flush=True)
 limit, saved, waits = float(sys.argv[1]), int(sys.argv[2]) or None, float(sys.argv[3])
-with StopSignals(print, SaveDeadline(lambda: limit, lambda: saved)) as signals:
+with StopSignals(say, SaveDeadline(lambda: limit, lambda: saved)) as signals:
     os.kill(os.getpid(), getattr(signal, sys.argv[4]))
     threading.Event().wait(waits)
 time.sleep(limit)

@@ -203,7 +203,7 @@ def test_a_log_that_can_not_be_opened_is_told(tmp_path):
 
 def test_tensorboard(tmp_path):
     if importlib.util.find_spec("tensorboard") is None:
-        with pytest.raises(UsageError, match=r"dfl-tf\[tensorboard\]"):
+        with pytest.raises(UsageError, match=r"pip install .tensorboard"):
             TensorBoardLog(tmp_path)
         return
     log = TensorBoardLog(tmp_path)

@@ -343,10 +343,8 @@ def test_streams_of_events_are_bounded(workspace):
             opened.append(each)
         assert served.ask("/api/events").status == 503
         opened.pop().close()
-        deadline = time.monotonic() + 30
-        while len(served.context.events._queues) > 1 and time.monotonic() < deadline:
+        while len(served.context.events._queues) > 1:
             time.sleep(0.01)
-        assert len(served.context.events._queues) == 1
         opened[0].close()
 
 

@@ -38,9 +38,7 @@ def run_to_the_end(served, key: str, first: str, second: str) -> dict:
     ids = {state["name"]: state["id"] for state in asked(served, key)["states"]}
     answer = served.post(f"{PLACE}/{key}/start", {"first": ids[first], "second": ids[second]})
     assert answer.json == {"started": True}
-    deadline = time.monotonic() + 60
     while (found := asked(served, key))["running"]["state"] == "running":
-        assert time.monotonic() < deadline
         time.sleep(0.02)
     return found
 

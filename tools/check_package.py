@@ -19,7 +19,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,14 +44,17 @@ IN_WHEEL = ("dfl_tf/cli/main.py", "dfl_tf/py.typed", "dfl_tf_ops/cc/library.cc",
             "dfl_tf/web/static/vendor/uPlot.LICENSE.txt")  # fmt: skip
 
 
-def run(words: Sequence[object], **how: object) -> str:
+def run(
+    words: Sequence[object], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> str:
     """Run a command and return what it printed; its messages are shown where it fails."""
     done = subprocess.run(
         [*map(str, words)],
         capture_output=True,
         text=True,
         check=False,
-        **how,  # type: ignore
+        cwd=cwd,
+        env=env,
     )
     if done.returncode:
         raise SystemExit(f"{words}: ended with {done.returncode}\n{done.stdout}{done.stderr}")

@@ -235,7 +235,7 @@ def check_shard(line: ExtractLine) -> None:
 
 
 def check_place(place: Path) -> None:
-    """Refuse what is not there; ``name.*`` stands for a video.
+    """Refuse missing files; ``name.*`` stands for a video.
 
     Raises
     ------

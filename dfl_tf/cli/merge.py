@@ -15,6 +15,7 @@ from dfl_tf.cli.from_options import CommandInputs, OptionCommand, option_flags
 from dfl_tf.cli.merge_settings import describe_session, frame_settings
 from dfl_tf.cli.model_choice import class_option
 from dfl_tf.cli.shard_flag import shard_flag
+from dfl_tf.cli.sheet_flags import sheet_flags, sheet_request
 from dfl_tf.cli.speaking import WordChoice
 from dfl_tf.cli.stopping import stopping
 from dfl_tf.cli.video_flags import BITRATE, encoding_flags
@@ -35,7 +36,6 @@ from dfl_tf.merge.opening import MergeModel
 from dfl_tf.merge.plan import MergeTask
 from dfl_tf.merge.run import MergeReport
 from dfl_tf.merge.sheet import SheetRequest, draw_sheet
-from dfl_tf.merge.sweep import parse_sweep
 from dfl_tf.merge.video_output import MadeVideo, VideoTarget
 from dfl_tf.options import MergeOptions, RunOptions, XSegOptions, default
 from dfl_tf.video.places import find_reference
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
 
 PATH = click.Path(path_type=Path)
-SHEET_MODES = "overlay, hist-match, seamless, seamless-hist-match"
-SHEET_MASKS = "dst, learned-prd, learned-dst, learned-prd*learned-dst"
 
 
 @click.command(cls=OptionCommand)
@@ -102,48 +100,7 @@ SHEET_MASKS = "dst, learned-prd, learned-dst, learned-prd*learned-dst"
     is_flag=True,
     help="Copy frames that fail unmerged and continue; exit code 1 at the end.",
 )
-@click.option(
-    "--sheet",
-    type=PATH,
-    metavar="FILE",
-    help="Only draw a sheet of frames × modes × mask modes, .jpg or .png.",
-)
-@click.option(
-    "--sweep",
-    multiple=True,
-    metavar="KEY=VALUES",
-    help="On the sheet, try values of an option instead of modes: erode_mask_modifier=-40:40:20, "
-    "or color_transfer_mode=rct,lct. A second one takes the rows instead of mask modes.",
-)
-@click.option(
-    "--sheet-size",
-    type=click.IntRange(64, 2048),
-    default=160,
-    show_default=True,
-    metavar="PIXELS",
-    help="Width of an image on the sheet.",
-)
-@click.option(
-    "--sheet-modes",
-    default=SHEET_MODES,
-    show_default=True,
-    metavar="LIST",
-    help="Modes on the sheet, separated by commas; --mode lists all.",
-)
-@click.option(
-    "--sheet-masks",
-    default=SHEET_MASKS,
-    show_default=True,
-    metavar="LIST",
-    help="Mask modes on the sheet, separated by commas; --mask-mode lists all.",
-)
-@click.option(
-    "--sheet-count",
-    type=click.IntRange(1),
-    default=3,
-    show_default=True,
-    help="Frames on the sheet, spread over those chosen.",
-)
+@sheet_flags
 @click.option(
     "--format",
     "kind",
@@ -249,8 +206,8 @@ def command(inputs: CommandInputs, **given: Any) -> int:
     tasks = plan_tasks(request, folders, settings.resolve, partial(click.echo, err=True))
     for remark in advice_on(tasks) if line.advice and sheet is None else ():
         click.echo(f"advice: {remark}", err=True)
-    more = () if sheet is None else sheet.mask_modes
-    opened = open_model(request, folders, tasks, line.load, more_masks=more)
+    further = () if sheet is None else sheet.settings(tasks)
+    opened = open_model(request, folders, tasks, line.load, further=further)
     if sheet is not None:
         _draw_sheet(line, sheet, opened, tasks)
         return 0
@@ -351,17 +308,13 @@ class MergeLine:
 
     def sheet_request(self) -> SheetRequest | None:
         """What it says about a sheet, if it asks for one."""
-        if self.sheet is None:
-            return None
-        if self.sweep:
-            columns, *rows = map(parse_sweep, self.sweep)
-        else:
-            columns = parse_sweep(f"mode={self.sheet_modes}", "--sheet-modes")
-            rows = [parse_sweep(f"mask_mode={self.sheet_masks}", "--sheet-masks")]
-        if len(rows) > 1:
-            raise UsageError("--sweep: two options at most, one for columns and one for rows")
-        return SheetRequest(
-            self.sheet, columns, rows[0] if rows else None, self.sheet_count, self.sheet_size
+        return sheet_request(
+            self.sheet,
+            sweeps=self.sweep,
+            modes=self.sheet_modes,
+            masks=self.sheet_masks,
+            count=self.sheet_count,
+            cell=self.sheet_size,
         )
 
     def load(self, folder: Path, name: str, model_class: str) -> FaceModel:

@@ -132,7 +132,7 @@ def _switch(option: click.Option, name: str, value: str, word: str) -> list[str]
     try:
         on = parse_bool(value)
     except ValueError:
-        return [word]  # told by click
+        return [word]  # click reports it
     return [name] if on else [*option.secondary_opts[:1]]
 
 

@@ -53,7 +53,7 @@ def read_plain(path: Path, *, limit: int | None = None) -> bytes:
 def lies_in(path: Path, folders: Iterable[Path]) -> Path | None:
     """Where a file or folder really is, if that is in one of some folders, wherever links lead.
 
-    None if it is elsewhere, or not there.
+    None if it is elsewhere, or missing.
     """
     try:
         real = Path(os.path.realpath(path, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -231,22 +231,22 @@ def open_model(
     tasks: Sequence[MergeTask],
     load: LoadModel,
     *,
-    more_masks: Sequence[str] = (),
+    further: Collection[MergeOptions] = (),
 ) -> MergeModel:
     """Load the model, and XSeg and the enhancer if any frame needs them.
 
     Parameters
     ----------
     load : callable
-    more_masks : sequence of str
-        Mask modes that are wanted beside those of the tasks.
+    further : collection of MergeOptions
+        Settings that are wanted beside those of the tasks.
 
     Raises
     ------
     UsageError, ModelFileError, WorkspaceError
-        No such model, or a network that a frame needs is not there.
+        No such model, or a network that a frame needs is missing.
     """
-    return open_networks(models_of(request, places, load), tasks, more_masks=more_masks)
+    return open_networks(models_of(request, places, load), tasks, further=further)
 
 
 def run_merge(

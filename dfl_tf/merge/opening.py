@@ -18,7 +18,7 @@ from dfl_tf.merge.networks import MergeNetworks
 from dfl_tf.merge.plan import MergeTask
 from dfl_tf.merge.predictor import networks_of, weights_checksum
 from dfl_tf.merge.provenance import Provenance
-from dfl_tf.options import KINDS, XSegOptions
+from dfl_tf.options import KINDS, MergeOptions, XSegOptions
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
@@ -160,7 +160,7 @@ class MergeModels:
 
 
 def open_networks(
-    models: MergeModels, tasks: Sequence[MergeTask], *, more_masks: Sequence[str] = ()
+    models: MergeModels, tasks: Sequence[MergeTask], *, further: Collection[MergeOptions] = ()
 ) -> MergeModel:
     """Load the model, and XSeg and the enhancer if any frame needs them.
 
@@ -168,22 +168,22 @@ def open_networks(
     ----------
     models : MergeModels
     tasks : sequence of MergeTask
-    more_masks : sequence of str
-        Mask modes that are wanted beside those of the tasks.
+    further : collection of MergeOptions
+        Settings that are wanted beside those of the tasks.
 
     Raises
     ------
     UsageError, ModelFileError, WorkspaceError
-        A network that a frame needs is not there.
+        A network that a frame needs is missing.
     """
-    masks = {task.settings.mask_mode for task in tasks} | set(more_masks)
-    of_xseg = {mode for mode in masks if "XSeg" in mode}
+    wanted = {task.settings for task in tasks} | set(further)
+    of_xseg = {settings.mask_mode for settings in wanted if "XSeg" in settings.mask_mode}
     if of_xseg:
         models.require_xseg(of_xseg)
-    enhance = any(task.settings.super_resolution_power for task in tasks)
+    enhance = any(settings.super_resolution_power for settings in wanted)
     if enhance:
         _ = models.enhancer
-    morphs = {task.settings.morph for task in tasks}
+    morphs = {settings.morph for settings in wanted}
     if len(morphs) > 1:
         raise UsageError("morph is one value for all frames")
     model = models.model

@@ -9,6 +9,7 @@ A shard takes whole groups of frames: those whose faces the network sees at once
 from __future__ import annotations
 
 from collections.abc import Sequence
+from glob import escape
 from itertools import groupby
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def shard_session(session: Path, shard: Shard) -> Path:
 
 def shard_sessions(session: Path) -> list[Path]:
     """The sessions of all shards that have begun."""
-    return sorted(session.parent.glob(f"{session.stem}.*-of-*{session.suffix}"))
+    name = f"{escape(session.stem)}.*-of-*{session.suffix}"
+    return sorted(session.parent.glob(name))
 
 
 def forget_shards(session: Path) -> None:

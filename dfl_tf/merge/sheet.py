@@ -62,11 +62,11 @@ class SheetRequest:
         if self.rows is not None and self.rows.key == self.columns.key:
             raise UsageError(f"--sweep: {self.rows.key} is given twice; two options can be swept")
 
-    @property
-    def mask_modes(self) -> tuple[str, ...]:
-        """The mask modes that frames have besides their own."""
-        swept = [sweep for sweep in (self.columns, self.rows) if sweep is not None]
-        return tuple(str(v) for sweep in swept if sweep.key == "mask_mode" for v in sweep.values)
+    def settings(self, tasks: Sequence[MergeTask]) -> set[MergeOptions]:
+        """Return all settings that the frames are merged by."""
+        variants = [given for row in self.variants() for _, given in row]
+        own = {task.settings for task in tasks}
+        return {changed(settings, given) for settings in own for given in variants}
 
     def variants(self) -> list[list[tuple[str, dict[str, Value]]]]:
         """Settings and captions of the images of a frame, row by row."""
@@ -78,6 +78,12 @@ class SheetRequest:
             ]
             for below, more in rows
         ]
+
+
+def changed(settings: MergeOptions, given: Mapping[str, Value]) -> MergeOptions:
+    """Return settings with other values, which `parse_sweep` has checked."""
+    values: dict[str, Any] = dict(given)
+    return replace(settings, **values)
 
 
 def _each(sweep: Sweep) -> list[tuple[str, dict[str, Value]]]:
@@ -190,8 +196,7 @@ class _ShownFrame:
 
     def merged(self, given: Mapping[str, Value], seed: int) -> Bytes:
         """Merge it by other settings: uint8, shape (h, w, 3)."""
-        values: dict[str, Any] = dict(given)  # of the kinds of the options: `parse_sweep`
-        settings = replace(self._task.settings, **values)
+        settings = changed(self._task.settings, given)
         cut, predictions = self._asked(settings)
         merged = merge_frame(
             cut,

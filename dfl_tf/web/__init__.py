@@ -20,6 +20,6 @@ How a view is added:
    ``page.on(topic, call)`` listens to the event stream, ``page.rest`` is what follows the name in
    the address. Text goes into ``textContent``, never into markup; there is no inline script and
    no inline style.
-4. What happens outside of requests is told by `context.events.publish(topic, values)`, from any
+4. What happens outside of requests is reported by `context.events.publish(topic, values)`, from any
    thread: each browser has one stream of events, which its tabs share.
 """

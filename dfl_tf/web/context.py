@@ -79,7 +79,7 @@ class SiteContext:
         Raises
         ------
         NotListed
-            It lies elsewhere, or is not there.
+            It lies elsewhere, or is missing.
         """
         real = lies_in(path, (self.workspace.root, self.workspace.model))
         if real is None:

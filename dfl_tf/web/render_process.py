@@ -32,7 +32,7 @@ def open_scene(about: Mapping[str, object]) -> tuple[Stage, Opened]:
     Raises
     ------
     UsageError, WorkspaceError, ModelFileError
-        Something of it is not there.
+        Something of it is missing.
     """
     enhancer = str(about["enhancer"])
     request = MergeRequest(

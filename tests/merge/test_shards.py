@@ -15,7 +15,7 @@ from dfl_tf.face import FaceType
 from dfl_tf.jobs.shard import Shard
 from dfl_tf.merge.networks import MergeNetworks
 from dfl_tf.merge.opening import MergeModel
-from dfl_tf.merge.shards import shard_tasks
+from dfl_tf.merge.shards import shard_session, shard_sessions, shard_tasks
 
 from .conftest import segment, swap
 from .test_run import tasks_of
@@ -129,3 +129,11 @@ def test_what_shards_cannot_do_is_refused(workspace, capsys):
     assert "give --overwrite to the shards" in capsys.readouterr().err
     assert merge(workspace, "--shard=3/2") == 2
     assert "Invalid value for '--shard'" in capsys.readouterr().err
+
+
+def test_a_model_may_have_any_name(tmp_path):
+    session = tmp_path / "a [1]*_SAEHD_merge_session.json"
+    for shard in Shard.all_of(2):
+        shard_session(session, shard).touch()
+    (tmp_path / "a 1_SAEHD_merge_session.1-of-2.json").touch()  # of another model
+    assert shard_sessions(session) == [shard_session(session, s) for s in Shard.all_of(2)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dfl_tf.train.loss_graph import LossTrace, loss_graph
-from dfl_tf.train.loss_plot import loss_plot, moving_median, write_loss_plot
+from dfl_tf.train.loss_plot import loss_plot, moving_median, plot_of_model, write_loss_plot
 
 pytestmark = pytest.mark.usefixtures("drawn_loss_plots")
 GOLDEN = Path(__file__).parents[1] / "golden" / "workspace" / "loss_history_preview.npz"
@@ -121,6 +121,17 @@ def test_loss_plot_writes_marks_that_are_close_as_one_text():
     assert dark[500:].any()
     edge = loss_plot(history, ("loss",), marks=[(200, "the last one ends")])
     assert (edge[45:400, 935:] == 255).all()  # nothing is written beyond the axes
+
+
+def test_plot_of_a_model_marks_what_its_run_stored():
+    history = np.linspace(2, 1, 200)[:, None].tolist()
+    done = [{"name": "warp", "until": "iterations", "start": 0, "end": 100}]
+    recipe = {"recipe": "two", "phase": "detail", "start": 100, "done": done}
+    plain, marked = (plot_of_model(history, "m", run) for run in ({}, {"recipe": recipe}))
+    assert np.array_equal(plain, loss_plot(history, ("loss",), title="m"))
+    expected = loss_plot(history, ("loss",), title="m", marks=[(100, "warp ends")])
+    assert np.array_equal(marked, expected)
+    assert not np.array_equal(marked, plain)
 
 
 def test_loss_plot_takes_titles_as_they_are():

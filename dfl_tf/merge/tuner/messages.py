@@ -71,7 +71,7 @@ class Opened:
     faces : tuple of int
         How many are in each frame.
     lacks : mapping of str to str
-        Why a network is not there, by its name: ``xseg``, ``enhancer``.
+        Why a network is missing, by its name: ``xseg``, ``enhancer``.
     notes : tuple of str
         What was left out.
     """

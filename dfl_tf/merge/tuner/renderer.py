@@ -67,7 +67,7 @@ class Renderer:
     command : sequence of str
         Starts the process; the number of its socket is appended.
     scene : Open
-        What it is told first.
+        The first message that it gets.
     """
 
     def __init__(self, command: Sequence[str], scene: Open):

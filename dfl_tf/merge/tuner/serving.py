@@ -48,7 +48,7 @@ class Scene(Protocol):
 
 
 OpenScene = Callable[[Mapping[str, object]], tuple[Scene, Opened]]
-"""What `Open` says to the scene, and what is told of it."""
+"""From what `Open` says to the scene, and the answer about it."""
 
 
 class _Mailbox:

@@ -100,7 +100,7 @@ class Stage:
         Raises
         ------
         UsageError, ModelFileError, WorkspaceError
-            The frame cannot be read, or a network that it needs is not there.
+            The frame cannot be read, or a network that it needs is missing.
         """
         key = self._version(index), settings
         found = self._merged.get(key)

@@ -18,7 +18,7 @@ export class Images {
     return JSON.stringify([wish.frame, wish.view, wish.width, wish.view === "before" ? 0 : wish.values]);
   }
 
-  /** {url, milliseconds, asked} or {error}; undefined if it is not there yet. */
+  /** {url, milliseconds, asked} or {error}; undefined until it has arrived. */
   find(wish) {
     return this.found.get(this.key(wish));
   }

@@ -96,7 +96,7 @@ def train(root: Path, model: Path, words: list[str], child: bool) -> dict[str, t
     program = ["-c", CHILD] if child else ["-m", "dfl_tf"]
     done = subprocess.run(
         [sys.executable, *program, *line],
-        env=environment, capture_output=True, text=True, check=False,
+        env=environment, cwd=root, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if not child:
         if done.returncode:
@@ -123,7 +123,7 @@ def main() -> int:
     args = parser.parse_args()
     roots = {"here": ROOT} | ({"other": args.other.resolve()} if args.other else {})
     with tempfile.TemporaryDirectory() as folder:
-        model = args.model or Path(folder) / "model"
+        model = (args.model or Path(folder) / "model").resolve()
         if not model.is_dir():
             train(ROOT, model, [
                 f"--resolution={args.resolution}", f"--ae-dims={4 * args.dims}", "--archi=df-ud",

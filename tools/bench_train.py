@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import statistics
@@ -114,6 +115,10 @@ def same_order() -> Iterator[None]:
 
 
 CONTEXTS: dict[str, Callable[[], Any]] = {"same order": same_order, "fallback": without_native}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "dropout+clip": {"lr_dropout": "y", "clipgrad": True},
+    "plain": {},
+}
 RUNS = {"xla": {"xla": "on"}, "bfloat16": {"precision": "bfloat16"}}
 
 
@@ -225,9 +230,13 @@ def cpu_peak(dtype: str, size: int = _SIDE) -> float:
     return 2 * size**3 / best / 1e9
 
 
+def said(switches: dict[str, Any]) -> str:
+    return ", ".join(f"{k}={v}" for k, v in switches.items()) or "plain"
+
+
 def lines(result: dict[str, Any]) -> list[str]:
     peaks, wall_peaks = (result[f"peak_gflop_per_{kind}_second"] for kind in ("cpu", "wall"))
-    switched = ", ".join(f"{k}={v}" for k, v in result["switches"].items()) or "plain"
+    switched = said(result["switches"])
     medians = {row["variant"]: statistics.median(row["cpu"]) for row in result["rows"]}
     text = [
         f"{result['archi']} ({switched}): {result['gflop']:.0f} GFLOP a step, load "
@@ -300,32 +309,34 @@ def against(tree: Path, args: argparse.Namespace) -> int:
     """Print the ratio of another checkout's step times to this one's; 1 if their losses differ."""
     dims = dict(zip(("ae_dims", "e_dims", "d_dims", "d_mask_dims"), args.dims, strict=True))
     equal = True
-    for archi in args.archi.split(","):
-        for precision in ("float32", "bfloat16"):
-            values = {"resolution": args.resolution, "batch_size": args.batch_size, "archi": archi}
-            spec = {"options": {**values, **dims}, "precision": precision}
-            children = [child_of(each, spec) for each in (ROOT, tree)]
-            spent: list[list[list[float]]] = [[], []]
-            losses: list[list[list[float]]] = [[], []]
-            for number in range(args.rounds + 2):
-                for index in (0, 1) if number % 2 else (1, 0):
-                    found = one_step(children[index])
-                    losses[index].append(found["losses"])
-                    if number > 1:  # the first ones trace and warm up
-                        spent[index].append(found["spent"])
-            for child in children:
-                child.communicate()
-            equal &= losses[0] == losses[1]
-            ratios = [
-                statistics.median(b[kind] / a[kind] for a, b in zip(*spent, strict=True))
-                for kind in (0, 1)
-            ]
-            print(
-                f"{archi} {precision}: processor time {ratios[0]:.3f}x, wall time "
-                f"{ratios[1]:.3f}x as fast as {tree.name} (medians of {args.rounds} rounds), "
-                f"losses {'equal' if losses[0] == losses[1] else 'DIFFER'}",
-                flush=True,
-            )
+    wanted = [SETTINGS[name] for name in SETTINGS if args.only in (None, name)]
+    for archi, switches, precision in itertools.product(
+        args.archi.split(","), wanted, ("float32", "bfloat16")
+    ):
+        values = {"resolution": args.resolution, "batch_size": args.batch_size, "archi": archi}
+        spec = {"options": {**values, **dims, **switches}, "precision": precision}
+        children = [child_of(each, spec) for each in (ROOT, tree)]
+        spent: list[list[list[float]]] = [[], []]
+        losses: list[list[list[float]]] = [[], []]
+        for number in range(args.rounds + 2):
+            for index in (0, 1) if number % 2 else (1, 0):
+                found = one_step(children[index])
+                losses[index].append(found["losses"])
+                if number > 1:  # the first ones trace and warm up
+                    spent[index].append(found["spent"])
+        for child in children:
+            child.communicate()
+        equal &= losses[0] == losses[1]
+        ratios = [
+            statistics.median(b[kind] / a[kind] for a, b in zip(*spent, strict=True))
+            for kind in (0, 1)
+        ]
+        print(
+            f"{archi} ({said(switches)}) {precision}: processor time {ratios[0]:.3f}x, wall time "
+            f"{ratios[1]:.3f}x as fast as {tree.name} (medians of {args.rounds} rounds), "
+            f"losses {'equal' if losses[0] == losses[1] else 'DIFFER'}",
+            flush=True,
+        )
     return 0 if equal else 1
 
 
@@ -377,10 +388,9 @@ def main() -> int:
     from dfl_tf.devices.configure import configure_devices
 
     configure_devices(RunOptions())
-    settings = {"dropout+clip": {"lr_dropout": "y", "clipgrad": True}, "plain": {}}
     results = []
     for archi in args.archi.split(","):
-        for name, switches in settings.items():
+        for name, switches in SETTINGS.items():
             if args.only in (None, name):
                 results.append(measure(archi, switches, args))
                 print("\n".join(lines(results[-1])), flush=True)

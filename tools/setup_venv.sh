@@ -12,7 +12,7 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 stamp="$venv/.dfl_tf_installed"
-want="$({ cat pyproject.toml setup.py ops/cc/* 2>/dev/null || true; } | sha256sum) ${PWD}"
+want="$({ cat pyproject.toml setup.py tools/setup_venv.sh ops/cc/* 2>/dev/null || true; } | sha256sum) ${PWD}"
 lost= # the library, after a `git clean` that kept the environment
 [ "${DFL_TF_NATIVE:-}" = require ] && [ ! -f ops/dfl_tf_ops/_native.so ] && lost=yes
 if [ -n "$lost" ] || [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
@@ -29,7 +29,7 @@ import os, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
 extras = project["optional-dependencies"]
 wanted = list(project["dependencies"])
-for name in ("dev", "export", "video", "extract", "identity", "web"):
+for name in ("dev", "export", "video", "extract", "identity", "web", "jax"):
     wanted += extras[name]
 print("setuptools>=77", "wheel", sep="\n")
 for line in wanted:

@@ -3,6 +3,7 @@
 from dfl_tf.data.batch import Batch, SampleId
 from dfl_tf.data.cache import ArrayCache, cache_bytes
 from dfl_tf.data.cache_need import CacheNeed
+from dfl_tf.data.disk_cache import DiskCache
 from dfl_tf.data.faceset import FaceSample, Faceset
 from dfl_tf.data.sample import make_sample
 from dfl_tf.data.spec import OutputSpec, SampleSpec, XSegSpec
@@ -14,6 +15,7 @@ __all__ = [
     "Batch",
     "BatchStream",
     "CacheNeed",
+    "DiskCache",
     "FaceSample",
     "Faceset",
     "OutputSpec",

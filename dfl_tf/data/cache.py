@@ -13,6 +13,8 @@ from dfl_tf_ops.process import available_at_peak, available_memory
 if TYPE_CHECKING:
     from dfl_tf_ops.packed import Packed
 
+    from dfl_tf.data.disk_cache import DiskCache
+
 Array = npt.NDArray[np.float32]
 
 SHARE = 4
@@ -38,6 +40,8 @@ class ArrayCache:
         holds as much again as it did at most.
     packs : bool
         Whether arrays are packed; it costs time.
+    disk : DiskCache, optional
+        Where everything is kept as well, and looked for.
 
     Attributes
     ----------
@@ -46,8 +50,15 @@ class ArrayCache:
         Faces of samples of which everything was found here; of which something had to be made.
     """
 
-    def __init__(self, max_bytes: int, *, reserve: int = 0, packs: bool = True) -> None:
-        self.max_bytes = max_bytes
+    def __init__(
+        self,
+        max_bytes: int,
+        *,
+        reserve: int = 0,
+        packs: bool = True,
+        disk: DiskCache | None = None,
+    ) -> None:
+        self.max_bytes, self.disk = max_bytes, disk
         self.used_bytes = self.found = self.made = 0
         self._reserve, self._packs = reserve, packs
         self._next_look, self._full = _STEP, max_bytes == 0
@@ -55,24 +66,29 @@ class ArrayCache:
         self._lock = threading.Lock()
 
     @classmethod
-    def sized(cls, megabytes: int | None) -> ArrayCache:
+    def sized(cls, megabytes: int | None, disk: DiskCache | None = None) -> ArrayCache:
         """Make a cache of that many MiB, or of its share of the memory that is free now."""
         size = cache_bytes(megabytes)
-        return cls(size, reserve=size // 2 if megabytes is None else 0)
+        return cls(size, reserve=size // 2 if megabytes is None else 0, disk=disk)
 
     def __len__(self) -> int:
         return len(self._arrays)
 
     def __contains__(self, key: Hashable) -> bool:
-        return key in self._arrays
+        return key in self._arrays or (self.disk is not None and key in self.disk)
 
     def kept(self, key: Hashable) -> Array | Packed | None:
         """Return an array, any shape, float32, as it is kept, or None; not to be written to."""
-        return self._arrays.get(key)
+        kept = self._arrays.get(key)
+        if kept is None and self.disk is not None:
+            kept = self.disk.get(key)
+            if kept is not None:
+                self._keep(key, kept)
+        return kept
 
     def get(self, key: Hashable) -> Array | None:
         """Return an array, any shape, float32, or None; not to be written to."""
-        kept = self._arrays.get(key)
+        kept = self.kept(key)
         return None if kept is None else unpacked(kept)
 
     def put(self, key: Hashable, array: Array, *, packs: bool = True) -> None:
@@ -80,7 +96,7 @@ class ArrayCache:
 
         With `packs` it is tried whether it takes fewer bytes: not worth it for resized images.
         """
-        if self._full:
+        if self._full and self.disk is None:
             return
         kept: Array | Packed = array
         if packs and self._packs:
@@ -88,6 +104,14 @@ class ArrayCache:
 
             kept = pack(array) or array
         array.flags.writeable = False
+        self._keep(key, kept)
+        if self.disk is not None:
+            self.disk.put(key, kept)
+
+    def _keep(self, key: Hashable, kept: Array | Packed) -> None:
+        """Keep an array in memory, if there is room."""
+        if self._full:
+            return
         with self._lock:
             if key in self._arrays:
                 return
@@ -101,6 +125,8 @@ class ArrayCache:
         """Give the memory back and keep nothing more; the figures stay."""
         with self._lock:
             self._arrays, self._full = {}, True
+        if self.disk is not None:
+            self.disk.close()
 
     def count(self, *, found: bool) -> None:
         """Count the face of a sample."""
@@ -115,17 +141,20 @@ class ArrayCache:
 
     def text(self) -> str:
         """Say in one line what was found and how much is kept."""
-        return (
-            f"{100 * self.hit_rate:.1f} % of the faces found in the cache "
-            f"({self.used_bytes / 2**20:,.0f} MiB)"
-        )
+        kept = f"{self.used_bytes / 2**20:,.0f} MiB"
+        if self.disk is not None:
+            kept += f", {self.disk.size / 2**20:,.0f} MiB on the disk"
+        return f"{100 * self.hit_rate:.1f} % of the faces found in the cache ({kept})"
 
     def as_dict(self) -> dict[str, float]:
         """The same for machines."""
-        return {
+        figures = {
             "cache_hit_rate": round(self.hit_rate, 4),
             "cache_mib": round(self.used_bytes / 2**20, 1),
         }
+        if self.disk is not None:
+            figures["cache_disk_mib"] = round(self.disk.size / 2**20, 1)
+        return figures
 
     def _memory_is_short(self) -> bool:
         if not self._reserve or self.used_bytes < self._next_look:

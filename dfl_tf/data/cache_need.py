@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -53,14 +54,19 @@ class CacheNeed:
         """The share of the faces that a cache of so many bytes finds once all were seen, 0..1."""
         return min(1.0, budget / max(1, self.size))
 
-    def text(self, budget: int, *, by_default: bool) -> str:
-        """Say in one line how many faces fit in a budget of bytes, and whose choice that is."""
+    def text(self, budget: int, *, by_default: bool, disk: int = 0) -> str:
+        """Say in one line how many faces fit in budgets of bytes, and whose choice that is."""
         rate = self.hit_rate(budget)
         share = "a quarter of the free memory" if by_default else "cache_mb"
+        on_disk = ""
+        if disk:
+            on_disk = f"; the disk cache holds {100 * self.hit_rate(disk):.0f} % of all"
+        elif rate < 1:
+            on_disk = f"; --cache-disk-gb {math.ceil(self.size / 2**30)} would hold all on the disk"
         return (
             f"the cache holds {int(rate * self.faces):,} of {self.faces:,} faces "
             f"({100 * rate:.0f} %): they need {self.size / 2**20:,.0f} MiB, it may take "
-            f"{budget / 2**20:,.0f} MiB ({share})"
+            f"{budget / 2**20:,.0f} MiB ({share}){on_disk}"
         )
 
 

@@ -325,6 +325,14 @@ class Faceset(Sequence[FaceSample]):
         person = "" if isinstance(sample, Path) else sample.person_name
         return f"{person}/{sample.name}" if person else sample.name
 
+    def stamps(self) -> dict[str, Stamp]:
+        """Return size and time of change of the file of each face, by `FaceSample.key`."""
+        keys = [self.key(index) for index in range(len(self))]
+        if not self.path.is_file():
+            return _stamps(map(Path, keys), by=str)
+        stat = self.path.stat()
+        return dict.fromkeys(keys, (stat.st_size, stat.st_mtime_ns))
+
     def origins(self) -> list[FaceOrigin]:
         """Return what the names of each face say about its frame; see `facts` for a large set."""
         sources: dict[int, str] = {}
@@ -349,13 +357,15 @@ class Faceset(Sequence[FaceSample]):
         )
 
 
-def _stamps(files: Iterable[Path]) -> dict[str, Stamp]:
+def _stamps(
+    files: Iterable[Path], *, by: Callable[[Path], str] = lambda path: path.name
+) -> dict[str, Stamp]:
     """Return size and time of change by name; what is gone meanwhile has none."""
     stamps = {}
     for path in files:
         with contextlib.suppress(OSError):
             stat = path.stat()
-            stamps[path.name] = stat.st_size, stat.st_mtime_ns
+            stamps[by(path)] = stat.st_size, stat.st_mtime_ns
     return stamps
 
 

@@ -291,12 +291,13 @@ class XSegStream(SampleStream):
         return derive_seed(self._seed, stream, position, attempt) % len(self.samples)
 
     def _load(self, sample: FaceSample) -> tuple[Array, Array]:
-        image = self._cache.get((sample.key, "image"))
-        mask = self._cache.get((sample.key, "mask"))
+        key = sample.key, self._resolution, self._face_type
+        image = self._cache.get((*key, "image"))
+        mask = self._cache.get((*key, "mask"))
         found = image is not None and mask is not None
         self._cache.count(found=found)
         if image is None or mask is None:
             image, mask = load_segmented(sample, self._resolution, self._face_type)
-            self._cache.put((sample.key, "image"), image)
-            self._cache.put((sample.key, "mask"), mask)
+            self._cache.put((*key, "image"), image)
+            self._cache.put((*key, "mask"), mask)
         return image, mask

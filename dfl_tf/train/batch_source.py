@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from dfl_tf.data import ArrayCache, Batch, BatchStream, Faceset, SampleSpec, XSegSpec, XSegStream
+from dfl_tf.data import (
+    ArrayCache,
+    Batch,
+    BatchStream,
+    DiskCache,
+    Faceset,
+    SampleSpec,
+    XSegSpec,
+    XSegStream,
+)
 from dfl_tf.data.choose import derive_seed
 from dfl_tf.data.heldout import draw
 from dfl_tf.data.prefetch import Prefetch
@@ -337,7 +346,10 @@ def open_batch_source(
     drawn_by = derive_seed(seed, _RETRIES + retry) if retry else seed
     again = bool(positions) and model.repeats_batch(iteration)
     back = model.samples_per_step if again else 0
-    cache = ArrayCache.sized(run.cache_mb)  # both sides share it, by need
+    disk = None
+    if run.cache_disk_gb:
+        disk = DiskCache((facesets.src, facesets.dst), int(run.cache_disk_gb * 2**30))
+    cache = ArrayCache.sized(run.cache_mb, disk)  # both sides share it, by need
     streams = {
         name: _open_stream(
             model,

@@ -129,7 +129,8 @@ def make_plan(prepared: Prepared) -> Plan:
     faces = [*facesets.lines(), *face_type_lines(prepared.settings, facesets)]
     model, resets = build_model(prepared)
     need, budget = cache_need(model, facesets), cache_bytes(prepared.run.cache_mb)
-    faces.append(need.text(budget, by_default=prepared.run.cache_mb is None))
+    by_default, disk = prepared.run.cache_mb is None, int(prepared.run.cache_disk_gb * 2**30)
+    faces.append(need.text(budget, by_default=by_default, disk=disk))
     used = effective(options)
     resumed = prepared.state is not None
     return Plan(

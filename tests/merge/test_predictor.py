@@ -51,6 +51,19 @@ def test_xseg_masks_one_face_and_several():
     assert [mask.max() for mask in networks.segment_batch(faces)] == [0, 0.5, 0]
 
 
+@pytest.mark.slow
+def test_xseg_gives_a_batch_what_it_gives_each_face():
+    from dfl_tf import new_model
+
+    xseg = new_model("XSeg")
+    networks = networks_of(FakeModel(), xseg=xseg)
+    faces = np.random.default_rng(0).random((3, 256, 256, 3)).astype(np.float32)
+    together = networks.segment_batch(faces)
+    alone = np.stack([networks.segment(face) for face in faces])
+    assert np.ptp(alone) > 0.01
+    np.testing.assert_allclose(together, alone, atol=1e-5)  # another order of sums
+
+
 def test_checksum_follows_the_weights():
     weight = SimpleNamespace(path="encoder/a", numpy=lambda: values)
     model = SimpleNamespace(networks={"encoder": SimpleNamespace(weights=[weight])})

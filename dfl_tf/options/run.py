@@ -489,7 +489,7 @@ class RunOptions(Options):
         0.0,
         "Disk space for decoded faces that memory does not hold; 0 uses none.",
         details="A face whose arrays are read from the disk takes a fraction of the time of one "
-        "that is decoded, cropped and masked anew, in later runs too. One file a faceset, in "
+        "that is decoded, cropped and masked again, in later runs too. One file a faceset, in "
         "`faces` of the cache folder, can be removed at any time; files of facesets that are "
         "not in use give way. --plan says how much the faces need.",
         group="devices",

@@ -1,7 +1,6 @@
 """Screenshots of the views of `dfl-tf web`, for docs/web.md.
 
-Run as: python tools/web_screenshots.py WORKSPACE
-
+Run as: python tools/web_screenshots.py WORKSPACE [VIEW ...]
 
 WORKSPACE holds a model that was trained (docs/web.md says how ours was). Each view is taken on a
 screen of 1280x720 and on a phone of 390x844, from the top and down to its end.
@@ -29,16 +28,52 @@ VIEWS = {
     "watch": "document.querySelector('img.preview').naturalWidth > 0"
     " && !!document.querySelector('[data-points]')",
     "compare": "!!document.querySelector('#first option')",
+    "faces": "document.querySelectorAll('.face img[src]').length > 5",
+    "face": "document.querySelectorAll('.face img[src]').length > 5",
 }
 """What a view shows once it is whole, as an expression."""
+PAGES = {"face": "faces"}
+"""Views that are taken twice."""
+
+
+def show_faces(tab: Tab) -> None:
+    """Sorted by yaw, some marked, with the maps of poses."""
+    tab.run(
+        "(() => { const e = document.querySelector('#faces-sort'); e.value = 'yaw';"
+        " e.dispatchEvent(new Event('change')); })()"
+    )
+    tab.wait("/[0-9]/.test(document.querySelector('.face .caption')?.textContent)", 300)
+    tab.click("[data-panel=coverage]")
+    tab.wait("!!document.querySelector('.coverage button')")
+    if tab.run("!!document.querySelector('.coverage button.main')"):
+        tab.click(".coverage button.main")
+    tab.wait("!document.querySelector('.coverage button.main')", 300)
+    for position in (2, 3):
+        tab.click(f'.face[data-index="{position}"]')
+
+
+def show_face(tab: Tab) -> None:
+    """One face with its layers and its frame."""
+    tab.wait("!!document.querySelector('.face[data-index=\"1\"]')")
+    for _ in range(2):  # marked, and not any more
+        tab.click('.face[data-index="1"]')
+    for layer in ("landmarks", "polygons", "mask"):
+        tab.click(f"[data-layer={layer}]")
+    tab.click(".opener")
+    tab.wait("document.querySelector('.face-viewer').dataset.state === 'shown'")
+
+
+STEPS = {"faces": show_faces, "face": show_face}
+"""What is done before a view is taken."""
 
 
 def take(tab: Tab, address: str, view: str, name: str) -> None:
     """Screenshots of a view: what is seen at first, and, to look at here, down to its end."""
     width, height, phone = SCREENS[name]
     tab.size(width, height, phone=phone)
-    tab.open(f"{address}?{name}#/{view}")
+    tab.open(f"{address}?{view}-{name}#/{PAGES.get(view, view)}")
     tab.wait(VIEWS[view])
+    STEPS.get(view, lambda _: None)(tab)
     time.sleep(1.0)
     tab.screenshot(OUT / f"web-{view}-{name}.png")
     whole = int(float(str(tab.run("document.documentElement.scrollHeight"))))
@@ -49,7 +84,7 @@ def take(tab: Tab, address: str, view: str, name: str) -> None:
     print(f"{view} {name}: {whole} px high; complaints: {tab.errors() or 'none'}")
 
 
-def main(root: Path) -> None:
+def main(root: Path, chosen: list[str]) -> None:
     bound = bind("127.0.0.1", 0)
     instance = replace(Instance.new(), port=bound.getsockname()[1])
     context = SiteContext(Workspace.open(root, need=()), instance)
@@ -59,7 +94,7 @@ def main(root: Path) -> None:
     with Chromium() as browser, browser.profile() as tabs:
         tab = tabs()
         tab.open(instance.address)
-        for view in VIEWS:
+        for view in chosen or VIEWS:
             for name in SCREENS:
                 take(tab, instance.place, view, name)
     server.should_exit = True
@@ -67,4 +102,4 @@ def main(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -139,6 +139,18 @@ def finish(folder: Path) -> str | None:
     return None
 
 
+def last(folder: Path) -> str | None:
+    """What was moved last and can be undone; None if there is nothing.
+
+    Raises
+    ------
+    WorkspaceError
+        Its record cannot be read.
+    """
+    plan = _read(folder / DONE)
+    return None if plan is None else plan.why
+
+
 def undo(folder: Path) -> tuple[str, list[str]]:
     """Move the files of the last plan back.
 

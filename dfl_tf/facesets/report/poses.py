@@ -49,11 +49,25 @@ def pose_counts(yaw: Floats, pitch: Floats) -> Counts:
     ndarray, shape (pitch cells, yaw cells), int64
     """
     known = ~(np.isnan(yaw) | np.isnan(pitch))
-    columns = _cells(yaw[known], YAW_EDGES)
-    rows = _cells(pitch[known], PITCH_EDGES)
+    rows, columns = pose_cells(yaw[known], pitch[known])
     counts = np.zeros((len(PITCH_EDGES) - 1, len(YAW_EDGES) - 1), np.int64)
     np.add.at(counts, (rows, columns), 1)
     return counts
+
+
+def pose_cells(yaw: Floats, pitch: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The cells in which `pose_counts` counts some faces.
+
+    Parameters
+    ----------
+    yaw, pitch : ndarray, shape (n,), float64
+        Radians, all known.
+
+    Returns
+    -------
+    rows, columns : ndarray, shape (n,), integer dtype `intp`
+    """
+    return _cells(pitch, PITCH_EDGES), _cells(yaw, YAW_EDGES)
 
 
 def _cells(radians: Floats, edges: Floats) -> npt.NDArray[np.intp]:

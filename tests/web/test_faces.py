@@ -1,0 +1,535 @@
+"""The faces over HTTP: listings, images, measures, coverage, trash and its undoing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlencode
+
+import cv2
+import numpy as np
+import pytest
+
+from dfl_tf.disk import moves
+from dfl_tf.errors import WorkspaceError
+from dfl_tf.face import estimate_pitch_yaw_roll
+from dfl_tf.facesets.measures import MEASURES
+from dfl_tf.facesets.report.poses import PITCH_EDGES, YAW_EDGES
+from dfl_tf.facesets.sorting import METHODS
+from dfl_tf.formats.faces.faceset_files import pack_folder
+from dfl_tf.web import faces_catalog, faces_measuring, faces_trash
+
+from .support.facing import FACES, SIDE, face, fill_faces, landmarks_at, make_faces
+from .support.served import Served, serving
+from .support.trainings import TAG
+
+BY_COLUMN = {
+    "blur", "motion-blur", "face-yaw", "face-pitch", "face-source-rect-size", "brightness", "hue",
+    "black",
+}  # fmt: skip
+"""Ways to sort that are columns on the page."""
+ELSEWHERE = {"identity", "track"}
+"""Persons have a panel of their own, tracks are known to the command line only."""
+FAKE = Path(__file__).parent / "support" / "fake_measuring.py"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def measuring():
+    """The process that measures is a small script."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(faces_measuring, "measure_command", lambda: [sys.executable, str(FAKE)])
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return make_faces(tmp_path_factory.mktemp("faces") / "a project")
+
+
+@pytest.fixture(scope="module")
+def served(root):
+    with serving(root) as server:
+        yield server
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A workspace that a test changes."""
+    fill_faces(tmp_path / "project" / "data_src" / "aligned", 6)
+    return tmp_path / "project"
+
+
+class Asking:
+    """Questions about one place."""
+
+    def __init__(self, served: Served, title: str = "data_src/aligned") -> None:
+        self.served, self.title = served, title
+
+    @property
+    def place(self) -> str:
+        places = self.served.ask("/api/faces/places").json["places"]
+        return next(each["id"] for each in places if each["title"] == self.title)
+
+    def list(self, **question):
+        query = urlencode({"q": json.dumps(question)})
+        return self.served.ask(f"/api/faces/list/{self.place}?{query}").json
+
+    def names(self, **question):
+        answer = self.list(**question)
+        return self.named(answer, answer["order"])
+
+    def named(self, answer, numbers):
+        query = ",".join(map(str, numbers))
+        rows = self.served.ask(f"/api/faces/rows/{self.place}/{answer['run']}?n={query}").json
+        return [row["name"] for row in rows]
+
+    def numbers(self, *names):
+        answer = self.list()
+        by_name = dict(zip(self.named(answer, answer["order"]), answer["order"], strict=True))
+        return [by_name[name] for name in names]
+
+    def get(self, what, number, **query):
+        path = f"/api/faces/{what}/{self.place}/{self.list()['run']}/{number}"
+        return self.served.ask(f"{path}?{urlencode(query)}")
+
+    def post(self, what, **body):
+        return self.served.post(f"/api/faces/{what}/{self.place}", body)
+
+    def trash(self, *names):
+        body = {"run": self.list()["run"], "faces": self.numbers(*names)}
+        return self.post("restore" if self.title.endswith("_trash") else "trash", **body)
+
+    def measure(self, columns=(), method="", places=None):
+        body = {"places": places or [self.place], "columns": columns, "method": method}
+        answer = self.served.post("/api/faces/measure", {**body, "strictness": 0.5})
+        return answer if answer.status != 200 else self.wait()
+
+    def wait(self):
+        while (job := self.served.ask("/api/faces/job").json)["state"] == "running":
+            time.sleep(0.02)
+        return job
+
+
+@pytest.fixture
+def src(served):
+    return Asking(served)
+
+
+@pytest.fixture
+def odd(served):
+    return Asking(served, f"data_src/aligned {TAG}")
+
+
+def test_places_are_those_of_the_workspace_and_no_link_leads_out(served):
+    places = served.ask("/api/faces/places").json["places"]
+    odd = f"data_src/aligned {TAG}"
+    assert [each["title"] for each in places] == ["data_src/aligned", "data_dst/aligned", odd]
+    assert [each["side"] for each in places] == ["src", "dst", ""]
+
+
+def test_the_catalog_is_that_of_the_library():
+    scalars = {measure.name for measure in MEASURES.values() if not measure.length}
+    assert {column.measured_by for column in faces_catalog.COLUMNS} == scalars
+    offered = {each.name for each in faces_catalog.ARRANGEMENTS}
+    assert offered | BY_COLUMN | ELSEWHERE == set(METHODS)
+
+
+def test_faces_are_listed_in_folder_order(src):
+    assert src.names() == [f"{i:05d}.jpg" for i in range(FACES)]
+    assert src.names(descending=True)[0] == f"{FACES - 1:05d}.jpg"
+    answer = src.list()
+    assert (answer["total"], answer["unknown"], answer["pak"]) == (FACES, {}, "")
+    assert answer["order"] == src.list()["order"]  # numbers stay
+
+
+def test_hostile_files_are_named_as_text_or_left_out(odd):
+    answer = odd.list()
+    assert odd.names() == sorted(
+        [f"{TAG}.jpg", "damaged.jpg", "plain.jpg", "up.jpg", "linked frame.jpg"]
+    )
+    assert answer["left_out"] == ["links that lead out of the workspace: 1 left out (leading.jpg)"]
+    named, damaged, plain = odd.numbers(f"{TAG}.jpg", "damaged.jpg", "plain.jpg")
+    assert odd.get("facts", named).json["source"] == f"../{TAG}"
+    assert "holds no face metadata" in odd.get("facts", plain).json["problem"]
+    assert odd.get("facts", damaged).json["problem"] != ""
+    assert odd.get("small", damaged).status == 404
+    assert odd.measure(["yaw"]).status == 409  # the process would follow the link
+
+
+@pytest.mark.parametrize("name", ["up.jpg", "linked frame.jpg", f"{TAG}.jpg", "plain.jpg"])
+def test_no_frame_is_taken_from_elsewhere(odd, name):
+    (number,) = odd.numbers(name)
+    assert odd.get("facts", number).json.get("frame") is None
+    assert odd.get("frame", number).status == 404
+
+
+def test_small_copies_are_kept_by_browsers(src):
+    (number,) = src.numbers("00003.jpg")
+    answer = src.get("small", number, side=96)
+    shown = cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_COLOR)
+    assert (answer.headers["Content-Type"], shown.shape) == ("image/jpeg", (96, 96, 3))
+    assert "immutable" in answer.headers["Cache-Control"]
+    path = f"/api/faces/small/{src.place}/{src.list()['run']}/{number}?side=96"
+    again = src.served.ask(path, {"If-None-Match": answer.headers["ETag"]})
+    assert (again.status, again.body) == (304, b"")
+    for query in ({"side": 97}, {"side": "x"}, {"side": 96, "layers": "teeth"}):
+        assert src.get("small", number, **query).status == 400
+
+
+def test_layers_are_drawn_where_they_are(src):
+    (number,) = src.numbers("00003.jpg")
+    decoded = {
+        layers: cv2.imdecode(
+            np.frombuffer(src.get("small", number, side=128, layers=layers).body, np.uint8), 1
+        ).astype(int)
+        for layers in ("", "landmarks", "polygons", "mask")
+    }
+    changed = {k: np.abs(v - decoded[""]).max(axis=2) > 40 for k, v in decoded.items()}
+    scale = 128 / SIDE
+    x, y = np.rint((landmarks_at(6.0 * 3 - 33)[30] + 0.5) * scale - 0.5).astype(int)
+    assert changed["landmarks"][y - 2 : y + 3, x - 2 : x + 3].any()
+    assert changed["polygons"][21, 40:80].any()  # from (10, 10) to (50, 12)
+    assert changed["mask"][64, 40:88].mean() > 0.5
+    assert not changed["mask"][:24].any()
+
+
+def test_an_enlarged_face_is_the_file_itself_with_what_is_stored(src, root):
+    (number, without) = src.numbers("00003.jpg", "00002.jpg")
+    file = root / "data_src" / "aligned" / "00003.jpg"
+    assert src.get("image", number).body == file.read_bytes()
+    facts = src.get("facts", number).json
+    assert (facts["name"], facts["width"], facts["height"]) == ("00003.jpg", SIDE, SIDE)
+    assert (facts["source"], facts["rect"]) == ("00003.png", [40, 20, 140, 120])
+    assert facts["frame"] == {"width": 320, "height": 180}
+    assert facts["polygons"] == [{"include": True, "points": [[10, 10], [50, 12], [30, 55]]}]
+    jaw = facts["lines"][0]
+    assert (len(facts["lines"]), len(jaw["points"]), jaw["closed"]) == (8, 17, False)
+    np.testing.assert_allclose(jaw["points"], landmarks_at(6.0 * 3 - 33)[:17], atol=0.006)
+    np.testing.assert_allclose(
+        facts["source_lines"][0]["points"],
+        landmarks_at(-15.0)[:17] + np.array((60, 40)),
+        atol=0.006,
+    )
+    mask = cv2.imdecode(np.frombuffer(src.get("mask", number).body, np.uint8), -1)
+    assert (mask.shape, mask[16, 16, 3], mask[0, 0, 3]) == ((32, 32, 4), 110, 0)
+    assert src.get("mask", without).status == 404
+    frame = cv2.imdecode(np.frombuffer(src.get("frame", number).body, np.uint8), 1)
+    assert (frame.shape, round(float(frame.mean()))) == ((180, 320, 3), 70)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"sort": "../x"}, {"ranges": [["blur", "0", 1]]}, {"cell": [99, 0]}, {"path": "/etc"},
+        {"ranges": [["yaw", 0, 1]] * 21}, {"sort": 3},
+    ],
+)  # fmt: skip
+def test_questions_that_make_no_sense_are_refused(served, src, question):
+    query = urlencode({"q": json.dumps(question)})
+    answer = served.ask(f"/api/faces/list/{src.place}?{query}")
+    assert (answer.status, bool(answer.json["error"])) == (400, True)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "list/..%2f..%2fetc", "list/%2e%2e", "small/x/y/1", "facts/{place}/0000/1",
+        "facts/{place}/{run}/999999", "image/{place}/{run}/..%2f1", "rows/{place}/nope?n=1",
+    ],
+)  # fmt: skip
+def test_only_what_is_listed_can_be_asked_for(served, src, path):
+    path = path.format(place=src.place, run=src.list()["run"])
+    assert served.ask(f"/api/faces/{path}").status == 404
+
+
+def test_rows_are_bounded(served, src):
+    run = src.list()["run"]
+    for numbers in (",".join(map(str, range(500))), "1,x"):
+        assert served.ask(f"/api/faces/rows/{src.place}/{run}?n={numbers}").status == 400
+
+
+def test_faces_are_sorted_and_filtered_by_what_is_measured(src):
+    assert src.list(sort="blur")["unknown"] == {"blur": FACES}
+    job = src.measure(["blur", "brightness"])
+    assert (job["state"], job["notes"]) == ("done", ["as a test has it"])
+    assert src.list(sort="blur")["unknown"] == {}
+    largest = src.names(sort="blur", descending=True)
+    assert largest == [f"{i:05d}.jpg" for i in (*range(FACES - 1, 1, -1), 0, 1)]  # 1 has none
+    assert src.names(ranges=[["blur", 0.02, 0.04]]) == ["00002.jpg", "00003.jpg", "00004.jpg"]
+    assert src.names(ranges=[["blur", None, None], ["labeled", 1, 1]])[0] == "00003.jpg"
+    answer = src.list(sort="blur")
+    query = f"n={answer['order'][0]}&c=blur"
+    rows = src.served.ask(f"/api/faces/rows/{src.place}/{answer['run']}?{query}").json
+    assert rows == [{"number": answer["order"][0], "name": "00000.jpg", "blur": 0.0}]
+    told = src.get("facts", answer["order"][1]).json["measured"]
+    measured = {each["title"]: each["value"] for each in told}
+    assert measured["Sharpness"] == 0.02
+
+
+def test_arrangements_and_persons(src):
+    assert src.list(sort="rank final")["unknown"] == {"rank final": FACES}
+    assert src.measure(method="final")["state"] == "done"
+    assert src.names(sort="rank final")[:2] == ["00009.jpg", "00008.jpg"]
+    assert src.names(ranges=[["rejected final", 1, 1]]) == ["00010.jpg", "00011.jpg"]
+    assert src.measure(method="persons")["state"] == "done"
+    persons = src.served.ask(f"/api/faces/persons/{src.place}").json
+    first, second = src.numbers("00000.jpg", "00001.jpg")
+    assert persons == [
+        {"person": 1, "faces": 6, "typical": first},
+        {"person": 2, "faces": 6, "typical": second},
+    ]
+    assert src.names(ranges=[["person", 2, 2]])[:2] == ["00001.jpg", "00003.jpg"]
+
+
+def test_coverage_counts_cells_whose_faces_can_be_shown(served, src):
+    places = served.ask("/api/faces/places").json["places"]
+    src.measure(["yaw", "pitch"], places=[places[0]["id"], places[1]["id"]])
+    found = served.ask("/api/faces/coverage").json
+    assert found["edges"] == {"yaw": YAW_EDGES.tolist(), "pitch": PITCH_EDGES.tolist()}
+    counts = np.array(found["sides"]["src"]["counts"])
+    assert (counts.sum(), found["sides"]["src"]["unknown"]) == (FACES, 0)
+    assert np.array(found["sides"]["dst"]["counts"]).sum() == 5
+    row = int(np.searchsorted(PITCH_EDGES, 1.0, side="right")) - 1
+    column = int(np.searchsorted(YAW_EDGES, -30.0, side="right")) - 1
+    shown = src.names(cell=[row, column])
+    assert (counts[row, column], len(shown)) == (len(shown), len(shown))
+    assert shown[0] == "00000.jpg"
+    assert found["gaps"] == []  # src has all that dst has
+    assert src.names(cell=[0, 0]) == []
+
+
+def test_a_task_can_be_canceled_and_another_waits(served, src, measuring):
+    command = [sys.executable, str(FAKE)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(faces_measuring, "measure_command", lambda: [*command, "slow"])
+        body = {"places": [src.place], "columns": ["hue"], "method": "", "strictness": 0.5}
+        assert served.post("/api/faces/measure", body).json["state"] == "running"
+        again = served.post("/api/faces/measure", body)
+        assert (again.status, "wait for it" in again.json["error"]) == (409, True)
+        while not served.ask("/api/faces/job").json["done"]:
+            time.sleep(0.02)
+        assert served.post("/api/faces/cancel", {}).json["state"] == "canceled"
+        patch.setattr(faces_measuring, "measure_command", lambda: [*command, "broken"])
+        job = src.measure(["hue"])
+        assert (job["state"], "cannot be measured: <b>no</b>" in job["error"]) == ("failed", True)
+        patch.setattr(faces_measuring, "measure_command", lambda: [sys.executable, "-c", "1/0"])
+        job = src.measure(["hue"])
+        assert (job["state"], "ZeroDivisionError" in job["error"]) == ("failed", True)
+    assert src.list(sort="hue")["unknown"] == {"hue": FACES}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"places": [], "columns": ["yaw"], "method": ""},
+        {"places": ["PLACE"], "columns": [], "method": ""},
+        {"places": ["PLACE"], "columns": ["yaw"], "method": "final"},
+        {"places": ["PLACE"], "columns": ["identity"], "method": ""},
+        {"places": ["PLACE"], "columns": [], "method": "rm -rf"},
+        {"places": ["../aligned"], "columns": ["yaw"], "method": ""},
+    ],
+)
+def test_only_what_is_offered_is_measured(served, src, body):
+    places = [src.place if each == "PLACE" else each for each in body["places"]]
+    answer = served.post("/api/faces/measure", {**body, "places": places, "strictness": 0.5})
+    assert answer.status in (400, 404)
+
+
+def test_the_real_process_measures_as_the_library_does(own, monkeypatch, tmp_path):
+    monkeypatch.undo()  # the fixture of the module
+    command = [sys.executable, "-m", "dfl_tf.web.faces_process"]
+    monkeypatch.setattr(faces_measuring, "measure_command", lambda: command)
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[2]}:{':'.join(sys.path)}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (own / "data_src" / "aligned" / "bad.jpg").write_bytes(b"no image")
+    with serving(own) as served:
+        src = Asking(served)
+        job = src.measure(["yaw", "size", "blur"])
+        assert (job["state"], job["error"]) == ("done", "")
+        assert src.list(sort="yaw")["unknown"] == {}  # that bad.jpg has none is known
+        answer = src.list(sort="name")
+        query = f"n={','.join(map(str, answer['order']))}&c=yaw,size,blur"
+        rows = served.ask(f"/api/faces/rows/{src.place}/{answer['run']}?{query}").json
+        for number, row in enumerate(rows[:6]):
+            yaw = estimate_pitch_yaw_roll(landmarks_at(6.0 * number - 33), SIDE)[1]
+            assert row["yaw"] == pytest.approx(np.degrees(yaw))
+            assert row["size"] == pytest.approx(100)
+            assert row["blur"] is not None
+        assert (rows[6]["name"], rows[6]["yaw"]) == ("bad.jpg", None)
+
+
+# -- trash ---------------------------------------------------------------------------------------
+def files(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.suffix == ".jpg") if folder.exists() else []
+
+
+def test_faces_go_to_the_trash_and_every_step_can_be_undone(own):
+    aligned, trash = own / "data_src" / "aligned", own / "data_src" / "aligned_trash"
+    before = {path.name: path.read_bytes() for path in aligned.iterdir()}
+    with serving(own) as served:
+        src = Asking(served)
+        src.measure(["blur"])
+        first = src.trash("00001.jpg", "00004.jpg").json
+        assert (first["what"], first["faces"], first["undoable"]) == ("trash", 2, 2)
+        assert files(trash) == ["00001.jpg", "00004.jpg"]
+        assert files(aligned) == src.names() == ["00000.jpg", "00002.jpg", "00003.jpg", "00005.jpg"]
+        second = src.trash("00002.jpg").json
+        binned = Asking(served, "data_src/aligned_trash")
+        assert binned.trash("00004.jpg").json["what"] == "restore"
+    with serving(own) as served:  # nothing is only in memory
+        src = Asking(served)
+        told = served.ask(f"/api/faces/steps/{src.place}").json
+        assert [step["undoable"] for step in told["steps"]] == [1, 1, 1]
+        assert told["others"] == ""
+        undone = src.post("undo", step=first["id"]).json  # not the last one
+        assert (undone["what"], undone["faces"], undone["undoes"]) == ("restore", 1, first["id"])
+        assert files(trash) == ["00002.jpg"]
+        assert src.post("undo", step=first["id"]).status == 404
+        assert src.post("undo", step=second["id"]).status == 200
+        assert {p.name: p.read_bytes() for p in aligned.iterdir() if p.suffix == ".jpg"} == before
+        assert src.post("undo", step=undone["id"]).json["what"] == "trash"  # done again
+        assert files(trash) == ["00001.jpg"]
+
+
+def test_a_face_that_comes_back_has_its_number_and_its_values(own):
+    with serving(own) as served:
+        src = Asking(served)
+        src.measure(["blur"])
+        order = src.list()["order"]
+        step = src.trash("00003.jpg").json["id"]
+        src.post("undo", step=step)
+        assert src.list(sort="name")["order"] == order
+        assert src.list(sort="blur")["unknown"] == {}
+
+
+def test_names_that_are_taken_meanwhile_are_not_overwritten(own):
+    aligned, trash = own / "data_src" / "aligned", own / "data_src" / "aligned_trash"
+    with serving(own) as served:
+        src = Asking(served)
+        content = (aligned / "00001.jpg").read_bytes()
+        step = src.trash("00001.jpg").json["id"]
+        (aligned / "00001.jpg").write_bytes(face(9))
+        assert src.post("undo", step=step).json["undoes"] == step
+        assert (aligned / "00001-2.jpg").read_bytes() == content
+        assert (aligned / "00001.jpg").read_bytes() == face(9)
+        src.trash("00001.jpg")
+        src.trash("00001-2.jpg")
+        assert files(trash) == ["00001-2.jpg", "00001.jpg"]
+
+
+def test_a_face_that_was_changed_since_it_was_shown_is_not_moved(own):
+    aligned = own / "data_src" / "aligned"
+    with serving(own) as served:
+        src = Asking(served)
+        answer = src.list()
+        (aligned / "00002.jpg").write_bytes(face(7))
+        body = {"run": answer["run"], "faces": answer["order"][1:4]}
+        assert src.post("trash", **body).status == 404
+        assert src.get("small", answer["order"][2]).status == 404
+        assert len(files(aligned)) == 6
+        for wrong in ([], [answer["order"][0]] * 2, ["../x"], [0]):
+            assert src.post("trash", run=answer["run"], faces=wrong).status == 400
+        assert src.post("trash", run="other", faces=answer["order"][:1]).status == 404
+        assert src.post("restore", **body).status == 400
+        assert len(files(aligned)) == 6
+
+
+def test_what_a_command_moved_is_undone_too(own):
+    aligned = own / "data_src" / "aligned"
+    (own / "data_src" / "aligned_trash").mkdir()
+    away = [moves.Move("00000.jpg", "../aligned_trash/00000.jpg")]
+    moves.move_files(aligned, away, why="filter by <b>yaw</b>")
+    with serving(own) as served:
+        src = Asking(served)
+        told = served.ask(f"/api/faces/steps/{src.place}").json
+        assert told == {"steps": [], "others": "filter by <b>yaw</b>"}
+        assert src.post("undo-others").json == {"undone": "filter by <b>yaw</b>", "gone": 0}
+        assert len(files(aligned)) == 6
+        assert src.post("undo-others").status == 404
+
+
+def test_an_interrupted_move_is_completed(own, monkeypatch):
+    aligned, trash = own / "data_src" / "aligned", own / "data_src" / "aligned_trash"
+    with serving(own) as served:
+        src = Asking(served)
+        with monkeypatch.context() as patch:
+
+            def killed(plan: object, **_: object) -> None:
+                raise WorkspaceError("killed")
+
+            patch.setattr(moves, "_place", killed)
+            assert src.trash("00005.jpg").status == 409
+        assert (src.list()["interrupted"], files(trash)) == (True, [])
+        assert src.post("finish").json == {"finished": "page: trash 1 faces"}
+        assert (src.list()["interrupted"], files(trash)) == (False, ["00005.jpg"])
+        (step,) = served.ask(f"/api/faces/steps/{src.place}").json["steps"]
+        assert src.post("undo", step=step["id"]).status == 200
+        assert len(files(aligned)) == 6
+
+
+def test_nothing_is_moved_through_a_link_nor_by_a_planted_record(own, tmp_path):
+    aligned, trash = own / "data_src" / "aligned", own / "data_src" / "aligned_trash"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    trash.symlink_to(elsewhere)
+    with serving(own) as served:
+        src = Asking(served)
+        assert src.trash("00001.jpg").status in (404, 409)
+        assert (list(elsewhere.iterdir()), len(files(aligned))) == ([], 6)
+        trash.unlink()
+        trash.mkdir()
+        secret = tmp_path / "project" / "secret.jpg"
+        secret.write_bytes(b"secret")
+        now = secret.stat()
+        planted = {
+            "id": "ab", "what": "trash", "time": 1, "undoes": "",
+            "files": [["x.jpg", "../../secret.jpg", now.st_size, now.st_mtime_ns]],
+        }  # fmt: skip
+        (trash / faces_trash.FILE).write_text("{\n" + json.dumps(planted) + "\n[]\n")
+        assert served.ask(f"/api/faces/steps/{src.place}").json["steps"] == []
+        assert src.post("undo", step="ab").status == 404
+        (trash / faces_trash.FILE).unlink()
+        (trash / faces_trash.FILE).symlink_to(secret)
+        assert src.trash("00001.jpg").status == 409
+        assert secret.read_bytes() == b"secret"
+
+
+def test_a_pak_is_shown_and_says_how_it_is_unpacked(own):
+    aligned = own / "data_src" / "aligned"
+    pack_folder(aligned)
+    for path in aligned.glob("*.jpg"):
+        path.unlink()
+    with serving(own) as served:
+        src = Asking(served)
+        answer = src.list()
+        assert src.names() == [f"{i:05d}.jpg" for i in range(6)]
+        assert answer["pak"] == f"dfl-tf faceset unpack {aligned}"
+        number = answer["order"][3]
+        assert src.get("image", number).body == face(3)
+        facts = src.get("facts", number).json
+        assert (facts["rect"], facts["frame"]) == (
+            [40, 20, 140, 120],
+            {"width": 320, "height": 180},
+        )
+        assert src.get("small", number, side=96, layers="landmarks").status == 200
+        refused = src.trash("00001.jpg")
+        assert (refused.status, "in a pak" in refused.json["error"]) == (409, True)
+        outside = own.parent / "outside.pak"
+        shutil.move(aligned / "faceset.pak", outside)
+        (aligned / "faceset.pak").symlink_to(outside)
+        assert served.ask(f"/api/faces/list/{src.place}").status == 404
+
+
+def test_a_server_that_only_shows_moves_and_measures_nothing(own):
+    with serving(own, read_only=True) as served:
+        src = Asking(served)
+        assert src.trash("00001.jpg").status == 403
+        assert src.post("undo", step="ab").status == 403
+        assert src.measure(["yaw"]).status == 403
+    assert sorted(os.listdir(own / "data_src")) == sorted(
+        ["aligned", *(f"{i:05d}.png" for i in range(6))]
+    )

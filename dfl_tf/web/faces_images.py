@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -272,7 +272,7 @@ def _sixteenths(points: Floats, scale: float) -> npt.NDArray[np.int32]:
     return np.rint((near + 0.5) * scale * 16 - 8).astype(np.int32)
 
 
-def _stored(metadata: FaceMetadata) -> Mapping[str, object]:
+def _stored(metadata: FaceMetadata) -> dict[str, object]:
     points = metadata.landmarks
     return {
         "face_type": printable(metadata.face_type),
@@ -297,7 +297,7 @@ def _lines(points: Floats) -> list[dict[str, object]]:
     ]
 
 
-def _rounded(points: npt.NDArray[np.floating] | npt.NDArray[np.integer]) -> list[list[float]]:
+def _rounded(points: npt.NDArray[np.generic]) -> list[list[float]]:
     return [[_number(x), _number(y)] for x, y in points.tolist()]
 
 

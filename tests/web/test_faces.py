@@ -391,8 +391,12 @@ def test_faces_go_to_the_trash_and_every_step_can_be_undone(own):
         assert src.post("undo", step=first["id"]).status == 404
         assert src.post("undo", step=second["id"]).status == 200
         assert {p.name: p.read_bytes() for p in aligned.iterdir() if p.suffix == ".jpg"} == before
-        assert src.post("undo", step=undone["id"]).json["what"] == "trash"  # done again
-        assert files(trash) == ["00001.jpg"]
+        again = src.post("undo", step=undone["id"]).json  # done again
+        assert (again["what"], files(trash)) == ("trash", ["00001.jpg"])
+        told = served.ask(f"/api/faces/steps/{src.place}").json["steps"]
+        undoable = {step["id"]: step["undoable"] for step in told if step["undoable"]}
+        assert undoable.pop(again["id"]) == 1
+        assert first["id"] not in undoable  # the newest step has the file now
 
 
 def test_a_face_that_comes_back_has_its_number_and_its_values(own):
@@ -426,7 +430,9 @@ def test_a_face_that_was_changed_since_it_was_shown_is_not_moved(own):
     with serving(own) as served:
         src = Asking(served)
         answer = src.list()
+        shown = f"/api/faces/small/{src.place}/{answer['run']}/{answer['order'][2]}"
         (aligned / "00002.jpg").write_bytes(face(7))
+        assert served.ask(shown).status == 404  # it was not listed again
         body = {"run": answer["run"], "faces": answer["order"][1:4]}
         assert src.post("trash", **body).status == 404
         assert src.get("small", answer["order"][2]).status == 404
@@ -480,6 +486,11 @@ def test_nothing_is_moved_through_a_link_nor_by_a_planted_record(own, tmp_path):
         src = Asking(served)
         assert src.trash("00001.jpg").status in (404, 409)
         assert (list(elsewhere.iterdir()), len(files(aligned))) == ([], 6)
+        trash.unlink()
+        trash.symlink_to(aligned.parent)
+        titles = [each["title"] for each in served.ask("/api/faces/places").json["places"]]
+        assert titles == ["data_src/aligned"]
+        assert (src.trash("00001.jpg").status, len(files(aligned))) == (409, 6)
         trash.unlink()
         trash.mkdir()
         secret = tmp_path / "project" / "secret.jpg"

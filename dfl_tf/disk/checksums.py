@@ -212,7 +212,9 @@ class Rewriting:
     """Keeps the list of a folder true while files are rewritten; without a list it does nothing.
 
     Each new SHA-256 is noted in a journal before the file is replaced, and all of them are
-    written into the list at the end. After a kill a file fits its line or its note.
+    written into the list at the end. After a kill a file fits its line or its note. Several
+    programs may do so at the same time if each of them notes a file and puts it into its place
+    within one `folder_lock.only_writer`.
 
     Parameters
     ----------
@@ -244,15 +246,24 @@ class Rewriting:
         if self._sums is None or name not in self._sums.files:
             return
         before, after = (v if isinstance(v, str) else digest(v) for v in (old, new))
-        if self._sums.files[name] != before:
+        if self._journal is None or not self._journal.is_at_its_path():
+            self._begin_journal()
+        listed = self._sums.files.get(name, before)
+        if listed != before and before not in _notes(self._folder).get(name, ()):
             self.damaged.append(name)
             return
-        if self._journal is None:
-            write_sums(self._folder, self._sums)  # what a killed run noted is in it now
-            remove_quietly(_journal_path(self._folder))
-            self._journal = Journal(_journal_path(self._folder))
         self._sums.files[name] = after
+        assert self._journal is not None
         self._journal.append(_line(after, os.fsencode(name)))
+
+    def _begin_journal(self) -> None:
+        """Bring what others have noted into the list, and begin a journal of our own."""
+        if self._journal is not None:
+            self._journal.close()
+        self._sums = read_sums(self._folder) or Sums()
+        write_sums(self._folder, self._sums)
+        remove_quietly(_journal_path(self._folder))
+        self._journal = Journal(_journal_path(self._folder))
 
     def contains(self, pak: str, faces: dict[str, str]) -> None:
         """Note what a pak of the folder contains now."""
@@ -275,23 +286,26 @@ class Rewriting:
             remove_quietly(_journal_path(self._folder))
 
 
-def _apply_journal(folder: Path, sums: Sums) -> None:
-    """Use the notes of a journal that fit what is on the disk."""
+def _notes(folder: Path) -> dict[str, set[str]]:
+    """What the journal says of each file: more than once where several programs rewrote it."""
     try:
         content = read_plain(_journal_path(folder), limit=_LIMIT)
     except OSError:
-        return
-    notes = {}
+        return {}
+    notes: dict[str, set[str]] = {}
     for line in content.split(b"\n")[:-1]:  # the last one may be torn
         found = _LINE.fullmatch(line)
         if found is not None:
-            name = found[3]
-            if found[1]:
-                name = _plain(name)
-            notes[os.fsdecode(name)] = found[2].decode()
-    for name, value in notes.items():
+            name = _plain(found[3]) if found[1] else found[3]
+            notes.setdefault(os.fsdecode(name), set()).add(found[2].decode())
+    return notes
+
+
+def _apply_journal(folder: Path, sums: Sums) -> None:
+    """Use the notes of a journal that fit what is on the disk."""
+    for name, values in _notes(folder).items():
         try:
-            if name in sums.files and sha256_of(folder / name) == value:
+            if name in sums.files and (value := sha256_of(folder / name)) in values:
                 sums.files[name] = value
         except OSError:
             continue

@@ -89,6 +89,13 @@ class Journal:
             with explain_write_errors(path, safe=_DONE):
                 os.ftruncate(self._file.fileno(), keep)
 
+    def is_at_its_path(self) -> bool:
+        """Whether the file is still the one under its name: others may have removed it."""
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.path))
+        except OSError:
+            return False
+
     def append(self, line: bytes) -> None:
         """Add one line, which ends with a newline."""
         self._held.append(line)

@@ -28,6 +28,7 @@ from typing import TypedDict
 
 from dfl_tf.disk.checksums import follow
 from dfl_tf.disk.durable import link_into, make_folder, rename, sync_folder, write_file
+from dfl_tf.disk.folder_lock import only_writer
 from dfl_tf.disk.guarded import read_json
 from dfl_tf.disk.tree_schema import Array, Record, Row, Text
 from dfl_tf.disk.write_errors import explain_write_errors
@@ -103,15 +104,16 @@ def move_files(folder: Path, moves: Sequence[Move], *, why: str) -> None:
         file cannot be renamed. Checked before anything is moved; a later error leaves a plan that
         the next call completes.
     """
-    finish(folder)
-    moves = [move for move in moves if move.source != move.target]
-    plan = _Plan(folder, why, os.urandom(6).hex(), tuple(moves))
-    _check(plan)
-    if not moves:
-        return
-    write_file(folder / PLAN, _content(plan))
-    _step_aside(plan)
-    _place(plan)
+    with only_writer(folder):  # what is rewritten under its old name is not moved meanwhile
+        _finish(folder)
+        moves = [move for move in moves if move.source != move.target]
+        plan = _Plan(folder, why, os.urandom(6).hex(), tuple(moves))
+        _check(plan)
+        if not moves:
+            return
+        write_file(folder / PLAN, _content(plan))
+        _step_aside(plan)
+        _place(plan)
 
 
 def finish(folder: Path) -> str | None:
@@ -127,6 +129,11 @@ def finish(folder: Path) -> str | None:
     WorkspaceError
         The plan cannot be read, or a file cannot be renamed.
     """
+    with only_writer(folder):
+        return _finish(folder)
+
+
+def _finish(folder: Path) -> str | None:
     plan = _read(folder / PLAN)
     if plan is not None:
         _step_aside(plan)

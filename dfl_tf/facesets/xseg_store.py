@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.disk.checksums import Rewriting
-from dfl_tf.disk.durable import filling_folder, sync_folder, write_file
+from dfl_tf.disk.durable import filling_folder, sync_folder
+from dfl_tf.disk.folder_lock import only_writer
 from dfl_tf.disk.guarded import parse_json
 from dfl_tf.disk.journal import Journal, read_lines
 from dfl_tf.disk.left_out import LeftOut
@@ -29,6 +30,7 @@ from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.tree_schema import Record, Text
 from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import DflTfError, FacesetError, WorkspaceError
+from dfl_tf.facesets.face_file import read_face_file, rewrite_face_file
 from dfl_tf.formats import FaceMetadata, read_metadata, read_pak
 from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES, embed_metadata, strip_metadata
 from dfl_tf.formats.faces.face_folder import NOT_JPEG, find_faces, read_face
@@ -133,34 +135,25 @@ class FolderStore(FaceStore):
 
     def face(self, index: int) -> tuple[FaceMetadata, bytes]:
         """Metadata and JPEG bytes of one face."""
-        path = self.path / self.names[index]
-        try:
-            data = read_plain(path, limit=MAX_IMAGE_BYTES)
-            metadata = read_metadata(data, what=str(path))
-        except OSError as error:
-            raise FacesetError(f"{path}: cannot be read ({error.strerror})") from None
-        except DflTfError as error:
-            raise FacesetError(str(error)) from None
-        if metadata is None:
-            raise FacesetError(f"{path}: lost its face metadata meanwhile")
-        return metadata, data
+        return read_face_file(self.path / self.names[index])
 
     def change(
         self, index: int, *, mask: bytes | Kept | None = KEPT, polygons: Polygons | Kept = KEPT
     ) -> None:
         """Rewrite the file with the change, whole or not at all; see `FaceStore.change`."""
-        metadata, old = self.face(index)
-        name = self.names[index]
-        new = embed_metadata(old, _changed(metadata, mask, polygons), what=str(self.path / name))
-        if self._sums is None:
-            self._sums = Rewriting(self.path)
-        self._sums.replace(name, old=old, new=new)
-        write_file(self.path / name, new)
+        with only_writer(self.path):  # labels are drawn on the page meanwhile
+            metadata, old = self.face(index)
+            if self._sums is None:
+                self._sums = Rewriting(self.path)
+            changed = _changed(metadata, mask, polygons)
+            path = self.path / self.names[index]
+            rewrite_face_file(path, changed, old=old, sums=self._sums)
 
     def finish(self) -> None:
         """Bring the list of checksums up to date."""
         if self._sums is not None:
-            self._sums.close()
+            with only_writer(self.path):
+                self._sums.close()
             self._sums = None
 
     def restore(self, index: int, mask: bytes) -> bool:
@@ -284,7 +277,7 @@ class ApplyJournal:
     def mask_of(self, name: str, jpeg: bytes) -> bytes | None:
         """Return the mask that was made of this image under this name."""
         image, mask = self._done.get(name, ("", b""))
-        return mask if mask and image == _image_digest(jpeg) else None
+        return mask if mask and image == image_digest(jpeg) else None
 
     def __contains__(self, name: str) -> bool:
         return name in self._done
@@ -292,7 +285,7 @@ class ApplyJournal:
     def add(self, name: str, jpeg: bytes, mask: bytes) -> None:
         """Note a face as done."""
         coded = base64.b64encode(mask).decode()
-        entry = {"name": name, "image": _image_digest(jpeg), "mask": coded}
+        entry = {"name": name, "image": image_digest(jpeg), "mask": coded}
         self._stream.append(json.dumps(entry).encode() + b"\n")
 
     def close(self, *, finished: bool) -> None:
@@ -312,15 +305,15 @@ def _mask_bytes(text: str) -> bytes:
         return b""
 
 
-def _image_digest(jpeg: bytes) -> str:
-    """Name an image by its content, whatever metadata it carries."""
+def image_digest(jpeg: bytes) -> str:
+    """Name an image by its content, whatever face metadata it carries: 32 hex digits."""
     return hashlib.sha256(strip_metadata(jpeg)).hexdigest()[:32]
 
 
 def same_image(path: Path, jpeg: bytes) -> bool:
     """Whether `path` is free or holds this image, with whatever metadata."""
     try:
-        return _image_digest(read_plain(path, limit=MAX_IMAGE_BYTES)) == _image_digest(jpeg)
+        return image_digest(read_plain(path, limit=MAX_IMAGE_BYTES)) == image_digest(jpeg)
     except FileNotFoundError:
         return True
     except (DflTfError, OSError):

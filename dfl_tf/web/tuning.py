@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dfl_tf.disk.plain_file import lies_in
 from dfl_tf.errors import WorkspaceError
 from dfl_tf.formats.models.files import FoundModel
 from dfl_tf.formats.sessions.workspace import Workspace
@@ -20,6 +18,7 @@ from dfl_tf.merge.tuner.renderer import Renderer
 from dfl_tf.merge.tuner.timeline import SettingsTimeline
 from dfl_tf.merge.tuner.tuning_file import CONFIG, FRAME_CONFIG, TuningFile, saved_settings
 from dfl_tf.web.answers import WebError
+from dfl_tf.web.job_answers import job_in_models, own_file, program
 
 PROCESSES = 2
 """Rendering processes at the same time; of more, the one asked longest ago is ended."""
@@ -28,11 +27,6 @@ PROCESSES = 2
 def render_command() -> list[str]:
     """The words that start a rendering process, but for its socket."""
     return [sys.executable, "-m", "dfl_tf.web.render_process"]
-
-
-def merge_command() -> list[str]:
-    """The words that run this program, as ``dfl-tf`` does."""
-    return [sys.executable, "-m", "dfl_tf"]
 
 
 @dataclass
@@ -67,26 +61,10 @@ class ModelTuner:
     @property
     def job(self) -> DetachedJob:
         """The merge that is started from the page."""
-        job = DetachedJob(self.workspace.model / f"{self._stem}_merge_job")
-        self.own(job.record)
-        self.own(job.log)
-        return job
-
-    def own(self, path: Path) -> Path:
-        """A file that may be read, if it is there.
-
-        Raises
-        ------
-        WebError
-            It is a link that leads out of workspace and model folder.
-        """
-        there = os.path.lexists(path)
-        if there and lies_in(path, (self.workspace.root, self.workspace.model)) is None:
-            raise WebError(f"{path.name}: is a link that leads out of the workspace.", 409)
-        return path
+        return job_in_models(self.workspace, f"{self._stem}_merge_job")
 
     def saved_settings(self) -> FrameSettings:
-        """What `CONFIG` and `FRAME_CONFIG` of the workspace say; errors as in `own` and on reading.
+        """What `CONFIG` and `FRAME_CONFIG` of the workspace say; errors also as in `own_file`.
 
         Raises
         ------
@@ -94,7 +72,7 @@ class ModelTuner:
             There are none, or they cannot be used.
         """
         for name in (CONFIG, FRAME_CONFIG):
-            self.own(self.workspace.root / name)
+            own_file(self.workspace, self.workspace.root / name)
         return saved_settings(self.workspace.root)
 
     def settings(self, opened: Opened | Failed) -> TuningFile:
@@ -111,7 +89,8 @@ class ModelTuner:
             raise WebError(opened.text, 409)
         with self._lock:
             if self._file is None or self._frames != opened.frames:
-                path = self.own(self.workspace.model / f"{self._stem}_merge_tuner.json")
+                place = self.workspace.model / f"{self._stem}_merge_tuner.json"
+                path = own_file(self.workspace, place)
                 self._file = TuningFile(path, opened.frames, read_only=self.read_only)
                 self._frames = opened.frames
             return self._file
@@ -149,7 +128,7 @@ class ModelTuner:
         root = self.workspace.root.absolute()
         if not (root / CONFIG).is_file():
             raise WorkspaceError(f"{root / CONFIG}: save the settings first.")
-        command = [*merge_command(), *self.merge_words(timeline, how)]
+        command = [*program(), *self.merge_words(timeline, how)]
         self.job.start(command, root)
 
 

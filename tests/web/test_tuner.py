@@ -28,7 +28,7 @@ def program():
     """Every process of the tuner has the model that needs no TensorFlow."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tuning, "render_command", lambda: [sys.executable, str(MERGING), "render"])
-        patch.setattr(tuning, "merge_command", lambda: [sys.executable, str(MERGING)])
+        patch.setattr(tuning, "program", lambda: [sys.executable, str(MERGING)])
         patch.setenv("PYTHONPATH", f"{Path(__file__).parents[2]}:{':'.join(sys.path)}")
         yield
 

@@ -66,7 +66,7 @@ def saved(tab):
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "render_command", lambda: [sys.executable, str(MERGING), "render"])
-    monkeypatch.setattr(tuning, "merge_command", lambda: [sys.executable, str(MERGING)])
+    monkeypatch.setattr(tuning, "program", lambda: [sys.executable, str(MERGING)])
     monkeypatch.setattr("dfl_tf.api.load_model", load)
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[2]}:{':'.join(sys.path)}")
     return tunable_workspace(tmp_path / "project")

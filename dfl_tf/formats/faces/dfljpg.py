@@ -28,6 +28,8 @@ from dfl_tf.formats.pickles.safe_pickle import dumps_legacy, loads
 MAX_PAYLOAD = 65533
 """Largest APP15 payload: a length field of 16 bits that counts itself."""
 
+_APP14 = 0xEE  # says how the colors of the pixels are coded
+
 MAX_IMAGE_BYTES = 256 << 20
 """An aligned face is far smaller; a larger file is refused before it is read."""
 
@@ -108,6 +110,19 @@ def embed_metadata(data: bytes, metadata: FaceMetadata, *, what: str = "image") 
 def strip_metadata(data: bytes, *, what: str = "image") -> bytes:
     """The JPEG without any APP15 segment."""
     return join_segments(s for s in split_segments(data, what=what) if s.marker != APP15)
+
+
+def pixels_only(data: bytes, *, what: str = "image") -> bytes:
+    """The JPEG without what makes programs turn or recolor it (EXIF, ICC), or is no image.
+
+    Everything that decodes it then shows the pixels as training sees them.
+    """
+    kept = (APP0, _APP14)
+    return join_segments(
+        s
+        for s in split_segments(data, what=what)
+        if not APP0 <= s.marker <= APP15 or s.marker in kept
+    )
 
 
 def write_metadata(path: Path, metadata: FaceMetadata) -> None:

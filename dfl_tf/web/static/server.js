@@ -12,7 +12,7 @@ async function answer(response) {
   } catch {
     value = { error: response.status === 403 ? "this browser is not logged in any more: open the address with its token" : `the server answered ${response.status}` };
   }
-  if (!response.ok) throw new Error(value.error ?? `the server answered ${response.status}`);
+  if (!response.ok) throw Object.assign(new Error(value.error ?? `the server answered ${response.status}`), { status: response.status });
   return value;
 }
 

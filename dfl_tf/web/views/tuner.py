@@ -34,6 +34,7 @@ from dfl_tf.options.schema import OptionSpec, Values
 from dfl_tf.web.answers import WebError, json_answer, sent
 from dfl_tf.web.context import SiteContext
 from dfl_tf.web.context import View as PageView
+from dfl_tf.web.job_answers import job_answer
 from dfl_tf.web.tuning import ModelTuner, Tuners
 
 LARGEST_WIDTH = 4096
@@ -200,7 +201,7 @@ class MergeTuning:
 
     def merge(self, request: Request) -> Response:
         """How the merge that was started from the page goes."""
-        return json_answer(_job(self._tuner(request)))
+        return json_answer(job_answer(self._tuner(request).job))
 
     def start(self, request: Request) -> Response:
         """Merge all frames with the saved settings."""
@@ -211,13 +212,13 @@ class MergeTuning:
         if not (root / CONFIG).is_file() or not file.agrees(slot, tuner.saved_settings()):
             raise WebError("These settings are not saved: save them as merge.yaml first.")
         tuner.start_merge(file.tuning.slots[slot], str(told["how"]))
-        return json_answer(_job(tuner))
+        return json_answer(job_answer(tuner.job))
 
     def stop(self, request: Request) -> Response:
         """Interrupt the merge; it can be resumed."""
         tuner = self._tuner(request)
         tuner.job.stop()
-        return json_answer(_job(tuner))
+        return json_answer(job_answer(tuner.job))
 
     def _tuner(self, request: Request) -> ModelTuner:
         return self._tuners.of(self._context.model(request.path_params["model"]))
@@ -261,20 +262,6 @@ def _whole(text: str, name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise WebError(f"{name}={text[:20]}: give a whole number.")
     return int(text)
-
-
-def _job(tuner: ModelTuner) -> dict[str, object]:
-    state = tuner.job.state()
-    record = state.record
-    return {
-        "state": state.state,
-        "done": state.done,
-        "total": state.total,
-        "log": printable(state.log, lines=True),
-        "began": None if record is None else record.began,
-        "ended": None if record is None else record.ended,
-        "code": None if record is None else record.code,
-    }
 
 
 def _control(spec: OptionSpec) -> dict[str, object]:

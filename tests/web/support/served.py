@@ -112,10 +112,12 @@ def serving(
     read_only: bool = False,
     asking_seconds: float = connections.ASKING_SECONDS,
     body_seconds: float = BODY_SECONDS,
+    instance: Instance | None = None,
 ) -> Iterator[Served]:
-    """Serve a workspace until the end of the block."""
-    bound = server.bind("127.0.0.1", 0)
-    instance = replace(Instance.new(), port=bound.getsockname()[1], base_url=base_url)
+    """Serve a workspace until the end of the block; `instance`: as a server did that has ended."""
+    bound = server.bind("127.0.0.1", 0 if instance is None else instance.port)
+    if instance is None:
+        instance = replace(Instance.new(), port=bound.getsockname()[1], base_url=base_url)
     context = SiteContext(Workspace.open(root, need=()), instance, read_only)
     app = server.make_app(context, hosts=hosts, body_seconds=body_seconds)
     patience = {"seconds": asking_seconds}

@@ -3,7 +3,7 @@ import { address } from "../server.js";
 import { ask, fill, h } from "../dom.js";
 import { Controls } from "./tuner_controls.js";
 import { Images } from "./tuner_images.js";
-import { MergeJob } from "./tuner_job.js";
+import { mergeJob } from "./tuner_job.js";
 import { TimelineRows } from "./tuner_timeline.js";
 import { Viewer } from "./tuner_viewer.js";
 
@@ -89,7 +89,7 @@ class Tuner {
     this.timeline = new TimelineRows(this.count, this.scene.faces, {
       frame: (frame) => this.go(frame), span: (span) => this.choose(span),
     });
-    this.job = new MergeJob(page, this.model.id, () => this.slot);
+    this.job = mergeJob(page, this.model.id, () => this.slot);
     this.status = h("span", { class: "dim", role: "status" });
     this.viewer.element.append(h("div", { class: "told" }, this.status));
     this.saved = h("span", { class: "dim", role: "status" });

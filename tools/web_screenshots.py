@@ -30,6 +30,8 @@ VIEWS = {
     "compare": "!!document.querySelector('#first option')",
     "faces": "document.querySelectorAll('.face img[src]').length > 5",
     "face": "document.querySelectorAll('.face img[src]').length > 5",
+    "xseg": "!!document.querySelector('.board')?.dataset.mode"
+    " && document.querySelector('.counted').dataset.complete === 'true'",
 }
 """What a view shows once it is whole, as an expression."""
 PAGES = {"face": "faces"}

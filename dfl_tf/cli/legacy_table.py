@@ -232,8 +232,8 @@ VERBS: dict[tuple[str, ...], Verb] = {
         ("xseg", "remove-labels"), {"--input-dir": FIRST}, required=("--input-dir",)
     ),
     ("xseg", "editor"): Verb(
-        refuse="xseg editor is not implemented: it needs a window. Draw the polygons with "
-        "DeepFaceLab's editor; they are read from the faces"
+        refuse="xseg editor needs a window. Draw the polygons with the same keys on the page of "
+        "dfl-tf web WORKSPACE (docs/web.md); those of DeepFaceLab's editor are read as well"
     ),
     ("videoed", "extract-video"): Verb(
         ("video", "extract"),

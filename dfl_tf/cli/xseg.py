@@ -32,7 +32,8 @@ def command() -> None:
     """Apply, remove, fetch and count face masks.
 
     FACES is a folder of aligned faces, a folder with a faceset.pak, or a pak. Train the masks with
-    `dfl-tf train --model XSeg` on faces that were labeled in DeepFaceLab's editor.
+    `dfl-tf train --model XSeg` on faces that were labeled on the page of `dfl-tf web`, or in
+    DeepFaceLab's editor.
     """
 
 

@@ -63,7 +63,7 @@ def segmented_samples(facesets: Sequence[Faceset]) -> list[FaceSample]:
     if not usable:
         raise FacesetError(
             f"none of the {len(pool)} faces has a hand-drawn mask or an applied XSeg mask; "
-            "draw some in the mask editor, or fetch them into this workspace"
+            "draw some on the page of dfl-tf web, or fetch them into this workspace"
         )
     return [faceset[index] for faceset, index in usable]
 

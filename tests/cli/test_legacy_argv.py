@@ -110,7 +110,7 @@ REFUSED = {
     "ampconverter --model-dir m": "ampconverter is not implemented",
     "latent --model-dir m": "latent is an internal command",
     "util --input-dir i --archive-type zip --pack-faceset": "--archive-type zip is not implemented",
-    "xseg editor --input-dir i": "xseg editor is not implemented",
+    "xseg editor --input-dir i": "xseg editor needs a window",
     f"{TRAIN} --gen-snapshot": "--gen-snapshot is not implemented",
     f"{TRAIN} --src-pak-name a": "give the folder with --src",
     f"{TRAIN} --dst-pak-name a": "give the folder with --dst",

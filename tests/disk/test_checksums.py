@@ -90,6 +90,26 @@ def test_after_a_kill_each_file_fits_its_line_or_its_note(folder: Path) -> None:
     assert is_current(folder)
 
 
+def test_two_programs_rewrite_files_of_one_folder(folder: Path) -> None:
+    def put(sums: Rewriting, name: str, text: str) -> None:
+        sums.replace(name, old=(folder / name).read_bytes(), new=text.encode())
+        (folder / name).write_text(text)
+
+    with Rewriting(folder) as long:
+        put(long, "a", "one")
+        with Rewriting(folder) as short:
+            put(short, "b", "two")
+            put(short, "a", "three")
+        put(long, "a", "four")  # the journal was removed under it
+        with Rewriting(folder) as short:
+            put(short, "c", "five")
+            put(long, "b", "six")
+            put(long, "c", "seven")  # noted by the other one, and not in the list yet
+    assert files(folder) == {"a": sha("four"), "b": sha("six"), "c": sha("seven")}
+    assert long.damaged == short.damaged == []
+    assert is_current(folder)
+
+
 def test_lines_go_with_moved_files_and_come_back(folder: Path) -> None:
     (folder.parent / "trash").mkdir()
     steps = [Move("a", "b"), Move("b", "a"), Move("c", "../trash/c")]

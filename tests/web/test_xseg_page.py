@@ -224,6 +224,61 @@ def test_keys_filters_views_and_zoom(tabs, root):
         assert tab.errors() == []
 
 
+def test_fingers_and_a_pointer_that_stays_in_the_middle(tabs, root):
+    src = root / "data_src" / "aligned"
+    with serving(root) as served:
+        tab = tabs()
+        hand = opened(tab, served)
+        hand.face("00000.jpg")
+        tab.call("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=2)
+
+        def touch(kind, *places):
+            points = [
+                dict(zip("xy", hand.place(*each), strict=True), id=number)
+                for number, each in enumerate(places)
+            ]
+            tab.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+
+        for place in [*SQUARE, SQUARE[0]]:  # taps
+            touch("touchStart", place)
+            touch("touchEnd")
+        hand.mode("edit")
+        hand.saved()
+        np.testing.assert_allclose(labels(src / "00000.jpg")[0][1], SQUARE, atol=0.7)
+        touch("touchStart", SQUARE[2])  # a point is dragged
+        for place in ((116, 120), (110, 110)):
+            touch("touchMove", place)
+        touch("touchEnd")
+        until(lambda: np.allclose(labels(src / "00000.jpg")[0][1][2], (110, 110), atol=1))
+        before = labels(src / "00000.jpg")
+        touch("touchStart", (80, 20), (80, 60))  # two fingers zoom, and draw nothing
+        for far in (30, 40, 60):
+            touch("touchMove", (80, 40 - far), (80, 40 + far))
+        touch("touchEnd")
+        tab.call("Emulation.setTouchEmulationEnabled", enabled=False)
+        hand.press("KeyD")
+        hand.face("00001.jpg")
+        assert labels(src / "00000.jpg") == before
+        tab.wait(f"Math.abs({BOARD}.dataset.zoom - 3) < 0.1")  # kept from face to face
+        hand.press("Digit0")
+
+        for place in SQUARE[:2]:
+            hand.click(*place)
+        hand.mouse("mouseMoved", 100, 100)
+        tab.call("Input.dispatchKeyEvent", type="keyDown", code="ShiftLeft", key="Shift",
+                 modifiers=SHIFT)  # fmt: skip
+        hand.mouse("mouseMoved", 110, 95, SHIFT)  # ten pixels to the right, five up
+        hand.mouse("mousePressed", 110, 95, SHIFT, clickCount=1, buttons=1)
+        hand.mouse("mouseReleased", 110, 95, SHIFT, clickCount=1)
+        tab.call("Input.dispatchKeyEvent", type="keyUp", code="ShiftLeft", key="Shift")
+        hand.press("Enter")
+        hand.mode("edit")
+        hand.saved()
+        ((_, points),) = labels(src / "00001.jpg")
+        np.testing.assert_allclose(points, [*SQUARE[:2], (110, 95)], atol=1)
+        assert tab.errors() == []
+
+
 def _walk(tab, hand, code, most):
     """Names of the faces that a key leads to."""
     for _ in range(most):

@@ -73,8 +73,8 @@ class Editor extends Drawing {
   }
 
   end() {
-    this.ended = true;
     this.leaveFace();
+    this.ended = true;
     this.faces?.end();
     this.board?.end();
     this.saver.end();
@@ -113,8 +113,9 @@ class Editor extends Drawing {
     this.removing = write({ onclick: () => this.remove(), title: "Delete" }, "Delete");
     this.status = h("span", { class: "saved", role: "status" });
     this.name = h("span", { class: "name" });
-    this.number = h("input", { type: "number", min: 1, max: this.faces.faces.length, "aria-label": "Number of the face", onchange: (event) => this.go(Number(event.target.value) - 1) });
-    this.filter = h("select", { "aria-label": "Filter", onchange: (event) => this.setFilter(event.target.value) },
+    this.total = h("span", { class: "dim" });
+    this.number = h("input", { type: "number", min: 1, "aria-label": "Number of the face", onchange: (event) => { this.board.element.focus(); this.go(Number(event.target.value) - 1); } });
+    this.filter = h("select", { "aria-label": "Filter", onchange: (event) => { this.board.element.focus(); this.setFilter(event.target.value); } },
       Object.entries(FILTERS).map(([value, text]) => h("option", { value }, text)));
     this.drafts = new Drafts(this.saver, {
       open: (draft) => this.openDraft(draft), use: (draft) => this.useDraft(draft),
@@ -139,7 +140,7 @@ class Editor extends Drawing {
             h("button", { "aria-label": "Face before", title: "A", onclick: () => this.step(-1) }, "◀"),
             this.faces.strip,
             h("button", { "aria-label": "Next face", title: "D", onclick: () => this.step(1) }, "▶")),
-          h("div", { class: "row" }, this.number, h("span", { class: "dim" }, `of ${this.faces.faces.length}`), this.name, this.status,
+          h("div", { class: "row" }, this.number, this.total, this.name, this.status,
             h("button", { onclick: () => this.help(), title: "F1" }, "Keys"))),
         h("div", { class: "stack" },
           h("section", { class: "panel", "aria-label": "Faces" },
@@ -175,6 +176,8 @@ class Editor extends Drawing {
     this.faces.show();
     const [id, name] = this.faces.faces[index];
     this.number.value = index + 1;
+    this.number.max = this.faces.faces.length;
+    this.total.textContent = `of ${this.faces.faces.length}`;
     this.name.textContent = name;
     history.replaceState(null, "", `#/xseg/${this.side}/${id}`);
     localStorage.setItem("dfl-tf-xseg-side", this.side);
@@ -285,15 +288,14 @@ class Editor extends Drawing {
   }
 
   async blob(what, face) {
-    const response = await fetch(this.page.api(`${what}/${face.side}/${face.id}?hash=${face.seen ?? face.hash}`), { cache: "no-store" });
-    if (response.ok) return response.blob();
+    const ask = (hash) => fetch(this.page.api(`${what}/${face.side}/${face.id}?hash=${hash}`), { cache: "no-store" });
+    let response = await ask(face.hash);
     if (response.status === 409) { // written while it was read
-      face.seen = (await this.page.get(`face/${face.side}/${face.id}`)).hash;
-      const again = await fetch(this.page.api(`${what}/${face.side}/${face.id}?hash=${face.seen}`), { cache: "no-store" });
-      face.seen = undefined;
-      if (again.ok) return again.blob();
+      const now = await this.page.get(`face/${face.side}/${face.id}`);
+      if (now.image === face.image) response = await ask(now.hash);
     }
-    throw new Error(`${face.name}: the ${what} cannot be read now (${response.status}); go on, or try again.`);
+    if (response.ok) return response.blob();
+    throw new Error(`${face.name}: the ${what} cannot be read now (${response.status}); open the face again.`);
   }
 
   async readMask(face) {

@@ -106,6 +106,7 @@ export class Board {
     const pen = canvas.getContext("2d");
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, this.width, this.height);
+    this.element.dataset.zoom = this.zoom.toFixed(2);
     if (!face) return;
     const [left, top] = this.toScreen([0, 0]);
     const [width, height] = [face.width * this.scale, face.height * this.scale];

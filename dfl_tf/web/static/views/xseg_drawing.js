@@ -67,8 +67,9 @@ export class Drawing {
   }
 
   close() {
+    if (!this.editable) return;
     const { open, polygons } = this.state;
-    if (!open || open.points.length < FEWEST || !this.editable) return;
+    if (!open || open.points.length < FEWEST) return;
     this.endCentering();
     this.commit({ open: null, polygons: [...polygons, open] });
     this.select(polygons.length);
@@ -135,7 +136,7 @@ export class Drawing {
   undo(step) {
     if (!this.editable) return;
     this.preview = null;
-    this.state && this.face.history.move(step);
+    this.face.history.move(step);
     if (this.selected !== null && !(this.selected < this.state.polygons.length)) this.selected = null;
     if (this.state.open) this.selected = null;
     this.point = -1;

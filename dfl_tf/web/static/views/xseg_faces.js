@@ -2,7 +2,7 @@
 import { fill, h } from "../dom.js";
 
 const LOOK_MS = 1000;
-const AROUND = 4; // small images on each side of the current one
+const AROUND = innerWidth < 700 ? 2 : 4; // small images on each side of the current one
 const UNKNOWN = "?";
 const NO_FACE = "x";
 export const FILTERS = { all: "all faces", unlabeled: "only unlabeled", labeled: "only labeled" };

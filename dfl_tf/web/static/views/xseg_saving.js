@@ -30,8 +30,14 @@ export class Saver {
     this.told = told;
     this.tab = Math.random().toString(36).slice(2);
     this.busy = new Set(); // faces with unsaved work
-    this.end = () => {};
-    navigator.locks?.request(TAB + this.tab, () => new Promise((done) => { this.end = done; }));
+    this.release = () => {};
+    navigator.locks?.request(TAB + this.tab, () => new Promise((done) => { this.release = done; }));
+  }
+
+  /** The view is left: what is unsaved goes out when it is opened again. */
+  end() {
+    this.ended = true;
+    this.release();
   }
 
   /** What an earlier page left unsaved. */
@@ -80,7 +86,7 @@ export class Saver {
   }
 
   async send(face) {
-    if (face.sending) return;
+    if (face.sending || (this.ended && face.timer)) return;
     face.sending = true;
     clearTimeout(face.timer);
     this.say(face, "saving");

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
+from dfl_tf.disk.durable import make_folder
 from dfl_tf.disk.text import printable
 from dfl_tf.disk.tree_schema import Boolean, Integer, Optional, Record, Text
 from dfl_tf.errors import UsageError
@@ -99,6 +100,7 @@ class XSegJobs:
             It runs already.
         """
         words = self.words(job, given)
+        make_folder(self._workspace.model)
         self._job(job).start([*program(), *words], self._workspace.root.absolute())
 
     def stop(self, job: str) -> None:

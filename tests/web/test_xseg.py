@@ -328,7 +328,6 @@ def ended(served, name):
 
 def test_commands_are_a_fixed_list_with_checked_options(served, root, program):
     src, model = str(root / "data_src" / "aligned"), str(root / "model")
-    (root / "model").mkdir(exist_ok=True)
     for given, words in (
         ({"action": "apply", "cpu": True}, ["xseg", "apply", src, "--model-dir", model, "--cpu"]),
         ({"action": "apply", "generic": True}, ["xseg", "apply", src, "--generic"]),

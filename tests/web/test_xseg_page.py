@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -167,7 +168,8 @@ def test_a_mask_is_drawn_changed_and_found_in_the_file(tabs, root):
         assert tab.errors() == []
 
 
-def test_keys_filters_views_and_zoom(tabs, root):
+def test_keys_filters_views_and_zoom(tabs, root, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", ":".join([str(Path(__file__).parents[2]), *sys.path]))
     src = root / "data_src" / "aligned"
     with serving(root) as served:
         tab = tabs()
@@ -215,6 +217,14 @@ def test_keys_filters_views_and_zoom(tabs, root):
         assert (root / "data_src" / "aligned_trash" / "00004.jpg").is_file()
         hand.press("F1")
         tab.wait("document.querySelector('dialog')?.textContent.includes('only unlabeled')")
+
+        tab.press("Escape")
+        tab.wait("!document.querySelector('dialog')")
+        tab.run("document.querySelectorAll('.work .job select')[1].value = 'fetch'")
+        tab.click(".work .job:last-child button")  # Start
+        tab.wait("document.querySelector('.work .job:last-child').dataset.state === 'done'", 60)
+        fetched = sorted(path.name for path in (root / "data_src" / "aligned_xseg").iterdir())
+        assert fetched == ["00002.jpg", "00003.jpg"]
 
         tab.run("void (location.hash = '#/xseg/dst')")  # a pak
         tab.wait(f"{BOARD}?.dataset.mode === 'idle'")

@@ -5,12 +5,12 @@ import { Board, COLORS, maskImages } from "./xseg_board.js";
 import { Drawing } from "./xseg_drawing.js";
 import { Faces, FILTERS } from "./xseg_faces.js";
 import { HELP, actionOf } from "./xseg_keys.js";
+import { KnownFaces } from "./xseg_known.js";
 import { Pointers } from "./xseg_pointer.js";
 import { Saver } from "./xseg_saving.js";
-import { EXCLUDE, FEWEST, History, INCLUDE, samePolygons } from "./xseg_shapes.js";
+import { EXCLUDE, FEWEST, INCLUDE } from "./xseg_shapes.js";
 import { Drafts, sideJob, trainJob } from "./xseg_work.js";
 
-const KEPT_FACES = 400; // whose history is kept while others are looked at
 const SAVED = {
   saved: "saved", saving: "saving…", unsaved: "not saved", refused: "not saved", failed: "not saved", "": "",
 };
@@ -28,7 +28,6 @@ export function mount(page) {
 class Editor extends Drawing {
   constructor(page) {
     super(page);
-    this.known = new Map(); // faces that were opened, by side and id
     this.turn = 0;
     this.saver = new Saver(page, (face) => this.saved(face));
     this.keyDown = (event) => this.pressed(event);
@@ -46,6 +45,7 @@ class Editor extends Drawing {
       const side = page.rest[0] ?? localStorage.getItem("dfl-tf-xseg-side") ?? "dst";
       this.side = sides.some((each) => each.side === side) ? side : "dst";
       this.sides = sides;
+      this.known = new KnownFaces(page, this.saver, sides);
       this.faces = new Faces(page, this.side, {
         go: (index) => this.go(index), changed: (id) => this.changedElsewhere(id), outdated: () => this.relist(),
       });
@@ -62,7 +62,7 @@ class Editor extends Drawing {
     addEventListener("keyup", this.keyUp);
     addEventListener("beforeunload", this.leaving);
     addEventListener("focus", this.back);
-    await this.bringDrafts();
+    await this.known.bringDrafts();
     const wanted = this.faces.positions.get(page.rest[1]);
     this.go(wanted ?? this.faces.first());
   }
@@ -154,7 +154,7 @@ class Editor extends Drawing {
               write({ class: "danger write", onclick: () => this.trash(), title: "X" }, "To the trash")),
             this.drafts.element),
           h("section", { class: "panel work", "aria-label": "Model" },
-            h("h2", {}, "Train on the labels"), this.jobs[0].element,
+            h("h2", {}, "Train on the labels (", h("a", { href: "#/watch" }, "watch"), ")"), this.jobs[0].element,
             h("h2", {}, `Masks of ${this.side}`), this.jobs[1].element))));
     if (page.readOnly || this.faces.refusal) {
       for (const button of page.element.querySelectorAll(".stage .write, [aria-label='This face'] .write")) button.disabled = true;
@@ -172,6 +172,9 @@ class Editor extends Drawing {
     }
     this.leaveFace();
     const turn = ++this.turn;
+    this.abort?.abort(); // of a key that is held, only the last face is read whole
+    this.abort = new AbortController();
+    const { signal } = this.abort;
     this.faces.index = index;
     this.faces.show();
     const [id, name] = this.faces.faces[index];
@@ -182,9 +185,9 @@ class Editor extends Drawing {
     history.replaceState(null, "", `#/xseg/${this.side}/${id}`);
     localStorage.setItem("dfl-tf-xseg-side", this.side);
     try {
-      const face = await this.read(this.side, id);
+      const face = await this.known.read(this.side, id, signal);
       if (turn !== this.turn || this.ended) return;
-      const image = await this.blob("image", face);
+      const image = await this.known.blob("image", face, signal);
       face.bitmap = await createImageBitmap(image, { imageOrientation: "none" });
       if (turn !== this.turn || this.ended) return;
       this.face = face;
@@ -219,88 +222,9 @@ class Editor extends Drawing {
     this.centered = this.aim = this.hint = this.preview = null;
   }
 
-  /** What the server says of a face, with what is not saved here. */
-  async read(side, id) {
-    const info = await this.page.get(`face/${side}/${id}`);
-    let face = this.known.get(`${side} ${id}`);
-    if (face?.image === info.image) {
-      this.adopt(face, info);
-    } else {
-      if (face) this.saver.busy.delete(face);
-      face = this.made(side, id, info);
-      await this.restore(face, info);
-      this.forgetOldest();
-    }
-    return face;
-  }
-
-  made(side, id, info) {
-    const face = { side, id, ...info, stored: info.polygons, history: new History(info.polygons), refusal: this.faces.refusal };
-    this.known.set(`${side} ${id}`, face);
-    return face;
-  }
-
-  forgetOldest() {
-    for (const [key, face] of this.known) {
-      if (this.known.size <= KEPT_FACES) return;
-      if (face !== this.face && !this.saver.busy.has(face)) this.known.delete(key);
-    }
-  }
-
-  /** Take over what the file holds now, where nothing is unsaved. */
-  adopt(face, info) {
-    if (face.sending || !samePolygons(face.history.now.polygons, face.stored)) return;
-    face.masked = info.masked;
-    face.hash = info.hash;
-    if (!samePolygons(info.polygons, face.stored)) {
-      face.stored = info.polygons;
-      face.history.add({ polygons: info.polygons });
-    }
-    face.status = null;
-    this.saver.keep(face);
-  }
-
-  /** Use what an earlier page left unsaved of this face. */
-  async restore(face, info) {
-    for (const draft of await this.saver.drafts()) {
-      if (draft.side !== face.side || draft.id !== face.id || draft.image !== info.image) continue;
-      const same = samePolygons(draft.polygons, info.polygons);
-      if (!same || draft.open) face.history.add({ polygons: draft.polygons, open: draft.open });
-      this.saver.forget(draft.key);
-      if (!same && draft.hash !== info.hash) {
-        face.status = { state: "refused", text: "This browser holds unsaved work, drawn on an earlier state of this file." };
-        face.hash = draft.hash;
-      }
-      this.saver.keep(face);
-    }
-  }
-
-  /** Send what earlier pages left unsaved, of all faces. */
-  async bringDrafts() {
-    const own = this.faces.refusal;
-    for (const draft of own ? [] : await this.saver.drafts()) {
-      try {
-        await this.read(draft.side, draft.id);
-      } catch {
-        // listed beside the face
-      }
-    }
-  }
-
-  async blob(what, face) {
-    const ask = (hash) => fetch(this.page.api(`${what}/${face.side}/${face.id}?hash=${hash}`), { cache: "no-store" });
-    let response = await ask(face.hash);
-    if (response.status === 409) { // written while it was read
-      const now = await this.page.get(`face/${face.side}/${face.id}`);
-      if (now.image === face.image) response = await ask(now.hash);
-    }
-    if (response.ok) return response.blob();
-    throw new Error(`${face.name}: the ${what} cannot be read now (${response.status}); open the face again.`);
-  }
-
   async readMask(face) {
     try {
-      face.mask = await maskImages(await this.blob("mask", face));
+      face.mask = await maskImages(await this.known.blob("mask", face));
     } catch {
       face.mask = null;
     }
@@ -312,14 +236,14 @@ class Editor extends Drawing {
     const { face } = this;
     if (!face || this.ended || face.sending) return;
     try {
-      const info = await this.page.get(`face/${face.side}/${face.id}`);
+      const info = await this.known.ask(face);
       if (face !== this.face || info.hash === face.hash) return;
       if (info.image !== face.image) {
         if (!this.saver.busy.has(face) && face.status?.state !== "refused") this.go(this.faces.index);
         return;
       }
       const masked = face.masked;
-      this.adopt(face, info);
+      this.known.adopt(face, info);
       if (info.masked || masked) await this.readMask(face);
     } catch {
       // the next write says what is wrong
@@ -411,9 +335,9 @@ class Editor extends Drawing {
   /** Give up nothing: the polygons stay in the list of unsaved work. */
   async reload(face) {
     this.leaveFace();
-    this.known.delete(`${face.side} ${face.id}`);
+    this.known.forget(face);
     try {
-      this.made(face.side, face.id, await this.page.get(`face/${face.side}/${face.id}`));
+      this.known.made(face.side, face.id, await this.known.ask(face));
     } catch (error) {
       this.page.say(error.message, "error");
       this.relist();
@@ -424,7 +348,7 @@ class Editor extends Drawing {
 
   async insist(face) {
     try {
-      const info = await this.page.get(`face/${face.side}/${face.id}`);
+      const info = await this.known.ask(face);
       if (info.image !== face.image) {
         this.page.say("This name holds another image now, on which your polygons were not drawn.", "error");
         return;
@@ -451,8 +375,11 @@ class Editor extends Drawing {
   }
 
   discarded(draft) {
-    const face = this.known.get(`${draft.side} ${draft.id}`);
-    if (face?.draft === draft.key) this.known.delete(`${draft.side} ${draft.id}`);
+    const face = this.known.faces.get(`${draft.side} ${draft.id}`);
+    if (face?.draft === draft.key) {
+      this.saver.giveUp(face);
+      this.known.forget(face);
+    }
     this.drafts.show(this.face);
   }
 

@@ -3,7 +3,7 @@ export const HELP = [
   ["Click", "on an outline: select it; elsewhere: first point of a new polygon"],
   ["Q W", "the next polygon (or the selected one) includes, excludes"],
   ["Enter, or click the first point", "close the polygon"],
-  ["Drag a point; ← ↑ → ↓", "move it; by one pixel (with Shift: ten), without a point the polygon"],
+  ["← ↑ → ↓, or drag", "move the point, else the polygon: by one pixel, with Shift ten"],
   ["Ctrl + click, or P", "delete the point, or insert one on the edge"],
   ["Delete", "remove the selected polygon"],
   ["Ctrl + Z, Ctrl + Shift + Z", "undo, redo; without limit, for each face"],

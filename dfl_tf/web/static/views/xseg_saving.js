@@ -133,6 +133,11 @@ export class Saver {
     this.keep(face);
   }
 
+  giveUp(face) {
+    clearTimeout(face.timer);
+    this.busy.delete(face);
+  }
+
   /** The server is there again. */
   retry() {
     for (const face of this.busy) this.send(face);

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dfl_tf.disk.durable import remove_quietly, rename, sha256_of, sync_folder, write_file
+from dfl_tf.disk.folder_lock import only_writer
 from dfl_tf.disk.journal import Journal
 from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.disk.write_errors import explain_write_errors
@@ -274,16 +275,17 @@ class Rewriting:
         self.close()
 
     def close(self) -> None:
-        """Write the list, by what is on the disk now."""
+        """Write the list, by what is on the disk now; not from within `only_writer`."""
         if self._sums is None or self._journal is None:
             return
         self._journal.close()
-        # a file may be named in the journal and not be replaced, since an error came
-        sums = read_sums(self._folder)
-        if sums is not None:
-            sums.inside = self._sums.inside
-            write_sums(self._folder, sums)
-            remove_quietly(_journal_path(self._folder))
+        with only_writer(self._folder):
+            # a file may be named in the journal and not be replaced, since an error came
+            sums = read_sums(self._folder)
+            if sums is not None:
+                sums.inside = self._sums.inside
+                write_sums(self._folder, sums)
+                remove_quietly(_journal_path(self._folder))
 
 
 def _notes(folder: Path) -> dict[str, set[str]]:

@@ -18,6 +18,7 @@ from dfl_tf.face.masks import FARTHEST
 from dfl_tf.face.polygons import Polygon
 from dfl_tf.facesets.face_file import read_face_file, rewrite_face_file
 from dfl_tf.facesets.xseg_store import image_digest
+from dfl_tf.formats import FaceMetadata
 
 FEWEST_POINTS = 3
 """A polygon with fewer encloses nothing, and is not stored."""
@@ -98,22 +99,30 @@ def write_label(path: Path, polygons: Sequence[Polygon], *, drawn_on: str, image
     FacesetError, WorkspaceError
         It cannot be read or written, or the polygons do not fit into it. It is untouched.
     """
-    with only_writer(path.parent):
-        if not os.path.lexists(path):
-            raise ChangedFaceError(
-                f"{path.name}: is not there any more; it was renamed, sorted, filtered or removed "
-                "since it was drawn on. Nothing was written."
-            )
-        metadata, old = read_face_file(path)
-        now = digest(old)
-        if image_digest(old) == image and same_polygons(metadata.seg_ie_polys, polygons):
-            return now
-        if now != drawn_on:
-            what = "changed" if image_digest(old) == image else "replaced by another image"
-            raise ChangedFaceError(
-                f"{path.name}: was {what} since it was drawn on (another window, or a command such "
-                "as apply, sort or extract). Nothing was written."
-            )
-        with Rewriting(path.parent) as sums:
-            changed = replace(metadata, seg_ie_polys=list(polygons))
-            return digest(rewrite_face_file(path, changed, old=old, sums=sums))
+    with Rewriting(path.parent) as sums, only_writer(path.parent):
+        metadata, old = _unchanged(path, drawn_on, image, polygons)
+        if same_polygons(metadata.seg_ie_polys, polygons):
+            return digest(old)
+        changed = replace(metadata, seg_ie_polys=list(polygons))
+        return digest(rewrite_face_file(path, changed, old=old, sums=sums))
+
+
+def _unchanged(
+    path: Path, drawn_on: str, image: str, polygons: Sequence[Polygon]
+) -> tuple[FaceMetadata, bytes]:
+    """The file that was drawn on, or the same with these polygons already."""
+    if not os.path.lexists(path):
+        raise ChangedFaceError(
+            f"{path.name}: is not there any more; it was renamed, sorted, filtered or removed "
+            "since it was drawn on. Nothing was written."
+        )
+    metadata, old = read_face_file(path)
+    same_image = image_digest(old) == image
+    same = same_image and same_polygons(metadata.seg_ie_polys, polygons)
+    if not same and digest(old) != drawn_on:
+        what = "changed" if same_image else "replaced by another image"
+        raise ChangedFaceError(
+            f"{path.name}: was {what} since it was drawn on (another window, or a command such "
+            "as apply, sort or extract). Nothing was written."
+        )
+    return metadata, old

@@ -152,8 +152,7 @@ class FolderStore(FaceStore):
     def finish(self) -> None:
         """Bring the list of checksums up to date."""
         if self._sums is not None:
-            with only_writer(self.path):
-                self._sums.close()
+            self._sums.close()
             self._sums = None
 
     def restore(self, index: int, mask: bytes) -> bool:

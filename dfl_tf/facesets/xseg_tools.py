@@ -15,7 +15,8 @@ from typing import Any
 
 import cv2
 
-from dfl_tf.disk.durable import make_folder, write_file
+from dfl_tf.disk.durable import make_folder, sha256_of, write_file
+from dfl_tf.disk.folder_lock import only_writer
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import DflTfError, FacesetError
@@ -184,8 +185,11 @@ def fetch_labeled(
     if delete_originals and store.path.is_dir():
         for index in labeled:
             path = store.path / store.names[index]
-            with explain_write_errors(path):
-                path.unlink()
+            with only_writer(store.path), explain_write_errors(path):
+                if sha256_of(path) == sha256_of(target / store.names[index]):
+                    path.unlink()
+                else:
+                    report.left_out.skip(path.name, FacesetError("was labeled again, and stays"))
     report.changed = len(labeled)
     return report
 

@@ -12,6 +12,7 @@ import cv2
 
 from dfl_tf.disk import durable
 from dfl_tf.disk.checksums import Rewriting
+from dfl_tf.disk.folder_lock import only_writer
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import FACE_SUFFIXES
 from dfl_tf.disk.plain_file import read_plain
@@ -127,7 +128,8 @@ def restore_metadata(folder: Path, *, progress: Progress | None = None) -> Folde
                 report.left_out.add(f"faces without metadata in {META_NAME}", path.name, _NOT_SAVED)
                 continue
             try:
-                _restore(path, saved[path.name], sums)
+                with only_writer(folder):
+                    _restore(path, saved[path.name], sums)
                 report.done.append(path.name)
             except DflTfError as error:
                 failed.add(path.name)

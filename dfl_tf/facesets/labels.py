@@ -62,7 +62,13 @@ def usable_polygons(given: Sequence[tuple[int, npt.ArrayLike]]) -> list[Polygon]
 
 
 def same_polygons(one: Sequence[Polygon], other: Sequence[Polygon]) -> bool:
-    """Whether two labels are the same, point by point; what cannot enclose anything is ignored."""
+    """Whether two labels are the same, point by point; what cannot enclose anything is ignored.
+
+    Parameters
+    ----------
+    one, other : sequence of (int, ndarray)
+        Kind and points, shape (n, 2), float32, in any order of the kinds.
+    """
     first, second = (
         [(kind, points) for kind, points in ordered_polygons(each) if len(points) >= FEWEST_POINTS]
         for each in (one, other)
@@ -80,7 +86,7 @@ def write_label(path: Path, polygons: Sequence[Polygon], *, drawn_on: str, image
     path : Path
         A JPEG with face metadata.
     polygons : sequence of (int, ndarray)
-        From `usable_polygons`; none removes the label.
+        From `usable_polygons`: points of shape (n, 2), float32. None removes the label.
     drawn_on : str
         SHA-256 of the file that was drawn on, in hex.
     image : str

@@ -231,6 +231,13 @@ class FaceSide:
     def save(self, key: str, polygons: Sequence[Polygon], drawn_on: str, image: str) -> str:
         """Write the label of a face; see `labels.write_label`.
 
+        Parameters
+        ----------
+        key : str
+        polygons : sequence of (int, ndarray)
+            Points of shape (n, 2), float32.
+        drawn_on, image : str
+
         Returns
         -------
         str

@@ -193,8 +193,11 @@ def _halves(model: FaceModel, batches: Sequence[Batch], rounds: int) -> tuple[fl
 def _saving(prepared: Prepared, model: FaceModel) -> dict[str, float]:
     """Seconds that a save stops the training, and that writing the files takes beside it."""
     spent: dict[str, float] = {}
+    copies = HostCopies()
+    copies.prepare(model.state(views=True))  # as at the start of a training
+    copies.wait()
     with timed(spent, "copy_s"):
-        state = HostCopies().take(model.state(views=True)).state
+        state = copies.take(model.state(views=True)).state
     state = replace(state, options=prepared.settings.legacy())
     kind: Literal["native", "legacy"] = "native" if prepared.place.format == "native" else "legacy"
     with tempfile.TemporaryDirectory() as folder, timed(spent, "write_s"):

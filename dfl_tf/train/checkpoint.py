@@ -121,6 +121,11 @@ class Checkpointer:
         self._shown: Shown | None = None
         self._copies, self._deferred = HostCopies(), Deferred(log.say, log.emit)
 
+    def prepare(self) -> None:
+        """Begin to take the memory that the first save needs, which else takes it a second."""
+        if not self.segment.settings.run.no_save and self._model.placement.on_cpu:
+            self._copies.prepare(self._model.state(views=True))
+
     def begin(self, segment: Segment, trace: LossTrace) -> None:
         """Go on with another segment of the run."""
         hours = self._backup_hours()

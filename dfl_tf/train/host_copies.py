@@ -5,10 +5,12 @@ Fresh memory costs more than the copying: the kernel clears every page first.
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 from dfl_tf_ops.process import cores
@@ -49,6 +51,39 @@ class HostCopies:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[object, ...], list[np.ndarray]] = {}
+        self._ready: threading.Thread | None = None
+
+    def prepare(self, state: ModelState) -> None:
+        """Begin to take the memory of the first copy, in a thread.
+
+        Parameters
+        ----------
+        state : ModelState
+            Of the shapes that will be copied; its arrays are not read.
+        """
+        kinds = [
+            (value.shape, value.dtype)
+            for tensors in state.tensors.values()
+            for value in tensors.values()
+            if _is_view(value)
+        ]
+        self._ready = threading.Thread(target=self._clear, args=(kinds,), daemon=True)
+        self._ready.start()
+
+    def wait(self) -> None:
+        """Wait until the memory is there that `prepare` takes."""
+        if self._ready is not None:
+            self._ready.join()
+            self._ready = None
+
+    def _clear(self, kinds: Sequence[tuple[tuple[int, ...], np.dtype]]) -> None:
+        kept: defaultdict[tuple[object, ...], list[np.ndarray]] = defaultdict(list)
+        with contextlib.suppress(MemoryError):  # the save will say so
+            for shape, dtype in kinds:
+                array = np.empty(shape, dtype)
+                array.fill(0)
+                kept[shape, dtype.str].append(array)
+        self._kept = dict(kept)
 
     def take(self, state: ModelState) -> CopiedState:
         """Copy a state; the loss history and what is no array are copied, too.
@@ -59,6 +94,7 @@ class HostCopies:
             Its arrays may be views of memory that changes with the next step. Those that own
             their memory are taken as they are.
         """
+        self.wait()
         free = {kind: list(arrays) for kind, arrays in self._kept.items()}
         used: defaultdict[tuple[object, ...], list[np.ndarray]] = defaultdict(list)
         places = {
@@ -93,12 +129,16 @@ def _place(
 ) -> Tensor:
     """Return the array that a value is copied to; itself, if that owns its memory."""
     # A NumPy scalar ("iters:0") stays one: the files of the legacy program hold it so.
-    if not isinstance(value, np.ndarray) or value.flags.owndata:
+    if not _is_view(value):
         return value
     kind = (value.shape, value.dtype.str)
     place = free[kind].pop() if free.get(kind) else np.empty(value.shape, value.dtype)
     used[kind].append(place)
     return place
+
+
+def _is_view(value: Tensor) -> TypeGuard[np.ndarray]:
+    return isinstance(value, np.ndarray) and not value.flags.owndata
 
 
 def _fill(value: Tensor, place: Tensor) -> float:

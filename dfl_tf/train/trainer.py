@@ -231,6 +231,8 @@ class Trainer:
         return self._result(signals, reason)
 
     def _begin(self) -> None:
+        if self._chief:
+            self.checkpoint.prepare()
         for source in self._sources:
             for told in source.begin():
                 self.log.say(told)

@@ -45,6 +45,22 @@ def test_memory_is_kept_from_one_save_to_the_next():
     assert places[0] == places[1] == places[2]
 
 
+def test_the_memory_of_the_first_save_can_be_taken_before(monkeypatch):
+    rng = np.random.default_rng(0)
+    state = FakeModel().state()
+    base = rng.random((2, 64)).astype(np.float32)
+    state.tensors["encoder"] |= {"first": base[0], "second": base[1], "bytes": base[0].view("i1")}
+    copies = HostCopies()
+    copies.prepare(state)
+    copies.wait()
+    monkeypatch.setattr(np, "empty", None)  # nothing more is taken
+    taken = copies.take(state).state.tensors["encoder"]
+    for name in ("first", "second", "bytes"):
+        np.testing.assert_array_equal(taken[name], state.tensors["encoder"][name])
+        assert not np.shares_memory(taken[name], base)
+    assert not np.shares_memory(taken["first"], taken["second"])
+
+
 def test_a_copy_says_whether_numbers_are_finite():
     state = FakeModel().state()
     state.tensors["encoder"]["bad"] = np.array([1, np.nan, 3], np.float32)

@@ -21,6 +21,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 READ_ONLY = """
@@ -117,17 +118,12 @@ def make_frames(folder: Path) -> None:
         write_metadata(path, face)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--python", default=sys.executable, help="with the dependencies")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    given = parser.parse_args(arguments)
+def used_read_only(python: str, wheel: Path) -> dict[str, Any]:
+    """Use a wheel where nothing can be written; figures."""
     with tempfile.TemporaryDirectory(prefix="dfl-tf-package-") as name:
         folder = Path(name)
-        sdist, wheel = build(given.python, folder)
-        check_content(sdist, wheel)
         site, home, work = folder / "site-packages", folder / "home", folder / "work"
-        pip = [given.python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+        pip = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
         run([*pip, "--no-compile", "--target", site, wheel])
         for place in (home, work / "tmp"):
             place.mkdir(parents=True)
@@ -135,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "DFL_TF_"))}
         environ = {**kept, "PYTHONPATH": str(site), "HOME": str(home), "TMPDIR": str(work / "tmp")}
         closed = ["unshare", "-rm", "sh", "-c", READ_ONLY, "sh", site, home]
-        program = [*closed, given.python, "-m", "dfl_tf"]
+        program = [*closed, python, "-m", "dfl_tf"]
         here = {"cwd": work, "env": environ}
         facts = json.loads(run([*program, "doctor", "--json"], **here))
         demo = json.loads(
@@ -145,13 +141,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         merged = json.loads(run(merge, **here))
         assert demo["iteration"] >= 1
         assert merged["merged"] == 2
-        figures = {
+        return {
             "python": facts["python"],
             "wheel": wheel.name,
             "commands": 3,
             "iterations": demo["iteration"],
             "merged": merged["merged"],
         }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--python", default=sys.executable, help="with the dependencies")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="dfl-tf-package-") as name:
+        sdist, wheel = build(given.python, Path(name))
+        check_content(sdist, wheel)
+        figures = used_read_only(given.python, wheel)
     print(json.dumps(figures) if given.json else figures)
     return 0
 

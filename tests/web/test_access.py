@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import re
 import socket
@@ -349,9 +350,20 @@ def test_streams_of_events_are_bounded(workspace):
 
 
 # -- what is served --------------------------------------------------------------------------------
+def test_static_files_are_sent_packed_to_who_asks(served):
+    plain = served.ask("/static/app.js")
+    packed = served.ask("/static/app.js", {"Accept-Encoding": "br, gzip"})
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body == (STATIC / "app.js").read_bytes()
+    assert packed.headers["ETag"] != plain.headers["ETag"]
+    known = {"Accept-Encoding": "gzip", "If-None-Match": packed.headers["ETag"]}
+    assert served.ask("/static/app.js", known).status == 304
+
+
 def test_the_front_end_is_small_and_needs_nothing_from_elsewhere():
     own = [p for p in STATIC.rglob("*") if p.is_file() and p.parent.name != "vendor"]
-    assert sum(path.stat().st_size for path in own) < 200_000
+    assert sum(len(gzip.compress(path.read_bytes(), 9)) for path in own) < 200_000  # as sent
     for path in own:
         text = path.read_text()
         found = re.findall(r"https?://[^\s\"'`)]+", text)

@@ -27,7 +27,7 @@ FLAGS = (
     "--no-default-browser-check", "--mute-audio", "--force-device-scale-factor=1",
     "--host-resolver-rules=MAP foreign.example 127.0.0.1", "about:blank",
 )  # fmt: skip
-_SECONDS = 30.0
+_SECONDS = 120.0
 
 
 def find_chromium() -> str | None:

@@ -10,6 +10,7 @@ import pytest
 
 from dfl_tf.web import faces_measuring
 
+from .support.contrast import unreadable
 from .support.facing import FACES, face, make_faces
 from .support.served import serving
 from .support.trainings import TAG
@@ -178,6 +179,7 @@ def test_layers_in_the_grid_and_over_an_enlarged_face_with_its_frame(tab):
     key(tab, "ArrowLeft")  # the face before, without a mask
     tab.wait("document.querySelector('.drawn:not(.frame) img').alt === 'Face 00002.jpg'"
              " && !document.querySelector('svg .mask')")  # fmt: skip
+    assert unreadable(tab) == []
     for _ in range(3):
         key(tab, "Escape")
     tab.wait("!document.querySelector('.face-grid').hidden")
@@ -211,6 +213,7 @@ def test_measures_coverage_and_persons(tab):
     tab.click("[data-panel=persons]")
     tab.click(".row .write.main, #faces-strict ~ .row button")
     tab.wait("document.querySelectorAll('.person img').length === 2")
+    assert unreadable(tab) == []
     tab.click(".person .small")
     tab.wait(f"{MARKED} === {FACES // 2}")  # those of the second person
     tab.click("[data-person='2']")

@@ -16,6 +16,7 @@ from chromium import Tab
 
 from dfl_tf.cli.main import run
 
+from .support.contrast import unreadable
 from .support.served import serving
 from .support.trainings import image, iteration, line, lock, make_workspace
 
@@ -71,6 +72,7 @@ def test_a_live_training_is_watched_and_stopped(tabs, tmp_path):
             tab.press("Escape")
             tab.wait("!document.querySelector('dialog')")
             assert training.poll() is None
+            assert unreadable(tab) == []
             tab.click("[data-kind=stop]")
             tab.click("dialog button[type=submit]")
             tab.wait(f"{text('.detail .state')} === 'ended'")

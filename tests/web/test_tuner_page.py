@@ -13,6 +13,7 @@ import pytest
 from dfl_tf.cli.main import run
 from dfl_tf.web import tuning
 
+from .support.contrast import unreadable
 from .support.merging import load, tunable_workspace
 from .support.served import serving
 
@@ -79,6 +80,7 @@ def test_a_merge_is_tuned_saved_and_made(tabs, root, tmp_path):
         tab.open(served.context.instance.address)
         tab.run("void (location.hash = '#/tuner')")
         plain = shown(tab, 1)
+        assert unreadable(tab) == []
 
         put(tab, "blur_mask_modifier", 24)
         put(tab, "color_transfer_mode", "lct")

@@ -14,6 +14,7 @@ from dfl_tf.facesets.xseg_store import open_store
 from dfl_tf.facesets.xseg_tools import count
 from dfl_tf.formats import read_metadata
 
+from .support.contrast import unreadable
 from .support.labeling import labeling_workspace
 from .support.served import serving
 
@@ -117,6 +118,7 @@ def test_a_mask_is_drawn_changed_and_found_in_the_file(tabs, root):
 
         hand.draw(SQUARE)
         hand.saved()
+        assert unreadable(tab) == []
         ((kind, points),) = labels(path)
         assert kind == 1
         np.testing.assert_allclose(points, SQUARE, atol=0.7)

@@ -1,25 +1,33 @@
 """Make the images of docs/guide.md from the synthetic people: what good and bad look like.
 
-    python tools/guide_images.py WORKSPACE [MODEL_DIR …] [--output docs/images]
+    python tools/guide_images.py WORKSPACE [--model MODEL_DIR [--collapsed MODEL_DIR]]
 
 WORKSPACE is the synthetic one (frames and aligned faces of both people). Never name one of real
-people here. Each MODEL_DIR holds the same small model at another iteration, the oldest first, such
-as the snapshots of
+people here. MODEL_DIR holds a small model that was trained on it as the guide says, by hand:
 
-    dfl-tf train WORKSPACE --resolution 64 --archi df --ae-dims 32 --e-dims 16 --d-dims 16
-        --d-mask-dims 16 --face-type wf --batch-size 4 --target-iter 1000 --snapshot-every 300
+    dfl-tf train WORKSPACE --name guide --resolution 64 --archi df --ae-dims 64 --e-dims 32
+        --d-dims 32 --d-mask-dims 16 --face-type wf --batch-size 8 --target-iter 1200
+        --snapshot-every 300 --snapshots-keep 20
+    dfl-tf train WORKSPACE --name guide --lr-dropout y --target-iter 1500
+    dfl-tf train WORKSPACE --name guide --no-random-warp --lr-dropout n --target-iter 2400
+
+with the same two options of snapshots each time; the other one a copy of it, ruined on purpose:
+
+    dfl-tf train WORKSPACE --model-dir COPY --name guide --set lr=0.02 --no-guard-collapse
+        --target-iter 2500
 
 guide_alignment.jpg    aligned faces: right, and what goes wrong
 guide_masks.jpg        masks: right, and what goes wrong
-guide_training.jpg     with models: src, dst and the swap as the iterations go on
-guide_merge.jpg        with models: one frame merged with settings that fit and that do not
+guide_training.jpg     with a model: src, dst and the swap as the iterations go on
+guide_losses.png       with a model: its loss plot
+guide_merge.jpg        with a model: one frame merged with settings that fit and that do not
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -28,11 +36,15 @@ import numpy as np
 from dfl_tf.data import Faceset
 from dfl_tf.face import FaceType
 from dfl_tf.face.alignment import align_matrix
-from dfl_tf.formats import find_models
+from dfl_tf.formats import find_models, read_model
 from dfl_tf.imaging import read_image, sheet, write_image
+from dfl_tf.train.log_facts import book_beside, facts_of
+from dfl_tf.train.loss_plot import plot_of_model
 
 QUALITY = 85
 SHOWN = (12, 30, 55)
+STAGES = {300: "too early", 1200: "no detail yet", 2400: "detail"}
+"""Iterations of which snapshots are shown, and what is to be seen there."""
 FRAME = 20
 MERGES = {
     "fits": {},
@@ -93,31 +105,35 @@ def masks_sheet(workspace: Path) -> np.ndarray:
     return sheet([cells], captions=[[*shown]], cell=200)
 
 
-def training_sheet(workspace: Path, models: Sequence[Path]) -> np.ndarray:
-    """A row for each model: faces of both sides, reproduced, and the swap."""
+def training_sheet(workspace: Path, stages: Mapping[str, Path]) -> np.ndarray:
+    """A row for each state of a model: a face of both sides, reproduced, and the swap."""
     import dfl_tf
 
+    faces = [Faceset.open(workspace / f"data_{who}" / "aligned") for who in ("src", "dst")]
+    src, dst = (faceset[SHOWN[0]].image() for faceset in faces)
     rows, captions = [], []
-    pairs = []
-    for side in ("src", "dst"):
-        faces = Faceset.open(workspace / f"data_{side}" / "aligned")
-        pairs.append([faces[number % len(faces)].image() for number in SHOWN[:2]])
-    for folder in models:
+    for verdict, folder in stages.items():
         (found,) = find_models(folder, "SAEHD")
         model = dfl_tf.load_model(folder, found.name, "SAEHD", training=False)
         side = model.options.resolution
-        src, dst = (
-            np.stack([cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA) for face in of])
-            for of in pairs
-        )
-        own, other, swapped = (np.clip(np.array(out[0]), 0, 1) for out in model.view(src, dst))
-        row, names = [], []
-        for number in range(len(src)):
-            row += [src[number], own[number], dst[number], other[number], swapped[number]]
-            names += ["src", f"at {model.iteration:,}", "dst", f"at {model.iteration:,}", "swap"]
-        rows.append(row)
-        captions.append(names)
-    return sheet(rows, captions=captions, cell=112)
+        small = [
+            cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)[None]
+            for face in (src, dst)
+        ]
+        own, other, swap = (np.clip(np.array(out[0][0]), 0, 1) for out in model.view(*small))
+        rows.append([src, own, dst, other, swap])
+        at = f"at {model.iteration:,}"
+        captions.append(["src", at, "dst", at, f"swap: {verdict}"])
+    return sheet(rows, captions=captions, cell=150)
+
+
+def loss_image(folder: Path) -> np.ndarray:
+    """The loss plot of a model, with what its log tells."""
+    (found,) = find_models(folder, "SAEHD")
+    state = read_model(folder, found.name, "SAEHD", only=())
+    facts = facts_of(book_beside(folder, f"{found.name}_SAEHD"), state.iteration)
+    title = f"{found.name}_SAEHD, iteration {state.iteration}"
+    return plot_of_model(state.loss_history, title, state.run, facts)
 
 
 def merge_sheet(workspace: Path, folder: Path) -> np.ndarray:
@@ -153,18 +169,24 @@ def merge_sheet(workspace: Path, folder: Path) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("workspace", type=Path)
-    parser.add_argument("models", type=Path, nargs="*")
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--collapsed", type=Path)
     parser.add_argument("--output", type=Path, default=Path("docs/images"))
     args = parser.parse_args()
     made = {
-        "guide_alignment": alignment_sheet(args.workspace),
-        "guide_masks": masks_sheet(args.workspace),
+        "guide_alignment.jpg": alignment_sheet(args.workspace),
+        "guide_masks.jpg": masks_sheet(args.workspace),
     }
-    if args.models:
-        made["guide_training"] = training_sheet(args.workspace, args.models)
-        made["guide_merge"] = merge_sheet(args.workspace, args.models[-1])
+    if args.model:
+        snapshots = args.model / "guide_SAEHD_snapshots"
+        stages = {what: snapshots / f"regular-{number}" for number, what in STAGES.items()}
+        if args.collapsed:
+            stages["collapsed"] = args.collapsed
+        made["guide_training.jpg"] = training_sheet(args.workspace, stages)
+        made["guide_losses.png"] = loss_image(args.model)
+        made["guide_merge.jpg"] = merge_sheet(args.workspace, args.model)
     for name, image in made.items():
-        write_image(args.output / f"{name}.jpg", image, quality=QUALITY)
+        write_image(args.output / name, image, quality=QUALITY)
 
 
 if __name__ == "__main__":

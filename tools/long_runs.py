@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "ops")]
 
 from dfl_tf.cli.main import run as command  # noqa: E402
 from dfl_tf.formats import ModelState, read_model  # noqa: E402
-from dfl_tf.train.loss_plot import write_loss_plot  # noqa: E402
+from dfl_tf.train.loss_plot import loss_plot, write_loss_plot  # noqa: E402
 
 NAME, CLASS = "run", "SAEHD"
 STEP = 100
@@ -59,7 +59,7 @@ def train(workspace: Path, model: Path, options: Sequence[str], *, until: int, s
 def report(title: str, state: ModelState, start: int, plot: Path) -> np.ndarray:
     """Print the means of a run that began after `start` iterations; returns them, (n, losses)."""
     history = np.asarray(state.loss_history, np.float64)
-    write_loss_plot(plot, history, ("src", "dst"), title=title)
+    write_loss_plot(plot, loss_plot(history, ("src", "dst"), title=title))
     part = history[start:]
     means = [part[i : i + STEP].mean(axis=0) for i in range(0, len(part), STEP)]
     for number, mean in enumerate(means):

@@ -190,14 +190,15 @@ def switching_page() -> str:
     for group, keys in GROUPS.items():
         rows = [
             f"## {group}\n",
-            "| option | when | typical | cost and side effects |",
-            "|---|---|---|---|",
+            "| option | when | typical | cost and side effects | with others |",
+            "|---|---|---|---|---|",
         ]
         for key in keys:
             said = dict(guidance(key))
             price = " ".join(said[label] for label in ("Cost", "Side effects") if label in said)
             cells = [f"[`{key}`](options.md#{key})", said.get("When", "")]
-            rows.append("| " + " | ".join([*cells, said.get("Typical", ""), price]) + " |")
+            cells += [said.get("Typical", ""), price, said.get("With others", "")]
+            rows.append("| " + " | ".join(cells) + " |")
         parts.append("\n".join(rows) + "\n")
     parts.append(REMARKS)
     rows = ["| remark | when it is made | why | what to do |", "|---|---|---|---|"]

@@ -57,11 +57,14 @@ def show(
     name, model_class = pick(directory, name, model_class)
     state, facts = model_report.report(directory, name, model_class)
     if plot is not None:
+        from dfl_tf.formats.models.files import prefix_of
         from dfl_tf.imaging import write_image
+        from dfl_tf.train.log_facts import book_beside, facts_of
         from dfl_tf.train.loss_plot import plot_of_model
 
         title = f"{facts['name']} ({facts['class']}), iteration {facts['iteration']}"
-        write_image(plot, plot_of_model(state.loss_history, title, state.run))
+        log = facts_of(book_beside(directory, prefix_of(name, model_class)), state.iteration)
+        write_image(plot, plot_of_model(state.loss_history, title, state.run, log))
     if as_json:
         print_json({**facts, "about": _about_run(state)})
         return

@@ -272,8 +272,8 @@ RULES: tuple[Rule, ...] = (
         lambda s: s.on("random_warp") and s.stored.get("random_warp") is False,
         "Random warp is switched on again.",
         "Fine detail that was learned without it suffers.",
-        "Leave it off, unless the model was damaged by too high powers or is reused for a new dst "
-        "or src.",
+        "Leave it off, unless the model was damaged by too high powers, or is reused for a new "
+        "dst, or for a new src and dst.",
     ),
     Rule(
         "d-not-pretrained",

@@ -66,8 +66,9 @@ GUIDE: dict[str, Guidance] = {
     "resolution": Guidance(
         when="Raise it only if the faces in the frames are that large and src is sharp: close-ups "
         "decide it.",
-        typical="128 to 192 for trials, 192 to 288 on cards of 8 to 12 GB, 320 to 448 on 24 GB "
-        "(reported, not measured by us); dfl-tf bench train --fit finds what fits.",
+        typical="128 for trials. A guess between what users report, nothing was measured: 96 to "
+        "160 on cards of 4 to 6 GB, 192 to 224 on 8 GB, 256 to 288 on 11 to 12 GB, 320 to 448 on "
+        "24 GB. dfl-tf bench train --fit finds what fits.",
         cost="Memory and time grow with its square.",
         beside="From 256 pixels on the loss has a second window, so losses of different "
         "resolutions do not compare.",

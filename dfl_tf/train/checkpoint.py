@@ -37,6 +37,7 @@ from dfl_tf.train.deferred import Deferred
 from dfl_tf.train.drawing import Marks, Showing, draw_copied
 from dfl_tf.train.guard import NormGuard, check_finite
 from dfl_tf.train.host_copies import HostCopies
+from dfl_tf.train.log_facts import book_beside
 from dfl_tf.train.loss_graph import LossTrace
 from dfl_tf.train.previews import jpeg_bytes, preview_images
 from dfl_tf.train.saver import Saver
@@ -119,6 +120,7 @@ class Checkpointer:
         self._norms = NormGuard()
         self.snapshots = SnapshotMaker(place.folder, place.name, place.model_class, log)
         self._shown: Shown | None = None
+        self._book = book_beside(place.folder, place.storage)
         self._copies, self._deferred = HostCopies(), Deferred(log.say, log.emit)
 
     def prepare(self) -> None:
@@ -366,7 +368,7 @@ class Checkpointer:
     def preview(self, batches: Sequence[Batch], marks: Marks = ()) -> None:
         """Write preview sheets of these batches and the loss plot.
 
-        A failure is reported but not fatal. `marks` are lines in the plot: iteration and text.
+        A failure is reported but not fatal. `marks` are lines in the plot.
         """
         self._saver.join()  # one is drawn at a time
         self.tell()
@@ -388,6 +390,7 @@ class Checkpointer:
             self.trace.array,
             tuple(self.quality),
             tuple(marks),
+            self._book,
             self.place.storage,
             self.preview_folder,
             self.segment.settings.run.legacy_previews,

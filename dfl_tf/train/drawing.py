@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from dfl_tf.train import events
 from dfl_tf.train.batch_source import Batch
 from dfl_tf.train.deferred import Deferred
-from dfl_tf.train.loss_plot import write_loss_plot
+from dfl_tf.train.log_book import LogBook
+from dfl_tf.train.log_facts import facts_of
+from dfl_tf.train.loss_plot import loss_plot, write_loss_plot
+from dfl_tf.train.marks import Mark
 from dfl_tf.train.previews import preview_images, write_previews
 
 if TYPE_CHECKING:
     from dfl_tf.models.base import FaceModel
 
-Marks = Sequence[tuple[int, str]]
+Marks = Sequence[Mark]
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,10 @@ class Showing:
     losses : ndarray, shape (iterations, losses), float64
     quality : sequence of (int, float)
         Iterations, and how good the model was then.
-    marks : sequence of (int, str)
-        Lines in the loss plot: iteration and text.
+    marks : sequence of Mark
+        Lines in the loss plot.
+    log : LogBook
+        What the log beside the model tells is shown as well.
     title : str
         The model, by the prefix of its files.
     folder : Path
@@ -50,6 +55,7 @@ class Showing:
     losses: NDArray[np.float64]
     quality: Sequence[tuple[int, float]]
     marks: Marks
+    log: LogBook
     title: str
     folder: Path
     legacy: bool = False
@@ -76,15 +82,16 @@ class Showing:
         images : dict of str to ndarray, shape (h, w, 3), uint8, BGR
         """
         paths = write_previews(self.folder, images)
-        write_loss_plot(
-            self.folder / "loss.png",
+        plot = loss_plot(
             self.losses,
             self.model.loss_names,
             title=f"{self.title}, iteration {self.iteration}",
             start=max(0, self.iteration - len(self.losses)),
             quality=self.quality,
             marks=self.marks,
+            facts=facts_of(self.log, self.iteration),
         )
+        write_loss_plot(self.folder / "loss.png", plot)
         return [str(path) for path in paths]
 
 

@@ -14,15 +14,18 @@ from dfl_tf.disk.durable import write_file
 from dfl_tf.disk.text import drawable
 from dfl_tf.errors import ModelFileError
 from dfl_tf.imaging.plots import draw, new_figure, plain_style
+from dfl_tf.train.log_facts import NO_FACTS, LogFacts
 from dfl_tf.train.loss_graph import column_ranges
+from dfl_tf.train.marks import Mark, marks_of
+from dfl_tf.train.plot_marks import draw_hours, draw_marks, draw_saves, draw_terms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-_WIDTH, _HEIGHT, _DPI = 960, 480, 100
-_MARK_APART = 0.017
-"""Share of the width that the text of a mark takes."""
-_MARKS_NAMED = 3
+_WIDTH, _HEIGHT, _TERMS_HEIGHT, _DPI = 960, 480, 180, 100
+_HOURS_PAD = 0.04
+"""Share of the height of the axes that the hours above them take."""
 _COLORS = ("#145ac8", "#f08214", "#3ca03c", "#a03ca0")
 _PALE = 0.35
 _COLUMNS = 870
@@ -72,7 +75,6 @@ def _limits(table: NDArray[np.float64]) -> tuple[float, float]:
     return float(10 ** (low - margin)), float(10 ** (high + margin))
 
 
-@plain_style()
 def loss_plot(
     history: NDArray[np.float64] | Sequence[Sequence[float]],
     names: Sequence[str],
@@ -80,7 +82,8 @@ def loss_plot(
     title: str = "loss",
     start: int = 0,
     quality: Sequence[tuple[int, float]] = (),
-    marks: Sequence[tuple[int, str]] = (),
+    marks: Sequence[Mark] = (),
+    facts: LogFacts = NO_FACTS,
 ) -> NDArray[np.uint8]:
     """Draw the loss history as a plot that can be read without a legend in mind.
 
@@ -96,51 +99,70 @@ def loss_plot(
         Iteration number of the first entry.
     quality : sequence of (int, float)
         Iterations, and how good the model was then (its SSIM), with an axis at the right.
-    marks : sequence of (int, str)
-        Vertical lines: iteration and text.
+    marks : sequence of Mark
+        Vertical lines.
+    facts : LogFacts
+        What a log tells beside: changed options are further lines, saves are ticks, hours of
+        training stand above, and terms of the losses get a panel below.
 
     Returns
     -------
-    ndarray, shape (480, 960, 3), uint8, BGR
+    ndarray, shape (480, 960, 3), or (660, 960, 3) with terms, uint8, BGR
     """
     table = np.asarray(history, np.float64)
     table = table.reshape(len(table), -1) if table.size else np.zeros((0, max(1, len(names))))
-    figure = new_figure(_WIDTH / _DPI, _HEIGHT / _DPI, _DPI)
+    with plain_style():
+        figure = loss_figure(table, names, title, start, quality, marks, facts)
+        return draw(figure)
+
+
+def loss_figure(
+    table: NDArray[np.float64],
+    names: Sequence[str],
+    title: str,
+    start: int,
+    quality: Sequence[tuple[int, float]],
+    marks: Sequence[Mark],
+    facts: LogFacts,
+) -> Figure:
+    """Make the figure of `loss_plot`; use it in `plain_style`.
+
+    Parameters
+    ----------
+    table : ndarray, shape (iterations, losses), float64
+    names, title, start, quality, marks, facts
+        See `loss_plot`.
+    """
+    span = (start, start + max(1, len(table)))
+    height = _HEIGHT + (_TERMS_HEIGHT if facts.terms else 0)
+    figure = new_figure(_WIDTH / _DPI, height / _DPI, _DPI)
     right = 0.91 if quality else 0.97
-    figure.subplots_adjust(left=0.07, right=right, top=0.92, bottom=0.11)
-    axes = figure.subplots()
-    _draw(axes, table, names, title, start)
-    _draw_marks(axes, marks, (start, start + max(1, len(table))))
+    above = 38 if facts.hours is None else 54
+    figure.subplots_adjust(0.07, 53 / height, right, 1 - above / height, hspace=0.06)
+    if facts.terms:
+        parts = (_HEIGHT - above - 53, _TERMS_HEIGHT)
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=parts)
+        draw_terms(below, facts.terms)
+    else:
+        axes = below = figure.subplots()
+    _draw(axes, table, names, title, start, 0.0 if facts.hours is None else _HOURS_PAD)
+    below.set_xlabel("iteration")
+    draw_marks(axes, [*marks, *facts.changes], span)
+    draw_saves(axes, facts, span)
+    if facts.hours is not None:
+        draw_hours(axes, facts.hours, span)
     if quality:
         _draw_quality(axes, quality)
-    return draw(figure)
-
-
-def _draw_marks(axes: Axes, marks: Sequence[tuple[int, str]], span: tuple[int, int]) -> None:
-    """Draw vertical lines; texts that would lie on each other become one, at the first line."""
-    first, last = span
-    room = (last - first) * _MARK_APART
-    texts: list[tuple[float, list[str]]] = []
-    for iteration in {iteration for iteration, _ in marks}:
-        axes.axvline(iteration, color="0.45", linewidth=0.8, linestyle="--")
-    for iteration, text in sorted(marks, key=lambda mark: mark[0]):
-        # what stands at the right edge is written to the left of its line
-        place = iteration if iteration + room <= last else iteration - room
-        if texts and place - texts[-1][0] < room:
-            texts[-1][1].append(drawable(text))
-        else:
-            texts.append((place, [drawable(text)]))
-    for place, parts in texts:
-        more = f" and {len(parts) - _MARKS_NAMED} more" if len(parts) > _MARKS_NAMED else ""
-        axes.text(
-            place, 0.98, f" {'; '.join(parts[:_MARKS_NAMED])}{more}", rotation=90, va="top",
-            ha="left", fontsize="x-small", color="0.3", parse_math=False,
-            transform=axes.get_xaxis_transform(),
-        )  # fmt: skip
+    return figure
 
 
 def _draw(
-    axes: Axes, table: NDArray[np.float64], names: Sequence[str], title: str, start: int
+    axes: Axes,
+    table: NDArray[np.float64],
+    names: Sequence[str],
+    title: str,
+    start: int,
+    pad: float,
 ) -> None:
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
@@ -149,15 +171,14 @@ def _draw(
     axes.set_ylim(low, high)
     axes.set_xlim(start, start + max(1, len(table)))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     steps = (1, 2, 5) if high > 20 * low else (1, 1.5, 2, 3, 4, 5, 6, 8)
     axes.yaxis.set_major_locator(LogLocator(subs=steps))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter("{x:.3g}")
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.set_xlabel("iteration")
-    axes.set_title(drawable(title), loc="left", fontsize="medium", parse_math=False)
+    axes.set_title(drawable(title), loc="left", fontsize="medium", y=1 + pad, parse_math=False)
     window = max(5, min(501, len(table) // 20))
     for loss, values in enumerate(table.T):
         _draw_cloud(axes, values, start, _COLORS[loss % len(_COLORS)])
@@ -168,7 +189,7 @@ def _draw(
         name = names[loss] if loss < len(names) else str(loss)
         label = f"{name} {last[0]:.4f}" if last.size else name
         axes.plot(iterations, median, color=_COLORS[loss % len(_COLORS)], linewidth=2, label=label)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(table.T), frameon=False)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1 + pad), ncols=len(table.T), frameon=False)
 
 
 def _draw_quality(axes: Axes, quality: Sequence[tuple[int, float]]) -> None:
@@ -195,23 +216,23 @@ def _draw_cloud(axes: Axes, values: NDArray[np.float64], start: int, color: str)
     axes.vlines(middles, bottom, highest[:, 0], color=color, alpha=_PALE, linewidth=0.8)
 
 
-def write_loss_plot(
-    path: Path,
-    history: NDArray[np.float64] | Sequence[Sequence[float]],
-    names: Sequence[str],
-    *,
-    title: str = "loss",
-    start: int = 0,
-    quality: Sequence[tuple[int, float]] = (),
-    marks: Sequence[tuple[int, str]] = (),
-) -> None:
-    """Write `loss_plot` as a PNG, whole or not at all; arguments: see `loss_plot`."""
-    image = loss_plot(history, names, title=title, start=start, quality=quality, marks=marks)
+def write_loss_plot(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write a plot as a PNG, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+    image : ndarray, shape (h, w, 3), uint8, BGR
+        See `loss_plot`.
+    """
     write_file(path, cv2.imencode(".png", image)[1].tobytes())
 
 
 def plot_of_model(
-    history: Sequence[Sequence[float]], title: str, run: Mapping[str, object]
+    history: Sequence[Sequence[float]],
+    title: str,
+    run: Mapping[str, object],
+    facts: LogFacts = NO_FACTS,
 ) -> NDArray[np.uint8]:
     """Draw what a model stores of its losses, its quality, and what happened to it.
 
@@ -222,10 +243,12 @@ def plot_of_model(
     title : str
     run : mapping
         `ModelState.run`.
+    facts : LogFacts
+        What the log beside the model tells.
 
     Returns
     -------
-    ndarray, shape (480, 960, 3), uint8, BGR
+    ndarray, shape (h, 960, 3), uint8, BGR
         See `loss_plot`.
 
     Raises
@@ -233,7 +256,6 @@ def plot_of_model(
     ModelFileError
         There is no history, or what is stored of the run is none of ours.
     """
-    from dfl_tf.train.marks import marks_of
     from dfl_tf.train.validation import curve
 
     if not history:
@@ -241,4 +263,5 @@ def plot_of_model(
     width = len(history[-1])
     rows = [row for row in history if len(row) == width]
     names = ("src", "dst") if width == 2 else ("loss",)
-    return loss_plot(rows, names, title=title, quality=curve(run), marks=marks_of(run))
+    marks = marks_of(run)
+    return loss_plot(rows, names, title=title, quality=curve(run), marks=marks, facts=facts)

@@ -23,6 +23,7 @@ from dfl_tf.formats.models.state import ModelState
 from dfl_tf.imaging import decode_image
 from dfl_tf.imaging.html_page import PAGE_END, as_text, image_tag, page_head, table
 from dfl_tf.options import KINDS, specs
+from dfl_tf.train.log_facts import LogFacts, book_beside, facts_of
 from dfl_tf.train.loss_plot import plot_of_model
 from dfl_tf.train.previews import jpeg_bytes
 from dfl_tf.train.snapshots import previews_beside
@@ -61,11 +62,12 @@ def write_model_card(path: Path, directory: Path, name: str, model_class: str) -
     skipped: list[str] = []
     snapshots = list_snapshots(directory, name, model_class)
     title = f"{facts['name']} ({model_class}), iteration {state.iteration}"
+    stem = prefix_of(name, model_class)
     parts = [
         page_head(title),
         f"<h1>{as_text(title)}</h1>",
         _about(facts, state),
-        _losses(state, title),
+        _losses(state, title, facts_of(book_beside(directory, stem), state.iteration)),
         _quality(state),
         _previews(directory, name, model_class, snapshots, state.iteration, skipped),
         _snapshots(snapshots),
@@ -92,10 +94,10 @@ def _numbers(values: Iterable[float]) -> str:
     return ", ".join(f"{value:.4f}" for value in values)
 
 
-def _losses(state: ModelState, title: str) -> str:
+def _losses(state: ModelState, title: str, log: LogFacts) -> str:
     if not state.loss_history:
         return "<h2>Losses</h2><p>There is no loss history.</p>"
-    plot = plot_of_model(state.loss_history, title, state.run)
+    plot = plot_of_model(state.loss_history, title, state.run, log)
     data = cv2.imencode(".png", plot)[1].tobytes()
     return f"<h2>Losses</h2><p class='plots'>{image_tag(data, 'Losses by iteration')}</p>"
 

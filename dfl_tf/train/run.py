@@ -25,7 +25,7 @@ from dfl_tf.train.checkpoint import Checkpointer, CheckpointLocation
 from dfl_tf.train.face_watch import FaceWatch
 from dfl_tf.train.guard import Guard
 from dfl_tf.train.loss_graph import LossTrace
-from dfl_tf.train.marks import marks_of
+from dfl_tf.train.marks import Mark, marks_of
 from dfl_tf.train.quarantine import LeftOutFace
 from dfl_tf.train.segment import Segment
 from dfl_tf.train.settings import Settings
@@ -206,7 +206,7 @@ class Run:
             self.stored[snapshots.STORED_AS] = [list(entry) for entry in past]
         self._hold_out()
 
-    def marks(self) -> list[tuple[int, str]]:
+    def marks(self) -> list[Mark]:
         """Lines in the loss plot: where phases of a recipe end, and where it was rolled back."""
         return marks_of(self.stored)
 

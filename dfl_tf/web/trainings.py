@@ -18,14 +18,14 @@ from dfl_tf.formats.models.files import FoundModel, lock_file, owner_of, prefix_
 from dfl_tf.formats.models.read_write import read_model
 from dfl_tf.options import OPTIONS, effective, legacy_layer, resolve, specs
 from dfl_tf.options.schema import show
+from dfl_tf.train.log_book import LogBook
+from dfl_tf.train.log_reader import LogReader
 from dfl_tf.train.requests import RequestFiles
 from dfl_tf.train.sinks.json_lines import log_beside
 from dfl_tf.train.status import TrainingStatus, model_status
 from dfl_tf.train.validation import read_stored
 from dfl_tf.web.answers import WebError
 from dfl_tf.web.context import SiteContext
-from dfl_tf.web.log_book import LogBook
-from dfl_tf.web.log_reader import LogReader
 from dfl_tf.web.previews import Previews
 
 KEPT = 6

@@ -7,6 +7,7 @@ import pytest
 
 from dfl_tf.train.loss_graph import LossTrace, loss_graph
 from dfl_tf.train.loss_plot import loss_plot, moving_median, plot_of_model, write_loss_plot
+from dfl_tf.train.marks import Mark
 
 pytestmark = pytest.mark.usefixtures("drawn_loss_plots")
 GOLDEN = Path(__file__).parents[1] / "golden" / "workspace" / "loss_history_preview.npz"
@@ -82,8 +83,9 @@ def near(plot, color, tolerance=30):
 
 def test_loss_plot_draws_a_falling_line(tmp_path):
     history = 4 * np.exp(-np.arange(3000) / 800)[:, None] + 0.1
-    write_loss_plot(tmp_path / "loss.png", history, ("loss",), start=500)
-    rows, columns = near(loss_plot(history, ("loss",), start=500)[50:], BLUE)
+    plot = loss_plot(history, ("loss",), start=500)
+    write_loss_plot(tmp_path / "loss.png", plot)
+    rows, columns = near(plot[50:], BLUE)
     assert columns.max() - columns.min() > 700
     left, right = (rows[np.abs(columns - at) < 4].mean() for at in (120, 900))
     assert right > left + 200
@@ -112,14 +114,20 @@ def test_loss_plot_marks_what_was_measured():
 
 def test_loss_plot_writes_marks_that_are_close_as_one_text():
     history = np.full((200, 1), 0.5)
-    one = loss_plot(history, ("loss",), marks=[(50, "a ends; rolled back")])
-    two = loss_plot(history, ("loss",), marks=[(50, "rolled back"), (50, "a ends")][::-1])
+    one = loss_plot(history, ("loss",), marks=[Mark(50, "phase", "a ends; rolled back")])
+    two = loss_plot(
+        history,
+        ("loss",),
+        marks=[Mark(50, "phase", "rolled back"), Mark(50, "phase", "a ends")][::-1],
+    )
     assert np.array_equal(one, two)
-    apart = loss_plot(history, ("loss",), marks=[(50, "a ends"), (150, "rolled back")])
+    apart = loss_plot(
+        history, ("loss",), marks=[Mark(50, "phase", "a ends"), Mark(150, "phase", "rolled back")]
+    )
     dark = (apart[60:200, 80:900] < 120).all(axis=-1).any(axis=0)
     assert dark[:400].any()
     assert dark[500:].any()
-    edge = loss_plot(history, ("loss",), marks=[(200, "the last one ends")])
+    edge = loss_plot(history, ("loss",), marks=[Mark(200, "phase", "the last one ends")])
     assert (edge[45:400, 935:] == 255).all()  # nothing is written beyond the axes
 
 
@@ -129,7 +137,7 @@ def test_plot_of_a_model_marks_what_its_run_stored():
     recipe = {"recipe": "two", "phase": "detail", "start": 100, "done": done}
     plain, marked = (plot_of_model(history, "m", run) for run in ({}, {"recipe": recipe}))
     assert np.array_equal(plain, loss_plot(history, ("loss",), title="m"))
-    expected = loss_plot(history, ("loss",), title="m", marks=[(100, "warp ends")])
+    expected = loss_plot(history, ("loss",), title="m", marks=[Mark(100, "phase", "warp ends")])
     assert np.array_equal(marked, expected)
     assert not np.array_equal(marked, plain)
 

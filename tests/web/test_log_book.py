@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dfl_tf.web import log_book, log_reader
-from dfl_tf.web.log_book import LogBook
-from dfl_tf.web.log_reader import LogReader
+from dfl_tf.train import log_book, log_reader
+from dfl_tf.train.log_book import LogBook
+from dfl_tf.train.log_reader import LogReader
 
 from .support.trainings import iteration, line, write_log
 

@@ -7,34 +7,25 @@ import threading
 from array import array
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dfl_tf.disk.text import printable
+from dfl_tf.options.schema import show
+from dfl_tf.train.log_reader import Entry, LogReader
+from dfl_tf.train.marks import Mark
 from dfl_tf.train.sinks.json_lines import number_in
-from dfl_tf.web.log_reader import Entry, LogReader
 
 ROWS = 60_000
 """Iterations that are kept; beyond them the older half is thinned."""
-COLUMNS, MARKS, MESSAGES, MEASURED = 200, 1500, 500, 5000
+COLUMNS, MARKS, CHANGES, MESSAGES, MEASURED = 200, 1500, 500, 500, 5000
+_LONGEST_GAP = 1e7
+"""Seconds between two lines of a run: more is a clock that was set."""
 _NAN = float("nan")
 
-
-@dataclass(frozen=True)
-class Mark:
-    """Something that happened at an iteration: a line in the plot.
-
-    Attributes
-    ----------
-    iteration : int
-    kind, text : str
-    """
-
-    iteration: int
-    kind: str
-    text: str
+Bucketed = dict[str, NDArray[np.float64]]
+"""Mean, lowest and highest value of each bucket by ``mean``, ``low`` and ``high``."""
 
 
 class LogBook:
@@ -49,6 +40,8 @@ class LogBook:
     edition : str
         Another one for each book: numbers of messages are those of one book.
     marks : list of Mark
+    changes : list of (int, dict)
+        Iterations at which options changed, during a run or between two: old and new value by key.
     messages : deque of dict
         Lines for people: ``number`` (counted from the start), ``time``, ``level``, ``text``.
     measured : list of dict
@@ -72,7 +65,11 @@ class LogBook:
         self._iterations: array[int] = array("q")
         self._columns: dict[str, array[float]] = {}
         self._counted = 0
+        self._hours: array[float] = array("d")
+        self._spent = 0.0
+        self._clock: float | None = None
         self.marks: list[Mark] = []
+        self.changes: list[tuple[int, dict[str, tuple[object, object]]]] = []
         self.messages: deque[dict[str, object]] = deque(maxlen=MESSAGES)
         self.measured: list[dict[str, object]] = []
         self.options: dict[str, object] = {}
@@ -104,6 +101,7 @@ class LogBook:
     # -- taking entries -------------------------------------------------------------------------
 
     def _take(self, entry: Entry) -> None:
+        self._tick(entry)
         match entry.get("event"):
             case "iteration":
                 self._row(entry)
@@ -134,6 +132,16 @@ class LogBook:
             case "end":
                 self._mark(_whole(entry, "iteration"), "end", f"end: {entry.get('reason')}")
 
+    def _tick(self, entry: Entry) -> None:
+        """Count the time of runs; from the last line of one to the start of the next, none."""
+        kind, now = entry.get("event"), number_in(entry, "time")
+        if now is None or kind in ("log", "message", "request"):
+            return  # they are also told before a run starts
+        if self._clock is not None and kind != "start":
+            passed = now - self._clock
+            self._spent += passed if 0 < passed < _LONGEST_GAP else 0.0
+        self._clock = now
+
     def _row(self, entry: Entry) -> None:
         iteration = number_in(entry, "iteration")
         if iteration is None or not abs(iteration) < 1e15:
@@ -145,6 +153,7 @@ class LogBook:
         if self._iterations and iteration <= self._iterations[-1]:
             self._undo(int(iteration) - 1)
         self._iterations.append(int(iteration))
+        self._hours.append(self._spent / 3600)
         for name, column in self._columns.items():
             column.append(values.get(name, _NAN))
         if len(self._iterations) > ROWS:
@@ -152,7 +161,7 @@ class LogBook:
 
     def _thin(self) -> None:
         half = len(self._iterations) // 2
-        del self._iterations[:half:2]
+        del self._iterations[:half:2], self._hours[:half:2]
         for column in self._columns.values():
             del column[:half:2]
 
@@ -160,8 +169,11 @@ class LogBook:
         """What was reported beyond an iteration does not hold."""
         while self._iterations and self._iterations[-1] > iteration:
             self._iterations.pop()
+            self._hours.pop()
             for column in self._columns.values():
                 column.pop()
+        self.changes = [each for each in self.changes if each[0] <= iteration]
+        self.marks = [m for m in self.marks if m.kind != "save" or m.iteration <= iteration]
 
     def _begin(self, entry: Entry) -> None:
         iteration = _whole(entry, "iteration")
@@ -172,19 +184,32 @@ class LogBook:
         else:
             self._mark(iteration, "start", "started")
         options = entry.get("options")
-        self.options = dict(options) if isinstance(options, dict) else {}
+        before, self.options = self.options, dict(options) if isinstance(options, dict) else {}
+        self._changed(
+            iteration,
+            {
+                key: (before[key], value)
+                for key, value in self.options.items()
+                if key in before and before[key] != value
+            },
+        )
         self.since = {}
         self.start = {key: entry.get(key) for key in ("seed", "time", "iteration")}
 
     def _switched(self, entry: Entry) -> None:
         iteration, changes = _whole(entry, "iteration"), entry.get("changes")
-        told = []
+        told: dict[str, tuple[object, object]] = {}
         for key, pair in changes.items() if isinstance(changes, dict) else ():
             if isinstance(pair, list) and len(pair) == 2:
                 self.options[key] = pair[1]
                 self.since[key] = f"changed at iteration {iteration}, was {pair[0]}"
-                told.append(f"{key} {pair[0]} → {pair[1]}")
-        self._mark(iteration, "options", ", ".join(told) or "options")
+                told[key] = (pair[0], pair[1])
+        self._changed(iteration, told)
+
+    def _changed(self, iteration: int, changes: dict[str, tuple[object, object]]) -> None:
+        if changes:
+            self.changes = [*self.changes, (iteration, changes)][-CHANGES:]
+            self._mark(iteration, "options", change_text(changes))
 
     def _measure(self, entry: Entry) -> None:
         metrics = entry.get("metrics")
@@ -213,22 +238,34 @@ class LogBook:
 
     # -- what is drawn --------------------------------------------------------------------------
 
-    def series(
+    def hours(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """How long the trainings took up to each row, pauses between them left out.
+
+        Returns
+        -------
+        (iterations, hours) : ndarrays, shape (n,), int64 and float64, neither ever falls
+        """
+        with self._lock:
+            return np.array(self._iterations, np.int64), np.array(self._hours, np.float64)
+
+    def curves(
         self, columns: Sequence[str], first: float, last: float, points: int
-    ) -> dict[str, object]:
+    ) -> tuple[NDArray[np.float64], dict[str, Bucketed]]:
         """Some columns over a range of iterations, in at most so many points.
 
         Parameters
         ----------
         columns : sequence of str
+            Those that the log does not have are left out.
         first, last : float
             Iterations.
         points : int
 
         Returns
         -------
-        dict
-            ``iterations``; ``mean``, ``low`` and ``high`` by column: lists with a value each.
+        iterations : ndarray, shape (n,), float64
+        curves : dict of str to dict of str to ndarray, shape (n,), float64
+            By column ``mean``, ``low`` and ``high``; NaN where there is no number.
         """
         with self._lock:
             iterations = np.array(self._iterations, np.float64)
@@ -241,12 +278,35 @@ class LogBook:
         begin = max(0, int(np.searchsorted(iterations, first, side="left")) - 1)
         end = min(len(iterations), int(np.searchsorted(iterations, last, side="right")) + 1)
         edges = _edges(end - begin, points)
-        result: dict[str, dict[str, list[float]]] = {"mean": {}, "low": {}, "high": {}}
-        for name, column in values.items():
-            for key, made in _buckets(column[begin:end], edges).items():
-                result[key][name] = made.tolist()
         middle = _buckets(iterations[begin:end], edges)["mean"]
-        return {"iterations": np.round(middle, 1).tolist(), **result}
+        return middle, {name: _buckets(each[begin:end], edges) for name, each in values.items()}
+
+    def series(
+        self, columns: Sequence[str], first: float, last: float, points: int
+    ) -> dict[str, object]:
+        """`curves` as plain values.
+
+        Returns
+        -------
+        dict
+            ``iterations``; ``mean``, ``low`` and ``high`` by column: lists with a value each.
+        """
+        iterations, curves = self.curves(columns, first, last, points)
+        made = {
+            key: {name: curve[key].tolist() for name, curve in curves.items()}
+            for key in ("mean", "low", "high")
+        }
+        return {"iterations": np.round(iterations, 1).tolist(), **made}
+
+
+def change_text(changes: Mapping[str, tuple[object, object]], arrow: str = "→") -> str:
+    """Changed options in a line: ``lr_dropout n → y``."""
+    told = ((key, _as_typed(old), _as_typed(new)) for key, (old, new) in changes.items())
+    return ", ".join(f"{key} {old} {arrow} {new}" for key, old, new in told)
+
+
+def _as_typed(value: object) -> str:
+    return show(value) if isinstance(value, bool | int | float | str) else str(value)
 
 
 def _edges(count: int, points: int) -> NDArray[np.int64]:
@@ -260,9 +320,7 @@ def _edges(count: int, points: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count, min(count, points) + 1).astype(np.int64))[:-1]
 
 
-def _buckets(
-    values: NDArray[np.float64], edges: NDArray[np.int64]
-) -> dict[str, NDArray[np.float64]]:
+def _buckets(values: NDArray[np.float64], edges: NDArray[np.int64]) -> Bucketed:
     """Mean, lowest and highest value of each bucket; NaN for one without numbers.
 
     Parameters

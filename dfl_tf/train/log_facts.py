@@ -34,10 +34,10 @@ class LogFacts:
         Where options changed that training depends on, during a run or between two.
     saves, kept : tuple of int
         Iterations of saves, and of snapshots and backups.
-    hours : Curve or None
+    hours : two ndarrays, shape (n,), float64; or None
         Iterations and hours of training until then, pauses left out.
-    terms : mapping of str to Curve
-        Terms of the losses by name: ``src_pixels``, ``gan``.
+    terms : mapping of str to two ndarrays, shape (k,), float64
+        Iterations and values of each term of the losses by name: ``src_pixels``, ``gan``.
     """
 
     changes: tuple[Mark, ...] = ()

@@ -83,7 +83,16 @@ def draw_saves(axes: Axes, facts: LogFacts, span: tuple[int, int]) -> None:
 
 
 def draw_hours(axes: Axes, hours: Curve, span: tuple[int, int]) -> None:
-    """Draw hours of training above the iterations: 0 is where the log begins."""
+    """Draw hours of training above the iterations: 0 is where the log begins.
+
+    Parameters
+    ----------
+    axes : Axes
+    hours : two ndarrays, shape (n,), float64
+        Iterations and hours until then.
+    span : (int, int)
+        First and last iteration of the axes.
+    """
     from matplotlib.ticker import MaxNLocator
 
     first, last = span

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dfl_tf.disk.durable import make_folder
 from dfl_tf.disk.text import printable
@@ -21,6 +23,7 @@ JOBS = ("train", *SIDES)
 """One may run of each: two commands must not change the faces of one side at the same time."""
 ACTIONS = ("train", "apply", "fetch", "remove")
 
+_ITERATION = re.compile(r"\[#(\d+)\]")
 _SIZE = specs(XSegOptions)["batch_size"]
 OPTIONS = Record(
     {"action": Text(ACTIONS)},
@@ -115,8 +118,18 @@ class XSegJobs:
             record = job.state().record
             words = () if record is None else record.command[len(program()) :]
             line = printable(shlex.join(["dfl-tf", *words])) if words else ""
-            found[name] = {**job_answer(job), "line": line}
+            answer = {**job_answer(job), "line": line}
+            found[name] = (
+                answer | _iterations(str(answer["log"]), words) if name == "train" else answer
+            )
         return found
 
     def _job(self, name: str) -> DetachedJob:
         return job_in_models(self._workspace, f"XSeg_{name}_job")
+
+
+def _iterations(log: str, words: Sequence[str]) -> dict[str, int]:
+    """How far a training is, by the last line of its log; nothing where it has no end."""
+    done = _ITERATION.findall(log)
+    target = dict(itertools.pairwise(words)).get("--target-iter", "0")
+    return {"done": int(done[-1]), "total": int(target)} if done and int(target) else {}

@@ -314,7 +314,10 @@ def test_read_only_refuses_every_write(root, folder):
 @pytest.fixture
 def program(monkeypatch):
     """Commands are recorded, and print what they were called with."""
-    code = "import sys; print('called', sys.argv[1:]); sys.exit(3 if 'train' in sys.argv else 0)"
+    code = (
+        "import sys; print('called', sys.argv[1:]); print('[19:40:30][#000042][1483ms][0.8876]');"
+        "sys.exit(3 if 'train' in sys.argv else 0)"
+    )
     monkeypatch.setattr(xseg_jobs, "program", lambda: [sys.executable, "-c", code])
 
 
@@ -342,6 +345,7 @@ def test_commands_are_a_fixed_list_with_checked_options(served, root, program):
     assert served.post("/api/xseg/start/train", given).status == 200
     job = ended(served, "train")
     assert (job["state"], job["code"]) == ("failed", 3)
+    assert (job["done"], job["total"]) == (42, 100)
     more = "'--face-type', 'f', '--batch-size', '8', '--target-iter', '100'"
     assert more in job["log"]
     assert job["line"].startswith("dfl-tf train ")

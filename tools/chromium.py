@@ -189,6 +189,20 @@ class Tab:
             self.call("Input.dispatchMouseEvent", type=kind, x=where[0], y=where[1],
                       button="left", clickCount=1)  # fmt: skip
 
+    def drag(self, *places: tuple[float, float]) -> None:
+        """Press the mouse at the first of some places on the screen, go to the others, let go."""
+
+        def at(kind: str, place: tuple[float, float], buttons: int) -> None:
+            self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1],
+                      button="left" if kind != "mouseMoved" or buttons else "none",
+                      buttons=buttons, clickCount=1)  # fmt: skip
+
+        at("mouseMoved", places[0], 0)
+        at("mousePressed", places[0], 1)
+        for place in places[1:]:
+            at("mouseMoved", place, 1)
+        at("mouseReleased", places[-1], 0)
+
     def press(self, key: str) -> None:
         """Press and release a key: a letter, or a name such as Enter or ArrowLeft."""
         codes = {"Enter": 13, "Tab": 9, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}

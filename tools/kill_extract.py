@@ -33,13 +33,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "ops")]
 
 import cv2  # noqa: E402
 
-from dfl_tf.cli.video_frames import VideoFrames  # noqa: E402
 from dfl_tf.disk.checksums import checksum_path  # noqa: E402
 from dfl_tf.disk.temporary_names import is_temporary  # noqa: E402
 from dfl_tf.extract.journal import read_journal  # noqa: E402
 from dfl_tf.extract.networks import ExtractNetworks, load_networks  # noqa: E402
 from dfl_tf.extract.run import extract_faces  # noqa: E402
 from dfl_tf.extract.sources import FolderFrames, FrameSource  # noqa: E402
+from dfl_tf.extract.video_frames import VideoFrames  # noqa: E402
 from dfl_tf.formats import read_metadata  # noqa: E402
 from dfl_tf.imaging import decode_image  # noqa: E402
 from dfl_tf.options import ExtractOptions, default  # noqa: E402

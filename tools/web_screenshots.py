@@ -32,10 +32,12 @@ VIEWS = {
     "face": "document.querySelectorAll('.face img[src]').length > 5",
     "xseg": "!!document.querySelector('.board')?.dataset.mode"
     " && document.querySelector('.counted').dataset.complete === 'true'",
+    "extraction": "document.querySelector('.extraction .viewer')?.dataset.state === 'shown'",
+    "jobs": "!!document.querySelector('[data-key=archi] input')",
 }
 """What a view shows once it is whole, as an expression."""
-PAGES = {"face": "faces"}
-"""Views that are taken twice."""
+PAGES = {"face": "faces", "extraction": "extraction/src/30", "jobs": "jobs/train"}
+"""Addresses of views that are not shown as they begin, or are taken twice."""
 
 
 def show_faces(tab: Tab) -> None:
@@ -65,7 +67,38 @@ def show_face(tab: Tab) -> None:
     tab.wait("document.querySelector('.face-viewer').dataset.state === 'shown'")
 
 
-STEPS = {"faces": show_faces, "face": show_face}
+def place_face(tab: Tab) -> None:
+    """Draw a box over the head of the frame, and turn the shape a little."""
+    tab.click("[data-do=new]")
+    box = tab.run(
+        "(() => { const b = document.querySelector('.viewer img').getBoundingClientRect();"
+        " return [b.x, b.y, b.width, b.height]; })()"
+    )
+    x, y, width, height = box
+    tab.drag((x + 0.36 * width, y + 0.2 * height), (x + 0.64 * width, y + 0.75 * height))
+    tab.wait("!!document.querySelector('.shape')")
+
+
+def start_job(tab: Tab) -> None:
+    """Start an extraction, and give the form of a training some values."""
+    listed = "[...document.querySelectorAll('.job')]"
+    if tab.run("!document.querySelector('.job')"):
+        tab.click("[data-kind=extract]")
+        tab.wait("!!document.querySelector('[data-key=face_type]')")
+        tab.run("(document.querySelector('#field-overwrite').value = 'true')")
+        tab.click("[data-do=start]")
+        tab.wait(f"{listed}.some(each => each.dataset.state === 'running')")
+        tab.wait(f"{listed}.some(each => each.textContent.includes('left'))")
+        tab.click("[data-kind=train]")
+        tab.wait("!!document.querySelector('[data-key=archi] input')")
+    tab.run(
+        "(() => { const e = document.querySelector('#job-model'); e.value = 'new';"
+        " e.dispatchEvent(new Event('change')); })()"
+    )
+    time.sleep(0.5)
+
+
+STEPS = {"faces": show_faces, "face": show_face, "extraction": place_face, "jobs": start_job}
 """What is done before a view is taken."""
 
 

@@ -18,7 +18,6 @@ from dfl_tf.cli.likeness import ChosenFaces, Named, choose_faces, likeness_flags
 from dfl_tf.cli.shard_flag import shard_flag
 from dfl_tf.cli.speaking import WordChoice
 from dfl_tf.cli.stopping import stopping
-from dfl_tf.cli.video_frames import VideoFrames
 from dfl_tf.disk.durable import make_folder_for, write_file
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.disk.terminal import library_lines, native_output_apart
@@ -34,6 +33,7 @@ from dfl_tf.extract.records import GivenFace
 from dfl_tf.extract.run import ExtractReport, ExtractRequest, extract_faces
 from dfl_tf.extract.shards import shards_folder
 from dfl_tf.extract.sources import FolderFrames, FrameSource, numbers_of
+from dfl_tf.extract.video_frames import VideoFrames
 from dfl_tf.formats.weights import open_models
 from dfl_tf.jobs.progress import ProgressBar
 from dfl_tf.jobs.shard import Shard, Sharding

@@ -20,6 +20,7 @@ from dfl_tf.disk.write_errors import explain_write_errors, not_plain
 from dfl_tf.errors import WorkspaceError
 
 _DONE = "What was finished before is kept."
+_BLOCK = 1 << 16
 
 
 def open_journal(path: Path) -> BinaryIO:
@@ -121,6 +122,30 @@ class Journal:
             self.sync()
         finally:
             self._file.close()
+
+
+def end_of_lines(path: Path, *, kind: str) -> int:
+    """How many bytes of a journal are whole lines; a killed run may have left half a line more.
+
+    Raises
+    ------
+    WorkspaceError
+        It cannot be read; `kind` is as in `read_lines`.
+    """
+    try:
+        with open_plain(path) as file:
+            end = file.seek(0, os.SEEK_END)
+            while end:
+                start = max(0, end - _BLOCK)
+                file.seek(start)
+                found = file.read(end - start).rfind(b"\n")
+                if found >= 0:
+                    return start + found + 1
+                end = start
+            return 0
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WorkspaceError(f"{path}: cannot be read as {kind} ({reason}).") from None
 
 
 class Line(NamedTuple):

@@ -169,9 +169,10 @@ def measure_coverage(
     checks: dict[str, Callable[[FrameRecord], bool]] = {
         "no face": lambda frame: not frame.faces,
         "several faces": lambda frame: len(frame.faces) > 1,
-        # faces that the user gave have no score
+        # faces that the user gave, or has put there, have no score
         "weak scores": lambda frame: (
-            not frame.given and any(face.score < weak_below for face in frame.faces)
+            not frame.given
+            and any(face.score < weak_below and not face.by_hand for face in frame.faces)
         ),
         "turned away": lambda frame: any(_turn(face) > turned for face in frame.faces),
     }

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from dfl_tf.disk.durable import make_folder, move_into, replacing
 from dfl_tf.disk.left_out import Omission
@@ -31,6 +34,7 @@ from dfl_tf.extract.networks import ExtractNetworks
 from dfl_tf.extract.records import FrameRecord, GivenFace, RecordedFace
 from dfl_tf.extract.smoothing import steady_landmarks
 from dfl_tf.extract.sources import DecodedFrame, SourceFrame
+from dfl_tf.extract.tracks import box_overlaps
 from dfl_tf.face import FaceType, landmarks_error
 from dfl_tf.formats.faces.dfljpg import read_metadata
 from dfl_tf.imaging import encode_image
@@ -38,6 +42,8 @@ from dfl_tf.options import ExtractOptions
 
 NOT_STORED = "faces that were found and not stored"
 TOO_SMALL = f"frames with a side below {SMALLEST_FRAME} pixels"
+SAME_FACE = 0.4
+"""Overlap of boxes from which on a face that is found is the one that somebody has put there."""
 _NO_LANDMARKS = "no landmarks were found in its box"
 _NOT_ITS_BOX = "its landmarks are not those of the face in its box"
 
@@ -156,12 +162,14 @@ class FrameWork:
         with _timed(seconds, "find"):
             looked = self._look(task, image)
         record = self._record(task, decoded, looked)
+        if self.store and task.before is not None:
+            record = self._with_faces_by_hand(record, task.before)
         if image.size:
             record = replace(record, look=frame_look(image))
         set_aside: list[str] = []
         if self.store:
             with _timed(seconds, "align"):
-                record, aligned, files = self._align(record, image, task.given is not None)
+                record, aligned, files = self._align(record, image, given=task.given is not None)
             with _timed(seconds, "write"):
                 set_aside = self._write(task, files, image, aligned)
             left_out += [
@@ -199,7 +207,7 @@ class FrameWork:
     def _given(self, image: Image, given: GivenFace) -> FrameFace:
         if given.landmarks is not None:
             points = given.landmarks
-            return FrameFace(given.box or _bounding_box(points), Landmarks(points), 1.0)
+            return FrameFace(given.box or bounding_box(points), Landmarks(points), 1.0)
         assert given.box is not None
         (found,) = self.networks.landmarker.find(image, [Detection(given.box, 1.0)])
         return FrameFace(given.box, found, 1.0)
@@ -226,47 +234,49 @@ class FrameWork:
             given=task.given_checksum,
         )
 
+    def _with_faces_by_hand(self, record: FrameRecord, before: FrameRecord) -> FrameRecord:
+        """Keep what somebody has put into the frame or taken out of it, with its files."""
+        by_hand = [
+            face
+            if is_face_of(self.folders.faces / face.file, record.name)
+            else replace(face, file="", sha256="")
+            for face in before.faces
+            if face.by_hand
+        ]
+        found = record.faces
+        if by_hand and found:
+            boxes = [np.array([face.box for face in each], np.float64) for each in (found, by_hand)]
+            nearest = box_overlaps(*boxes).max(axis=1)
+            found = tuple(
+                face for face, share in zip(found, nearest, strict=True) if share <= SAME_FACE
+            )
+        return replace(record, faces=(*found, *by_hand), removed=before.removed)
+
     def _align(
-        self, record: FrameRecord, image: Image, by_hand: bool
+        self, record: FrameRecord, image: Image, *, given: bool
     ) -> tuple[FrameRecord, list[AlignedFace], dict[str, bytes]]:
-        """Cut out the faces; the record with their files, the faces, and the files by name."""
-        stem = Path(record.name).stem
+        """Cut out the faces; the record with their files, the faces, and the files by name.
+
+        A face that has a file keeps it.
+        """
         faces: list[RecordedFace] = []
         aligned: list[AlignedFace] = []
         files: dict[str, bytes] = {}
+        kept = {face.file for face in record.faces if face.file}
         for face in record.faces:
-            made = self._cut(record.name, face, image, by_hand)
+            made = cut_face(record.name, face, image, self.options, given=given)
             if isinstance(made, str):
                 faces.append(replace(face, dropped=made))
                 continue
-            name = f"{stem}_{len(files)}.jpg"
+            aligned.append(made)
+            if face.file:
+                faces.append(face)
+                continue
+            name = free_name(record.name, {*files, *kept})
             data = made.jpeg(self.options.jpeg_quality)
             files[name] = data
-            aligned.append(made)
             faces.append(replace(face, file=name, sha256=hashlib.sha256(data).hexdigest()))
         return replace(record, faces=tuple(faces)), aligned, files
-
-    def _cut(self, name: str, face: RecordedFace, image: Image, by_hand: bool) -> AlignedFace | str:
-        """A face as it is stored, or why it is not."""
-        if face.landmarks is None:
-            return _NO_LANDMARKS
-        if _shorter_side(face.box) < self.options.min_size:
-            width, height = face.box[2] - face.box[0], face.box[3] - face.box[1]
-            return f"{width:.0f}x{height:.0f} pixels are less than min_size"
-        face_type = FaceType.from_name(self.options.face_type)
-        error = landmarks_error(face.landmarks)
-        if error:
-            return f"unusable landmarks: {error}"
-        made = align_face(
-            image,
-            face.landmarks,
-            face.box,
-            face_type=face_type,
-            size=self.options.image_size,
-            source_filename=name,
-            placed_by_hand=by_hand,
-        )
-        return _NOT_ITS_BOX if made is None else made
 
     def _write(
         self,
@@ -281,7 +291,8 @@ class FrameWork:
         if task.before is not None:
             for face in task.before.faces:
                 path = faces / face.file
-                if face.file and face.file not in files and _cut_from(path, task.frame.name):
+                stays = face.by_hand or face.file in files
+                if face.file and not stays and is_face_of(path, task.frame.name):
                     move_to_trash(path, trash)
                     set_aside.append(face.file)
         if self.options.debug_images and image.size:
@@ -290,6 +301,48 @@ class FrameWork:
             with replacing(path, sync=False) as file:
                 file.write(drawn)
         return set_aside
+
+
+def cut_face(
+    name: str, face: RecordedFace, image: Image, options: ExtractOptions, *, given: bool = False
+) -> AlignedFace | str:
+    """A face as it is stored, or why it is not.
+
+    Parameters
+    ----------
+    name : str
+        Of the frame.
+    face : RecordedFace
+    image : ndarray, shape (h, w, 3), uint8, BGR
+        See `prepare_frame`.
+    options : ExtractOptions
+    given : bool
+        Whether the user has said where the face is: then its box may be of any form.
+    """
+    if face.landmarks is None:
+        return _NO_LANDMARKS
+    if _shorter_side(face.box) < options.min_size and not face.by_hand:
+        width, height = face.box[2] - face.box[0], face.box[3] - face.box[1]
+        return f"{width:.0f}x{height:.0f} pixels are less than min_size"
+    error = landmarks_error(face.landmarks)
+    if error:
+        return f"unusable landmarks: {error}"
+    made = align_face(
+        image,
+        face.landmarks,
+        face.box,
+        face_type=FaceType.from_name(options.face_type),
+        size=options.image_size,
+        source_filename=name,
+        placed_by_hand=given or face.by_hand,
+    )
+    return _NOT_ITS_BOX if made is None else made
+
+
+def free_name(frame: str, taken: Container[str]) -> str:
+    """The first name for a face of a frame that is not taken."""
+    stem = Path(frame).stem
+    return next(name for k in itertools.count() if (name := f"{stem}_{k}.jpg") not in taken)
 
 
 def _landmarks_of(face: RecordedFace) -> Landmarks | None:
@@ -313,17 +366,18 @@ def _put(path: Path, data: bytes, trash: Path) -> bool:
     return there
 
 
-def move_to_trash(path: Path, trash: Path) -> None:
-    """Move a file to the trash folder, under another name where its own is taken."""
+def move_to_trash(path: Path, trash: Path) -> str:
+    """Move a file to the trash folder; the name that it has there, another where its is taken."""
     make_folder(trash, follow=False)
     target, number = trash / path.name, 0
     while os.path.lexists(target):
         number += 1
         target = trash / f"{path.stem} ({number}){path.suffix}"
     move_into(path, target)
+    return target.name
 
 
-def _cut_from(path: Path, frame: str) -> bool:
+def is_face_of(path: Path, frame: str) -> bool:
     """Whether a file is a face of this frame; the user may have renamed or replaced it."""
     try:
         metadata = read_metadata(path)
@@ -341,6 +395,7 @@ def _timed(seconds: Counter[str], stage: str) -> Iterator[None]:
         seconds[stage] += time.perf_counter() - start  # type: ignore[assignment]
 
 
-def _bounding_box(points: Points) -> Box:
+def bounding_box(points: Points) -> Box:
+    """The smallest box that holds points, shape (n, 2), float64."""
     (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return left, top, right, bottom

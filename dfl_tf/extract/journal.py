@@ -8,18 +8,19 @@ written whole, in the order of the frames: it is the same however often the run 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
-from dfl_tf.disk.durable import write_stream
+from dfl_tf.disk.durable import sync_folder, write_stream
 from dfl_tf.disk.guarded import parse_json
-from dfl_tf.disk.journal import Journal, read_lines
+from dfl_tf.disk.journal import Journal, end_of_lines, read_lines
 from dfl_tf.disk.tree_schema import (
     ANYTHING,
     Array,
@@ -35,6 +36,9 @@ from dfl_tf.errors import WorkspaceError
 from dfl_tf.extract.records import FrameRecord, RecordedFace
 
 FILE = "extraction.jsonl"
+LOCK = ".dfl_tf-extraction.lock"
+WRITING = "extracts faces, or puts one by hand,"
+"""A file that whoever writes the journal locks (`disk.lock_file`), and what that process does."""
 FORMAT, VERSION = "dfl_tf extraction", 1
 
 _KIND = "the journal of an extraction"
@@ -52,7 +56,8 @@ _FACE = Record(
         "sha256": Text(),
         "dropped": Text(),
         "track": Integer(),
-    }
+    },
+    {"by_hand": Boolean()},
 )
 _FRAME = Record(
     {
@@ -65,7 +70,8 @@ _FRAME = Record(
         "given": Integer(0),
         "look": Text(longest=1024, pattern="[A-Za-z0-9+/=]*", form="base64"),
         "faces": Array(_FACE),
-    }
+    },
+    {"removed": Array(_FACE)},
 )
 _RUN = Record(
     {
@@ -103,6 +109,7 @@ class _StoredFace(TypedDict):
     sha256: str
     dropped: str
     track: int
+    by_hand: NotRequired[bool]
 
 
 class _StoredFrame(TypedDict):
@@ -115,6 +122,7 @@ class _StoredFrame(TypedDict):
     given: int
     look: str
     faces: list[_StoredFace]
+    removed: NotRequired[list[_StoredFace]]
 
 
 @dataclass
@@ -240,6 +248,35 @@ def write_journal(folder: Path, content: Extraction) -> None:
     write_stream(folder / FILE, write)
 
 
+def append_record(folder: Path, record: FrameRecord) -> None:
+    """Add the finished frame to the journal of a folder, durably.
+
+    Whoever calls it has the folder for itself (`LOCK`), and has made the
+    faces durable.
+
+    Raises
+    ------
+    WorkspaceError
+        It cannot be written.
+    """
+    path = folder / FILE
+    sync_folder(folder)
+    lines = Journal(path, keep=end_of_lines(path, kind=_KIND))
+    lines.append(_encoded({"frame": _as_dict(record)}))
+    lines.close()
+
+
+def digest_of(record: FrameRecord) -> str:
+    """A checksum of all that is known of a frame: who changes it says what the change is based on.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    return hashlib.sha256(_encoded({"frame": _as_dict(record)})).hexdigest()[:16]
+
+
 def read_journal(folder: Path) -> Extraction | None:
     """Read the journal of a folder of faces; None if there is none.
 
@@ -303,7 +340,7 @@ def _encoded(line: dict[str, object]) -> bytes:
 
 
 def _as_dict(record: FrameRecord) -> _StoredFrame:
-    return {
+    stored: _StoredFrame = {
         "name": record.name,
         "number": record.number,
         "size": [record.height, record.width],
@@ -312,20 +349,27 @@ def _as_dict(record: FrameRecord) -> _StoredFrame:
         "run": record.run,
         "given": record.given,
         "look": base64.b64encode(record.look).decode(),
-        "faces": [
-            {
-                "box": list(face.box),
-                "score": face.score,
-                "landmarks": None if face.landmarks is None else face.landmarks.tolist(),
-                "landmark_score": face.landmark_score,
-                "file": face.file,
-                "sha256": face.sha256,
-                "dropped": face.dropped,
-                "track": face.track,
-            }
-            for face in record.faces
-        ],
+        "faces": [_face_as_dict(face) for face in record.faces],
     }
+    if record.removed:
+        stored["removed"] = [_face_as_dict(face) for face in record.removed]
+    return stored
+
+
+def _face_as_dict(face: RecordedFace) -> _StoredFace:
+    stored: _StoredFace = {
+        "box": list(face.box),
+        "score": face.score,
+        "landmarks": None if face.landmarks is None else face.landmarks.tolist(),
+        "landmark_score": face.landmark_score,
+        "file": face.file,
+        "sha256": face.sha256,
+        "dropped": face.dropped,
+        "track": face.track,
+    }
+    if face.by_hand:
+        stored["by_hand"] = True
+    return stored
 
 
 def _as_face(tree: _StoredFace) -> RecordedFace:
@@ -340,6 +384,7 @@ def _as_face(tree: _StoredFace) -> RecordedFace:
         sha256=tree["sha256"],
         dropped=tree["dropped"],
         track=tree["track"],
+        by_hand=tree.get("by_hand", False),
     )
 
 
@@ -357,4 +402,5 @@ def _as_record(tree: _StoredFrame) -> FrameRecord:
         run=tree["run"],
         given=tree["given"],
         look=base64.b64decode(tree["look"]),
+        removed=tuple(_as_face(face) for face in tree.get("removed", ())),
     )

@@ -134,15 +134,17 @@ def make_plan(
 def clear(folders: Folders, *, to_trash: bool = False) -> int:
     """Delete the faces, debug images and notes of earlier runs; the journal first.
 
-    With `to_trash` faces move to the trash folder beside. Returns the number of faces.
+    With `to_trash` faces move to the trash folder beside; those that somebody has put there do so
+    always. Returns the number of faces.
 
     What a kill leaves are faces without a journal, which the next run does not take for its own.
     """
+    by_hand = faces_by_hand(folders.faces)
     remove_quietly(folders.faces / FILE)
     sync_folder(folders.faces)
     faces = list_folder(folders.faces, IMAGE_SUFFIXES).files
     for path in faces:
-        if to_trash:
+        if to_trash or path.name in by_hand:
             move_to_trash(path, folders.trash)
         else:
             path.unlink()
@@ -151,6 +153,16 @@ def clear(folders: Folders, *, to_trash: bool = False) -> int:
         for path in list_folder(folders.debug, IMAGE_SUFFIXES).files:
             path.unlink()
     return len(faces)
+
+
+def faces_by_hand(folder: Path) -> set[str]:
+    """Names of the faces that somebody has put there (`placing`), as the journal knows them."""
+    try:
+        content = read_journal(folder)
+    except DflTfError:
+        content = None
+    records = () if content is None else (*content.frames.values(), *content.again.values())
+    return {face.file for record in records for face in record.faces if face.by_hand and face.file}
 
 
 def _adopt(

@@ -29,6 +29,9 @@ class RecordedFace:
         Why the face was not stored; empty if it was.
     track : int
         Number of the track that the face belongs to, from 0; -1 before tracks are assigned.
+    by_hand : bool
+        Whether somebody has put it there (`placing`); such a face stays when its frame is
+        extracted again.
     """
 
     box: Box
@@ -39,6 +42,7 @@ class RecordedFace:
     sha256: str = ""
     dropped: str = ""
     track: int = -1
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +71,8 @@ class FrameRecord:
         A tiny copy of the frame by which cuts are seen (`cuts.frame_look`); empty: not known.
     given : int
         Checksum of the faces that the user gave for it (``--faces``); 0 without.
+    removed : tuple of RecordedFace
+        Faces that somebody has taken out of it (`placing`); `file` is the name in the trash folder.
     """
 
     name: str
@@ -79,6 +85,7 @@ class FrameRecord:
     run: int = 0
     look: bytes = b""
     given: int = 0
+    removed: tuple[RecordedFace, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

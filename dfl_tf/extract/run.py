@@ -18,10 +18,11 @@ from dfl_tf_ops.process import cores
 from dfl_tf.disk import checksums
 from dfl_tf.disk.durable import make_folder, sync_folder
 from dfl_tf.disk.left_out import LeftOut
+from dfl_tf.disk.lock_file import locked_file
 from dfl_tf.errors import DflTfError, UsageError
 from dfl_tf.extract.coverage import Coverage, measure_coverage, weak_score
 from dfl_tf.extract.frame_work import ExtractTask, Folders, FrameResult, FrameWork
-from dfl_tf.extract.journal import Extraction, ExtractionJournal
+from dfl_tf.extract.journal import LOCK, WRITING, Extraction, ExtractionJournal
 from dfl_tf.extract.networks import ExtractNetworks, load_networks
 from dfl_tf.extract.plan import ExtractPlan, NotTheSame, clear, make_plan, settings_of
 from dfl_tf.extract.records import FrameRecord, GivenFace
@@ -189,33 +190,47 @@ def extract_faces(
     given = {name: tuple(faces) for name, faces in request.given.items()}
     chosen = chosen_numbers(source.names, request.frames, request.every)
     folders, chosen, request = _divided(Path(output), source, chosen, request)
-    only_look = isinstance(request.shard, Shard) and options.smooth
-    checksums = {name: checksum_of(faces) for name, faces in given.items()}
-    plan = _plan(source, folders, settings, chosen, request, checksums)
-    if options.debug_images:
-        make_folder(folders.debug)
-    report = ExtractReport(folders.faces, done_before=plan.done, notes=list(plan.notes))
-    report.left_out.extend(source.left_out)
-    content = plan.content
-    redo = bool(request.redo)
-    run = content.enter({"settings": settings, "source": source.about, "redo": redo})
-    journal = ExtractionJournal(
-        folders.faces, content, before_sync=lambda: sync_folder(folders.faces)
-    )
-    work = FrameWork(networks, options, folders, run=run)
-    loop = _ExtractLoop(
-        source, plan, given, report, journal, workers or cores(), progress, stop, only_look
-    )
-    try:
-        with _modest_opencv():
-            loop.go(work)
-    finally:
-        _finish(folders, content, journal, loop.set_aside)
+    make_folder(folders.faces)
+    with locked_file(folders.faces / LOCK, doing=WRITING):
+        plan = _plan(source, folders, settings, chosen, request, _checksums(given))
+        content, redo = plan.content, bool(request.redo)
+        run = content.enter({"settings": settings, "source": source.about, "redo": redo})
+        work = FrameWork(networks, options, folders, run=run)
+        only_look = isinstance(request.shard, Shard) and options.smooth
+        report = ExtractReport(folders.faces, done_before=plan.done, notes=list(plan.notes))
+        report.left_out.extend(source.left_out)
+        _go(
+            work,
+            lambda journal: _ExtractLoop(
+                source, plan, given, report, journal, workers or cores(), progress, stop, only_look
+            ),
+            content,
+        )
     report.records = content.records
     weak = weak_score(networks.detector.name)
     report.coverage = measure_coverage(report.records, weak_below=weak)
     report.seconds = time.perf_counter() - start
     return report
+
+
+def _go(
+    work: FrameWork,
+    make_loop: Callable[[ExtractionJournal], _ExtractLoop],
+    content: Extraction,
+) -> None:
+    """Work on all frames, with a journal that is whole afterwards however the work ends."""
+    folders = work.folders
+    if work.options.debug_images:
+        make_folder(folders.debug)
+    journal = ExtractionJournal(
+        folders.faces, content, before_sync=lambda: sync_folder(folders.faces)
+    )
+    loop = make_loop(journal)
+    try:
+        with _modest_opencv():
+            loop.go(work)
+    finally:
+        _finish(folders, content, journal, loop.set_aside)
 
 
 def _divided(
@@ -280,6 +295,10 @@ def _finish(
     if gone:
         checksums.forget(folders.faces, gone)
     checksums.add(folders.faces, written)
+
+
+def _checksums(given: Mapping[str, Sequence[GivenFace]]) -> dict[str, int]:
+    return {name: checksum_of(faces) for name, faces in given.items()}
 
 
 def checksum_of(faces: Sequence[GivenFace]) -> int:

@@ -16,8 +16,9 @@ from dfl_tf.disk.checksums import forget
 from dfl_tf.disk.durable import move_files, remove_folder, remove_quietly
 from dfl_tf.disk.listing import IMAGE_SUFFIXES, list_folder
 from dfl_tf.errors import UsageError, WorkspaceError
-from dfl_tf.extract.frame_work import Folders
+from dfl_tf.extract.frame_work import Folders, move_to_trash
 from dfl_tf.extract.journal import FILE, Extraction, read_journal, write_journal
+from dfl_tf.extract.plan import faces_by_hand
 from dfl_tf.jobs.shard import Shard, check_complete, lacking, total_of
 
 
@@ -139,7 +140,11 @@ def _make_room(
             f"{output} holds {len(others)} images that are of none of the shards "
             f"({others[0].name}); --overwrite deletes them"
         )
+    by_hand = faces_by_hand(output)
     remove_quietly(output / FILE)
     for path in others:
-        path.unlink()
+        if path.name in by_hand:
+            move_to_trash(path, Folders(output).trash)
+        else:
+            path.unlink()
     forget(output, [path.name for path in others])

@@ -37,7 +37,8 @@ _RECORD = Record(
         "ended": Optional(Number()),
     }
 )
-_PROGRESS = re.compile(r"^.* (\d+)/(\d+) · ", re.MULTILINE)  # as `jobs.progress` writes it
+# as `jobs.progress` writes it
+_PROGRESS = re.compile(r"^.* (\d+)/(\d+) · (?:.*? (\d+):(\d\d) left)?", re.MULTILINE)
 _TAIL = 4096
 
 
@@ -77,6 +78,8 @@ class JobState:
     record : JobRecord or None
     done, total : int
         Of the last line of progress; 0 where there is none.
+    left : int or None
+        Seconds that it will still take, by the same line.
     log : str
         Its last lines.
     """
@@ -85,6 +88,7 @@ class JobState:
     record: JobRecord | None = None
     done: int = 0
     total: int = 0
+    left: int | None = None
     log: str = ""
 
 
@@ -150,9 +154,10 @@ class DetachedJob:
         if record is None:
             return JobState("none")
         text = self._tail()
-        done, total = [("0", "0"), *_PROGRESS.findall(text)][-1]
+        done, total, minutes, seconds = [("0", "0", "", ""), *_PROGRESS.findall(text)][-1]
+        left = 60 * int(minutes) + int(seconds) if running and minutes else None
         state = "running" if running else _outcome(record.code)
-        return JobState(state, record, int(done), int(total), text)
+        return JobState(state, record, int(done), int(total), left, text)
 
     def _runs(self) -> bool:
         import fcntl

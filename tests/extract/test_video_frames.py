@@ -12,11 +12,11 @@ import pytest
 
 from dfl_tf.cli import extract as extract_command
 from dfl_tf.cli.main import run
-from dfl_tf.cli.video_frames import VideoFrames
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.extract.journal import read_journal
 from dfl_tf.extract.run import ExtractRequest, extract_faces
 from dfl_tf.extract.sources import FolderFrames
+from dfl_tf.extract.video_frames import VideoFrames
 from dfl_tf.formats import read_metadata
 from dfl_tf.options import ExtractOptions, default
 from dfl_tf.video.extract import FrameFiles, extract

@@ -41,7 +41,7 @@ def test_its_end_is_known_also_to_who_has_not_started_it(tmp_path, code, state):
     wait_for(lambda: DetachedJob(tmp_path / "job").state().state != "running")
     found = DetachedJob(tmp_path / "job").state()
     assert (found.state, found.record.code) == (state, code)
-    assert (found.done, found.total) == (2, 3)
+    assert (found.done, found.total, found.left) == (2, 3, None)
     assert found.record.ended >= found.record.began
     job.start(work(tmp_path), tmp_path)  # the next one takes its place
 
@@ -50,7 +50,7 @@ def test_it_runs_once_and_stops_as_by_ctrl_c(tmp_path):
     job = DetachedJob(tmp_path / "job")
     job.start(work(tmp_path, seconds=600), tmp_path)
     wait_for((tmp_path / "begun").exists)
-    assert job.state().state == "running"
+    assert (job.state().state, job.state().left) == ("running", 1)
     with pytest.raises(UsageError, match="runs already"):
         DetachedJob(tmp_path / "job").start(work(tmp_path), tmp_path)
     job.stop()

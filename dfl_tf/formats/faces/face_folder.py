@@ -28,6 +28,7 @@ _SCRATCH = frozenset(
         "xseg_apply.journal",
         RECORD,
         "extraction.jsonl",
+        ".dfl_tf-extraction.lock",
         moves.PLAN,
         moves.PLACING,
         moves.DONE,

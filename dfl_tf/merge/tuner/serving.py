@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -32,6 +32,7 @@ from dfl_tf.merge.tuner.messages import (
 )
 from dfl_tf.options import Layer, MergeOptions, resolve
 
+S = TypeVar("S")
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 300.0
@@ -95,19 +96,33 @@ class _Listener:
 
 
 def serve(connection: socket.socket, open_scene: OpenScene, *, idle: float = IDLE_SECONDS) -> None:
-    """Render until nobody has asked for anything for a while.
+    """Render until nobody has asked for anything for a while; see `serve_answers`."""
+    cv2.setNumThreads(1)  # as in a merge, of which the pixels are to be the same
+    serve_answers(connection, open_scene, _answer, idle=idle)
 
-    The process ends at once, in the middle of a frame too, when the other side is gone.
+
+def serve_answers(
+    connection: socket.socket,
+    open_scene: Callable[[Mapping[str, object]], tuple[S, Opened]],
+    answer: Callable[[S, Render], Rendered | Failed],
+    *,
+    idle: float = IDLE_SECONDS,
+) -> None:
+    """Answer until nobody has asked for anything for a while.
+
+    The process ends at once, in the middle of an answer too, when the other side is gone.
 
     Parameters
     ----------
     connection : socket
         To the server.
     open_scene : callable
+        From what `Open` says to what is asked about, and the answer about it.
+    answer : callable
+        Raises nothing.
     idle : float
         Seconds without a request after which it returns.
     """
-    cv2.setNumThreads(1)  # as in a merge, of which the pixels are to be the same
     channel = Channel(connection)
     first = channel.receive()
     if not isinstance(first, Open):
@@ -118,11 +133,11 @@ def serve(connection: socket.socket, open_scene: OpenScene, *, idle: float = IDL
     try:
         scene, opened = open_scene(first.about)
     except Exception as error:  # whatever is wrong with a user's files
-        channel.send(Failed(0, _text(error)))
+        channel.send(Failed(0, error_text(error)))
         return
     channel.send(opened)
     while (request := mailbox.take(idle)) is not None:
-        channel.send(_answer(scene, request))
+        channel.send(answer(scene, request))
     channel.send(Idle())
 
 
@@ -134,15 +149,16 @@ def _answer(scene: Scene, request: Render) -> Rendered | Failed:
         image = scene.view(request.frame, settings, request.view, lambda: asked.append(True))
         media_type, data = encoded(image, request.width)
     except Exception as error:  # one frame that cannot be shown ends nothing
-        return Failed(request.number, _text(error))
+        return Failed(request.number, error_text(error))
     milliseconds = 1000 * (time.perf_counter() - start)
     return Rendered(request.number, media_type, milliseconds, bool(asked), data)
 
 
-def _text(error: Exception) -> str:
+def error_text(error: Exception) -> str:
+    """What is said of an error; one of our own is logged with its place."""
     if isinstance(error, DflTfError):
         return str(error)
-    log.exception("rendering failed")
+    log.exception("an answer failed")
     return f"{type(error).__name__}: {error}"
 
 

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from dfl_tf.web.context import View
-from dfl_tf.web.views import compare, faces, tuner, watch, xseg
+from dfl_tf.web.views import compare, extraction, faces, jobs, tuner, watch, xseg
 
-VIEWS: tuple[View, ...] = (watch.VIEW, compare.VIEW, faces.VIEW, xseg.VIEW, tuner.VIEW)
+VIEWS: tuple[View, ...] = (
+    watch.VIEW,
+    compare.VIEW,
+    extraction.VIEW,
+    faces.VIEW,
+    xseg.VIEW,
+    tuner.VIEW,
+    jobs.VIEW,
+)

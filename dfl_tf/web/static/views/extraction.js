@@ -384,6 +384,7 @@ class Extraction {
   }
 
   panelOff(off) {
+    this.painted = null;
     for (const button of this.panel.querySelectorAll("button")) button.disabled = off;
   }
 
@@ -391,6 +392,9 @@ class Extraction {
     this.stage.paint(this.record?.faces ?? [], this.shape, this.chosen, this.drawing);
     const { record } = this;
     if (!record) return;
+    const key = JSON.stringify([record.number, record.based_on, Boolean(this.shape), this.drawing, this.chosen, this.usable, this.done.length]);
+    if (key === this.painted) return; // whoever has the focus in the panel keeps it
+    this.painted = key;
     if (!record.extracted) {
       fill(this.panel, h("h2", {}, record.name), h("p", {}, "This frame was not extracted yet."), h("a", { href: "#/jobs/extract" }, "Extract the faces"));
       return;

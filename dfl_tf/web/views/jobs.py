@@ -104,9 +104,12 @@ class JobsView:
         )
 
     def line(self, request: Request) -> Response:
-        """The command line of a form."""
+        """The command line of a form; empty, and what is wrong, while a value is."""
         kind, subject, values = self._asked(request)
-        return json_answer({"line": self._jobs.line(kind, subject, values)})
+        try:
+            return json_answer({"line": self._jobs.line(kind, subject, values), "wrong": ""})
+        except WebError as error:
+            return json_answer({"line": "", "wrong": printable(error)})
 
     def plan(self, request: Request) -> Response:
         """What a command would do."""

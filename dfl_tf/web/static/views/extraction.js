@@ -80,7 +80,7 @@ class Extraction {
     this.stage = new Stage({
       drawn: (box) => this.drawn(box), changed: () => this.changed(), choose: (face) => this.choose(face),
     });
-    this.stage.image.addEventListener("load", () => { this.stage.element.dataset.state = "shown"; });
+    this.stage.image.addEventListener("load", () => { this.loaded = true; this.ready(); });
     this.stage.image.addEventListener("error", () => this.noImage());
     this.status = h("span", { role: "status", class: "dim" });
     this.stage.element.append(h("div", { class: "told" }, this.status));
@@ -147,8 +147,16 @@ class Extraction {
     this.say("");
     this.mark();
     this.stage.element.dataset.state = "waiting";
+    this.record = null;
+    this.loaded = false;
+    this.paint();
     this.stage.show(this.page.api(`image/${this.side}/${to}?lane=${LANE}`), `Frame ${to}`);
     await this.read();
+  }
+
+  /** Say so once image and faces are there. */
+  ready() {
+    if (this.loaded && this.record) this.stage.element.dataset.state = "shown";
   }
 
   async noImage() {
@@ -180,6 +188,7 @@ class Extraction {
     }
     this.mark();
     this.paint();
+    this.ready();
   }
 
   jump(kind, way) {

@@ -119,9 +119,9 @@ class JobsView {
     this.timers.line = setTimeout(async () => {
       const { line, wrong } = this;
       try {
-        const { line: text } = await this.page.post("line", this.asked);
-        line.show(text);
-        fill(wrong, "");
+        const said = await this.page.post("line", this.asked);
+        line.show(said.line);
+        fill(wrong, said.wrong);
       } catch (error) {
         line.show("");
         fill(wrong, error.message);

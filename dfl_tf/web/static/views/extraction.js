@@ -54,7 +54,7 @@ class Extraction {
     await this.look();
     if (this.ended || !this.frames) return;
     const kept = this.kept();
-    const first = Number(page.rest[1]) || kept?.number || this.faces.indexOf(0) + 1 || 1;
+    const first = kept?.number || Number(page.rest[1]) || this.faces.indexOf(0) + 1 || 1;
     await this.go(first);
     if (kept?.number === this.frame && !page.readOnly && !this.shape) {
       this.shape = new Shape(kept.shape);
@@ -140,6 +140,7 @@ class Extraction {
       return;
     }
     this.frame = to;
+    history.replaceState(null, "", `#/extraction/${this.side}/${to}`);
     this.chosen = null;
     this.drawing = false;
     this.number.value = this.slider.value = to;

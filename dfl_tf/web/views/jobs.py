@@ -43,7 +43,7 @@ class JobsView:
         return [
             Route("/kinds", self.kinds),
             Route("/form/{kind}", self.form),
-            Route("/list", self.list),
+            Route("/list", self.listed),
             Route("/line", self.line, methods=["POST"]),
             Route("/plan", self.plan, methods=["POST"]),
             Route("/start", self.start, methods=["POST"]),
@@ -93,7 +93,7 @@ class JobsView:
             fields.insert(0, _SAVED_FIELD)
         return json_answer({"fields": fields})
 
-    def list(self, request: Request) -> Response:
+    def listed(self, request: Request) -> Response:
         """All jobs, those that run first, then the newest."""
         return json_answer({"jobs": self._all()})
 

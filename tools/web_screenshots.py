@@ -69,6 +69,8 @@ def show_face(tab: Tab) -> None:
 
 def place_face(tab: Tab) -> None:
     """Draw a box over the head of the frame, and turn the shape a little."""
+    if tab.run("!!document.querySelector('.shape')"):  # kept from the other screen
+        return
     tab.click("[data-do=new]")
     box = tab.run(
         "(() => { const b = document.querySelector('.viewer img').getBoundingClientRect();"

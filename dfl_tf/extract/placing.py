@@ -58,7 +58,7 @@ Decode = Callable[[FrameRecord], DecodedFrame]
 """Reads a frame again."""
 
 
-class OutdatedError(DflTfError):
+class FrameChangedError(DflTfError):
     """Somebody else, or an extraction, has changed the frame since it was shown."""
 
 
@@ -174,7 +174,7 @@ class FacePlacing:
 
         Raises
         ------
-        OutdatedError
+        FrameChangedError
             The frame has another record now.
         UsageError
             The landmarks are not those of a face, or another process writes the folder.
@@ -233,7 +233,7 @@ class FacePlacing:
                 )
             shown = self.frame(name)
             if shown.digest != based_on:
-                raise OutdatedError(
+                raise FrameChangedError(
                     f"{name}: was changed meanwhile, by an extraction or in another window."
                 )
             yield shown.record

@@ -24,7 +24,7 @@ from dfl_tf.extract.found import Box, Detection, Landmarker
 from dfl_tf.extract.frame_work import Folders
 from dfl_tf.extract.journal import Extraction, digest_of
 from dfl_tf.extract.mesh.load import MeshModels
-from dfl_tf.extract.placing import FacePlacing, OutdatedError, PlacedFrame, mean_face
+from dfl_tf.extract.placing import FacePlacing, FrameChangedError, PlacedFrame, mean_face
 from dfl_tf.extract.records import FrameRecord, GivenFace, RecordedFace
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.merge.tuner.messages import Failed, Opened, Render, Rendered
@@ -118,7 +118,7 @@ class Side:
                 assert chosen is not None
                 work = placing.remove if what == "remove" else placing.restore
                 made = work(name, chosen, based_on=based_on)
-        except OutdatedError as error:
+        except FrameChangedError as error:
             return {"error": str(error), "frame": self.frame(number)}
         return {"frame": _as_plain(number, made)}
 

@@ -14,7 +14,7 @@ from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.extract.coverage import measure_coverage
 from dfl_tf.extract.frame_work import Folders
 from dfl_tf.extract.journal import FILE, LOCK, read_journal
-from dfl_tf.extract.placing import FacePlacing, OutdatedError
+from dfl_tf.extract.placing import FacePlacing, FrameChangedError
 from dfl_tf.extract.records import GivenFace
 from dfl_tf.extract.run import ExtractReport, ExtractRequest, extract_faces
 from dfl_tf.extract.sources import FolderFrames
@@ -177,7 +177,7 @@ def test_who_has_not_seen_the_frame_as_it_is_changes_nothing(placing, out, frame
         lambda: placing.remove(EMPTY, 0, based_on=before),
         lambda: placing.restore(EMPTY, 0, based_on=before),
     ):
-        with pytest.raises(OutdatedError, match="changed meanwhile"):
+        with pytest.raises(FrameChangedError, match="changed meanwhile"):
             change()
     with (
         locked_file(out / LOCK, doing="extracts faces"),

@@ -238,7 +238,7 @@ class Extraction {
     try {
       const found = await this.page.post(`suggest/${this.side}/${frame}`, { box });
       if (frame !== this.frame || this.ended) return;
-      this.begins({ box, points: found.landmarks, face });
+      this.begins({ box: holding(box, found.landmarks), points: found.landmarks, face });
       this.say(found.reason || "Found by the landmarker.", found.reason ? "warn" : "good");
     } catch (error) {
       this.say(error.message, "error");
@@ -510,6 +510,12 @@ class Extraction {
 }
 
 const LANE = Math.random().toString(36).slice(2);
+
+/** The box, as large as the points in it need it. */
+function holding([left, top, right, bottom], points) {
+  const [xs, ys] = [points.map(([x]) => x), points.map(([, y]) => y)];
+  return [Math.min(left, ...xs), Math.min(top, ...ys), Math.max(right, ...xs), Math.max(bottom, ...ys)];
+}
 
 function nearest(faces, [x, y]) {
   const away = ({ box }) => Math.hypot((box[0] + box[2]) / 2 - x, (box[1] + box[3]) / 2 - y);

@@ -50,10 +50,12 @@ def _summed(*keys: str) -> Callable[[Sequence[str]], Figures]:
 def _quality(outputs: Sequence[str]) -> Figures:
     found = _last_json(outputs[0])
     averaged, weights = found["curves"]["ema"], found["weights"]["ema"]
+    plain = found["curves"]["no_warp"]
     return {
         "iterations": ", ".join(f"{point['iteration']:,}" for point in averaged),
         "ssim": ", ".join(f"{point['ssim']:.3f}" for point in averaged),
         "weights_ssim": ", ".join(f"{point['ssim']:.3f}" for point in weights),
+        "without_warp_ssim": ", ".join(f"{point['ssim']:.3f}" for point in plain),
     }
 
 
@@ -120,7 +122,10 @@ PARTS = {
     "mutate": Part(("python tools/mutate.py --json",), _mutants),
     "slow": Part((f"{PYTEST} -m slow tests",), _passed),
     "quality": Part(
-        (f"python tools/bench_quality.py{FACES} --at 100,1000,4000 --variants ema --rising",),
+        (
+            f"python tools/bench_quality.py{FACES} --at 100,1000,4000 --variants no_warp,ema"
+            " --rising",
+        ),
         _quality,
     ),
     "jax": Part(("bash tools/step_hlo.sh",), _jax),

@@ -81,7 +81,12 @@ def test_the_page_is_made_of_all_parts_each_with_its_commit() -> None:
         "fuzz": {"inputs": 100_000, "readers": 20, "faults": 0},
         "kills": {"kills": 400, "losses": 0, "tried": 9, "in_a_save": 5},
         "power": {"operations": 12, "states": 6000, "losses": 0},
-        "quality": {"iterations": "100, 1,000", "ssim": "0.500, 0.600", "weights_ssim": "0.4"},
+        "quality": {
+            "iterations": "100, 1,000",
+            "ssim": "0.500, 0.600",
+            "weights_ssim": "0.4",
+            "without_warp_ssim": "0.5, 0.7",
+        },
         "jax": {"cases": 9, "passed": 9, "variables": 800},
         "gpu_check": {"parts": 11},
         "notebook": {"cells": 6},

@@ -56,8 +56,8 @@ def sentence(name: str, figures: Figures) -> str:
         "power": "{states} states that a power cut may leave, of {operations} operations: "
         "{losses} lost",
         "quality": "similarity (SSIM) on held-out faces after {iterations} iterations: {ssim} with "
-        "averaged weights, {weights_ssim} with the weights themselves, {without_warp_ssim} with them "
-        "where nothing was warped",
+        "averaged weights, {weights_ssim} with the weights themselves, {without_warp_ssim} without "
+        "random warp",
         "jax": "{passed} of {cases} steps do with JAX what they do with TensorFlow, in "
         "{variables} variables",
         "gpu_check": "{parts} parts of tools/gpu_check.py passed on the CPU",

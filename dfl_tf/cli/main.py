@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import logging
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 import click
@@ -92,8 +95,20 @@ def run(argv: Sequence[str], *, own_process: bool = False) -> int:
     for variable, level in NATIVE_LOG_LEVELS.items():
         os.environ.setdefault(variable, level)
     QuietTensorFlow(freeze=True, tell=own_process).install()
-    with safe_output(), captured_logging(Events([Lines()])):
+    told = _told_warnings() if own_process else contextlib.nullcontext()
+    with safe_output(), captured_logging(Events([Lines()])), told:
         return _run(argv)
+
+
+@contextlib.contextmanager
+def _told_warnings() -> Iterator[None]:
+    """Python's warnings are lines of ours, without the place in the code."""
+    before, log = warnings.showwarning, logging.getLogger("dfl_tf.warnings")
+    warnings.showwarning = lambda message, *_, **__: log.warning("%s", message)
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+import warnings
 
 import click
 import pytest
@@ -180,3 +181,11 @@ def test_native_libraries_are_quiet_unless_the_user_wants_them(
     run(["--version"])
     assert os.environ["OPENCV_LOG_LEVEL"] == "SILENT"
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+
+
+def test_warnings_of_python_are_lines_without_a_place(caplog, recwarn):
+    before = warnings.showwarning
+    with entry._told_warnings():
+        warnings.warn("the library is missing", RuntimeWarning, stacklevel=1)
+    assert caplog.messages == ["the library is missing"]
+    assert warnings.showwarning is before

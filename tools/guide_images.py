@@ -5,16 +5,16 @@
 WORKSPACE is the synthetic one (frames and aligned faces of both people). Never name one of real
 people here. MODEL_DIR holds a small model that was trained on it as the guide says, by hand:
 
-    dfl-tf train WORKSPACE --name guide --resolution 64 --archi df --ae-dims 64 --e-dims 32
-        --d-dims 32 --d-mask-dims 16 --face-type wf --batch-size 8 --target-iter 1200
-        --snapshot-every 300 --snapshots-keep 20
-    dfl-tf train WORKSPACE --name guide --lr-dropout y --target-iter 1500
-    dfl-tf train WORKSPACE --name guide --no-random-warp --lr-dropout n --target-iter 2400
+    dfl-tf train WORKSPACE --name guide --resolution 64 --archi df --ae-dims 32 --e-dims 16
+        --d-dims 16 --d-mask-dims 16 --face-type wf --batch-size 4 --target-iter 750
+    dfl-tf train WORKSPACE --name guide --lr-dropout y --target-iter 900
+    dfl-tf train WORKSPACE --name guide --no-random-warp --lr-dropout n --target-iter 1500
 
-with the same two options of snapshots each time; the other one a copy of it, ruined on purpose:
+with --snapshot-every 150 --snapshots-keep 20 --save-every-iters 150 --log-every 10 each time; the
+other one is a copy of it, ruined on purpose:
 
-    dfl-tf train WORKSPACE --model-dir COPY --name guide --set lr=0.02 --no-guard-collapse
-        --target-iter 2500
+    dfl-tf train WORKSPACE --model-dir COPY --name guide --gan-power 10 --set lr=0.001
+        --no-guard-collapse --target-iter 1560
 
 guide_alignment.jpg    aligned faces: right, and what goes wrong
 guide_masks.jpg        masks: right, and what goes wrong
@@ -43,7 +43,7 @@ from dfl_tf.train.loss_plot import plot_of_model
 
 QUALITY = 85
 SHOWN = (12, 30, 55)
-STAGES = {300: "too early", 1200: "no detail yet", 2400: "detail"}
+STAGES = {300: "too early", 750: "no detail yet", 1500: "detail"}
 """Iterations of which snapshots are shown, and what is to be seen there."""
 FRAME = 20
 MERGES = {

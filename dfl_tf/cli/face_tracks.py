@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import numpy as np
-import numpy.typing as npt
 
 from dfl_tf.errors import DflTfError, FacesetError
 
 if TYPE_CHECKING:
     from dfl_tf.extract.journal import Extraction
     from dfl_tf.facesets.sorting import MeasuredFaces
-
-_SAME_FACE = 0.5  # overlap of the boxes of a face in the journal and in its metadata
-
-Floats = npt.NDArray[np.float64]
 
 
 def tracks_of(place: Path, faces: MeasuredFaces) -> list[int | None]:
@@ -85,26 +78,7 @@ def _folder(place: Path) -> Path:
 
 
 def _tracks(journal: Extraction | None, faces: MeasuredFaces) -> list[int | None]:
-    known: dict[str, list[tuple[Floats, int]]] = {}
-    for record in () if journal is None else journal.records:
-        found = [(np.array(face.box, np.float64), face.track) for face in record.faces]
-        known[Path(record.name).name] = [(box, track) for box, track in found if track >= 0]
-    boxes = faces.columns["source_box"]
-    return [
-        _track(known.get(frame, []), box) if frame else None
-        for frame, box in zip(faces.source_filenames, boxes, strict=True)
-    ]
+    from dfl_tf.facesets.face_tracks import match_tracks
 
-
-def _track(faces: Sequence[tuple[Floats, int]], box: Floats) -> int | None:
-    overlaps = [_overlap(box, other) for other, _ in faces]
-    if not overlaps or max(overlaps) < _SAME_FACE:
-        return None
-    return faces[int(np.argmax(overlaps))][1]
-
-
-def _overlap(a: Floats, b: Floats) -> float:
-    """Intersection over union; 0 where a box is not known."""
-    shared = float(np.prod(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None)))
-    both = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - shared
-    return shared / both if both > 0 else 0.0
+    records = () if journal is None else journal.records
+    return match_tracks(records, faces.source_filenames, faces.columns["source_box"])

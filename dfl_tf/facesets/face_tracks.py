@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,7 @@ Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
 NO_TRACK = -1
+_SAME_FACE = 0.5  # overlap of the boxes of a face in the journal and in its metadata
 
 _RANGE = re.compile(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?")
 
@@ -34,6 +37,73 @@ class Track:
 
     number: int
     members: list[int]
+
+
+class TrackedFace(Protocol):
+    """A face as the extraction found it."""
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom in frame pixels."""
+
+    @property
+    def track(self) -> int:
+        """Number of its track, from 0; negative where it is on none."""
+
+
+class TrackedFrame(Protocol):
+    """A frame with all faces that the extraction found in it."""
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+
+    @property
+    def faces(self) -> Sequence[TrackedFace]:
+        """In any order."""
+
+
+def match_tracks(
+    records: Iterable[TrackedFrame], frames: Sequence[str], boxes: Floats
+) -> list[int | None]:
+    """Find the track of each face of a faceset by its place in its frame.
+
+    Parameters
+    ----------
+    records : iterable of TrackedFrame
+        What the extraction noted.
+    frames : sequence of str
+        Frame of each face; empty where it is not known.
+    boxes : ndarray, shape (n, 4), float64
+        Left, top, right, bottom of each face in its frame; NaN where it is not known.
+
+    Returns
+    -------
+    list
+        None for a face that overlaps none of those that were noted by half.
+    """
+    known: dict[str, list[tuple[Floats, int]]] = {}
+    for record in records:
+        found = [(np.array(face.box, np.float64), face.track) for face in record.faces]
+        known[Path(record.name).name] = [(box, track) for box, track in found if track >= 0]
+    return [
+        _track(known.get(frame, []), box) if frame else None
+        for frame, box in zip(frames, boxes, strict=True)
+    ]
+
+
+def _track(faces: Sequence[tuple[Floats, int]], box: Floats) -> int | None:
+    overlaps = [_overlap(box, other) for other, _ in faces]
+    if not overlaps or max(overlaps) < _SAME_FACE:
+        return None
+    return faces[int(np.argmax(overlaps))][1]
+
+
+def _overlap(a: Floats, b: Floats) -> float:
+    """Intersection over union; 0 where a box is not known."""
+    shared = float(np.prod(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None)))
+    both = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - shared
+    return shared / both if both > 0 else 0.0
 
 
 def track_numbers(tracks: Sequence[int | None]) -> Numbers:

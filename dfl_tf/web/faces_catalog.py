@@ -79,16 +79,19 @@ ARRANGEMENTS = (
     Arrangement("hist-dissim", "Least like all others first"),
     Arrangement("absdiff", "Similar images side by side"),
     Arrangement("origname", "Name of the frame"),
+    Arrangement("track", "Track after track"),
     Arrangement("oneface", "Frames with one face only", rejects=True),
     Arrangement("final", "The best faces", rejects=True),
     Arrangement("final-fast", "The best faces by size", rejects=True),
 )
 
-DISTANCE = "person_distance"
+DISTANCE, TRACK = "person_distance", "track"
 GROUPS = (
     Column(PERSON, "Person"),
     Column(DISTANCE, "Distance from the typical face"),
 )
+TRACKS = (Column(TRACK, "Track"),)
+"""What comes with the arrangement of that name."""
 
 
 def rank_of(method: str) -> str:
@@ -111,4 +114,4 @@ def all_columns() -> dict[str, Column]:
             *([Column(rejected_by(each.name), f"Rejected: {each.title}")] if each.rejects else ()),
         )
     ]
-    return {column.name: column for column in (*COLUMNS, *FREE, *GROUPS, *made)}
+    return {column.name: column for column in (*COLUMNS, *FREE, *GROUPS, *TRACKS, *made)}

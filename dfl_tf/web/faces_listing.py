@@ -33,7 +33,7 @@ from dfl_tf.web.faces_places import FacePlace
 Numbers = npt.NDArray[np.int64]
 
 LEADING_OUT = "links that lead out of the workspace"
-_FRESH_SECONDS = 2.0
+_FRESH_SECONDS = 10.0
 _KEPT = 6
 """Listings that are kept; of paks, whose metadata take memory, only one."""
 _REMEMBERED = 10_000

@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -23,11 +25,14 @@ from dfl_tf_ops.process import cores
 from dfl_tf.data.identity import make_embedder
 from dfl_tf.disk.guarded import parse_json
 from dfl_tf.disk.tree_schema import Array, Number, Record, Text
-from dfl_tf.errors import DflTfError
+from dfl_tf.errors import DflTfError, FacesetError
+from dfl_tf.extract.journal import read_journal
+from dfl_tf.facesets.face_tracks import match_tracks
 from dfl_tf.facesets.measure_cache import MeasureCache
 from dfl_tf.facesets.measuring import face_files, measure_faces
 from dfl_tf.facesets.people import find_people
 from dfl_tf.facesets.sort import plan_sort
+from dfl_tf.facesets.sorting import MeasuredFaces
 from dfl_tf.formats.faces.face_folder import pak_of
 from dfl_tf.web.answers import plain_values
 from dfl_tf.web.faces_catalog import (
@@ -38,6 +43,7 @@ from dfl_tf.web.faces_catalog import (
     PITCH,
     PIXELS,
     SIZE,
+    TRACK,
     YAW,
     rank_of,
     rejected_by,
@@ -67,7 +73,7 @@ def main() -> None:
     threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
     try:
         asked = parse_json(line, what="the request", kind="a request to measure", schema=REQUEST)
-        _measure(asked)
+        measure(asked)
     except DflTfError as error:
         _tell({"error": str(error)})
 
@@ -97,43 +103,25 @@ class _Progress:
             _tell({"progress": [done, total]})
 
 
-def _measure(asked: Mapping[str, object]) -> None:
+def measure(asked: Mapping[str, object]) -> None:
+    """Find what a request wants to know, and tell it.
+
+    Raises
+    ------
+    DflTfError
+        It cannot be found here.
+    """
     place, method = Path(str(asked["place"])), str(asked["method"])
     stamps = _stamps(place)
-    cache, progress = MeasureCache.of_user(), _Progress()
-    workers = max(1, cores() // 2)
-    names: Sequence[str]
-    notes: list[str] = []
+    cache = MeasureCache.of_user()
     if not method:
-        wanted = [each for each in COLUMNS if each.name in cast("list[str]", asked["columns"])]
-        measures = [each.measured_by for each in wanted]
-        faces, _ = measure_faces(place, measures, cache=cache, workers=workers, progress=progress)
-        names = faces.names
-        columns = {each.name: _shown(each.name, faces.columns[each.measured_by]) for each in wanted}
-        columns[LABELED] = faces.labeled.astype(np.float64)
-        columns[PIXELS] = np.sqrt(faces.pixels.astype(np.float64))
+        found = _measures(place, cast("list[str]", asked["columns"]), cache)
     elif method == PERSONS:
-        strictness = float(cast("float", asked["strictness"]))
-        people = find_people(
-            place, make_embedder(), strictness=strictness, cache=cache, progress=progress
-        )
-        names, notes = people.names, people.grouping.notes()
-        columns = {name: np.full(len(names), np.nan) for name in (PERSON, DISTANCE)}
-        for group in people.grouping.groups:
-            columns[PERSON][group.members] = group.number
-            columns[DISTANCE][group.members] = group.distances
+        found = _persons(place, float(cast("float", asked["strictness"])), cache)
     else:
-        plan = plan_sort(place, method, cache=cache, workers=workers, progress=progress)
-        names, notes = [*plan.faces.names, *plan.unreadable], plan.order.notes
-        nothing = not plan.order.kept and not plan.order.trash
-        kept = list(range(len(names))) if nothing else plan.order.kept
-        rank, rejected = np.full(len(names), np.nan), np.zeros(len(names))
-        rank[kept] = np.arange(len(kept))
-        rejected[plan.order.trash] = 1
-        rejected[len(plan.faces.names) :] = 1
-        columns = {rank_of(method): rank, rejected_by(method): rejected}
-    names, columns = _with_unreadable(place, names, columns)
-    _tell({"notes": notes})
+        found = _arranged(place, method, cache)
+    names, columns = _with_unreadable(place, found.names, found.columns)
+    _tell({"notes": found.notes})
     for start in range(0, len(names), _CHUNK):
         part = slice(start, start + _CHUNK)
         _tell(
@@ -143,6 +131,76 @@ def _measure(asked: Mapping[str, object]) -> None:
                 "columns": {name: values[part].tolist() for name, values in columns.items()},
             }
         )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Columns of faces, with what should be known of them."""
+
+    names: Sequence[str]
+    columns: Columns
+    notes: Sequence[str] = ()
+
+
+def _measures(place: Path, names: Sequence[str], cache: MeasureCache) -> _Found:
+    wanted = [each for each in COLUMNS if each.name in names]
+    measures = [each.measured_by for each in wanted]
+    faces, _ = measure_faces(place, measures, cache=cache, workers=_workers(), progress=_Progress())
+    columns = {each.name: _shown(each.name, faces.columns[each.measured_by]) for each in wanted}
+    columns[LABELED] = faces.labeled.astype(np.float64)
+    columns[PIXELS] = np.sqrt(faces.pixels.astype(np.float64))
+    return _Found(faces.names, columns)
+
+
+def _persons(place: Path, strictness: float, cache: MeasureCache) -> _Found:
+    people = find_people(
+        place, make_embedder(), strictness=strictness, cache=cache, progress=_Progress()
+    )
+    columns = {name: np.full(len(people.names), np.nan) for name in (PERSON, DISTANCE)}
+    for group in people.grouping.groups:
+        columns[PERSON][group.members] = group.number
+        columns[DISTANCE][group.members] = group.distances
+    return _Found(people.names, columns, people.grouping.notes())
+
+
+def _arranged(place: Path, method: str, cache: MeasureCache) -> _Found:
+    plan = plan_sort(
+        place,
+        method,
+        cache=cache,
+        tracks_of=partial(_tracks_of, place),
+        workers=_workers(),
+        progress=_Progress(),
+    )
+    names = [*plan.faces.names, *plan.unreadable]
+    nothing = not plan.order.kept and not plan.order.trash  # it has nothing to reject
+    kept = list(range(len(names))) if nothing else plan.order.kept
+    rank, rejected = np.full(len(names), np.nan), np.zeros(len(names))
+    rank[kept] = np.arange(len(kept))
+    rejected[plan.order.trash] = 1
+    rejected[len(plan.faces.names) :] = 1
+    columns = {rank_of(method): rank, rejected_by(method): rejected}
+    if method == TRACK:
+        columns[TRACK] = np.full(len(names), np.nan)
+        for i, number in plan.order.values.items():
+            columns[TRACK][i] = float(number)
+    return _Found(names, columns, plan.order.notes)
+
+
+def _workers() -> int:
+    """Half of the cores: a training beside the page comes first."""
+    return max(1, cores() // 2)
+
+
+def _tracks_of(place: Path, faces: MeasuredFaces) -> list[int | None]:
+    folder = place if place.is_dir() else place.parent
+    journal = read_journal(folder)
+    if journal is None:
+        raise FacesetError(
+            "the tracks of these faces are not known: dfl-tf extract notes them beside the faces "
+            "that it makes, and here is no such journal."
+        )
+    return match_tracks(journal.records, faces.source_filenames, faces.columns["source_box"])
 
 
 def _with_unreadable(

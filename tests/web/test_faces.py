@@ -15,13 +15,17 @@ import numpy as np
 import pytest
 
 from dfl_tf.disk import moves
-from dfl_tf.errors import WorkspaceError
+from dfl_tf.errors import FacesetError, WorkspaceError
+from dfl_tf.extract.journal import Extraction, write_journal
+from dfl_tf.extract.records import FrameRecord, RecordedFace
 from dfl_tf.face import estimate_pitch_yaw_roll
+from dfl_tf.facesets.measure_cache import MeasureCache
 from dfl_tf.facesets.measures import MEASURES
 from dfl_tf.facesets.report.poses import PITCH_EDGES, YAW_EDGES
+from dfl_tf.facesets.sort import plan_sort
 from dfl_tf.facesets.sorting import METHODS
 from dfl_tf.formats.faces.faceset_files import pack_folder
-from dfl_tf.web import faces_catalog, faces_measuring, faces_trash
+from dfl_tf.web import faces_catalog, faces_measuring, faces_process, faces_trash
 
 from .support.facing import FACES, SIDE, face, fill_faces, landmarks_at, make_faces
 from .support.served import Served, serving
@@ -32,8 +36,8 @@ BY_COLUMN = {
     "black",
 }  # fmt: skip
 """Ways to sort that are columns on the page."""
-ELSEWHERE = {"identity", "track"}
-"""Persons have a panel of their own, tracks are known to the command line only."""
+ELSEWHERE = {"identity"}
+"""Persons have a panel of their own."""
 FAKE = Path(__file__).parent / "support" / "fake_measuring.py"
 
 
@@ -360,6 +364,42 @@ def test_the_real_process_measures_as_the_library_does(own, monkeypatch, tmp_pat
             assert row["size"] == pytest.approx(100)
             assert row["blur"] is not None
         assert (rows[6]["name"], rows[6]["yaw"]) == ("bad.jpg", None)
+
+
+def answered(capsys, place: Path, method: str) -> dict[str, dict[str, float | None]]:
+    """What the process finds by a way to sort: columns by names of faces."""
+    faces_process.measure({"place": str(place), "columns": [], "method": method, "strictness": 0.5})
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (rows,) = [line for line in lines if "names" in line]
+    stamps = {path.name: path.stat() for path in place.iterdir()}
+    for name, (size, stamp) in zip(rows["names"], rows["stamps"], strict=True):
+        assert (stamps[name].st_size, stamps[name].st_mtime_ns) == (size, stamp)
+    columns = rows["columns"].items()
+    return {key: dict(zip(rows["names"], values, strict=True)) for key, values in columns}
+
+
+def test_orders_and_tracks_are_those_of_the_library(own, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    aligned = own / "data_src" / "aligned"
+    (aligned / "bad.jpg").write_bytes(b"no image")
+    plan = plan_sort(aligned, "hist", cache=MeasureCache(None))
+    found = answered(capsys, aligned, "hist")
+    by_rank = sorted((rank, name) for name, rank in found["rank hist"].items() if rank is not None)
+    assert [name for _, name in by_rank] == [plan.faces.names[i] for i in plan.order.kept]
+    assert found["rejected hist"] == {name: float(name == "bad.jpg") for name in files(aligned)}
+    with pytest.raises(FacesetError, match="tracks of these faces are not known"):
+        answered(capsys, aligned, "track")
+    frames = {}
+    for number in range(4):
+        face = RecordedFace((40.0, 20.0, 140.0, 120.0), 1.0, None, track=7 - number // 2)
+        frames[f"{number:05d}.png"] = FrameRecord(
+            f"{number:05d}.png", number + 1, 180, 320, (face,)
+        )
+    write_journal(aligned, Extraction(frames=frames))
+    found = answered(capsys, aligned, "track")
+    tracks = [found["track"][f"{number:05d}.jpg"] for number in range(6)]
+    assert tracks == [7, 7, 6, 6, None, None]
+    assert [found["rank track"][f"{number:05d}.jpg"] for number in range(6)] == [0, 1, 2, 3, 4, 5]
 
 
 # -- trash ---------------------------------------------------------------------------------------

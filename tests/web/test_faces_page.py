@@ -115,7 +115,11 @@ def test_20000_faces_scroll(tab):
     tab.wait(f"{MARKED} === 0")
 
 
-def test_faces_go_to_the_trash_and_come_back(tab, root):
+def test_faces_go_to_the_trash_and_come_back(tab, tabs, served, root):
+    other = tabs()
+    other.open(f"{served.context.instance.place}#/faces")
+    other.wait(f"{SHOWN} === {FACES}")
+    tab.call("Page.bringToFront")
     aligned, trash = root / "data_src" / "aligned", root / "data_src" / "aligned_trash"
     before = names(aligned)
     click(tab, 2)
@@ -124,6 +128,8 @@ def test_faces_go_to_the_trash_and_come_back(tab, root):
     key(tab, "Delete")
     tab.wait(f"{SHOWN} === {FACES - 3}")
     assert names(trash) == ["00002.jpg", "00003.jpg", "00004.jpg"]
+    other.wait(f"{SHOWN} === {FACES - 3}")  # another window is told
+    other.close()
     assert names(aligned) == [name for name in before if name not in names(trash)]
 
     key(tab, "Home")

@@ -22,6 +22,7 @@ from dfl_tf.web.faces_catalog import (
     COLUMNS,
     FREE,
     GROUPS,
+    TRACKS,
     all_columns,
     rank_of,
     rejected_by,
@@ -34,6 +35,8 @@ from dfl_tf.web.faces_trash import FaceTrash
 from dfl_tf.web.faces_values import NAME, FaceValues, Question, coverage, find, persons
 
 PERSONS = "persons"
+MOVED = "faces-moved"
+"""The topic that tells that the faces of a folder are others now."""
 _MOST_ROWS, _MOST_COLUMNS = 400, 4
 _MOST_MOVED = 100_000
 _COLUMN = Text((NAME, *all_columns()))
@@ -65,6 +68,7 @@ class Faces:
     """The handlers."""
 
     def __init__(self, context: SiteContext) -> None:
+        self._context = context
         self._places = FacePlaces(context)
         self._listings = FaceListings(context)
         self._values = FaceValues()
@@ -116,6 +120,7 @@ class Faces:
                 "measures": [each.name for each in COLUMNS],
                 "free": [each.name for each in FREE],
                 "groups": [each.name for each in GROUPS],
+                "tracks": [each.name for each in TRACKS],
                 "methods": [
                     {
                         "name": each.name,
@@ -174,7 +179,7 @@ class Faces:
         facts = self._images.facts(listing, face)
         at = np.array([face.number], np.int64)
         measured = []
-        for column in (*COLUMNS, *GROUPS):
+        for column in (*COLUMNS, *GROUPS, *TRACKS):
             values, known = self._values.get(listing.place.id, column.name, at)
             if known[0]:
                 value = float(values[0])
@@ -269,34 +274,41 @@ class Faces:
         place, numbers = self._sent_faces(request)
         if place.of:
             raise WebError("these faces are in the trash already.")
-        return json_answer(self._trash.take_out(place, numbers).record())
+        return self._moved(place, self._trash.take_out(place, numbers).record())
 
     def restore(self, request: Request) -> Response:
         """Put faces of a trash folder back."""
         place, numbers = self._sent_faces(request)
         if not place.of:
             raise WebError("these faces are not in the trash.")
-        return json_answer(
-            self._trash.put_back(self._places.home_of(place), place, numbers).record()
-        )
+        home = self._places.home_of(place)
+        return self._moved(home, self._trash.put_back(home, place, numbers).record())
 
     def undo(self, request: Request) -> Response:
         """Undo a step."""
         step = str(sent(request, _STEP)["step"])
-        return json_answer(self._trash.undo(self._home(request), step).record())
+        home = self._home(request)
+        return self._moved(home, self._trash.undo(home, step).record())
 
     def undo_others(self, request: Request) -> Response:
         """Undo what a command moved."""
         sent(request, _EMPTY)
-        why, gone = self._trash.undo_others(self._home(request))
-        return json_answer({"undone": printable(why), "gone": gone})
+        home = self._home(request)
+        why, gone = self._trash.undo_others(home)
+        return self._moved(home, {"undone": printable(why), "gone": gone})
 
     def finish(self, request: Request) -> Response:
         """Complete a move that was interrupted."""
         sent(request, _EMPTY)
-        return json_answer({"finished": printable(self._trash.finish(self._home(request)))})
+        home = self._home(request)
+        return self._moved(home, {"finished": printable(self._trash.finish(home))})
 
     # -- parts ----------------------------------------------------------------------------------
+
+    def _moved(self, home: FacePlace, told: Mapping[str, object]) -> Response:
+        """Tell all browsers that files of a folder were moved."""
+        self._context.events.publish(MOVED, {"home": home.id})
+        return json_answer(told)
 
     def _home(self, request: Request) -> FacePlace:
         return self._places.home_of(self._places.find(request.path_params["place"]))

@@ -52,6 +52,7 @@ class Faces {
     this.running = this.catalog.job.state === "running";
     this.job.show(this.catalog.job);
     page.on("faces", (job) => this.told(job));
+    page.on("faces-moved", ({ home }) => { if (!this.busy && home === this.answer?.home) this.reload(); });
     page.on("hello", () => this.reload());
     page.on("resync", () => this.reload());
     addEventListener("keydown", this.keys);
@@ -263,19 +264,28 @@ class Faces {
   measureUnknown() {
     const names = Object.keys(this.answer.unknown);
     if (!names.length || this.page.readOnly || this.running) return;
-    const { measures, free, groups, methods } = this.catalog;
+    const { measures, free, groups, tracks, methods } = this.catalog;
     const columns = names.filter((name) => measures.includes(name) || free.includes(name));
-    const method = methods.find((each) => names.includes(each.rank) || names.includes(each.rejected))?.name ?? (names.some((name) => groups.includes(name)) ? "persons" : "");
+    const some = (...those) => those.some((name) => names.includes(name));
+    const method = methods.find((each) => some(each.rank, each.rejected))?.name ?? (some(...tracks) ? "track" : some(...groups) ? "persons" : "");
     const key = `${this.place.id} ${columns.join() || method}`;
     if (this.tried.has(key)) return;
     this.tried.add(key);
     this.measure(columns.length ? { columns } : { method });
   }
 
+  /** Measure; what is asked for while something is being measured comes after that. */
   async measure({ places = [this.place.id], columns = [], method = "", strictness = Number(this.persons.strict.value) }) {
+    const task = { places, columns, method, strictness };
+    if (this.running) {
+      this.next = task;
+      return;
+    }
+    this.running = true;
     try {
-      this.told(await this.page.post("measure", { places, columns, method, strictness }));
+      this.told(await this.page.post("measure", task));
     } catch (error) {
+      this.running = false;
       this.page.say(error.message, "error");
     }
   }
@@ -289,6 +299,9 @@ class Faces {
     if (!ended) return;
     this.endedJob = job.number;
     this.rows.clear();
+    const { next } = this;
+    this.next = null;
+    if (next) this.measure(next);
     this.load();
     this.loadPanel();
   }
@@ -376,6 +389,7 @@ class Faces {
 
   async move(what, body) {
     if (this.page.readOnly || this.answer?.pak) return;
+    this.busy = true; // what is told of this is no news
     try {
       const step = await this.page.post(`${what}/${this.place.id}`, body);
       if (step.what) {
@@ -389,6 +403,7 @@ class Faces {
       await this.forgetGone();
     }
     await this.load(false, true);
+    this.busy = false;
     this.loadPanel();
     this.marked();
   }

@@ -13,7 +13,7 @@ export class Choosing {
   constructor(catalog, changed) {
     this.catalog = catalog;
     this.changed = changed;
-    const { columns, measures, free, groups, methods } = catalog;
+    const { columns, measures, free, groups, tracks, methods } = catalog;
     this.titles = new Map(columns.map((each) => [each.name, each.unit ? `${each.title} (${each.unit})` : each.title]));
     const option = (name, title = this.titles.get(name)) => h("option", { value: name }, title);
     this.sort = h("select", { id: "faces-sort", onchange: () => { this.question.sort = this.sort.value; this.tell(); } },
@@ -24,7 +24,7 @@ export class Choosing {
     this.direction = h("button", { onclick: () => { this.question.descending = !this.question.descending; this.tell(); } });
     const rejected = methods.filter((each) => each.rejected).map((each) => each.rejected);
     this.more = h("select", { id: "faces-filter", onchange: () => this.add(this.more.value) },
-      h("option", { value: "" }, "Add a filter…"), [...measures, ...free, ...groups, ...rejected].map((name) => option(name)));
+      h("option", { value: "" }, "Add a filter…"), [...measures, ...free, ...groups, ...tracks, ...rejected].map((name) => option(name)));
     this.filters = h("div", { class: "filters" });
     this.element = h("div", { class: "choosing" },
       h("label", { for: "faces-sort" }, "Sort by"), h("div", { class: "row nowrap" }, this.sort, this.direction),

@@ -86,7 +86,7 @@ def start_job(tab: Tab) -> None:
     listed = "[...document.querySelectorAll('.job')]"
     if tab.run("!document.querySelector('.job')"):
         tab.click("[data-kind=extract]")
-        tab.wait("!!document.querySelector('[data-key=face_type]')")
+        tab.wait("!!document.querySelector('#field-overwrite')")
         tab.run("(document.querySelector('#field-overwrite').value = 'true')")
         tab.click("[data-do=start]")
         tab.wait(f"{listed}.some(each => each.dataset.state === 'running')")

@@ -105,7 +105,8 @@ class JobsView {
       kind.plan ? "Plan and start" : "Start");
     fill(this.forms, h("h2", {}, kind.title), h("p", { class: "dim" }, kind.help),
       none ? h("p", { class: "warn" }, "There is no such model in this workspace yet.") : null,
-      h("div", { class: "fields" }, about), this.form.element, this.wrong, this.line.element, h("div", { class: "row end" }, this.begins));
+      h("div", { class: "fields" }, about), this.form.element,
+      h("div", { class: "foot" }, this.wrong, this.line.element, h("div", { class: "row end" }, this.begins)));
     if (!none) this.changed(0);
   }
 
@@ -217,7 +218,7 @@ class JobRow {
     this.line = copyable(page.say);
     this.stop = button("stop", "Stop", () => view.stop(this.job), "danger");
     this.resume = button("resume", "Resume", () => view.act("resume", this.job), "main");
-    this.again = button("again", "Use the form", () => view.again(this.job));
+    this.again = button("again", "Into the form", () => view.again(this.job));
     this.forget = button("forget", "Remove from the list", () => view.act("forget", this.job));
     this.watch = h("a", { href: "#/watch" }, "Watch");
     this.element = h("article", { class: "panel job", "data-kind": job.kind },

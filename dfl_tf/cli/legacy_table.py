@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 
 NO_WINDOW = (
     "extract {name} is not implemented: it needs a window. Leave it out to have the faces found, "
-    "or give boxes or landmarks that another tool made: dfl-tf extract FRAMES FACES --faces "
-    "FILE.json"
+    "then place others by hand on the page of dfl-tf web WORKSPACE; or give boxes or landmarks "
+    "that another tool made: dfl-tf extract FRAMES FACES --faces FILE.json"
 )
 NOT_BY_HAND = (
-    "it needs a window. The frames without a face are listed at the end; dfl-tf extract --faces "
-    "FILE.json takes boxes or landmarks for them"
+    "it needs a window. The frames without a face are listed at the end; on the page of dfl-tf web "
+    "WORKSPACE faces are placed in them by hand, and dfl-tf extract --faces FILE.json takes boxes "
+    "or landmarks for them"
 )
 INSTEAD_OF_PROGRAMS = (
     "nothing of it is run. --save-every MINUTES, --backup-every HOURS, --stop-after SECONDS or "

@@ -226,7 +226,7 @@ class Faces {
         h("button", { class: "write", disabled: page.readOnly, onclick: () => this.inTurn(() => this.move("finish", {})) }, "Complete it")) : null,
       unknown.length ? h("p", { class: "dim" }, `${Math.max(...unknown)} faces were not looked at for this yet.${page.readOnly ? " This page is read-only; dfl-tf web without --read-only measures them." : ""}`) : null,
       answer.left_out.map((line) => h("p", { class: "dim" }, line)),
-      shown || !answer.total ? null : h("p", {}, "No face fits the filters."));
+      shown || !answer.total || unknown.length ? null : h("p", {}, "No face fits the filters."));
   }
 
   /** Names, and what stands below the images, of the faces in view. */
@@ -393,7 +393,7 @@ class Faces {
     try {
       const step = await this.page.post(`${what}/${this.place.id}`, body);
       if (step.what) {
-        this.page.say(`${step.faces} ${step.faces === 1 ? "face" : "faces"} ${step.what === "trash" ? "moved to the trash" : "put back"}. U undoes it.`);
+        this.page.say(`${step.faces} ${step.faces === 1 ? "face" : "faces"} ${step.what === "trash" ? "moved to the trash" : "put back"}.${step.undoes ? "" : " U undoes it."}`);
         for (const number of body.faces ?? []) this.grid.marks.delete(number);
       } else this.page.say(step.undone ? `Undone: ${step.undone}.` : `Completed: ${step.finished}.`);
       this.catalog.places = (await this.page.get("places")).places;

@@ -162,7 +162,7 @@ export class Steps {
         found.steps.length || found.others ? null : h("p", { class: "dim" }, "Nothing was taken out here yet."),
         found.others ? h("div", { class: "step" }, h("div", {}, found.others, h("div", { class: "dim" }, "by a command")), button("Undo", () => this.host.undoOthers())) : null,
         found.steps.map((step) => h("div", { class: "step", "data-step": step.id },
-          h("div", {}, `${step.faces} ${step.faces === 1 ? "face" : "faces"} ${step.what === "trash" ? "to the trash" : "put back"}${step.undoes ? " (undone)" : ""}`,
+          h("div", {}, `${step.faces} ${step.faces === 1 ? "face" : "faces"} ${step.what === "trash" ? "to the trash" : "put back"}${step.undoes ? " by undoing" : ""}`,
             h("div", { class: "dim" }, `${clock(step.time)}${step.faces === 1 ? `, ${step.first}` : ""}`)),
           step.undoable ? button(step.undoable < step.faces ? `Undo (${step.undoable})` : "Undo", () => this.host.undo(step.id)) : null)));
     } catch (error) {

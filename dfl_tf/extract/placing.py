@@ -19,6 +19,7 @@ from dfl_tf.disk import checksums, moves
 from dfl_tf.disk.durable import move_into, sha256_of, sync_folder, write_file
 from dfl_tf.disk.folder_lock import only_writer
 from dfl_tf.disk.lock_file import locked_file
+from dfl_tf.disk.plain_file import read_plain
 from dfl_tf.errors import DflTfError, UsageError, WorkspaceError
 from dfl_tf.extract.align import AlignedFace
 from dfl_tf.extract.found import Box, Image, Points
@@ -262,7 +263,7 @@ class FacePlacing:
     def _stored(self, record: FrameRecord, face: RecordedFace, made: AlignedFace) -> RecordedFace:
         faces = self.folders.faces
         data = made.jpeg(self._options().jpeg_quality)
-        name = free_name(record.name, _Taken(faces, record))
+        name = free_name(record.name, _Taken(faces, record, data))
         write_file(faces / name, data)
         value = checksums.digest(data)
         self._listed(name, value)
@@ -273,8 +274,8 @@ class FacePlacing:
         if not face.file:
             return ()
         path = self._file_of(record, face)
-        if path is None:
-            return (replace(face, file=""),)
+        if path is None:  # deleted, or a change was killed when it had moved the file
+            return (replace(face, file=self._in_trash(record, face)),)
         there = move_to_trash(path, self.folders.trash)
         sync_folder(self.folders.faces)
         checksums.forget(self.folders.faces, [path.name])
@@ -287,6 +288,14 @@ class FacePlacing:
             return named
         others = list_faces(self.folders.faces).files
         return next((path for path in others if _holds(path, record, face)), None)
+
+    def _in_trash(self, record: FrameRecord, face: RecordedFace) -> str:
+        """The name of a face in the trash folder; empty if it is not there."""
+        if not self.folders.trash.is_dir():
+            return ""
+        known = {each.file for each in record.removed}
+        there = [path for path in list_faces(self.folders.trash).files if path.name not in known]
+        return next((path.name for path in there if _holds(path, record, face)), "")
 
     def _moved_back(self, record: FrameRecord, face: RecordedFace) -> RecordedFace:
         source = self.folders.trash / face.file
@@ -317,13 +326,21 @@ class FacePlacing:
 
 
 class _Taken:
-    """Names that a new face cannot have."""
+    """Names that a new face cannot have; a killed change may have stored its data already."""
 
-    def __init__(self, folder: Path, record: FrameRecord) -> None:
+    def __init__(self, folder: Path, record: FrameRecord, data: bytes = b"") -> None:
         self._folder, self._names = folder, {face.file for face in record.faces}
+        self._data = data
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names or os.path.lexists(self._folder / str(name))
+        path = self._folder / str(name)
+        return name in self._names or (os.path.lexists(path) and not self._has_it(path))
+
+    def _has_it(self, path: Path) -> bool:
+        try:
+            return bool(self._data) and read_plain(path, limit=len(self._data)) == self._data
+        except OSError:
+            return False
 
 
 def _holds(path: Path, record: FrameRecord, face: RecordedFace) -> bool:

@@ -217,6 +217,38 @@ def test_other_frames_and_folders_are_refused(placing, out, frames):
         place(placing)
 
 
+def test_a_change_that_was_killed_is_made_by_the_next_try(placing, out, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(*_):
+        raise Killed
+
+    first = placing.frame("00005.png").digest
+    (out / "00005_0.jpg").write_bytes((out / "00005_0.jpg").read_bytes() + b"labels")
+    kept = (out / "00005_0.jpg").read_bytes()
+    points = (200, 150) + FACE * 60
+    third = placing.frame("00003.png").digest
+    changes = (
+        lambda: place(placing, points=POINTS),
+        lambda: place(placing, "00005.png", points, based_on=first, instead=0),
+        lambda: placing.remove("00003.png", 0, based_on=third),
+    )
+    for change in changes:
+        with monkeypatch.context() as patch:
+            patch.setattr("dfl_tf.extract.placing.append_record", kill)
+            with pytest.raises(Killed):
+                change()
+        change()
+    assert [path.name for path in out.glob("00004*")] == ["00004_0.jpg"]
+    record = read_journal(out).frames["00005.png"]
+    assert [path.name for path in out.glob("00005*")] == [record.faces[0].file]
+    (old,) = record.removed
+    assert (Folders(out).trash / old.file).read_bytes() == kept
+    (gone,) = read_journal(out).frames["00003.png"].removed
+    assert (Folders(out).trash / gone.file).exists()
+
+
 def test_a_line_that_a_kill_cut_off_is_cut_away(placing, out):
     with open(out / FILE, "ab") as journal:
         journal.write(b'{"frame": {"name": "0000')

@@ -16,9 +16,10 @@ import pytest
 from dfl_tf.cli.command_forms import describe
 from dfl_tf.cli.main import command
 from dfl_tf.options import ExtractOptions, specs
-from dfl_tf.web import jobs
+from dfl_tf.web import job_answers, jobs
 from dfl_tf.web.job_kinds import KINDS
 
+from .support.placing import extracted_workspace
 from .support.served import Served, serving
 
 WORK = Path(__file__).parent / "support" / "work.py"
@@ -311,3 +312,26 @@ def test_read_only_starts_nothing(root, work, served):
             assert closed.post(f"/api/jobs/{what}", asked).status == 403
         assert closed.ask("/api/jobs/list").json == {"jobs": []}
     assert not (root / "jobs" / "extract-src.json").exists()
+
+
+@pytest.mark.slow
+def test_real_commands_do_what_their_forms_say(tmp_path):
+    root = extracted_workspace(tmp_path / "project")
+    aligned = root / "data_src" / "aligned"
+    before = sorted(path.name for path in aligned.glob("*.jpg"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "program", job_answers.program)
+        patch.setenv("PYTHONPATH", f"{Path(__file__).parents[2]}:{':'.join(sys.path)}")
+        with serving(root) as served:
+            asked = {"kind": "sort", "values": {"method": "brightness"}, "side": "src"}
+            plan = served.post("/api/jobs/plan", asked)
+            assert (plan.status, "8 faces are kept" in plan.json["plan"]) == (200, True), plan.json
+            assert sorted(path.name for path in aligned.glob("*.jpg")) == before
+            assert served.post("/api/jobs/start", asked).status == 200
+            job = wait(served, "sort", ended)
+            assert (job["state"], job["code"]) == ("done", 0), job["log"]
+            names = [f"{i:05d}.jpg" for i in range(len(before))]
+            assert sorted(path.name for path in aligned.glob("*.jpg")) == names
+            training = {"kind": "train", "model": "new", "name": "new", "class": "SAEHD"}
+            refused = served.post("/api/jobs/plan", {**training, "values": {"batch_size": 2}})
+            assert (refused.status, "dst" in refused.json["error"]) == (409, True)

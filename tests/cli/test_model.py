@@ -103,7 +103,15 @@ def test_json_is_strict_where_a_loss_is_no_number(tmp_path: Path) -> None:
 
 def test_show_draws_a_plot(folder: Path, tmp_path: Path) -> None:
     run("show", folder, "--plot", tmp_path / "loss.png")
-    assert cv2.imread(str(tmp_path / "loss.png")).shape[2] == 3
+    assert cv2.imread(str(tmp_path / "loss.png")).shape == (480, 960, 3)
+
+
+@pytest.mark.usefixtures("drawn_loss_plots")
+def test_a_plot_has_what_the_log_beside_the_model_tells(folder: Path, tmp_path: Path) -> None:
+    row = {"event": "iteration", "time": 1.0, "iteration": 3, "scalars": {"term/gan": 0.5}}
+    (folder / "my model_SAEHD_log.jsonl").write_text(json.dumps(row) + "\n")
+    run("show", folder, "--plot", tmp_path / "loss.png")
+    assert cv2.imread(str(tmp_path / "loss.png")).shape == (660, 960, 3)
 
 
 def test_a_card_is_one_page_without_scripts(folder: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from dfl_tf.options import SAEHDOptions, default
 from dfl_tf.options.recipe_file import read_recipe
 from dfl_tf.train import guard, rollback, snapshots
 from dfl_tf.train.events import Iteration
+from dfl_tf.train.marks import Mark
 from dfl_tf.train.recipe import ChosenRecipe, RecipeSource
 from dfl_tf.train.recipe_state import RecipeState, stand
 from dfl_tf.train.rollback import RollBackState, lifted, next_remedy, softened
@@ -95,7 +96,7 @@ def test_back_to_the_last_save_with_a_remedy(tmp_path, monkeypatch):
     found = RollBackState.read(state.run)
     assert (found.retry, found.remedies, found.undone) == (1, {"clipgrad": True}, ((10, 12),))
     assert state.run["retry"] == 1
-    assert made.state.marks() == [(10, "rolled back from 12")]
+    assert made.state.marks() == [Mark(10, "rollback", "rolled back from 12")]
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from dfl_tf.formats import read_metadata
 from dfl_tf.web.views import extraction
 from tests.extract.squares import FACE
 
+from .support.contrast import unreadable
 from .support.placing import extracted_workspace
 from .support.served import serving
 
@@ -84,6 +85,7 @@ def test_a_face_is_placed_by_hand_and_can_be_trained_on(tabs, root, served):
     drag(tab, (60, 70), (150, 160))
     tab.wait("document.querySelectorAll('.shape circle[data-point]').length === 68")
     tab.wait(f"{STATUS} === 'Found by the landmarker.'")
+    assert unreadable(tab) == []
     np.testing.assert_allclose(part(tab, ".shape .body"), (105, 115), atol=2)
 
     drag(tab, (105, 150), (115, 145))  # the shape moves

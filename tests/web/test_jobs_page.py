@@ -13,6 +13,7 @@ import pytest
 
 from dfl_tf.web import jobs
 
+from .support.contrast import unreadable
 from .support.served import serving
 
 SUPPORT = Path(__file__).parent / "support"
@@ -70,6 +71,7 @@ def test_a_job_is_started_watched_stopped_and_resumed(tabs, root, served):
     tab.click("[data-do=start]")
     tab.wait(f"{STATE} === 'running'")
     tab.wait(f"{JOB}.textContent.includes('2 of 3, 1 s left')")
+    assert unreadable(tab) == []
     assert tab.run(f"{JOB}.querySelector('code').textContent") == line
     assert "extract 2/3" in tab.run(f"{JOB}.querySelector('pre').textContent")
     tab.click(".job [data-do=stop]")

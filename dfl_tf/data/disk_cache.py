@@ -250,14 +250,14 @@ def _row(name: str, face: str, kept: Array | Packed) -> tuple[object, ...]:
     words = kept if isinstance(kept, np.ndarray) else kept.words
     data = np.ascontiguousarray(words).tobytes()
     packed = not isinstance(kept, np.ndarray)
-    return name, face, packed, json.dumps(kept.shape), zlib.crc32(data), data
+    return name, face, packed, "x".join(map(str, kept.shape)), zlib.crc32(data), data
 
 
 def _array(row: tuple[object, ...]) -> Array | Packed | None:
     _, _, packed, shape_text, checksum, data = row
     if not isinstance(data, bytes) or zlib.crc32(data) != checksum:
         return None
-    shape = tuple(int(n) for n in json.loads(str(shape_text)))
+    shape = tuple(int(side) for side in str(shape_text).split("x"))
     # writable bytes: kernels are compiled for arrays of that kind
     if packed:
         from dfl_tf_ops.packed import Packed  # loads numba

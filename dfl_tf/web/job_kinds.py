@@ -10,6 +10,7 @@ from typing import Literal
 from dfl_tf.formats.models.files import prefix_of
 from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.merge.tuner.tuning_file import CONFIG, FRAME_CONFIG
+from dfl_tf.options import KINDS as MODEL_KINDS
 from dfl_tf.options import RunOptions
 
 FRAMES = "[0-9]{1,9}(:[0-9]{0,9})?|:[0-9]{1,9}"
@@ -249,7 +250,7 @@ def words_of(kind: JobKind, place: Workspace, subject: Subject) -> list[str]:
         more = {"xseg-apply": ["--model-dir", str(place.model)], "xseg-remove": ["--yes"]}
         return [*words, str(faces[subject.side]), *more.get(kind.name, ())]
     words += [str(root), "--class", subject.model_class]
-    if subject.model_class != "XSeg":
+    if MODEL_KINDS[subject.model_class].named:
         words += ["--name", subject.name]
     if place.model != root / "model":
         words += ["--model-dir", str(place.model)]

@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 
 from dfl_tf.cli.main import run as run_command
+from dfl_tf.data import disk_cache
 from dfl_tf.data.cache import ArrayCache
 from dfl_tf.data.prefetch import Prefetch
 from dfl_tf.devices.cluster import WorkerLost
@@ -94,6 +95,7 @@ ELSEWHERE = {
     "xla": "test_xla_is_decided_by_the_option",
     "prefetch": "test_prefetch_and_cache_reach_the_streams",
     "cache_mb": "test_prefetch_and_cache_reach_the_streams",
+    "cache_disk_gb": "test_faces_are_kept_on_the_disk",
     "worker_timeout": "test_the_wait_for_workers_is_the_options",
     "accept_changes": "test_ways_on_after_an_edit_of_the_folder",
     "use_previous": "test_ways_on_after_an_edit_of_the_folder",
@@ -264,6 +266,14 @@ def test_prefetch_and_cache_reach_the_streams(trainings: Trainings) -> None:
         hits.clear()
         trainings("SAEHD", step=False, target_iter=6, prefetch=5, cache_mb=0)
         assert (set(ahead), any(hits)) == ({5}, False)
+
+
+def test_faces_are_kept_on_the_disk(trainings: Trainings, tmp_path: Any) -> None:
+    with patch.object(disk_cache, "user_cache", lambda: tmp_path):
+        trainings("SAEHD", step=False, target_iter=2)
+        assert list(tmp_path.iterdir()) == []
+        trainings("SAEHD", step=False, target_iter=2, cache_disk_gb=1)
+    assert len(list((tmp_path / disk_cache.FOLDER).glob("*.sqlite"))) == 2
 
 
 def test_amp_previews_show_one_face_after_the_other(trainings: Trainings) -> None:

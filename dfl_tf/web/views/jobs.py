@@ -187,7 +187,11 @@ def _classes(kind: JobKind) -> list[str]:
     """Of models that a command can make."""
     if kind.subject != "new model":
         return []
-    return [kind.model_class] if kind.model_class else [k for k in MODEL_KINDS if k != "XSeg"]
+    return (
+        [kind.model_class]
+        if kind.model_class
+        else [name for name, each in MODEL_KINDS.items() if each.swaps_faces]
+    )
 
 
 def _fits(kind: JobKind, model: FoundModel) -> bool:

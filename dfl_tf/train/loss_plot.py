@@ -111,9 +111,12 @@ def loss_plot(
     """
     table = np.asarray(history, np.float64)
     table = table.reshape(len(table), -1) if table.size else np.zeros((0, max(1, len(names))))
-    with plain_style():
-        figure = loss_figure(table, names, title, start, quality, marks, facts)
-        return draw(figure)
+
+    @plain_style()  # the figure is not known beyond it
+    def drawn() -> NDArray[np.uint8]:
+        return draw(loss_figure(table, names, title, start, quality, marks, facts))
+
+    return drawn()
 
 
 def loss_figure(

@@ -3,12 +3,13 @@
     python tools/write_proof.py
 
 The required parts must have passed, without an uncommitted change; each part names the commit that
-it ran with.
+it ran with. A part that did not run here keeps what the page says of it, with its commit.
 """
 
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -69,15 +70,29 @@ def sentence(name: str, figures: Figures) -> str:
     }[name].format(**{**figures, **counts})
 
 
-def page(parts: Mapping[str, Result]) -> str:
-    """The text of docs/proof.md.
+def sections(text: str) -> dict[str, str]:
+    """What a page says of each part, from its heading on."""
+    found = re.split(r"(?m)^## (\w+)\n", re.sub(r"(?m)^Not run for this page: .*\n", "", text))
+    return {
+        name: f"## {name}\n{body}".rstrip()
+        for name, body in zip(found[1::2], found[2::2], strict=True)
+        if name in PARTS
+    }
+
+
+def page(parts: Mapping[str, Result], before: str = "") -> str:
+    """The text of docs/proof.md; parts that are not given stand as in the page before.
 
     Raises
     ------
     ValueError
         If a required part is missing, or a part failed or ran with uncommitted changes.
     """
-    missing = [name for name in REQUIRED if name not in parts or not parts[name].passed]
+    kept = sections(before)
+    passed = {name for name, result in parts.items() if result.passed}
+    missing = [
+        name for name in REQUIRED if name not in passed and (name in parts or name not in kept)
+    ]
     if missing:
         raise ValueError(f"not passed yet: {', '.join(missing)}")
     failed = [name for name, result in parts.items() if not result.passed]
@@ -94,7 +109,11 @@ def page(parts: Mapping[str, Result]) -> str:
         f"- Date: {date}",
         f"- Machine: {machine()}",
     ]
-    for name, result in parts.items():
+    for name in PARTS:
+        if name not in parts:
+            lines += ["", kept[name]] if name in kept else []
+            continue
+        result = parts[name]
         lines += [
             "",
             f"## {name}",
@@ -104,7 +123,7 @@ def page(parts: Mapping[str, Result]) -> str:
             f"Commit: {result.commit}",
         ]
         lines += ["", *(f"    {command}" for command in result.commands)]
-    left_out = [name for name in PARTS if name not in parts]
+    left_out = [name for name in PARTS if name not in parts and name not in kept]
     if left_out:
         lines += ["", f"Not run for this page: {', '.join(left_out)}."]
     return "\n".join(lines) + "\n"
@@ -112,7 +131,7 @@ def page(parts: Mapping[str, Result]) -> str:
 
 def main() -> int:
     try:
-        text = page(results())
+        text = page(results(), PAGE.read_text(encoding="utf-8") if PAGE.exists() else "")
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -110,11 +110,17 @@ def test_the_page_is_made_of_all_parts_each_with_its_commit() -> None:
     changed = full.Result(**{**vars(other), "modified": True})
     with pytest.raises(ValueError, match="uncommitted"):
         write_proof.page({**parts, "slow": changed})
+    before = text
     del parts["slow"]
+    assert write_proof.page(parts, before) == before
     assert "Not run for this page: slow." in write_proof.page(parts)
     del parts["fuzz"]
     with pytest.raises(ValueError, match="not passed yet: fuzz"):
         write_proof.page(parts)
+    assert write_proof.page(parts, before) == before
+    failing = {"fuzz": full.Result(**{**vars(parts["mutate"]), "passed": False})}
+    with pytest.raises(ValueError, match="not passed yet: fuzz"):
+        write_proof.page(parts | failing, before)
 
 
 def test_the_last_line_of_json_is_a_commands_result() -> None:

@@ -124,8 +124,8 @@ class Bench:
         thread = threading.Thread(target=write)
         thread.start()
         showing = Showing(
-            self.model, self.model.iteration, self.batches, self.trace.array, (), (), "new_SAEHD",
-            self.folder / "old",
+            self.model, self.model.iteration, self.batches, self.trace.array, (), (),
+            self.checkpoint._book, "new_SAEHD", self.folder / "old",
         )  # fmt: skip
         showing.write(showing.images())
         return self._row(start, time.perf_counter(), after, lambda: (thread.join(), written[0])[1])

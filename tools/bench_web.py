@@ -32,7 +32,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "ops"), str(ROOT / "tools")]
 
 from dfl_tf_ops.process import resident_memory  # noqa: E402
 
-SETTLED = 4.0
+WARM_UP_SECONDS = 4.0
 """Seconds after a change that are not counted."""
 OPTIONS = ("--resolution=96", "--archi=liae-ud", "--ae-dims=64", "--e-dims=32", "--d-dims=32",
            "--d-mask-dims=16", "--batch-size=4", "--no-write-preview-history",
@@ -95,7 +95,7 @@ def wait_for(what: str, test: object, seconds: float = 180) -> None:
 
 def rate(log: Path, seconds: float, asked: Path) -> float:
     """Iterations a second; a preview is asked for every few seconds."""
-    time.sleep(SETTLED)
+    time.sleep(WARM_UP_SECONDS)
     begin = time.time()
     while (left := begin + seconds - time.time()) > 0:
         asked.touch()

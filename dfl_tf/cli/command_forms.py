@@ -69,23 +69,11 @@ def _entries(words: str, option: click.Option) -> list[Entry]:
 
 
 def _of_spec(spec: OptionSpec) -> Entry:
-    choices = spec.choices
-    if spec.key == "recipe":
-        from dfl_tf.options.recipe_file import built_in_recipes
+    if spec.key != "recipe":
+        return spec.control()
+    from dfl_tf.options.recipe_file import built_in_recipes
 
-        choices = tuple(built_in_recipes())
-    return {
-        "key": spec.key,
-        "kind": spec.kind.__name__,
-        "help": spec.help,
-        "details": spec.details,
-        "group": spec.group,
-        "default": spec.default,
-        "minimum": spec.minimum,
-        "maximum": spec.maximum,
-        "choices": choices,
-        "unit": spec.unit,
-    }
+    return spec.control() | {"choices": tuple(built_in_recipes())}
 
 
 def _of_flag(words: str, option: click.Option) -> Entry:

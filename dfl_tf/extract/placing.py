@@ -290,7 +290,7 @@ class FacePlacing:
         return next((path for path in others if _holds(path, record, face)), None)
 
     def _in_trash(self, record: FrameRecord, face: RecordedFace) -> str:
-        """The name of a face in the trash folder; empty if it is not there."""
+        """The file name of a face in the trash folder; empty if it has none there."""
         if not self.folders.trash.is_dir():
             return ""
         known = {each.file for each in record.removed}

@@ -119,7 +119,7 @@ def _unchanged(
     """The file that was drawn on, or the same with these polygons already."""
     if not os.path.lexists(path):
         raise ChangedFaceError(
-            f"{path.name}: is not there any more; it was renamed, sorted, filtered or removed "
+            f"{path.name} no longer exists: it was renamed, sorted, filtered or removed "
             "since it was drawn on. Nothing was written."
         )
     metadata, old = read_face_file(path)

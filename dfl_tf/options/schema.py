@@ -78,6 +78,21 @@ class OptionSpec:
         """The command line flag, `--ae-dims` for `ae_dims`."""
         return "--" + self.key.replace("_", "-")
 
+    def control(self) -> dict[str, object]:
+        """What a form needs to know of it, JSON-able."""
+        return {
+            "key": self.key,
+            "kind": self.kind.__name__,
+            "help": self.help,
+            "details": self.details,
+            "group": self.group,
+            "default": self.default,
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "choices": self.choices,
+            "unit": self.unit,
+        }
+
     @property
     def question(self) -> str:
         """The label of the legacy dialogue, or the key where there was no question."""

@@ -68,7 +68,7 @@ class Task:
     method : str
         A way to sort, or `faces_process.PERSONS`; empty for columns.
     strictness : float
-        With which persons are told apart, 0 to 1.
+        How alike faces must be to be one person, 0 to 1: see `facesets.grouping`.
     """
 
     title: str

@@ -138,7 +138,7 @@ class SideFrames:
             if frame.number == number:
                 return frame
         self._next = 0
-        raise WorkspaceError(f"frame {number}: is not there any more.")
+        raise WorkspaceError(f"frame {number} no longer exists.")
 
 
 def names_or_reason(frames: SideFrames, about: dict[str, object]) -> tuple[list[str], str]:

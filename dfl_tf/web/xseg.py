@@ -189,7 +189,7 @@ class FaceSide:
             if index is not None:
                 return found, index
         raise WebError(
-            "This face is not there any more under its name: it was renamed, sorted, filtered or "
+            "This face no longer exists under its name: it was renamed, sorted, filtered or "
             "removed. Nothing was written.",
             409,
         )
@@ -200,7 +200,7 @@ class FaceSide:
         Raises
         ------
         WebError
-            It is in a pak, not there any more, or a link that leads out of the workspace.
+            It is in a pak, no longer exists, or is a link that leads out of the workspace.
         """
         listed, index = self._position(key)
         if listed.store is not None:

@@ -128,7 +128,7 @@ def test_faces_go_to_the_trash_and_come_back(tab, tabs, served, root):
     key(tab, "Delete")
     tab.wait(f"{SHOWN} === {FACES - 3}")
     assert names(trash) == ["00002.jpg", "00003.jpg", "00004.jpg"]
-    other.wait(f"{SHOWN} === {FACES - 3}")  # another window is told
+    other.wait(f"{SHOWN} === {FACES - 3}")  # another window shows it
     other.close()
     assert names(aligned) == [name for name in before if name not in names(trash)]
 

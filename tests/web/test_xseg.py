@@ -375,12 +375,17 @@ def test_the_words_of_the_page_are_a_command_of_ours(root):
         ("dst", {"action": "fetch"}),
         ("dst", {"action": "remove"}),
     ):
-        words = jobs.words(job, given)
+        words = called = jobs.words(job, given)
         command: click.Command = program_
         context = click.Context(program_)
         while isinstance(command, click.Group):
             _, command, words = command.resolve_command(context, words)
-        command.make_context("dfl-tf", list(words), parent=context)
+        made = command.make_context("dfl-tf", list(words), parent=context)
+        assert made.args == []
+        assert given["action"] in called[:2]
+        numbers = {str(value) for value in given.values() if type(value) is int}
+        assert numbers <= set(called)
+        assert ("--cpu" in called) == given.get("cpu", False)
 
 
 def _workspace(root):

@@ -266,20 +266,8 @@ def _whole(text: str, name: str) -> int:
 
 def _control(spec: OptionSpec) -> dict[str, object]:
     """All that the page needs to know of an option."""
-    return {
-        "key": spec.key,
-        "label": spec.key.replace("_", " "),
-        "kind": spec.kind.__name__,
-        "help": spec.help,
-        "details": spec.details,
-        "group": spec.group,
-        "default": spec.default,
-        "minimum": spec.minimum,
-        "maximum": spec.maximum,
-        "choices": spec.choices,
-        "for_all": spec.key in ONE_FOR_ALL,
-        "works_with": _works_with(spec),
-    }
+    here = {"label": spec.key.replace("_", " "), "for_all": spec.key in ONE_FOR_ALL}
+    return {**spec.control(), **here, "works_with": _works_with(spec)}
 
 
 def _works_with(spec: OptionSpec) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Work, and end as it is told."""
+    """Run the number of steps that the file asks for, and end with its exit code."""
     words = shlex.join(sys.argv[1:])
     with open("work.words", "a", encoding="utf-8") as kept:
         print(words, file=kept)

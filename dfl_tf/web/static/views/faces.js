@@ -389,7 +389,7 @@ class Faces {
 
   async move(what, body) {
     if (this.page.readOnly || this.answer?.pak) return;
-    this.busy = true; // what is told of this is no news
+    this.busy = true; // events about this move need no reload
     try {
       const step = await this.page.post(`${what}/${this.place.id}`, body);
       if (step.what) {

@@ -366,7 +366,7 @@ class Editor extends Drawing {
       return;
     }
     const index = this.faces.positions.get(draft.id);
-    if (index === undefined) this.page.say("That face is not there any more under its name.", "error");
+    if (index === undefined) this.page.say("That face no longer exists under its name.", "error");
     else this.go(index);
   }
 

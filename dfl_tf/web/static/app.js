@@ -22,6 +22,11 @@ export function say(text, kind = "info") {
   setTimeout(() => box.remove(), MESSAGE_MS);
 }
 
+/** What nobody handles is told. */
+addEventListener("unhandledrejection", ({ reason }) => {
+  if (reason?.name !== "AbortError") say(reason?.message ?? reason, "error");
+});
+
 function setConnection(state) {
   connection.textContent = state === "live" ? "live" : "connection lost, trying again";
   connection.className = state;
@@ -65,10 +70,15 @@ async function show() {
   document.title = `${view.title} · dfl-tf`;
   try {
     const module = await import(`./views/${view.name}.js`);
+    if (module.styles && !document.querySelector(`link[data-of=${view.name}]`)) {
+      document.head.append(h("link", { rel: "stylesheet", href: address(`static/views/${view.name}.css`), "data-of": view.name }));
+    }
     if (turn !== number) return;
     const page = pageFor(view.name, rest, element);
-    const undo = module.mount(page);
+    const made = module.default ? new module.default(page) : null;
+    const undo = made ? () => made.end() : module.mount(page);
     leave = () => { undo?.(); page.stop(); };
+    await made?.begin();
   } catch (error) {
     fill(element, h("p", { class: "error" }, `This view cannot be shown: ${error.message}`));
   }

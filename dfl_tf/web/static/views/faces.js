@@ -142,7 +142,7 @@ class Faces {
     history.replaceState(null, "", `#/faces/${this.place.id}`);
     this.choice.value = this.place.id;
     this.grid.marks.clear();
-    this.rows.clear();
+    this.rows = new Map();
     this.tried.clear();
     if (!keep) this.choosing.question = { ...this.choosing.empty(), sort: this.choosing.question.sort, descending: this.choosing.question.descending };
     this.choosing.show();
@@ -182,7 +182,7 @@ class Faces {
       const answer = await this.page.get(`list/${this.place.id}?${query}`);
       if (turn !== this.turn || this.ended) return;
       if (answer.run !== this.run) {
-        this.rows.clear(); // another server: its numbers mean other faces
+        this.rows = new Map(); // another server: its numbers mean other faces
         if (this.run) {
           this.grid.marks.clear();
           this.endedJob = 0;
@@ -193,7 +193,7 @@ class Faces {
       this.answer = answer;
       this.caption = question.sort === "name" || question.sort.startsWith("rank ") ? null : question.sort;
       this.grid.captions = Boolean(this.caption);
-      if (this.caption !== this.captioned) this.rows.clear();
+      if (this.caption !== this.captioned) this.rows = new Map();
       this.captioned = this.caption;
       if (top) this.grid.element.scrollTop = 0;
       this.grid.show(answer.order, top ? 0 : this.grid.current);
@@ -234,14 +234,14 @@ class Faces {
     const missing = numbers.filter((number) => !this.rows.has(number)).slice(0, NAMES_AT_ONCE);
     if (!missing.length) return;
     for (const number of missing) this.rows.set(number, {});
-    const { place, run, caption } = this;
+    const { place, run, caption, rows: asked } = this; // what was asked before other values came is old
     try {
       const rows = await this.page.get(`rows/${place.id}/${run}?n=${missing.join(",")}${caption ? `&c=${encodeURIComponent(caption)}` : ""}`);
-      if (this.place !== place || this.run !== run || this.caption !== caption) return;
-      for (const row of rows) this.rows.set(row.number, row);
+      if (this.rows !== asked || this.place !== place || this.run !== run || this.caption !== caption) return;
+      for (const row of rows) asked.set(row.number, row);
       this.grid.render();
     } catch {
-      for (const number of missing) this.rows.delete(number); // asked for again with the next look
+      for (const number of missing) asked.delete(number); // asked for again with the next look
     }
   }
 
@@ -298,7 +298,7 @@ class Faces {
     this.job.show(job);
     if (!ended) return;
     this.endedJob = job.number;
-    this.rows.clear();
+    this.rows = new Map();
     const { next } = this;
     this.next = null;
     if (next) this.measure(next);

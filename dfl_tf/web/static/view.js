@@ -1,0 +1,89 @@
+// What every view does: it loads, is shown, hears its keys, and ends.
+import { ask, button, fill, h } from "./dom.js";
+
+const FIELDS = ["number", "text", "TEXTAREA", "SELECT"];
+const PRESSED = ["BUTTON", "SUMMARY", "A", "checkbox"];
+
+/** Whether a key belongs to what has the focus, or to an open dialog. */
+function taken({ target, code }) {
+  if (document.querySelector("dialog[open]")) return true;
+  const kind = target.tagName === "INPUT" ? target.type : target.tagName;
+  return FIELDS.includes(kind) || (kind === "range" && /^(Arrow|Home|End|Page)/.test(code))
+    || (PRESSED.includes(kind) && /^(Space|Enter|NumpadEnter)$/.test(code));
+}
+
+/** A view has `load` (asks the server) and `build` (makes the page); `keys` are shown as they are. */
+export class View {
+  static title = "";
+  static keys = [];
+
+  constructor(page) {
+    this.page = page;
+    this.leaving = new AbortController();
+  }
+
+  get ended() {
+    return this.leaving.signal.aborted;
+  }
+
+  /** Hear events until the view ends. */
+  listen(name, call, target = window) {
+    target.addEventListener(name, call, { signal: this.leaving.signal });
+  }
+
+  async begin() {
+    const { element, readOnly } = this.page;
+    fill(element, h("p.dim", "Loading…"));
+    try {
+      await this.load();
+    } catch (error) {
+      if (!this.ended) fill(element, h("h1", this.constructor.title), h("p.error", error.message), this.aside?.(), button("Try again", () => this.begin()));
+      return;
+    }
+    if (this.ended) return;
+    fill(element, h("h1.sr", this.constructor.title), this.build());
+    if (readOnly) for (const each of element.querySelectorAll(".write")) each.disabled = true;
+    this.listen("keydown", (event) => this.key(event));
+    await this.shown?.();
+  }
+
+  end() {
+    this.leaving.abort();
+  }
+
+  /** The calls of keys by their place on the keyboard, as {KeyA: call, "Ctrl+KeyZ": call}. */
+  calls() {
+    return {};
+  }
+
+  key(event) {
+    if (event.altKey || taken(event)) return;
+    const control = event.ctrlKey || event.metaKey ? "Ctrl+" : "";
+    const call = this.calls(event)[control + event.code.replace("Numpad", "").replace("Subtract", "Minus").replace("Add", "Equal")];
+    if (!call) return;
+    event.preventDefault();
+    call();
+  }
+
+  help() {
+    return ask("Keys", this.constructor.keys.map(([keys, what]) => `${keys}: ${what}`).join("\n"), [], "Close");
+  }
+}
+
+/** ◀ slider ▶ number of all: which frame is shown; `go` is called with frames from 1. */
+export class FrameBar {
+  constructor(what, go) {
+    const field = (type) => h("input", { type, min: 1, "aria-label": what, [type === "range" ? "oninput" : "onchange"]: (event) => go(Number(event.target.value)) });
+    [this.slider, this.number] = [field("range"), field("number")];
+    this.count = h("span.dim");
+    const step = (label, text, by) => button(text, () => go(this.at + by), { "aria-label": label });
+    this.parts = [step(`${what} before`, "◀", -1), this.slider, step(`Next ${what.toLowerCase()}`, "▶", 1), this.number, this.count];
+  }
+
+  show(at, count) {
+    this.at = at;
+    this.slider.max = this.number.max = count;
+    this.slider.value = this.number.value = at;
+    this.count.textContent = `of ${count}`;
+  }
+}

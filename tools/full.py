@@ -159,6 +159,7 @@ PARTS = {
             "python tools/bench_samples.py --quick --seconds 0.1 --modes none",
             "python tools/bench_ops.py --rounds 1 --only warp",
             "python tools/bench_history.py --entries 20000",
+            "python tools/bench_log.py --megabytes 20 --rounds 1",
             "python tools/bench_train.py --archi df --dims 32,16,16,16 --resolution 64 --rounds 1"
             " --only plain --variants best",
         ),

@@ -14,8 +14,9 @@ How a view is added:
    `context.inside(path)`. Writes are POST; they are refused before they reach a handler where
    the server is read-only or the page is not our own.
 2. Its line in `web.views.VIEWS`.
-3. An ES module ``static/views/NAME.js`` with ``export function mount(page)``, which fills the
-   element ``page.element`` and returns a function that undoes it. ``page.api(path)`` is the
+3. An ES module ``static/views/NAME.js`` whose default export is a class that extends ``View``
+   (``static/view.js``); ``export const styles`` names its style sheets, or is ``true`` where it
+   has one of its own name. ``page.element`` is its element, ``page.api(path)`` is the
    address of a route, ``page.get(path)`` and ``page.post(path, body)`` speak JSON,
    ``page.on(topic, call)`` listens to the event stream, ``page.rest`` is what follows the name in
    the address. Text goes into ``textContent``, never into markup; there is no inline script and

@@ -163,7 +163,7 @@ KINDS = (
         "Store the mask that the trained XSeg makes of each face.",
         "xseg apply",
         "side",
-        own=("face_type", "cpu"),
+        own=("generic", "face_type", "cpu"),
         resumed={},
         changes=("faces",),
     ),
@@ -247,8 +247,8 @@ def words_of(kind: JobKind, place: Workspace, subject: Subject) -> list[str]:
     if kind.name == "video-merge":
         return [*words, str(root)]
     if kind.subject == "side":
-        more = {"xseg-apply": ["--model-dir", str(place.model)], "xseg-remove": ["--yes"]}
-        return [*words, str(faces[subject.side]), *more.get(kind.name, ())]
+        more = ["--yes"] if kind.name == "xseg-remove" else []
+        return [*words, str(faces[subject.side]), *more]
     words += [str(root), "--class", subject.model_class]
     if MODEL_KINDS[subject.model_class].named:
         words += ["--name", subject.name]

@@ -162,6 +162,8 @@ class Jobs:
         """
         given = dict(values)
         words = words_of(kind, self._place, subject)
+        if kind.name == "xseg-apply" and given.get("generic") is not True:
+            words += ["--model-dir", str(self._place.model)]
         if kind.name == "merge" and given.pop(SAVED, False) is True:
             words += saved_settings_words(self._place.root)
         return [*words, *self.forms.words(kind, subject.model_class, given)]
@@ -214,6 +216,8 @@ class Jobs:
         with self._starting:
             self._check_free(kind, subject)
             make_folder(self._folder, follow=False)
+            if shared_name(kind, subject):
+                make_folder(self._place.model)
             tree = {"kind": kind.name, **asdict(subject), "values": dict(values)}
             write_file(self._form(kind, subject), json.dumps(tree).encode())
             self.job(kind, subject).start([*program(), *words], self._place.root.absolute())

@@ -141,6 +141,7 @@ LINES = [
     ("video-merge", {}, {"audio": False}, "video merge ROOT --no-audio"),
     ("xseg-train", {"model": "new"}, {"batch_size": 3}, "train ROOT --class XSeg --batch-size=3"),
     ("xseg-apply", {"side": "src"}, {}, "xseg apply SRC --model-dir MODEL"),
+    ("xseg-apply", {"side": "dst"}, {"generic": True, "cpu": True}, "xseg apply DST --generic --cpu"),
     ("xseg-fetch", {"side": "src"}, {}, "xseg fetch SRC"),
     ("xseg-remove", {"side": "src"}, {}, "xseg remove SRC --yes"),
     ("train", {"model": "new", "name": "old one", "class": "AMP"}, {"batch_size": 2},

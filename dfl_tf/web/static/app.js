@@ -70,8 +70,9 @@ async function show() {
   document.title = `${view.title} · dfl-tf`;
   try {
     const module = await import(`./views/${view.name}.js`);
-    if (module.styles && !document.querySelector(`link[data-of=${view.name}]`)) {
-      document.head.append(h("link", { rel: "stylesheet", href: address(`static/views/${view.name}.css`), "data-of": view.name }));
+    for (const sheet of module.styles === true ? [view.name] : module.styles ?? []) {
+      if (document.querySelector(`link[data-of=${sheet}]`)) continue;
+      document.head.append(h("link", { rel: "stylesheet", href: address(`static/views/${sheet}.css`), "data-of": sheet }));
     }
     if (turn !== number) return;
     const page = pageFor(view.name, rest, element);

@@ -1,7 +1,8 @@
 // Commands that are started from here, and go on without page and server.
-import { address } from "../server.js";
-import { ask, fill, h } from "../dom.js";
+import { ask, button, fill, h } from "../dom.js";
+import { get, post } from "../server.js";
 import { ago, duration } from "../texts.js";
+import { View } from "../view.js";
 import { copyable, JobForm } from "./jobs_form.js";
 
 const LOOK_MS = 1000;
@@ -10,41 +11,50 @@ const STATES = {
   running: "running", done: "done", failed: "failed", stopped: "stopped", died: "died", none: "not started",
 };
 
-export function mount(page) {
-  if (!document.querySelector("link[data-jobs]")) {
-    document.head.append(h("link", { rel: "stylesheet", href: address("static/views/jobs.css"), "data-jobs": "" }));
+export const styles = true;
+
+export default class JobsView extends View {
+  static title = "Jobs";
+
+  load() {
+    this.jobs = new Jobs(this.page);
+    return this.jobs.load();
   }
-  const view = new JobsView(page);
-  view.begin();
-  return () => view.end();
+
+  build() {
+    return h("div.jobs-grid",
+      h("div.stack", h("section.panel", h("h2", "Start"), this.jobs.kinds), this.jobs.forms),
+      h("section.stack", { "aria-label": "Jobs" }, this.jobs.list));
+  }
+
+  shown() {
+    const { kinds } = this.jobs.told;
+    this.jobs.choose(kinds.find((kind) => kind.name === this.page.rest[0]) ?? kinds[0]);
+  }
+
+  end() {
+    super.end();
+    this.jobs.end();
+  }
 }
 
-class JobsView {
-  constructor(page) {
-    this.page = page;
+/** Commands, the form of the chosen one, and the jobs: of all kinds, or of those that another view wants. */
+export class Jobs {
+  /** `side` is chosen first in the forms; `looked(job, before)` is told of each look at a job. */
+  constructor(page, { wanted = () => true, side = "src", looked = () => {} } = {}) {
+    Object.assign(this, { page, wanted, looked, firstSide: side });
     this.rows = new Map();
     this.timers = {};
+    this.list = h("div.jobs-list");
+    this.forms = h("section.panel.start", { "aria-label": "Start a job", hidden: true });
+    this.kinds = h("nav.kinds", { "aria-label": "Commands" });
   }
 
-  async begin() {
-    const { page } = this;
-    try {
-      this.told = await page.get("kinds");
-    } catch (error) {
-      if (!this.ended) fill(page.element, h("h1", {}, "Jobs"), h("p", { class: "error" }, error.message), h("button", { onclick: () => this.begin() }, "Try again"));
-      return;
-    }
-    if (this.ended) return;
-    this.list = h("div", { class: "jobs-list" });
-    this.forms = h("section", { class: "panel start", "aria-label": "Start a job" });
-    this.kinds = h("nav", { class: "kinds", "aria-label": "Commands" }, this.told.kinds.map((kind) =>
-      h("button", { "data-kind": kind.name, onclick: () => this.choose(kind) }, kind.title)));
-    fill(page.element, h("h1", { class: "sr" }, "Jobs"),
-      h("div", { class: "jobs-grid" },
-        h("div", { class: "stack" }, h("section", { class: "panel" }, h("h2", {}, "Start"), this.kinds), this.forms),
-        h("section", { class: "stack", "aria-label": "Jobs" }, this.list)));
-    page.on("hello", () => this.look());
-    this.choose(this.told.kinds.find((kind) => kind.name === page.rest[0]) ?? this.told.kinds[0]);
+  async load() {
+    this.told = await get("api/jobs/kinds");
+    this.told.kinds = this.told.kinds.filter((kind) => this.wanted(kind.name));
+    fill(this.kinds, this.told.kinds.map((kind) => button(kind.title, () => this.choose(kind), { "data-kind": kind.name })));
+    this.page.on("hello", () => this.look());
     this.look();
   }
 
@@ -56,6 +66,7 @@ class JobsView {
   // -- the form ----------------------------------------------------------------------------------
   async choose(kind, given = null) {
     this.kind = kind;
+    this.forms.hidden = false;
     for (const button of this.kinds.children) button.setAttribute("aria-pressed", String(button.dataset.kind === kind.name));
     this.side = h("select", { id: "job-side", onchange: () => this.changed() }, ["src", "dst"].map((side) => h("option", { value: side }, side)));
     this.model = h("select", { id: "job-model", onchange: () => this.fields() },
@@ -63,7 +74,7 @@ class JobsView {
       kind.subject === "new model" ? h("option", { value: "new" }, "a new model") : null);
     this.classes = h("select", { id: "job-class", onchange: () => this.fields() }, kind.classes.map((each) => h("option", { value: each }, each)));
     this.name = h("input", { id: "job-name", value: "new", maxLength: 120, autocomplete: "off", spellcheck: false, oninput: () => this.changed() });
-    if (given) this.side.value = given.side || "src";
+    this.side.value = given?.side || this.firstSide;
     await this.fields(given?.values);
   }
 
@@ -82,7 +93,7 @@ class JobsView {
     const turn = this.turn = (this.turn ?? 0) + 1;
     let found;
     try {
-      found = await page.get(`form/${kind.name}?class=${encodeURIComponent(modelClass)}`);
+      found = await get(`api/jobs/form/${kind.name}?class=${encodeURIComponent(modelClass)}`);
     } catch (error) {
       fill(this.forms, h("p", { class: "error" }, error.message));
       return;
@@ -120,7 +131,7 @@ class JobsView {
     this.timers.line = setTimeout(async () => {
       const { line, wrong } = this;
       try {
-        const said = await this.page.post("line", this.asked);
+        const said = await post("api/jobs/line", this.asked);
         line.show(said.line);
         fill(wrong, said.wrong);
       } catch (error) {
@@ -137,10 +148,10 @@ class JobsView {
       if (kind.plan) {
         fill(this.wrong, "");
         this.begins.textContent = "Making the plan…";
-        const { plan } = await page.post("plan", asked);
+        const { plan } = await post("api/jobs/plan", asked);
         if (!await this.confirm(kind, plan)) return;
       } else if (kind.asks && !await ask(`${kind.title}?`, kind.asks, [], kind.title)) return;
-      this.show((await page.post("start", asked)).jobs);
+      this.show((await post("api/jobs/start", asked)).jobs);
       page.say(`${kind.title}: started.`);
     } catch (error) {
       fill(this.wrong, error.message);
@@ -168,18 +179,23 @@ class JobsView {
   async look() {
     clearTimeout(this.timers.look);
     try {
-      this.show((await this.page.get("list")).jobs);
+      this.show((await get("api/jobs/list")).jobs);
     } catch {
       this.timers.look = setTimeout(() => this.look(), 3 * LOOK_MS);
     }
   }
 
-  show(jobs) {
+  show(all) {
     if (this.ended) return;
     clearTimeout(this.timers.look);
+    const jobs = all.filter((job) => this.wanted(job.kind));
     const before = this.rows;
     this.rows = new Map(jobs.map((job) => [job.id, before.get(job.id) ?? new JobRow(this, job)]));
-    for (const job of jobs) this.rows.get(job.id).show(job);
+    for (const job of jobs) {
+      const before = this.rows.get(job.id).job?.state;
+      this.rows.get(job.id).show(job);
+      this.looked(job, before);
+    }
     const elements = [...this.rows.values()].map((row) => row.element);
     if (elements.length !== this.list.children.length || elements.some((each, i) => this.list.children[i] !== each)) fill(this.list, elements);
     if (!jobs.length) fill(this.list, h("p", { class: "dim panel" }, "No job was started from here yet."));
@@ -188,7 +204,7 @@ class JobsView {
 
   async act(what, job) {
     try {
-      this.show((await this.page.post(`${what}/${job.id}`)).jobs);
+      this.show((await post(`api/jobs/${what}/${job.id}`)).jobs);
       this.look();
     } catch (error) {
       this.page.say(error.message, "error");
@@ -209,17 +225,17 @@ class JobsView {
 class JobRow {
   constructor(view, job) {
     const { page } = view;
-    const button = (name, title, call, kind = "") => h("button", { "data-do": name, class: kind, disabled: page.readOnly, onclick: call }, title);
+    const act = (name, title, call, kind = "") => h("button", { "data-do": name, class: kind, disabled: page.readOnly, onclick: call }, title);
     this.state = h("span", { class: "state", role: "status" });
     this.bar = h("progress", { max: 1, value: 0, "aria-label": `Progress of ${job.title}` });
     this.text = h("span", { class: "dim" });
     this.log = h("pre", { tabIndex: 0 });
     this.details = h("details", {}, h("summary", {}, "Log"), this.log);
     this.line = copyable(page.say);
-    this.stop = button("stop", "Stop", () => view.stop(this.job), "danger");
-    this.resume = button("resume", "Resume", () => view.act("resume", this.job), "main");
-    this.again = button("again", "Into the form", () => view.again(this.job));
-    this.forget = button("forget", "Remove from the list", () => view.act("forget", this.job));
+    this.stop = act("stop", "Stop", () => view.stop(this.job), "danger");
+    this.resume = act("resume", "Resume", () => view.act("resume", this.job), "main");
+    this.again = act("again", "Into the form", () => view.again(this.job));
+    this.forget = act("forget", "Remove from the list", () => view.act("forget", this.job));
     this.watch = h("a", { href: "#/watch" }, "Watch");
     this.element = h("article", { class: "panel job", "data-kind": job.kind },
       h("div", { class: "row" }, h("strong", {}, job.title), h("span", { class: "dim" }, job.subject), this.state, this.watch),

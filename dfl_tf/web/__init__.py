@@ -14,13 +14,17 @@ How a view is added:
    `context.inside(path)`. Writes are POST; they are refused before they reach a handler where
    the server is read-only or the page is not our own.
 2. Its line in `web.views.VIEWS`.
-3. An ES module ``static/views/NAME.js`` whose default export is a class that extends ``View``
-   (``static/view.js``); ``export const styles`` names its style sheets, or is ``true`` where it
-   has one of its own name. ``page.element`` is its element, ``page.api(path)`` is the
-   address of a route, ``page.get(path)`` and ``page.post(path, body)`` speak JSON,
-   ``page.on(topic, call)`` listens to the event stream, ``page.rest`` is what follows the name in
-   the address. Text goes into ``textContent``, never into markup; there is no inline script and
-   no inline style.
+3. An ES module ``static/views/NAME.js`` with ``export default class extends View``
+   (``static/view.js``): ``load()`` asks the server, ``build()`` returns the elements, ``shown()``
+   follows, ``calls(event)`` are its keys and ``static keys`` what its Keys dialog says. With
+   ``export const styles = true`` the page loads ``NAME.css`` as well. Its ``page``
+   (``static/app.js``) speaks JSON by ``get(path)`` and ``post(path, body)``, has the address of a
+   route by ``api(path)`` (a path of another view begins with ``/``), hears the event stream by
+   ``on(topic, call)`` and calls after a while by ``later(key, milliseconds, call)``; all of it ends
+   with the view. ``page.rest`` is what follows the name in the address. Elements are made by ``h``
+   (``static/dom.js``): text is text, never markup; there is no inline script and no inline style.
+   Commands that are started from a view: ``Jobs`` and ``JobPanel`` (``static/jobs.js``,
+   ``static/job.js``).
 4. What happens outside of requests is reported by `context.events.publish(topic, values)`, from any
    thread: each browser has one stream of events, which its tabs share.
 """

@@ -54,6 +54,7 @@ def job_answer(job: DetachedJob) -> dict[str, object]:
         "state": state.state,
         "done": state.done,
         "total": state.total,
+        "left": state.left,
         "log": printable(state.log, lines=True),
         "began": None if record is None else record.began,
         "ended": None if record is None else record.ended,

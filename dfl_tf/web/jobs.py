@@ -142,7 +142,6 @@ class Jobs:
         line = "" if words is None else printable(shlex.join(["dfl-tf", *words]))
         return {
             **job_answer(found),
-            "left": state.left,
             "kind": job.kind.name,
             "title": job.kind.title,
             "subject": printable(job.subject.key),

@@ -95,11 +95,11 @@ def test_a_plan_is_shown_before_a_training_starts(tabs, root, served):
     tab.wait("document.querySelector('[data-key=archi] input') !== null")
     put(tab, "[data-key=batch_size] input", "2")
     tab.click("[data-do=start]")
-    tab.wait("document.querySelector('dialog.plan pre') !== null")
-    plan = tab.run("document.querySelector('dialog.plan pre').textContent")
+    tab.wait("document.querySelector('dialog pre') !== null")
+    plan = tab.run("document.querySelector('dialog pre').textContent")
     assert plan == f"train {root} --class SAEHD --name new --batch-size=2 --plan"
     assert tab.run("document.querySelector('.job') === null")
-    tab.click("dialog [data-do=confirm]")
+    tab.click("dialog button.main")
     tab.wait("document.querySelector('.job[data-kind=train]')?.dataset.state === 'done'")
     assert tab.errors() == []
 

@@ -32,24 +32,66 @@ function setConnection(state) {
   connection.className = state;
 }
 
-/** What a view gets; see dfl_tf/web/__init__.py. */
-function pageFor(view, rest, element) {
-  const stops = [];
-  return {
-    element, rest, about, say,
-    readOnly: about.read_only,
-    api: (path) => address(`api/${view}/${path}`),
-    get: (path, signal) => get(`api/${view}/${path}`, signal),
-    post: (path, body) => post(`api/${view}/${path}`, body),
-    go: (path) => { location.hash = `#/${path}`; },
-    on(topic, call) {
-      stream.want(topic);
-      const listener = (event) => call(event.detail);
-      stream.addEventListener(topic, listener);
-      stops.push(() => stream.removeEventListener(topic, listener));
-    },
-    stop: () => stops.forEach((each) => each()),
-  };
+/** What a view gets; see dfl_tf/web/__init__.py. All that it was asked for ends with the view. */
+class Page {
+  constructor(view, rest, element) {
+    Object.assign(this, { view, rest, element, about, say, readOnly: about.read_only });
+    this.leaving = new AbortController();
+    this.timers = new Map();
+  }
+
+  get ended() {
+    return this.leaving.signal.aborted;
+  }
+
+  /** The address of a route of this view; of another one behind a "/", as in "/jobs/list". */
+  path(path) {
+    return path.startsWith("/") ? `api${path}` : `api/${this.view}/${path}`;
+  }
+
+  api(path) {
+    return address(this.path(path));
+  }
+
+  /** JSON from the server; a view that was left hears no more of it. */
+  async get(path, signal = this.leaving.signal) {
+    try {
+      return await get(this.path(path), signal);
+    } catch (error) {
+      if (!this.ended || signal !== this.leaving.signal) throw error;
+      return new Promise(() => {});
+    }
+  }
+
+  post(path, body) {
+    return post(this.path(path), body);
+  }
+
+  go(path) {
+    location.hash = `#/${path}`;
+  }
+
+  /** Hear events. */
+  listen(name, call, target = window) {
+    target.addEventListener(name, call, { signal: this.leaving.signal });
+  }
+
+  /** Hear a topic of the stream. */
+  on(topic, call) {
+    stream.want(topic);
+    this.listen(topic, (event) => call(event.detail), stream);
+  }
+
+  /** Call after some milliseconds, once: what waits under the same key is given up. */
+  later(key, wait, call) {
+    clearTimeout(this.timers.get(key));
+    if (!this.ended) this.timers.set(key, setTimeout(call, wait));
+  }
+
+  end() {
+    this.leaving.abort();
+    for (const timer of this.timers.values()) clearTimeout(timer);
+  }
 }
 
 async function show() {
@@ -75,10 +117,10 @@ async function show() {
       document.head.append(h("link", { rel: "stylesheet", href: address(`static/views/${sheet}.css`), "data-of": sheet }));
     }
     if (turn !== number) return;
-    const page = pageFor(view.name, rest, element);
+    const page = new Page(view.name, rest, element);
     const made = module.default ? new module.default(page) : null;
     const undo = made ? () => made.end() : module.mount(page);
-    leave = () => { undo?.(); page.stop(); };
+    leave = () => { page.end(); undo?.(); };
     await made?.begin();
   } catch (error) {
     fill(element, h("p", { class: "error" }, `This view cannot be shown: ${error.message}`));

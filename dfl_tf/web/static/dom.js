@@ -44,35 +44,54 @@ export function press(buttons, on) {
   else for (const each of buttons) press(each, each.dataset.name === on);
 }
 
-/** Ask the user something; resolves to the form's values, or null. */
-export function ask(title, text, fields = [], agree = "OK") {
-  return new Promise((resolve) => {
-    const inputs = fields.map((field) => [
-      field.name,
-      h(field.long ? "textarea" : "input", {
-        id: `ask-${field.name}`, value: field.value ?? "", placeholder: field.placeholder ?? "",
-        required: field.required ?? false, maxLength: 4000, autocomplete: "off", spellcheck: false,
-      }),
-    ]);
-    const form = h("form", { method: "dialog" },
-      h("h2", {}, title),
-      ...text.split("\n").map((line) => h("p", {}, line)),
-      ...fields.map((field, i) => h("label", { for: `ask-${field.name}` }, field.label, inputs[i][1])),
-      h("div", { class: "row end" },
-        h("button", { type: "button", onclick: () => close(null) }, "Cancel"),
-        h("button", { type: "submit", class: "main" }, agree)));
-    const dialog = h("dialog", { "aria-label": title, oncancel: () => close(null) }, form);
-    function close(value) {
-      if (dialog.isConnected) {
-        dialog.close();
-        dialog.remove();
-        resolve(value);
-      }
+/** How much is done, from 0 to 1; null while nobody knows. */
+export function advance(bar, share) {
+  if (share === null) bar.removeAttribute("value");
+  else bar.value = share;
+}
+
+/** Set the text of an element that scrolls; whoever looks at its end sees its end again. */
+export function follow(element, change) {
+  const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 40;
+  change();
+  if (atEnd) element.scrollTop = element.scrollHeight;
+}
+
+/** A line of text with a button that copies it. */
+export function copyable(say) {
+  const line = h("code.line", { tabIndex: 0 });
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(line.textContent);
+      say("Copied.");
+    } catch {
+      getSelection().selectAllChildren(line);
+      say("Selected: copy it by Ctrl+C.");
     }
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      close(Object.fromEntries(inputs.map(([name, input]) => [name, input.value])));
-    });
+  };
+  const element = h("div.row.command", line, button("Copy", copy, { type: "button" }));
+  return { element, show: (text) => fill(line, text) };
+}
+
+/**
+ * Ask the user something; resolves to the values of the fields by name, or null. A field has `name`,
+ * `label`, `long` for several lines, and properties of its input. Lines of text are paragraphs.
+ */
+export function ask(title, text, fields = [], agree = "OK") {
+  const inputs = fields.map(({ label, long, ...props }) => h(long ? "textarea" : "input", {
+    ...props, id: `ask-${props.name}`, maxLength: 4000, autocomplete: "off", spellcheck: false,
+  }));
+  const lines = typeof text === "string" ? text.split("\n").map((line) => h("p", line)) : text;
+  return new Promise((resolve) => {
+    const closed = () => {
+      dialog.remove();
+      resolve(dialog.returnValue ? Object.fromEntries(inputs.map((input) => [input.name, input.value])) : null);
+    };
+    const dialog = h("dialog", { "aria-label": title, onclose: closed },
+      h("form", { method: "dialog" }, h("h2", title), lines,
+        fields.map(({ name, label }, i) => h("label", { for: `ask-${name}` }, label, inputs[i])),
+        h("div.row.end", button("Cancel", () => dialog.close(), { type: "button" }),
+          h("button.main", { type: "submit", value: "agreed", autofocus: lines === text }, agree))));
     document.body.append(dialog);
     dialog.showModal();
   });

@@ -19,16 +19,15 @@ export class View {
 
   constructor(page) {
     this.page = page;
-    this.leaving = new AbortController();
   }
 
   get ended() {
-    return this.leaving.signal.aborted;
+    return this.page.ended;
   }
 
   /** Hear events until the view ends. */
   listen(name, call, target = window) {
-    target.addEventListener(name, call, { signal: this.leaving.signal });
+    this.page.listen(name, call, target);
   }
 
   async begin() {
@@ -37,7 +36,7 @@ export class View {
     try {
       await this.load();
     } catch (error) {
-      if (!this.ended) fill(element, h("h1", this.constructor.title), h("p.error", error.message), this.aside?.(), button("Try again", () => this.begin()));
+      fill(element, h("h1", this.constructor.title), h("p.error", error.message), this.aside?.(), button("Try again", () => this.begin()));
       return;
     }
     if (this.ended) return;
@@ -47,9 +46,8 @@ export class View {
     await this.shown?.();
   }
 
-  end() {
-    this.leaving.abort();
-  }
+  /** The page has ended what `page` was asked for; here goes what else is to be done. */
+  end() {}
 
   /** The calls of keys by their place on the keyboard, as {KeyA: call, "Ctrl+KeyZ": call}. */
   calls() {

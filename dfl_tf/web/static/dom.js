@@ -38,6 +38,18 @@ export function select(label, choices, onchange, value) {
     entries.map(([each, title]) => h("option", { value: each, selected: each === value }, title)));
 }
 
+/** A box to tick, with its text. */
+export function check(text, checked, onchange, name = "label.check") {
+  return h(name, h("input", { type: "checkbox", checked, onchange: (event) => onchange(event.target.checked) }), text);
+}
+
+/** A table out of the titles of its columns and its rows, which are lists of cells. */
+export function table(titles, rows, name = "table") {
+  const cell = (each) => (each instanceof Element ? each : h("td", each));
+  return h(name, h("thead", h("tr", titles.map((title) => h("th", { scope: "col" }, title)))),
+    h("tbody", rows.map((cells) => h("tr", cells.map(cell)))));
+}
+
 /** Say of a button, or of each of several by its name in `data-name`, whether it is pressed. */
 export function press(buttons, on) {
   if (buttons instanceof Element) buttons.setAttribute("aria-pressed", String(on));

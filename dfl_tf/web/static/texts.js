@@ -9,6 +9,11 @@ export function duration(seconds) {
   return `${Math.round(seconds / 86400)} days`;
 }
 
+/** A model by its name, and by its class where that is another word. */
+export function modelTitle({ name, model_class: kind }) {
+  return name === kind ? name : `${name} (${kind})`;
+}
+
 export function ago(seconds) {
   return seconds === null || seconds === undefined ? "–" : `${duration(Math.max(0, seconds))} ago`;
 }

@@ -1,7 +1,7 @@
 // What every view does: it loads, is shown, hears its keys, and ends.
 import { ask, button, fill, h } from "./dom.js";
 
-const FIELDS = ["number", "text", "TEXTAREA", "SELECT"];
+const FIELDS = ["number", "text", "search", "TEXTAREA", "SELECT"];
 const PRESSED = ["BUTTON", "SUMMARY", "A", "checkbox"];
 
 /** Whether a key belongs to what has the focus, or to an open dialog. */
@@ -54,10 +54,16 @@ export class View {
     return {};
   }
 
+  /** The calls of keys by what they write, wherever they lie. */
+  letters() {
+    return { "?": this.constructor.keys.length ? () => this.help() : null };
+  }
+
   key(event) {
     if (event.altKey || taken(event)) return;
     const control = event.ctrlKey || event.metaKey ? "Ctrl+" : "";
-    const call = this.calls(event)[control + event.code.replace("Numpad", "").replace("Subtract", "Minus").replace("Add", "Equal")];
+    const place = event.code.replace("Numpad", "").replace("Subtract", "Minus").replace("Add", "Equal");
+    const call = this.calls(event)[control + place] ?? (control ? null : this.letters()[event.key]);
     if (!call) return;
     event.preventDefault();
     call();

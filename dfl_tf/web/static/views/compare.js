@@ -1,92 +1,91 @@
 // Two states of a model on the same held-out faces: numbers and faces side by side.
-import { fill, h } from "../dom.js";
+import { button, fill, h, select, table } from "../dom.js";
 import { figure } from "../plot.js";
-import { clock } from "../texts.js";
+import { clock, modelTitle } from "../texts.js";
+import { View } from "../view.js";
 
-export function mount(page) {
-  let id = page.rest[0] || null;
-  let gone = false;
-  const model = h("select", { id: "model", onchange: () => page.go(`compare/${model.value}`) });
-  const first = h("select", { id: "first" });
-  const second = h("select", { id: "second" });
-  const start = h("button", { type: "button", class: "main", onclick: measure }, "Compare");
-  const cancel = h("button", { type: "button", onclick: () => page.post("cancel").then(load) }, "Cancel");
-  const progress = h("pre", { class: "dim", role: "status" });
-  const results = h("div", { class: "results" });
-  fill(page.element,
-    h("h1", {}, "Compare two states of a model"),
-    h("p", { class: "dim" }, "Both are measured on the same faces, those held out of the training where there are any. It runs on the CPU beside a training, at low priority."),
-    h("div", { class: "row panel" },
-      h("label", { class: "row", for: "model" }, "Model", model),
-      h("label", { class: "row", for: "first" }, "First", first),
-      h("label", { class: "row", for: "second" }, "Second", second), start, cancel),
-    progress, results);
+const ABOUT = "Two states of a model are measured on the same faces, those held out of the training where there are any. "
+  + "It runs on the CPU beside a training, at low priority.";
 
-  const title = (state) => `${state.name === "now" ? "" : `${state.name} – `}${state.kind}${state.iteration === null ? "" : `, iteration ${state.iteration}`}${state.note ? `: ${state.note.slice(0, 60)}` : ""}`;
+export default class Compare extends View {
+  static title = "Compare two states of a model";
 
-  function options(select, states, preset) {
-    const before = select.value || preset;
-    fill(select, states.map((state) => h("option", { value: state.id }, title(state))));
-    if (states.some((state) => state.id === before)) select.value = before;
+  async load() {
+    this.models = await this.page.get("models");
+    this.id = this.page.rest[0] || this.models[0]?.id;
+    if (this.id) this.found = await this.page.get(`models/${this.id}`);
   }
 
-  async function load() {
-    if (gone) return;
-    const models = await page.get("models");
-    id = id ?? models[0]?.id ?? null;
-    if (!id) {
-      fill(results, h("p", {}, "There is no model in this workspace yet."));
-      return;
-    }
-    fill(model, models.map((each) => h("option", { value: each.id }, each.name === each.model_class ? each.name : `${each.name} (${each.model_class})`)));
-    model.value = id;
-    const found = await page.get(`models/${id}`);
-    if (gone) return;
-    options(first, found.states, found.states[1]?.id);
-    options(second, found.states, found.states[0]?.id);
-    showRunning(found.running, found.states.length);
-    fill(results, found.results.map(card));
+  build() {
+    const { page } = this;
+    const field = (label, input) => h("label.row", label, input);
+    this.states = ["first", "second"].map((id) => h("select", { id }));
+    this.start = button("Compare", () => this.measure(), { className: "main" });
+    this.cancel = button("Cancel", async () => {
+      await page.post("cancel");
+      await this.look();
+    });
+    this.progress = h("pre.dim", { role: "status" });
+    this.results = h("div.results");
+    const model = select("Model", this.models.map((each) => [each.id, modelTitle(each)]), (id) => page.go(`compare/${id}`), this.id);
+    return [h("p.dim", ABOUT),
+      h("div.row.panel", field("Model", model), field("First", this.states[0]), field("Second", this.states[1]), this.start, this.cancel),
+      this.progress, this.results];
   }
 
-  function showRunning(running, states = 2) {
+  shown() {
+    if (this.found) this.show();
+    else fill(this.results, h("p", "There is no model in this workspace yet."));
+    this.page.on("comparison", (running) => (this.found && running.state === "running" ? this.showRunning(running) : this.look()));
+    this.page.on("hello", () => this.look());
+    this.page.on("resync", () => this.look());
+  }
+
+  /** Look again; the choices stay. */
+  async look() {
+    await this.load();
+    if (this.found) this.show();
+  }
+
+  show() {
+    const { states, running, results } = this.found;
+    const title = ({ name, kind, iteration, note }) => [
+      name === "now" ? kind : `${name} – ${kind}`, iteration !== null && `, iteration ${iteration}`, note && `: ${note.slice(0, 60)}`,
+    ].filter(Boolean).join("");
+    this.states.forEach((choice, i) => {
+      const before = choice.value || states[1 - i]?.id;
+      fill(choice, states.map((each) => h("option", { value: each.id, selected: each.id === before }, title(each))));
+    });
+    this.showRunning(running);
+    fill(this.results, results.map((result) => this.card(result)));
+  }
+
+  showRunning(running) {
     const works = running?.state === "running";
-    start.disabled = page.readOnly || works || states < 2;
-    cancel.hidden = page.readOnly || !works;
-    progress.textContent = states < 2 ? "There is one state only. Make a snapshot (view Watch), or back up." :
-      running ? [`${running.title}: ${running.state}`, ...running.lines].join("\n") : "";
-    progress.className = running?.state === "failed" ? "bad" : "dim";
+    const alone = this.found.states.length < 2;
+    this.start.disabled = this.page.readOnly || works || alone;
+    this.cancel.hidden = this.page.readOnly || !works;
+    const told = running ? [`${running.title}: ${running.state}`, ...running.lines].join("\n") : "";
+    this.progress.textContent = alone ? "There is one state only. Make a snapshot (view Watch), or back up." : told;
+    this.progress.className = running?.state === "failed" ? "bad" : "dim";
   }
 
-  function card(result) {
-    const of = (state) => `${state.name}, iteration ${state.iteration}`;
-    const cell = (row, side) => h("td", { class: row.better === side ? "good" : "" }, figure(row[side]) + (row.better === side ? " ✓" : ""));
-    return h("section", { class: "panel", "aria-label": `${of(result.first)} and ${of(result.second)}` },
-      h("h2", {}, `${of(result.first)} and ${of(result.second)}`),
-      h("p", { class: "dim" }, `${clock(result.time)}${result.held_out ? ", on faces that neither was trained on" : ""}`),
-      result.refused.length
-        ? h("p", { class: "bad" }, `They are not compared: ${result.refused.join("; ")}.`)
-        : h("table", { class: "numbers" }, h("thead", {}, h("tr", {}, ["metric", of(result.first), of(result.second)].map((name) => h("th", { scope: "col" }, name)))),
-          h("tbody", {}, result.rows.map((row) => h("tr", {}, h("td", {}, row.name), cell(row, "first"), cell(row, "second"))))),
-      result.notes.map((note) => h("p", { class: "dim" }, note)),
-      result.sheet ? h("img", { class: "sheet", loading: "lazy", src: page.api(`models/${id}/sheets/${result.id}?t=${result.time}`), alt: `The worst and the median faces, by ${of(result.first)} and ${of(result.second)}` }) : null);
+  card({ first, second, time, held_out: heldOut, refused, rows, notes, sheet, id }) {
+    const [one, other] = [first, second].map((state) => `${state.name}, iteration ${state.iteration}`);
+    const cell = (row, side) => (row.better === side ? h("td.good", `${figure(row[side])} ✓`) : figure(row[side]));
+    return h("section.panel", { "aria-label": `${one} and ${other}` },
+      h("h2", `${one} and ${other}`),
+      h("p.dim", clock(time), heldOut && ", on faces that neither was trained on"),
+      refused.length ? h("p.bad", `They are not compared: ${refused.join("; ")}.`) :
+        table(["metric", one, other], rows.map((row) => [row.name, cell(row, "first"), cell(row, "second")]), "table.numbers"),
+      notes.map((note) => h("p.dim", note)),
+      sheet && h("img.sheet", { loading: "lazy", alt: `The worst and the median faces, by ${one} and ${other}`,
+        src: this.page.api(`models/${this.id}/sheets/${id}?t=${time}`) }));
   }
 
-  async function measure() {
-    try {
-      await page.post(`models/${id}/start`, { first: first.value, second: second.value });
-      await load();
-    } catch (error) {
-      page.say(error.message, "error");
-    }
+  async measure() {
+    const [first, second] = this.states.map((choice) => choice.value);
+    await this.page.post(`models/${this.id}/start`, { first, second });
+    await this.look();
   }
-
-  const safely = () => load().catch((error) => page.say(error.message, "error"));
-  page.on("comparison", (running) => {
-    if (running.state === "running") showRunning(running);
-    else safely();
-  });
-  page.on("hello", safely);
-  page.on("resync", safely);
-  safely();
-  return () => { gone = true; };
 }

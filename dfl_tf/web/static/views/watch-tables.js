@@ -1,74 +1,69 @@
 // Held-out metrics, options in effect and the end of the log, as tables.
-import { fill, h } from "../dom.js";
+import { check, fill, follow, h, row, table } from "../dom.js";
 import { figure } from "../plot.js";
 import { clock } from "../texts.js";
 
 const SHOWN_MEASUREMENTS = 12;
 const SHOWN_LINES = 300;
+const LOOKS = { info: "", error: "bad" };
+
+function scrolled(label) {
+  return h("div.scroll", { tabIndex: 0, role: "region", "aria-label": label });
+}
 
 export class MetricsPanel {
   constructor() {
-    this.table = h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Measurements" });
-    this.element = h("section", { class: "panel", "aria-label": "Quality" }, h("h2", {}, "Quality on held-out faces"), this.table);
+    this.table = scrolled("Measurements");
+    this.element = h("section.panel", { "aria-label": "Quality" }, h("h2", "Quality on held-out faces"), this.table);
   }
 
   show(measured) {
-    if (!measured.length) {
-      fill(this.table, h("p", { class: "dim" }, "Nothing was measured. Options holdout and validate_every measure faces that are not trained on."));
-      return;
-    }
-    const names = [...new Set(measured.flatMap((row) => Object.keys(row.metrics)))];
-    fill(this.table, h("table", { class: "numbers" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "iteration"), names.map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, measured.slice(-SHOWN_MEASUREMENTS).reverse().map((row) => h("tr", {},
-        h("td", {}, `${row.iteration}${row.best ? " (best so far)" : ""}`), names.map((name) => h("td", {}, figure(row.metrics[name]))))))));
+    const names = [...new Set(measured.flatMap((each) => Object.keys(each.metrics)))];
+    const rows = measured.slice(-SHOWN_MEASUREMENTS).reverse().map((each) =>
+      [`${each.iteration}${each.best ? " (best so far)" : ""}`, ...names.map((name) => figure(each.metrics[name]))]);
+    fill(this.table, rows.length ? table(["iteration", ...names], rows, "table.numbers") :
+      h("p.dim", "Nothing was measured. Options holdout and validate_every measure faces that are not trained on."));
   }
 }
 
 export class OptionsPanel {
   constructor() {
-    this.rows = [];
     this.filter = h("input", { type: "search", placeholder: "filter", "aria-label": "Filter options", oninput: () => this.draw() });
-    this.all = h("input", { type: "checkbox", id: "all-options", onchange: () => this.draw() });
-    this.table = h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Options" });
-    this.element = h("section", { class: "panel", "aria-label": "Options in effect" }, h("h2", {}, "Options in effect"),
-      h("div", { class: "row" }, this.filter, h("label", { class: "row", for: "all-options" }, this.all, "defaults as well")), this.table);
+    this.table = scrolled("Options");
+    this.element = h("section.panel", { "aria-label": "Options in effect" }, h("h2", "Options in effect"),
+      row(this.filter, check("defaults as well", false, (on) => { this.all = on; this.draw(); }, "label.row")), this.table);
   }
 
-  show(rows) {
-    if (JSON.stringify(rows) === JSON.stringify(this.rows)) return;
-    this.rows = rows;
+  show(options) {
+    if (JSON.stringify(options) === JSON.stringify(this.options)) return;
+    this.options = options;
     this.draw();
   }
 
   draw() {
     const word = this.filter.value.toLowerCase();
-    const rows = this.rows.filter((row) => (this.all.checked || word || row.origin !== "default" || row.reason) && row.key.includes(word));
-    fill(this.table, h("table", {}, h("thead", {}, h("tr", {}, ["option", "value", "why"].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, rows.map((row) => h("tr", { title: row.help ?? "" },
-        h("td", {}, row.key), h("td", { class: row.reason ? "warn" : "" }, row.value), h("td", { class: "dim" }, row.reason || row.origin))))));
+    const shown = this.options.filter((each) => (this.all || word || each.origin !== "default" || each.reason) && each.key.includes(word));
+    fill(this.table, table(["option", "value", "why"], shown.map(({ key, help, value, reason, origin }) =>
+      [h("td", { title: help }, key), h("td", { className: reason && "warn" }, value), h("td.dim", reason || origin)])));
   }
 }
 
 export class LogPanel {
   constructor(page, id) {
-    this.page = page;
-    this.id = id;
-    this.after = 0;
-    this.edition = "";
-    this.lines = h("pre", { class: "scroll log", tabIndex: 0, role: "log", "aria-label": "Log", "aria-live": "off" });
-    this.element = h("section", { class: "panel wide", "aria-label": "Log" }, h("h2", {}, "Log"), this.lines);
+    Object.assign(this, { page, id, after: 0, edition: "" });
+    this.lines = h("pre.scroll.log", { tabIndex: 0, role: "log", "aria-label": "Log", "aria-live": "off" });
+    this.element = h("section.panel.wide", { "aria-label": "Log" }, h("h2", "Log"), this.lines);
   }
 
   async load() {
     const { edition, lines } = await this.page.get(`models/${this.id}/log?edition=${this.edition}&after=${this.after}`);
-    if (edition !== this.edition) this.lines.replaceChildren(); // the server was started again
+    if (edition !== this.edition) fill(this.lines); // the server was started again
     this.edition = edition;
     if (!lines.length) return;
-    const end = this.lines.scrollHeight - this.lines.scrollTop - this.lines.clientHeight < 40;
-    this.lines.append(...lines.map((line) => h("div", { class: line.level === "info" ? "" : line.level === "error" ? "bad" : "warn" }, `${clock(line.time)}  ${line.text}`)));
     this.after = lines.at(-1).number;
-    while (this.lines.childElementCount > SHOWN_LINES) this.lines.firstElementChild.remove();
-    if (end) this.lines.scrollTop = this.lines.scrollHeight;
+    follow(this.lines, () => {
+      this.lines.append(...lines.map(({ level, time, text }) => h("div", { className: LOOKS[level] ?? "warn" }, `${clock(time)}  ${text}`)));
+      while (this.lines.childElementCount > SHOWN_LINES) this.lines.firstElementChild.remove();
+    });
   }
 }

@@ -1,214 +1,196 @@
 // Trainings of the workspace: curves, previews, options, log, and asking them for something.
-import { ask, fill, h } from "../dom.js";
-import { ago, bytes, duration } from "../texts.js";
+import { ask, button, fill, h } from "../dom.js";
+import { ago, bytes, duration, modelTitle } from "../texts.js";
+import { View } from "../view.js";
 import { CurvesPanel } from "./watch-curves.js";
 import { PreviewPanel } from "./watch-previews.js";
 import { LogPanel, MetricsPanel, OptionsPanel } from "./watch-tables.js";
 
 const LEAST_MS = 1000;
-const KEYS = {
-  p: "preview", s: "save", n: "snapshot", b: "backup", x: "stop", o: "options",
+const REGULAR_MS = 15000;
+const REQUESTS = {
+  preview: ["p", "Preview now"], save: ["s", "Save"], snapshot: ["n", "Snapshot…"], backup: ["b", "Backup"],
+  options: ["o", "Change options…"], stop: ["x", "Stop…"],
 };
 
-export function mount(page) {
-  const cards = h("div", { class: "cards", role: "list", "aria-label": "Models" });
-  const notes = h("div", { class: "dim" });
-  const machine = h("p", { class: "dim machine" });
-  const body = h("div", { class: "detail" });
-  fill(page.element, h("h1", { class: "sr" }, "Trainings"), cards, notes, body, machine);
+export default class Watch extends View {
+  static title = "Trainings";
+  static keys = [
+    ["p", "preview now"], ["s", "save"], ["n", "snapshot"], ["b", "backup"], ["x", "stop (asks back)"], ["o", "change options"],
+    ["l", "logarithmic axis"], ["0", "whole range; drag in the plot to zoom in, double click to zoom out"],
+    ["← →", "through the history of previews (after Tab to the slider)"], ["f", "enlarge the preview"],
+  ];
 
-  const chosen = page.rest[0] || null;
-  let training = null;
-  let gone = false;
-  let timer = null;
-  let last = 0;
-  let busy = false;
-  let again = false;
+  load() {}
 
-  async function load() {
-    if (gone) return;
-    if (busy) { again = true; return; }
-    busy = true;
+  build() {
+    this.cards = h("div.cards", { role: "list", "aria-label": "Models" });
+    this.notes = h("div.dim");
+    this.body = h("div.detail");
+    this.machine = h("p.dim.machine");
+    return [this.cards, this.notes, this.body, this.machine];
+  }
+
+  shown() {
+    for (const topic of ["hello", "resync", "models", "training"]) this.page.on(topic, () => this.soon());
+    this.regularly();
+    return this.look();
+  }
+
+  end() {
+    this.training?.end();
+  }
+
+  regularly() {
+    this.page.later("regularly", REGULAR_MS, () => {
+      if (document.visibilityState === "visible") this.soon();
+      this.regularly();
+    });
+  }
+
+  /** Look at everything, but not all the time. */
+  soon(wait = Math.max(0, (this.last ?? 0) + LEAST_MS - Date.now())) {
+    this.page.later("look", wait, () => this.look());
+  }
+
+  async look() {
+    if (this.busy) {
+      this.soon(LEAST_MS);
+      return;
+    }
+    this.busy = true;
+    this.last = Date.now();
     try {
-      const found = await page.get("models");
-      if (gone) return;
+      const found = await this.page.get("models");
       const first = found.models.find((model) => model.state === "running") ?? found.models[0];
-      const id = training?.id ?? chosen ?? first?.id;
-      showList(found, id);
+      const id = this.training?.id ?? (this.page.rest[0] || first?.id);
+      this.showList(found, id);
       if (!id) {
-        fill(body, h("p", {}, "There is no model in this workspace yet. This page shows it as soon as a training has begun."));
-      } else if (!training) {
-        training = new Detail(page, id);
-        fill(body, training.element);
+        fill(this.body, h("p", "There is no model in this workspace yet. This page shows it as soon as a training has begun."));
+        return;
       }
-      await training?.load();
-    } catch (error) {
-      if (!gone) page.say(error.message, "error");
+      if (!this.training) {
+        this.training = new Training(this.page, id);
+        fill(this.body, this.training.element);
+      }
+      await this.training.load();
     } finally {
-      busy = false;
-      if (again) { again = false; soon(); }
+      this.busy = false;
     }
   }
 
-  function soon() {
-    clearTimeout(timer);
-    timer = setTimeout(() => { last = Date.now(); load(); }, Math.max(0, last + LEAST_MS - Date.now()));
-  }
-
-  function showList(found, id) {
-    fill(cards, found.models.map((model) => card(model, model.id === id)));
-    fill(notes, found.left_out.map((line) => h("p", { class: "warn" }, `Left out: ${line}`)));
-    const m = found.machine;
-    const gpus = m.gpus.map((g) => `${g.name}: ${g.free_gib.toFixed(1)} of ${g.total_gib.toFixed(1)} GiB free`);
-    machine.textContent = [
-      m.host, `${m.cores} cores${m.cpu ? `, ${m.cpu}` : ""}`,
-      `${bytes(m.available)} of ${bytes(m.limit)} memory free`, ...(gpus.length ? gpus : ["no GPU"]),
+  showList({ models, left_out: leftOut, machine }, id) {
+    fill(this.cards, models.map((model) => h("div", { role: "listitem" },
+      h("a.card", { href: `#/watch/${model.id}`, "aria-current": model.id === id && "true" },
+        h("strong", modelTitle(model)), " ", state(model.state),
+        h("span.dim", `iteration ${model.iteration ?? "–"}${model.ms ? `, ${Math.round(model.ms)} ms` : ""}`)))));
+    fill(this.notes, leftOut.map((line) => h("p.warn", `Left out: ${line}`)));
+    const gpus = machine.gpus.map((gpu) => `${gpu.name}: ${gpu.free_gib.toFixed(1)} of ${gpu.total_gib.toFixed(1)} GiB free`);
+    this.machine.textContent = [
+      machine.host, `${machine.cores} cores${machine.cpu ? `, ${machine.cpu}` : ""}`,
+      `${bytes(machine.available)} of ${bytes(machine.limit)} memory free`, ...(gpus.length ? gpus : ["no GPU"]),
     ].join(" · ");
   }
 
-  function card(model, current) {
-    const link = h("a", { href: `#/watch/${model.id}`, class: "card" },
-      h("strong", {}, model.name === model.model_class ? model.name : `${model.name} (${model.model_class})`), " ",
-      h("span", { class: `state ${model.state.replace(" ", "-")}` }, model.state),
-      h("span", { class: "dim" }, `iteration ${model.iteration ?? "–"}${model.ms ? `, ${Math.round(model.ms)} ms` : ""}`));
-    if (current) link.setAttribute("aria-current", "true");
-    return h("div", { role: "listitem" }, link);
+  letters() {
+    const { training } = this;
+    if (!training) return super.letters();
+    const requests = Object.entries(REQUESTS).map(([kind, [key]]) => [key, () => training.request(kind)]);
+    return {
+      ...super.letters(), ...Object.fromEntries(requests), f: () => training.previews.enlarge(),
+      l: () => training.curves.toggleLog(), 0: () => training.curves.zoomOut(),
+    };
   }
+}
 
-  function key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-    if (event.target.matches("textarea, select, input:not([type=range], [type=checkbox])")) return;
-    if (event.key === "?") { help(); return; }
-    if (KEYS[event.key] && training) { event.preventDefault(); training.request(KEYS[event.key]); return; }
-    training?.key(event);
-  }
-
-  function help() {
-    ask("Keys", [
-      "p preview now · s save · n snapshot · b backup · x stop (asks back) · o change options",
-      "l logarithmic axis · 0 whole range · drag in the plot to zoom in, double click to zoom out",
-      "← → through the history of previews (after Tab to the slider) · f enlarge the preview",
-    ].join("\n"), [], "Close");
-  }
-
-  page.on("hello", soon);
-  page.on("resync", soon);
-  page.on("models", soon);
-  page.on("training", soon);
-  const regular = setInterval(() => { if (document.visibilityState === "visible") soon(); }, 15000);
-  document.addEventListener("keydown", key);
-  load();
-  return () => {
-    gone = true;
-    clearTimeout(timer);
-    clearInterval(regular);
-    document.removeEventListener("keydown", key);
-    training?.destroy();
-  };
+function state(name) {
+  return h("span", { class: `state ${name.replace(" ", "-")}` }, name);
 }
 
 /** One model. */
-class Detail {
+class Training {
   constructor(page, id) {
-    this.page = page;
-    this.id = id;
-    this.facts = h("dl", { class: "facts" });
-    this.buttons = h("div", { class: "row buttons" });
-    this.title = h("h2", { class: "model" });
+    Object.assign(this, { page, id });
+    this.facts = h("dl.facts");
+    this.title = h("h2.model");
     this.state = h("p", { role: "status" });
-    this.asked = h("p", { class: "dim", "aria-live": "polite" });
+    this.asked = h("p.dim", { "aria-live": "polite" });
+    this.buttons = Object.entries(REQUESTS).map(([kind, [key, text]]) =>
+      button(text, () => this.request(kind), { className: kind === "stop" ? "danger" : "", title: `key ${key}`, "data-kind": kind }));
     this.previews = new PreviewPanel(page, id);
     this.curves = new CurvesPanel(page, id);
     this.metrics = new MetricsPanel();
     this.options = new OptionsPanel();
     this.log = new LogPanel(page, id);
-    this.element = h("div", { class: "grid" },
-      h("section", { class: "panel wide", "aria-label": "State" }, this.title, this.state, this.facts, this.buttons, this.asked),
-      this.curves.element, this.previews.element, h("div", { class: "stack" }, this.metrics.element, this.options.element), this.log.element);
-    this.makeButtons();
-  }
-
-  makeButtons() {
-    const names = { preview: "Preview now", save: "Save", snapshot: "Snapshot…", backup: "Backup", options: "Change options…", stop: "Stop…" };
-    fill(this.buttons, Object.entries(names).map(([kind, text]) => {
-      const key = Object.keys(KEYS).find((each) => KEYS[each] === kind);
-      const button = h("button", { type: "button", class: kind === "stop" ? "danger" : "", title: `key ${key}`, onclick: () => this.request(kind) }, text);
-      button.dataset.kind = kind;
-      return button;
-    }), h("span", { class: "dim" }, "? shows the keys"));
+    this.element = h("div.grid",
+      h("section.panel.wide", { "aria-label": "State" }, this.title, this.state, this.facts,
+        h("div.row.buttons", this.buttons, h("span.dim", "? shows the keys")), this.asked),
+      this.curves.element, this.previews.element, h("div.stack", this.metrics.element, this.options.element), this.log.element);
   }
 
   async load() {
-    const detail = await this.page.get(`models/${this.id}`);
-    this.detail = detail;
-    this.showState(detail);
+    const detail = this.detail = await this.page.get(`models/${this.id}`);
+    this.title.textContent = modelTitle(detail);
+    fill(this.state, state(detail.state), detail.reason ? ` ${detail.reason}` : "",
+      detail.health !== "good" && h("span.bad", ` · ${detail.health}`));
+    this.showFacts(detail);
+    this.showRequests(detail);
     this.metrics.show(detail.measured);
     this.options.show(detail.options);
     await Promise.all([this.curves.show(detail), this.previews.load(), this.log.load()]);
+    this.showFacts(detail); // with what the curves have of samples
   }
 
-  showState(detail) {
-    const running = detail.state === "running" || detail.state === "silent";
-    this.title.textContent = detail.name === detail.model_class ? detail.name : `${detail.name} (${detail.model_class})`;
-    fill(this.state, h("span", { class: `state ${detail.state.replace(" ", "-")}` }, detail.state),
-      detail.reason ? ` ${detail.reason}` : "", detail.health !== "good" ? h("span", { class: "bad" }, ` · ${detail.health}`) : "");
-    const left = detail.seconds_left;
-    const process = detail.process;
+  showFacts({ process, losses, saved_iteration: saved, ...detail }) {
+    const [least, most] = detail.seconds_left ?? [null];
+    const upTo = most === null ? " or more" : most > least * 1.05 ? ` to ${duration(most)}` : "";
     const facts = [
       ["Iteration", detail.iteration ?? "–"],
-      detail.phase ? ["Phase", detail.phase] : null,
+      ["Phase", detail.phase],
       ["Speed", detail.ms === null ? "–" : `${Math.round(detail.ms)} ms`],
-      ["Waiting for samples", this.curves.latest("time/waiting %", (v) => `${v.toFixed(1)} %`)],
-      ["Left", left && left[0] !== null ? `${duration(left[0])}${left[1] === null ? " or more" : left[1] > left[0] * 1.05 ? ` to ${duration(left[1])}` : ""}` : "–"],
-      ["Losses", detail.losses ? Object.entries(detail.losses).map(([k, v]) => `${k} ${v === null ? "NaN" : v.toFixed(4)}`).join(", ") : "–"],
-      ["Last save", detail.saved_iteration === null ? "–" : `${detail.saved_iteration}, ${ago(detail.saved_seconds_ago)}`],
-      ["Last sign", detail.heartbeat_seconds_ago === null ? "–" : ago(detail.heartbeat_seconds_ago)],
-      process.memory ? ["Memory of the process", bytes(process.memory)] : null,
-      process.pid ? ["Process", `${process.pid} on ${process.host}`] : null,
-    ].filter(Boolean);
-    fill(this.facts, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))));
-    for (const button of this.buttons.querySelectorAll("button")) {
-      const waiting = detail.waiting.includes(button.dataset.kind);
-      button.disabled = this.page.readOnly || !running || waiting;
-    }
-    const answer = detail.answers.at(-1);
-    const told = answer ? `Options ${JSON.stringify(answer.options)} ${answer.refused ? `were refused: ${answer.refused}` : "were taken"}.` : "";
-    this.asked.textContent = detail.waiting.length ? `Asked for: ${detail.waiting.join(", ")}; the training answers after its iteration.` : told;
-    this.asked.className = answer?.refused && !detail.waiting.length ? "warn" : "dim";
+      ["Waiting for samples", this.curves.latest("time/waiting %", (share) => `${share.toFixed(1)} %`)],
+      ["Left", least === null ? "–" : duration(least) + upTo],
+      ["Losses", losses ? Object.entries(losses).map(([name, loss]) => `${name} ${loss === null ? "NaN" : loss.toFixed(4)}`).join(", ") : "–"],
+      ["Last save", saved === null ? "–" : `${saved}, ${ago(detail.saved_seconds_ago)}`],
+      ["Last sign", ago(detail.heartbeat_seconds_ago)],
+      ["Memory of the process", process.memory && bytes(process.memory)],
+      ["Process", process.pid && `${process.pid} on ${process.host}`],
+    ];
+    fill(this.facts, facts.filter(([, value]) => value || value === 0).map(([name, value]) => h("div", h("dt", name), h("dd", String(value)))));
+  }
+
+  showRequests({ state: how, waiting, answers }) {
+    const running = how === "running" || how === "silent";
+    for (const each of this.buttons) each.disabled = this.page.readOnly || !running || waiting.includes(each.dataset.kind);
+    const answer = waiting.length ? null : answers.at(-1);
+    const told = answer && `Options ${JSON.stringify(answer.options)} ${answer.refused ? `were refused: ${answer.refused}` : "were taken"}.`;
+    this.asked.textContent = waiting.length ? `Asked for: ${waiting.join(", ")}; the training answers after its iteration.` : told ?? "";
+    this.asked.className = answer?.refused ? "warn" : "dim";
   }
 
   async request(kind) {
-    if (this.buttons.querySelector(`[data-kind="${kind}"]`)?.disabled) return;
-    const body = { kind };
-    if (kind === "stop" && !(await ask("Stop the training?", `${this.title.textContent} finishes its iteration, saves and ends.`, [], "Stop"))) return;
-    if (kind === "snapshot") {
-      const given = await ask("Snapshot", "A whole copy of the model, kept under a name.", [
-        { name: "name", label: "Name (empty: by iteration)" }, { name: "note", label: "Note", long: true }], "Make it");
-      if (!given) return;
-      Object.assign(body, given);
-    }
-    if (kind === "options") {
-      body.options = await this.askOptions();
-      if (!body.options) return;
-    }
-    try {
-      await this.page.post(`models/${this.id}/requests`, body);
-      await this.load();
-    } catch (error) {
-      this.page.say(error.message, "error");
-    }
+    if (this.buttons.find((each) => each.dataset.kind === kind).disabled) return;
+    const given = await this.wish(kind);
+    if (!given) return;
+    await this.page.post(`models/${this.id}/requests`, { kind, ...given });
+    await this.load();
+  }
+
+  /** What a request says beside its kind; null where the user changed their mind. */
+  wish(kind) {
+    if (kind === "stop") return ask("Stop the training?", `${this.title.textContent} finishes its iteration, saves and ends.`, [], "Stop");
+    if (kind === "options") return this.askOptions();
+    return kind !== "snapshot" ? {} : ask("Snapshot", "A whole copy of the model, kept under a name.", [
+      { name: "name", label: "Name (empty: by iteration)" }, { name: "note", label: "Note", long: true }], "Make it");
   }
 
   async askOptions() {
     const known = await this.page.get(`models/${this.id}/changeable`);
-    const list = h("datalist", { id: "option-keys" }, known.map((each) => h("option", { value: each.key })));
-    const about = h("p", { class: "dim" });
-    document.body.append(list);
     const asking = ask("Change options", "The training goes on with them after its iteration, or says why not.", [
-      { name: "key", label: "Option", required: true }, { name: "value", label: "Value", required: true }], "Change");
+      { name: "key", label: "Option", required: true, list: "option-keys" }, { name: "value", label: "Value", required: true }], "Change");
     const [key, value] = ["key", "value"].map((name) => document.getElementById(`ask-${name}`));
-    key.setAttribute("list", "option-keys");
-    key.parentElement.append(about);
+    const about = h("p.dim");
+    key.parentElement.append(about, h("datalist", { id: "option-keys" }, known.map((each) => h("option", { value: each.key }))));
     key.addEventListener("input", () => {
       const spec = known.find((each) => each.key === key.value);
       const now = this.detail.options.find((each) => each.key === key.value);
@@ -216,17 +198,11 @@ class Detail {
       value.placeholder = spec?.choices.join(", ") ?? "";
     });
     const given = await asking;
-    list.remove();
-    return given ? { [given.key.trim()]: given.value.trim() } : null;
+    return given && { options: { [given.key.trim()]: given.value.trim() } };
   }
 
-  key(event) {
-    if (event.key === "f") this.previews.enlarge();
-    else this.curves.key(event);
-  }
-
-  destroy() {
-    this.curves.destroy();
-    this.previews.destroy();
+  end() {
+    this.curves.end();
+    this.previews.end();
   }
 }

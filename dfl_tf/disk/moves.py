@@ -20,7 +20,7 @@ import contextlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -85,15 +85,18 @@ class _Plan:
         return sorted(map(Path, names))
 
 
-def move_files(folder: Path, moves: Sequence[Move], *, why: str) -> None:
+def move_files(
+    folder: Path, moves: Sequence[Move] | Callable[[], Sequence[Move]], *, why: str
+) -> None:
     """Move files within a folder and its neighbors, all or (after a kill) at the next call.
 
     Parameters
     ----------
     folder : Path
         Holds the plan; an interrupted earlier one is completed first.
-    moves : sequence of Move
-        A target may be the source of another move. Folders of targets exist.
+    moves : sequence of Move, or a function that returns one
+        A target may be the source of another move. Folders of targets exist. The function is
+        called when no other program changes the folder: for who has to look once more.
     why : str
         What this is, for the message after an interruption: "sort by blur".
 
@@ -106,7 +109,8 @@ def move_files(folder: Path, moves: Sequence[Move], *, why: str) -> None:
     """
     with only_writer(folder):  # what is rewritten under its old name is not moved meanwhile
         _finish(folder)
-        moves = [move for move in moves if move.source != move.target]
+        wanted = moves() if callable(moves) else moves
+        moves = [move for move in wanted if move.source != move.target]
         plan = _Plan(folder, why, os.urandom(6).hex(), tuple(moves))
         _check(plan)
         if not moves:

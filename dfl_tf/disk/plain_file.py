@@ -50,6 +50,15 @@ def read_plain(path: Path, *, limit: int | None = None) -> bytes:
         return file.read()
 
 
+def version_of(path: Path) -> tuple[int, ...]:
+    """What tells a file (or folder) from the one that stands in its place later; () without one."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def lies_in(path: Path, folders: Iterable[Path]) -> Path | None:
     """Where a file or folder really is, if that is in one of some folders, wherever links lead.
 

@@ -19,7 +19,7 @@ from dfl_tf.disk import checksums, moves
 from dfl_tf.disk.durable import move_into, sha256_of, sync_folder, write_file
 from dfl_tf.disk.folder_lock import only_writer
 from dfl_tf.disk.lock_file import locked_file
-from dfl_tf.disk.plain_file import read_plain
+from dfl_tf.disk.plain_file import read_plain, version_of
 from dfl_tf.errors import DflTfError, UsageError, WorkspaceError
 from dfl_tf.extract.align import AlignedFace
 from dfl_tf.extract.found import Box, Image, Points
@@ -106,7 +106,7 @@ class FacePlacing:
         self.folders = folders
         self._decode = decode
         self._content = Extraction()
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: tuple[int, ...] | None = None
 
     @property
     def content(self) -> Extraction:
@@ -317,12 +317,8 @@ class FacePlacing:
         self._seen = self._stamp()
         return PlacedFrame(record, digest_of(record))
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            status = os.stat(self.folders.faces / FILE)
-        except OSError:
-            return None
-        return status.st_ino, status.st_size, status.st_mtime_ns
+    def _stamp(self) -> tuple[int, ...]:
+        return version_of(self.folders.faces / FILE)
 
 
 class _Taken:

@@ -15,6 +15,7 @@ from pathlib import Path
 from dfl_tf.disk import checksums, moves
 from dfl_tf.disk.durable import copy_file, filling_folder, make_folder, rename, sync_folder
 from dfl_tf.disk.moves import Move
+from dfl_tf.disk.plain_file import version_of
 from dfl_tf.errors import FacesetError, UsageError
 from dfl_tf.formats.faces.face_folder import pak_of
 from dfl_tf.formats.faces.faceset_pak import PAK_NAME, PakFace, PakFaceset, read_pak, write_pak
@@ -188,13 +189,25 @@ def _rearranged(faceset: PakFaceset, plan: Rearrangement) -> list[PakFace]:
     ]
 
 
-def swap_pak(pak: Path, faces: Sequence[PakFace], *, why: str, ending: str = TRASH) -> Path:
+def swap_pak(
+    pak: Path,
+    faces: Sequence[PakFace],
+    *,
+    why: str,
+    ending: str = TRASH,
+    version: tuple[int, ...] | None = None,
+) -> Path:
     """Put a new pak in the place of an old one, which goes whole to the folder with the `ending`.
 
     Returns
     -------
     Path
         Where the old one is now.
+
+    Raises
+    ------
+    FacesetError
+        It is not the one that had this `version` any more (see `disk.plain_file.version_of`).
     """
     root = pak.resolve().parent
     aside = beside(root, ending)
@@ -207,10 +220,19 @@ def swap_pak(pak: Path, faces: Sequence[PakFace], *, why: str, ending: str = TRA
         inside = _inside(fresh, faces, listed.inside.get(pak.name, {}))
         checksums.record(aside, [fresh.name], inside={fresh.name: inside})
     before = free_name(pak.name, taken)
-    steps = [
-        Move(pak.name, f"../{aside.name}/{before}"),
-        Move(f"../{aside.name}/{fresh.name}", pak.name),
-    ]
+
+    def steps() -> list[Move]:
+        if version is not None and version_of(pak) != version:
+            fresh.unlink()
+            raise FacesetError(
+                f"{pak}: was changed by another program meanwhile. Nothing was changed; start "
+                f"again: {why}."
+            )
+        return [
+            Move(pak.name, f"../{aside.name}/{before}"),
+            Move(f"../{aside.name}/{fresh.name}", pak.name),
+        ]
+
     moves.move_files(root, steps, why=why)
     return aside / before
 

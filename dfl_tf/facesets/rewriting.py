@@ -1,7 +1,8 @@
 """Making every face of a folder or pak again, and putting the results in their place as one step.
 
 All results are made first, beside the faceset. Then they change places with the originals, which
-go to a folder of their own: `dfl_tf.facesets.rearranging.take_back` brings them back.
+go to a folder of their own: `dfl_tf.facesets.rearranging.take_back` brings them back. An original
+that was changed meanwhile (a label was drawn on it) stays in its place: the result lacks that.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dfl_tf.disk import checksums, moves
 from dfl_tf.disk.durable import filling_folder, make_folder, rename, sync_folder, write_durably
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.moves import Move
+from dfl_tf.disk.plain_file import version_of
 from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import FacesetError, UsageError
 from dfl_tf.facesets.rearranging import (
@@ -51,6 +53,8 @@ class RewriteReport:
         Where the originals are now; None if they are where they were.
     unlisted : set of str
         Of `done`, those whose originals had no checksum, or did not fit it.
+    versions : dict
+        Of each face of `done`, what its original was when it was read.
     left_out : LeftOut
         Faces that could not be made, which stay as they are, and what is not a face.
     """
@@ -58,6 +62,7 @@ class RewriteReport:
     done: list[str] = field(default_factory=list)
     originals: Path | None = None
     unlisted: set[str] = field(default_factory=set)
+    versions: dict[str, tuple[int, ...]] = field(default_factory=dict)
     left_out: LeftOut = field(default_factory=LeftOut)
 
 
@@ -95,6 +100,7 @@ def rewrite_faces(
         Nothing usable is there, or it cannot be written; the originals are untouched then.
     """
     store, pak, root = open_store(place), pak_of(place), root_of(place)
+    version = None if pak is None else version_of(pak)
     if pak is not None:
         read_whole_pak(pak)
     report = RewriteReport(left_out=LeftOut(store.left_out))
@@ -111,7 +117,7 @@ def rewrite_faces(
         if pak is not None:
             faces = _faces_of_pak(pak, files, keep_others=target is None)
             if target is None:
-                report.originals = swap_pak(pak, faces, why=why, ending=ORIGINALS)
+                report.originals = swap_pak(pak, faces, why=why, ending=ORIGINALS, version=version)
             else:
                 make_folder(target)
                 write_pak(target / PAK_NAME, faces)
@@ -140,6 +146,8 @@ def _made(
     listed = None if in_pak else checksums.read_sums(store.path)
 
     def one(index: int) -> bytes:
+        if not in_pak:  # before it is read
+            report.versions[store.names[index]] = version_of(store.path / store.names[index])
         metadata, jpeg = store.face(index)
         if listed is not None:
             name = store.names[index]
@@ -181,14 +189,27 @@ def _empty(folder: Path) -> None:
     folder.rmdir()
 
 
-def _swap_files(root: Path, made: Path, report: RewriteReport, *, why: str) -> Path:
-    originals, names = beside(root, ORIGINALS), report.done
+def _swap_files(root: Path, made: Path, report: RewriteReport, *, why: str) -> Path | None:
+    originals = beside(root, ORIGINALS)
     make_folder(originals)
     if checksums.read_sums(root) is not None:
-        checksums.record(made, [name for name in names if name not in report.unlisted])
+        checksums.record(made, [name for name in report.done if name not in report.unlisted])
     taken = names_in(originals)
-    steps = [Move(name, f"../{originals.name}/{free_name(name, taken)}") for name in names]
-    steps += [Move(f"../{made.name}/{name}", name) for name in names]
+
+    def steps() -> list[Move]:
+        names = []
+        for name in report.done:
+            if version_of(root / name) == report.versions[name]:
+                names.append(name)
+            else:
+                report.left_out.add("faces that were changed meanwhile; start again for them", name)
+        report.done = names
+        aside = [Move(name, f"../{originals.name}/{free_name(name, taken)}") for name in names]
+        return aside + [Move(f"../{made.name}/{name}", name) for name in names]
+
     moves.move_files(root, steps, why=why)
-    made.rmdir()
+    _empty(made)
+    if not names_in(originals):
+        originals.rmdir()
+        return None
     return originals

@@ -26,7 +26,7 @@ from dfl_tf.disk.guarded import parse_json
 from dfl_tf.disk.journal import Journal, read_lines
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import FACE_SUFFIXES, Listing
-from dfl_tf.disk.plain_file import read_plain
+from dfl_tf.disk.plain_file import read_plain, version_of
 from dfl_tf.disk.tree_schema import Record, Text
 from dfl_tf.disk.write_errors import explain_write_errors
 from dfl_tf.errors import DflTfError, FacesetError, WorkspaceError
@@ -164,6 +164,7 @@ class PakStore(FaceStore):
     """Changes are collected, and written with the whole pak by `finish`."""
 
     def __init__(self, path: Path, left_out: LeftOut) -> None:
+        self._version = version_of(path)
         self._pak = read_pak(path)
         self.path, self.left_out = path, left_out
         self.left_out.extend(self._pak.damaged)
@@ -213,7 +214,13 @@ class PakStore(FaceStore):
         return True
 
     def finish(self) -> None:
-        """Rewrite the pak, in its list and in the JPEGs; what has no change stays bit by bit."""
+        """Rewrite the pak, in its list and in the JPEGs; what has no change stays bit by bit.
+
+        Raises
+        ------
+        FacesetError
+            Another program has changed it since it was opened; it stays as it is.
+        """
         if not self._changes:
             return
         faces: list[PakFace] = []
@@ -228,7 +235,14 @@ class PakStore(FaceStore):
                 file = folder / f"{index}.jpg"
                 file.write_bytes(data)
                 faces.append((entry.filename, entry.person_name, metadata, file))
-            replace_pak(self.path, faces)
+            with only_writer(self.path.parent):
+                if version_of(self.path) != self._version:
+                    raise FacesetError(
+                        f"{self.path}: was changed by another program meanwhile and stays as it "
+                        "is. Start again."
+                    )
+                replace_pak(self.path, faces)
+            self._version = version_of(self.path)
             shutil.rmtree(folder, ignore_errors=True)
         self._changes.clear()
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfl_tf.disk.left_out import LeftOut
-from dfl_tf.disk.plain_file import read_plain
+from dfl_tf.disk.plain_file import read_plain, version_of
 from dfl_tf.errors import DflTfError
 from dfl_tf.formats import FaceMetadata, read_metadata
 from dfl_tf.formats.faces.dfljpg import MAX_IMAGE_BYTES
@@ -168,7 +168,7 @@ class FaceListings:
         """
         with self._lock:
             pak = self._pak_of(place.path)
-            state = _state(pak or place.path)
+            state = version_of(pak or place.path)
             known = self._kept.pop(place.id, None)
             recent = known is not None and time.monotonic() - known[1] < _FRESH_SECONDS
             same = known is not None and known[0] == state and (recent or pak is not None)
@@ -274,11 +274,3 @@ class FaceListings:
             del self._kept[key]
         for key in list(self._kept)[:-_KEPT]:
             del self._kept[key]
-
-
-def _state(place: Path) -> tuple[int, ...]:
-    try:
-        now = place.stat()
-    except OSError:
-        return ()
-    return now.st_ino, now.st_mtime_ns, now.st_size

@@ -176,3 +176,62 @@ def test_names_come_from_frames_and_one_stem_has_one_count(tmp_path: Path) -> No
     assert set(contents(tmp_path)) == {*frames, "8_0.jpg"}
     with pytest.raises(WorkspaceError, match="nothing was moved"):
         take_back(tmp_path)
+
+
+def labeled(path: Path) -> None:
+    """Draw a label on a face, as another program does."""
+    metadata = read_metadata(path)
+    assert metadata is not None
+    polygon = (1, np.array([(1, 1), (9, 1), (5, 9)], np.float32))
+    path.write_bytes(embed_metadata(path.read_bytes(), replace(metadata, seg_ie_polys=[polygon])))
+
+
+def test_a_label_that_is_drawn_meanwhile_is_kept(folder: Path) -> None:
+    before = contents(folder)
+    record(folder, before)
+
+    def work(jpeg: bytes, metadata: FaceMetadata) -> bytes:
+        if jpeg == before["2.jpg"]:
+            labeled(folder / "1.jpg")
+        return doubled(jpeg, metadata)
+
+    report = rewrite_faces(folder, work, why="resize", ending="_resized", workers=1)
+    assert report.done == ["0.jpg", "2.jpg"]
+    (left,) = report.left_out
+    assert (left.kind, left.name) == (
+        "faces that were changed meanwhile; start again for them",
+        "1.jpg",
+    )
+    kept = read_metadata(folder / "1.jpg")
+    assert kept is not None
+    assert (len(kept.seg_ie_polys), kept.shape) == (1, (48, 48, 3))
+    assert contents(report.originals) == {n: before[n] for n in report.done}  # type: ignore[arg-type]
+    assert not (folder.parent / "aligned_resized").exists()
+
+
+def test_when_all_were_changed_meanwhile_all_stay(folder: Path) -> None:
+    before = {**contents(folder)}
+
+    def work(jpeg: bytes, metadata: FaceMetadata) -> bytes:
+        labeled(folder / next(name for name, data in before.items() if data == jpeg))
+        return doubled(jpeg, metadata)
+
+    report = rewrite_faces(folder, work, why="resize", ending="_resized", workers=1)
+    assert (report.done, report.originals) == ([], None)
+    assert [path.name for path in folder.parent.iterdir()] == ["aligned"]
+
+
+def test_a_pak_that_is_changed_meanwhile_stays(folder: Path) -> None:
+    pack_folder(folder)
+    pak = folder / "faceset.pak"
+    other = pak.read_bytes()
+
+    def work(jpeg: bytes, metadata: FaceMetadata) -> bytes:
+        pak.unlink()
+        pak.write_bytes(other)
+        return doubled(jpeg, metadata)
+
+    with pytest.raises(FacesetError, match="was changed by another program meanwhile"):
+        rewrite_faces(folder, work, why="resize to 96", ending="_resized", workers=1)
+    assert pak.read_bytes() == other
+    assert contents(folder.parent / "aligned_originals") == {}

@@ -278,3 +278,15 @@ def test_a_face_that_vanishes_meanwhile_is_named(folder):
     assert report.skipped[0][0] == store.names[2]
     assert xseg_tools.count(store)["skipped"] == 1
     assert xseg_tools.remove_masks(store).changed == 19
+
+
+def test_a_pak_that_another_program_wrote_meanwhile_stays(pak):
+    store = open_store(pak)
+    store.change(0, mask=None)
+    other = pak.read_bytes()
+    pak.unlink()
+    pak.write_bytes(other)
+    with pytest.raises(FacesetError, match="was changed by another program meanwhile"):
+        store.finish()
+    assert pak.read_bytes() == other
+    assert [path.name for path in pak.parent.iterdir()] == [pak.name]

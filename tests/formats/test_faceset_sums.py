@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dfl_tf.disk import checksums
 from dfl_tf.disk.checksums import checksum_path, read_sums
 from dfl_tf.errors import FacesetError
 from dfl_tf.formats.faces.faceset_files import pack_folder, remove_packed, unpack_folder
@@ -128,3 +129,20 @@ def test_an_unpacking_that_ends_at_the_removal_of_the_pak_leaves_true_lines(
     assert found is not None
     assert (found.files, found.inside) == (before, {})
     assert compare(folder).changed == ["2.jpg"]  # type: ignore[union-attr]
+
+
+def test_a_face_that_is_changed_while_it_is_packed_stays(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, originals = pack_folder(folder)
+    real = checksums.forget
+
+    def forget(*given: object) -> None:  # after the pak was read back
+        originals[1].write_bytes(make_face(7))
+        real(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(checksums, "forget", forget)
+    with pytest.raises(FacesetError, match="1 faces were changed while they were packed"):
+        remove_packed(folder, originals)
+    assert [path.exists() for path in originals] == [path == originals[1] for path in originals]
+    assert originals[1].read_bytes() == make_face(7)

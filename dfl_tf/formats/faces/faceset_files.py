@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dfl_tf.disk import checksums, durable
+from dfl_tf.disk.folder_lock import only_writer
 from dfl_tf.disk.left_out import LeftOut
 from dfl_tf.disk.listing import FOLDERS, Listing
 from dfl_tf.disk.plain_file import read_plain
@@ -241,11 +242,21 @@ def remove_packed(folder: Path, originals: Sequence[Path]) -> None:
         )
     # first, so that no line is of a file that a killed run had deleted
     checksums.forget(folder, [path.relative_to(folder).as_posix() for path in originals])
-    for path in originals:
-        with explain_write_errors(path, safe="The pak holds all faces."):
-            path.unlink()
+    changed = []
+    for index, path in enumerate(originals):
+        with only_writer(path.parent):  # a label may be drawn on it just now
+            if not _holds(path, faceset.jpeg(index)):
+                changed.append(path.name)
+                continue
+            with explain_write_errors(path, safe="The pak holds all faces."):
+                path.unlink()
     for parent in {path.parent for path in originals}:
         durable.sync_folder(parent)
+    if changed:
+        raise FacesetError(
+            f"{folder}: {len(changed)} faces were changed while they were packed "
+            f"({changed[0]}); these files stay, and the pak holds them as they were before."
+        )
 
 
 def unpack_folder(

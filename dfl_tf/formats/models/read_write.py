@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from dfl_tf.disk import durable
+from dfl_tf.disk.plain_file import version_of
 from dfl_tf.errors import DflTfError, ModelFileError
 from dfl_tf.formats.models import legacy, native
 from dfl_tf.formats.models.files import ModelFormat, detect_format, find_models, prefix_of
@@ -91,17 +92,9 @@ def read_model(
     return replace(state, notes=tuple(notes))
 
 
-def _records(place: ModelLocation) -> list[tuple[int, int, int] | None]:
+def _records(place: ModelLocation) -> list[tuple[int, ...]]:
     """What changes when a save by another process moves the files that are being read."""
-    found: list[tuple[int, int, int] | None] = []
-    for path in (place.commit, place.manifest):
-        try:
-            status = path.stat()
-        except OSError:
-            found.append(None)
-        else:
-            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
-    return found
+    return [version_of(path) for path in (place.commit, place.manifest)]
 
 
 def _notes(disk: DiskState, *, tolerant: bool) -> list[str]:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from starlette.routing import BaseRoute
 
@@ -17,6 +18,16 @@ from dfl_tf.formats.sessions.workspace import Workspace
 from dfl_tf.web.answers import NotListed
 from dfl_tf.web.events import EventStreams
 from dfl_tf.web.instance import Instance
+
+
+class ExtractedFrames(Protocol):
+    """Frames of src and dst by their names, as the extraction has recorded them."""
+
+    def size(self, side: str, name: str) -> tuple[int, int] | None:
+        """Width and height; None where the frame was not extracted, or is gone."""
+
+    def shown(self, side: str, name: str) -> tuple[str, bytes] | None:
+        """Media type and bytes of a frame as a browser can show it."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,8 @@ class SiteContext:
     events : EventStreams
     looks : list of callable
         Look for changes: called in a thread, about once a second while a browser listens.
+    frames : list of ExtractedFrames
+        Who can read frames again that do not lie beside the faces: those of videos.
     """
 
     workspace: Workspace
@@ -42,6 +55,7 @@ class SiteContext:
     enhancer: Path | None = None
     events: EventStreams = field(default_factory=EventStreams)
     looks: list[Callable[[], None]] = field(default_factory=list)
+    frames: list[ExtractedFrames] = field(default_factory=list)
 
     def id_of(self, *names: str) -> str:
         """The id that stands for something by its names: the same at each start of this server."""

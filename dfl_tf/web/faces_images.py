@@ -158,16 +158,26 @@ class FaceImages:
         """
         data = self._listings.bytes_of(listing, face)
         metadata = self._listings.metadata_of(listing, face, data)
-        path = None if metadata is None else self._frame_path(listing, metadata)
-        if path is None:
+        if metadata is None:
             raise NotListed("frame")
         with self._turns:
-            image = read_image(path)
+            image = self._frame(listing, metadata)
             height, width = image.shape[:2]
             if width > FRAME_WIDTH:
                 size = FRAME_WIDTH, max(1, round(height * FRAME_WIDTH / width))
                 image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
             return encode_image(image, ".jpg", quality=90)
+
+    def _frame(self, listing: FaceListing, metadata: FaceMetadata) -> Image:
+        path = self._frame_path(listing, metadata)
+        if path is not None:
+            return read_image(path)
+        name = metadata.source_filename
+        for frames in self._context.frames:
+            found = frames.shown(listing.place.side, name)
+            if found is not None:
+                return to_bytes(to_bgr(decode_image(found[1], what=printable(name))))
+        raise NotListed("frame")
 
     def _frame_path(self, listing: FaceListing, metadata: FaceMetadata) -> Path | None:
         """Where the frame is: beside the folder of faces, under the name that is stored."""
@@ -184,13 +194,22 @@ class FaceImages:
     ) -> dict[str, object] | None:
         path = self._frame_path(listing, metadata)
         if path is None:
-            return None
+            return self._frame_elsewhere(listing, metadata)
         try:
             with open_plain(path) as file:
                 size = image_size(file.read(_HEAD))
         except OSError:
             return None
         return None if size is None else {"width": size[1], "height": size[0]}
+
+    def _frame_elsewhere(
+        self, listing: FaceListing, metadata: FaceMetadata
+    ) -> dict[str, object] | None:
+        for frames in self._context.frames:
+            size = frames.size(listing.place.side, metadata.source_filename)
+            if size is not None:
+                return {"width": size[0], "height": size[1]}
+        return None
 
     def _metadata(self, listing: FaceListing, face: ListedFace, data: bytes) -> FaceMetadata | None:
         try:

@@ -98,6 +98,14 @@ class Side:
             return {"number": number, "name": printable(name), "extracted": False}
         return _as_plain(number, PlacedFrame(record, digest_of(record)))
 
+    def named(self, name: str) -> dict[str, object]:
+        """Number and size of the frame of a name; empty if it was not extracted, or is gone."""
+        record, names = self.content.frames.get(name), self.frames.source(self.about).names
+        if record is None or name not in names:
+            return {}
+        number = names.index(name) + 1
+        return {"number": number, "width": record.width, "height": record.height}
+
     def image(self, number: int) -> Answer:
         """A frame, for a browser."""
         self._name(number)
@@ -156,6 +164,8 @@ class PlaceScene:
             found = side.overview()
         elif what == "frame":
             found = side.frame(number)
+        elif what == "named":
+            found = side.named(str(values["name"]))
         elif what == "suggest":
             found = self._suggested(side, number, cast("list[float]", values["box"]))
         else:

@@ -205,7 +205,20 @@ def test_frames_of_a_video_are_read_from_it(process, tmp_path):
         based_on = frame(served, 5)["based_on"]
         answer = api(served, "place", 5, box=BOX, landmarks=POINTS, face=None, based_on=based_on)
         assert answer.status == 200, answer.json
+        faces = served.ask("/api/faces/places").json["places"][0]
+        listed = served.ask(f"/api/faces/list/{faces['id']}?q={{}}").json
+        face = f"{faces['id']}/{listed['run']}/{listed['order'][2]}"  # of the third frame
+        facts = served.ask(f"/api/faces/facts/{face}").json
+        assert (facts["source"], facts["frame"]) == ("00003.png", {"width": 320, "height": 240})
+        shown = served.ask(f"/api/faces/frame/{face}")
+        image = cv2.imdecode(np.frombuffer(shown.body, np.uint8), cv2.IMREAD_COLOR)
+        assert image.shape == (240, 320, 3)
+        assert abs(np.argwhere(image.min(axis=2) > 200).min(axis=0)[1] - 76) <= 2
+        (root / "data_src.mp4").unlink()
+        assert served.ask(f"/api/faces/facts/{face}").json["frame"] is None
+        assert served.ask(f"/api/faces/frame/{face}").status == 404
     assert read_metadata(aligned / "00005_0.jpg").source_filename == "00005.png"
+    make_clip(root / "data_src.mp4", count=6)
     again = extract_faces(video, aligned, default(ExtractOptions, image_size=64), networks=networks)
     assert (again.frames, again.done_before) == (0, 6)
 

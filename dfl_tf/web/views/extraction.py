@@ -15,7 +15,7 @@ from dfl_tf.disk.guarded import parse_json
 from dfl_tf.disk.tree_schema import Integer, Number, Optional, Record, Row, Text
 from dfl_tf.extract.journal import FILE
 from dfl_tf.face.masks import FARTHEST
-from dfl_tf.merge.tuner.messages import Dropped, Failed, Open, Render
+from dfl_tf.merge.tuner.messages import Dropped, Failed, Open, Render, Rendered
 from dfl_tf.merge.tuner.renderer import Renderer
 from dfl_tf.web.answers import NotListed, WebError, json_answer, sent
 from dfl_tf.web.context import SiteContext, View
@@ -34,6 +34,7 @@ _PUT = Record(
 )
 _CHOSEN = Record({"based_on": _BASED, "face": Integer(0)})
 _SUGGEST = Record({"box": _BOX})
+_NAMED = Record({}, {"number": Integer(1), "width": Integer(1), "height": Integer(1)})
 _LONGEST_LANE = 64
 
 
@@ -53,6 +54,7 @@ class ExtractionView:
             "model_dir": str(place.model.absolute()),
         }
         self._process = Renderer(place_command(), Open(about))
+        context.frames.append(self)
 
     def routes(self) -> list[BaseRoute]:
         """Their addresses, below ``api/extraction/``."""
@@ -69,11 +71,35 @@ class ExtractionView:
 
     def sides(self, request: Request) -> Response:
         """Src and dst, and whether there was an extraction."""
+        return json_answer([{"side": side, "extracted": self._extracted(side)} for side in SIDES])
+
+    def size(self, side: str, name: str) -> tuple[int, int] | None:
+        """Width and height of a frame: see `SiteContext.frames`."""
+        found = self._named(side, name)
+        return None if found is None else (found["width"], found["height"])
+
+    def shown(self, side: str, name: str) -> tuple[str, bytes] | None:
+        """A frame as a browser can show it: see `SiteContext.frames`."""
+        found = self._named(side, name)
+        answer = found and self._answer({"do": "image", "side": side, "number": found["number"]})
+        return (answer.media_type, answer.data) if answer else None
+
+    def _named(self, side: str, name: str) -> dict[str, int] | None:
+        if side not in SIDES or not self._extracted(side):
+            return None
+        answer = self._answer({"do": "named", "side": side, "name": name})
+        if answer is None:
+            return None
+        found = parse_json(answer.data, what="the answer", kind="JSON", schema=_NAMED)
+        return found or None
+
+    def _answer(self, values: Mapping[str, object]) -> Rendered | None:
+        answer = self._process.ask(Render(0, uuid.uuid4().hex, 0, values)).result()
+        return answer if isinstance(answer, Rendered) else None
+
+    def _extracted(self, side: str) -> bool:
         place = self._context.workspace
-        folders = {"src": place.src, "dst": place.dst}
-        return json_answer(
-            [{"side": side, "extracted": (folders[side] / FILE).is_file()} for side in SIDES]
-        )
+        return ((place.src if side == "src" else place.dst) / FILE).is_file()
 
     async def overview(self, request: Request) -> Response:
         """All frames, and how many faces each has."""

@@ -47,7 +47,7 @@ def show_faces(tab: Tab) -> None:
         " e.dispatchEvent(new Event('change')); })()"
     )
     tab.wait("/[0-9]/.test(document.querySelector('.face .caption')?.textContent)", 300)
-    tab.click("[data-panel=coverage]")
+    tab.click("[data-name=coverage]")
     tab.wait("!!document.querySelector('.coverage button')")
     if tab.run("!!document.querySelector('.coverage button.main')"):
         tab.click(".coverage button.main")
@@ -62,7 +62,7 @@ def show_face(tab: Tab) -> None:
     for _ in range(2):  # marked, and not any more
         tab.click('.face[data-index="1"]')
     for layer in ("landmarks", "polygons", "mask"):
-        tab.click(f"[data-layer={layer}]")
+        tab.click(f"[data-name={layer}]")
     tab.click(".opener")
     tab.wait("document.querySelector('.face-viewer').dataset.state === 'shown'")
 

@@ -6,6 +6,7 @@ bring numba and SciPy, and the server stays small. The process that measures has
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 
@@ -92,6 +93,8 @@ GROUPS = (
 )
 TRACKS = (Column(TRACK, "Track"),)
 """What comes with the arrangement of that name."""
+PERSONS = "persons"
+"""What tells persons apart, where a way to sort can be named."""
 
 
 def rank_of(method: str) -> str:
@@ -115,3 +118,41 @@ def all_columns() -> dict[str, Column]:
         )
     ]
     return {column.name: column for column in (*COLUMNS, *FREE, *GROUPS, *TRACKS, *made)}
+
+
+def task_for(names: Collection[str]) -> dict[str, object] | None:
+    """What is measured so that some columns are known of all faces; None if that is nothing.
+
+    Numbers of single faces come first; what takes all faces together is one task each.
+    """
+    columns = [each.name for each in (*COLUMNS, *FREE) if each.name in names]
+    if columns:
+        return {"columns": columns, "method": ""}
+    made = {
+        **{rank_of(each.name): each.name for each in ARRANGEMENTS},
+        **{rejected_by(each.name): each.name for each in ARRANGEMENTS},
+        **{each.name: TRACK for each in TRACKS},
+        **{each.name: PERSONS for each in GROUPS},
+    }
+    method = next((method for name, method in made.items() if name in names), None)
+    return None if method is None else {"columns": [], "method": method}
+
+
+def choices() -> dict[str, object]:
+    """What faces can be sorted and filtered by, for the page."""
+    titles = {
+        name: f"{each.title} ({each.unit})" if each.unit else each.title
+        for name, each in all_columns().items()
+    }
+    rejected = [rejected_by(each.name) for each in ARRANGEMENTS if each.rejects]
+    numbers = [each.name for each in (*COLUMNS, *FREE)]
+    groups = [each.name for each in GROUPS]
+    return {
+        "titles": titles,
+        "sorts": [
+            ["Measures", numbers],
+            ["Persons", groups],
+            ["All together", [rank_of(each.name) for each in ARRANGEMENTS]],
+        ],
+        "filters": [*numbers, *groups, *(each.name for each in TRACKS), *rejected],
+    }

@@ -66,7 +66,7 @@ class Task:
     columns : sequence of str
         Of `faces_catalog.COLUMNS`.
     method : str
-        A way to sort, or `faces_process.PERSONS`; empty for columns.
+        A way to sort, or `faces_catalog.PERSONS`; empty for columns.
     strictness : float
         How alike faces must be to be one person, 0 to 1: see `facesets.grouping`.
     """

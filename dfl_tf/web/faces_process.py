@@ -40,6 +40,7 @@ from dfl_tf.web.faces_catalog import (
     DISTANCE,
     LABELED,
     PERSON,
+    PERSONS,
     PITCH,
     PIXELS,
     SIZE,
@@ -60,8 +61,6 @@ REQUEST = Record(
         "strictness": Number(0, 1),
     }
 )
-PERSONS = "persons"
-"""The method that groups faces by person."""
 _CHUNK = 2_000
 _SECONDS = 0.25
 _LONGEST = 1 << 20

@@ -219,8 +219,13 @@ class FaceTrash:
 
     def interrupted(self, home: FacePlace) -> bool:
         """Whether a move was interrupted; files of it are under hidden names."""
-        plans = (home.path / name for name in (moves.PLAN, moves.PLACING))
-        return any(os.path.lexists(plan) for plan in plans)
+        if not self._lock.acquire(blocking=False):
+            return False  # one is at work just now
+        try:
+            plans = (home.path / name for name in (moves.PLAN, moves.PLACING))
+            return any(os.path.lexists(plan) for plan in plans)
+        finally:
+            self._lock.release()
 
     def finish(self, home: FacePlace) -> str:
         """Complete an interrupted move; gives what it was."""

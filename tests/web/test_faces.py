@@ -140,13 +140,28 @@ def test_the_catalog_is_that_of_the_library():
     assert {column.measured_by for column in faces_catalog.COLUMNS} == scalars
     offered = {each.name for each in faces_catalog.ARRANGEMENTS}
     assert offered | BY_COLUMN | ELSEWHERE == set(METHODS)
+    titles, sorts, filters = faces_catalog.choices().values()
+    assert {*filters, *(name for _, names in sorts for name in names)} == set(titles)
+
+
+@pytest.mark.parametrize(
+    ("names", "columns", "method"),
+    [
+        (["rank hist", "yaw", "labeled"], ["yaw", "labeled"], ""),
+        (["rejected final"], [], "final"),
+        (["track"], [], "track"),
+        (["person_distance"], [], "persons"),
+    ],
+)
+def test_what_is_not_known_is_measured(names, columns, method):
+    assert faces_catalog.task_for(names) == {"columns": columns, "method": method}
 
 
 def test_faces_are_listed_in_folder_order(src):
     assert src.names() == [f"{i:05d}.jpg" for i in range(FACES)]
     assert src.names(descending=True)[0] == f"{FACES - 1:05d}.jpg"
     answer = src.list()
-    assert (answer["total"], answer["unknown"], answer["pak"]) == (FACES, {}, "")
+    assert (answer["total"], answer["unknown"], answer["pak"]) == (FACES, 0, "")
     assert answer["order"] == src.list()["order"]  # numbers stay
 
 
@@ -257,10 +272,13 @@ def test_rows_are_bounded(served, src):
 
 
 def test_faces_are_sorted_and_filtered_by_what_is_measured(src):
-    assert src.list(sort="blur")["unknown"] == {"blur": FACES}
+    answer = src.list(sort="blur", ranges=[["labeled", 1, 1]])
+    assert answer["unknown"] == FACES
+    assert answer["task"] == {"columns": ["blur", "labeled"], "method": ""}
     job = src.measure(["blur", "brightness"])
     assert (job["state"], job["notes"]) == ("done", ["as a test has it"])
-    assert src.list(sort="blur")["unknown"] == {}
+    answer = src.list(sort="blur")
+    assert (answer["unknown"], answer["task"]) == (0, None)
     largest = src.names(sort="blur", descending=True)
     assert largest == [f"{i:05d}.jpg" for i in (*range(FACES - 1, 1, -1), 0, 1)]  # 1 has none
     assert src.names(ranges=[["blur", 0.02, 0.04]]) == ["00002.jpg", "00003.jpg", "00004.jpg"]
@@ -275,7 +293,9 @@ def test_faces_are_sorted_and_filtered_by_what_is_measured(src):
 
 
 def test_arrangements_and_persons(src):
-    assert src.list(sort="rank final")["unknown"] == {"rank final": FACES}
+    answer = src.list(sort="rank final")
+    assert answer["task"] == {"columns": [], "method": "final"}
+    assert answer["unknown"] == FACES
     assert src.measure(method="final")["state"] == "done"
     assert src.names(sort="rank final")[:2] == ["00009.jpg", "00008.jpg"]
     assert src.names(ranges=[["rejected final", 1, 1]]) == ["00010.jpg", "00011.jpg"]
@@ -323,7 +343,7 @@ def test_a_task_can_be_canceled_and_another_waits(served, src, measuring):
         patch.setattr(faces_measuring, "measure_command", lambda: [sys.executable, "-c", "1/0"])
         job = src.measure(["hue"])
         assert (job["state"], "ZeroDivisionError" in job["error"]) == ("failed", True)
-    assert src.list(sort="hue")["unknown"] == {"hue": FACES}
+    assert src.list(sort="hue")["unknown"] == FACES
 
 
 @pytest.mark.parametrize(
@@ -354,7 +374,7 @@ def test_the_real_process_measures_as_the_library_does(own, monkeypatch, tmp_pat
         src = Asking(served)
         job = src.measure(["yaw", "size", "blur"])
         assert (job["state"], job["error"]) == ("done", "")
-        assert src.list(sort="yaw")["unknown"] == {}  # that bad.jpg has none is known
+        assert src.list(sort="yaw")["unknown"] == 0  # that bad.jpg has none is known
         answer = src.list(sort="name")
         query = f"n={','.join(map(str, answer['order']))}&c=yaw,size,blur"
         rows = served.ask(f"/api/faces/rows/{src.place}/{answer['run']}?{query}").json
@@ -447,7 +467,7 @@ def test_a_face_that_comes_back_has_its_number_and_its_values(own):
         step = src.trash("00003.jpg").json["id"]
         src.post("undo", step=step)
         assert src.list(sort="name")["order"] == order
-        assert src.list(sort="blur")["unknown"] == {}
+        assert src.list(sort="blur")["unknown"] == 0
 
 
 def test_names_that_are_taken_meanwhile_are_not_overwritten(own):

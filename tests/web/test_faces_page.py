@@ -157,7 +157,7 @@ def test_faces_go_to_the_trash_and_come_back(tab, tabs, served, root):
     tab.wait(f"{SHOWN} === 0")
     assert (names(aligned), names(trash)) == (before, [])
     choose(tab, "src: data_src/aligned")
-    tab.click("[data-panel=steps]")
+    tab.click("[data-name=steps]")
     tab.wait("document.querySelectorAll('.step').length >= 6")
     tab.run("[...document.querySelectorAll('.step')].at(-1).scrollIntoView()")
     assert tab.run("document.querySelector('.step button') !== null")  # what was put back
@@ -194,13 +194,17 @@ def test_layers_in_the_grid_and_over_an_enlarged_face_with_its_frame(tab):
 
 
 def test_measures_coverage_and_persons(tab):
+    place = "document.querySelector('.choosing').getBoundingClientRect().top"
+    before = tab.run(place)
     put(tab, "#faces-sort", "blur")  # measures by itself
+    tab.wait("document.querySelector('.measuring').textContent !== ''")
+    assert tab.run(place) == before  # nothing moves away under the mouse
     tab.wait("document.querySelector('.face[data-index=\"0\"] .caption')?.textContent === '0'")
     tab.click(".choosing .row button")
     tab.wait(f"document.querySelector('.face[data-index=\"0\"]').title === '{FACES - 1:05d}.jpg'")
     tab.wait("document.querySelector('.face[data-index=\"0\"] .caption').textContent === '0.11'")
 
-    tab.click("[data-panel=coverage]")
+    tab.click("[data-name=coverage]")
     tab.click(".coverage button.main")
     tab.wait("document.querySelectorAll('.map').length === 2"
              f" && document.querySelector('.coverage').dataset.faces === '{FACES} 5'")  # fmt: skip
@@ -211,12 +215,12 @@ def test_measures_coverage_and_persons(tab):
     tab.wait(f"{SHOWN} === {count}")
     assert tab.run("document.querySelector('.bar select').selectedOptions[0].text")[:3] == "dst"
     tab.wait("document.querySelectorAll('.map').length === 2")
-    tab.click("[data-panel=choose]")
+    tab.click("[data-name=choose]")
     tab.click(".filter button")
     tab.wait(f"{SHOWN} === 5")
 
     choose(tab, "src: data_src/aligned")
-    tab.click("[data-panel=persons]")
+    tab.click("[data-name=persons]")
     tab.click(".row .write.main, #faces-strict ~ .row button")
     tab.wait("document.querySelectorAll('.person img').length === 2")
     assert unreadable(tab) == []
@@ -250,7 +254,7 @@ def test_a_server_that_only_shows_on_a_phone(tabs, root):
         click(tab, 1)
         tab.wait(f"{MARKED} === 1")
         put(tab, "#faces-sort", "yaw")
-        tab.wait("document.querySelector('.notes').textContent.includes('read-only')")
+        tab.wait("document.querySelector('.measuring').textContent.includes('read-only')")
         assert tab.run("document.documentElement.scrollWidth") <= 390
         assert tab.run("[...document.querySelectorAll('.write')].every(e => e.disabled)")
         key(tab, "Delete")

@@ -29,6 +29,7 @@ _SCRATCH = frozenset(
         RECORD,
         "extraction.jsonl",
         ".dfl_tf-extraction.lock",
+        ".dfl_tf-trash.jsonl",
         moves.PLAN,
         moves.PLACING,
         moves.DONE,

@@ -27,6 +27,12 @@ export function fill(element, ...children) {
   element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
 }
 
+export function svg(tag, attributes) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
 export const button = (title, onclick, props = {}) => h("button", { onclick, ...props }, title);
 export const row = (...children) => h("div.row", children);
 export const group = (label, ...children) => h("div.group", { role: "group", "aria-label": label }, children);

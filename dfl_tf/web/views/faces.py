@@ -22,10 +22,11 @@ from dfl_tf.web.faces_catalog import (
     COLUMNS,
     FREE,
     GROUPS,
+    PERSONS,
     TRACKS,
     all_columns,
-    rank_of,
-    rejected_by,
+    choices,
+    task_for,
 )
 from dfl_tf.web.faces_images import LAYERS, SIDES, FaceImages
 from dfl_tf.web.faces_listing import FaceListing, FaceListings, ListedFace
@@ -34,7 +35,6 @@ from dfl_tf.web.faces_places import FacePlace, FacePlaces
 from dfl_tf.web.faces_trash import FaceTrash
 from dfl_tf.web.faces_values import NAME, FaceValues, Question, coverage, find, persons
 
-PERSONS = "persons"
 MOVED = "faces-moved"
 """The topic that tells that the faces of a folder are others now."""
 _MOST_ROWS, _MOST_COLUMNS = 400, 4
@@ -113,26 +113,8 @@ class Faces:
         return json_answer(
             {
                 "places": [place.record() for place in self._places.listed()],
-                "columns": [
-                    {"name": each.name, "title": each.title, "unit": each.unit}
-                    for each in all_columns().values()
-                ],
-                "measures": [each.name for each in COLUMNS],
-                "free": [each.name for each in FREE],
-                "groups": [each.name for each in GROUPS],
-                "tracks": [each.name for each in TRACKS],
-                "methods": [
-                    {
-                        "name": each.name,
-                        "title": each.title,
-                        "rank": rank_of(each.name),
-                        "rejected": rejected_by(each.name) if each.rejects else "",
-                    }
-                    for each in ARRANGEMENTS
-                ],
-                "layers": LAYERS,
                 "sides": SIDES,
-                "job": self._measuring.job,
+                **choices(),
             }
         )
 
@@ -148,7 +130,8 @@ class Faces:
                 "run": self._listings.run,
                 "order": found.order.tolist(),
                 "total": len(listing.faces),
-                "unknown": found.unknown,
+                "unknown": max(found.unknown.values(), default=0),
+                "task": task_for(found.unknown),
                 "left_out": [printable(line) for line in listing.left_out.lines()],
                 "pak": "" if listing.pak is None else _unpack_line(place),
                 "interrupted": self._trash.interrupted(home),

@@ -1,123 +1,87 @@
 // Looking through faces: thousands in a grid, one enlarged, by their measures; what is bad goes to the trash.
-import { ask, fill, h } from "../dom.js";
-import { address } from "../server.js";
+import { button, fill, group, h, press, row, select } from "../dom.js";
+import { View } from "../view.js";
 import { CoverageMaps } from "./faces_coverage.js";
 import { FaceGrid } from "./faces_grid.js";
-import { Choosing, Job, Persons, Steps, figure } from "./faces_panel.js";
+import { Choosing, Measuring, Persons, Steps, faces, figure } from "./faces_panel.js";
 import { FaceViewer, LAYERS } from "./faces_viewer.js";
 
 const NAMES_AT_ONCE = 300;
-const HELP = [
-  ["← → ↑ ↓", "go (with Shift: mark on the way)"], ["Space, click", "mark"], ["Shift+click", "mark up to here"],
-  ["Enter, double click", "enlarge, back"], ["Del", "marked faces to the trash; back in the trash view"], ["U", "undo"],
-  ["A", "mark all that are shown"], ["Esc", "back, unmark"], ["1 2 3", "landmarks, polygons, mask"], ["+ −", "size"],
-  ["Home End PgUp PgDn", "far"],
-];
+const NOTHING = { order: [], total: 0, unknown: 0, left_out: [] };
 const PANELS = { choose: "Sort, filter", coverage: "Coverage", persons: "Persons", steps: "Steps" };
 
-export function mount(page) {
-  if (!document.querySelector("link[data-faces]")) {
-    document.head.append(h("link", { rel: "stylesheet", href: address("static/views/faces.css"), "data-faces": "" }));
-  }
-  const faces = new Faces(page);
-  faces.begin();
-  return () => faces.end();
-}
+export const styles = true;
 
-class Faces {
+export default class Faces extends View {
+  static title = "Faces";
+  static keys = [
+    ["← → ↑ ↓", "go (with Shift: mark on the way)"], ["Space, click", "mark"], ["Shift+click", "mark up to here"],
+    ["Enter, double click", "enlarge, back"], ["Del", "marked faces to the trash; back in the trash view"], ["U", "undo"],
+    ["A", "mark all that are shown"], ["Esc", "back, unmark"], ["1 2 3", "landmarks, polygons, mask"], ["+ −", "size"],
+    ["Home End PgUp PgDn", "far"],
+  ];
+
   constructor(page) {
-    this.page = page;
-    this.layers = new Set();
+    super(page);
+    Object.assign(this, { answer: NOTHING, turn: 0, heard: 0, turns: Promise.resolve(), layers: new Set() });
     this.rows = new Map(); // number -> {name, …}
     this.tried = new Set(); // what was measured for the question of now
-    this.keys = (event) => this.key(event);
-    this.turn = 0;
   }
 
-  async begin() {
-    const { page } = this;
-    fill(page.element, h("p", { class: "dim" }, "Looking for faces…"));
-    try {
-      this.catalog = await page.get("places");
-      if (!this.catalog.places.length) throw new Error("There are no aligned faces in this workspace yet.");
-    } catch (error) {
-      if (this.ended) return;
-      fill(page.element, h("h1", {}, "Faces"), h("p", { class: "error" }, error.message), h("button", { onclick: () => this.begin() }, "Try again"));
-      return;
-    }
-    if (this.ended) return;
-    this.place = this.catalog.places.find((each) => each.id === page.rest[0]) ?? this.catalog.places[0];
-    this.build();
-    this.endedJob = this.catalog.job.state && this.catalog.job.state !== "running" ? this.catalog.job.number : 0;
-    this.running = this.catalog.job.state === "running";
-    this.job.show(this.catalog.job);
-    page.on("faces", (job) => this.told(job));
-    page.on("faces-moved", ({ home }) => { if (!this.busy && home === this.answer?.home) this.reload(); });
-    page.on("hello", () => this.reload());
-    page.on("resync", () => this.reload());
-    addEventListener("keydown", this.keys);
-    await this.load();
+  async load() {
+    this.catalog = await this.page.get("places");
+    if (!this.catalog.places.length) throw new Error("There are no aligned faces in this workspace yet.");
+    this.place = this.find(this.page.rest[0]);
   }
 
-  end() {
-    this.ended = true;
-    removeEventListener("keydown", this.keys);
-    this.grid?.end();
-    this.viewer?.end();
+  find(id) {
+    return this.catalog.places.find((each) => each.id === id) ?? this.catalog.places[0];
   }
 
   build() {
     const { page, catalog } = this;
-    this.grid = new FaceGrid({
-      image: (number) => this.image(number),
-      title: (number, index) => this.rows.get(number)?.name ?? `Face ${index + 1}`,
-      caption: (number) => figure(this.rows.get(number)?.[this.caption]),
-      click: (index, event) => this.click(index, event),
-      open: (index) => this.open(index),
-      seen: (numbers) => this.seen(numbers),
-    });
-    this.grid.side = catalog.sides[1];
+    const write = { class: "write" };
+    const named = (titles, call) => Object.entries(titles).map(([name, title]) => button(title, () => call(name), { "data-name": name }));
+    this.grid = new FaceGrid(this, catalog.sides[1]);
     this.viewer = new FaceViewer(page, (what, number) => this.path(what, number));
-    this.viewer.element.hidden = true;
-    this.choosing = new Choosing(catalog, () => { this.tried.clear(); this.load(true); });
-    this.job = new Job(page);
-    this.maps = new CoverageMaps(page, (place, cell, text) => this.pose(place, cell, text), (places) => this.measure({ places, columns: ["yaw", "pitch"] }));
-    this.persons = new Persons(page, {
-      image: (number) => this.image(number, 96),
-      group: (strictness) => this.measure({ method: "persons", strictness }),
-      others: (person) => this.markOthers(person),
-      person: (person) => { this.panel("choose"); this.choosing.only("person", person, person); },
-    });
-    this.steps = new Steps(page, {
-      undo: (step) => this.inTurn(() => this.move("undo", { step })), undoOthers: () => this.inTurn(() => this.move("undo-others", {})),
-    });
-    this.choice = h("select", { "aria-label": "Folder of faces", onchange: () => this.go(this.choice.value) });
-    this.count = h("span", { role: "status", class: "count" });
-    this.notes = h("div", { class: "notes" });
-    this.mover = h("button", { class: "write", onclick: () => this.moveMarked() });
-    this.undoing = h("button", { class: "write", onclick: () => this.undo() }, "Undo");
-    this.layerButtons = Object.entries(LAYERS).map(([name, title]) => h("button", { "data-layer": name, onclick: () => this.layer(name) }, title));
-    this.opener = h("button", { class: "opener", onclick: () => this.open() });
-    this.tabs = Object.entries(PANELS).map(([name, title]) => h("button", { "data-panel": name, onclick: () => this.panel(name) }, title));
-    this.panels = { choose: this.choosing.element, coverage: this.maps.element, persons: this.persons.element, steps: this.steps.element };
-    fill(page.element,
-      h("h1", { class: "sr" }, "Faces"),
-      h("div", { class: "row bar" }, this.choice, this.count,
-        h("button", { onclick: () => this.markAll() }, "Mark all"), h("button", { onclick: () => this.unmark() }, "Unmark"), this.mover, this.undoing,
-        h("div", { class: "group", role: "group", "aria-label": "Layers" }, this.layerButtons),
-        h("div", { class: "group", role: "group", "aria-label": "Size" },
-          h("button", { "aria-label": "Smaller", onclick: () => this.resize(-1) }, "−"), h("button", { "aria-label": "Larger", onclick: () => this.resize(1) }, "+")),
-        this.opener, h("button", { onclick: () => this.help() }, "Keys")),
-      this.notes,
-      h("div", { class: "faces-sides" },
-        h("section", { class: "stage", "aria-label": "Faces" }, this.grid.element, this.viewer.element),
-        h("section", { class: "panel beside", "aria-label": "Choose" },
-          h("div", { class: "group", role: "group", "aria-label": "What is beside the faces" }, this.tabs), this.job.element, Object.values(this.panels))),
-      h("p", { class: "dim keys" }, HELP.map(([keys, what]) => h("span", {}, h("kbd", {}, keys), ` ${what}`))));
+    this.choosing = new Choosing(catalog, () => this.choose());
+    this.measuring = new Measuring(() => this.hear(page.post("cancel")));
+    this.panels = { choose: this.choosing, coverage: new CoverageMaps(this), persons: new Persons(this), steps: new Steps(this) };
+    this.folder = select("Folder of faces", [], (id) => this.go(id));
+    this.count = h("span.count", { role: "status" });
+    this.notes = h("div.notes");
+    this.mover = button("To the trash", () => this.moveMarked(), write);
+    this.undoing = button("Undo", () => this.undo(), write);
+    this.layerButtons = named(LAYERS, (name) => this.layer(name));
+    this.opener = button("Enlarge", () => this.open(), { class: "opener" });
+    this.tabs = named(PANELS, (name) => this.panel(name));
     this.showPlaces();
-    this.choosing.show();
     this.panel("choose");
-    if (page.readOnly) for (const button of page.element.querySelectorAll(".write")) button.disabled = true;
+    return [
+      h("div.row.bar", this.folder, this.count,
+        button("Mark all", () => this.markAll()), button("Unmark", () => this.unmark()), this.mover, this.undoing, group("Layers", this.layerButtons),
+        group("Size", button("−", () => this.resize(-1), { "aria-label": "Smaller" }), button("+", () => this.resize(1), { "aria-label": "Larger" })),
+        this.opener, button("Keys", () => this.help())),
+      h("div.sides",
+        h("section.stage", { "aria-label": "Faces" }, this.grid.element, this.viewer.element),
+        h("section.panel.beside", { "aria-label": "Choose" },
+          group("What is beside the faces", this.tabs), Object.values(this.panels).map((each) => each.element), this.measuring.element)),
+      this.notes, // below: nothing moves under the mouse when they change
+      h("p.dim.keys", Faces.keys.map(([keys, what]) => h("span", h("kbd", keys), ` ${what}`))),
+    ];
+  }
+
+  shown() {
+    const { page } = this;
+    page.on("faces", (job) => {
+      this.heard++;
+      this.told(job);
+      if (job.state !== "running") this.renew();
+    });
+    page.on("faces-moved", ({ home }) => { if (!this.moving && home === this.answer.home) this.renew(); });
+    page.on("hello", () => this.catchUp());
+    page.on("resync", () => this.catchUp());
+    this.catchUp();
   }
 
   // -- what is shown -----------------------------------------------------------------------------
@@ -127,194 +91,209 @@ class Faces {
 
   image(number, side = this.grid.side) {
     const layers = [...this.layers].sort().join(",");
-    return this.page.api(`${this.path("small", number)}?side=${side}${layers ? `&layers=${layers}` : ""}`);
+    return this.page.api(`${this.path("small", number)}?side=${side}${layers && `&layers=${layers}`}`);
+  }
+
+  title(number, index) {
+    return this.rows.get(number)?.name ?? `Face ${index + 1}`;
+  }
+
+  caption(number) {
+    return figure(this.rows.get(number)?.[this.column]);
   }
 
   showPlaces() {
-    const { places } = this.catalog;
-    fill(this.choice, places.map((each) => h("option", { value: each.id }, `${each.side ? `${each.side}: ` : ""}${each.title}${each.of ? " (trash)" : ""}`)));
-    this.choice.value = this.place.id;
+    fill(this.folder, this.catalog.places.map(({ id, side, title, of }) => h("option", { value: id }, `${side && `${side}: `}${title}${of && " (trash)"}`)));
+    this.folder.value = this.place.id;
   }
 
-  /** Show another folder. */
-  go(id, keep = false) {
-    this.place = this.catalog.places.find((each) => each.id === id) ?? this.catalog.places[0];
-    history.replaceState(null, "", `#/faces/${this.place.id}`);
-    this.choice.value = this.place.id;
-    this.grid.marks.clear();
-    this.rows = new Map();
+  /** Show another folder, once what was asked for this one is done. */
+  go(id, question = { ranges: [], cell: null }) {
+    return this.inTurn(() => {
+      this.place = this.find(id);
+      history.replaceState(null, "", `#/faces/${this.place.id}`);
+      this.folder.value = this.place.id;
+      this.close();
+      this.grid.marks.clear();
+      this.answer = NOTHING;
+      this.grid.show([]);
+      this.count.textContent = "Loading…";
+      this.choosing.ask(question);
+      this.loadPanel();
+    });
+  }
+
+  /** Show the faces of a cell of the map of poses. */
+  showPose(place, cell, text) {
+    this.choosing.pose = text;
+    this.go(place, { ranges: [], cell });
+  }
+
+  showPerson(person) {
+    this.panel("choose");
+    this.choosing.only("person", person, person);
+  }
+
+  /** Other faces are asked for. */
+  choose() {
     this.tried.clear();
-    if (!keep) this.choosing.question = { ...this.choosing.empty(), sort: this.choosing.question.sort, descending: this.choosing.question.descending };
-    this.choosing.show();
-    this.close();
-    this.grid.element.scrollTop = 0;
-    this.grid.current = 0;
-    this.load();
-    this.loadPanel(false);
+    this.grid.element.scrollTop = this.grid.current = 0;
+    this.list();
   }
 
-  pose(place, cell, text) {
-    this.choosing.pose(cell, text);
-    this.choosing.question.ranges = [];
-    this.go(place, true);
-  }
-
-  /** The connection is there again: events may have been missed, the server may be another one. */
-  async reload() {
-    if (!this.run || this.loading) return; // it has just begun
-    await this.load();
+  /** Events may have been missed before and while there was no connection; the server may be another one. */
+  async catchUp() {
     try {
-      this.told(await this.page.get("job"));
-    } catch {
-      // the next connection tells
+      await this.hear(this.page.get("job"));
+    } finally {
+      this.renew();
     }
+  }
+
+  renew() {
+    this.list();
     this.loadPanel();
   }
 
-  /** Ask which faces there are, in which order. */
-  async load(top = false, fresh = false) {
+  listed(question, more = {}) {
+    return this.page.get(`list/${this.place.id}?${new URLSearchParams({ q: JSON.stringify(question), ...more })}`);
+  }
+
+  /** Ask which faces there are, in which order; resolves when the newest answer is shown. */
+  list(more) {
     const turn = ++this.turn;
-    const { question } = this.choosing;
-    this.loading = true;
-    try {
-      const query = new URLSearchParams({ q: JSON.stringify(question) });
-      if (fresh) query.set("fresh", "1");
-      const answer = await this.page.get(`list/${this.place.id}?${query}`);
-      if (turn !== this.turn || this.ended) return;
-      if (answer.run !== this.run) {
-        this.rows = new Map(); // another server: its numbers mean other faces
-        if (this.run) {
-          this.grid.marks.clear();
-          this.endedJob = 0;
-          this.running = false;
-        }
-        this.run = answer.run;
-      }
-      this.answer = answer;
-      this.caption = question.sort === "name" || question.sort.startsWith("rank ") ? null : question.sort;
-      this.grid.captions = Boolean(this.caption);
-      if (this.caption !== this.captioned) this.rows = new Map();
-      this.captioned = this.caption;
-      if (top) this.grid.element.scrollTop = 0;
-      this.grid.show(answer.order, top ? 0 : this.grid.current);
-      this.showState();
-      if (this.opened) this.showFace();
-      this.measureUnknown();
-    } catch (error) {
-      if (turn === this.turn && !this.ended) fill(this.notes, h("p", { class: "error" }, error.message), h("button", { onclick: () => this.load() }, "Try again"));
-    } finally {
-      if (turn === this.turn) this.loading = false;
-    }
+    this.listing = this.listed(this.choosing.question, more).then(
+      (answer) => (turn === this.turn ? this.show(answer) : this.listing),
+      (error) => {
+        if (turn === this.turn) fill(this.notes, h("p.error", error.message), button("Try again", () => this.list()));
+        return turn === this.turn ? null : this.listing;
+      });
+    return this.listing;
+  }
+
+  show(answer) {
+    if (this.ended) return;
+    const column = this.choosing.byNumber && this.choosing.question.sort;
+    if (answer.run !== this.run) this.grid.marks.clear(); // another server: its numbers mean other faces
+    if (answer.run !== this.run || column !== this.column) this.forget();
+    Object.assign(this, { answer, column, run: answer.run });
+    this.grid.captions = Boolean(column);
+    this.grid.show(answer.order);
+    this.showState();
+    if (this.opened) this.showFace();
+    this.measureUnknown();
   }
 
   showState() {
-    const { answer, grid, page } = this;
-    const shown = answer.order.length;
-    const marked = grid.marks.size;
+    const { answer, grid, page, place } = this;
+    const [shown, marked] = [answer.order.length, grid.marks.size];
     this.count.textContent = `${shown === answer.total ? "" : `${shown} of `}${answer.total} faces${marked ? `, ${marked} marked` : ""}`;
-    this.count.dataset.marked = marked;
-    this.count.dataset.shown = shown;
-    this.mover.textContent = this.place.of ? "Put back" : "To the trash";
-    this.mover.disabled = page.readOnly || Boolean(answer.pak) || !marked;
-    this.undoing.disabled = page.readOnly || Boolean(answer.pak);
+    Object.assign(this.count.dataset, { marked, shown });
+    const fixed = page.readOnly || Boolean(answer.pak);
+    this.mover.textContent = place.of ? "Put back" : "To the trash";
+    this.mover.disabled = fixed || !marked;
+    this.undoing.disabled = fixed;
     this.opener.textContent = this.opened ? "Back" : "Enlarge";
-    for (const button of this.layerButtons) button.setAttribute("aria-pressed", String(this.layers.has(button.dataset.layer)));
-    const unknown = Object.values(answer.unknown);
+    for (const each of this.layerButtons) press(each, this.layers.has(each.dataset.name));
+    const { unknown } = answer;
+    this.measuring.unknown.textContent = unknown ? `${unknown} faces were not looked at for this yet.`
+      + (page.readOnly ? " This page is read-only; dfl-tf web without --read-only measures them." : "") : "";
     fill(this.notes,
-      answer.pak ? h("p", { class: "warn" }, "These faces are in a pak, which is only shown. To take faces out, unpack it: ", h("code", {}, answer.pak)) : null,
-      answer.interrupted ? h("p", { class: "warn" }, "Moving files was interrupted here; some have hidden names until it is completed. ",
-        h("button", { class: "write", disabled: page.readOnly, onclick: () => this.inTurn(() => this.move("finish", {})) }, "Complete it")) : null,
-      unknown.length ? h("p", { class: "dim" }, `${Math.max(...unknown)} faces were not looked at for this yet.${page.readOnly ? " This page is read-only; dfl-tf web without --read-only measures them." : ""}`) : null,
-      answer.left_out.map((line) => h("p", { class: "dim" }, line)),
-      shown || !answer.total || unknown.length ? null : h("p", {}, "No face fits the filters."));
+      answer.pak && h("p.warn", "These faces are in a pak, which is only shown. To take faces out, unpack it: ", h("code", answer.pak)),
+      answer.interrupted && h("p.warn", "Moving files was interrupted here; some have hidden names until it is completed. ",
+        button("Complete it", () => this.moveInTurn("finish", {}), { class: "write", disabled: page.readOnly })),
+      answer.left_out.map((line) => h("p.dim", line)),
+      !shown && answer.total > 0 && !unknown && h("p", "No face fits the filters."));
+  }
+
+  /** What was known of faces may have changed. */
+  forget() {
+    this.rows = new Map();
+    this.viewer.known = null;
   }
 
   /** Names, and what stands below the images, of the faces in view. */
   async seen(numbers) {
     const missing = numbers.filter((number) => !this.rows.has(number)).slice(0, NAMES_AT_ONCE);
     if (!missing.length) return;
-    for (const number of missing) this.rows.set(number, {});
-    const { place, run, caption, rows: asked } = this; // what was asked before other values came is old
+    const { rows } = this; // what was asked before other values came is old
+    for (const number of missing) rows.set(number, {});
     try {
-      const rows = await this.page.get(`rows/${place.id}/${run}?n=${missing.join(",")}${caption ? `&c=${encodeURIComponent(caption)}` : ""}`);
-      if (this.rows !== asked || this.place !== place || this.run !== run || this.caption !== caption) return;
-      for (const row of rows) asked.set(row.number, row);
-      this.grid.render();
+      const column = this.column ? `&c=${encodeURIComponent(this.column)}` : "";
+      const found = await this.page.get(`rows/${this.place.id}/${this.run}?n=${missing.join(",")}${column}`);
+      for (const each of found) rows.set(each.number, each);
     } catch {
-      for (const number of missing) asked.delete(number); // asked for again with the next look
+      for (const number of missing) rows.delete(number); // asked for again with the next look
+      return;
     }
+    if (rows !== this.rows) return;
+    this.grid.render();
+    this.grid.load(); // asks for further names
   }
 
   panel(name) {
-    this.beside = name;
-    for (const tab of this.tabs) tab.setAttribute("aria-pressed", String(tab.dataset.panel === name));
-    for (const [each, element] of Object.entries(this.panels)) element.hidden = each !== name;
+    this.beside = this.panels[name];
+    press(this.tabs, name);
+    for (const [each, { element }] of Object.entries(this.panels)) element.hidden = each !== name;
     this.loadPanel();
   }
 
-  /** `poses`: whether what the maps show may have changed. */
-  loadPanel(poses = true) {
-    this.steps.load(this.place.id); // what the key U undoes
-    if (poses && this.beside === "coverage") this.maps.load();
-    if (this.beside === "persons") this.persons.load(this.place.id);
+  loadPanel() {
+    this.beside.load?.(this.place);
   }
 
   // -- measures ----------------------------------------------------------------------------------
   /** Measure what the question needs and is not known, once for each question. */
   measureUnknown() {
-    const names = Object.keys(this.answer.unknown);
-    if (!names.length || this.page.readOnly || this.running) return;
-    const { measures, free, groups, tracks, methods } = this.catalog;
-    const columns = names.filter((name) => measures.includes(name) || free.includes(name));
-    const some = (...those) => those.some((name) => names.includes(name));
-    const method = methods.find((each) => some(each.rank, each.rejected))?.name ?? (some(...tracks) ? "track" : some(...groups) ? "persons" : "");
-    const key = `${this.place.id} ${columns.join() || method}`;
-    if (this.tried.has(key)) return;
+    const { task } = this.answer;
+    const key = this.place.id + JSON.stringify(task);
+    if (!task || this.page.readOnly || this.running || this.tried.has(key)) return;
     this.tried.add(key);
-    this.measure(columns.length ? { columns } : { method });
+    this.measure(task);
   }
 
   /** Measure; what is asked for while something is being measured comes after that. */
-  async measure({ places = [this.place.id], columns = [], method = "", strictness = Number(this.persons.strict.value) }) {
-    const task = { places, columns, method, strictness };
+  async measure(asked) {
+    const task = { places: [this.place.id], columns: [], method: "", strictness: Number(this.panels.persons.strict.value), ...asked };
     if (this.running) {
       this.next = task;
       return;
     }
     this.running = true;
     try {
-      this.told(await this.page.post("measure", task));
+      await this.hear(this.page.post("measure", task));
     } catch (error) {
       this.running = false;
-      this.page.say(error.message, "error");
+      this.tried.clear();
+      throw error;
     }
   }
 
-  /** The answer to a request may come later than the event that it is done. */
+  /** How a task goes, by an answer; events that came meanwhile know better. */
+  async hear(answer) {
+    const heard = ++this.heard;
+    const job = await answer;
+    if (heard === this.heard) this.told(job);
+  }
+
   told(job) {
-    if (!job.state || job.number < this.endedJob || (job.state === "running" && job.number === this.endedJob)) return;
-    const ended = job.state !== "running" && job.number !== this.endedJob;
+    this.measuring.show(job);
     this.running = job.state === "running";
-    this.job.show(job);
-    if (!ended) return;
-    this.endedJob = job.number;
-    this.rows = new Map();
+    if (this.running) return;
+    this.forget();
     const { next } = this;
     this.next = null;
     if (next) this.measure(next);
-    this.load();
-    this.loadPanel();
   }
 
   // -- marks -------------------------------------------------------------------------------------
   click(index, event) {
-    const { grid } = this;
-    if (event.shiftKey) this.markTo(index, this.anchor ?? grid.current);
+    if (event.shiftKey) this.markTo(index, this.anchor ?? this.grid.current);
     else {
       this.anchor = index;
       this.mark(index);
     }
-    grid.go(index);
+    this.grid.go(index);
     this.showState();
   }
 
@@ -324,13 +303,20 @@ class Faces {
     if (!marks.delete(number)) marks.add(number);
   }
 
+  markHere() {
+    if (!this.answer.order.length) return;
+    this.anchor = this.grid.current;
+    this.mark(this.anchor);
+    this.marked();
+  }
+
   markTo(index, from) {
     const [first, last] = index < from ? [index, from] : [from, index];
     for (const number of this.answer.order.slice(first, last + 1)) this.grid.marks.add(number);
   }
 
   markAll() {
-    for (const number of this.answer.order) this.grid.marks.add(number);
+    this.markTo(0, this.answer.order.length);
     this.marked();
   }
 
@@ -341,18 +327,13 @@ class Faces {
 
   /** Mark the faces of all other persons; those of nobody stay as they are. */
   async markOthers(person) {
-    const ask = async (low, high) => {
-      const query = new URLSearchParams({ q: JSON.stringify({ ranges: [["person", low, high]] }) });
-      return (await this.page.get(`list/${this.place.id}?${query}`)).order;
-    };
-    try {
-      const [known, own] = await Promise.all([ask(1, null), ask(person, person)]);
-      const stay = new Set(own);
-      this.grid.marks = new Set(known.filter((number) => !stay.has(number)));
-      this.marked();
-    } catch (error) {
-      this.page.say(error.message, "error");
-    }
+    const { place } = this;
+    const between = async (low, high) => (await this.listed({ ranges: [["person", low, high]] })).order;
+    const [known, own] = await Promise.all([between(1, null), between(person, person)]);
+    if (place !== this.place) return;
+    const stay = new Set(own);
+    this.grid.marks = new Set(known.filter((number) => !stay.has(number)));
+    this.marked();
   }
 
   marked() {
@@ -365,17 +346,18 @@ class Faces {
   /** Move the marked faces, or the one that is enlarged. */
   moveMarked() {
     return this.inTurn(() => {
-      const { marks } = this.grid;
-      const faces = marks.size ? [...marks] : this.opened ? [this.answer.order[this.grid.current]] : [];
-      if (!faces.length) return this.page.say("Mark faces first: click, or Space.");
-      return this.move(this.place.of ? "restore" : "trash", { run: this.run, faces });
+      const { marks, current } = this.grid;
+      const chosen = marks.size ? [...marks] : this.opened ? [this.answer.order[current]] : [];
+      if (!chosen.length) return this.page.say("Mark faces first: click, or Space.");
+      return this.move(this.place.of ? "restore" : "trash", { run: this.run, faces: chosen });
     });
   }
 
+  /** Undo the newest step that is no undoing itself. */
   undo() {
     return this.inTurn(async () => {
-      await this.steps.load(this.place.id);
-      const step = this.steps.newest;
+      const { steps } = await this.page.get(`steps/${this.place.id}`);
+      const step = steps.find((each) => each.undoable && !each.undoes);
       if (!step) return this.page.say("There is nothing to undo.");
       return this.move("undo", { step: step.id });
     });
@@ -383,27 +365,31 @@ class Faces {
 
   /** Keys may come faster than files move: each waits for the one before. */
   inTurn(call) {
-    this.turns = (this.turns ?? Promise.resolve()).then(call).catch((error) => this.page.say(error.message, "error"));
+    this.turns = this.turns.then(call).catch((error) => this.page.say(error.message, "error"));
     return this.turns;
   }
 
+  moveInTurn(what, body) {
+    return this.inTurn(() => this.move(what, body));
+  }
+
   async move(what, body) {
-    if (this.page.readOnly || this.answer?.pak) return;
-    this.busy = true; // events about this move need no reload
+    const { page, place, grid } = this;
+    if (page.readOnly || this.answer.pak) return;
+    this.moving = true; // events about this move need no further look
     try {
-      const step = await this.page.post(`${what}/${this.place.id}`, body);
-      if (step.what) {
-        this.page.say(`${step.faces} ${step.faces === 1 ? "face" : "faces"} ${step.what === "trash" ? "moved to the trash" : "put back"}.${step.undoes ? "" : " U undoes it."}`);
-        for (const number of body.faces ?? []) this.grid.marks.delete(number);
-      } else this.page.say(step.undone ? `Undone: ${step.undone}.` : `Completed: ${step.finished}.`);
-      this.catalog.places = (await this.page.get("places")).places;
+      const step = await page.post(`${what}/${place.id}`, body);
+      if (step.what) page.say(`${faces(step.faces)} ${step.what === "trash" ? "moved to the trash" : "put back"}.${step.undoes ? "" : " U undoes it."}`);
+      else page.say(step.undone ? `Undone: ${step.undone}.` : `Completed: ${step.finished}.`);
+      for (const number of body.faces ?? []) grid.marks.delete(number);
+      this.catalog.places = (await page.get("places")).places;
       this.showPlaces();
     } catch (error) {
-      this.page.say(error.message, "error");
+      page.say(error.message, "error");
       await this.forgetGone();
     }
-    await this.load(false, true);
-    this.busy = false;
+    this.moving = false;
+    await this.list({ fresh: 1 });
     this.loadPanel();
     this.marked();
   }
@@ -411,7 +397,7 @@ class Faces {
   /** Marks of files that were changed or moved by others meanwhile mean nothing any more. */
   async forgetGone() {
     try {
-      const { run, order } = await this.page.get(`list/${this.place.id}?fresh=1`);
+      const { run, order } = await this.listed({}, { fresh: 1 });
       const there = new Set(run === this.run ? order : []);
       const gone = [...this.grid.marks].filter((number) => !there.has(number));
       for (const number of gone) this.grid.marks.delete(number);
@@ -425,23 +411,23 @@ class Faces {
   open(index = this.grid.current) {
     if (this.opened) return this.close();
     if (!this.answer.order.length) return;
-    this.opened = true;
     this.grid.go(index);
-    this.grid.element.hidden = true;
-    this.viewer.element.hidden = false;
-    this.viewer.element.focus();
+    this.enlarge(true);
     this.showFace();
-    this.showState();
   }
 
   close() {
     if (!this.opened) return;
-    this.opened = false;
-    this.viewer.element.hidden = true;
-    this.grid.element.hidden = false;
+    this.enlarge(false);
     this.grid.layout();
     this.grid.go(this.grid.current);
-    this.grid.element.focus();
+  }
+
+  /** Show one face instead of all, or all again. */
+  enlarge(opened) {
+    this.opened = this.grid.element.hidden = opened;
+    this.viewer.element.hidden = !opened;
+    (opened ? this.viewer : this.grid).element.focus();
     this.showState();
   }
 
@@ -459,55 +445,36 @@ class Faces {
     this.grid.layout();
   }
 
-  resize(step) {
+  resize(by) {
     const { sides } = this.catalog;
-    const at = Math.max(0, Math.min(sides.length - 1, sides.indexOf(this.grid.side) + step));
-    this.grid.side = sides[at];
+    this.grid.side = sides[Math.max(0, Math.min(sides.length - 1, sides.indexOf(this.grid.side) + by))];
     this.grid.layout();
     this.grid.go(this.grid.current);
   }
 
   // -- keys --------------------------------------------------------------------------------------
-  step(by, event) {
+  calls({ shiftKey }) {
     const { grid } = this;
-    const from = grid.current;
-    if (this.opened && Math.abs(by) === grid.columns && grid.columns > 1) by = Math.sign(by);
-    grid.go(from + by);
-    if (event.shiftKey) {
-      this.markTo(grid.current, from);
-      this.showState();
-    } else this.anchor = grid.current;
-    grid.render();
-    if (this.opened) this.showFace();
-  }
-
-  key(event) {
-    const { target } = event;
-    if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]") || !this.answer) return;
-    const kind = target.tagName === "INPUT" ? target.type : target.tagName;
-    if (["number", "text", "TEXTAREA", "SELECT"].includes(kind)) return;
-    if (kind === "range" && event.code.startsWith("Arrow")) return;
-    if (kind === "BUTTON" && ["Space", "Enter", "NumpadEnter"].includes(event.code)) return;
-    const { grid } = this;
+    const across = this.opened ? 1 : grid.columns;
     const far = this.answer.order.length;
-    const call = {
-      ArrowLeft: () => this.step(-1, event), ArrowRight: () => this.step(1, event),
-      ArrowUp: () => this.step(-grid.columns, event), ArrowDown: () => this.step(grid.columns, event),
-      PageUp: () => this.step(-grid.columns * grid.pageRows, event), PageDown: () => this.step(grid.columns * grid.pageRows, event),
-      Home: () => this.step(-far, event), End: () => this.step(far, event),
-      Space: () => { if (far) { this.mark(grid.current); this.anchor = grid.current; this.marked(); } },
-      Enter: () => this.open(), NumpadEnter: () => this.open(),
-      Escape: () => (this.opened ? this.close() : this.unmark()),
+    const step = (by) => () => this.step(by, shiftKey);
+    return {
+      ArrowLeft: step(-1), ArrowRight: step(1), ArrowUp: step(-across), ArrowDown: step(across),
+      PageUp: step(-across * grid.pageRows), PageDown: step(across * grid.pageRows), Home: step(-far), End: step(far),
+      Space: () => this.markHere(), Enter: () => this.open(), Escape: () => (this.opened ? this.close() : this.unmark()),
       Delete: () => this.moveMarked(), KeyU: () => this.undo(), KeyA: () => this.markAll(),
       Digit1: () => this.layer("landmarks"), Digit2: () => this.layer("polygons"), Digit3: () => this.layer("mask"),
-      Equal: () => this.resize(1), NumpadAdd: () => this.resize(1), Minus: () => this.resize(-1), NumpadSubtract: () => this.resize(-1),
-    }[event.code];
-    if (!call) return;
-    event.preventDefault();
-    call();
+      Equal: () => this.resize(1), Minus: () => this.resize(-1),
+    };
   }
 
-  help() {
-    return ask("Keys", HELP.map(([keys, what]) => `${keys}: ${what}`).join("\n"), [], "Close");
+  step(by, marking) {
+    const { grid } = this;
+    const from = grid.current;
+    grid.go(from + by);
+    if (marking) this.markTo(grid.current, from);
+    else this.anchor = grid.current;
+    if (this.opened) this.showFace();
+    else this.marked();
   }
 }

@@ -1,5 +1,5 @@
-// What is beside the grid: order and filters, persons, steps of the trash.
-import { fill, h } from "../dom.js";
+// What is beside the grid: order and filters, persons, steps of the trash, what is being measured.
+import { button, fill, h, row } from "../dom.js";
 import { clock } from "../texts.js";
 
 /** A number in three digits, or all of a whole one. */
@@ -8,170 +8,153 @@ export function figure(value) {
   return String(Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3)));
 }
 
-/** Sort and filter; calls `changed(question)`. */
-export class Choosing {
-  constructor(catalog, changed) {
-    this.catalog = catalog;
-    this.changed = changed;
-    const { columns, measures, free, groups, tracks, methods } = catalog;
-    this.titles = new Map(columns.map((each) => [each.name, each.unit ? `${each.title} (${each.unit})` : each.title]));
-    const option = (name, title = this.titles.get(name)) => h("option", { value: name }, title);
-    this.sort = h("select", { id: "faces-sort", onchange: () => { this.question.sort = this.sort.value; this.tell(); } },
-      option("name", "Order of the folder"),
-      h("optgroup", { label: "Measures" }, [...measures, ...free].map((name) => option(name))),
-      h("optgroup", { label: "Persons" }, groups.map((name) => option(name))),
-      h("optgroup", { label: "All together" }, methods.map((each) => option(each.rank, each.title))));
-    this.direction = h("button", { onclick: () => { this.question.descending = !this.question.descending; this.tell(); } });
-    const rejected = methods.filter((each) => each.rejected).map((each) => each.rejected);
-    this.more = h("select", { id: "faces-filter", onchange: () => this.add(this.more.value) },
-      h("option", { value: "" }, "Add a filter…"), [...measures, ...free, ...groups, ...tracks, ...rejected].map((name) => option(name)));
-    this.filters = h("div", { class: "filters" });
-    this.element = h("div", { class: "choosing" },
-      h("label", { for: "faces-sort" }, "Sort by"), h("div", { class: "row nowrap" }, this.sort, this.direction),
-      h("label", { for: "faces-filter" }, "Show only"), this.filters, this.more);
-    this.question = this.empty();
+export const faces = (count) => `${count} ${count === 1 ? "face" : "faces"}`;
+
+/** Shows what the server has at a path, or why not: the answer to what was asked last. */
+export class Panel {
+  constructor(view, element, path) {
+    Object.assign(this, { view, element, path, page: view.page, list: element, turn: 0 });
   }
 
-  empty() {
-    return { sort: "name", descending: false, ranges: [], cell: null };
+  async load(place) {
+    const turn = ++this.turn;
+    try {
+      const found = await this.page.get(this.path(place));
+      if (turn === this.turn) this.show(found);
+    } catch (error) {
+      if (turn === this.turn) fill(this.list, h("p.error", error.message));
+    }
+  }
+}
+
+/** Sort and filter: `question` is what the server is asked; calls `changed`. */
+export class Choosing {
+  constructor(catalog, changed) {
+    this.changed = changed;
+    this.titles = catalog.titles;
+    const options = (names) => names.map((name) => h("option", { value: name }, this.titles[name]));
+    this.sort = h("select", { id: "faces-sort", onchange: () => this.ask({ sort: this.sort.value }) },
+      h("option", { value: "name" }, "Order of the folder"), catalog.sorts.map(([label, names]) => h("optgroup", { label }, options(names))));
+    this.direction = button("", () => this.ask({ descending: !this.question.descending }));
+    this.more = h("select", { id: "faces-filter", onchange: () => this.add(this.more.value) },
+      h("option", { value: "" }, "Add a filter…"), options(catalog.filters));
+    this.filters = h("div.filters");
+    this.element = h("div.choosing",
+      h("label", { for: "faces-sort" }, "Sort by"), h("div.row.nowrap", this.sort, this.direction),
+      h("label", { for: "faces-filter" }, "Show only"), this.filters, this.more);
+    this.question = { sort: "name", descending: false, ranges: [], cell: null };
+    this.show();
+  }
+
+  /** Whether the order is by a number of each face. */
+  get byNumber() {
+    return this.question.sort !== "name" && !this.question.sort.startsWith("rank ");
+  }
+
+  ask(changes) {
+    Object.assign(this.question, changes);
+    this.show();
+    this.changed();
   }
 
   add(name) {
-    this.more.value = "";
-    if (!name || this.question.ranges.some((each) => each[0] === name)) return;
-    const yes = name === "labeled" || name.startsWith("rejected ");
-    this.question.ranges.push([name, yes ? 1 : null, yes ? 1 : null]);
-    this.tell();
-    this.filters.lastElementChild?.querySelector("input")?.focus();
-  }
-
-  tell() {
-    this.show();
-    this.changed(this.question);
+    if (!name || this.question.ranges.some((each) => each[0] === name)) return this.show();
+    const only = name === "labeled" || name.startsWith("rejected ") ? 1 : null;
+    this.only(name, only, only);
+    this.filters.lastElementChild.querySelector("input").focus();
   }
 
   /** Only the faces between two values of a column, among those of other filters. */
   only(name, low, high) {
-    this.question.ranges = [...this.question.ranges.filter((each) => each[0] !== name), [name, low, high]];
-    this.tell();
+    this.ask({ ranges: [...this.without(name), [name, low, high]] });
   }
 
-  pose(cell, text) {
-    this.question.cell = cell;
-    this.poseText = text;
-    this.show();
+  without(name) {
+    return this.question.ranges.filter((each) => each[0] !== name);
   }
 
   show() {
-    const { question } = this;
-    this.sort.value = question.sort;
-    const words = question.sort === "name" || question.sort.startsWith("rank ") ? ["as it is", "turned around"] : ["smallest first", "largest first"];
-    this.direction.textContent = words[Number(question.descending)];
-    const drop = (title, call) => h("button", { class: "bare", "aria-label": `Remove the filter: ${title}`, onclick: call }, "✕");
+    const { sort, descending, cell, ranges } = this.question;
+    this.sort.value = sort;
+    this.more.value = "";
+    this.direction.textContent = (this.byNumber ? ["smallest first", "largest first"] : ["as it is", "turned around"])[Number(descending)];
+    const drop = (title, changes) => h("button.bare", { "aria-label": `Remove the filter: ${title}`, onclick: () => this.ask(changes()) }, "✕");
     fill(this.filters,
-      question.cell ? h("div", { class: "filter" }, h("span", {}, this.poseText),
-        drop("pose", () => { question.cell = null; this.tell(); })) : null,
-      question.ranges.map((each) => this.filter(each, drop)));
-  }
-
-  filter(each, drop) {
-    const title = this.titles.get(each[0]);
-    const field = (place, label) => h("input", {
-      type: "number", step: "any", value: each[place] ?? "", "aria-label": `${title}: ${label}`, placeholder: label,
-      onchange: (event) => {
-        each[place] = event.target.value === "" ? null : Number(event.target.value);
-        this.changed(this.question);
-      },
-    });
-    return h("div", { class: "filter", "data-column": each[0] }, h("span", {}, title), h("div", { class: "row nowrap" }, field(1, "from"), field(2, "to"),
-      drop(title, () => { this.question.ranges = this.question.ranges.filter((one) => one !== each); this.tell(); })));
+      cell && h("div.filter", row(this.pose, drop("pose", () => ({ cell: null })))),
+      ranges.map((each) => {
+        const [name] = each;
+        const title = this.titles[name];
+        const field = (place, label) => h("input", {
+          type: "number", step: "any", value: each[place] ?? "", "aria-label": `${title}: ${label}`, placeholder: label,
+          onchange: ({ target }) => {
+            each[place] = target.value === "" ? null : Number(target.value);
+            this.changed();
+          },
+        });
+        return h("div.filter", { "data-column": name }, title,
+          h("div.row.nowrap", field(1, "from"), field(2, "to"), drop(title, () => ({ ranges: this.without(name) }))));
+      }));
   }
 }
 
-/** What is being measured. */
-export class Job {
-  constructor(page) {
-    this.page = page;
-    this.bar = h("progress", { "aria-label": "Measured faces", max: 1, value: 0 });
-    this.text = h("span", { role: "status" });
-    this.stop = h("button", { class: "write", onclick: () => this.cancel() }, "Cancel");
-    this.element = h("div", { class: "job", hidden: true }, h("div", { class: "row nowrap" }, this.bar, this.stop), this.text);
+/** How many faces are not known well enough for the question, and how their measuring goes. */
+export class Measuring {
+  constructor(cancel) {
+    this.unknown = h("p.dim");
+    this.bar = h("progress", { "aria-label": "Measured faces", max: 1 });
+    this.going = h("div.row.nowrap", this.bar, button("Cancel", cancel, { class: "write" }));
+    this.text = h("p", { role: "status" });
+    this.element = h("div.measuring", this.unknown, this.going, this.text);
+    this.show({});
   }
 
-  show(job) {
-    const running = job.state === "running";
-    this.element.dataset.state = job.state ?? "none";
-    this.element.hidden = !job.state || (job.state === "done" && !job.notes.length);
-    this.bar.hidden = this.stop.hidden = !running;
-    this.bar.value = job.total ? job.done / job.total : 0;
-    this.text.className = job.state === "failed" ? "error" : "dim";
-    this.text.textContent = running ? `${job.title}: ${job.done} of ${job.total}` :
-      job.state === "failed" ? job.error : job.state === "canceled" ? `${job.title}: canceled; what was measured is remembered.` : job.notes?.join(" ") ?? "";
-  }
-
-  async cancel() {
-    try {
-      this.show(await this.page.post("cancel"));
-    } catch (error) {
-      this.page.say(error.message, "error");
-    }
+  show({ state = "none", title, done, total, notes = [], error }) {
+    this.element.dataset.state = state;
+    this.going.hidden = state !== "running";
+    this.bar.value = total ? done / total : 0;
+    this.text.className = state === "failed" ? "error" : "dim";
+    this.text.textContent = {
+      none: "", running: `${title}: ${done} of ${total}`, done: notes.join(" "), failed: error,
+      canceled: `${title}: canceled; what was measured is remembered.`,
+    }[state];
   }
 }
 
 /** The groups of persons of a place. */
-export class Persons {
-  constructor(page, host) {
-    this.page = page;
-    this.host = host;
+export class Persons extends Panel {
+  constructor(view) {
+    super(view, h("div"), (place) => `persons/${place.id}`);
     this.strict = h("input", { type: "range", min: 0, max: 1, step: 0.1, value: 0.5, id: "faces-strict" });
-    this.find = h("button", { class: "write", disabled: page.readOnly, onclick: () => host.group(Number(this.strict.value)) }, "Tell persons apart");
-    this.list = h("div", { class: "persons" });
-    this.element = h("div", {},
-      h("label", { for: "faces-strict" }, "Strictness (right: rather two groups for one person)"), this.strict, h("div", { class: "row" }, this.find), this.list);
+    this.list = h("div.persons");
+    fill(this.element,
+      h("label", { for: "faces-strict" }, "Strictness (right: rather two groups for one person)"), this.strict,
+      row(button("Tell persons apart", () => view.measure({ method: "persons" }), { class: "write" })), this.list);
   }
 
-  async load(place) {
-    try {
-      const found = await this.page.get(`persons/${place}`);
-      fill(this.list, found.map((each) => h("div", { class: "person" },
-        h("button", { class: "bare", "data-person": each.person, "aria-label": `Person ${each.person}: ${each.faces} faces`, onclick: () => this.host.person(each.person) },
-          h("img", { src: this.host.image(each.typical), alt: "" })),
-        h("div", {}, h("div", {}, `Person ${each.person}`), h("div", { class: "dim" }, `${each.faces} faces`),
-          found.length > 1 ? h("button", { class: "small", onclick: () => this.host.others(each.person) }, "Mark the others") : null))));
-    } catch (error) {
-      fill(this.list, h("p", { class: "error" }, error.message));
-    }
+  show(found) {
+    fill(this.list, found.map((each) => h("div.person",
+      h("button.bare", { "data-person": each.person, "aria-label": `Person ${each.person}: ${faces(each.faces)}`, onclick: () => this.view.showPerson(each.person) },
+        h("img", { src: this.view.image(each.typical, 96), alt: "" })),
+      h("div", h("div", `Person ${each.person}`), h("div.dim", faces(each.faces)),
+        found.length > 1 && button("Mark the others", () => this.view.markOthers(each.person), { class: "small" })))));
   }
 }
 
 /** What was taken out and put back. */
-export class Steps {
-  constructor(page, host) {
-    this.page = page;
-    this.host = host;
-    this.steps = [];
-    this.element = h("div", { class: "steps" });
+export class Steps extends Panel {
+  constructor(view) {
+    super(view, h("div.steps"), (place) => `steps/${place.id}`);
   }
 
-  async load(place) {
-    try {
-      const found = await this.page.get(`steps/${place}`);
-      this.steps = found.steps;
-      const button = (title, call) => h("button", { class: "write", disabled: this.page.readOnly, onclick: call }, title);
-      fill(this.element,
-        found.steps.length || found.others ? null : h("p", { class: "dim" }, "Nothing was taken out here yet."),
-        found.others ? h("div", { class: "step" }, h("div", {}, found.others, h("div", { class: "dim" }, "by a command")), button("Undo", () => this.host.undoOthers())) : null,
-        found.steps.map((step) => h("div", { class: "step", "data-step": step.id },
-          h("div", {}, `${step.faces} ${step.faces === 1 ? "face" : "faces"} ${step.what === "trash" ? "to the trash" : "put back"}${step.undoes ? " by undoing" : ""}`,
-            h("div", { class: "dim" }, `${clock(step.time)}${step.faces === 1 ? `, ${step.first}` : ""}`)),
-          step.undoable ? button(step.undoable < step.faces ? `Undo (${step.undoable})` : "Undo", () => this.host.undo(step.id)) : null)));
-    } catch (error) {
-      fill(this.element, h("p", { class: "error" }, error.message));
-    }
-  }
-
-  /** The step that the key U undoes: the newest one that is no undoing itself. */
-  get newest() {
-    return this.steps.find((step) => step.undoable && !step.undoes) ?? null;
+  show({ steps, others }) {
+    const step = (id, text, detail, undo) => h("div.step", { "data-step": id }, h("div", text, h("div.dim", detail)), undo);
+    const undo = (title, ...call) => button(title, () => this.view.moveInTurn(...call), { class: "write", disabled: this.page.readOnly });
+    fill(this.element,
+      !steps.length && !others && h("p.dim", "Nothing was taken out here yet."),
+      others && step(null, others, "by a command", undo("Undo", "undo-others", {})),
+      steps.map(({ id, what, undoes, time, first, undoable, faces: count }) => step(
+        id, `${faces(count)} ${what === "trash" ? "to the trash" : "put back"}${undoes ? " by undoing" : ""}`,
+        `${clock(time)}${count === 1 ? `, ${first}` : ""}`,
+        undoable > 0 && undo(undoable < count ? `Undo (${undoable})` : "Undo", "undo", { step: id }))));
   }
 }

@@ -1,8 +1,9 @@
 """Jobs that are started from the page: commands that outlive page and server.
 
 Each has a place in the folder ``jobs`` of the workspace: ``<kind>-<subject>.json`` and ``.log`` are
-those of `dfl_tf.jobs.detached`, ``.form`` holds what the form said. Merges and those of XSeg lie
-where the other views start them, so both show the same ones.
+those of `dfl_tf.jobs.detached`, ``.form`` holds what the form said. Merges lie where the merge
+tuner starts them, so both show the same ones; record and log of those of XSeg, of which one a side
+runs at a time, lie in the model folder too.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def slot_of(kind: JobKind, subject: Subject) -> str:
 
 
 def shared_name(kind: JobKind, subject: Subject) -> str:
-    """The name in the model folder of a job that other views start as well; else empty."""
+    """The name in the model folder of a merge, or of a job of XSeg; else empty."""
     if kind.name == "merge":
         return f"{subject.key}_merge_job"
     if kind.name == "xseg-train":
@@ -84,7 +85,7 @@ def shared_name(kind: JobKind, subject: Subject) -> str:
 
 
 def _kind_of(command: Sequence[str], usual: JobKind) -> JobKind:
-    """What a command line of the XSeg view does; `usual` where it does not say."""
+    """What a command line of XSeg does; `usual` where it does not say."""
     words = [*command[len(program()) :], "", ""]
     return BY_NAME.get(f"xseg-{words[1]}", usual) if words[0] == "xseg" else usual
 
@@ -270,7 +271,7 @@ class Jobs:
             return None
 
     def _started_elsewhere(self) -> Iterator[PlacedJob]:
-        """Jobs that other views have started."""
+        """Jobs that the merge tuner has started, or the XSeg view of an earlier version."""
         xseg = [Subject("", "XSeg", "XSeg"), Subject("src"), Subject("dst")]
         models = find_models(self._place.model)
         swaps = [model for model in models if MODEL_KINDS[model.model_class].swaps_faces]

@@ -18,7 +18,7 @@ from dfl_tf.facesets.xseg_store import open_store
 from dfl_tf.facesets.xseg_tools import apply_masks, count
 from dfl_tf.formats import read_metadata
 from dfl_tf.formats.faces.jpeg_segments import APP0, JpegSegment, join_segments, split_segments
-from dfl_tf.web import xseg_jobs
+from dfl_tf.web import jobs
 
 from .support.labeling import FACES, TRIANGLE, labeling_workspace, round_mask
 from .support.served import serving
@@ -305,90 +305,65 @@ def test_read_only_refuses_every_write(root, folder):
         shown = face(served, "00000.jpg")
         before = sha(folder / "00000.jpg")
         assert write(served, shown, [(1, SQUARE)]).status == 403
-        assert served.post("/api/xseg/start/src", {"action": "remove"}).status == 403
+        assert start(served, "xseg-remove", side="src").status == 403
         assert sha(folder / "00000.jpg") == before
 
 
 @pytest.fixture
 def program(monkeypatch):
     """Commands are recorded, and print what they were called with."""
-    code = (
-        "import sys; print('called', sys.argv[1:]); print('[19:40:30][#000042][1483ms][0.8876]');"
-        "sys.exit(3 if 'train' in sys.argv else 0)"
-    )
-    monkeypatch.setattr(xseg_jobs, "program", lambda: [sys.executable, "-c", code])
+    code = "import sys; print('called', sys.argv[1:]); sys.exit(3 if 'train' in sys.argv else 0)"
+    monkeypatch.setattr(jobs, "program", lambda: [sys.executable, "-c", code])
 
 
-def ended(served, name):
-    while (job := served.ask("/api/xseg/jobs").json["jobs"][name])["state"] == "running":
+def start(served, kind, values=None, **subject):
+    return served.post("/api/jobs/start", {"kind": kind, "values": values or {}, **subject})
+
+
+def ended(served, kind):
+    while True:
+        told = served.ask("/api/jobs/list").json["jobs"]
+        (job,) = (each for each in told if each["kind"] == kind)
+        if job["state"] != "running":
+            return job
         time.sleep(0.05)
-    return job
 
 
-def test_commands_are_a_fixed_list_with_checked_options(served, root, program):
+def test_the_commands_are_jobs_one_after_the_other_on_a_side(served, root, program):
     src, model = str(root / "data_src" / "aligned"), str(root / "model")
-    for given, words in (
-        ({"action": "apply", "cpu": True}, ["xseg", "apply", src, "--model-dir", model, "--cpu"]),
-        ({"action": "apply", "generic": True}, ["xseg", "apply", src, "--generic"]),
-        ({"action": "fetch"}, ["xseg", "fetch", src]),
-        ({"action": "remove"}, ["xseg", "remove", src, "--yes"]),
+    for kind, values, words in (
+        ("apply", {"cpu": True}, ["xseg", "apply", src, "--model-dir", model, "--cpu"]),
+        ("apply", {"generic": True}, ["xseg", "apply", src, "--generic"]),
+        ("fetch", {}, ["xseg", "fetch", src]),
+        ("remove", {}, ["xseg", "remove", src, "--yes"]),
     ):
-        assert served.post("/api/xseg/start/src", given).status == 200
-        job = ended(served, "src")
-        assert (job["state"], job["code"]) == ("done", 0)
+        answer = start(served, f"xseg-{kind}", values, side="src")
+        assert answer.status == 200, answer.json
+        job = ended(served, f"xseg-{kind}")
+        assert (job["state"], job["code"], job["subject"]) == ("done", 0, "src")
         assert str(words) in job["log"]
-    given = {"action": "train", "batch_size": 8, "target_iter": 100, "face_type": "f"}
-    assert served.post("/api/xseg/start/train", given).status == 200
-    job = ended(served, "train")
-    assert (job["state"], job["code"]) == ("failed", 3)
-    assert (job["done"], job["total"]) == (42, 100)
-    more = "'--face-type', 'f', '--batch-size', '8', '--target-iter', '100'"
-    assert more in job["log"]
+    values = {"batch_size": 8, "target_iter": 100, "face_type": "f"}
+    assert start(served, "xseg-train", values, model="new").status == 200
+    job = ended(served, "xseg-train")
+    assert (job["state"], job["code"], job["resumable"]) == ("failed", 3, True)
     assert job["line"].startswith("dfl-tf train ")
+    for word in ("--face-type=f", "--batch-size=8", "--target-iter=100"):
+        assert word in job["log"]
+    asks = {each["name"]: each["asks"] for each in served.ask("/api/jobs/kinds").json["kinds"]}
+    assert "removed from all faces" in asks["xseg-remove"]
 
 
 @pytest.mark.parametrize(
-    ("job", "body", "status"),
+    ("kind", "values", "subject", "status"),
     [
-        ("src", {"action": "remove-labels"}, 400),
-        ("src", {"action": "train"}, 409),
-        ("train", {"action": "apply"}, 409),
-        ("train", {"action": "train", "batch_size": 1000}, 400),
-        ("train", {"action": "train", "face_type": "; rm -rf"}, 400),
-        ("train", {"action": "train", "model_dir": "/"}, 400),
-        ("other", {"action": "apply"}, 404),
+        ("xseg-remove-labels", {}, {"side": "src"}, 400),
+        ("xseg-apply", {}, {"model": "new"}, 400),
+        ("xseg-train", {}, {"side": "src"}, 404),
+        ("xseg-train", {"batch_size": 1000}, {"model": "new"}, 400),
+        ("xseg-train", {"face_type": "; rm -rf"}, {"model": "new"}, 400),
+        ("xseg-train", {"model_dir": "/"}, {"model": "new"}, 400),
+        ("xseg-apply", {}, {"side": "other"}, 400),
     ],
 )
-def test_other_commands_are_refused(served, job, body, status):
-    assert served.post(f"/api/xseg/start/{job}", body).status == status
-
-
-def test_the_words_of_the_page_are_a_command_of_ours(root):
-    import click
-
-    from dfl_tf.cli.main import command as program_
-
-    jobs = xseg_jobs.XSegJobs(_workspace(root))
-    for job, given in (
-        ("train", {"action": "train", "batch_size": 4, "target_iter": 5, "face_type": "wf"}),
-        ("src", {"action": "apply", "face_type": "same", "cpu": True}),
-        ("dst", {"action": "fetch"}),
-        ("dst", {"action": "remove"}),
-    ):
-        words = called = jobs.words(job, given)
-        command: click.Command = program_
-        context = click.Context(program_)
-        while isinstance(command, click.Group):
-            _, command, words = command.resolve_command(context, words)
-        made = command.make_context("dfl-tf", list(words), parent=context)
-        assert made.args == []
-        assert given["action"] in called[:2]
-        numbers = {str(value) for value in given.values() if type(value) is int}
-        assert numbers <= set(called)
-        assert ("--cpu" in called) == given.get("cpu", False)
-
-
-def _workspace(root):
-    from dfl_tf.formats.sessions.workspace import Workspace
-
-    return Workspace.open(root, need=())
+def test_other_commands_are_refused(served, kind, values, subject, status):
+    assert start(served, kind, values, **subject).status == status

@@ -220,9 +220,12 @@ def test_keys_filters_views_and_zoom(tabs, root, monkeypatch):
 
         tab.press("Escape")
         tab.wait("!document.querySelector('dialog')")
-        tab.run("document.querySelectorAll('.work .job select')[1].value = 'fetch'")
-        tab.click(".work .job:last-child button")  # Start
-        tab.wait("document.querySelector('.work .job:last-child').dataset.state === 'done'", 60)
+        tab.click("[data-kind=xseg-fetch]")
+        tab.wait("!!document.querySelector('[data-do=start]')", 60)
+        tab.click("[data-do=start]")
+        tab.wait(
+            "document.querySelector('.job[data-kind=xseg-fetch]')?.dataset.state === 'done'", 60
+        )
         fetched = sorted(path.name for path in (root / "data_src" / "aligned_xseg").iterdir())
         assert fetched == ["00002.jpg", "00003.jpg"]
 

@@ -1,4 +1,4 @@
-"""The XSeg editor: faces, their labels and masks, and the commands around them."""
+"""The XSeg editor: faces, their labels and masks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from dfl_tf.imaging.files import to_bytes
 from dfl_tf.web.answers import NotListed, WebError, json_answer, sent
 from dfl_tf.web.context import SiteContext, View
 from dfl_tf.web.xseg import SIDES, FaceSide, LabeledFace
-from dfl_tf.web.xseg_jobs import JOBS, OPTIONS, XSegJobs
 
 _THUMBNAIL = 96
 _SHA = Text(longest=64, pattern="[0-9a-f]{64}", form="a SHA-256 in hex")
@@ -45,7 +44,6 @@ class XSegEditing:
     def __init__(self, context: SiteContext) -> None:
         self._context = context
         self._sides = {side: FaceSide(context, side) for side in SIDES}
-        self._jobs = XSegJobs(context.workspace)
 
     def routes(self) -> list[BaseRoute]:
         """Their addresses, below ``api/xseg/``."""
@@ -61,12 +59,8 @@ class XSegEditing:
             Route(f"/thumbnail{one}", self.thumbnail),
             Route(f"/label{one}", self.label, methods=["POST"]),
             Route(f"/trash{one}", self.trash, methods=["POST"]),
-            Route("/jobs", self.jobs),
-            Route("/start/{job}", self.start, methods=["POST"]),
-            Route("/stop/{job}", self.stop, methods=["POST"]),
         ]
 
-    # -- faces -----------------------------------------------------------------------------------
     def sides(self, request: Request) -> Response:
         """Src and dst, and why labels cannot be drawn there."""
         return json_answer(
@@ -178,28 +172,6 @@ class XSegEditing:
         if wanted != found.digest:
             raise WebError(f"{printable(found.name)}: was changed meanwhile.", 409)
         return found
-
-    # -- jobs ------------------------------------------------------------------------------------
-    def jobs(self, request: Request) -> Response:
-        """How the commands are that were started here."""
-        return json_answer({"jobs": self._jobs.states(), "trained": self._jobs.trained()})
-
-    def start(self, request: Request) -> Response:
-        """Start one."""
-        self._jobs.start(_job(request), sent(request, OPTIONS))
-        return self.jobs(request)
-
-    def stop(self, request: Request) -> Response:
-        """Stop one."""
-        self._jobs.stop(_job(request))
-        return self.jobs(request)
-
-
-def _job(request: Request) -> str:
-    name: str = request.path_params["job"]
-    if name not in JOBS:
-        raise NotListed("job")
-    return name
 
 
 def _plain(polygons: list[Polygon]) -> list[dict[str, object]]:

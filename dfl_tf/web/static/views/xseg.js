@@ -1,200 +1,192 @@
 // The XSeg editor: polygons on faces, saved at once into the files that they were drawn on.
-import { address } from "../server.js";
-import { ask, fill, h } from "../dom.js";
+import { button, fill, group, h, press, row, select } from "../dom.js";
+import { Jobs } from "../jobs.js";
 import { Board, COLORS, maskImages } from "./xseg_board.js";
+import { Drafts } from "./xseg_drafts.js";
 import { Drawing } from "./xseg_drawing.js";
 import { Faces, FILTERS } from "./xseg_faces.js";
-import { HELP, actionOf } from "./xseg_keys.js";
 import { KnownFaces } from "./xseg_known.js";
 import { Pointers } from "./xseg_pointer.js";
 import { Saver } from "./xseg_saving.js";
 import { EXCLUDE, FEWEST, INCLUDE } from "./xseg_shapes.js";
-import { Drafts, sideJob, trainJob } from "./xseg_work.js";
 
-const SAVED = {
-  saved: "saved", saving: "saving…", unsaved: "not saved", refused: "not saved", failed: "not saved", "": "",
-};
-const COLOR_NAMES = ["Red", "Green", "Blue"];
+const SAVED = { saved: "saved", saving: "saving…", "": "" };
+const SIDE = "dfl-tf-xseg-side";
 
-export function mount(page) {
-  if (!document.querySelector("link[data-xseg]")) {
-    document.head.append(h("link", { rel: "stylesheet", href: address("static/views/xseg.css"), "data-xseg": "" }));
-  }
-  const editor = new Editor(page);
-  editor.begin();
-  return () => editor.end();
-}
+export const styles = true;
 
-class Editor extends Drawing {
+export default class Editor extends Drawing {
+  static title = "XSeg";
+
+  /** Keys go by their place on the keyboard, so neither Caps Lock nor another layout changes them. */
+  static keys = [
+    ["Click", "on an outline: select it; elsewhere: first point of a new polygon"],
+    ["Q W", "the next polygon (or the selected one) includes, excludes"],
+    ["Enter, or click the first point", "close the polygon"],
+    ["← ↑ → ↓, or drag", "move the point, else the polygon: by one pixel, with Shift ten"],
+    ["Ctrl + click, or P", "delete the point, or insert one on the edge"],
+    ["Delete", "remove the selected polygon"],
+    ["Ctrl + Z, Ctrl + Shift + Z", "undo, redo; without limit, for each face"],
+    ["Shift while drawing", "the pointer stays in the middle, the image moves"],
+    ["Esc", "give up the polygon under way, or the selection"],
+    ["A D", "previous, next face (Shift: 5 faces; Ctrl: labeled faces)"],
+    ["F", "all, only unlabeled, only labeled faces"],
+    ["X", "move this face to the trash folder, go on with the next"],
+    ["1 2 3", "red, green, blue outlines"],
+    ["4 5", "polygons as a mask; the applied mask"],
+    ["`", "darken what lies outside of the applied mask"],
+    ["M", "polygons from the applied mask"],
+    ["C, Shift + C", "copy from the labeled face before, after"],
+    ["Wheel, + − 0", "zoom, fit (kept from face to face)"],
+    ["Middle button, Space + drag, two fingers", "move the image"],
+    ["F1, H", "these keys"],
+  ];
+
   constructor(page) {
     super(page);
     this.turn = 0;
-    this.saver = new Saver(page, (face) => this.saved(face));
-    this.keyDown = (event) => this.pressed(event);
-    this.keyUp = (event) => this.releasedKey(event);
-    this.leaving = (event) => { if (this.saver.busy.size) event.preventDefault(); };
-    this.back = () => this.refresh();
+    this.saver = new Saver(this);
   }
 
-  async begin() {
+  async load() {
     const { page } = this;
-    fill(page.element, h("p", { class: "dim" }, "Looking for faces…"));
-    try {
-      const sides = await page.get("sides");
-      if (this.ended) return;
-      const side = page.rest[0] ?? localStorage.getItem("dfl-tf-xseg-side") ?? "dst";
-      this.side = sides.some((each) => each.side === side) ? side : "dst";
-      this.sides = sides;
-      this.known = new KnownFaces(page, this.saver, sides);
-      this.faces = new Faces(page, this.side, {
-        go: (index) => this.go(index), changed: (id) => this.changedElsewhere(id), outdated: () => this.relist(),
-      });
-      await this.faces.list();
-    } catch (error) {
-      if (this.ended) return;
-      this.fail(error);
-      return;
-    }
-    if (this.ended) return;
-    this.build();
-    page.on("hello", () => this.saver.retry());
-    addEventListener("keydown", this.keyDown);
-    addEventListener("keyup", this.keyUp);
-    addEventListener("beforeunload", this.leaving);
-    addEventListener("focus", this.back);
-    await this.known.bringDrafts();
-    const wanted = this.faces.positions.get(page.rest[1]);
-    this.go(wanted ?? this.faces.first());
+    this.sides = await page.get("sides");
+    const side = page.rest[0] ?? localStorage.getItem(SIDE) ?? "dst";
+    this.side = this.sides.some((each) => each.side === side) ? side : "dst";
+    this.known = new KnownFaces(this);
+    this.faces = new Faces(this);
+    await this.faces.list();
+    this.jobs = new Jobs(page, {
+      wanted: (kind) => kind.startsWith("xseg-"), side: this.side, looked: (job, before) => this.worked(job, before),
+    });
+    await this.jobs.load();
   }
 
-  fail(error) {
-    fill(this.page.element, h("h1", {}, "XSeg"), h("p", { class: "error" }, error.message),
-      this.sides ? this.sideChoice() : null, h("button", { onclick: () => this.begin() }, "Try again"));
+  async shown() {
+    if (this.faces.refusal) for (const each of this.page.element.querySelectorAll(".stage .write, .this .write")) each.disabled = true;
+    this.page.on("hello", () => this.saver.retry());
+    this.listen("keyup", (event) => this.keyUp(event));
+    this.listen("beforeunload", (event) => { if (this.saver.busy.size) event.preventDefault(); });
+    this.listen("focus", () => this.refresh());
+    await this.known.bringDrafts();
+    this.go(this.faces.positions.get(this.page.rest[1]) ?? this.faces.first());
   }
 
   end() {
     this.leaveFace();
-    this.ended = true;
-    this.faces?.end();
     this.board?.end();
-    this.saver.end();
-    for (const job of this.jobs ?? []) job.end();
-    removeEventListener("keydown", this.keyDown);
-    removeEventListener("keyup", this.keyUp);
-    removeEventListener("beforeunload", this.leaving);
-    removeEventListener("focus", this.back);
+    this.saver.release();
   }
 
   // -- the page ----------------------------------------------------------------------------------
-  sideChoice() {
-    return h("select", { "aria-label": "Faces of", onchange: (event) => this.page.go(`xseg/${event.target.value}`) },
-      this.sides.map(({ side }) => h("option", { value: side, selected: side === this.side }, side)));
+  /** Which side is shown can be chosen even where its faces cannot be listed. */
+  aside() {
+    return this.sides && select("Faces of", this.sides.map(({ side }) => [side, side]), (side) => this.page.go(`xseg/${side}`), this.side);
   }
 
   build() {
-    const { page } = this;
-    const write = (props, ...children) => h("button", { class: "write", ...props }, ...children);
-    this.board = new Board();
-    this.pointers = new Pointers(this.board, this);
-    this.board.element.append(this.refused = h("div", { class: "refused", hidden: true, role: "alert" }));
-    this.board.element.append(this.told = h("div", { class: "told" }));
-    this.pressable = {
-      include: write({ onclick: () => this.setKind(INCLUDE), title: "Q" }, "Include"),
-      exclude: write({ onclick: () => this.setKind(EXCLUDE), title: "W" }, "Exclude"),
-      points: write({ onclick: () => this.setPointMode(), title: "P, or Ctrl held: delete and insert points" }, "± Points"),
-      ...Object.fromEntries(COLORS.map((_, i) => [`color${i}`, h("button", { class: `color c${i}`, "aria-label": `${COLOR_NAMES[i]} outlines`, title: String(i + 1), onclick: () => this.setColor(i) })])),
-      baked: h("button", { onclick: () => this.setView("baked"), title: "4" }, "Polygons"),
-      mask: h("button", { onclick: () => this.setView("mask"), title: "5" }, "Mask"),
-      overlay: h("button", { onclick: () => this.setOverlay(), title: "`" }, "Overlay"),
+    const { faces } = this;
+    const write = (title, key, call) => button(title, call, { class: "write", title: key });
+    this.toggles = []; // buttons, and whether they are pressed
+    const toggle = (title, key, on, call, props = {}) => {
+      const made = button(title, call, { title: key, ...props });
+      this.toggles.push([made, on]);
+      return made;
     };
-    const of = this.pressable;
-    this.undoing = write({ onclick: () => this.undo(-1), title: "Ctrl + Z" }, "Undo");
-    this.redoing = write({ onclick: () => this.undo(1), title: "Ctrl + Shift + Z" }, "Redo");
-    this.removing = write({ onclick: () => this.remove(), title: "Delete" }, "Delete");
-    this.status = h("span", { class: "saved", role: "status" });
-    this.name = h("span", { class: "name" });
-    this.total = h("span", { class: "dim" });
-    this.number = h("input", { type: "number", min: 1, "aria-label": "Number of the face", onchange: (event) => { this.board.element.focus(); this.go(Number(event.target.value) - 1); } });
-    this.filter = h("select", { "aria-label": "Filter", onchange: (event) => { this.board.element.focus(); this.setFilter(event.target.value); } },
-      Object.entries(FILTERS).map(([value, text]) => h("option", { value }, text)));
-    this.drafts = new Drafts(this.saver, {
-      open: (draft) => this.openDraft(draft), use: (draft) => this.useDraft(draft),
-      discarded: (draft) => this.discarded(draft),
-    });
-    this.jobs = [trainJob(page), sideJob(page, this.side, (job, before) => this.worked(job, before))];
-    const group = (label, ...children) => h("div", { class: "group", role: "group", "aria-label": label }, children);
-    fill(page.element,
-      h("h1", { class: "sr" }, "XSeg"),
-      this.faces.refusal ? h("p", { class: "warn refusal" }, this.faces.refusal) : null,
-      h("div", { class: "xseg-grid" },
-        h("section", { class: "stage", "aria-label": "Face" },
-          h("div", { class: "row bar" },
-            group("Kind of polygon", of.include, of.exclude), group("Change", this.undoing, this.redoing, this.removing, of.points),
-            group("Color", ...COLORS.map((_, i) => of[`color${i}`])), group("View", of.baked, of.mask, of.overlay),
+    const kind = (title, key, value) => toggle(title, key, () => this.kind === value, () => this.setKind(value), { class: "write" });
+    const view = (title, key, name) => toggle(title, key, () => this.view === name, () => this.setView(name));
+    const color = ([name, value], i) => {
+      const made = toggle("", String(i + 1), () => this.color === name, () => this.setColor(name), { class: "color", "aria-label": `${name} outlines` });
+      made.style.color = value;
+      return made;
+    };
+    this.board = new Board(this);
+    this.pointers = new Pointers(this.board, this);
+    this.board.element.append(
+      this.refused = h("div.refused", { hidden: true, role: "alert" }),
+      h("div.told", this.told = h("span")));
+    this.undoing = write("Undo", "Ctrl + Z", () => this.undo(-1));
+    this.redoing = write("Redo", "Ctrl + Shift + Z", () => this.undo(1));
+    this.removing = write("Delete", "Delete", () => this.remove());
+    this.status = h("span.saved", { role: "status" });
+    this.name = h("span.name");
+    this.total = h("span.dim");
+    this.number = h("input", { type: "number", min: 1, "aria-label": "Number of the face", onchange: () => this.leaveField(() => this.go(this.number.value - 1)) });
+    this.filter = select("Filter", FILTERS, (filter) => this.leaveField(() => this.setFilter(filter)));
+    this.drafts = new Drafts(this);
+    return [
+      faces.refusal && h("p.warn.refusal", faces.refusal),
+      h("div.sides",
+        h("section.stage", { "aria-label": "Face" },
+          h("div.row.bar",
+            group("Kind of polygon", kind("Include", "Q", INCLUDE), kind("Exclude", "W", EXCLUDE)),
+            group("Change", this.undoing, this.redoing, this.removing,
+              toggle("± Points", "P, or Ctrl held: delete and insert points", () => this.pointMode, () => this.toggle("pointMode"), { class: "write" })),
+            group("Color", Object.entries(COLORS).map(color)),
+            group("View", view("Polygons", "4", "baked"), view("Mask", "5", "mask"),
+              toggle("Overlay", "`", () => this.overlay, () => this.toggle("overlay"))),
             group("Zoom",
-              h("button", { "aria-label": "Zoom out", onclick: () => this.board.zoomBy(1 / 1.2) }, "−"),
-              h("button", { onclick: () => this.board.fit() }, "Fit"),
-              h("button", { "aria-label": "Zoom in", onclick: () => this.board.zoomBy(1.2) }, "+"))),
+              button("−", () => this.board.zoomBy(1 / 1.2), { "aria-label": "Zoom out" }),
+              button("Fit", () => this.board.fit()),
+              button("+", () => this.board.zoomBy(1.2), { "aria-label": "Zoom in" }))),
           this.board.element,
-          h("div", { class: "row below" },
-            h("button", { "aria-label": "Face before", title: "A", onclick: () => this.step(-1) }, "◀"),
-            this.faces.strip,
-            h("button", { "aria-label": "Next face", title: "D", onclick: () => this.step(1) }, "▶")),
-          h("div", { class: "row" }, this.number, this.total, this.name, this.status,
-            h("button", { onclick: () => this.help(), title: "F1" }, "Keys"))),
-        h("div", { class: "stack" },
-          h("section", { class: "panel", "aria-label": "Faces" },
-            h("div", { class: "row" }, this.sideChoice(), this.filter), this.faces.counted),
-          h("section", { class: "panel", "aria-label": "This face" },
-            h("h2", {}, "This face"),
-            h("div", { class: "row" },
-              write({ onclick: () => this.fromMask(), title: "M" }, "Polygons from the mask"),
-              write({ onclick: () => this.copyFrom(-1), title: "C" }, "Copy from before"),
-              write({ onclick: () => this.copyFrom(1), title: "Shift + C" }, "Copy from after"),
-              write({ class: "danger write", onclick: () => this.trash(), title: "X" }, "To the trash")),
+          h("div.row.below",
+            button("◀", () => this.step(-1), { "aria-label": "Face before", title: "A" }),
+            faces.strip,
+            button("▶", () => this.step(1), { "aria-label": "Next face", title: "D" })),
+          row(this.number, this.total, this.name, this.status, button("Keys", () => this.help(), { title: "F1" }))),
+        h("div.stack",
+          h("section.panel", { "aria-label": "Faces" }, row(this.aside(), this.filter), faces.counted),
+          h("section.panel.this", { "aria-label": "This face" },
+            h("h2", "This face"),
+            row(
+              write("Polygons from the mask", "M", () => this.fromMask()),
+              write("Copy from before", "C", () => this.copyFrom(-1)),
+              write("Copy from after", "Shift + C", () => this.copyFrom(1)),
+              button("To the trash", () => this.trash(), { class: "danger write", title: "X" })),
             this.drafts.element),
-          h("section", { class: "panel work", "aria-label": "Model" },
-            h("h2", {}, "Train on the labels (", h("a", { href: "#/watch" }, "watch"), ")"), this.jobs[0].element,
-            h("h2", {}, `Masks of ${this.side}`), this.jobs[1].element))));
-    if (page.readOnly || this.faces.refusal) {
-      for (const button of page.element.querySelectorAll(".stage .write, [aria-label='This face'] .write")) button.disabled = true;
-    }
-    if (page.readOnly) for (const button of page.element.querySelectorAll(".write")) button.disabled = true;
+          h("section.panel", { "aria-label": "Commands" }, h("h2", "Train on the labels, apply the masks"), this.jobs.kinds),
+          this.jobs.forms, this.jobs.list)),
+    ];
+  }
+
+  /** After a choice in a field, keys belong to the face again. */
+  leaveField(call) {
+    this.board.element.focus();
+    call();
   }
 
   // -- faces -------------------------------------------------------------------------------------
   /** Show the face at a position. */
   async go(index) {
     if (this.ended) return;
-    if (!(index >= 0 && index < this.faces.faces.length)) {
+    const found = this.faces.faces[index];
+    if (!found) {
       this.tell(this.faces.filter === "all" ? "There is no face." : "No (further) face passes this filter.");
       return;
     }
     this.leaveFace();
     const turn = ++this.turn;
+    const current = () => turn === this.turn && !this.ended;
     this.abort?.abort(); // of a key that is held, only the last face is read whole
     this.abort = new AbortController();
-    const { signal } = this.abort;
     this.faces.index = index;
     this.faces.show();
-    const [id, name] = this.faces.faces[index];
+    const [id, name] = found;
     this.number.value = index + 1;
     this.number.max = this.faces.faces.length;
     this.total.textContent = `of ${this.faces.faces.length}`;
     this.name.textContent = name;
     history.replaceState(null, "", `#/xseg/${this.side}/${id}`);
-    localStorage.setItem("dfl-tf-xseg-side", this.side);
+    localStorage.setItem(SIDE, this.side);
     try {
-      const face = await this.known.read(this.side, id, signal);
-      if (turn !== this.turn || this.ended) return;
-      const image = await this.known.blob("image", face, signal);
-      face.bitmap = await createImageBitmap(image, { imageOrientation: "none" });
-      if (turn !== this.turn || this.ended) return;
+      const face = await this.read(id, current, this.abort.signal);
+      if (!face) return;
       this.face = face;
       this.tell("");
       if (face.masked) this.readMask(face);
     } catch (error) {
-      if (turn !== this.turn || this.ended) return;
+      if (!current()) return;
       this.tell(error.message, true);
     }
     this.board.element.dataset.face = this.face ? id : "";
@@ -202,11 +194,20 @@ class Editor extends Drawing {
     this.render();
   }
 
+  /** A face with its image; null if another one is wanted meanwhile. */
+  async read(id, current, signal) {
+    const face = await this.known.read(this.side, id, signal);
+    if (!current()) return null;
+    const image = await this.known.blob("image", face, signal);
+    face.bitmap = await createImageBitmap(image, { imageOrientation: "none" });
+    return current() ? face : null;
+  }
+
   /** Finish with a face: what is under way is kept from three points on, as in DeepFaceLab. */
   leaveFace() {
     const { face } = this;
     if (!face) return;
-    if (this.preview) this.dropPoint();
+    this.pointers.giveUp();
     const { open, polygons } = face.history.now;
     if (open && this.editable) {
       const whole = open.points.length >= FEWEST;
@@ -216,18 +217,11 @@ class Editor extends Drawing {
     face.bitmap = face.mask = null;
     this.face = null;
     this.board.element.dataset.mode = ""; // the old one is seen until the next one is there
-    this.selected = null;
-    this.point = this.hovered = -1;
-    this.kind = INCLUDE;
-    this.centered = this.aim = this.hint = this.preview = null;
+    this.idle();
   }
 
   async readMask(face) {
-    try {
-      face.mask = await maskImages(await this.known.blob("mask", face));
-    } catch {
-      face.mask = null;
-    }
+    face.mask = await this.known.blob("mask", face).then(maskImages).catch(() => null);
     this.render();
   }
 
@@ -235,19 +229,16 @@ class Editor extends Drawing {
   async refresh() {
     const { face } = this;
     if (!face || this.ended || face.sending) return;
-    try {
-      const info = await this.known.ask(face);
-      if (face !== this.face || info.hash === face.hash) return;
-      if (info.image !== face.image) {
-        if (!this.saver.busy.has(face) && face.status?.state !== "refused") this.go(this.faces.index);
-        return;
-      }
-      const masked = face.masked;
-      this.known.adopt(face, info);
-      if (info.masked || masked) await this.readMask(face);
-    } catch {
-      // the next write says what is wrong
+    const info = await this.known.ask(face).catch(() => null); // else the next write says what is wrong
+    if (!info || face !== this.face || info.hash === face.hash) return;
+    if (info.image !== face.image) {
+      if (!this.saver.busy.has(face) && face.status?.state !== "refused") this.go(this.faces.index);
+      return;
     }
+    const { masked, history: { now } } = face;
+    this.known.adopt(face, info);
+    if (face.history.now !== now) this.select(null);
+    if (info.masked || masked) await this.readMask(face);
     this.render();
   }
 
@@ -257,12 +248,7 @@ class Editor extends Drawing {
 
   async relist() {
     const id = this.faces.faces[this.faces.index]?.[0];
-    try {
-      await this.faces.list();
-    } catch (error) {
-      this.page.say(error.message, "error");
-      return;
-    }
+    await this.faces.list();
     const index = this.faces.positions.get(id);
     if (index === undefined) this.go(Math.min(this.faces.index, this.faces.faces.length - 1));
     else this.faces.index = index;
@@ -276,12 +262,10 @@ class Editor extends Drawing {
   }
 
   setFilter(filter) {
-    this.faces.filter = this.filter.value = filter;
-    this.faces.show();
-    if (!this.faces.matches(this.faces.index)) {
-      const next = this.faces.step(1);
-      this.go(next === this.faces.index ? this.faces.first() : next);
-    }
+    const { faces } = this;
+    faces.filter = this.filter.value = filter;
+    faces.show();
+    if (!faces.matches(faces.index)) this.go(faces.passing(1, 1)[0] ?? faces.first());
   }
 
   nextFilter() {
@@ -290,43 +274,39 @@ class Editor extends Drawing {
   }
 
   async trash() {
-    const { face } = this;
+    const { face, faces, page } = this;
     if (!this.editable || this.saver.busy.has(face) || face.status?.state === "refused") {
-      this.page.say("This face is not saved yet, or cannot be changed: it stays.", "error");
+      page.say("This face is not saved yet, or cannot be changed: it stays.", "error");
       return;
     }
-    const { index } = this.faces;
-    try {
-      const { folder } = await this.page.post(`trash/${face.side}/${face.id}`, { hash: face.hash });
-      this.page.say(`${face.name} is in ${folder} now.`);
-    } catch (error) {
-      this.page.say(error.message, "error");
-      return;
-    }
-    const next = this.faces.step(1) === index ? this.faces.step(-1) : this.faces.step(1);
-    this.faces.note(index, "x");
+    const { index } = faces;
+    const { folder } = await page.post(`trash/${face.side}/${face.id}`, { hash: face.hash });
+    page.say(`${face.name} is in ${folder} now.`);
+    const next = faces.passing(1, 1)[0] ?? faces.step(-1);
+    faces.note(index, "x");
     this.go(next);
   }
 
   tell(text, bad = false) {
     this.told.textContent = text;
-    this.told.classList.toggle("error", bad);
+    this.told.className = bad ? "error" : "";
   }
 
+  /** A face has another status: saved, saving, unsaved, refused or failed. */
   saved(face) {
-    if (this.drafts && !this.ended) this.drafts.show(this.face);
-    if (face !== this.face || !this.status) return;
+    if (!this.drafts || this.ended) return;
+    this.drafts.show();
+    if (face !== this.face) return;
     const { state, text } = face.status ?? { state: "", text: "" };
-    this.status.textContent = SAVED[state] + (text && state !== "refused" ? `: ${text}` : "");
+    const refused = state === "refused";
+    this.status.textContent = (SAVED[state] ?? "not saved") + (text && !refused ? `: ${text}` : "");
     this.status.dataset.state = state;
     this.status.className = `saved ${{ saved: "good", saving: "dim", "": "dim" }[state] ?? "error"}`;
-    this.refused.hidden = state !== "refused";
-    if (state === "refused") {
-      fill(this.refused, h("p", {}, text || "This file was changed meanwhile."),
-        h("p", {}, "Your polygons are kept in this browser."),
-        h("div", { class: "row" },
-          h("button", { onclick: () => this.reload(face) }, "Show the file as it is"),
-          h("button", { class: "main", onclick: () => this.insist(face) }, "Put my polygons there")));
+    this.refused.hidden = !refused;
+    if (refused) {
+      fill(this.refused, h("p", text || "This file was changed meanwhile."), h("p", "Your polygons are kept in this browser."),
+        row(button("Show the file as it is", () => this.reload(face)),
+          button("Put my polygons there", () => this.insist(face), { class: "main" })));
     } else if (state === "saved") {
       this.faces.note(this.faces.index, String(Number(face.stored.length > 0) + 2 * Number(face.masked)));
     }
@@ -339,84 +319,70 @@ class Editor extends Drawing {
     try {
       this.known.made(face.side, face.id, await this.known.ask(face));
     } catch (error) {
-      this.page.say(error.message, "error");
       this.relist();
-      return;
+      throw error;
     }
     this.go(this.faces.index);
   }
 
   async insist(face) {
-    try {
-      const info = await this.known.ask(face);
-      if (info.image !== face.image) {
-        this.page.say("This name holds another image now, on which your polygons were not drawn.", "error");
-        return;
-      }
-      face.masked = info.masked;
-      this.saver.insist(face, info.hash);
-    } catch (error) {
-      this.page.say(error.message, "error");
-    }
-  }
-
-  openDraft(draft) {
-    if (draft.side !== this.side) {
-      this.page.go(`xseg/${draft.side}/${draft.id}`);
+    const info = await this.known.ask(face);
+    if (info.image !== face.image) {
+      this.page.say("This name holds another image now, on which your polygons were not drawn.", "error");
       return;
     }
-    const index = this.faces.positions.get(draft.id);
-    if (index === undefined) this.page.say("That face no longer exists under its name.", "error");
-    else this.go(index);
+    face.masked = info.masked;
+    this.saver.insist(face, info.hash);
   }
 
-  useDraft(draft) {
-    if (this.editable) this.add([...draft.polygons, ...(draft.open?.points.length >= FEWEST ? [draft.open] : [])]);
-  }
-
-  discarded(draft) {
-    const face = this.known.faces.get(`${draft.side} ${draft.id}`);
-    if (face?.draft === draft.key) {
-      this.saver.giveUp(face);
-      this.known.forget(face);
-    }
-    this.drafts.show(this.face);
-  }
-
+  /** How a command is that was started, and how it was before. */
   worked(job, before) {
+    if (job.subject !== this.side) return;
     if (job.state === "running" || before === "running") this.refresh();
     if (before === "running" && job.state !== "running") this.relist();
   }
 
   // -- keys --------------------------------------------------------------------------------------
-  pressed(event) {
-    if (document.querySelector("dialog[open]")) return;
-    const { target } = event;
-    const kind = target.tagName === "INPUT" ? target.type : target.tagName;
-    if (["number", "text", "TEXTAREA", "SELECT"].includes(kind)) return;
-    if (event.code.startsWith("Shift") && this.face && this.state.open) this.beginCentering();
-    const button = kind === "BUTTON" || kind === "checkbox" || kind === "SUMMARY";
-    if (event.code === "Space" && !button) {
-      this.panning = true;
-      event.preventDefault();
-      return;
-    }
-    if (button && event.code === "Enter") return;
-    const action = actionOf(event, this);
-    if (!action) return;
-    event.preventDefault();
-    action();
+  calls({ shiftKey }) {
+    const pixels = shiftKey ? 10 : 1;
+    const faces = shiftKey ? 5 : 1;
+    return {
+      KeyA: () => this.step(-faces), KeyD: () => this.step(faces),
+      "Ctrl+KeyA": () => this.step(-faces, "labeled"), "Ctrl+KeyD": () => this.step(faces, "labeled"),
+      "Ctrl+KeyZ": () => this.undo(shiftKey ? 1 : -1), "Ctrl+KeyY": () => this.undo(1),
+      ArrowLeft: () => this.nudge(-pixels, 0), ArrowRight: () => this.nudge(pixels, 0),
+      ArrowUp: () => this.nudge(0, -pixels), ArrowDown: () => this.nudge(0, pixels),
+      KeyQ: () => this.setKind(INCLUDE), KeyW: () => this.setKind(EXCLUDE), KeyP: () => this.toggle("pointMode"),
+      Digit1: () => this.setColor("Red"), Digit2: () => this.setColor("Green"), Digit3: () => this.setColor("Blue"),
+      Digit4: () => this.setView("baked"), Digit5: () => this.setView("mask"), Backquote: () => this.toggle("overlay"),
+      Enter: () => this.close(), Escape: () => this.giveUp(), Delete: () => this.remove(), Backspace: () => this.remove(),
+      KeyX: () => this.trash(), KeyF: () => this.nextFilter(), KeyM: () => this.fromMask(),
+      KeyC: () => this.copyFrom(shiftKey ? 1 : -1), KeyH: () => this.help(), F1: () => this.help(),
+      Equal: () => this.board.zoomBy(1.2), Minus: () => this.board.zoomBy(1 / 1.2), Digit0: () => this.board.fit(),
+      Space: () => { this.panning = true; },
+      ShiftLeft: () => this.beginCentering(), ShiftRight: () => this.beginCentering(),
+    };
   }
 
-  releasedKey(event) {
-    if (event.code === "Space") this.panning = false;
-    if (event.code.startsWith("Shift") && this.centered) {
-      this.endCentering();
+  keyUp({ code }) {
+    if (code === "Space") this.panning = false;
+    if (code.startsWith("Shift") && this.centered) {
+      this.centered = null;
       this.render();
     }
   }
 
-  help() {
-    return ask("Keys", HELP.map(([keys, what]) => `${keys}: ${what}`).join("\n"), [], "Close");
+  render() {
+    const { face, board } = this;
+    const can = this.editable;
+    for (const [each, on] of this.toggles) press(each, on());
+    this.undoing.disabled = !can || !face.history.can(-1);
+    this.redoing.disabled = !can || !face.history.can(1);
+    this.removing.disabled = !can || (this.selected === null && !this.state.open);
+    const { element } = board;
+    element.dataset.mode = !face ? "" : this.state.open ? "draw" : this.selected !== null ? "edit" : "idle";
+    element.dataset.polygons = face ? String(this.polygons.length) : "";
+    element.classList.toggle("centered", Boolean(this.centered));
+    board.draw();
   }
 }

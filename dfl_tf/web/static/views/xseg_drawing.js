@@ -1,21 +1,23 @@
 // What can be done to the polygons of a face: each change is a state of its history, and is saved.
-import { COLORS } from "./xseg_board.js";
-import { EXCLUDE, FEWEST, INCLUDE, moved, replaced, rounded, without } from "./xseg_shapes.js";
+import { View } from "../view.js";
+import { FEWEST, INCLUDE, clamp, rounded } from "./xseg_shapes.js";
 
-/** Of the editor, all that concerns the face that is shown; `saver`, `board`, `faces` are there. */
-export class Drawing {
+/** Of the editor, all that concerns the face that is shown; `saver`, `board`, `pointers`, `faces` are there. */
+export class Drawing extends View {
   constructor(page) {
-    this.page = page;
+    super(page);
     this.face = null;
-    this.selected = null;
-    this.point = -1;
-    this.kind = INCLUDE;
-    this.color = 1;
+    this.color = "Green";
     this.view = "face";
-    this.overlay = false;
-    this.pointMode = this.panning = false;
-    this.centered = this.aim = this.hint = this.preview = null;
-    this.hovered = -1;
+    this.overlay = this.pointMode = this.panning = false;
+    this.idle();
+  }
+
+  /** Nothing is chosen, and nothing is under way. */
+  idle() {
+    this.selected = this.preview = this.centered = this.aim = this.hint = null;
+    this.point = this.hovered = -1;
+    this.kind = INCLUDE;
   }
 
   get editable() {
@@ -42,16 +44,13 @@ export class Drawing {
 
   inside([x, y]) {
     const { width, height } = this.face;
-    return rounded([Math.min(Math.max(x, 0), width - 0.01), Math.min(Math.max(y, 0), height - 0.01)]);
+    return rounded([clamp(x, 0, width - 0.01), clamp(y, 0, height - 0.01)]);
   }
 
   select(index) {
     this.selected = index;
-    this.point = -1;
-    this.hint = null;
-    if (index !== null) this.kind = this.polygons[index].kind;
-    else this.kind = INCLUDE;
-    this.render();
+    this.kind = index === null ? INCLUDE : this.polygons[index].kind;
+    this.choosePoint(-1);
   }
 
   choosePoint(point) {
@@ -61,22 +60,21 @@ export class Drawing {
   }
 
   addPoint(place) {
-    const { open } = this.state;
-    const points = [...(open?.points ?? []), this.inside(place)];
-    this.commit({ open: { kind: open?.kind ?? this.kind, points } });
+    const { kind = this.kind, points = [] } = this.state.open ?? {};
+    this.commit({ open: { kind, points: [...points, this.inside(place)] } });
   }
 
   close() {
     if (!this.editable) return;
     const { open, polygons } = this.state;
     if (!open || open.points.length < FEWEST) return;
-    this.endCentering();
+    this.centered = null;
     this.commit({ open: null, polygons: [...polygons, open] });
     this.select(polygons.length);
   }
 
   giveUp() {
-    this.endCentering();
+    this.centered = null;
     if (this.view !== "face") this.setView(this.view);
     else if (this.face && this.state.open) this.commit({ open: null });
     else if (this.selected !== null) this.select(null);
@@ -87,15 +85,20 @@ export class Drawing {
     if (this.state.open) {
       this.undo(-1);
     } else if (this.selected !== null) {
-      const polygons = without(this.state.polygons, this.selected);
+      const polygons = this.state.polygons.toSpliced(this.selected, 1);
       this.select(null);
       this.commit({ polygons });
     }
   }
 
+  /** The polygons, with another selected one. */
+  changed(change) {
+    const { polygons } = this.state;
+    return polygons.with(this.selected, { ...polygons[this.selected], ...change });
+  }
+
   changePoints(points) {
-    const polygon = { ...this.state.polygons[this.selected], points };
-    this.commit({ polygons: replaced(this.state.polygons, this.selected, polygon) });
+    this.commit({ polygons: this.changed({ points }) });
   }
 
   deletePoint(point) {
@@ -104,19 +107,15 @@ export class Drawing {
       return;
     }
     this.point = -1;
-    this.changePoints(without(this.selectedPoints, point));
+    this.changePoints(this.selectedPoints.toSpliced(point, 1));
   }
 
-  insertPoint({ index, place }) {
-    const points = [...this.selectedPoints];
-    points.splice(index + 1, 0, this.inside(place));
-    this.changePoints(points);
+  insertPoint({ edge, place }) {
+    this.changePoints(this.selectedPoints.toSpliced(edge + 1, 0, this.inside(place)));
   }
 
   dragPoint(point, place) {
-    const polygon = this.state.polygons[this.selected];
-    const points = replaced(polygon.points, point, this.inside(place));
-    this.preview = replaced(this.state.polygons, this.selected, { ...polygon, points });
+    this.preview = this.changed({ points: this.selectedPoints.with(point, this.inside(place)) });
     this.render();
   }
 
@@ -128,17 +127,19 @@ export class Drawing {
 
   nudge(dx, dy) {
     if (!this.editable || this.selected === null || this.state.open) return;
+    const move = ([x, y]) => [x + dx, y + dy];
     const points = this.selectedPoints;
-    const [x, y] = points[this.point] ?? [];
-    this.changePoints(this.point >= 0 ? replaced(points, this.point, this.inside([x + dx, y + dy])) : moved(points, dx, dy));
+    const moved = (i) => points.with(i, this.inside(move(points[i])));
+    this.changePoints(this.point >= 0 ? moved(this.point) : points.map((each) => rounded(move(each))));
   }
 
   undo(step) {
     if (!this.editable) return;
     this.preview = null;
+    this.pointers.giveUp();
     this.face.history.move(step);
-    if (this.selected !== null && !(this.selected < this.state.polygons.length)) this.selected = null;
-    if (this.state.open) this.selected = null;
+    const { open, polygons } = this.state;
+    if (open || this.selected >= polygons.length) this.selected = null;
     this.point = -1;
     this.saver.keep(this.face);
     this.render();
@@ -151,12 +152,8 @@ export class Drawing {
       this.tell("This face has no applied mask.");
       return;
     }
-    try {
-      const { polygons } = await this.page.get(`outline/${face.side}/${face.id}?hash=${face.hash}`);
-      if (face === this.face) this.add(polygons);
-    } catch (error) {
-      this.page.say(error.message, "error");
-    }
+    const { polygons } = await this.page.get(`outline/${face.side}/${face.id}?hash=${face.hash}`);
+    if (face === this.face) this.add(polygons);
   }
 
   async copyFrom(way) {
@@ -167,18 +164,10 @@ export class Drawing {
       this.tell(`There is no labeled face ${way < 0 ? "before" : "after"} this one.`);
       return;
     }
-    try {
-      const other = await this.page.get(`face/${this.side}/${this.faces.faces[index][0]}`);
-      if (face === this.face) this.add(this.fitted(other.polygons, other));
-    } catch (error) {
-      this.page.say(error.message, "error");
-    }
-  }
-
-  /** Polygons of a face of another size. */
-  fitted(polygons, from) {
-    const [x, y] = [this.face.width / from.width, this.face.height / from.height];
-    return polygons.map(({ kind, points }) => ({ kind, points: points.map(([a, b]) => rounded([a * x, b * y])) }));
+    const other = await this.page.get(`face/${this.side}/${this.faces.faces[index][0]}`);
+    if (face !== this.face) return;
+    const [x, y] = [face.width / other.width, face.height / other.height]; // it may be of another size
+    this.add(other.polygons.map(({ kind, points }) => ({ kind, points: points.map(([a, b]) => rounded([a * x, b * y])) })));
   }
 
   add(polygons) {
@@ -191,11 +180,9 @@ export class Drawing {
   setKind(kind) {
     this.kind = kind;
     if (this.editable && this.state.open) this.commit({ open: { ...this.state.open, kind } });
-    else if (this.editable && this.selected !== null) {
-      const polygon = this.state.polygons[this.selected];
-      if (polygon.kind !== kind) this.commit({ polygons: replaced(this.state.polygons, this.selected, { ...polygon, kind }) });
-    }
-    this.render();
+    else if (this.editable && this.selected !== null && this.state.polygons[this.selected].kind !== kind) {
+      this.commit({ polygons: this.changed({ kind }) });
+    } else this.render();
   }
 
   setColor(color) {
@@ -206,67 +193,38 @@ export class Drawing {
 
   setView(view) {
     this.view = this.view === view ? "face" : view;
-    this.endCentering();
+    this.centered = null;
     this.render();
   }
 
-  setOverlay() {
-    this.overlay = !this.overlay;
+  /** Another value of `overlay` or `pointMode`. */
+  toggle(name) {
+    this[name] = !this[name];
     this.render();
   }
 
-  setPointMode() {
-    this.pointMode = !this.pointMode;
-    this.render();
-  }
-
-  /** The pointer is somewhere over the board. */
-  hover(place, reach, event = null) {
+  /** The pointer is somewhere over the board, or has left it (null). */
+  hover(event) {
     if (!this.editable) return;
-    if (this.centered && event && event.pointerType !== "touch") {
-      this.board.look([event.movementX / this.board.scale, event.movementY / this.board.scale]);
-      this.centered = this.board.placeAt(this.board.width / 2, this.board.height / 2);
-      place = this.centered;
+    const { board, pointers } = this;
+    let place = event && board.toImage(event);
+    const canCenter = event && event.pointerType !== "touch";
+    if (this.centered && canCenter) {
+      board.look([event.movementX / board.scale, event.movementY / board.scale]);
+      place = this.centered = board.middle;
     }
     this.aim = place;
-    const idle = !this.state.open && this.selected === null;
-    this.hovered = place && idle ? this.pointers.outline(this.polygons, place, reach) : -1;
-    const points = event && (event.ctrlKey || event.metaKey || this.pointMode) ? this.selectedPoints : null;
-    this.hint = place && points ? this.pointers.hint(points, place, reach) : null;
-    if (event?.shiftKey && this.state.open && !this.centered && event.pointerType !== "touch") this.beginCentering();
+    this.hovered = place && !this.state.open && this.selected === null ? pointers.outline(event, place) : -1;
+    this.hint = place && pointers.changesPoints(event) ? pointers.target(event, place) : null;
+    if (canCenter && event.shiftKey) this.beginCentering();
     this.render();
   }
 
+  /** While Shift is held during drawing, the pointer stays in the middle. */
   beginCentering() {
-    if (!this.aim || this.centered) return;
-    const middle = this.board.placeAt(this.board.width / 2, this.board.height / 2);
-    this.board.look([this.aim[0] - middle[0], this.aim[1] - middle[1]]);
-    this.centered = this.board.placeAt(this.board.width / 2, this.board.height / 2);
-  }
-
-  endCentering() {
-    this.centered = null;
-  }
-
-  render() {
-    const { face } = this;
-    for (const [name, on] of Object.entries({
-      include: this.kind === INCLUDE, exclude: this.kind === EXCLUDE, points: this.pointMode,
-      color0: this.color === 0, color1: this.color === 1, color2: this.color === 2,
-      baked: this.view === "baked", mask: this.view === "mask", overlay: this.overlay,
-    })) this.pressable[name].setAttribute("aria-pressed", String(on));
-    const can = this.editable;
-    this.undoing.disabled = !can || !face.history.canUndo;
-    this.redoing.disabled = !can || !face.history.canRedo;
-    this.removing.disabled = !can || (this.selected === null && !this.state.open);
-    const { element } = this.board;
-    element.dataset.mode = !face ? "" : this.state.open ? "draw" : this.selected !== null ? "edit" : "idle";
-    element.dataset.polygons = face ? String(this.polygons.length) : "";
-    element.classList.toggle("centered", Boolean(this.centered));
-    this.board.show({
-      face, polygons: face ? this.polygons : [], open: face ? this.state.open : null, selected: this.selected,
-      point: this.point, hover: this.hovered, hint: this.hint, aim: this.aim, centered: this.centered,
-      view: this.view, overlay: this.overlay, color: COLORS[this.color],
-    });
+    if (!this.face || !this.state.open || !this.aim || this.centered) return;
+    const [x, y] = this.board.middle;
+    this.board.look([this.aim[0] - x, this.aim[1] - y]);
+    this.centered = this.board.middle;
   }
 }

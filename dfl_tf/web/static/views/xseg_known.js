@@ -4,7 +4,7 @@ import { History, samePolygons } from "./xseg_shapes.js";
 const KEPT_FACES = 400; // whose history is kept while others are looked at
 
 export class KnownFaces {
-  constructor(page, saver, sides) {
+  constructor({ page, saver, sides }) {
     Object.assign(this, { page, saver, sides });
     this.faces = new Map();
   }
@@ -41,22 +41,20 @@ export class KnownFaces {
   }
 
   forgetOldest(current) {
-    for (const [key, face] of this.faces) {
+    for (const face of this.faces.values()) {
       if (this.faces.size <= KEPT_FACES) return;
-      if (face !== current && !this.saver.busy.has(face)) this.faces.delete(key);
+      if (face !== current && !this.saver.busy.has(face)) this.forget(face);
     }
   }
 
   /** Take over what the file holds now, where nothing is unsaved. */
-  adopt(face, info) {
+  adopt(face, { polygons, masked, hash }) {
     if (face.sending || !samePolygons(face.history.now.polygons, face.stored)) return;
-    face.masked = info.masked;
-    face.hash = info.hash;
-    if (!samePolygons(info.polygons, face.stored)) {
-      face.stored = info.polygons;
-      face.history.add({ polygons: info.polygons });
+    Object.assign(face, { masked, hash, status: null });
+    if (!samePolygons(polygons, face.stored)) {
+      face.stored = polygons;
+      face.history.add({ polygons });
     }
-    face.status = null;
     this.saver.keep(face);
   }
 
@@ -83,12 +81,8 @@ export class KnownFaces {
 
   /** Send what earlier pages left unsaved, of all faces. */
   async bringDrafts() {
-    for (const draft of this.page.readOnly ? [] : await this.saver.drafts()) {
-      try {
-        await this.read(draft.side, draft.id);
-      } catch {
-        // it is listed beside the face
-      }
+    for (const { side, id } of this.page.readOnly ? [] : await this.saver.drafts()) {
+      await this.read(side, id).catch(() => null); // it is listed beside the face
     }
   }
 

@@ -1,25 +1,27 @@
 // Mouse, pen and touch on the board: draw, choose, drag, zoom. A finger that is not on a point moves
 // the image, two fingers zoom; a tap is a click.
-import { edgeAt, outlineAt, pointAt } from "./xseg_shapes.js";
+import { FEWEST, edgeAt, nearest, outlineAt } from "./xseg_shapes.js";
 
 const REACH = { mouse: 8, pen: 10, touch: 22 };
 const TAP = 9; // screen pixels that a finger may move during a tap
+
+const where = (event) => [event.clientX, event.clientY];
+const distance = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
 
 export class Pointers {
   /** `tool` is the editor: its states, and what can be done to them. */
   constructor(board, tool) {
     this.board = board;
     this.tool = tool;
-    this.down = new Map(); // pointers that touch the board, by id
-    this.drag = null; // {polygon, point} or "pan" or "pinch"
+    this.down = new Map(); // where pointers touch the board, by id
+    this.drag = null; // what a move does, as a call
     this.tap = null;
     const { canvas } = board; // not what lies over it
-    const listen = (name, call) => canvas.addEventListener(name, (event) => tool.face && call.call(this, event));
-    listen("pointerdown", this.pressed);
-    listen("pointermove", this.moved);
-    listen("pointerup", this.released);
-    listen("pointercancel", this.cancelled);
-    listen("pointerleave", () => tool.hover(null, 0));
+    const calls = {
+      pointerdown: this.pressed, pointermove: this.moved, pointerup: this.released, pointercancel: this.cancelled,
+      pointerleave: () => tool.hover(null),
+    };
+    for (const [name, call] of Object.entries(calls)) canvas.addEventListener(name, (event) => tool.face && call.call(this, event));
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     canvas.addEventListener("wheel", (event) => {
       event.preventDefault();
@@ -32,115 +34,104 @@ export class Pointers {
     return (REACH[event.pointerType] ?? REACH.mouse) / this.board.scale;
   }
 
-  outline(polygons, place, reach) {
-    return outlineAt(polygons, place, reach);
+  outline(event, place) {
+    return outlineAt(this.tool.polygons, place, this.reach(event));
   }
 
-  /** What a click with Ctrl would do: delete a point, or insert one on an edge. */
-  hint(points, place, reach) {
-    const point = pointAt(points, place, reach);
-    if (point >= 0) return { what: "delete", place: points[point] };
-    const edge = edgeAt(points, place, reach);
-    return edge && { what: "insert", place: edge.place };
+  /** What of the selected polygon is under a pointer: a point, or a place on an edge. */
+  target(event, place) {
+    const points = this.tool.selectedPoints;
+    const point = points ? nearest(points, place, this.reach(event)) : -1;
+    if (point >= 0) return { point, place: points[point] };
+    return points && this.changesPoints(event) ? edgeAt(points, place, this.reach(event)) : null;
+  }
+
+  changesPoints(event) {
+    return event.ctrlKey || event.metaKey || this.tool.pointMode;
   }
 
   pressed(event) {
     const { board, tool } = this;
     board.element.focus({ preventScroll: true });
     board.canvas.setPointerCapture(event.pointerId);
-    this.down.set(event.pointerId, [event.clientX, event.clientY]);
+    this.down.set(event.pointerId, where(event));
     event.preventDefault();
     if (this.down.size === 2 && event.pointerType === "touch") {
       this.giveUp();
-      this.drag = "pinch";
+      this.drag = this.pinch;
+    } else if (this.down.size > 1) {
       return;
+    } else if (event.button === 1 || tool.panning || !tool.editable) {
+      this.drag = this.pan;
+    } else if (event.button === 0 && !this.grab(event)) {
+      if (event.pointerType === "touch") this.tap = where(event);
+      else this.click(event);
     }
-    if (this.down.size > 1) return;
-    if (event.button === 1 || tool.panning || !tool.editable) {
-      this.drag = "pan";
-      return;
-    }
-    if (event.button !== 0) return;
-    if (event.pointerType === "touch") {
-      if (!this.grab(event)) this.tap = [event.clientX, event.clientY];
-      return;
-    }
-    if (!this.grab(event)) this.click(event);
   }
 
   /** Begin to drag a point of the selected polygon; with Ctrl, delete or insert one. */
   grab(event) {
     const { tool } = this;
-    const points = tool.selectedPoints;
-    if (!points) return false;
     const place = this.board.toImage(event);
-    const reach = this.reach(event);
-    let point = pointAt(points, place, reach);
-    if (event.ctrlKey || event.metaKey || tool.pointMode) {
+    const target = this.target(event, place);
+    if (!target) return false;
+    let { point } = target;
+    if (this.changesPoints(event)) {
       if (point >= 0) {
         tool.deletePoint(point);
         return true;
       }
-      const edge = edgeAt(points, place, reach);
-      if (!edge) return false;
-      tool.insertPoint(edge);
-      point = edge.index + 1;
+      tool.insertPoint(target);
+      point = target.edge + 1;
     }
-    if (point < 0) return false;
     tool.choosePoint(point);
     const [x, y] = tool.selectedPoints[point];
-    this.drag = { point, offset: [x - place[0], y - place[1]], moved: false };
+    this.drag = (at) => {
+      const now = this.board.toImage(at);
+      tool.dragPoint(point, [now[0] + x - place[0], now[1] + y - place[1]]);
+    };
     return true;
   }
 
   click(event) {
     const { tool } = this;
     const place = tool.centered ?? this.board.toImage(event);
-    const reach = this.reach(event);
-    if (tool.state.open) {
-      const { points } = tool.state.open;
-      if (points.length >= 3 && pointAt([points[0]], place, reach) === 0) tool.close();
+    const points = tool.state.open?.points;
+    if (points) {
+      if (points.length >= FEWEST && nearest([points[0]], place, this.reach(event)) === 0) tool.close();
       else tool.addPoint(place);
     } else if (tool.selected !== null) {
       tool.select(null);
     } else {
-      const found = outlineAt(tool.state.polygons, place, reach);
+      const found = this.outline(event, place);
       if (found >= 0) tool.select(found);
       else tool.addPoint(place);
     }
   }
 
   moved(event) {
-    const { board, tool } = this;
     const before = this.down.get(event.pointerId);
-    if (before) this.down.set(event.pointerId, [event.clientX, event.clientY]);
-    if (!before || !this.drag) {
-      if (this.tap) this.slide(event);
-      if (!this.drag) tool.hover(board.toImage(event), this.reach(event), event);
+    if (before) this.down.set(event.pointerId, where(event));
+    if (before && this.drag) {
+      this.drag(event, before);
       return;
     }
-    const [dx, dy] = [event.clientX - before[0], event.clientY - before[1]];
-    if (this.drag === "pan") board.pan(dx, dy);
-    else if (this.drag === "pinch") this.pinch(event, before);
-    else {
-      const place = board.toImage(event);
-      this.drag.moved = true;
-      tool.dragPoint(this.drag.point, [place[0] + this.drag.offset[0], place[1] + this.drag.offset[1]]);
+    if (this.tap && distance(where(event), this.tap) > TAP) { // a finger that moves is no tap
+      this.tap = null;
+      this.drag = this.pan;
     }
+    if (!this.drag) this.tool.hover(event);
   }
 
-  /** A finger that moves is no tap: it moves the image. */
-  slide(event) {
-    if (Math.hypot(event.clientX - this.tap[0], event.clientY - this.tap[1]) <= TAP) return;
-    this.tap = null;
-    this.drag = "pan";
+  pan(event, before) {
+    this.board.pan(event.clientX - before[0], event.clientY - before[1]);
   }
 
   pinch(event, before) {
     const other = [...this.down].find(([id]) => id !== event.pointerId)?.[1];
     if (!other) return;
-    const now = [event.clientX, event.clientY];
-    const far = (a) => Math.max(Math.hypot(a[0] - other[0], a[1] - other[1]), 1);
+    const now = where(event);
+    const far = (at) => Math.max(distance(at, other), 1);
     this.board.pan((now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
     this.board.zoomBy(far(now) / far(before), { clientX: (now[0] + other[0]) / 2, clientY: (now[1] + other[1]) / 2 });
   }
@@ -148,10 +139,9 @@ export class Pointers {
   released(event) {
     this.down.delete(event.pointerId);
     if (this.tap) this.click(event);
-    this.tap = null;
-    if (this.drag?.moved) this.tool.dropPoint();
-    if (this.drag === "pinch" && this.down.size) this.drag = "pan";
-    else this.drag = null;
+    const pinched = this.drag === this.pinch && this.down.size;
+    this.giveUp();
+    if (pinched) this.drag = this.pan;
   }
 
   cancelled(event) {
@@ -160,7 +150,7 @@ export class Pointers {
   }
 
   giveUp() {
-    if (this.drag?.moved) this.tool.dropPoint();
+    this.tool.dropPoint();
     this.tap = this.drag = null;
   }
 }

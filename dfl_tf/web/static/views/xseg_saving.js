@@ -6,69 +6,49 @@ const RETRY_MS = 2000;
 const PREFIX = `dfl-tf-xseg ${new URL(".", document.baseURI).pathname} `;
 const TAB = "dfl-tf-xseg-tab ";
 
-/** Drafts that no open page is working on. */
-async function orphans(own) {
-  const held = navigator.locks ? (await navigator.locks.query()).held.map((each) => each.name) : [];
-  const alive = new Set(held.filter((name) => name.startsWith(TAB)).map((name) => name.slice(TAB.length)));
-  const found = [];
-  for (const key of Object.keys(localStorage)) {
-    if (!key.startsWith(PREFIX)) continue;
-    try {
-      const draft = JSON.parse(localStorage.getItem(key));
-      if (draft.tab === own || !alive.has(draft.tab)) found.push({ ...draft, key });
-    } catch {
-      // nothing that we wrote
-    }
-  }
-  return found;
-}
-
 export class Saver {
-  /** `told(face)` is called when a face has another `status`. */
-  constructor(page, told) {
-    this.page = page;
-    this.told = told;
+  /** `view.saved(face)` is called when a face has another `status`. */
+  constructor(view) {
+    this.view = view;
+    this.page = view.page;
     this.tab = Math.random().toString(36).slice(2);
     this.busy = new Set(); // faces with unsaved work
-    this.release = () => {};
+    this.release = () => {}; // what is unsaved goes out when the view is opened again
     navigator.locks?.request(TAB + this.tab, () => new Promise((done) => { this.release = done; }));
   }
 
-  /** The view is left: what is unsaved goes out when it is opened again. */
-  end() {
-    this.ended = true;
-    this.release();
-  }
-
-  /** What an earlier page left unsaved. */
-  drafts() {
-    return orphans(this.tab);
+  /** Drafts that no other open page is working on. */
+  async drafts() {
+    const held = navigator.locks ? (await navigator.locks.query()).held : [];
+    const others = new Set(held.map(({ name }) => name).filter((name) => name !== TAB + this.tab));
+    const found = [];
+    for (const key of Object.keys(localStorage)) {
+      if (!key.startsWith(PREFIX)) continue;
+      try {
+        const draft = JSON.parse(localStorage.getItem(key));
+        if (!others.has(TAB + draft.tab)) found.push({ ...draft, key });
+      } catch {
+        // nothing that we wrote
+      }
+    }
+    return found;
   }
 
   forget(key) {
     localStorage.removeItem(key);
   }
 
-  key(face) {
-    return `${PREFIX}${face.side} ${face.id} ${face.hash} ${this.tab}`;
-  }
-
   /** Keep what a face looks like now, and send its polygons if they are not what the file holds. */
   keep(face) {
     const { polygons, open } = face.history.now;
     const unsaved = !samePolygons(polygons, face.stored);
-    if (face.draft && face.draft !== this.key(face)) this.forget(face.draft);
-    if (!unsaved && !open) {
-      if (face.draft) this.forget(face.draft);
-      face.draft = null;
-    } else {
-      face.draft = this.key(face);
-      const draft = {
-        side: face.side, id: face.id, name: face.name, hash: face.hash, image: face.image,
-        tab: this.tab, time: Date.now(), polygons, open,
-      };
+    const draft = unsaved || open ? `${PREFIX}${face.side} ${face.id} ${face.hash} ${this.tab}` : null;
+    if (face.draft && face.draft !== draft) this.forget(face.draft);
+    face.draft = draft;
+    if (draft) {
+      const { side, id, name, hash, image } = face;
       try {
-        localStorage.setItem(face.draft, JSON.stringify(draft));
+        localStorage.setItem(draft, JSON.stringify({ side, id, name, hash, image, tab: this.tab, time: Date.now(), polygons, open }));
         face.kept = true;
       } catch {
         face.kept = false; // no room, or none is allowed
@@ -86,56 +66,49 @@ export class Saver {
   }
 
   async send(face) {
-    if (face.sending || (this.ended && face.timer)) return;
+    if (face.sending || !this.busy.has(face)) return;
     face.sending = true;
-    clearTimeout(face.timer);
     this.say(face, "saving");
     const { polygons } = face.history.now;
-    let again = false;
+    let error = null;
     try {
-      const answer = await this.page.post(`label/${face.side}/${face.id}`, { hash: face.hash, image: face.image, polygons });
-      face.hash = answer.hash;
-      face.stored = polygons;
-      face.everSaved = true;
-      again = true;
-    } catch (error) {
+      const { hash } = await this.page.post(`label/${face.side}/${face.id}`, { hash: face.hash, image: face.image, polygons });
+      Object.assign(face, { hash, stored: polygons, everSaved: true });
+    } catch (why) {
+      error = why;
       this.failed(face, error);
     }
     face.sending = false;
-    if (again) this.keep(face);
+    if (!error) this.keep(face);
   }
 
-  failed(face, error) {
-    if (error.status === 409 || error.status === 404) {
+  failed(face, { status, message }) {
+    const again = (wait) => {
+      this.busy.add(face);
+      this.page.later(face, wait, () => this.send(face));
+    };
+    if (status === 409 || status === 404) {
       this.busy.delete(face);
-      this.say(face, "refused", error.message);
-    } else if (error.status === undefined) { // no answer: nothing is given up
+      this.say(face, "refused", message);
+    } else if (status === undefined) { // no answer: nothing is given up
       this.say(face, "unsaved", face.kept ? "no connection; kept in this browser, trying again" : "no connection, and this browser keeps nothing: leave the page open");
-      face.timer = setTimeout(() => this.send(face), RETRY_MS);
+      again(RETRY_MS);
     } else {
-      this.say(face, "failed", error.message);
-      if (error.status !== 400) face.timer = setTimeout(() => this.send(face), 5 * RETRY_MS);
+      this.say(face, "failed", message);
+      if (status !== 400) again(5 * RETRY_MS);
     }
   }
 
   say(face, state, text = "") {
     face.status = { state, text };
-    this.told(face);
+    this.view.saved(face);
   }
 
   /** Put the polygons on the file as it is now: somebody has looked at it and agreed. */
   insist(face, hash) {
     if (face.draft) this.forget(face.draft);
-    face.draft = null;
-    face.hash = hash;
-    face.status = null;
-    face.stored = null;
+    Object.assign(face, { draft: null, hash, status: null, stored: null });
     this.keep(face);
-  }
-
-  giveUp(face) {
-    clearTimeout(face.timer);
-    this.busy.delete(face);
   }
 
   /** The server is there again. */

@@ -5,12 +5,10 @@ export const INCLUDE = 1;
 export const EXCLUDE = 0;
 export const FEWEST = 3;
 
-const EMPTY = Object.freeze({ polygons: Object.freeze([]), open: null });
-
 /** All states of a face; `open` is the polygon under way. */
 export class History {
-  constructor(polygons = [], open = null) {
-    this.states = [{ ...EMPTY, polygons, open }];
+  constructor(polygons) {
+    this.states = [{ polygons, open: null }];
     this.at = 0;
   }
 
@@ -19,21 +17,16 @@ export class History {
   }
 
   add(change) {
-    this.states.splice(this.at + 1);
-    this.states.push({ ...this.now, ...change });
-    this.at = this.states.length - 1;
+    this.states.splice(this.at + 1, Infinity, { ...this.now, ...change });
+    this.at += 1;
   }
 
-  get canUndo() {
-    return this.at > 0;
-  }
-
-  get canRedo() {
-    return this.at < this.states.length - 1;
+  can(step) {
+    return this.at + step in this.states;
   }
 
   move(step) {
-    this.at = Math.min(Math.max(this.at + step, 0), this.states.length - 1);
+    if (this.can(step)) this.at += step;
   }
 }
 
@@ -43,64 +36,38 @@ export function samePolygons(a, b) {
 
 /** Include polygons first, as they are stored and painted. */
 function ordered(polygons) {
-  return [...polygons].sort((a, b) => b.kind - a.kind).map(({ kind, points }) => [kind, points]);
+  return polygons.toSorted((a, b) => b.kind - a.kind).map(({ kind, points }) => [kind, points]);
 }
 
-export function replaced(list, index, value) {
-  return list.map((each, i) => (i === index ? value : each));
-}
-
-export function without(list, index) {
-  return list.filter((_, i) => i !== index);
-}
+export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 /** A hundredth of a pixel is enough, and keeps what is sent short. */
-export function rounded([x, y]) {
-  return [Math.round(x * 100) / 100, Math.round(y * 100) / 100];
-}
+export const rounded = (point) => point.map((value) => Math.round(value * 100) / 100);
 
-export function moved(points, dx, dy) {
-  return points.map(([x, y]) => rounded([x + dx, y + dy]));
-}
-
-function distance(a, b) {
-  return Math.hypot(a[0] - b[0], a[1] - b[1]);
-}
-
-/** The point nearest to a place, within a reach; -1 if there is none. */
-export function pointAt(points, place, reach) {
+/** The index of the place that is nearest to another, within a reach; -1 if there is none. */
+export function nearest(places, to, reach) {
   let best = -1;
-  let least = reach;
-  points.forEach((point, i) => {
-    const far = distance(point, place);
-    if (far <= least) [best, least] = [i, far];
+  places.forEach((place, i) => {
+    const far = place ? Math.hypot(place[0] - to[0], place[1] - to[1]) : Infinity;
+    if (far <= reach) [best, reach] = [i, far];
   });
   return best;
 }
 
 /** The edge nearest to a place, within a reach: the index of its first point and the place on it. */
 export function edgeAt(points, place, reach) {
-  let best = null;
-  let least = reach;
-  points.forEach((a, i) => {
+  const places = points.map((a, i) => {
     const b = points[(i + 1) % points.length];
     const [dx, dy] = [b[0] - a[0], b[1] - a[1]];
     const along = dx || dy ? ((place[0] - a[0]) * dx + (place[1] - a[1]) * dy) / (dx * dx + dy * dy) : 0;
-    const t = Math.min(Math.max(along, 0), 1);
-    const on = [a[0] + t * dx, a[1] + t * dy];
-    const far = distance(on, place);
-    if (far <= least) [best, least] = [{ index: i, place: on }, far];
+    const part = clamp(along, 0, 1);
+    return [a[0] + part * dx, a[1] + part * dy];
   });
-  return best;
+  const edge = nearest(places, place, reach);
+  return edge < 0 ? null : { edge, place: places[edge] };
 }
 
 /** The polygon whose outline is nearest to a place, within a reach; -1 if there is none. */
 export function outlineAt(polygons, place, reach) {
-  let best = -1;
-  let least = reach;
-  polygons.forEach(({ points }, i) => {
-    const edge = edgeAt(points, place, least);
-    if (edge) [best, least] = [i, distance(edge.place, place)];
-  });
-  return best;
+  return nearest(polygons.map(({ points }) => edgeAt(points, place, reach)?.place), place, reach);
 }

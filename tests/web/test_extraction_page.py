@@ -23,7 +23,7 @@ from .support.served import serving
 
 PLACING = Path(__file__).parent / "support" / "placing.py"
 SHOWN = "document.querySelector('.extraction .viewer')?.dataset.state === 'shown'"
-NAME = "document.querySelector('.extraction .frame-name')?.textContent"
+NAME = "document.querySelector('.extraction .stage .name')?.textContent"
 STATUS = "document.querySelector('.extraction .told').textContent"
 
 

@@ -98,7 +98,7 @@ def test_a_merge_is_tuned_saved_and_made(tabs, root, tmp_path):
         tab.wait("document.querySelectorAll('.timeline .bar.own').length === 1")
 
         press(tab, "KeyB", "b")  # the other settings are still the default ones
-        tab.wait("document.querySelector('[data-slot=B]').ariaPressed === 'true'")
+        tab.wait("document.querySelector('[data-name=B]').ariaPressed === 'true'")
         press(tab, "Home", "Home")
         assert np.array_equal(shown(tab, 1), plain)
         press(tab, "KeyA", "a")

@@ -27,15 +27,13 @@ export function fill(element, ...children) {
   element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
 }
 
-export function svg(tag, attributes) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  return element;
-}
-
 export const button = (title, onclick, props = {}) => h("button", { onclick, ...props }, title);
 export const row = (...children) => h("div.row", children);
 export const group = (label, ...children) => h("div.group", { role: "group", "aria-label": label }, children);
+
+/** Buttons of {name: title}; `call` hears the name, `press` says which one is pressed. */
+export const buttons = (titles, call) =>
+  Object.entries(titles).map(([name, title]) => button(title, () => call(name), { "data-name": name }));
 
 /** A choice out of {value: title} or [[value, title], …]. */
 export function select(label, choices, onchange, value) {
@@ -73,6 +71,26 @@ export function follow(element, change) {
   const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 40;
   change();
   if (atEnd) element.scrollTop = element.scrollHeight;
+}
+
+/** An element of a drawing. */
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+/** Follow a pointer that was pressed on an element until it is released: `move(event, over)`. */
+export function drag(element, pressed, move) {
+  const ending = new AbortController();
+  const hear = (name, call) => element.addEventListener(name, call, { signal: ending.signal });
+  const end = (event) => { ending.abort(); move(event, true); };
+  let last = pressed;
+  hear("pointermove", (event) => { last = event; move(event, false); });
+  hear("pointerup", end);
+  hear("pointercancel", () => end(last)); // it does not say where
+  element.setPointerCapture(pressed.pointerId);
 }
 
 /** A line of text with a button that copies it. */

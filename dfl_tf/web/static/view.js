@@ -1,14 +1,16 @@
 // What every view does: it loads, is shown, hears its keys, and ends.
 import { ask, button, fill, h } from "./dom.js";
 
-const FIELDS = ["number", "text", "search", "TEXTAREA", "SELECT"];
+const RETRY_MS = 2000;
+const FIELDS = ["number", "text", "search", "TEXTAREA"];
 const PRESSED = ["BUTTON", "SUMMARY", "A", "checkbox"];
 
 /** Whether a key belongs to what has the focus, or to an open dialog. */
 function taken({ target, code }) {
   if (document.querySelector("dialog[open]")) return true;
   const kind = target.tagName === "INPUT" ? target.type : target.tagName;
-  return FIELDS.includes(kind) || (kind === "range" && /^(Arrow|Home|End|Page)/.test(code))
+  return FIELDS.includes(kind) || (kind === "SELECT" && /^(Arrow|Home|End|Page|Key|Digit|Space|Enter)/.test(code))
+    || (kind === "range" && /^(Arrow|Home|End|Page)/.test(code))
     || (PRESSED.includes(kind) && /^(Space|Enter|NumpadEnter)$/.test(code));
 }
 
@@ -49,6 +51,19 @@ export class View {
   /** The page has ended what `page` was asked for; here goes what else is to be done. */
   end() {}
 
+  /** Ask the server; while there is no connection that is told, and it is asked again. */
+  async persist(asking, told) {
+    for (;;) {
+      try {
+        return await asking();
+      } catch (error) {
+        if (!(error instanceof TypeError) || this.ended) throw error;
+        told("not saved: no connection, trying again", "error");
+        await new Promise((done) => setTimeout(done, RETRY_MS));
+      }
+    }
+  }
+
   /** The calls of keys by their place on the keyboard, as {KeyA: call, "Ctrl+KeyZ": call}. */
   calls() {
     return {};
@@ -74,20 +89,30 @@ export class View {
   }
 }
 
-/** ◀ slider ▶ number of all: which frame is shown; `go` is called with frames from 1. */
+/** ◀ slider ▶ number of all: which frame is shown; `go` is called with a frame from 1 to the last. */
 export class FrameBar {
   constructor(what, go) {
-    const field = (type) => h("input", { type, min: 1, "aria-label": what, [type === "range" ? "oninput" : "onchange"]: (event) => go(Number(event.target.value)) });
+    this.go = (frame) => go(Math.min(Math.max(Math.round(frame), 1), this.length));
+    const input = (event) => this.go(Number(event.target.value));
+    const field = (type) => h("input", { type, min: 1, "aria-label": what, [type === "range" ? "oninput" : "onchange"]: input });
     [this.slider, this.number] = [field("range"), field("number")];
     this.count = h("span.dim");
-    const step = (label, text, by) => button(text, () => go(this.at + by), { "aria-label": label });
+    const step = (label, text, by) => button(text, () => this.go(this.at + by), { "aria-label": label });
     this.parts = [step(`${what} before`, "◀", -1), this.slider, step(`Next ${what.toLowerCase()}`, "▶", 1), this.number, this.count];
   }
 
-  show(at, count) {
-    this.at = at;
-    this.slider.max = this.number.max = count;
+  show(at, length) {
+    Object.assign(this, { at, length });
+    this.slider.max = this.number.max = length;
     this.slider.value = this.number.value = at;
-    this.count.textContent = `of ${count}`;
+    this.count.textContent = `of ${length}`;
+  }
+
+  calls({ shiftKey }) {
+    const step = shiftKey ? 10 : 1;
+    return {
+      ArrowLeft: () => this.go(this.at - step), ArrowRight: () => this.go(this.at + step),
+      Home: () => this.go(1), End: () => this.go(this.length),
+    };
   }
 }

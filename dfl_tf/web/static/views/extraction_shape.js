@@ -59,14 +59,6 @@ export class Shape {
       x + (px - x) * cos - (py - y) * sin, y + (px - x) * sin + (py - y) * cos,
     ]);
   }
-
-  /** Put the box, and the points with it, where a box is. */
-  fit(box) {
-    const [left, top, right, bottom] = this.box;
-    const sx = (box[2] - box[0]) / (right - left), sy = (box[3] - box[1]) / (bottom - top);
-    this.points = this.points.map(([x, y]) => [box[0] + (x - left) * sx, box[1] + (y - top) * sy]);
-    this.box = [...box];
-  }
 }
 
 /** The box between two corners, whichever they are. */

@@ -1,7 +1,7 @@
 // A strip of all frames: how many faces each has, and which were put there by hand.
-import { fill, h } from "../dom.js";
+import { button, drag, fill, h } from "../dom.js";
 
-const KINDS = { none: "no face", one: "one face", several: "several faces", open: "not extracted" };
+const KINDS = { none: "no face", one: "one face", several: "several faces", open: "not extracted", hand: "by hand" };
 const COLORS = { none: "#e0655a", one: "#4f9a63", several: "#e0b04a", open: "#3a414d", hand: "#ffffff", here: "#ffd166" };
 const HEIGHTS = { none: 0.3, one: 0.6, several: 1, open: 0.1 };
 const FIRST = ["none", "several", "open", "one"]; // what is shown where many frames share a pixel
@@ -12,19 +12,17 @@ export function kindOf(faces) {
 }
 
 export class FrameStrip {
-  constructor(go) {
-    this.canvas = h("canvas", { class: "strip", role: "img", height: HEIGHT, title: "Click: go to the frame" });
-    this.legend = h("div", { class: "row legend" });
-    this.element = h("div", { class: "strip-box" }, this.canvas, this.legend);
-    this.canvas.addEventListener("pointerdown", (event) => {
-      this.canvas.setPointerCapture(event.pointerId);
-      const to = (at) => go(this.frameAt(at));
+  /** `go` leads to a frame, `jump` to the next one of a kind. */
+  constructor(go, jump) {
+    this.jump = jump;
+    const to = (event) => go(this.frameAt(event));
+    const onpointerdown = (event) => {
       to(event);
-      this.canvas.onpointermove = to;
-    });
-    for (const name of ["pointerup", "pointercancel"]) {
-      this.canvas.addEventListener(name, () => { this.canvas.onpointermove = null; });
-    }
+      drag(this.canvas, event, to);
+    };
+    this.canvas = h("canvas.strip", { role: "img", height: HEIGHT, title: "Click: go to the frame", onpointerdown });
+    this.legend = h("div.row.legend");
+    this.element = h("div.strip-box", this.canvas, this.legend);
     this.watch = new ResizeObserver(() => this.draw());
     this.watch.observe(this.canvas);
   }
@@ -35,27 +33,24 @@ export class FrameStrip {
     return 1 + Math.min(Math.max(at, 0), this.faces.length - 1);
   }
 
-  /** Show these frames; `jump` leads to the next frame of a kind. */
-  show(faces, byHand, frame, jump) {
+  show(faces, byHand, frame) {
     Object.assign(this, { faces, byHand, frame });
     const counts = { none: 0, one: 0, several: 0, open: 0 };
     for (const each of faces) counts[kindOf(each)]++;
-    const told = Object.keys(KINDS).filter((kind) => counts[kind]).map((kind) => `${counts[kind]} with ${KINDS[kind]}`);
+    const told = Object.keys(counts).filter((kind) => counts[kind]).map((kind) => `${counts[kind]} with ${KINDS[kind]}`);
     this.canvas.setAttribute("aria-label", `${faces.length} frames: ${told.join(", ")}; ${byHand.size} by hand`);
-    const key = JSON.stringify([counts, byHand.size]);
-    if (key !== this.key) {
-      this.key = key;
-      fill(this.legend, [...Object.keys(KINDS), "hand"].map((kind) => {
-        const number = kind === "hand" ? byHand.size : counts[kind];
-        const dot = h("span", { class: "dot" });
-        dot.style.background = COLORS[kind];
-        return number || kind === "hand"
-          ? h("button", { "data-kind": kind, disabled: !number, title: "Go to the next one", onclick: () => jump(kind) },
-            dot, `${kind === "hand" ? "by hand" : KINDS[kind]} ${number}`)
-          : null;
-      }));
-    }
+    counts.hand = byHand.size;
+    const key = JSON.stringify(counts);
+    if (key !== this.key) fill(this.legend, Object.entries(counts).map((each) => this.counted(...each)));
+    this.key = key;
     this.draw();
+  }
+
+  counted(kind, count) {
+    if (!count && kind !== "hand") return null;
+    const dot = h("span.dot");
+    dot.style.background = COLORS[kind];
+    return button([dot, `${KINDS[kind]} ${count}`], () => this.jump(kind), { "data-kind": kind, disabled: !count, title: "Go to the next one" });
   }
 
   draw() {
@@ -64,31 +59,26 @@ export class FrameStrip {
     const scale = devicePixelRatio || 1;
     const width = canvas.width = Math.round(canvas.clientWidth * scale);
     const height = canvas.height = Math.round(HEIGHT * scale);
-    const at = canvas.getContext("2d");
+    const pen = canvas.getContext("2d");
     const count = faces.length;
     const columns = Math.min(count, width);
+    const gap = width / columns > 4 ? 1 : 0;
+    const bar = (color, ...place) => {
+      pen.fillStyle = COLORS[color];
+      pen.fillRect(...place);
+    };
     for (let i = 0; i < columns; i++) {
       const first = Math.floor(i * count / columns);
-      const last = Math.max(first + 1, Math.floor((i + 1) * count / columns));
-      const kinds = new Set();
-      let hand = false;
-      for (let k = first; k < last; k++) {
-        kinds.add(kindOf(faces[k]));
-        hand ||= this.byHand.has(k + 1);
-      }
+      const here = faces.slice(first, Math.max(first + 1, Math.floor((i + 1) * count / columns)));
+      const kinds = new Set(here.map(kindOf));
       const kind = FIRST.find((each) => kinds.has(each));
       const left = Math.round(i * width / columns);
-      const wide = Math.max(1, Math.round((i + 1) * width / columns) - left - (width / columns > 4 ? 1 : 0));
-      at.fillStyle = COLORS[kind];
+      const wide = Math.max(1, Math.round((i + 1) * width / columns) - left - gap);
       const tall = Math.round((height - 8 * scale) * HEIGHTS[kind]);
-      at.fillRect(left, height - tall, wide, tall);
-      if (hand) {
-        at.fillStyle = COLORS.hand;
-        at.fillRect(left, 0, Math.max(wide, 2), 4 * scale);
-      }
+      bar(kind, left, height - tall, wide, tall);
+      if (here.some((_, k) => this.byHand.has(first + k + 1))) bar("hand", left, 0, Math.max(wide, 2), 4 * scale);
     }
-    at.fillStyle = COLORS.here;
-    at.fillRect(Math.round((this.frame - 0.5) * width / count - scale), 0, Math.max(2 * scale, 3), height);
+    bar("here", Math.round((this.frame - 0.5) * width / count - scale), 0, Math.max(2 * scale, 3), height);
   }
 
   end() {

@@ -1,17 +1,14 @@
 // A control for each setting, made of what the server says about the option.
-import { fill, h } from "../dom.js";
+import { button, fill, h } from "../dom.js";
+
+const shown = (value) => (value === true ? "on" : value === false ? "off" : String(value));
 
 export class Controls {
   constructor(options, lacks, change) {
-    this.change = change;
-    const groups = new Map();
-    this.rows = options.map((option) => {
-      const row = new Row(option, lacks, change);
-      groups.set(option.group, [...(groups.get(option.group) ?? []), row.element]);
-      return row;
-    });
-    this.element = h("div", { class: "controls" },
-      [...groups].map(([group, rows]) => h("fieldset", {}, h("legend", {}, group), rows)));
+    this.rows = options.map((option) => new Row(option, lacks, (value) => change(option.key, value)));
+    const groups = Map.groupBy(this.rows, (row) => row.option.group);
+    this.element = h("div.controls", [...groups].map(([name, rows]) =>
+      h("fieldset", h("legend", name), rows.map((row) => row.element))));
   }
 
   show(state) {
@@ -21,70 +18,59 @@ export class Controls {
 
 class Row {
   constructor(option, lacks, change) {
-    const id = `option-${option.key}`;
+    const { key } = option;
+    const id = `option-${key}`;
     this.option = option;
-    this.mark = h("span", { class: "mark" });
-    this.reset = h("button", {
-      class: "reset", type: "button", title: "Back", onclick: () => change(option.key, null),
-    }, "↺");
-    this.inputs = this.make(id, (value) => change(option.key, value));
-    const lack = option.key === "super_resolution_power" ? lacks.enhancer : null;
-    for (const input of lack ? this.inputs : []) input.disabled = true;
-    if (option.key === "mask_mode" && lacks.xseg) {
-      for (const choice of this.inputs[0].options) choice.disabled = choice.value.includes("XSeg");
-    }
-    this.element = h("div", { class: `control ${option.kind}`, "data-key": option.key },
-      h("label", { for: id, title: option.details }, option.label),
-      this.mark, this.reset,
-      h("div", { class: "inputs" }, this.inputs),
-      h("p", { class: lack ? "hint lack" : "hint", id: `${id}-hint` }, lack ?? (option.key === "mask_mode" && lacks.xseg ? `${option.help} ${lacks.xseg}` : option.help)));
+    this.mark = h("span.mark");
+    this.reset = button("↺", () => change(null), { class: "reset", title: "Back" });
+    this.inputs = this.make({ id, "aria-describedby": `${id}-hint` }, change);
+    const lack = key === "super_resolution_power" && lacks.enhancer;
+    const unmasked = key === "mask_mode" && lacks.xseg;
+    if (lack) for (const input of this.inputs) input.disabled = true;
+    if (unmasked) for (const choice of this.inputs[0].options) choice.disabled = choice.value.includes("XSeg");
+    this.element = h(`div.field.${option.kind}`, { "data-key": key },
+      h("label", { for: id, title: option.details }, option.label), this.mark, this.reset,
+      h("div.inputs", this.inputs),
+      h("p.hint", { id: `${id}-hint`, "data-lack": lack || null }, lack || option.help, unmasked && ` ${unmasked}`));
   }
 
-  make(id, change) {
-    const { option } = this;
-    const common = { id, "aria-describedby": `${id}-hint` };
-    if (option.choices.length) {
-      return [h("select", { ...common, onchange: (event) => change(event.target.value) },
-        option.choices.map((choice) => h("option", { value: choice }, choice)))];
+  make(common, change) {
+    const { choices, kind, minimum, maximum, label } = this.option;
+    if (choices.length) {
+      return [h("select", { ...common, onchange: ({ target }) => change(target.value) },
+        choices.map((choice) => h("option", { value: choice }, choice)))];
     }
-    if (option.kind === "bool") {
-      return [h("input", { ...common, type: "checkbox", onchange: (event) => change(event.target.checked) })];
-    }
-    const bounds = { min: option.minimum, max: option.maximum, step: option.kind === "float" ? 0.01 : 1 };
-    const given = (event) => {
-      const value = Number(event.target.value);
-      if (event.target.value !== "" && value >= option.minimum && value <= option.maximum) {
-        change(option.kind === "int" ? Math.round(value) : value);
-      }
+    if (kind === "bool") return [h("input", { ...common, type: "checkbox", onchange: ({ target }) => change(target.checked) })];
+    const bounds = {
+      min: minimum, max: maximum, step: kind === "float" ? 0.01 : 1,
+      oninput: ({ target }) => {
+        const value = Number(target.value);
+        if (target.value !== "" && value >= minimum && value <= maximum) change(kind === "int" ? Math.round(value) : value);
+      },
     };
     return [
-      h("input", { ...bounds, type: "range", "aria-label": option.label, oninput: given }),
-      h("input", { ...common, ...bounds, type: "number", oninput: given }),
+      h("input", { ...bounds, type: "range", "aria-label": label }),
+      h("input", { ...common, ...bounds, type: "number" }),
     ];
   }
 
   show({ base, own, span }) {
-    const { option } = this;
-    const key = option.key;
+    const { key, label, default: usual, for_all: forAll, works_with: worksWith } = this.option;
     const has = key in own;
-    const value = span ? own[key] ?? base[key] : base[key];
+    const all = { ...base, ...own };
+    const value = span ? all[key] : base[key];
     for (const input of this.inputs) {
       if (input.type === "checkbox") input.checked = value;
       else if (document.activeElement !== input || Number(input.value) !== value) input.value = value;
-      if (option.for_all) input.disabled = Boolean(span);
+      if (forAll) input.disabled = Boolean(span);
     }
-    const all = { ...base, ...own };
-    const works = Object.entries(option.works_with).every(([other, choices]) => choices.includes(all[other]));
+    const works = Object.entries(worksWith).every(([other, choices]) => choices.includes(all[other]));
     this.element.classList.toggle("idle", !works);
     this.element.classList.toggle("own", has && Boolean(span));
-    fill(this.mark, has && !span ? `here ${shown(own[key])}` : "");
-    const changed = span ? has : base[key] !== option.default;
-    this.reset.disabled = !changed;
-    this.reset.setAttribute("aria-label", span ? `${option.label}: as in all frames` : `${option.label}: back to ${shown(option.default)}`);
-    this.reset.title = span ? "As in all frames" : `Back to ${shown(option.default)}`;
+    fill(this.mark, has && !span && `here ${shown(own[key])}`);
+    const [short, long] = span ? ["As in all frames", "as in all frames"] : [`Back to ${shown(usual)}`, `back to ${shown(usual)}`];
+    this.reset.disabled = span ? !has : base[key] === usual;
+    this.reset.title = short;
+    this.reset.setAttribute("aria-label", `${label}: ${long}`);
   }
-}
-
-function shown(value) {
-  return value === true ? "on" : value === false ? "off" : String(value);
 }

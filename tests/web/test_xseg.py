@@ -219,6 +219,10 @@ def test_the_image_is_what_training_sees(served, folder):
 
     old = served.ask(f"/api/xseg/image/src/{shown['id']}?hash={shown['hash']}")
     assert old.status == 409
+    same = served.ask(f"/api/xseg/image/src/{shown['id']}?image={shown['image']}")
+    assert same.body == answer.body  # what was drawn changes no pixel
+    other = served.ask(f"/api/xseg/image/src/{shown['id']}?image={'0' * 32}")
+    assert other.status == 409
 
 
 def _faceset(folder):

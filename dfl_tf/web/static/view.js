@@ -3,6 +3,7 @@ import { ask, button, fill, h } from "./dom.js";
 
 const RETRY_MS = 2000;
 const FIELDS = ["number", "text", "search", "TEXTAREA"];
+const SIGNS = { Backquote: "`", Minus: "−", Equal: "+" };
 const PRESSED = ["BUTTON", "SUMMARY", "A", "checkbox"];
 
 /** Whether a key belongs to what has the focus, or to an open dialog. */
@@ -82,6 +83,12 @@ export class View {
     if (!call) return;
     event.preventDefault();
     call();
+  }
+
+  /** A button that does what a key does; its title names the key. */
+  keyed(text, key, props) {
+    const title = key.replace(/Key|Digit/, "").replace("+", " + ").replace(/Backquote|Minus|Equal/, (each) => SIGNS[each]);
+    return button(text, () => this.calls({})[key](), { title, ...props });
   }
 
   help() {

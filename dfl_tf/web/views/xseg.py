@@ -166,10 +166,12 @@ class XSegEditing:
         return found
 
     def _read(self, request: Request) -> LabeledFace:
-        """Read the face that is asked for; if a hash is named, only the file that has it."""
+        """Read the face that is asked for; where hash or image is named, only what has it."""
         found = self._side(request).read(request.path_params["face"])
-        wanted = request.query_params.get("hash", found.digest)
-        if wanted != found.digest:
+        wanted = request.query_params
+        if wanted.get("hash", found.digest) != found.digest or (
+            wanted.get("image", found.image) != found.image
+        ):
             raise WebError(f"{printable(found.name)}: was changed meanwhile.", 409)
         return found
 

@@ -1,7 +1,7 @@
 // The XSeg editor: polygons on faces, saved at once into the files that they were drawn on.
 import { button, fill, group, h, press, row, select } from "../dom.js";
 import { Jobs } from "../jobs.js";
-import { Board, COLORS, maskImages } from "./xseg_board.js";
+import { Board, COLORS } from "./xseg_board.js";
 import { Drafts } from "./xseg_drafts.js";
 import { Drawing } from "./xseg_drawing.js";
 import { Faces, FILTERS } from "./xseg_faces.js";
@@ -10,7 +10,7 @@ import { Pointers } from "./xseg_pointer.js";
 import { Saver } from "./xseg_saving.js";
 import { EXCLUDE, FEWEST, INCLUDE } from "./xseg_shapes.js";
 
-const SAVED = { saved: "saved", saving: "saving…", "": "" };
+const SAVED = { saved: ["saved", "good"], saving: ["saving…", "dim"], "": ["", "dim"] };
 const SIDE = "dfl-tf-xseg-side";
 
 export const styles = true;
@@ -44,7 +44,6 @@ export default class Editor extends Drawing {
 
   constructor(page) {
     super(page);
-    this.turn = 0;
     this.saver = new Saver(this);
   }
 
@@ -69,45 +68,43 @@ export default class Editor extends Drawing {
     this.listen("beforeunload", (event) => { if (this.saver.busy.size) event.preventDefault(); });
     this.listen("focus", () => this.refresh());
     await this.known.bringDrafts();
-    this.go(this.faces.positions.get(this.page.rest[1]) ?? this.faces.first());
+    this.go(this.faces.positions.get(this.page.rest[1]) ?? this.faces.next(1, undefined, -1));
   }
 
   end() {
     this.leaveFace();
+    this.abort?.abort();
     this.board?.end();
     this.saver.release();
   }
 
-  // -- the page ----------------------------------------------------------------------------------
   /** Which side is shown can be chosen even where its faces cannot be listed. */
   aside() {
     return this.sides && select("Faces of", this.sides.map(({ side }) => [side, side]), (side) => this.page.go(`xseg/${side}`), this.side);
   }
 
   build() {
-    const { faces } = this;
-    const write = (title, key, call) => button(title, call, { class: "write", title: key });
+    const { faces, jobs } = this;
     this.toggles = []; // buttons, and whether they are pressed
-    const toggle = (title, key, on, call, props = {}) => {
-      const made = button(title, call, { title: key, ...props });
+    const toggle = (title, key, on, props) => {
+      const made = this.keyed(title, key, props);
       this.toggles.push([made, on]);
       return made;
     };
-    const kind = (title, key, value) => toggle(title, key, () => this.kind === value, () => this.setKind(value), { class: "write" });
-    const view = (title, key, name) => toggle(title, key, () => this.view === name, () => this.setView(name));
+    const write = { class: "write" };
+    const kind = (title, key, value) => toggle(title, key, () => this.kind === value, write);
+    const view = (title, key, name) => toggle(title, key, () => this.view === name);
     const color = ([name, value], i) => {
-      const made = toggle("", String(i + 1), () => this.color === name, () => this.setColor(name), { class: "color", "aria-label": `${name} outlines` });
+      const made = toggle("", `Digit${i + 1}`, () => this.color === name, { class: "color", "aria-label": `${name} outlines` });
       made.style.color = value;
       return made;
     };
     this.board = new Board(this);
     this.pointers = new Pointers(this.board, this);
-    this.board.element.append(
-      this.refused = h("div.refused", { hidden: true, role: "alert" }),
-      h("div.told", this.told = h("span")));
-    this.undoing = write("Undo", "Ctrl + Z", () => this.undo(-1));
-    this.redoing = write("Redo", "Ctrl + Shift + Z", () => this.undo(1));
-    this.removing = write("Delete", "Delete", () => this.remove());
+    this.board.element.append(this.refused = h("div.refused", { hidden: true, role: "alert" }), h("div.told", this.told = h("span")));
+    this.undoing = this.keyed("Undo", "Ctrl+KeyZ", write);
+    this.redoing = this.keyed("Redo", "Ctrl+KeyY", write);
+    this.removing = this.keyed("Delete", "Delete", write);
     this.status = h("span.saved", { role: "status" });
     this.name = h("span.name");
     this.total = h("span.dim");
@@ -119,34 +116,25 @@ export default class Editor extends Drawing {
       h("div.sides",
         h("section.stage", { "aria-label": "Face" },
           h("div.row.bar",
-            group("Kind of polygon", kind("Include", "Q", INCLUDE), kind("Exclude", "W", EXCLUDE)),
+            group("Kind of polygon", kind("Include", "KeyQ", INCLUDE), kind("Exclude", "KeyW", EXCLUDE)),
             group("Change", this.undoing, this.redoing, this.removing,
-              toggle("± Points", "P, or Ctrl held: delete and insert points", () => this.pointMode, () => this.toggle("pointMode"), { class: "write" })),
+              toggle("± Points", "KeyP", () => this.pointMode, { ...write, title: "P, or Ctrl held: delete and insert points" })),
             group("Color", Object.entries(COLORS).map(color)),
-            group("View", view("Polygons", "4", "baked"), view("Mask", "5", "mask"),
-              toggle("Overlay", "`", () => this.overlay, () => this.toggle("overlay"))),
-            group("Zoom",
-              button("−", () => this.board.zoomBy(1 / 1.2), { "aria-label": "Zoom out" }),
-              button("Fit", () => this.board.fit()),
-              button("+", () => this.board.zoomBy(1.2), { "aria-label": "Zoom in" }))),
+            group("View", view("Polygons", "Digit4", "baked"), view("Mask", "Digit5", "mask"), toggle("Overlay", "Backquote", () => this.overlay)),
+            group("Zoom", this.keyed("−", "Minus", { "aria-label": "Zoom out" }), this.keyed("Fit", "Digit0"), this.keyed("+", "Equal", { "aria-label": "Zoom in" }))),
           this.board.element,
-          h("div.row.below",
-            button("◀", () => this.step(-1), { "aria-label": "Face before", title: "A" }),
-            faces.strip,
-            button("▶", () => this.step(1), { "aria-label": "Next face", title: "D" })),
-          row(this.number, this.total, this.name, this.status, button("Keys", () => this.help(), { title: "F1" }))),
+          h("div.row.below", this.keyed("◀", "KeyA", { "aria-label": "Face before" }), faces.strip, this.keyed("▶", "KeyD", { "aria-label": "Next face" })),
+          row(this.number, this.total, this.name, this.status, this.keyed("Keys", "F1"))),
         h("div.stack",
           h("section.panel", { "aria-label": "Faces" }, row(this.aside(), this.filter), faces.counted),
           h("section.panel.this", { "aria-label": "This face" },
             h("h2", "This face"),
-            row(
-              write("Polygons from the mask", "M", () => this.fromMask()),
-              write("Copy from before", "C", () => this.copyFrom(-1)),
-              write("Copy from after", "Shift + C", () => this.copyFrom(1)),
-              button("To the trash", () => this.trash(), { class: "danger write", title: "X" })),
+            row(this.keyed("Polygons from the mask", "KeyM", write), this.keyed("Copy from before", "KeyC", write),
+              button("Copy from after", () => this.copyFrom(1), { ...write, title: "Shift + C" }),
+              this.keyed("To the trash", "KeyX", { class: "danger write" })),
             this.drafts.element),
-          h("section.panel", { "aria-label": "Commands" }, h("h2", "Train on the labels, apply the masks"), this.jobs.kinds),
-          this.jobs.forms, this.jobs.list)),
+          h("section.panel", { "aria-label": "Commands" }, h("h2", "Train on the labels, apply the masks"), jobs.kinds),
+          jobs.forms, jobs.list)),
     ];
   }
 
@@ -156,7 +144,6 @@ export default class Editor extends Drawing {
     call();
   }
 
-  // -- faces -------------------------------------------------------------------------------------
   /** Show the face at a position. */
   async go(index) {
     if (this.ended) return;
@@ -166,10 +153,8 @@ export default class Editor extends Drawing {
       return;
     }
     this.leaveFace();
-    const turn = ++this.turn;
-    const current = () => turn === this.turn && !this.ended;
     this.abort?.abort(); // of a key that is held, only the last face is read whole
-    this.abort = new AbortController();
+    const { signal } = this.abort = new AbortController();
     this.faces.index = index;
     this.faces.show();
     const [id, name] = found;
@@ -180,27 +165,20 @@ export default class Editor extends Drawing {
     history.replaceState(null, "", `#/xseg/${this.side}/${id}`);
     localStorage.setItem(SIDE, this.side);
     try {
-      const face = await this.read(id, current, this.abort.signal);
-      if (!face) return;
-      this.face = face;
+      const face = await this.known.read(this.side, id, signal);
+      const image = await this.known.blob("image", face, signal);
+      const bitmap = await createImageBitmap(image, { imageOrientation: "none" });
+      if (signal.aborted) return;
+      this.face = Object.assign(face, { bitmap });
       this.tell("");
       if (face.masked) this.readMask(face);
     } catch (error) {
-      if (!current()) return;
+      if (signal.aborted) return;
       this.tell(error.message, true);
     }
     this.board.element.dataset.face = this.face ? id : "";
     if (this.face) this.saved(this.face);
     this.render();
-  }
-
-  /** A face with its image; null if another one is wanted meanwhile. */
-  async read(id, current, signal) {
-    const face = await this.known.read(this.side, id, signal);
-    if (!current()) return null;
-    const image = await this.known.blob("image", face, signal);
-    face.bitmap = await createImageBitmap(image, { imageOrientation: "none" });
-    return current() ? face : null;
   }
 
   /** Finish with a face: what is under way is kept from three points on, as in DeepFaceLab. */
@@ -221,14 +199,14 @@ export default class Editor extends Drawing {
   }
 
   async readMask(face) {
-    face.mask = await this.known.blob("mask", face).then(maskImages).catch(() => null);
+    face.mask = await this.known.blob("mask", face).then(createImageBitmap).catch(() => null);
     this.render();
   }
 
   /** Another page, or a command, may have written this face. */
-  async refresh() {
+  async refresh(id = this.face?.id) {
     const { face } = this;
-    if (!face || this.ended || face.sending) return;
+    if (!face || face.id !== id || face.sending) return;
     const info = await this.known.ask(face).catch(() => null); // else the next write says what is wrong
     if (!info || face !== this.face || info.hash === face.hash) return;
     if (info.image !== face.image) {
@@ -240,10 +218,6 @@ export default class Editor extends Drawing {
     if (face.history.now !== now) this.select(null);
     if (info.masked || masked) await this.readMask(face);
     this.render();
-  }
-
-  changedElsewhere(id) {
-    if (this.face?.id === id) this.refresh();
   }
 
   async relist() {
@@ -265,7 +239,7 @@ export default class Editor extends Drawing {
     const { faces } = this;
     faces.filter = this.filter.value = filter;
     faces.show();
-    if (!faces.matches(faces.index)) this.go(faces.passing(1, 1)[0] ?? faces.first());
+    if (!faces.matches(faces.index)) this.go(faces.next(1) ?? faces.next(1, filter, -1));
   }
 
   nextFilter() {
@@ -282,7 +256,7 @@ export default class Editor extends Drawing {
     const { index } = faces;
     const { folder } = await page.post(`trash/${face.side}/${face.id}`, { hash: face.hash });
     page.say(`${face.name} is in ${folder} now.`);
-    const next = faces.passing(1, 1)[0] ?? faces.step(-1);
+    const next = faces.next(1) ?? faces.step(-1);
     faces.note(index, "x");
     this.go(next);
   }
@@ -297,11 +271,12 @@ export default class Editor extends Drawing {
     if (!this.drafts || this.ended) return;
     this.drafts.show();
     if (face !== this.face) return;
-    const { state, text } = face.status ?? { state: "", text: "" };
+    const { state = "", text = "" } = face.status ?? {};
     const refused = state === "refused";
-    this.status.textContent = (SAVED[state] ?? "not saved") + (text && !refused ? `: ${text}` : "");
+    const [title, look] = SAVED[state] ?? ["not saved", "error"];
+    this.status.textContent = text && !refused ? `${title}: ${text}` : title;
     this.status.dataset.state = state;
-    this.status.className = `saved ${{ saved: "good", saving: "dim", "": "dim" }[state] ?? "error"}`;
+    this.status.className = `saved ${look}`;
     this.refused.hidden = !refused;
     if (refused) {
       fill(this.refused, h("p", text || "This file was changed meanwhile."), h("p", "Your polygons are kept in this browser."),
@@ -342,7 +317,6 @@ export default class Editor extends Drawing {
     if (before === "running" && job.state !== "running") this.relist();
   }
 
-  // -- keys --------------------------------------------------------------------------------------
   calls({ shiftKey }) {
     const pixels = shiftKey ? 10 : 1;
     const faces = shiftKey ? 5 : 1;
@@ -374,15 +348,14 @@ export default class Editor extends Drawing {
 
   render() {
     const { face, board } = this;
+    const mode = !face ? "" : this.state.open ? "draw" : this.selected !== null ? "edit" : "idle";
     const can = this.editable;
     for (const [each, on] of this.toggles) press(each, on());
     this.undoing.disabled = !can || !face.history.can(-1);
     this.redoing.disabled = !can || !face.history.can(1);
-    this.removing.disabled = !can || (this.selected === null && !this.state.open);
-    const { element } = board;
-    element.dataset.mode = !face ? "" : this.state.open ? "draw" : this.selected !== null ? "edit" : "idle";
-    element.dataset.polygons = face ? String(this.polygons.length) : "";
-    element.classList.toggle("centered", Boolean(this.centered));
+    this.removing.disabled = !can || mode === "idle";
+    Object.assign(board.element.dataset, { mode, polygons: face ? this.polygons.length : "" });
+    board.element.classList.toggle("centered", Boolean(this.centered));
     board.draw();
   }
 }

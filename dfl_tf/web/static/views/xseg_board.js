@@ -34,7 +34,6 @@ export class Board {
     this.draw();
   }
 
-  // -- where things are --------------------------------------------------------------------------
   get face() {
     return this.editor.face;
   }
@@ -62,7 +61,7 @@ export class Board {
     return [(event.clientX - box.left - this.width / 2) / scale + middle[0], (event.clientY - box.top - this.height / 2) / scale + middle[1]];
   }
 
-  // -- zoom: 1 is as large as fits; it is kept from face to face, as is the part that is seen ----
+  /** Zoom, 1 being as large as fits; it is kept from face to face, as is the part that is seen. */
   zoomBy(factor, at = null) {
     if (!this.face) return;
     const before = at && this.toImage(at);
@@ -88,7 +87,6 @@ export class Board {
     this.draw();
   }
 
-  // -- drawing -----------------------------------------------------------------------------------
   draw() {
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
@@ -108,14 +106,24 @@ export class Board {
     pen.imageSmoothingEnabled = scale < SMOOTH;
     if (view === "face") {
       put(face.bitmap);
-      if (overlay) put(face.mask?.shade);
+      if (overlay) this.shade(() => put(face.mask));
       this.paintShapes();
       return;
     }
     pen.fillStyle = "#000";
     pen.fillRect(...area);
-    if (view === "mask") put(face.mask?.gray);
+    if (view === "mask") put(face.mask);
     else this.paintBaked(area);
+  }
+
+  /** What is put is the share of the light that is left, above a half. */
+  shade(put) {
+    const { pen } = this;
+    pen.globalCompositeOperation = "multiply";
+    pen.globalAlpha = 0.5;
+    put();
+    pen.globalCompositeOperation = "source-over";
+    pen.globalAlpha = 1;
   }
 
   paintBaked(area) {
@@ -182,16 +190,4 @@ export class Board {
       pen.stroke(path);
     }
   }
-}
-
-/** What is drawn of an applied mask: itself in gray, and a shade over all that lies outside of it. */
-export async function maskImages(blob) {
-  const gray = await createImageBitmap(blob);
-  const shade = h("canvas", { width: gray.width, height: gray.height });
-  const pen = shade.getContext("2d", { willReadFrequently: true });
-  pen.drawImage(gray, 0, 0);
-  const pixels = pen.getImageData(0, 0, shade.width, shade.height);
-  for (let i = 0; i < pixels.data.length; i += 4) pixels.data.set([0, 0, 0, (255 - pixels.data[i]) / 2], i);
-  pen.putImageData(pixels, 0, 0);
-  return { gray, shade };
 }

@@ -158,9 +158,9 @@ export class Drawing extends View {
 
   async copyFrom(way) {
     const { face } = this;
-    const index = this.faces.neighbor(way);
+    const index = this.faces.next(way, "labeled");
     if (!this.editable) return;
-    if (index === null) {
+    if (index === undefined) {
       this.tell(`There is no labeled face ${way < 0 ? "before" : "after"} this one.`);
       return;
     }
@@ -176,7 +176,6 @@ export class Drawing extends View {
     this.tell(polygons.length === 1 ? "1 polygon was added." : `${polygons.length} polygons were added.`);
   }
 
-  // -- how it looks ------------------------------------------------------------------------------
   setKind(kind) {
     this.kind = kind;
     if (this.editable && this.state.open) this.commit({ open: { ...this.state.open, kind } });

@@ -21,7 +21,7 @@ export class Faces {
       if (side !== this.side) return;
       const index = this.positions?.get(face);
       if (index !== undefined) this.note(index, mark);
-      if (mark !== NO_FACE) view.changedElsewhere(face);
+      if (mark !== NO_FACE) view.refresh(face);
     });
   }
 
@@ -62,9 +62,8 @@ export class Faces {
 
   matches(index, filter = this.filter) {
     const mark = this.marks[index];
-    if (mark === NO_FACE) return false;
-    if (filter === "labeled") return this.labeled(index);
-    return filter === "all" || mark === "0" || mark === "2";
+    if (filter === "all") return mark !== NO_FACE;
+    return filter === "labeled" ? this.labeled(index) : "02".includes(mark);
   }
 
   /** The next faces in a direction that a filter lets through, at most so many. */
@@ -81,13 +80,9 @@ export class Faces {
     return this.passing(Math.sign(steps), Math.abs(steps), filter).at(-1) ?? this.index;
   }
 
-  /** The neighbor with polygons, before (-1) or after (1); null if there is none. */
-  neighbor(way) {
-    return this.passing(way, 1, "labeled")[0] ?? null;
-  }
-
-  first() {
-    return this.passing(1, 1, this.filter, -1)[0] ?? -1;
+  /** The next one in a direction, if there is one. */
+  next(way, filter, from) {
+    return this.passing(way, 1, filter, from)[0];
   }
 
   show() {

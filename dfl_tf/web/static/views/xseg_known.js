@@ -87,14 +87,9 @@ export class KnownFaces {
   }
 
   /** The image or the mask of a face. */
-  async blob(what, face, signal) {
-    const load = (hash) => fetch(this.page.api(`${what}/${face.side}/${face.id}?hash=${hash}`), { signal, cache: "no-store" });
-    let response = await load(face.hash);
-    if (response.status === 409) { // written while it was read
-      const now = await this.ask(face, signal);
-      if (now.image === face.image) response = await load(now.hash);
-    }
+  async blob(what, { side, id, image, name }, signal) {
+    const response = await fetch(this.page.api(`${what}/${side}/${id}?image=${image}`), { signal, cache: "no-store" });
     if (response.ok) return response.blob();
-    throw new Error(`${face.name}: the ${what} cannot be read now (${response.status}); open the face again.`);
+    throw new Error(`${name}: the ${what} cannot be read now (${response.status}); open the face again.`);
   }
 }

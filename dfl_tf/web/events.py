@@ -24,6 +24,12 @@ RESYNC = "resync"
 """The topic that tells that events may have been missed."""
 
 
+def _line(topic: str, values: Mapping[str, object]) -> bytes:
+    """One event, as streams have them."""
+    told = {"topic": topic, "values": plain_values(values)}
+    return f"data: {json.dumps(told, allow_nan=False)}\n\n".encode("ascii")
+
+
 class EventStreams:
     """Gives events to all browsers that listen.
 
@@ -46,8 +52,7 @@ class EventStreams:
 
     def publish(self, topic: str, values: Mapping[str, object]) -> None:
         """Tell all browsers, from any thread; dropped where nobody listens."""
-        text = json.dumps(plain_values(values), allow_nan=False)
-        line = f"event: {topic}\ndata: {text}\n\n".encode("ascii")
+        line = _line(topic, values)
         with self._lock:
             loop = self._loop
         if loop is not None and not loop.is_closed():
@@ -62,7 +67,7 @@ class EventStreams:
             if queue.full():  # a browser that does not read
                 while not queue.empty():
                     queue.get_nowait()
-                queue.put_nowait(f"event: {RESYNC}\ndata: {{}}\n\n".encode("ascii"))
+                queue.put_nowait(_line(RESYNC, {}))
             queue.put_nowait(line)
 
     def answer(
@@ -85,9 +90,8 @@ class EventStreams:
             raise WebError(f"{self._limit} browsers watch already; close one of them.", 503)
         with self._lock:
             self._loop = asyncio.get_running_loop()
-        first = f"retry: 2000\nevent: hello\ndata: {json.dumps(plain_values(hello()))}\n\n"
         return StreamingResponse(
-            self._lines(first.encode("ascii")),
+            self._lines(b"retry: 2000\n" + _line("hello", hello())),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )

@@ -3,21 +3,18 @@ import { fill, h } from "./dom.js";
 import { address, get, post } from "./server.js";
 import { Stream } from "./stream.js";
 
-const main = document.getElementById("main");
-const nav = document.getElementById("views");
-const connection = document.getElementById("connection");
-const messages = document.getElementById("messages");
+const [main, nav, workspace, connection, messages] =
+  ["main", "views", "workspace", "connection", "messages"].map((id) => document.getElementById(id));
 const MESSAGE_MS = 8000;
+const AGAIN_MS = 3000;
 
 let about = null;
 let stream = null;
-let leave = null;
 let shown = null;
-let number = 0;
 
 /** Show a message for a while. */
 export function say(text, kind = "info") {
-  const box = h("div", { class: `message ${kind}` }, String(text));
+  const box = h(`div.message.${kind}`, String(text));
   messages.append(box);
   setTimeout(() => box.remove(), MESSAGE_MS);
 }
@@ -78,7 +75,6 @@ class Page {
 
   /** Hear a topic of the stream. */
   on(topic, call) {
-    stream.want(topic);
     this.listen(topic, (event) => call(event.detail), stream);
   }
 
@@ -91,23 +87,17 @@ class Page {
   end() {
     this.leaving.abort();
     for (const timer of this.timers.values()) clearTimeout(timer);
+    this.undo?.();
   }
 }
 
 async function show() {
   const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
   const view = about.views.find((each) => each.name === name) ?? about.views[0];
-  const key = location.hash;
-  if (shown === key && leave) return;
-  shown = key;
-  const turn = ++number;
-  leave?.();
-  leave = null;
-  for (const link of nav.children) {
-    if (link.dataset.view === view.name) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
-  const element = h("div", { class: `view ${view.name}` });
+  shown?.end();
+  for (const link of nav.children) link.ariaCurrent = link.dataset.view === view.name ? "page" : null;
+  const element = h(`div.view.${view.name}`);
+  const page = shown = new Page(view.name, rest, element);
   fill(main, element);
   document.title = `${view.title} · dfl-tf`;
   try {
@@ -116,14 +106,12 @@ async function show() {
       if (document.querySelector(`link[data-of=${sheet}]`)) continue;
       document.head.append(h("link", { rel: "stylesheet", href: address(`static/views/${sheet}.css`), "data-of": sheet }));
     }
-    if (turn !== number) return;
-    const page = new Page(view.name, rest, element);
+    if (page.ended) return;
     const made = module.default ? new module.default(page) : null;
-    const undo = made ? () => made.end() : module.mount(page);
-    leave = () => { page.end(); undo?.(); };
+    page.undo = made ? () => made.end() : module.mount(page);
     await made?.begin();
   } catch (error) {
-    fill(element, h("p", { class: "error" }, `This view cannot be shown: ${error.message}`));
+    fill(element, h("p.error", `This view cannot be shown: ${error.message}`));
   }
 }
 
@@ -131,18 +119,14 @@ async function begin() {
   try {
     about = await get("api/about");
   } catch (error) {
-    fill(main, h("p", { class: "error" }, error.message));
+    fill(main, h("p.error", error.message));
     setConnection("lost");
-    setTimeout(begin, 3000);
+    setTimeout(begin, AGAIN_MS);
     return;
   }
-  document.getElementById("workspace").textContent = about.workspace + (about.read_only ? " (read-only)" : "");
-  fill(nav, about.views.map((view) => {
-    const link = h("a", { href: `#/${view.name}` }, view.title);
-    link.dataset.view = view.name;
-    return link;
-  }));
-  stream = new Stream([]);
+  workspace.textContent = about.workspace + (about.read_only ? " (read-only)" : "");
+  fill(nav, about.views.map((view) => h("a", { href: `#/${view.name}`, "data-view": view.name }, view.title)));
+  stream = new Stream();
   stream.addEventListener("hello", () => setConnection("live"));
   stream.addEventListener("lost", () => setConnection("lost"));
   addEventListener("hashchange", show);

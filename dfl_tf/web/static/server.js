@@ -6,14 +6,10 @@ export function address(path) {
 }
 
 async function answer(response) {
-  let value = null;
-  try {
-    value = await response.json();
-  } catch {
-    value = { error: response.status === 403 ? "this browser is not logged in any more: open the address with its token" : `the server answered ${response.status}` };
-  }
-  if (!response.ok) throw Object.assign(new Error(value.error ?? `the server answered ${response.status}`), { status: response.status });
-  return value;
+  if (response.ok) return response.json(); // one that broke off is as good as none
+  const { error } = await response.json().catch(() => ({}));
+  const usual = response.status === 403 ? "this browser is not logged in any more: open the address with its token" : `the server answered ${response.status}`;
+  throw Object.assign(new Error(error ?? usual), { status: response.status });
 }
 
 /** JSON from the server. */
@@ -23,7 +19,6 @@ export async function get(path, signal) {
 
 /** Send JSON to the server; resolves to its answer. */
 export async function post(path, body = {}) {
-  return answer(await fetch(address(path), {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
-  }));
+  const headers = { "Content-Type": "application/json" };
+  return answer(await fetch(address(path), { method: "POST", headers, body: JSON.stringify(body) }));
 }

@@ -3,27 +3,17 @@
 import { address } from "./server.js";
 
 const CHANNEL = "dfl-tf-events" + new URL(".", document.baseURI).pathname;
+const AGAIN_MS = 3000;
 
 export class Stream extends EventTarget {
-  constructor(topics) {
+  constructor() {
     super();
-    this.topics = new Set(["hello", "resync", ...topics]);
-    this.source = null;
-    this.release = null;
-    this.leading = false;
-    this.channel = "BroadcastChannel" in window ? new BroadcastChannel(CHANNEL) : null;
-    this.channel?.addEventListener("message", (event) => this.tell(event.data));
+    this.channel = new BroadcastChannel(CHANNEL);
+    this.channel.onmessage = ({ data }) => this.tell(data);
     document.addEventListener("visibilitychange", () => this.decide());
     addEventListener("pagehide", () => this.letGo());
     addEventListener("pageshow", () => this.decide());
     this.decide();
-  }
-
-  /** Listen to a topic that may be new. */
-  want(topic) {
-    if (this.topics.has(topic)) return;
-    this.topics.add(topic);
-    this.source?.addEventListener(topic, (event) => this.heard(topic, event));
   }
 
   decide() {
@@ -33,54 +23,38 @@ export class Stream extends EventTarget {
 
   async lead() {
     if (this.leading) return;
-    this.leading = true;
-    if (!navigator.locks || !this.channel) { // no secure context: each tab for itself
-      this.open();
-      this.release = () => {};
-      return;
-    }
-    const waiting = new AbortController();
-    this.release = () => waiting.abort();
-    try {
-      await navigator.locks.request(CHANNEL, { signal: waiting.signal }, () => new Promise((done) => {
-        this.release = done;
-        this.open();
-      }));
-    } catch {
-      // given up while waiting
-    }
+    this.leading = new AbortController();
+    const { signal } = this.leading;
+    const hold = () => new Promise((done) => {
+      signal.addEventListener("abort", done);
+      this.open(signal);
+    });
+    if (navigator.locks) await navigator.locks.request(CHANNEL, { signal }, hold).catch(() => {}); // given up while waiting
+    else hold(); // no secure context: each tab for itself
   }
 
   letGo() {
-    this.leading = false;
-    this.source?.close();
-    this.source = null;
-    this.release?.();
-    this.release = null;
+    this.leading?.abort();
+    this.leading = null;
   }
 
-  open() {
+  open(signal) {
+    if (signal.aborted) return;
     const source = new EventSource(address("api/events"));
-    this.source = source;
-    source.addEventListener("error", () => {
-      this.share({ topic: "lost", values: {} });
-      if (source.readyState === EventSource.CLOSED && this.source === source) {
-        setTimeout(() => this.source === source && this.open(), 3000); // refused for now
-      }
-    });
-    for (const topic of this.topics) source.addEventListener(topic, (event) => this.heard(topic, event));
-  }
-
-  heard(topic, event) {
-    this.share({ topic, values: JSON.parse(event.data) });
+    signal.addEventListener("abort", () => source.close());
+    source.onmessage = ({ data }) => this.share(JSON.parse(data));
+    source.onerror = () => {
+      this.share({ topic: "lost" });
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.open(signal), AGAIN_MS); // refused for now
+    };
   }
 
   share(message) {
-    this.channel?.postMessage(message);
+    this.channel.postMessage(message);
     this.tell(message);
   }
 
-  tell(message) {
-    this.dispatchEvent(new CustomEvent(message.topic, { detail: message.values }));
+  tell({ topic, values }) {
+    this.dispatchEvent(new CustomEvent(topic, { detail: values }));
   }
 }

@@ -46,7 +46,7 @@ export class View {
     fill(element, h("h1.sr", this.constructor.title), this.build());
     if (readOnly) for (const each of element.querySelectorAll(".write")) each.disabled = true;
     this.listen("keydown", (event) => this.key(event));
-    await this.shown?.();
+    this.shown?.();
   }
 
   /** The page has ended what `page` was asked for; here goes what else is to be done. */

@@ -26,7 +26,7 @@ export default class Compare extends View {
       await this.look();
     });
     this.progress = h("pre.dim", { role: "status" });
-    this.results = h("div.results");
+    this.results = h("div.results.stack");
     const model = select("Model", this.models.map((each) => [each.id, modelTitle(each)]), (id) => page.go(`compare/${id}`), this.id);
     return [h("p.dim", ABOUT),
       h("div.row.panel", field("Model", model), field("First", this.states[0]), field("Second", this.states[1]), this.start, this.cancel),

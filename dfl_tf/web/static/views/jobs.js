@@ -3,8 +3,6 @@ import { h } from "../dom.js";
 import { Jobs } from "../jobs.js";
 import { View } from "../view.js";
 
-export const styles = true;
-
 export default class JobsView extends View {
   static title = "Jobs";
 
@@ -15,7 +13,7 @@ export default class JobsView extends View {
 
   build() {
     const { kinds, forms, list } = this.jobs;
-    return h("div.jobs-grid",
+    return h("div.grid",
       h("div.stack", h("section.panel", h("h2", "Start"), kinds), forms),
       h("section.stack", { "aria-label": "Jobs" }, list));
   }

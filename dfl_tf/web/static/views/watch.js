@@ -116,7 +116,7 @@ class Training {
     this.state = h("p", { role: "status" });
     this.asked = h("p.dim", { "aria-live": "polite" });
     this.buttons = Object.entries(REQUESTS).map(([kind, [key, text]]) =>
-      button(text, () => this.request(kind), { className: kind === "stop" ? "danger" : "", title: `key ${key}`, "data-kind": kind }));
+      button(text, () => this.request(kind), { className: kind === "stop" && "danger", title: `key ${key}`, "data-kind": kind }));
     this.previews = new PreviewPanel(page, id);
     this.curves = new CurvesPanel(page, id);
     this.metrics = new MetricsPanel();

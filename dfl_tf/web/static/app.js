@@ -87,7 +87,7 @@ class Page {
   end() {
     this.leaving.abort();
     for (const timer of this.timers.values()) clearTimeout(timer);
-    this.undo?.();
+    this.made?.end();
   }
 }
 
@@ -102,14 +102,12 @@ async function show() {
   document.title = `${view.title} · dfl-tf`;
   try {
     const module = await import(`./views/${view.name}.js`);
-    for (const sheet of module.styles === true ? [view.name] : module.styles ?? []) {
-      if (document.querySelector(`link[data-of=${sheet}]`)) continue;
-      document.head.append(h("link", { rel: "stylesheet", href: address(`static/views/${sheet}.css`), "data-of": sheet }));
+    if (module.styles && !document.getElementById(`css-${view.name}`)) {
+      document.head.append(h("link", { rel: "stylesheet", href: address(`static/views/${view.name}.css`), id: `css-${view.name}` }));
     }
     if (page.ended) return;
-    const made = module.default ? new module.default(page) : null;
-    page.undo = made ? () => made.end() : module.mount(page);
-    await made?.begin();
+    const made = page.made = new module.default(page);
+    await made.begin();
   } catch (error) {
     fill(element, h("p.error", `This view cannot be shown: ${error.message}`));
   }

@@ -132,19 +132,31 @@ class FaceImages:
         facts: dict[str, object] = {
             "number": face.number,
             "name": printable(face.name),
-            "bytes": face.size,
             "problem": "",
         }
         data = self._listings.bytes_of(listing, face)
         size = image_size(data)
-        facts |= {"width": size[1] if size else 0, "height": size[0] if size else 0}
+        height, width = size or (0, 0)
+        told = [
+            ("File", printable(face.name)),
+            ("Image", f"{width}×{height} pixels, {round(face.size / 1024)} kB"),
+        ]
+        facts |= {"width": width, "height": height, "told": told}
         try:
             metadata = _with_frame(self._listings.metadata_of(listing, face, data), data)
         except DflTfError as error:
             return facts | {"problem": printable(error)}
         if metadata is None:
             return facts | {"problem": "The file holds no face metadata."}
-        return facts | _stored(metadata) | {"frame": self._frame_facts(listing, metadata)}
+        stored, frame = _stored(metadata), self._frame_facts(listing, metadata)
+        told += _in_words(metadata)
+        source = stored["source"]
+        missing = (
+            f"Its frame, {source}, is not beside the faces."
+            if source
+            else "It is not known which frame it was cut from."
+        )
+        return facts | stored | {"frame": frame, "missing": "" if frame else missing}
 
     def frame(self, listing: FaceListing, face: ListedFace) -> bytes:
         """The frame that a face was cut from, as JPEG of at most `FRAME_WIDTH`.
@@ -307,6 +319,19 @@ def _stored(metadata: FaceMetadata) -> dict[str, object]:
         if metadata.source_landmarks is None
         else _lines(metadata.source_landmarks),
     }
+
+
+def _in_words(metadata: FaceMetadata) -> list[tuple[str, str]]:
+    told = [
+        ("Face type", printable(metadata.face_type).replace("_", " ")),
+        ("Frame", printable(metadata.source_filename) or "not known"),
+        ("Polygons", str(len(ordered_polygons(metadata.seg_ie_polys)))),
+        ("Mask", "none" if metadata.xseg_mask_bytes is None else "applied"),
+    ]
+    if metadata.source_rect is not None:
+        left, top, right, bottom = metadata.source_rect
+        told.insert(2, ("Size in the frame", f"{right - left}×{bottom - top} pixels"))
+    return told
 
 
 def _lines(points: Floats) -> list[dict[str, object]]:

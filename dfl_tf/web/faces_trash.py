@@ -90,11 +90,14 @@ class TrashStep:
 
     def record(self) -> dict[str, object]:
         """For the page."""
+        count = len(self.files)
+        went = "moved to the trash" if self.what == "trash" else "put back"
         return {
             "id": self.id,
             "what": self.what,
+            "text": f"{count} {'face' if count == 1 else 'faces'} {went}",
             "time": self.time,
-            "faces": len(self.files),
+            "faces": count,
             "undoable": len(self.there),
             "undoes": self.undoes,
             "first": printable(self.files[0][0]) if self.files else "",

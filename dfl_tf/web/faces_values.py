@@ -177,29 +177,40 @@ def coverage(sides: Mapping[str, FaceListing], values: FaceValues) -> dict[str, 
     Returns
     -------
     dict
-        Edges of the cells in degrees; of each side the number of faces in each cell and how many
-        were not looked at; the cells where dst has faces and src none, with whether src has some
-        beside them.
+        Rows and columns as they are shown, from looking up and to the left on: which cell of the
+        question each is, and its edges in degrees; only those from the first to the last that hold
+        faces. Of each side the number of faces in each cell, and how many were not looked at; of
+        dst also the cells that src lacks, with whether src has some beside them.
     """
     counts = {}
-    facts: dict[str, object] = {}
+    facts: dict[str, dict[str, object]] = {}
     for side, listing in sides.items():
         place, numbers = listing.place.id, listing.numbers
         known = values.get(place, YAW, numbers)[1] & values.get(place, PITCH, numbers)[1]
         counts[side] = pose_counts(*_poses(values, place, numbers))
-        facts[side] = {
-            "place": place,
-            "faces": len(numbers),
-            "unknown": int((~known).sum()),
-            "counts": counts[side].tolist(),
-        }
-    gaps: list[list[object]] = []
+        facts[side] = {"place": place, "faces": len(numbers), "unknown": int((~known).sum())}
+    seen = [each > 0 for each in counts.values()]
+    rows = _shown(np.any(seen, axis=(0, 2))) if seen else []
+    columns = _shown(np.any(seen, axis=(0, 1))) if seen else []
+    for side, of_side in facts.items():
+        of_side["counts"] = counts[side][np.ix_(rows, columns)].tolist()
     if len(counts) == 2:
         near = neighborhood(counts["src"])
-        lacking = np.argwhere((counts["dst"] > 0) & (counts["src"] == 0))
-        gaps = [[int(row), int(column), bool(near[row, column])] for row, column in lacking]
-    edges = {"yaw": YAW_EDGES.tolist(), "pitch": PITCH_EDGES.tolist()}
-    return {"edges": edges, "sides": facts, "gaps": gaps}
+        lacking = (counts["dst"] > 0) & (counts["src"] == 0)
+        facts["dst"]["lacking"] = [
+            [bool(near[y, x]) if lacking[y, x] else None for x in columns] for y in rows
+        ]
+    return {
+        "rows": [[y, *PITCH_EDGES[y : y + 2].tolist()] for y in rows],
+        "columns": [[x, *YAW_EDGES[x : x + 2].tolist()] for x in columns],
+        "sides": facts,
+    }
+
+
+def _shown(used: npt.NDArray[np.bool_]) -> list[int]:
+    """From the last one that is used to the first."""
+    at = np.flatnonzero(used)
+    return list(range(int(at[-1]), int(at[0]) - 1, -1)) if len(at) else []
 
 
 def persons(listing: FaceListing, values: FaceValues) -> list[dict[str, object]]:

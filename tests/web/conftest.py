@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from chromium import Chromium, Tab, find_chromium
 
+from .support.facing import fill_faces
 from .support.served import Served, serving
 from .support.trainings import make_workspace
 
@@ -24,6 +25,13 @@ def served(workspace: Path) -> Iterator[Served]:
     """A server of that workspace."""
     with serving(workspace, hosts=("gpu-box",)) as server:
         yield server
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A workspace with faces of src that a test changes."""
+    fill_faces(tmp_path / "project" / "data_src" / "aligned", 6)
+    return tmp_path / "project"
 
 
 @pytest.fixture(scope="session")

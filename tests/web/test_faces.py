@@ -1,10 +1,8 @@
-"""The faces over HTTP: listings, images, measures, coverage, trash and its undoing."""
+"""The faces over HTTP: listings, images, measures and coverage."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -14,8 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dfl_tf.disk import moves
-from dfl_tf.errors import FacesetError, WorkspaceError
+from dfl_tf.errors import FacesetError
 from dfl_tf.extract.journal import Extraction, write_journal
 from dfl_tf.extract.records import FrameRecord, RecordedFace
 from dfl_tf.face import estimate_pitch_yaw_roll
@@ -24,11 +21,11 @@ from dfl_tf.facesets.measures import MEASURES
 from dfl_tf.facesets.report.poses import PITCH_EDGES, YAW_EDGES
 from dfl_tf.facesets.sort import plan_sort
 from dfl_tf.facesets.sorting import METHODS
-from dfl_tf.formats.faces.faceset_files import pack_folder
-from dfl_tf.web import faces_catalog, faces_measuring, faces_process, faces_trash
+from dfl_tf.web import faces_catalog, faces_measuring, faces_process
 
-from .support.facing import FACES, SIDE, face, fill_faces, landmarks_at, make_faces
-from .support.served import Served, serving
+from .support.asking import MEASURING, Asking
+from .support.facing import FACES, SIDE, landmarks_at, make_faces
+from .support.served import serving
 from .support.trainings import TAG
 
 BY_COLUMN = {
@@ -38,14 +35,13 @@ BY_COLUMN = {
 """Ways to sort that are columns on the page."""
 ELSEWHERE = {"identity"}
 """Persons have a panel of their own."""
-FAKE = Path(__file__).parent / "support" / "fake_measuring.py"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def measuring():
     """The process that measures is a small script."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(faces_measuring, "measure_command", lambda: [sys.executable, str(FAKE)])
+        patch.setattr(faces_measuring, "measure_command", lambda: MEASURING)
         yield patch
 
 
@@ -58,64 +54,6 @@ def root(tmp_path_factory):
 def served(root):
     with serving(root) as server:
         yield server
-
-
-@pytest.fixture
-def own(tmp_path):
-    """A workspace that a test changes."""
-    fill_faces(tmp_path / "project" / "data_src" / "aligned", 6)
-    return tmp_path / "project"
-
-
-class Asking:
-    """Questions about one place."""
-
-    def __init__(self, served: Served, title: str = "data_src/aligned") -> None:
-        self.served, self.title = served, title
-
-    @property
-    def place(self) -> str:
-        places = self.served.ask("/api/faces/places").json["places"]
-        return next(each["id"] for each in places if each["title"] == self.title)
-
-    def list(self, **question):
-        query = urlencode({"q": json.dumps(question)})
-        return self.served.ask(f"/api/faces/list/{self.place}?{query}").json
-
-    def names(self, **question):
-        answer = self.list(**question)
-        return self.named(answer, answer["order"])
-
-    def named(self, answer, numbers):
-        query = ",".join(map(str, numbers))
-        rows = self.served.ask(f"/api/faces/rows/{self.place}/{answer['run']}?n={query}").json
-        return [row["name"] for row in rows]
-
-    def numbers(self, *names):
-        answer = self.list()
-        by_name = dict(zip(self.named(answer, answer["order"]), answer["order"], strict=True))
-        return [by_name[name] for name in names]
-
-    def get(self, what, number, **query):
-        path = f"/api/faces/{what}/{self.place}/{self.list()['run']}/{number}"
-        return self.served.ask(f"{path}?{urlencode(query)}")
-
-    def post(self, what, **body):
-        return self.served.post(f"/api/faces/{what}/{self.place}", body)
-
-    def trash(self, *names):
-        body = {"run": self.list()["run"], "faces": self.numbers(*names)}
-        return self.post("restore" if self.title.endswith("_trash") else "trash", **body)
-
-    def measure(self, columns=(), method="", places=None):
-        body = {"places": places or [self.place], "columns": columns, "method": method}
-        answer = self.served.post("/api/faces/measure", {**body, "strictness": 0.5})
-        return answer if answer.status != 200 else self.wait()
-
-    def wait(self):
-        while (job := self.served.ask("/api/faces/job").json)["state"] == "running":
-            time.sleep(0.02)
-        return job
 
 
 @pytest.fixture
@@ -172,7 +110,8 @@ def test_hostile_files_are_named_as_text_or_left_out(odd):
     )
     assert answer["left_out"] == ["links that lead out of the workspace: 1 left out (leading.jpg)"]
     named, damaged, plain = odd.numbers(f"{TAG}.jpg", "damaged.jpg", "plain.jpg")
-    assert odd.get("facts", named).json["source"] == f"../{TAG}"
+    missing = odd.get("facts", named).json["missing"]
+    assert missing == f"Its frame, ../{TAG}, is not beside the faces."
     assert "holds no face metadata" in odd.get("facts", plain).json["problem"]
     assert odd.get("facts", damaged).json["problem"] != ""
     assert odd.get("small", damaged).status == 404
@@ -224,6 +163,11 @@ def test_an_enlarged_face_is_the_file_itself_with_what_is_stored(src, root):
     assert (facts["name"], facts["width"], facts["height"]) == ("00003.jpg", SIDE, SIDE)
     assert (facts["source"], facts["rect"]) == ("00003.png", [40, 20, 140, 120])
     assert facts["frame"] == {"width": 320, "height": 180}
+    assert facts["told"][1:] == [
+        ["Image", f"64×64 pixels, {round(file.stat().st_size / 1024)} kB"],
+        ["Face type", "whole face"], ["Frame", "00003.png"],
+        ["Size in the frame", "100×100 pixels"], ["Polygons", "1"], ["Mask", "applied"],
+    ]  # fmt: skip
     assert facts["polygons"] == [{"include": True, "points": [[10, 10], [50, 12], [30, 55]]}]
     jaw = facts["lines"][0]
     assert (len(facts["lines"]), len(jaw["points"]), jaw["closed"]) == (8, 17, False)
@@ -313,23 +257,22 @@ def test_coverage_counts_cells_whose_faces_can_be_shown(served, src):
     places = served.ask("/api/faces/places").json["places"]
     src.measure(["yaw", "pitch"], places=[places[0]["id"], places[1]["id"]])
     found = served.ask("/api/faces/coverage").json
-    assert found["edges"] == {"yaw": YAW_EDGES.tolist(), "pitch": PITCH_EDGES.tolist()}
     counts = np.array(found["sides"]["src"]["counts"])
     assert (counts.sum(), found["sides"]["src"]["unknown"]) == (FACES, 0)
     assert np.array(found["sides"]["dst"]["counts"]).sum() == 5
     row = int(np.searchsorted(PITCH_EDGES, 1.0, side="right")) - 1
     column = int(np.searchsorted(YAW_EDGES, -30.0, side="right")) - 1
+    assert found["rows"] == [[row, *PITCH_EDGES[row : row + 2]]]  # the only pitch that there is
+    assert found["columns"][-1] == [column, *YAW_EDGES[column : column + 2]]
     shown = src.names(cell=[row, column])
-    assert (counts[row, column], len(shown)) == (len(shown), len(shown))
-    assert shown[0] == "00000.jpg"
-    assert found["gaps"] == []  # src has all that dst has
+    assert (counts[0, -1], shown[0]) == (len(shown), "00000.jpg")
+    assert set(found["sides"]["dst"]["lacking"][0]) == {None}  # src has all that dst has
     assert src.names(cell=[0, 0]) == []
 
 
 def test_a_task_can_be_canceled_and_another_waits(served, src, measuring):
-    command = [sys.executable, str(FAKE)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(faces_measuring, "measure_command", lambda: [*command, "slow"])
+        patch.setattr(faces_measuring, "measure_command", lambda: [*MEASURING, "slow"])
         body = {"places": [src.place], "columns": ["hue"], "method": "", "strictness": 0.5}
         assert served.post("/api/faces/measure", body).json["state"] == "running"
         again = served.post("/api/faces/measure", body)
@@ -337,7 +280,7 @@ def test_a_task_can_be_canceled_and_another_waits(served, src, measuring):
         while not served.ask("/api/faces/job").json["done"]:
             time.sleep(0.02)
         assert served.post("/api/faces/cancel", {}).json["state"] == "canceled"
-        patch.setattr(faces_measuring, "measure_command", lambda: [*command, "broken"])
+        patch.setattr(faces_measuring, "measure_command", lambda: [*MEASURING, "broken"])
         job = src.measure(["hue"])
         assert (job["state"], "cannot be measured: <b>no</b>" in job["error"]) == ("failed", True)
         patch.setattr(faces_measuring, "measure_command", lambda: [sys.executable, "-c", "1/0"])
@@ -406,7 +349,8 @@ def test_orders_and_tracks_are_those_of_the_library(own, capsys, monkeypatch, tm
     found = answered(capsys, aligned, "hist")
     by_rank = sorted((rank, name) for name, rank in found["rank hist"].items() if rank is not None)
     assert [name for _, name in by_rank] == [plan.faces.names[i] for i in plan.order.kept]
-    assert found["rejected hist"] == {name: float(name == "bad.jpg") for name in files(aligned)}
+    names = [path.name for path in aligned.glob("*.jpg")]
+    assert found["rejected hist"] == {name: float(name == "bad.jpg") for name in names}
     with pytest.raises(FacesetError, match="tracks of these faces are not known"):
         answered(capsys, aligned, "track")
     frames = {}
@@ -420,187 +364,3 @@ def test_orders_and_tracks_are_those_of_the_library(own, capsys, monkeypatch, tm
     tracks = [found["track"][f"{number:05d}.jpg"] for number in range(6)]
     assert tracks == [7, 7, 6, 6, None, None]
     assert [found["rank track"][f"{number:05d}.jpg"] for number in range(6)] == [0, 1, 2, 3, 4, 5]
-
-
-# -- trash ---------------------------------------------------------------------------------------
-def files(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.iterdir() if p.suffix == ".jpg") if folder.exists() else []
-
-
-def test_faces_go_to_the_trash_and_every_step_can_be_undone(own):
-    aligned, trash = own / "data_src" / "aligned", own / "data_src" / "aligned_trash"
-    before = {path.name: path.read_bytes() for path in aligned.iterdir()}
-    with serving(own) as served:
-        src = Asking(served)
-        src.measure(["blur"])
-        first = src.trash("00001.jpg", "00004.jpg").json
-        assert (first["what"], first["faces"], first["undoable"]) == ("trash", 2, 2)
-        assert files(trash) == ["00001.jpg", "00004.jpg"]
-        assert files(aligned) == src.names() == ["00000.jpg", "00002.jpg", "00003.jpg", "00005.jpg"]
-        second = src.trash("00002.jpg").json
-        binned = Asking(served, "data_src/aligned_trash")
-        assert binned.trash("00004.jpg").json["what"] == "restore"
-    with serving(own) as served:  # nothing is only in memory
-        src = Asking(served)
-        told = served.ask(f"/api/faces/steps/{src.place}").json
-        assert [step["undoable"] for step in told["steps"]] == [1, 1, 1]
-        assert told["others"] == ""
-        undone = src.post("undo", step=first["id"]).json  # not the last one
-        assert (undone["what"], undone["faces"], undone["undoes"]) == ("restore", 1, first["id"])
-        assert files(trash) == ["00002.jpg"]
-        assert src.post("undo", step=first["id"]).status == 404
-        assert src.post("undo", step=second["id"]).status == 200
-        assert {p.name: p.read_bytes() for p in aligned.iterdir() if p.suffix == ".jpg"} == before
-        again = src.post("undo", step=undone["id"]).json  # done again
-        assert (again["what"], files(trash)) == ("trash", ["00001.jpg"])
-        told = served.ask(f"/api/faces/steps/{src.place}").json["steps"]
-        undoable = {step["id"]: step["undoable"] for step in told if step["undoable"]}
-        assert undoable.pop(again["id"]) == 1
-        assert first["id"] not in undoable  # the newest step has the file now
-
-
-def test_a_face_that_comes_back_has_its_number_and_its_values(own):
-    with serving(own) as served:
-        src = Asking(served)
-        src.measure(["blur"])
-        order = src.list()["order"]
-        step = src.trash("00003.jpg").json["id"]
-        src.post("undo", step=step)
-        assert src.list(sort="name")["order"] == order
-        assert src.list(sort="blur")["unknown"] == 0
-
-
-def test_names_that_are_taken_meanwhile_are_not_overwritten(own):
-    aligned, trash = own / "data_src" / "aligned", own / "data_src" / "aligned_trash"
-    with serving(own) as served:
-        src = Asking(served)
-        content = (aligned / "00001.jpg").read_bytes()
-        step = src.trash("00001.jpg").json["id"]
-        (aligned / "00001.jpg").write_bytes(face(9))
-        assert src.post("undo", step=step).json["undoes"] == step
-        assert (aligned / "00001-2.jpg").read_bytes() == content
-        assert (aligned / "00001.jpg").read_bytes() == face(9)
-        src.trash("00001.jpg")
-        src.trash("00001-2.jpg")
-        assert files(trash) == ["00001-2.jpg", "00001.jpg"]
-
-
-def test_a_face_that_was_changed_since_it_was_shown_is_not_moved(own):
-    aligned = own / "data_src" / "aligned"
-    with serving(own) as served:
-        src = Asking(served)
-        answer = src.list()
-        shown = f"/api/faces/small/{src.place}/{answer['run']}/{answer['order'][2]}"
-        (aligned / "00002.jpg").write_bytes(face(7))
-        assert served.ask(shown).status == 404  # it was not listed again
-        body = {"run": answer["run"], "faces": answer["order"][1:4]}
-        assert src.post("trash", **body).status == 404
-        assert src.get("small", answer["order"][2]).status == 404
-        assert len(files(aligned)) == 6
-        for wrong in ([], [answer["order"][0]] * 2, ["../x"], [0]):
-            assert src.post("trash", run=answer["run"], faces=wrong).status == 400
-        assert src.post("trash", run="other", faces=answer["order"][:1]).status == 404
-        assert src.post("restore", **body).status == 400
-        assert len(files(aligned)) == 6
-
-
-def test_what_a_command_moved_is_undone_too(own):
-    aligned = own / "data_src" / "aligned"
-    (own / "data_src" / "aligned_trash").mkdir()
-    away = [moves.Move("00000.jpg", "../aligned_trash/00000.jpg")]
-    moves.move_files(aligned, away, why="filter by <b>yaw</b>")
-    with serving(own) as served:
-        src = Asking(served)
-        told = served.ask(f"/api/faces/steps/{src.place}").json
-        assert told == {"steps": [], "others": "filter by <b>yaw</b>"}
-        assert src.post("undo-others").json == {"undone": "filter by <b>yaw</b>", "gone": 0}
-        assert len(files(aligned)) == 6
-        assert src.post("undo-others").status == 404
-
-
-def test_an_interrupted_move_is_completed(own, monkeypatch):
-    aligned, trash = own / "data_src" / "aligned", own / "data_src" / "aligned_trash"
-    with serving(own) as served:
-        src = Asking(served)
-        with monkeypatch.context() as patch:
-
-            def killed(plan: object, **_: object) -> None:
-                raise WorkspaceError("killed")
-
-            patch.setattr(moves, "_place", killed)
-            assert src.trash("00005.jpg").status == 409
-        assert (src.list()["interrupted"], files(trash)) == (True, [])
-        assert src.post("finish").json == {"finished": "page: trash 1 faces"}
-        assert (src.list()["interrupted"], files(trash)) == (False, ["00005.jpg"])
-        (step,) = served.ask(f"/api/faces/steps/{src.place}").json["steps"]
-        assert src.post("undo", step=step["id"]).status == 200
-        assert len(files(aligned)) == 6
-
-
-def test_nothing_is_moved_through_a_link_nor_by_a_planted_record(own, tmp_path):
-    aligned, trash = own / "data_src" / "aligned", own / "data_src" / "aligned_trash"
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    trash.symlink_to(elsewhere)
-    with serving(own) as served:
-        src = Asking(served)
-        assert src.trash("00001.jpg").status in (404, 409)
-        assert (list(elsewhere.iterdir()), len(files(aligned))) == ([], 6)
-        trash.unlink()
-        trash.symlink_to(aligned.parent)
-        titles = [each["title"] for each in served.ask("/api/faces/places").json["places"]]
-        assert titles == ["data_src/aligned"]
-        assert (src.trash("00001.jpg").status, len(files(aligned))) == (409, 6)
-        trash.unlink()
-        trash.mkdir()
-        secret = tmp_path / "project" / "secret.jpg"
-        secret.write_bytes(b"secret")
-        now = secret.stat()
-        planted = {
-            "id": "ab", "what": "trash", "time": 1, "undoes": "",
-            "files": [["x.jpg", "../../secret.jpg", now.st_size, now.st_mtime_ns]],
-        }  # fmt: skip
-        (trash / faces_trash.FILE).write_text("{\n" + json.dumps(planted) + "\n[]\n")
-        assert served.ask(f"/api/faces/steps/{src.place}").json["steps"] == []
-        assert src.post("undo", step="ab").status == 404
-        (trash / faces_trash.FILE).unlink()
-        (trash / faces_trash.FILE).symlink_to(secret)
-        assert src.trash("00001.jpg").status == 409
-        assert secret.read_bytes() == b"secret"
-
-
-def test_a_pak_is_shown_and_says_how_it_is_unpacked(own):
-    aligned = own / "data_src" / "aligned"
-    pack_folder(aligned)
-    for path in aligned.glob("*.jpg"):
-        path.unlink()
-    with serving(own) as served:
-        src = Asking(served)
-        answer = src.list()
-        assert src.names() == [f"{i:05d}.jpg" for i in range(6)]
-        assert answer["pak"] == f"dfl-tf faceset unpack {aligned}"
-        number = answer["order"][3]
-        assert src.get("image", number).body == face(3)
-        facts = src.get("facts", number).json
-        assert (facts["rect"], facts["frame"]) == (
-            [40, 20, 140, 120],
-            {"width": 320, "height": 180},
-        )
-        assert src.get("small", number, side=96, layers="landmarks").status == 200
-        refused = src.trash("00001.jpg")
-        assert (refused.status, "in a pak" in refused.json["error"]) == (409, True)
-        outside = own.parent / "outside.pak"
-        shutil.move(aligned / "faceset.pak", outside)
-        (aligned / "faceset.pak").symlink_to(outside)
-        assert served.ask(f"/api/faces/list/{src.place}").status == 404
-
-
-def test_a_server_that_only_shows_moves_and_measures_nothing(own):
-    with serving(own, read_only=True) as served:
-        src = Asking(served)
-        assert src.trash("00001.jpg").status == 403
-        assert src.post("undo", step="ab").status == 403
-        assert src.measure(["yaw"]).status == 403
-    assert sorted(os.listdir(own / "data_src")) == sorted(
-        ["aligned", *(f"{i:05d}.png" for i in range(6))]
-    )

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
 
 from dfl_tf.web import faces_measuring
 
+from .support.asking import MEASURING
 from .support.contrast import unreadable
 from .support.facing import FACES, face, make_faces
 from .support.served import serving
 from .support.trainings import TAG
 
-FAKE = Path(__file__).parent / "support" / "fake_measuring.py"
 MANY = 20_000
 SHOWN = "Number(document.querySelector('.count')?.dataset.shown ?? -1)"
 MARKED = "Number(document.querySelector('.count').dataset.marked)"
@@ -79,7 +77,7 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def served(root):
     with pytest.MonkeyPatch.context() as patch, serving(root) as server:
-        patch.setattr(faces_measuring, "measure_command", lambda: [sys.executable, str(FAKE)])
+        patch.setattr(faces_measuring, "measure_command", lambda: MEASURING)
         yield server
 
 

@@ -3,7 +3,7 @@ import { button, fill, group, h, press, row, select } from "../dom.js";
 import { View } from "../view.js";
 import { CoverageMaps } from "./faces_coverage.js";
 import { FaceGrid } from "./faces_grid.js";
-import { Choosing, Measuring, Persons, Steps, faces, figure } from "./faces_panel.js";
+import { Choosing, Measuring, Panel, Persons, Steps, figure } from "./faces_panel.js";
 import { FaceViewer, LAYERS } from "./faces_viewer.js";
 
 const NAMES_AT_ONCE = 300;
@@ -23,7 +23,7 @@ export default class Faces extends View {
 
   constructor(page) {
     super(page);
-    Object.assign(this, { answer: NOTHING, turn: 0, heard: 0, turns: Promise.resolve(), layers: new Set() });
+    Object.assign(this, { answer: NOTHING, heard: 0, turns: Promise.resolve(), layers: new Set() });
     this.rows = new Map(); // number -> {name, …}
     this.tried = new Set(); // what was measured for the question of now
   }
@@ -43,13 +43,14 @@ export default class Faces extends View {
     const write = { class: "write" };
     const named = (titles, call) => Object.entries(titles).map(([name, title]) => button(title, () => call(name), { "data-name": name }));
     this.grid = new FaceGrid(this, catalog.sides[1]);
-    this.viewer = new FaceViewer(page, (what, number) => this.path(what, number));
+    this.viewer = new FaceViewer(this);
     this.choosing = new Choosing(catalog, () => this.choose());
     this.measuring = new Measuring(() => this.hear(page.post("cancel")));
     this.panels = { choose: this.choosing, coverage: new CoverageMaps(this), persons: new Persons(this), steps: new Steps(this) };
     this.folder = select("Folder of faces", [], (id) => this.go(id));
     this.count = h("span.count", { role: "status" });
-    this.notes = h("div.notes");
+    this.list = new Panel(this, h("div.notes"), (more) => this.listPath(this.choosing.question, more));
+    this.list.show = (answer) => this.show(answer);
     this.mover = button("To the trash", () => this.moveMarked(), write);
     this.undoing = button("Undo", () => this.undo(), write);
     this.layerButtons = named(LAYERS, (name) => this.layer(name));
@@ -66,7 +67,7 @@ export default class Faces extends View {
         h("section.stage", { "aria-label": "Faces" }, this.grid.element, this.viewer.element),
         h("section.panel.beside", { "aria-label": "Choose" },
           group("What is beside the faces", this.tabs), Object.values(this.panels).map((each) => each.element), this.measuring.element)),
-      this.notes, // below: nothing moves under the mouse when they change
+      this.list.element, // below: nothing moves under the mouse when they change
       h("p.dim.keys", Faces.keys.map(([keys, what]) => h("span", h("kbd", keys), ` ${what}`))),
     ];
   }
@@ -138,72 +139,62 @@ export default class Faces extends View {
   choose() {
     this.tried.clear();
     this.grid.element.scrollTop = this.grid.current = 0;
-    this.list();
+    this.list.load();
   }
 
   /** Events may have been missed before and while there was no connection; the server may be another one. */
   async catchUp() {
-    try {
-      await this.hear(this.page.get("job"));
-    } finally {
-      this.renew();
-    }
+    await this.hear(this.page.get("job"));
+    this.renew();
   }
 
   renew() {
-    this.list();
+    this.list.load();
     this.loadPanel();
   }
 
-  listed(question, more = {}) {
-    return this.page.get(`list/${this.place.id}?${new URLSearchParams({ q: JSON.stringify(question), ...more })}`);
-  }
-
-  /** Ask which faces there are, in which order; resolves when the newest answer is shown. */
-  list(more) {
-    const turn = ++this.turn;
-    this.listing = this.listed(this.choosing.question, more).then(
-      (answer) => (turn === this.turn ? this.show(answer) : this.listing),
-      (error) => {
-        if (turn === this.turn) fill(this.notes, h("p.error", error.message), button("Try again", () => this.list()));
-        return turn === this.turn ? null : this.listing;
-      });
-    return this.listing;
+  /** Where the faces of a question are listed, in its order. */
+  listPath(question, more) {
+    return `list/${this.place.id}?${new URLSearchParams({ q: JSON.stringify(question), ...more })}`;
   }
 
   show(answer) {
-    if (this.ended) return;
-    const column = this.choosing.byNumber && this.choosing.question.sort;
-    if (answer.run !== this.run) this.grid.marks.clear(); // another server: its numbers mean other faces
+    const { grid, page, choosing } = this;
+    const column = choosing.byNumber && choosing.question.sort;
+    if (answer.run !== this.run) grid.marks.clear(); // another server: its numbers mean other faces
     if (answer.run !== this.run || column !== this.column) this.forget();
     Object.assign(this, { answer, column, run: answer.run });
-    this.grid.captions = Boolean(column);
-    this.grid.show(answer.order);
-    this.showState();
-    if (this.opened) this.showFace();
-    this.measureUnknown();
-  }
-
-  showState() {
-    const { answer, grid, page, place } = this;
-    const [shown, marked] = [answer.order.length, grid.marks.size];
-    this.count.textContent = `${shown === answer.total ? "" : `${shown} of `}${answer.total} faces${marked ? `, ${marked} marked` : ""}`;
-    Object.assign(this.count.dataset, { marked, shown });
-    const fixed = page.readOnly || Boolean(answer.pak);
-    this.mover.textContent = place.of ? "Put back" : "To the trash";
-    this.mover.disabled = fixed || !marked;
-    this.undoing.disabled = fixed;
-    this.opener.textContent = this.opened ? "Back" : "Enlarge";
-    for (const each of this.layerButtons) press(each, this.layers.has(each.dataset.name));
+    grid.captions = Boolean(column);
+    grid.show(answer.order);
     const { unknown } = answer;
     this.measuring.unknown.textContent = unknown ? `${unknown} faces were not looked at for this yet.`
       + (page.readOnly ? " This page is read-only; dfl-tf web without --read-only measures them." : "") : "";
-    fill(this.notes,
+    const complete = { class: "write", disabled: page.readOnly };
+    fill(this.list.element,
       answer.pak && h("p.warn", "These faces are in a pak, which is only shown. To take faces out, unpack it: ", h("code", answer.pak)),
       answer.interrupted && h("p.warn", "Moving files was interrupted here; some have hidden names until it is completed. ",
-        button("Complete it", () => this.moveInTurn("finish", {}), { class: "write", disabled: page.readOnly })),
+        button("Complete it", () => this.moveInTurn("finish", {}), complete)),
       answer.left_out.map((line) => h("p.dim", line)),
-      !shown && answer.total > 0 && !unknown && h("p", "No face fits the filters."));
+      !answer.order.length && answer.total > 0 && !unknown && h("p", "No face fits the filters."));
+    this.update();
+    this.measureUnknown();
+  }
+
+  /** Show which face is the current one, what is marked, and what can be done. */
+  update() {
+    const { answer, grid, viewer, opened, place } = this;
+    const [shown, marked, number] = [answer.order.length, grid.marks.size, answer.order[grid.current]];
+    if (opened && !shown) return this.close();
+    if (opened) viewer.show(number);
+    viewer.element.classList.toggle("marked", grid.marks.has(number));
+    grid.render();
+    this.count.textContent = `${shown === answer.total ? "" : `${shown} of `}${answer.total} faces${marked ? `, ${marked} marked` : ""}`;
+    Object.assign(this.count.dataset, { marked, shown });
+    this.undoing.disabled = this.page.readOnly || Boolean(answer.pak);
+    this.mover.disabled = this.undoing.disabled || !marked;
+    this.mover.textContent = place.of ? "Put back" : "To the trash";
+    this.opener.textContent = opened ? "Back" : "Enlarge";
+    for (const each of this.layerButtons) press(each, this.layers.has(each.dataset.name));
   }
 
   /** What was known of faces may have changed. */
@@ -239,7 +230,7 @@ export default class Faces extends View {
   }
 
   loadPanel() {
-    this.beside.load?.(this.place);
+    this.beside.load?.();
   }
 
   // -- measures ----------------------------------------------------------------------------------
@@ -287,59 +278,44 @@ export default class Faces extends View {
   }
 
   // -- marks -------------------------------------------------------------------------------------
-  click(index, event) {
-    if (event.shiftKey) this.markTo(index, this.anchor ?? this.grid.current);
-    else {
-      this.anchor = index;
-      this.mark(index);
-    }
+  click(index, { shiftKey }) {
+    if (shiftKey) this.markTo(index, this.anchor ?? this.grid.current);
+    else this.mark(index);
     this.grid.go(index);
-    this.showState();
+    this.update();
   }
 
   mark(index) {
     const number = this.answer.order[index];
     const { marks } = this.grid;
-    if (!marks.delete(number)) marks.add(number);
-  }
-
-  markHere() {
-    if (!this.answer.order.length) return;
-    this.anchor = this.grid.current;
-    this.mark(this.anchor);
-    this.marked();
+    this.anchor = index;
+    if (number !== undefined && !marks.delete(number)) marks.add(number);
   }
 
   markTo(index, from) {
-    const [first, last] = index < from ? [index, from] : [from, index];
-    for (const number of this.answer.order.slice(first, last + 1)) this.grid.marks.add(number);
+    const between = this.answer.order.slice(Math.min(index, from), Math.max(index, from) + 1);
+    for (const number of between) this.grid.marks.add(number);
   }
 
   markAll() {
     this.markTo(0, this.answer.order.length);
-    this.marked();
+    this.update();
   }
 
   unmark() {
     this.grid.marks.clear();
-    this.marked();
+    this.update();
   }
 
   /** Mark the faces of all other persons; those of nobody stay as they are. */
   async markOthers(person) {
     const { place } = this;
-    const between = async (low, high) => (await this.listed({ ranges: [["person", low, high]] })).order;
+    const between = async (low, high) => (await this.page.get(this.listPath({ ranges: [["person", low, high]] }))).order;
     const [known, own] = await Promise.all([between(1, null), between(person, person)]);
     if (place !== this.place) return;
     const stay = new Set(own);
     this.grid.marks = new Set(known.filter((number) => !stay.has(number)));
-    this.marked();
-  }
-
-  marked() {
-    this.grid.render();
-    this.viewer.element.classList.toggle("marked", this.grid.marks.has(this.viewer.number));
-    this.showState();
+    this.update();
   }
 
   // -- trash -------------------------------------------------------------------------------------
@@ -379,48 +355,39 @@ export default class Faces extends View {
     this.moving = true; // events about this move need no further look
     try {
       const step = await page.post(`${what}/${place.id}`, body);
-      if (step.what) page.say(`${faces(step.faces)} ${step.what === "trash" ? "moved to the trash" : "put back"}.${step.undoes ? "" : " U undoes it."}`);
-      else page.say(step.undone ? `Undone: ${step.undone}.` : `Completed: ${step.finished}.`);
+      page.say(step.undone ? `Undone: ${step.undone}.` : step.finished ? `Completed: ${step.finished}.` : `${step.text}.${step.undoes ? "" : " U undoes it."}`);
       for (const number of body.faces ?? []) grid.marks.delete(number);
       this.catalog.places = (await page.get("places")).places;
       this.showPlaces();
     } catch (error) {
       page.say(error.message, "error");
       await this.forgetGone();
+    } finally {
+      this.moving = false;
+      await this.list.load({ fresh: 1 });
+      this.loadPanel();
     }
-    this.moving = false;
-    await this.list({ fresh: 1 });
-    this.loadPanel();
-    this.marked();
   }
 
   /** Marks of files that were changed or moved by others meanwhile mean nothing any more. */
   async forgetGone() {
-    try {
-      const { run, order } = await this.listed({}, { fresh: 1 });
-      const there = new Set(run === this.run ? order : []);
-      const gone = [...this.grid.marks].filter((number) => !there.has(number));
-      for (const number of gone) this.grid.marks.delete(number);
-      if (gone.length) this.page.say(`${gone.length} marked faces were changed or moved meanwhile and are not marked any more.`);
-    } catch {
-      // said when the list is loaded again
-    }
+    const { marks } = this.grid;
+    const there = new Set((await this.page.get(this.listPath({}, { fresh: 1 }))).order);
+    const gone = [...marks].filter((number) => !there.has(number));
+    for (const number of gone) marks.delete(number);
+    if (gone.length) this.page.say(`${gone.length} marked faces were changed or moved meanwhile and are not marked any more.`);
   }
 
   // -- one face ----------------------------------------------------------------------------------
   open(index = this.grid.current) {
     if (this.opened) return this.close();
     if (!this.answer.order.length) return;
-    this.grid.go(index);
+    this.grid.current = index;
     this.enlarge(true);
-    this.showFace();
   }
 
   close() {
-    if (!this.opened) return;
-    this.enlarge(false);
-    this.grid.layout();
-    this.grid.go(this.grid.current);
+    if (this.opened) this.enlarge(false);
   }
 
   /** Show one face instead of all, or all again. */
@@ -428,21 +395,14 @@ export default class Faces extends View {
     this.opened = this.grid.element.hidden = opened;
     this.viewer.element.hidden = !opened;
     (opened ? this.viewer : this.grid).element.focus();
-    this.showState();
-  }
-
-  showFace() {
-    const number = this.answer.order[this.grid.current];
-    if (number === undefined) return this.close();
-    this.viewer.show(number, this.layers);
-    this.marked();
+    this.resize(0);
+    this.update();
   }
 
   layer(name) {
     if (!this.layers.delete(name)) this.layers.add(name);
-    this.showState();
-    if (this.opened) this.showFace();
-    this.grid.layout();
+    this.grid.load();
+    this.update();
   }
 
   resize(by) {
@@ -461,7 +421,7 @@ export default class Faces extends View {
     return {
       ArrowLeft: step(-1), ArrowRight: step(1), ArrowUp: step(-across), ArrowDown: step(across),
       PageUp: step(-across * grid.pageRows), PageDown: step(across * grid.pageRows), Home: step(-far), End: step(far),
-      Space: () => this.markHere(), Enter: () => this.open(), Escape: () => (this.opened ? this.close() : this.unmark()),
+      Space: () => this.click(grid.current, {}), Enter: () => this.open(), Escape: () => (this.opened ? this.close() : this.unmark()),
       Delete: () => this.moveMarked(), KeyU: () => this.undo(), KeyA: () => this.markAll(),
       Digit1: () => this.layer("landmarks"), Digit2: () => this.layer("polygons"), Digit3: () => this.layer("mask"),
       Equal: () => this.resize(1), Minus: () => this.resize(-1),
@@ -474,7 +434,6 @@ export default class Faces extends View {
     grid.go(from + by);
     if (marking) this.markTo(grid.current, from);
     else this.anchor = grid.current;
-    if (this.opened) this.showFace();
-    else this.marked();
+    this.update();
   }
 }

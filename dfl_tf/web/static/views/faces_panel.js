@@ -8,22 +8,19 @@ export function figure(value) {
   return String(Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3)));
 }
 
-export const faces = (count) => `${count} ${count === 1 ? "face" : "faces"}`;
-
 /** Shows what the server has at a path, or why not: the answer to what was asked last. */
 export class Panel {
   constructor(view, element, path) {
     Object.assign(this, { view, element, path, page: view.page, list: element, turn: 0 });
   }
 
-  async load(place) {
+  /** Ask; resolves when the newest answer is shown. */
+  load(...about) {
     const turn = ++this.turn;
-    try {
-      const found = await this.page.get(this.path(place));
-      if (turn === this.turn) this.show(found);
-    } catch (error) {
-      if (turn === this.turn) fill(this.list, h("p.error", error.message));
-    }
+    const told = (call) => (what) => (turn === this.turn ? call(what) : this.loading);
+    const failed = (error) => fill(this.list, h("p.error", error.message), button("Try again", () => this.load()));
+    this.loading = this.page.get(this.path(...about)).then(told((found) => this.show(found)), told(failed));
+    return this.loading;
   }
 }
 
@@ -91,7 +88,7 @@ export class Choosing {
             this.changed();
           },
         });
-        return h("div.filter", { "data-column": name }, title,
+        return h("div.filter", title,
           h("div.row.nowrap", field(1, "from"), field(2, "to"), drop(title, () => ({ ranges: this.without(name) }))));
       }));
   }
@@ -123,7 +120,7 @@ export class Measuring {
 /** The groups of persons of a place. */
 export class Persons extends Panel {
   constructor(view) {
-    super(view, h("div"), (place) => `persons/${place.id}`);
+    super(view, h("div"), () => `persons/${view.place.id}`);
     this.strict = h("input", { type: "range", min: 0, max: 1, step: 0.1, value: 0.5, id: "faces-strict" });
     this.list = h("div.persons");
     fill(this.element,
@@ -132,29 +129,28 @@ export class Persons extends Panel {
   }
 
   show(found) {
-    fill(this.list, found.map((each) => h("div.person",
-      h("button.bare", { "data-person": each.person, "aria-label": `Person ${each.person}: ${faces(each.faces)}`, onclick: () => this.view.showPerson(each.person) },
-        h("img", { src: this.view.image(each.typical, 96), alt: "" })),
-      h("div", h("div", `Person ${each.person}`), h("div.dim", faces(each.faces)),
-        found.length > 1 && button("Mark the others", () => this.view.markOthers(each.person), { class: "small" })))));
+    fill(this.list, found.map(({ person, faces, typical }) => h("div.person",
+      h("button.bare", { "data-person": person, "aria-label": `Person ${person}: ${faces} faces`, onclick: () => this.view.showPerson(person) },
+        h("img", { src: this.view.image(typical, 96), alt: "" })),
+      h("div", `Person ${person}`, h("div.dim", `${faces} faces`),
+        found.length > 1 && button("Mark the others", () => this.view.markOthers(person), { class: "small" })))));
   }
 }
 
 /** What was taken out and put back. */
 export class Steps extends Panel {
   constructor(view) {
-    super(view, h("div.steps"), (place) => `steps/${place.id}`);
+    super(view, h("div.steps"), () => `steps/${view.place.id}`);
   }
 
   show({ steps, others }) {
-    const step = (id, text, detail, undo) => h("div.step", { "data-step": id }, h("div", text, h("div.dim", detail)), undo);
     const undo = (title, ...call) => button(title, () => this.view.moveInTurn(...call), { class: "write", disabled: this.page.readOnly });
+    const line = (text, detail, call) => h("div.step", h("div", text, h("div.dim", detail)), call);
     fill(this.element,
       !steps.length && !others && h("p.dim", "Nothing was taken out here yet."),
-      others && step(null, others, "by a command", undo("Undo", "undo-others", {})),
-      steps.map(({ id, what, undoes, time, first, undoable, faces: count }) => step(
-        id, `${faces(count)} ${what === "trash" ? "to the trash" : "put back"}${undoes ? " by undoing" : ""}`,
-        `${clock(time)}${count === 1 ? `, ${first}` : ""}`,
-        undoable > 0 && undo(undoable < count ? `Undo (${undoable})` : "Undo", "undo", { step: id }))));
+      others && line(others, "by a command", undo("Undo", "undo-others", {})),
+      steps.map(({ id, text, undoes, time, first, undoable, faces }) => line(
+        text + (undoes && " by undoing"), clock(time) + (faces === 1 ? `, ${first}` : ""),
+        undoable > 0 && undo(undoable < faces ? `Undo (${undoable})` : "Undo", "undo", { step: id }))));
   }
 }

@@ -25,14 +25,13 @@ class Drawing {
 
   draw({ width, height }, shapes) {
     this.over.setAttribute("viewBox", `0 0 ${width || 1} ${height || 1}`);
-    this.over.replaceChildren(...shapes);
+    fill(this.over, shapes);
   }
 }
 
 export class FaceViewer {
-  /** `path(what, number)` is where the server has something of a face. */
-  constructor(page, path) {
-    Object.assign(this, { page, path, turn: 0, known: null });
+  constructor(view) {
+    Object.assign(this, { view, page: view.page, turn: 0, known: null });
     this.face = new Drawing("figure.drawn");
     this.frame = new Drawing("figure.drawn.frame");
     this.none = h("p.dim.noframe");
@@ -42,15 +41,14 @@ export class FaceViewer {
       h("div.pair", this.face.element, this.frame.element, this.none), this.problem, this.facts);
   }
 
-  /** Show a face; `layers` are names of LAYERS. */
-  async show(number, layers) {
+  /** Show a face with the layers of the view. */
+  async show(number) {
     const turn = ++this.turn;
-    Object.assign(this, { number, layers });
     if (this.known?.number !== number) {
       this.element.dataset.state = "waiting";
       let known;
       try {
-        known = await this.page.get(this.path("facts", number));
+        known = await this.page.get(this.view.path("facts", number));
       } catch (error) {
         known = { problem: error.message };
       }
@@ -63,35 +61,27 @@ export class FaceViewer {
   }
 
   describe(known) {
-    const { number, name, source, problem, rect, measured = [] } = known;
-    const url = (what) => this.page.api(this.path(what, number));
+    const { number, name, source, problem, told = [], measured = [] } = known;
+    const url = (what) => this.page.api(this.view.path(what, number));
     this.face.show(`Face ${name}`, number && url("image"));
     this.frame.show(`Frame ${source}`, known.frame && url("frame"));
-    this.none.textContent = known.frame || problem ? "" :
-      source ? `Its frame, ${source}, is not beside the faces.` : "It is not known which frame it was cut from.";
+    this.none.textContent = known.missing ?? "";
     this.problem.textContent = problem;
-    const rows = number ? [["File", name], ["Image", `${known.width}×${known.height} pixels, ${Math.round(known.bytes / 1024)} kB`]] : [];
-    if (known.face_type) {
-      rows.push(["Face type", known.face_type.replace("_", " ")], ["Frame", source || "not known"]);
-      if (rect) rows.push(["Size in the frame", `${rect[2] - rect[0]}×${rect[3] - rect[1]} pixels`]);
-      rows.push(["Polygons", known.polygons.length], ["Mask", known.mask ? "applied" : "none"]);
-    }
-    for (const { title, value, unit } of measured) rows.push([title, value === null ? "none" : `${figure(value)}${unit === "degrees" ? "°" : ""}`]);
-    fill(this.facts, rows.map(([title, value]) => h("div", h("dt", title), h("dd", String(value)))));
+    const values = measured.map(({ title, value, unit }) => [title, value === null ? "none" : `${figure(value)}${unit === "degrees" ? "°" : ""}`]);
+    fill(this.facts, [...told, ...values].map(([title, text]) => h("div", h("dt", title), h("dd", text))));
   }
 
-  draw({ number, width, height, face_type: type, mask, polygons, lines, frame, rect, source_lines: framed }) {
-    const { layers } = this;
-    this.face.draw({ width, height }, type ? [
-      ...(layers.has("mask") && mask ? [svg("image", {
-        href: this.page.api(this.path("mask", number)), width, height, preserveAspectRatio: "none", class: "mask",
-      })] : []),
-      ...(layers.has("polygons") ? polygons.map((each) => line(each.include ? "include" : "exclude", each)) : []),
-      ...(layers.has("landmarks") ? lines.map((each) => line("landmarks", each)) : []),
-    ] : []);
+  draw({ number, width, height, mask, polygons, lines, frame, rect, source_lines: framed }) {
+    const { layers } = this.view;
+    const size = { width, height, preserveAspectRatio: "none" };
+    this.face.draw({ width, height }, [
+      layers.has("mask") && mask && svg("image", { href: this.page.api(this.view.path("mask", number)), class: "mask", ...size }),
+      layers.has("polygons") && polygons?.map((each) => line(each.include ? "include" : "exclude", each)),
+      layers.has("landmarks") && lines?.map((each) => line("landmarks", each)),
+    ]);
     if (!frame) return;
     const [left, top, right, bottom] = rect ?? [];
     const box = line("box", { points: [[left, top], [right, top], [right, bottom], [left, bottom]] });
-    this.frame.draw(frame, [...(rect ? [box] : []), ...framed.map((each) => line("landmarks", each))]);
+    this.frame.draw(frame, [rect && box, framed.map((each) => line("landmarks", each))]);
   }
 }

@@ -1,6 +1,7 @@
 // The XSeg editor: polygons on faces, saved at once into the files that they were drawn on.
 import { button, fill, group, h, press, row, select } from "../dom.js";
 import { Jobs } from "../jobs.js";
+import { FrameBar } from "../view.js";
 import { Board, COLORS } from "./xseg_board.js";
 import { Drafts } from "./xseg_drafts.js";
 import { Drawing } from "./xseg_drawing.js";
@@ -107,9 +108,9 @@ export default class Editor extends Drawing {
     this.removing = this.keyed("Delete", "Delete", write);
     this.status = h("span.saved", { role: "status" });
     this.name = h("span.name");
-    this.total = h("span.dim");
-    this.number = h("input", { type: "number", min: 1, "aria-label": "Number of the face", onchange: () => this.leaveField(() => this.go(this.number.value - 1)) });
-    this.filter = select("Filter", FILTERS, (filter) => this.leaveField(() => this.setFilter(filter)));
+    this.bar = new FrameBar("Face", (number) => this.go(number - 1));
+    this.filter = select("Filter", FILTERS, (filter) => this.setFilter(filter));
+    for (const each of [this.bar.number, this.filter]) each.addEventListener("change", () => each.blur()); // keys are the face's again
     this.drafts = new Drafts(this);
     return [
       faces.refusal && h("p.warn.refusal", faces.refusal),
@@ -124,7 +125,7 @@ export default class Editor extends Drawing {
             group("Zoom", this.keyed("−", "Minus", { "aria-label": "Zoom out" }), this.keyed("Fit", "Digit0"), this.keyed("+", "Equal", { "aria-label": "Zoom in" }))),
           this.board.element,
           h("div.row.below", this.keyed("◀", "KeyA", { "aria-label": "Face before" }), faces.strip, this.keyed("▶", "KeyD", { "aria-label": "Next face" })),
-          row(this.number, this.total, this.name, this.status, this.keyed("Keys", "F1"))),
+          h("div.row.frames", this.bar.slider, this.bar.number, this.bar.count, this.name, this.status, this.keyed("Keys", "F1"))),
         h("div.stack",
           h("section.panel", { "aria-label": "Faces" }, row(this.aside(), this.filter), faces.counted),
           h("section.panel.this", { "aria-label": "This face" },
@@ -136,12 +137,6 @@ export default class Editor extends Drawing {
           h("section.panel", { "aria-label": "Commands" }, h("h2", "Train on the labels, apply the masks"), jobs.kinds),
           jobs.forms, jobs.list)),
     ];
-  }
-
-  /** After a choice in a field, keys belong to the face again. */
-  leaveField(call) {
-    this.board.element.focus();
-    call();
   }
 
   /** Show the face at a position. */
@@ -158,9 +153,7 @@ export default class Editor extends Drawing {
     this.faces.index = index;
     this.faces.show();
     const [id, name] = found;
-    this.number.value = index + 1;
-    this.number.max = this.faces.faces.length;
-    this.total.textContent = `of ${this.faces.faces.length}`;
+    this.bar.show(index + 1, this.faces.faces.length);
     this.name.textContent = name;
     history.replaceState(null, "", `#/xseg/${this.side}/${id}`);
     localStorage.setItem(SIDE, this.side);
@@ -320,15 +313,17 @@ export default class Editor extends Drawing {
   calls({ shiftKey }) {
     const pixels = shiftKey ? 10 : 1;
     const faces = shiftKey ? 5 : 1;
+    const color = (name) => () => this.set({ color: name, view: "face" });
     return {
       KeyA: () => this.step(-faces), KeyD: () => this.step(faces),
       "Ctrl+KeyA": () => this.step(-faces, "labeled"), "Ctrl+KeyD": () => this.step(faces, "labeled"),
       "Ctrl+KeyZ": () => this.undo(shiftKey ? 1 : -1), "Ctrl+KeyY": () => this.undo(1),
       ArrowLeft: () => this.nudge(-pixels, 0), ArrowRight: () => this.nudge(pixels, 0),
       ArrowUp: () => this.nudge(0, -pixels), ArrowDown: () => this.nudge(0, pixels),
-      KeyQ: () => this.setKind(INCLUDE), KeyW: () => this.setKind(EXCLUDE), KeyP: () => this.toggle("pointMode"),
-      Digit1: () => this.setColor("Red"), Digit2: () => this.setColor("Green"), Digit3: () => this.setColor("Blue"),
-      Digit4: () => this.setView("baked"), Digit5: () => this.setView("mask"), Backquote: () => this.toggle("overlay"),
+      KeyQ: () => this.setKind(INCLUDE), KeyW: () => this.setKind(EXCLUDE), KeyP: () => this.set({ pointMode: !this.pointMode }),
+
+      Digit1: color("Red"), Digit2: color("Green"), Digit3: color("Blue"),
+      Digit4: () => this.setView("baked"), Digit5: () => this.setView("mask"), Backquote: () => this.set({ overlay: !this.overlay }),
       Enter: () => this.close(), Escape: () => this.giveUp(), Delete: () => this.remove(), Backspace: () => this.remove(),
       KeyX: () => this.trash(), KeyF: () => this.nextFilter(), KeyM: () => this.fromMask(),
       KeyC: () => this.copyFrom(shiftKey ? 1 : -1), KeyH: () => this.help(), F1: () => this.help(),

@@ -106,29 +106,27 @@ export class Board {
     pen.imageSmoothingEnabled = scale < SMOOTH;
     if (view === "face") {
       put(face.bitmap);
-      if (overlay) this.shade(() => put(face.mask));
+      // the mask is the share of the light that is left, above a half
+      if (overlay) this.apart({ globalCompositeOperation: "multiply", globalAlpha: 0.5 }, () => put(face.mask));
       this.paintShapes();
       return;
     }
     pen.fillStyle = "#000";
     pen.fillRect(...area);
     if (view === "mask") put(face.mask);
-    else this.paintBaked(area);
+    else this.apart({}, () => this.paintBaked(area));
   }
 
-  /** What is put is the share of the light that is left, above a half. */
-  shade(put) {
-    const { pen } = this;
-    pen.globalCompositeOperation = "multiply";
-    pen.globalAlpha = 0.5;
-    put();
-    pen.globalCompositeOperation = "source-over";
-    pen.globalAlpha = 1;
+  /** Draw something with other settings of the pen. */
+  apart(settings, draw) {
+    this.pen.save();
+    Object.assign(this.pen, settings);
+    draw();
+    this.pen.restore();
   }
 
   paintBaked(area) {
     const { pen, editor: { polygons } } = this;
-    pen.save();
     pen.beginPath();
     pen.rect(...area);
     pen.clip();
@@ -136,7 +134,6 @@ export class Board {
       pen.fillStyle = style;
       for (const each of polygons) if (each.kind === kind) pen.fill(this.path(each.points, true), "evenodd");
     }
-    pen.restore();
   }
 
   path(points, closed) {
@@ -144,16 +141,10 @@ export class Board {
   }
 
   paintShapes() {
-    const { pen } = this;
     const { polygons, state: { open }, selected, point, hovered, hint, aim, centered, color } = this.editor;
     polygons.forEach((polygon, i) => {
       const path = this.path(polygon.points, true);
-      if (i === hovered && selected === null) {
-        pen.globalAlpha = 0.28;
-        pen.fillStyle = COLORS[color];
-        pen.fill(path, "evenodd");
-        pen.globalAlpha = 1;
-      }
+      if (i === hovered && selected === null) this.apart({ globalAlpha: 0.28, fillStyle: COLORS[color] }, () => this.pen.fill(path, "evenodd"));
       this.outline(path, polygon.kind);
       if (i === selected) this.crosses(polygon.points, point);
     });

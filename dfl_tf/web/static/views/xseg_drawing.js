@@ -184,22 +184,14 @@ export class Drawing extends View {
     } else this.render();
   }
 
-  setColor(color) {
-    this.color = color;
-    this.view = "face";
+  /** Look at the face in another way. */
+  set(change) {
+    Object.assign(this, change);
     this.render();
   }
 
   setView(view) {
-    this.view = this.view === view ? "face" : view;
-    this.centered = null;
-    this.render();
-  }
-
-  /** Another value of `overlay` or `pointMode`. */
-  toggle(name) {
-    this[name] = !this[name];
-    this.render();
+    this.set({ view: this.view === view ? "face" : view, centered: null });
   }
 
   /** The pointer is somewhere over the board, or has left it (null). */

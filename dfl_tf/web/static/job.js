@@ -3,115 +3,93 @@ import { advance, ask, copyable, fill, follow, h, row } from "./dom.js";
 import { ago, duration } from "./texts.js";
 
 const LOOK_MS = 1000;
-const STATES = { running: "running", done: "done", failed: "failed", stopped: "stopped", died: "died", none: "" };
+const AGAIN_MS = 3000;
 const LOOKS = { running: "running", done: "good", failed: "error", died: "error" };
 const ENDED = ["failed", "stopped", "died"];
 const BUTTONS = {
-  stop: ["Stop", (job) => job.state === "running", "button.danger.write"],
-  resume: ["Resume", (job) => job.resumable, "button.main.write"],
-  again: ["Into the form", (job) => job.state !== "running" && job.values, "button.write"],
-  forget: ["Remove from the list", (job) => job.state !== "running", "button.write"],
+  stop: ["Stop", (job) => job.state === "running", "button.danger"],
+  resume: ["Resume", (job) => job.resumable, "button.main"],
+  again: ["Into the form", (job) => job.state !== "running" && job.values, "button"],
+  forget: ["Remove from the list", (job) => job.state !== "running", "button"],
 };
 
 /** One job: its state, progress with the time left, the command line, its log, and buttons. */
-export class JobRow {
+class JobRow {
   /** `head` stands first; `calls` = {stop, resume, again, forget} are made with the job: those that there are get buttons. */
   constructor(page, { head, label, calls, states = {} }) {
-    Object.assign(this, { page, states: { ...STATES, ...states } });
+    Object.assign(this, { page, states });
     this.state = h("span.state", { role: "status" });
     this.bar = h("progress", { "aria-label": label, max: 1, value: 0 });
     this.text = h("span.dim");
     this.line = copyable(page.say);
     this.log = h("pre", { tabIndex: 0 });
     this.details = h("details", h("summary", "Log"), this.log);
-    this.buttons = Object.entries(calls).map(([name, call]) => {
-      const [title, when, kind] = BUTTONS[name];
-      const element = h(kind, { "data-do": name, disabled: page.readOnly, onclick: () => call(this.job) }, title);
-      return { element, when };
-    });
-    this.element = h("div.job", row(head, this.state), row(this.bar, this.text, this.buttons.map(({ element }) => element)),
-      this.line.element, this.details);
+    this.buttons = Object.entries(calls).map(([name, call]) =>
+      h(BUTTONS[name][2], { "data-do": name, disabled: page.readOnly, onclick: () => call(this.job) }, BUTTONS[name][0]));
+    this.element = h("div.job", row(head, this.state), row(this.bar, this.text, this.buttons), this.line.element, this.details);
   }
 
   show(job) {
-    const before = this.job?.state;
+    const { state, code, done, total, resumable, line, log } = job;
+    const isNew = state !== this.job?.state;
     this.job = job;
-    this.element.dataset.state = job.state;
-    this.state.textContent = this.states[job.state] + (job.state === "failed" ? ` with exit code ${job.code}` : "")
-      + (job.resumable ? "; it can be resumed" : "");
-    this.state.className = `state ${LOOKS[job.state] ?? "warn"}`;
-    const share = job.state === "done" ? 1 : job.total ? job.done / job.total : null;
+    this.element.dataset.state = state;
+    this.details.hidden = state === "none";
+    fill(this.state, state === "none" ? "" : this.states[state] ?? state, state === "failed" && ` with exit code ${code}`,
+      resumable && "; it can be resumed");
+    this.state.className = `state ${LOOKS[state] ?? "warn"}`;
+    const share = state === "done" ? 1 : total ? done / total : null;
     advance(this.bar, share);
-    this.bar.hidden = job.state !== "running" && share === null;
-    this.text.textContent = progress(job);
-    this.line.show(job.line);
-    this.line.element.hidden = !job.line;
-    for (const { element, when } of this.buttons) element.hidden = !when(job);
-    this.details.hidden = job.state === "none";
-    follow(this.log, () => fill(this.log, job.log || "Nothing was said yet."));
-    if (job.state !== before && ["failed", "died"].includes(job.state)) this.details.open = true;
+    this.bar.hidden = state !== "running" && share === null;
+    fill(this.text, progress(job));
+    this.line.show(line);
+    this.line.element.hidden = !line;
+    for (const each of this.buttons) each.hidden = !BUTTONS[each.dataset.do][1](job);
+    follow(this.log, () => fill(this.log, log || "Nothing was said yet."));
+    if (isNew && ["failed", "died"].includes(state)) this.details.open = true;
   }
 }
 
-function progress(job) {
+function progress({ state, began, ended, done, total, left, training }) {
   const now = Date.now() / 1000;
-  if (job.state !== "running") return job.ended ? `${ago(now - job.ended)}, took ${duration(job.ended - job.began)}` : "";
-  const { iteration = null, left = [] } = job.training ?? {};
+  if (state !== "running") return ended && `${ago(now - ended)}, took ${duration(ended - began)}`;
+  const least = training?.left?.[0] ?? null;
   return [
-    job.total && `${job.done} of ${job.total}`,
-    (job.left ?? null) !== null && `${duration(job.left)} left`,
-    iteration !== null && `iteration ${iteration}`,
-    (left?.[0] ?? null) !== null && `at least ${duration(left[0])} left`,
-    `for ${duration(now - job.began)}`,
+    total && `${done} of ${total}`, left !== null && `${duration(left)} left`,
+    training && training.iteration !== null && `iteration ${training.iteration}`,
+    least !== null && `at least ${duration(least)} left`, `for ${duration(now - began)}`,
   ].filter(Boolean).join(", ");
 }
 
-/** One job of a view: with a button that starts it, and looking after it. */
+/** One job of a view, with a button that starts it. */
 export class JobPanel extends JobRow {
   /**
    * `look`, `start`, `resume` and `stop` ask the server and resolve to how the job is. `title` stands on
-   * the button, `controls` beside it, `states` says what each state is called, `label` what is counted.
+   * the button, `controls` beside it, `states` says what a state is called, `label` what is counted.
    */
-  constructor({ page, title, label, states, controls = [], look, start, stop, resume, changed = () => {} }) {
-    const begin = h("button.write", { onclick: () => this.ask(start) }, title);
-    const calls = { stop: () => this.ask(stop), ...(resume && { resume: () => this.ask(resume) }) };
-    super(page, { head: [begin, controls], label, calls, states });
-    Object.assign(this, { begin, changed, looking: look, canResume: Boolean(resume) });
+  constructor({ page, title, label, states, controls, look, start, stop, resume }) {
+    const shown = (asking) => async () => this.show(await asking());
+    const begin = h("button", { disabled: page.readOnly, onclick: shown(start) }, title);
+    super(page, { head: [begin, controls], label, calls: { stop: shown(stop), resume: shown(resume) }, states });
+    Object.assign(this, { begin, looking: shown(look) });
     this.look();
   }
 
-  async look() {
-    try {
-      this.show(await this.looking());
-    } catch {
-      if (!this.ended) this.page.later(this, 3 * LOOK_MS, () => this.look());
-    }
+  look() {
+    this.looking().catch(() => this.page.later(this, AGAIN_MS, () => this.look()));
   }
 
   show(job) {
-    if (this.ended) return;
-    const before = this.job?.state;
-    super.show({ ...job, resumable: this.canResume && ENDED.includes(job.state) });
+    super.show({ ...job, resumable: ENDED.includes(job.state) });
     this.begin.disabled = job.state === "running" || this.page.readOnly;
-    this.changed(job, before);
     if (job.state === "running") this.page.later(this, LOOK_MS, () => this.look());
-  }
-
-  async ask(what) {
-    const job = await what();
-    if (job) this.show(job);
-    this.look();
-  }
-
-  end() {
-    this.ended = true;
   }
 }
 
 /** The jobs of the workspace: those that run first, then the newest. */
 export class JobList {
   /** `wanted(job)`: of which jobs; `again(job)` brings one into its form; `looked(job, state before)` hears of each look. */
-  constructor(page, { wanted = () => true, again, looked = () => {} }) {
+  constructor(page, { wanted, again, looked = () => {} }) {
     Object.assign(this, { page, wanted, again, looked });
     this.rows = new Map();
     this.element = h("div.stack");
@@ -121,46 +99,40 @@ export class JobList {
 
   async look() {
     try {
-      this.show((await this.page.get("/jobs/list")).jobs);
+      this.show(await this.page.get("/jobs/list"));
     } catch {
-      this.page.later(this, 3 * LOOK_MS, () => this.look());
+      this.page.later(this, AGAIN_MS, () => this.look());
     }
   }
 
-  show(all) {
+  show({ jobs: all }) {
     const jobs = all.filter(this.wanted);
-    const before = this.rows;
-    this.rows = new Map(jobs.map((job) => [job.id, before.get(job.id) ?? this.row(job)]));
-    for (const job of jobs) {
+    this.rows = new Map(jobs.map((job) => [job.id, this.rows.get(job.id) ?? this.row(job)]));
+    const elements = jobs.map((job) => {
       const one = this.rows.get(job.id);
-      const was = one.job?.state;
+      const before = one.job?.state;
       one.show(job);
-      this.looked(job, was);
-    }
-    const elements = jobs.map((job) => this.rows.get(job.id).element);
-    if (!elements.length) fill(this.element, h("p.dim.panel", "No job was started from here yet."));
-    else if (elements.length !== this.element.childElementCount || elements.some((each, i) => each !== this.element.children[i])) {
-      fill(this.element, elements); // only then: the focus stays where it is
-    }
+      this.looked(job, before);
+      return one.element;
+    });
+    const isSame = elements.length === this.element.childElementCount && elements.every((each, i) => each === this.element.children[i]);
+    if (!isSame || !elements.length) fill(this.element, elements.length ? elements : h("p.dim.panel", "No job was started from here yet."));
     if (jobs.some((job) => job.state === "running")) this.page.later(this, LOOK_MS, () => this.look());
   }
 
-  row(job) {
-    const act = (what) => async ({ id }) => {
-      this.show((await this.page.post(`/jobs/${what}/${id}`)).jobs);
-      this.look();
-    };
-    const stop = async (of) => {
+  row({ id, kind, title, subject }) {
+    const post = async (what) => this.show(await this.page.post(`/jobs/${what}/${id}`));
+    const stop = async () => {
       const text = "It ends after what it has begun, and can be resumed where the command can.";
-      if (await ask(`Stop "${of.title}"?`, text, [], "Stop")) await act("stop")(of);
+      if (await ask(`Stop "${title}"?`, text, [], "Stop")) await post("stop");
     };
     const made = new JobRow(this.page, {
-      head: [h("strong", job.title), h("span.dim", job.subject), job.kind.endsWith("train") && h("a", { href: "#/watch" }, "Watch")],
-      label: `Progress of ${job.title}`,
-      calls: { stop, resume: act("resume"), again: this.again, forget: act("forget") },
+      head: [h("strong", title), h("span.dim", subject), kind.endsWith("train") && h("a", { href: "#/watch" }, "Watch")],
+      label: `Progress of ${title}`,
+      calls: { stop, resume: () => post("resume"), again: this.again, forget: () => post("forget") },
     });
     made.element.classList.add("panel");
-    made.element.dataset.kind = job.kind;
+    made.element.dataset.kind = kind;
     return made;
   }
 }

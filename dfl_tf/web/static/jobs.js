@@ -4,6 +4,8 @@ import { JobList } from "./job.js";
 
 const LINE_MS = 250;
 const NUMBERS = ["int", "float"];
+const ON_OFF = { true: "on", false: "off" };
+const INPUTS = { workspace: [], side: ["side"], model: ["model"], "new model": ["model"] };
 
 /** Commands (`kinds`), the form of the chosen one (`forms`), and the jobs (`list`): all, or those that a view wants. */
 export class Jobs {
@@ -22,61 +24,49 @@ export class Jobs {
     fill(this.kinds, this.told.kinds.map((kind) => button(kind.title, () => this.choose(kind), { "data-name": kind.name, "data-kind": kind.name })));
   }
 
-  choose(kind, { side, values } = {}) {
+  choose(kind, { subject, values } = {}) {
     this.kind = kind;
     this.forms.hidden = false;
     press(this.kinds.children, kind.name);
     const models = kind.models.map((key) => [key, `${this.told.models[key].title} ${this.told.models[key].class}`]);
     if (kind.subject === "new model") models.push(["new", "a new model"]);
-    this.subjects = {
-      side: select("faces of", [["src", "src"], ["dst", "dst"]], () => this.changed(), side || this.side),
+    this.inputs = {
+      side: select("faces of", { src: "src", dst: "dst" }, () => this.changed(), subject || this.side),
       model: select("model", models, () => this.showForm()),
       class: select("class", kind.classes.map((each) => [each, each]), () => this.showForm()),
       name: h("input", { value: "new", maxLength: 120, autocomplete: "off", spellcheck: false, oninput: () => this.changed() }),
     };
-    for (const [name, input] of Object.entries(this.subjects)) input.id = `job-${name}`;
     return this.showForm(values);
   }
 
-  /** What the command is about, by the keys of a request. */
-  get subject() {
-    const { kind, subjects: { side, model, name, class: modelClass } } = this;
-    if (kind.subject === "workspace") return {};
-    if (kind.subject === "side") return { side: side.value };
-    return model.value === "new" ? { model: "new", name: name.value, class: modelClass.value } : { model: model.value };
-  }
-
+  /** What the command is about, and what the form says. */
   get asked() {
-    return { kind: this.kind.name, values: this.options.values, ...this.subject };
+    const { kind, inputs, options: { values } } = this;
+    const names = INPUTS[kind.subject].concat(inputs.model.value === "new" ? ["class", "name"] : []);
+    return { kind: kind.name, values, ...Object.fromEntries(names.map((name) => [name, inputs[name].value])) };
   }
 
   async showForm(values) {
-    const { kind, page, subjects } = this;
-    const isNew = subjects.model.value === "new";
-    const of = isNew ? subjects.class.value : this.told.models[subjects.model.value]?.class ?? "";
+    const { kind, page, inputs } = this;
+    const model = inputs.model.value;
+    const modelClass = model === "new" ? inputs.class.value : this.told.models[model]?.class ?? "";
     const turn = this.turn = {};
-    let fields;
-    try {
-      ({ fields } = await page.get(`/jobs/form/${kind.name}?class=${encodeURIComponent(of)}`));
-    } catch (error) {
-      fill(this.forms, h("p.error", error.message));
+    const found = await page.get(`/jobs/form/${kind.name}?class=${encodeURIComponent(modelClass)}`).catch((error) => ({ error }));
+    if (turn !== this.turn) return;
+    if (found.error) {
+      fill(this.forms, h("p.error", found.error.message));
       return;
     }
-    if (turn !== this.turn) return;
-    const none = kind.subject === "model" && !kind.models.length;
-    const asked = {
-      side: kind.subject === "side", model: kind.subject.endsWith("model"),
-      class: isNew && kind.classes.length > 1, name: isNew && kind.classes.length > 1,
-    };
-    this.options = new OptionsForm(fields, kind.subject === "new model" && !isNew ? "as stored" : "default", () => this.changed());
+    this.options = new OptionsForm(found.fields, kind.subject === "new model" && model !== "new" ? "as stored" : "default", () => this.changed());
     if (values) this.options.values = values;
     this.line = copyable(page.say);
     this.wrong = h("p.error", { role: "status" });
+    const none = kind.subject === "model" && !model;
     this.begin = button(kind.plan ? "Plan and start" : "Start", () => this.start(), { className: "main", "data-do": "start", disabled: page.readOnly || none });
+    const about = INPUTS[kind.subject].concat(model === "new" && kind.classes.length > 1 ? ["class", "name"] : []);
     fill(this.forms, h("h2", kind.title), h("p.dim", kind.help),
       none && h("p.warn", "There is no such model in this workspace yet."),
-      h("div.fields", Object.keys(asked).filter((name) => asked[name]).map((name) =>
-        field(name === "side" ? "faces of" : name, subjects[name]))), this.options.element,
+      h("div.fields", about.map((name) => field(`job-${name}`, name === "side" ? "faces of" : name, inputs[name]))), this.options.element,
       h("div.foot", this.wrong, this.line.element, h("div.row.end", this.begin)));
     if (!none) this.changed(0);
   }
@@ -93,18 +83,18 @@ export class Jobs {
   }
 
   async start() {
-    const { kind, page, asked, begin } = this;
+    const { kind, page, asked, begin, wrong } = this;
     const title = begin.textContent;
     begin.disabled = true;
-    fill(this.wrong, "");
+    fill(wrong);
     try {
       if (kind.plan) begin.textContent = "Making the plan…";
       if (!await this.agreed(kind, asked)) return;
-      this.jobs.show((await page.post("/jobs/start", asked)).jobs);
+      this.jobs.show(await page.post("/jobs/start", asked));
       page.say(`${kind.title}: started.`);
     } catch (error) {
-      fill(this.wrong, error.message);
-      page.say(error.message, "error");
+      fill(wrong, error.message);
+      throw error;
     } finally {
       begin.disabled = page.readOnly;
       begin.textContent = title;
@@ -112,23 +102,21 @@ export class Jobs {
   }
 
   /** Whether the user wants what the command would do. */
-  async agreed(kind, asked) {
-    if (kind.plan) {
-      const { plan } = await this.page.post("/jobs/plan", asked);
-      const text = h("pre", { tabIndex: 0 }, plan || "The command says nothing of what it would do.");
-      return ask(`${kind.title}: the plan`, text, [], "Start");
-    }
-    return !kind.asks || ask(`${kind.title}?`, kind.asks, [], kind.title);
+  async agreed({ plan, asks, title }, asked) {
+    if (!plan) return !asks || ask(`${title}?`, asks, [], title);
+    const said = await this.page.post("/jobs/plan", asked);
+    return ask(`${title}: the plan`, h("pre", { tabIndex: 0 }, said.plan || "The command says nothing of what it would do."), [], "Start");
   }
 
   again(job) {
-    this.choose(this.told.kinds.find((kind) => kind.name === job.kind), { side: job.subject, values: job.values });
+    this.choose(this.told.kinds.find((kind) => kind.name === job.kind), job);
     this.forms.scrollIntoView({ block: "nearest" });
   }
 }
 
-function field(label, input, ...hint) {
-  return h("div.field", h("label", { for: input.id }, label), input, hint);
+function field(id, label, input, ...hint) {
+  input.id = id;
+  return h("div.field", h("label", { for: id }, label), input, hint);
 }
 
 /** Options of a command: what is not touched is not given. */
@@ -144,24 +132,23 @@ class OptionsForm {
   }
 
   row({ key, label, help, unit }) {
-    const made = field(label, this.inputs.get(key), h("p.hint", { id: `field-${key}-hint` }, help, unit && ` (${unit})`));
+    const id = `field-${key}`;
+    const made = field(id, label, this.inputs.get(key), h("p.hint", { id: `${id}-hint` }, help, unit && ` (${unit})`));
     made.dataset.key = key;
     return made;
   }
 
-  input({ key, kind, details, choices, multiple, minimum, maximum, default: value }) {
-    const common = { id: `field-${key}`, "aria-describedby": `field-${key}-hint`, title: details };
-    const given = value !== null && value !== "";
-    const isDefault = this.usual === "default";
+  input({ key, kind, details: title, choices, multiple, minimum, maximum, default: value }) {
+    const common = { "aria-describedby": `field-${key}-hint`, title };
+    const usual = this.usual === "default" ? value ?? "" : this.usual;
     if (kind === "bool" || choices.length) {
-      const titles = kind === "bool" ? [["true", "on"], ["false", "off"]] : choices.map((each) => [each, each]);
-      const shown = { true: "on", false: "off" }[value] ?? value;
-      return h("select", common, [["", isDefault && given ? `default: ${shown}` : this.usual], ...titles].map(([each, title]) => h("option", { value: each }, title)));
+      const shown = this.usual === "default" && usual !== "" ? `default: ${ON_OFF[usual] ?? usual}` : this.usual;
+      const titles = kind === "bool" ? Object.entries(ON_OFF) : choices.map((each) => [each, each]);
+      return h("select", common, [["", shown], ...titles].map(([each, text]) => h("option", { value: each }, text)));
     }
-    const placeholder = isDefault ? String(value ?? "") : this.usual;
     return NUMBERS.includes(kind) && !multiple
-      ? h("input", { ...common, type: "number", placeholder, min: minimum ?? "", max: maximum ?? "", step: kind === "int" ? 1 : "any" })
-      : h("input", { ...common, type: "text", placeholder: multiple ? "1, 3" : placeholder, autocomplete: "off", spellcheck: false });
+      ? h("input", { ...common, type: "number", placeholder: usual, min: minimum ?? "", max: maximum ?? "", step: kind === "int" ? 1 : "any" })
+      : h("input", { ...common, placeholder: multiple ? "1, 3" : usual, autocomplete: "off", spellcheck: false });
   }
 
   /** What was given, by key. */

@@ -101,12 +101,11 @@ export default class Tuner extends View {
     const { page, model } = this;
     const how = select("Frames that are there already", { "": "into empty folders", resume: "resume", overwrite: "overwrite" });
     const start = (frames) => page.post(`start/${model.id}`, { slot: this.slot, how: frames });
-    this.job = new JobPanel({
+    return new JobPanel({
       page, title: "Merge now", label: "Merged frames", states: { running: "merging", done: "merged" }, controls: [how],
       look: () => page.get(`merge/${model.id}`), start: () => start(how.value),
       resume: () => start("resume"), stop: () => page.post(`stop/${model.id}`),
-    });
-    return this.job.element;
+    }).element;
   }
 
   shown() {
@@ -119,7 +118,6 @@ export default class Tuner extends View {
     super.end();
     this.stopPlaying();
     this.send();
-    this.job?.end();
     this.images?.end();
   }
 

@@ -105,7 +105,16 @@ class MeasuringJob:
             "total": self.total,
             "notes": [printable(note) for note in self.notes],
             "error": printable(self.error, lines=True),
+            "text": printable(self._text, lines=True),
         }
+
+    @property
+    def _text(self) -> str:
+        if self.state == "running":
+            return f"{self.task.title}: {self.done} of {self.total}"
+        if self.state == "canceled":
+            return f"{self.task.title}: canceled; what was measured is remembered."
+        return self.error or " ".join(self.notes)
 
 
 class FaceMeasuring:

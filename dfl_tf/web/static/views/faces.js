@@ -60,8 +60,10 @@ export default class Faces extends View {
     this.panel("choose");
     return [
       h("div.row.bar", this.folder, this.count,
-        button("Mark all", () => this.markAll()), button("Unmark", () => this.unmark()), this.mover, this.undoing, group("Layers", this.layerButtons),
-        group("Size", button("−", () => this.resize(-1), { "aria-label": "Smaller" }), button("+", () => this.resize(1), { "aria-label": "Larger" })),
+        button("Mark all", () => this.markAll()), button("Unmark", () => this.unmark()), this.mover, this.undoing,
+        group("Layers", this.layerButtons),
+        group("Size", button("−", () => this.resize(-1), { "aria-label": "Smaller" }),
+          button("+", () => this.resize(1), { "aria-label": "Larger" })),
         this.opener, button("Keys", () => this.help())),
       h("div.sides",
         h("section.stage", { "aria-label": "Faces" }, this.grid.element, this.viewer.element),
@@ -104,7 +106,8 @@ export default class Faces extends View {
   }
 
   showPlaces() {
-    fill(this.folder, this.catalog.places.map(({ id, side, title, of }) => h("option", { value: id }, `${side && `${side}: `}${title}${of && " (trash)"}`)));
+    fill(this.folder, this.catalog.places.map(({ id, side, title, of }) => (
+      h("option", { value: id }, side && `${side}: `, title, of && " (trash)"))));
     this.folder.value = this.place.id;
   }
 
@@ -310,11 +313,10 @@ export default class Faces extends View {
   /** Mark the faces of all other persons; those of nobody stay as they are. */
   async markOthers(person) {
     const { place } = this;
-    const between = async (low, high) => (await this.page.get(this.listPath({ ranges: [["person", low, high]] }))).order;
-    const [known, own] = await Promise.all([between(1, null), between(person, person)]);
+    const between = (low, high) => this.page.get(this.listPath({ ranges: [["person", low, high]] }));
+    const others = await Promise.all([between(1, person - 1), between(person + 1, null)]);
     if (place !== this.place) return;
-    const stay = new Set(own);
-    this.grid.marks = new Set(known.filter((number) => !stay.has(number)));
+    this.grid.marks = new Set(others.flatMap((each) => each.order));
     this.update();
   }
 
@@ -355,7 +357,8 @@ export default class Faces extends View {
     this.moving = true; // events about this move need no further look
     try {
       const step = await page.post(`${what}/${place.id}`, body);
-      page.say(step.undone ? `Undone: ${step.undone}.` : step.finished ? `Completed: ${step.finished}.` : `${step.text}.${step.undoes ? "" : " U undoes it."}`);
+      if (step.text) page.say(`${step.text}.${step.undoes ? "" : " U undoes it."}`);
+      else page.say(step.undone ? `Undone: ${step.undone}.` : `Completed: ${step.finished}.`);
       for (const number of body.faces ?? []) grid.marks.delete(number);
       this.catalog.places = (await page.get("places")).places;
       this.showPlaces();

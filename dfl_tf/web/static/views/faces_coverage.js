@@ -1,5 +1,5 @@
 // Where src and dst look: two maps of yaw and pitch, side by side.
-import { button, fill, h, row } from "../dom.js";
+import { button, fill, group, h, row } from "../dom.js";
 import { Panel } from "./faces_panel.js";
 
 const degrees = ([low, high]) => `${low}° to ${high}°`;
@@ -41,7 +41,9 @@ export class CoverageMaps extends Panel {
       cell.style.setProperty("--share", `${Math.round(18 + 82 * Math.sqrt(count / most))}%`);
       return cell;
     }));
-    const grid = h("div.map", { role: "group", "aria-label": `Yaw and pitch of ${name}`, onkeydown: (event) => step(event, cells, columns.length) }, cells);
+    const grid = group(`Yaw and pitch of ${name}`, cells);
+    grid.className = "map";
+    grid.addEventListener("keydown", (event) => step(event, cells, columns.length));
     grid.style.gridTemplateColumns = `repeat(${columns.length}, minmax(0, 1fr))`;
     const first = cells.find((cell) => !cell.disabled);
     if (first) first.tabIndex = 0;

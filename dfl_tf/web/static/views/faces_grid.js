@@ -77,12 +77,13 @@ export class FaceGrid {
     const rows = Math.ceil(clientHeight / this.rowHeight) + 2 * AHEAD;
     const first = above * this.columns;
     const before = this.tiles;
-    this.tiles = new Map(this.order.slice(first, first + rows * this.columns).map((number) => [number, before.get(number) ?? tile(number)]));
+    const seen = this.order.slice(first, first + rows * this.columns);
+    this.tiles = new Map(seen.map((number) => [number, before.get(number) ?? tile(number)]));
     for (const [number, { image }] of before) if (!this.tiles.has(number)) image.removeAttribute("src"); // it is not needed any more
-    const elements = [...this.tiles.values()].map(({ element }) => element);
-    if (elements.length !== before.size || elements.some((each, i) => each !== this.shown.children[i])) this.shown.replaceChildren(...elements);
+    const same = seen.length === before.size && [...before.keys()].every((number, i) => number === seen[i]);
+    if (!same) this.shown.replaceChildren(...seen.map((number) => this.tiles.get(number).element));
     this.shown.style.transform = `translateY(${above * this.rowHeight}px)`;
-    [...this.tiles.keys()].forEach((number, i) => this.describe(number, first + i));
+    seen.forEach((number, i) => this.describe(number, first + i));
     this.element.setAttribute("aria-activedescendant", `face-${this.order[this.current]}`);
   }
 
@@ -90,7 +91,9 @@ export class FaceGrid {
     const { host, marks, order } = this;
     const { element, caption } = this.tiles.get(number);
     const title = host.title(number, index);
-    Object.assign(element, { title, ariaLabel: title, ariaSelected: marks.has(number), ariaSetSize: order.length, ariaPosInSet: index + 1 });
+    Object.assign(element, {
+      title, ariaLabel: title, ariaSelected: marks.has(number), ariaSetSize: order.length, ariaPosInSet: index + 1,
+    });
     element.dataset.index = index;
     element.classList.toggle("here", index === this.current);
     caption.hidden = !this.captions;

@@ -31,7 +31,8 @@ export class Choosing {
     this.titles = catalog.titles;
     const options = (names) => names.map((name) => h("option", { value: name }, this.titles[name]));
     this.sort = h("select", { id: "faces-sort", onchange: () => this.ask({ sort: this.sort.value }) },
-      h("option", { value: "name" }, "Order of the folder"), catalog.sorts.map(([label, names]) => h("optgroup", { label }, options(names))));
+      h("option", { value: "name" }, "Order of the folder"),
+      catalog.sorts.map(([label, names]) => h("optgroup", { label }, options(names))));
     this.direction = button("", () => this.ask({ descending: !this.question.descending }));
     this.more = h("select", { id: "faces-filter", onchange: () => this.add(this.more.value) },
       h("option", { value: "" }, "Add a filter…"), options(catalog.filters));
@@ -75,7 +76,7 @@ export class Choosing {
     this.sort.value = sort;
     this.more.value = "";
     this.direction.textContent = (this.byNumber ? ["smallest first", "largest first"] : ["as it is", "turned around"])[Number(descending)];
-    const drop = (title, changes) => h("button.bare", { "aria-label": `Remove the filter: ${title}`, onclick: () => this.ask(changes()) }, "✕");
+    const drop = (title, changes) => button("✕", () => this.ask(changes()), { class: "bare", "aria-label": `Remove the filter: ${title}` });
     fill(this.filters,
       cell && h("div.filter", row(this.pose, drop("pose", () => ({ cell: null })))),
       ranges.map((each) => {
@@ -105,15 +106,12 @@ export class Measuring {
     this.show({});
   }
 
-  show({ state = "none", title, done, total, notes = [], error }) {
+  show({ state = "none", done, total, text = "" }) {
     this.element.dataset.state = state;
     this.going.hidden = state !== "running";
     this.bar.value = total ? done / total : 0;
     this.text.className = state === "failed" ? "error" : "dim";
-    this.text.textContent = {
-      none: "", running: `${title}: ${done} of ${total}`, done: notes.join(" "), failed: error,
-      canceled: `${title}: canceled; what was measured is remembered.`,
-    }[state];
+    this.text.textContent = text;
   }
 }
 
@@ -130,8 +128,8 @@ export class Persons extends Panel {
 
   show(found) {
     fill(this.list, found.map(({ person, faces, typical }) => h("div.person",
-      h("button.bare", { "data-person": person, "aria-label": `Person ${person}: ${faces} faces`, onclick: () => this.view.showPerson(person) },
-        h("img", { src: this.view.image(typical, 96), alt: "" })),
+      button(h("img", { src: this.view.image(typical, 96), alt: "" }), () => this.view.showPerson(person),
+        { class: "bare", "data-person": person, "aria-label": `Person ${person}: ${faces} faces` }),
       h("div", `Person ${person}`, h("div.dim", `${faces} faces`),
         found.length > 1 && button("Mark the others", () => this.view.markOthers(person), { class: "small" })))));
   }

@@ -67,7 +67,8 @@ export class FaceViewer {
     this.frame.show(`Frame ${source}`, known.frame && url("frame"));
     this.none.textContent = known.missing ?? "";
     this.problem.textContent = problem;
-    const values = measured.map(({ title, value, unit }) => [title, value === null ? "none" : `${figure(value)}${unit === "degrees" ? "°" : ""}`]);
+    const inWords = (value, unit) => (value === null ? "none" : figure(value) + (unit === "degrees" ? "°" : ""));
+    const values = measured.map(({ title, value, unit }) => [title, inWords(value, unit)]);
     fill(this.facts, [...told, ...values].map(([title, text]) => h("div", h("dt", title), h("dd", text))));
   }
 

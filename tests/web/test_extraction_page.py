@@ -164,3 +164,30 @@ def test_what_another_window_changed_is_not_overwritten(tabs, root, served):
     press(other, "Enter", "Enter")  # now that it has seen the other one
     other.wait(f"{STATUS} === 'saved'")
     assert len(read_journal(aligned).frames["00007.png"].faces) == 3
+
+
+def test_a_face_waits_for_the_connection_as_it_was_placed(tabs, root, served):
+    tab = tabs()
+    tab.size(1280, 720)
+    tab.open(served.context.instance.address)
+    tab.run("void (location.hash = '#/extraction/src/8')")
+    tab.wait(f"{SHOWN} && {NAME} === '00008.png'")
+    press(tab, "KeyV", "v")
+    tab.wait(f"{STATUS} === 'Taken from frame 7.'")
+    middle = part(tab, ".shape .body")
+    tab.run(
+        "(window.whole = fetch, window.fetch = (place, how) => how?.method === 'POST'"
+        " ? Promise.reject(new TypeError('no connection')) : whole(place, how))"
+    )
+    press(tab, "Enter", "Enter")
+    tab.wait(f"{STATUS}.includes('no connection, trying again')")
+    press(tab, "ArrowRight", "ArrowRight")  # would be lost with the shape
+    tab.click("[aria-label='Frame before']")  # would put the face on another frame
+    np.testing.assert_allclose(part(tab, ".shape .body"), middle)
+    assert tab.run(NAME) == "00008.png"
+    tab.run("(window.fetch = whole)")
+    tab.wait(f"{STATUS} === 'saved'", 10)
+    face = read_journal(root / "data_src" / "aligned").frames["00008.png"].faces[-1]
+    left, top, right, bottom = face.box
+    np.testing.assert_allclose(((left + right) / 2, (top + bottom) / 2), middle, atol=1)
+    assert face.by_hand

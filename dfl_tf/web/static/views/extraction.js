@@ -14,11 +14,12 @@ const SIDES = { src: "src", dst: "dst" };
 export default class Extraction extends View {
   static title = "Extraction";
   static keys = [
-    ["← → (with Shift: ten), Home, End", "frame"], ["F, M, H (with Shift: back)", "next frame without a face, with several, with one made by hand"],
+    ["← → (with Shift: ten), Home, End", "frame"],
+    ["F, M, H (with Shift: back)", "next frame without a face, with several, with one made by hand"],
     ["N", "place a face: then drag a box, or Enter for one in the middle"], ["V", "start from the face of a frame before"],
     ["1 to 9, E, Delete", "choose a face, correct it, remove it"], ["Ctrl+Z", "undo"], ["+ − 0", "zoom"],
-    ["while a face is placed: arrows (with Shift: 10 pixels)", "move the face, or the chosen point"], ["+ −", "larger, smaller"],
-    [", .", "turn"], ["[ ]", "choose a point"], ["L", "let the landmarker look again in the box"], ["Enter, Esc", "save, give up"],
+    ["while a face is placed: arrows (with Shift: 10 pixels)", "move the face, or the chosen point"],
+    ["+ −", "larger, smaller"], [", .", "turn"], ["[ ]", "choose a point"], ["L", "let the landmarker look again in the box"], ["Enter, Esc", "save, give up"],
   ];
 
   chosen = null;
@@ -78,7 +79,7 @@ export default class Extraction extends View {
 
   async shown() {
     this.page.on("hello", () => this.look());
-    const kept = this.kept();
+    const kept = JSON.parse(localStorage.getItem(this.store));
     this.bar.show(0, this.frames.length);
     await this.bar.go(kept?.number || Number(this.page.rest[1]) || this.faces.indexOf(0) + 1 || 1);
     if (kept?.number !== this.frame || this.page.readOnly || this.shape) return;
@@ -216,14 +217,9 @@ export default class Extraction extends View {
     }
   }
 
-  begins(shape) {
-    if (this.shape) {
-      this.shape.step();
-      this.shape.box = shape.box;
-      this.shape.take(shape.points);
-    } else {
-      this.shape = new Shape(shape);
-    }
+  begins({ box, points, face }) {
+    this.shape?.step();
+    this.shape = Object.assign(this.shape ?? new Shape({ face }), { box, points });
     this.drawing = false;
     this.stage.element.focus();
     this.changed();
@@ -261,16 +257,8 @@ export default class Extraction extends View {
   }
 
   changed() {
-    localStorage.setItem(this.store, JSON.stringify({ number: this.frame, shape: this.shape.plain }));
     this.paint();
-  }
-
-  kept() {
-    try {
-      return JSON.parse(localStorage.getItem(this.store));
-    } catch {
-      return null;
-    }
+    localStorage.setItem(this.store, JSON.stringify({ number: this.frame, shape: this.shape.plain }));
   }
 
   giveUp() {
@@ -342,7 +330,8 @@ export default class Extraction extends View {
     await this.go(last.frame);
     const { what } = last;
     let made = what === "removed" || await this.undone("remove", last.face);
-    if (made && what !== "placed") made = await this.undone("restore", this.record.removed.length - (what === "corrected" ? 2 : 1));
+    const back = what === "corrected" ? 2 : 1; // the shape that took its place was removed after it
+    if (made && what !== "placed") made = await this.undone("restore", this.record.removed.length - back);
     if (made) this.done.pop();
     this.say(made ? "undone" : "not undone", made ? "good" : "error");
     this.paint();

@@ -3,32 +3,27 @@
 const STEPS = 200;
 
 export class Shape {
+  chosen = null; // a point
+  before = [];
+
+  /** `face`: which face of the frame it replaces. */
   constructor({ box, points, face = null }) {
-    this.box = [...box];
-    this.points = points.map((point) => [...point]);
-    this.face = face; // which face of the frame it replaces
-    this.chosen = null; // a point
-    this.before = [];
+    Object.assign(this, { box, points, face });
   }
 
   get plain() {
     return { box: this.box, points: this.points, face: this.face };
   }
 
-  /** Remember how it is; what follows is undone as one step. */
+  /** Remember how it is (arrays are replaced, never changed); what follows is undone as one step. */
   step() {
-    this.before.push(JSON.stringify([this.box, this.points]));
-    if (this.before.length > STEPS) this.before.shift();
+    this.before = [...this.before.slice(1 - STEPS), [this.box, this.points]];
   }
 
   undo() {
-    if (!this.before.length) return false;
-    [this.box, this.points] = JSON.parse(this.before.pop());
-    return true;
-  }
-
-  take(points) {
-    this.points = points.map((point) => [...point]);
+    const before = this.before.pop();
+    if (before) [this.box, this.points] = before;
+    return Boolean(before);
   }
 
   get center() {
@@ -36,19 +31,18 @@ export class Shape {
     return [(left + right) / 2, (top + bottom) / 2];
   }
 
+  /** Move the chosen point, or the whole. */
   move(dx, dy) {
-    if (this.chosen !== null) {
-      this.points[this.chosen] = plus(this.points[this.chosen], dx, dy);
-      return;
-    }
-    this.points = this.points.map((point) => plus(point, dx, dy));
-    this.box = this.box.map((side, i) => side + (i % 2 ? dy : dx));
+    const { chosen } = this;
+    const whole = chosen === null;
+    this.points = this.points.map(([x, y], i) => (whole || i === chosen ? [x + dx, y + dy] : [x, y]));
+    if (whole) this.box = this.box.map((side, i) => side + (i % 2 ? dy : dx));
   }
 
   scale(factor, [x, y] = this.center) {
     const at = ([px, py]) => [x + (px - x) * factor, y + (py - y) * factor];
-    this.points = this.points.map(at);
     const [left, top, right, bottom] = this.box;
+    this.points = this.points.map(at);
     this.box = [...at([left, top]), ...at([right, bottom])];
   }
 
@@ -64,8 +58,4 @@ export class Shape {
 /** The box between two corners, whichever they are. */
 export function boxBetween([ax, ay], [bx, by]) {
   return [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
-}
-
-function plus([x, y], dx, dy) {
-  return [x + dx, y + dy];
 }

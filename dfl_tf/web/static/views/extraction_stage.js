@@ -92,7 +92,7 @@ export class Stage extends Viewer {
     shape.chosen = point === undefined ? null : Number(point);
     return (at) => {
       const now = this.at(at);
-      Object.assign(shape, { box, points: [...points] });
+      Object.assign(shape, { box, points });
       if (part?.startsWith("corner")) {
         const fixed = [[right, bottom], [left, bottom], [left, top], [right, top]][part.at(-1)];
         shape.scale(Math.max(0.05, distance(now, fixed) / distance(start, fixed)), fixed);

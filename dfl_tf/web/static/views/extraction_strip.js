@@ -50,35 +50,36 @@ export class FrameStrip {
     if (!count && kind !== "hand") return null;
     const dot = h("span.dot");
     dot.style.background = COLORS[kind];
-    return button([dot, `${KINDS[kind]} ${count}`], () => this.jump(kind), { "data-kind": kind, disabled: !count, title: "Go to the next one" });
+    const props = { "data-kind": kind, disabled: !count, title: "Go to the next one" };
+    return button([dot, `${KINDS[kind]} ${count}`], () => this.jump(kind), props);
   }
 
   draw() {
     const { canvas, faces } = this;
-    if (!faces?.length || !canvas.clientWidth) return;
+    if (!canvas.clientWidth || !faces) return;
     const scale = devicePixelRatio || 1;
-    const width = canvas.width = Math.round(canvas.clientWidth * scale);
-    const height = canvas.height = Math.round(HEIGHT * scale);
+    const [width, height] = [canvas.clientWidth, HEIGHT].map((side) => Math.round(side * scale));
+    Object.assign(canvas, { width, height });
     const pen = canvas.getContext("2d");
-    const count = faces.length;
-    const columns = Math.min(count, width);
-    const gap = width / columns > 4 ? 1 : 0;
+    const columns = Math.min(faces.length, width);
+    const wide = width / columns;
+    const frameOf = (column) => Math.floor(column * faces.length / columns);
     const bar = (color, ...place) => {
       pen.fillStyle = COLORS[color];
       pen.fillRect(...place);
     };
     for (let i = 0; i < columns; i++) {
-      const first = Math.floor(i * count / columns);
-      const here = faces.slice(first, Math.max(first + 1, Math.floor((i + 1) * count / columns)));
+      const first = frameOf(i);
+      const here = faces.slice(first, frameOf(i + 1));
       const kinds = new Set(here.map(kindOf));
       const kind = FIRST.find((each) => kinds.has(each));
-      const left = Math.round(i * width / columns);
-      const wide = Math.max(1, Math.round((i + 1) * width / columns) - left - gap);
+      const left = Math.round(i * wide);
+      const across = Math.round((i + 1) * wide) - left - (wide > 4 ? 1 : 0);
       const tall = Math.round((height - 8 * scale) * HEIGHTS[kind]);
-      bar(kind, left, height - tall, wide, tall);
-      if (here.some((_, k) => this.byHand.has(first + k + 1))) bar("hand", left, 0, Math.max(wide, 2), 4 * scale);
+      bar(kind, left, height - tall, across, tall);
+      if (here.some((_, k) => this.byHand.has(first + k + 1))) bar("hand", left, 0, Math.max(across, 2), 4 * scale);
     }
-    bar("here", Math.round((this.frame - 0.5) * width / count - scale), 0, Math.max(2 * scale, 3), height);
+    bar("here", Math.round((this.frame - 0.5) * width / faces.length - scale), 0, Math.max(2 * scale, 3), height);
   }
 
   end() {

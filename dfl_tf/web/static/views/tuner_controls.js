@@ -22,7 +22,7 @@ class Row {
     const id = `option-${key}`;
     this.option = option;
     this.mark = h("span.mark");
-    this.reset = button("↺", () => change(null), { class: "reset", title: "Back" });
+    this.reset = button("↺", () => change(null), { class: "reset" });
     this.inputs = this.make({ id, "aria-describedby": `${id}-hint` }, change);
     const lack = key === "super_resolution_power" && lacks.enhancer;
     const unmasked = key === "mask_mode" && lacks.xseg;
@@ -68,9 +68,8 @@ class Row {
     this.element.classList.toggle("idle", !works);
     this.element.classList.toggle("own", has && Boolean(span));
     fill(this.mark, has && !span && `here ${shown(own[key])}`);
-    const [short, long] = span ? ["As in all frames", "as in all frames"] : [`Back to ${shown(usual)}`, `back to ${shown(usual)}`];
     this.reset.disabled = span ? !has : base[key] === usual;
-    this.reset.title = short;
-    this.reset.setAttribute("aria-label", `${label}: ${long}`);
+    this.reset.title = `${label}: ${span ? "as in all frames" : `back to ${shown(usual)}`}`;
+    this.reset.setAttribute("aria-label", this.reset.title);
   }
 }

@@ -19,7 +19,8 @@ export default class Extraction extends View {
     ["N", "place a face: then drag a box, or Enter for one in the middle"], ["V", "start from the face of a frame before"],
     ["1 to 9, E, Delete", "choose a face, correct it, remove it"], ["Ctrl+Z", "undo"], ["+ − 0", "zoom"],
     ["while a face is placed: arrows (with Shift: 10 pixels)", "move the face, or the chosen point"],
-    ["+ −", "larger, smaller"], [", .", "turn"], ["[ ]", "choose a point"], ["L", "let the landmarker look again in the box"], ["Enter, Esc", "save, give up"],
+    ["+ −", "larger, smaller"], [", .", "turn"], ["[ ]", "choose a point"],
+    ["L", "let the landmarker look again in the box"], ["Enter, Esc", "save, give up"],
   ];
 
   chosen = null;
@@ -99,6 +100,7 @@ export default class Extraction extends View {
     this.mark();
     this.images.want("page", this.address);
     this.arrived();
+    if (!this.record) await this.read();
   }
 
   mark() {

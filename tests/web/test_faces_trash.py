@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,7 @@ def test_faces_go_to_the_trash_and_every_step_can_be_undone(own):
         assert files(aligned) == src.names() == ["00000.jpg", "00002.jpg", "00003.jpg", "00005.jpg"]
         second = src.trash("00002.jpg").json
         binned = Asking(served, "data_src/aligned_trash")
+        assert binned.list()["left_out"] == []  # the record of the steps is no matter of the user
         assert binned.trash("00004.jpg").json["what"] == "restore"
     with serving(own) as served:  # nothing is only in memory
         src = Asking(served)
@@ -137,6 +140,27 @@ def test_an_interrupted_move_is_completed(own, monkeypatch):
         (step,) = served.ask(f"/api/faces/steps/{src.place}").json["steps"]
         assert src.post("undo", step=step["id"]).status == 200
         assert len(files(aligned)) == 6
+
+
+def test_a_move_at_work_is_not_called_interrupted(own, monkeypatch):
+    begun, on = threading.Event(), threading.Event()
+    place = moves._place
+
+    def slow(*plan: object, **more: object) -> None:
+        begun.set()
+        assert on.wait(60)
+        place(*plan, **more)
+
+    monkeypatch.setattr(moves, "_place", slow)
+    with serving(own) as served, ThreadPoolExecutor() as others:
+        src = Asking(served)
+        moving = others.submit(src.trash, "00005.jpg")
+        try:
+            assert begun.wait(60)
+            assert src.list()["interrupted"] is False
+        finally:
+            on.set()
+        assert moving.result().status == 200
 
 
 def test_nothing_is_moved_through_a_link_nor_by_a_planted_record(own, tmp_path):

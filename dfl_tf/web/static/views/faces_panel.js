@@ -18,7 +18,10 @@ export class Panel {
   load(...about) {
     const turn = ++this.turn;
     const told = (call) => (what) => (turn === this.turn ? call(what) : this.loading);
-    const failed = (error) => fill(this.list, h("p.error", error.message), button("Try again", () => this.load()));
+    const failed = (error) => {
+      this.told = null;
+      fill(this.list, h("p.error", error.message), button("Try again", () => this.load()));
+    };
     this.loading = this.page.get(this.path(...about)).then(told((found) => this.show(found)), told(failed));
     return this.loading;
   }

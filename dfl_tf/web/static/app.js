@@ -73,9 +73,9 @@ class Page {
     target.addEventListener(name, call, { signal: this.leaving.signal });
   }
 
-  /** Hear a topic of the stream. */
-  on(topic, call) {
-    this.listen(topic, (event) => call(event.detail), stream);
+  /** Hear topics of the stream, with blanks between them. */
+  on(topics, call) {
+    for (const topic of topics.split(" ")) this.listen(topic, (event) => call(event.detail), stream);
   }
 
   /** Call after some milliseconds, once: what waits under the same key is given up. */

@@ -1,10 +1,11 @@
 // Elements without markup: whatever names and metadata hold, they are text.
 
+const isNothing = (value) => (value ?? false) === false;
+
 /**
  * Make an element: h("button.main", { onclick }, "Save"). Classes may stand behind the tag; props may
- * be left out. Keys of `props` that begin with "on" are listeners, "data-…", "aria-…" and the like
- * are attributes, the rest are properties. Children are elements, text or lists of them; null and
- * false are left out.
+ * be left out: listeners ("on…"), properties, and attributes where there is no such property.
+ * Children are elements, text or lists of them; null and false are left out.
  */
 export function h(name, ...rest) {
   const [tag, ...classes] = name.split(".");
@@ -12,11 +13,10 @@ export function h(name, ...rest) {
   const element = document.createElement(tag);
   if (classes.length) element.className = classes.join(" ");
   for (const [key, value] of Object.entries(props)) {
-    if (value === null || value === undefined || value === false) continue;
+    if (isNothing(value)) continue;
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else if (key === "class") element.className = value;
-    else if (key.includes("-") || key === "role" || key === "for" || key === "list") element.setAttribute(key, value);
-    else element[key] = value;
+    else if (key in element && key !== "list") element[key] = value; // the list of an input is set by its id
+    else element.setAttribute(key, value);
   }
   fill(element, ...rest);
   return element;
@@ -24,7 +24,7 @@ export function h(name, ...rest) {
 
 /** Replace what is in an element. */
 export function fill(element, ...children) {
-  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.replaceChildren(...children.flat(Infinity).filter((child) => !isNothing(child)));
 }
 
 export const button = (title, onclick, props = {}) => h("button", { onclick, ...props }, title);
@@ -34,6 +34,9 @@ export const group = (label, ...children) => h("div.group", { role: "group", "ar
 /** Buttons of {name: title}; `call` hears the name, `press` says which one is pressed. */
 export const buttons = (titles, call) =>
   Object.entries(titles).map(([name, title]) => button(title, () => call(name), { "data-name": name }));
+
+/** A part of a page under a heading. */
+export const panel = (title, ...children) => h("section.panel", { "aria-label": title }, h("h2", title), children);
 
 /** A choice out of {value: title} or [[value, title], …]. */
 export function select(label, choices, onchange, value) {
@@ -54,7 +57,7 @@ export function table(titles, rows, name = "table") {
     h("tbody", rows.map((cells) => h("tr", cells.map(cell)))));
 }
 
-/** Say of a button, or of each of several by its name in `data-name`, whether it is pressed. */
+/** Say whether a button is pressed; of several: which one, by its `data-name`. */
 export function press(buttons, on) {
   if (buttons instanceof Element) buttons.setAttribute("aria-pressed", String(on));
   else for (const each of buttons) press(each, each.dataset.name === on);

@@ -1,5 +1,5 @@
 // Two states of a model on the same held-out faces: numbers and faces side by side.
-import { button, fill, h, select, table } from "../dom.js";
+import { button, fill, h, panel, select, table } from "../dom.js";
 import { figure } from "../plot.js";
 import { clock, modelTitle } from "../texts.js";
 import { View } from "../view.js";
@@ -37,8 +37,7 @@ export default class Compare extends View {
     if (this.found) this.show();
     else fill(this.results, h("p", "There is no model in this workspace yet."));
     this.page.on("comparison", (running) => (this.found && running.state === "running" ? this.showRunning(running) : this.look()));
-    this.page.on("hello", () => this.look());
-    this.page.on("resync", () => this.look());
+    this.page.on("hello resync", () => this.look());
   }
 
   /** Look again; the choices stay. */
@@ -73,8 +72,7 @@ export default class Compare extends View {
   card({ first, second, time, held_out: heldOut, refused, rows, notes, sheet, id }) {
     const [one, other] = [first, second].map((state) => `${state.name}, iteration ${state.iteration}`);
     const cell = (row, side) => (row.better === side ? h("td.good", `${figure(row[side])} ✓`) : figure(row[side]));
-    return h("section.panel", { "aria-label": `${one} and ${other}` },
-      h("h2", `${one} and ${other}`),
+    return panel(`${one} and ${other}`,
       h("p.dim", clock(time), heldOut && ", on faces that neither was trained on"),
       refused.length ? h("p.bad", `They are not compared: ${refused.join("; ")}.`) :
         table(["metric", one, other], rows.map((row) => [row.name, cell(row, "first"), cell(row, "second")]), "table.numbers"),

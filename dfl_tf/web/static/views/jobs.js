@@ -1,5 +1,5 @@
 // Commands that are started from here, and go on without page and server.
-import { h } from "../dom.js";
+import { h, panel } from "../dom.js";
 import { Jobs } from "../jobs.js";
 import { View } from "../view.js";
 
@@ -14,7 +14,7 @@ export default class JobsView extends View {
   build() {
     const { kinds, forms, list } = this.jobs;
     return h("div.grid",
-      h("div.stack", h("section.panel", h("h2", "Start"), kinds), forms),
+      h("div.stack", panel("Start", kinds), forms),
       h("section.stack", { "aria-label": "Jobs" }, list));
   }
 

@@ -1,5 +1,5 @@
 // Losses and all further figures of the iterations.
-import { button, check, fill, group, h, press, row } from "../dom.js";
+import { button, check, fill, group, h, panel, press, row } from "../dom.js";
 import { colorOf, Curves, figure, markColor } from "../plot.js";
 
 const MARKS = ["options", "rollback", "start", "end", "backup", "snapshot", "problem", "save"];
@@ -23,7 +23,7 @@ export class CurvesPanel {
       h("label.smooth", "Smoothing", h("input", { id: "smoothing", type: "range", min: 0, max: 0.99, step: 0.01, value: smoothing, oninput: smooth })),
     ), this.choices];
     this.none = h("p.dim", "The log tells of no iterations yet.");
-    this.element = h("section.panel.wide", { "aria-label": "Curves" }, h("h2", "Losses and further figures"), this.shown, this.none);
+    this.element = panel("Losses and further figures", this.shown, this.none);
     press(this.log, logarithmic);
   }
 

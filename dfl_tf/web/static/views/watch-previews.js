@@ -1,5 +1,5 @@
 // Preview images: the last ones, their history by a slider, those of snapshots; enlarged by a click.
-import { button, fill, group, h, press } from "../dom.js";
+import { button, fill, group, h, panel, press } from "../dom.js";
 
 // Columns of the previews of models that put one face on another, by the ends of their names.
 const COLUMNS = [
@@ -23,7 +23,7 @@ export class PreviewPanel {
     this.shown = h("div", { hidden: true },
       h("div.framed", this.columns, h("button.bare", { title: "key f", "aria-label": "Enlarge", onclick: () => this.enlarge() }, this.image)),
       this.slider, this.caption);
-    this.element = h("section.panel", { "aria-label": "Previews" }, h("h2", "Previews"), this.tabs, this.none, this.shown);
+    this.element = panel("Previews", this.tabs, this.none, this.shown);
   }
 
   async load() {

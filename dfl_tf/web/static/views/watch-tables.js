@@ -1,5 +1,5 @@
 // Held-out metrics, options in effect and the end of the log, as tables.
-import { check, fill, follow, h, row, table } from "../dom.js";
+import { check, fill, follow, h, panel, row, table } from "../dom.js";
 import { figure } from "../plot.js";
 import { clock } from "../texts.js";
 
@@ -14,7 +14,7 @@ function scrolled(label) {
 export class MetricsPanel {
   constructor() {
     this.table = scrolled("Measurements");
-    this.element = h("section.panel", { "aria-label": "Quality" }, h("h2", "Quality on held-out faces"), this.table);
+    this.element = panel("Quality on held-out faces", this.table);
   }
 
   show(measured) {
@@ -30,8 +30,7 @@ export class OptionsPanel {
   constructor() {
     this.filter = h("input", { type: "search", placeholder: "filter", "aria-label": "Filter options", oninput: () => this.draw() });
     this.table = scrolled("Options");
-    this.element = h("section.panel", { "aria-label": "Options in effect" }, h("h2", "Options in effect"),
-      row(this.filter, check("defaults as well", false, (on) => { this.all = on; this.draw(); }, "label.row")), this.table);
+    this.element = panel("Options in effect", row(this.filter, check("defaults as well", false, (on) => { this.all = on; this.draw(); }, "label.row")), this.table);
   }
 
   show(options) {
@@ -52,7 +51,7 @@ export class LogPanel {
   constructor(page, id) {
     Object.assign(this, { page, id, after: 0, edition: "" });
     this.lines = h("pre.scroll.log", { tabIndex: 0, role: "log", "aria-label": "Log", "aria-live": "off" });
-    this.element = h("section.panel.wide", { "aria-label": "Log" }, h("h2", "Log"), this.lines);
+    this.element = panel("Log", this.lines);
   }
 
   async load() {

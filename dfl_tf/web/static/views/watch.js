@@ -32,7 +32,7 @@ export default class Watch extends View {
   }
 
   shown() {
-    for (const topic of ["hello", "resync", "models", "training"]) this.page.on(topic, () => this.soon());
+    this.page.on("hello resync models training", () => this.soon());
     this.regularly();
     return this.look();
   }
@@ -123,7 +123,7 @@ class Training {
     this.options = new OptionsPanel();
     this.log = new LogPanel(page, id);
     this.element = h("div.grid",
-      h("section.panel.wide", { "aria-label": "State" }, this.title, this.state, this.facts,
+      h("section.panel", { "aria-label": "State" }, this.title, this.state, this.facts,
         h("div.row.buttons", this.buttons, h("span.dim", "? shows the keys")), this.asked),
       this.curves.element, this.previews.element, h("div.stack", this.metrics.element, this.options.element), this.log.element);
   }

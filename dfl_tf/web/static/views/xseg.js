@@ -2,7 +2,7 @@
 import { button, fill, group, h, press, row, select } from "../dom.js";
 import { Jobs } from "../jobs.js";
 import { FrameBar } from "../view.js";
-import { Board, COLORS } from "./xseg_board.js";
+import { Board, COLORS, imageOf } from "./xseg_board.js";
 import { Drafts } from "./xseg_drafts.js";
 import { Drawing } from "./xseg_drawing.js";
 import { Faces, FILTERS } from "./xseg_faces.js";
@@ -75,7 +75,6 @@ export default class Editor extends Drawing {
   end() {
     this.leaveFace();
     this.abort?.abort();
-    this.board?.end();
     this.saver.release();
   }
 
@@ -159,10 +158,9 @@ export default class Editor extends Drawing {
     localStorage.setItem(SIDE, this.side);
     try {
       const face = await this.known.read(this.side, id, signal);
-      const image = await this.known.blob("image", face, signal);
-      const bitmap = await createImageBitmap(image, { imageOrientation: "none" });
+      const picture = await this.known.blob("image", face, signal).then(imageOf);
       if (signal.aborted) return;
-      this.face = Object.assign(face, { bitmap });
+      this.face = Object.assign(face, { picture });
       this.tell("");
       if (face.masked) this.readMask(face);
     } catch (error) {
@@ -184,15 +182,14 @@ export default class Editor extends Drawing {
       const whole = open.points.length >= FEWEST;
       this.commit({ open: null, polygons: whole ? [...polygons, open] : polygons });
     }
-    face.bitmap?.close();
-    face.bitmap = face.mask = null;
+    face.picture = face.mask = null;
     this.face = null;
     this.board.element.dataset.mode = ""; // the old one is seen until the next one is there
     this.idle();
   }
 
   async readMask(face) {
-    face.mask = await this.known.blob("mask", face).then(createImageBitmap).catch(() => null);
+    face.mask = await this.known.blob("mask", face).then(imageOf).catch(() => null);
     this.render();
   }
 

@@ -1,9 +1,8 @@
-// The face on a canvas: what is drawn there, zoom, and where a pointer is in pixels of the image.
-import { h } from "../dom.js";
+// The face with its polygons drawn over it, zoom, and where a pointer is in pixels of the image.
+import { fill, h, svg } from "../dom.js";
 import { EXCLUDE, INCLUDE, clamp } from "./xseg_shapes.js";
 
 export const COLORS = { Red: "#ff5c5c", Green: "#41e06a", Blue: "#6fa8ff" };
-const CHOSEN = "#ffd166";
 const LARGEST = 40;
 const SMOOTH = 3; // beyond, pixels are squares
 const MARGIN = 0.94;
@@ -12,26 +11,12 @@ export class Board {
   /** `editor` says what is drawn: its face, polygons and states. */
   constructor(editor) {
     this.editor = editor;
-    this.canvas = h("canvas");
-    this.pen = this.canvas.getContext("2d");
-    this.element = h("div.viewer.board", { tabIndex: 0, role: "application", "aria-label": "Face; F1 shows the keys" }, this.canvas);
-    this.seen = new ResizeObserver(() => this.resize());
-    this.seen.observe(this.element);
+    this.over = svg("svg");
+    this.layers = h("div.layers");
+    this.surface = h("div.surface", this.layers); // what is pressed
+    this.element = h("div.viewer.board", { tabIndex: 0, role: "application", "aria-label": "Face; F1 shows the keys" }, this.surface);
+    new ResizeObserver(() => this.draw()).observe(this.element);
     this.fit();
-  }
-
-  end() {
-    this.seen.disconnect();
-    cancelAnimationFrame(this.frame);
-  }
-
-  resize() {
-    this.ratio = devicePixelRatio || 1;
-    this.width = this.element.clientWidth;
-    this.height = this.element.clientHeight;
-    this.canvas.width = Math.round(this.width * this.ratio);
-    this.canvas.height = Math.round(this.height * this.ratio);
-    this.draw();
   }
 
   get face() {
@@ -40,8 +25,8 @@ export class Board {
 
   /** Screen pixels of a pixel of the image. */
   get scale() {
-    if (!this.face) return 1;
-    return Math.min(this.width / this.face.width, this.height / this.face.height) * MARGIN * this.zoom;
+    const { clientWidth, clientHeight } = this.surface;
+    return this.face ? Math.min(clientWidth / this.face.width, clientHeight / this.face.height) * MARGIN * this.zoom : 1;
   }
 
   /** The place in the image that is in the middle. */
@@ -49,16 +34,11 @@ export class Board {
     return [this.center[0] * this.face.width, this.center[1] * this.face.height];
   }
 
-  toScreen([x, y]) {
-    const { scale, middle } = this;
-    return [(x - middle[0]) * scale + this.width / 2, (y - middle[1]) * scale + this.height / 2];
-  }
-
   /** The place in the image under a pointer. */
   toImage(event) {
-    const box = this.canvas.getBoundingClientRect();
-    const { scale, middle } = this;
-    return [(event.clientX - box.left - this.width / 2) / scale + middle[0], (event.clientY - box.top - this.height / 2) / scale + middle[1]];
+    const box = this.surface.getBoundingClientRect();
+    const { scale, middle: [x, y] } = this;
+    return [(event.clientX - box.left - box.width / 2) / scale + x, (event.clientY - box.top - box.height / 2) / scale + y];
   }
 
   /** Zoom, 1 being as large as fits; it is kept from face to face, as is the part that is seen. */
@@ -88,97 +68,62 @@ export class Board {
   }
 
   draw() {
-    this.frame ??= requestAnimationFrame(() => {
-      this.frame = null;
-      this.paint();
-    });
-  }
-
-  paint() {
-    const { pen, face, scale, ratio } = this;
-    const { view, overlay } = this.editor;
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    pen.clearRect(0, 0, this.width, this.height);
+    const { face, layers, over } = this;
     this.element.dataset.zoom = this.zoom.toFixed(2);
-    if (!face) return;
-    const area = [...this.toScreen([0, 0]), face.width * scale, face.height * scale];
-    const put = (image) => image && pen.drawImage(image, ...area);
-    pen.imageSmoothingEnabled = scale < SMOOTH;
-    if (view === "face") {
-      put(face.bitmap);
-      // the mask is the share of the light that is left, above a half
-      if (overlay) this.apart({ globalCompositeOperation: "multiply", globalAlpha: 0.5 }, () => put(face.mask));
-      this.paintShapes();
+    if (!face) {
+      fill(layers);
       return;
     }
-    pen.fillStyle = "#000";
-    pen.fillRect(...area);
-    if (view === "mask") put(face.mask);
-    else this.apart({}, () => this.paintBaked(area));
-  }
-
-  /** Draw something with other settings of the pen. */
-  apart(settings, draw) {
-    this.pen.save();
-    Object.assign(this.pen, settings);
-    draw();
-    this.pen.restore();
-  }
-
-  paintBaked(area) {
-    const { pen, editor: { polygons } } = this;
-    pen.beginPath();
-    pen.rect(...area);
-    pen.clip();
-    for (const [kind, style] of [[INCLUDE, "#fff"], [EXCLUDE, "#000"]]) {
-      pen.fillStyle = style;
-      for (const each of polygons) if (each.kind === kind) pen.fill(this.path(each.points, true), "evenodd");
-    }
-  }
-
-  path(points, closed) {
-    return new Path2D(`M${points.map((point) => this.toScreen(point)).join("L")}${closed ? "Z" : ""}`);
-  }
-
-  paintShapes() {
-    const { polygons, state: { open }, selected, point, hovered, hint, aim, centered, color } = this.editor;
-    polygons.forEach((polygon, i) => {
-      const path = this.path(polygon.points, true);
-      if (i === hovered && selected === null) this.apart({ globalAlpha: 0.28, fillStyle: COLORS[color] }, () => this.pen.fill(path, "evenodd"));
-      this.outline(path, polygon.kind);
-      if (i === selected) this.crosses(polygon.points, point);
+    const { scale, middle: [x, y], editor: { view, overlay, color } } = this;
+    const { width, height, picture, mask } = face;
+    layers.className = `layers ${view} ${scale < SMOOTH ? "" : "squares"}`;
+    Object.assign(layers.style, {
+      width: `${width * scale}px`, height: `${height * scale}px`, transform: `translate(${-x * scale}px, ${-y * scale}px)`,
     });
-    if (open) {
-      this.outline(this.path(aim ? [...open.points, aim] : open.points, false), open.kind);
-      this.crosses(open.points, 0);
-    }
-    if (centered && aim) this.mark(aim, CHOSEN, 9);
-    if (hint) this.mark(hint.place, "edge" in hint ? CHOSEN : "#ff8a80", 7, !("edge" in hint));
+    over.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    over.style.color = COLORS[color];
+    fill(over, view === "baked" ? this.baked() : this.shapes(scale));
+    fill(layers, { face: [picture, overlay && mask, over], mask, baked: over }[view]);
   }
 
-  outline(path, kind) {
-    this.stroke(path, COLORS[this.editor.color], kind === INCLUDE ? [] : [3, 5]);
+  /** The polygons as a mask: what is excluded lies over all that is included. */
+  baked() {
+    return [INCLUDE, EXCLUDE].map((kind) => this.editor.polygons.filter((each) => each.kind === kind).map(({ points }) =>
+      svg("path", { d: outline(points), class: kind === INCLUDE ? "include" : "exclude" })));
   }
 
-  crosses(points, chosen) {
-    points.forEach((point, i) => this.mark(point, i === chosen ? CHOSEN : "#fff", i === chosen ? 7 : 5));
+  shapes(scale) {
+    const { polygons, state: { open }, selected, point, hovered, hint, aim, centered } = this.editor;
+    const crosses = (points, chosen) => points.map((each, i) => (i === chosen ? cross(each, 7 / scale, "chosen") : cross(each, 5 / scale)));
+    const border = (kind) => (kind === INCLUDE ? "" : "dashed");
+    return [
+      polygons.map(({ kind, points }, i) => [
+        line(outline(points), `${border(kind)} ${i === hovered ? "hovered" : ""}`), i === selected && crosses(points, point),
+      ]),
+      open && [line(outline(aim ? [...open.points, aim] : open.points, ""), border(open.kind)), crosses(open.points, 0)],
+      centered && aim && cross(aim, 9 / scale, "chosen"),
+      hint && ("edge" in hint ? cross(hint.place, 7 / scale, "chosen") : cross(hint.place, 5 / scale, "deleting", 5 / scale)),
+    ];
   }
+}
 
-  /** A cross, upright or turned. */
-  mark(point, style, size, turned = false) {
-    const [x, y] = this.toScreen(point);
-    const [a, b] = turned ? [size * 0.7, size * 0.7] : [size, 0];
-    this.stroke(new Path2D(`M${x - a},${y - b}L${x + a},${y + b}M${x + b},${y - a}L${x - b},${y + a}`), style);
-  }
+const outline = (points, end = "Z") => `M${points.join("L")}${end}`;
 
-  /** A line that is seen on light and on dark. */
-  stroke(path, style, dashes = []) {
-    const { pen } = this;
-    pen.setLineDash(dashes);
-    for (const [color, width] of [["rgb(0 0 0 / 0.6)", 4], [style, 2]]) {
-      pen.strokeStyle = color;
-      pen.lineWidth = width;
-      pen.stroke(path);
-    }
+/** A line that is seen on light and on dark. */
+const line = (d, name) => [`under ${name}`, name].map((each) => svg("path", { d, class: each }));
+
+/** An upright cross; a turned one where `b` is as long as `a`. */
+function cross([x, y], a, name = "point", b = 0) {
+  return line(`M${x - a},${y - b}L${x + a},${y + b}M${x + b},${y - a}L${x - b},${y + a}`, name);
+}
+
+/** An image that is ready to be shown. */
+export async function imageOf(blob) {
+  const image = h("img", { alt: "", draggable: false, src: URL.createObjectURL(blob) });
+  try {
+    await image.decode();
+  } finally {
+    URL.revokeObjectURL(image.src);
   }
+  return image;
 }

@@ -16,14 +16,14 @@ export class Pointers {
     this.down = new Map(); // where pointers touch the board, by id
     this.drag = null; // what a move does, as a call
     this.tap = null;
-    const { canvas } = board; // not what lies over it
+    const { surface } = board;
     const calls = {
       pointerdown: this.pressed, pointermove: this.moved, pointerup: this.released, pointercancel: this.cancelled,
       pointerleave: () => tool.hover(null),
     };
-    for (const [name, call] of Object.entries(calls)) canvas.addEventListener(name, (event) => tool.face && call.call(this, event));
-    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-    canvas.addEventListener("wheel", (event) => {
+    for (const [name, call] of Object.entries(calls)) surface.addEventListener(name, (event) => tool.face && call.call(this, event));
+    surface.addEventListener("contextmenu", (event) => event.preventDefault());
+    surface.addEventListener("wheel", (event) => {
       event.preventDefault();
       board.zoomBy(event.deltaY < 0 ? 1.2 : 1 / 1.2, event);
     }, { passive: false });
@@ -53,7 +53,7 @@ export class Pointers {
   pressed(event) {
     const { board, tool } = this;
     board.element.focus({ preventScroll: true });
-    board.canvas.setPointerCapture(event.pointerId);
+    board.surface.setPointerCapture(event.pointerId);
     this.down.set(event.pointerId, where(event));
     event.preventDefault();
     if (this.down.size === 2 && event.pointerType === "touch") {

@@ -17,6 +17,7 @@ import dfl_tf.web
 from dfl_tf.web import connections
 from dfl_tf.web.access import HEADERS, LARGEST_BODY
 from dfl_tf.web.answers import NotListed
+from dfl_tf.web.views import VIEWS
 
 from .support.served import JSON, Served, serving
 from .support.trainings import lock
@@ -363,7 +364,7 @@ def test_static_files_are_sent_packed_to_who_asks(served):
 
 def test_the_front_end_is_small_and_needs_nothing_from_elsewhere():
     own = [p for p in STATIC.rglob("*") if p.is_file() and p.parent.name != "vendor"]
-    assert sum(len(gzip.compress(path.read_bytes(), 9)) for path in own) < 200_000  # as sent
+    assert sum(len(gzip.compress(path.read_bytes(), 9)) for path in own) < 100_000  # as sent
     for path in own:
         text = path.read_text()
         found = re.findall(r"https?://[^\s\"'`)]+", text)
@@ -373,6 +374,26 @@ def test_the_front_end_is_small_and_needs_nothing_from_elsewhere():
         ), path
     page = (STATIC / "index.html").read_text()
     assert not re.search(r"<script(?![^>]* src=)|<style|\son\w+=|style=|javascript:", page)
+
+
+def loaded(path: Path, known: set[Path]) -> set[Path]:
+    """A script with all that it imports."""
+    if path not in known:
+        known.add(path)
+        for name in re.findall(r'from "(\.[^"]+)"', path.read_text()):
+            loaded((path.parent / name).resolve(), known)
+    return known
+
+
+@pytest.mark.parametrize("name", [view.name for view in VIEWS])
+def test_a_view_loads_little(name):
+    view = STATIC / "views" / f"{name}.js"
+    styles = re.search(r"^export const styles = (.*);", view.read_text(), re.MULTILINE)
+    sheets = re.findall(r"\w+", styles[1].replace("true", name)) if styles else []
+    files = loaded(STATIC / "app.js", set()) | loaded(view, set()) | {STATIC / "app.css"}
+    files |= {STATIC / "views" / f"{sheet}.css" for sheet in sheets}
+    assert len(files) > 8
+    assert sum(path.stat().st_size for path in files) < 100_000
 
 
 def test_uplot_comes_with_its_licence():

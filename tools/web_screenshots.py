@@ -100,7 +100,21 @@ def start_job(tab: Tab) -> None:
     time.sleep(0.5)
 
 
-STEPS = {"faces": show_faces, "face": show_face, "extraction": place_face, "jobs": start_job}
+def compare_states(tab: Tab) -> None:
+    """Compare the first snapshot with the last save, unless that was done for the other screen."""
+    if not tab.run("!!document.querySelector('img.sheet')"):
+        tab.run("(document.querySelector('#first').selectedIndex = 1)")
+        tab.click("button.main")
+    tab.wait("document.querySelector('img.sheet')?.naturalWidth > 0", 300)
+
+
+STEPS = {
+    "compare": compare_states,
+    "faces": show_faces,
+    "face": show_face,
+    "extraction": place_face,
+    "jobs": start_job,
+}
 """What is done before a view is taken."""
 
 

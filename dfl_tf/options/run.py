@@ -202,10 +202,10 @@ class RunOptions(Options):
     )
     log_json: str = option(
         "",
-        "Append one JSON line per event to this file; empty = beside the model.",
+        "Append one JSON line per event to this file as well.",
         details="For plots and other programs: iterations with time and losses, saves, previews, "
-        "messages. Without a file a run keeps <model>_log.jsonl in the model folder, with every "
-        "50th iteration; it is continued in new files, of which eight are kept (64 MiB in all).",
+        "messages. A run keeps <model>_log.jsonl in the model folder besides, with every 50th "
+        "iteration; it is continued in new files, of which eight are kept (64 MiB in all).",
         group="logging",
         ask="never",
         placeholder="FILE",

@@ -212,7 +212,7 @@ def saved_files(prepared: Prepared, model: FaceModel) -> list[str]:
         files.append(f"{storage}_autobackups/")
     if snapshots_made(prepared):
         files.append(f"{storage}_snapshots/")
-    if not (run.no_save or run.log_json):
+    if not run.no_save:
         files.append(log_beside(place.folder, storage).name)
     return [*files, *(path for path in (run.log_json, run.tensorboard) if path)]
 

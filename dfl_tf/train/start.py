@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -377,8 +378,8 @@ def _forget(state: ModelState | None) -> None:
 def make_log(prepared: Prepared) -> Events:
     """The sinks that a run has; a worker that is not the chief says little.
 
-    Every run keeps a log beside the model (`log_beside`), unless ``--log-json`` names another file
-    or nothing is to be written.
+    Every run that saves keeps a log beside the model (`log_beside`), which loss plots, ``status``
+    and the page read; ``--log-json`` is one more.
     """
     run, place = prepared.run, prepared.place
     cluster = cluster_of(run)
@@ -387,12 +388,16 @@ def make_log(prepared: Prepared) -> Events:
     log = Events([ConsoleLog(run.log_every)])
     if run.tensorboard:  # first, for it fails without its extra, and no file is open yet
         log.add(TensorBoardLog(run.tensorboard))
+    beside = log_beside(place.folder, place.storage)
     if run.log_json:
         log.add(JsonLinesLog(run.log_json, run.log_every))
-    elif not run.no_save:
-        beside, every = log_beside(place.folder, place.storage), run.log_every or EVERY_BESIDE
-        log.add(JsonLinesLog(beside, every, rotated=True))
+    if not (run.no_save or _same_file(run.log_json, beside)):
+        log.add(JsonLinesLog(beside, run.log_every or EVERY_BESIDE, rotated=True))
     return log
+
+
+def _same_file(given: str, path: Path) -> bool:
+    return given not in ("", "-") and os.path.abspath(given) == os.path.abspath(path)
 
 
 def start(

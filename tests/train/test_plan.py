@@ -31,7 +31,7 @@ def test_a_legacy_set_with_all_that_a_run_leaves(tmp_path):
         "a_SAEHD_encoder.npy", "a_SAEHD_src_dst_opt.npy", "a_SAEHD_data.dat",
         "a_SAEHD_summary.txt", "a_SAEHD.manifest.json", ".a_SAEHD.previous/",
         "SAEHD_default_options.dat", "a_SAEHD_preview/", "a_SAEHD_history/",
-        "a_SAEHD_autobackups/", "log.jsonl",
+        "a_SAEHD_autobackups/", "a_SAEHD_log.jsonl", "log.jsonl",
     ]  # fmt: skip
 
 

@@ -19,11 +19,14 @@ from tensorflow.core.util import event_pb2
 
 from dfl_tf.errors import UsageError, WorkspaceError
 from dfl_tf.jobs.events import Closed, Events, Message
+from dfl_tf.options import default
+from dfl_tf.options.run import RunOptions
 from dfl_tf.train.events import End, Iteration, Mean, Preview, RolledBack, Start, Validated
 from dfl_tf.train.sinks import json_lines
 from dfl_tf.train.sinks.console import ConsoleLog, loss_line
 from dfl_tf.train.sinks.json_lines import JsonLinesLog
 from dfl_tf.train.sinks.tensorboard import TensorBoardLog
+from dfl_tf.train.start import make_log
 from dfl_tf.train.time_left import TimeLeft, duration
 
 ROOT = Path(__file__).parents[2]
@@ -181,6 +184,32 @@ def test_a_rotated_log_is_not_written_through_a_link(tmp_path):
     log.close()
     assert (tmp_path / "precious").read_text() == "kept"
     assert "new_SAEHD_log.jsonl cannot be written any more" in console.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("given", "no_save", "expected"),
+    [
+        ("", False, ["model/new_SAEHD_log.jsonl"]),
+        ("more.jsonl", False, ["model/new_SAEHD_log.jsonl", "more.jsonl"]),
+        ("model/../model/new_SAEHD_log.jsonl", False, ["model/new_SAEHD_log.jsonl"]),
+        ("more.jsonl", True, ["more.jsonl"]),
+        ("", True, []),
+    ],
+)
+def test_the_log_beside_the_model_is_kept_whatever_else_is_written(
+    tmp_path, monkeypatch, given, no_save, expected
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    run = default(RunOptions, log_json=given, no_save=no_save)
+    place = types.SimpleNamespace(folder=tmp_path / "model", storage="new_SAEHD")
+    log = make_log(types.SimpleNamespace(run=run, place=place))
+    log.emit(START)
+    log.close()
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.jsonl"))
+    assert found == expected
+    for path in found:
+        assert [each["event"] for each in entries(tmp_path / path)] == ["log", "start"]
 
 
 def test_a_training_that_is_refused_leaves_no_log_beside_the_model(tmp_path):

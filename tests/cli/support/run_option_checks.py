@@ -76,6 +76,10 @@ def log_elsewhere(base: Outcome, run: Outcome) -> None:
     assert not run.files("log.json")
     lines = (run.folder.parent / "other.json").read_text().splitlines()
     assert json.loads(lines[-1])["event"] == "end"
+    # the plot, the page and `status` read the one beside the model, which is kept all the same
+    beside = next(run.folder.glob("*_log.jsonl")).read_text().splitlines()
+    assert json.loads(beside[-1])["event"] == "end"
+    assert len(beside) < len(lines)
 
 
 def tensorboard_asked(base: Outcome, run: Outcome) -> None:

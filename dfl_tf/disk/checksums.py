@@ -275,7 +275,7 @@ class Rewriting:
         self.close()
 
     def close(self) -> None:
-        """Write the list, by what is on the disk now; not from within `only_writer`."""
+        """Write the list, by what is on the disk now."""
         if self._sums is None or self._journal is None:
             return
         self._journal.close()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import dfl_tf
+from dfl_tf.disk.checksums import digest, read_sums
 from dfl_tf.disk.temporary_names import temporary_name
 from dfl_tf.errors import FacesetError, UsageError
 from dfl_tf.face import FaceType
@@ -16,6 +17,7 @@ from dfl_tf.facesets import xseg_tools
 from dfl_tf.facesets.xseg_masker import XSegMasker, crop, stored_mask
 from dfl_tf.facesets.xseg_store import open_store
 from dfl_tf.formats import read_metadata, read_pak, write_metadata, write_pak
+from dfl_tf.formats.faces.faceset_sums import compare, make_list
 
 DEMO = Path(dfl_tf.__file__).parent / "demo_data" / "data_src" / "aligned"
 
@@ -49,6 +51,11 @@ def folder(tmp_path) -> Path:
 @pytest.fixture
 def pak(tmp_path) -> Path:
     return Path(shutil.copy(DEMO / "faceset.pak", tmp_path / "faceset.pak"))
+
+
+def jpegs(path: Path) -> list[bytes]:
+    pak = read_pak(path)
+    return [pak.jpeg(index) for index in range(len(pak))]
 
 
 def pixels(data: bytes) -> np.ndarray:
@@ -99,6 +106,16 @@ def test_an_interrupted_run_on_a_pak_leaves_it_as_it_was(pak):
         assert inside.xseg_mask_bytes == entry.metadata.xseg_mask_bytes
         np.testing.assert_array_equal(pixels(new.jpeg(index)), pixels(old.jpeg(index)))
     assert sorted(path.name for path in pak.parent.iterdir()) == ["faceset.pak"]
+
+
+@pytest.mark.timeout(120)
+def test_the_checksums_of_a_pak_follow_what_is_applied_to_it(pak):
+    make_list(pak.parent)
+    assert xseg_tools.apply_masks(open_store(pak), masker()).changed == 72
+    assert not compare(pak.parent)
+    inside = read_sums(pak.parent).inside["faceset.pak"]
+    assert list(inside.values()) == [digest(data) for data in jpegs(pak)]
+    assert jpegs(pak) != jpegs(DEMO / "faceset.pak")
 
 
 @pytest.mark.parametrize("place", ["folder", "pak"])

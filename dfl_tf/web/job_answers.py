@@ -9,7 +9,7 @@ from pathlib import Path
 from dfl_tf.disk.plain_file import lies_in
 from dfl_tf.disk.text import printable
 from dfl_tf.formats.sessions.workspace import Workspace
-from dfl_tf.jobs.detached import DetachedJob
+from dfl_tf.jobs.detached import DetachedJob, JobState
 from dfl_tf.web.answers import WebError
 
 
@@ -46,9 +46,8 @@ def job_in_models(workspace: Workspace, name: str) -> DetachedJob:
     return job
 
 
-def job_answer(job: DetachedJob) -> dict[str, object]:
+def job_answer(state: JobState) -> dict[str, object]:
     """How a job is, for the page."""
-    state = job.state()
     record = state.record
     return {
         "state": state.state,

@@ -136,13 +136,12 @@ class Jobs:
 
     def facts(self, job: PlacedJob) -> dict[str, object]:
         """How a job is, and what can be done with it."""
-        found = self.job(job.kind, job.subject)
-        state = found.state()
+        state = self.job(job.kind, job.subject).state()  # one look: it may end between two
         again = state.state not in ("running", "done")
         words = None if state.record is None else state.record.command[len(program()) :]
         line = "" if words is None else printable(shlex.join(["dfl-tf", *words]))
         return {
-            **job_answer(found),
+            **job_answer(state),
             "kind": job.kind.name,
             "title": job.kind.title,
             "subject": printable(job.subject.key),

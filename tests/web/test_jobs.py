@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,6 +17,7 @@ import pytest
 
 from dfl_tf.cli.command_forms import describe
 from dfl_tf.cli.main import command
+from dfl_tf.jobs.detached import DetachedJob
 from dfl_tf.options import ExtractOptions, specs
 from dfl_tf.web import job_answers, jobs
 from dfl_tf.web.job_kinds import KINDS
@@ -244,6 +247,25 @@ def test_a_job_goes_on_stops_and_is_resumed(served, work, root):
     assert (job["state"], job["resumable"]) == ("done", False)
     assert words.read_text().splitlines()[-1].endswith("--side src --every=2")
     assert served.post(f"/api/jobs/forget/{job['id']}", {}).json["jobs"] == []
+
+
+def test_what_is_said_of_a_job_is_of_one_moment(served, work, monkeypatch):
+    work()
+    start(served, "extract", side="src")
+    ran = wait(served, "extract", ended)
+    now = DetachedJob.state
+    looks = itertools.count()
+
+    def ends_between_two_looks(job):
+        return replace(now(job), state=["running", "stopped"][next(looks) % 2])
+
+    monkeypatch.setattr(DetachedJob, "state", ends_between_two_looks)
+    seen = [the_job(served, "extract") for _ in range(2)]
+    next(looks)
+    seen += [the_job(served, "extract") for _ in range(2)]
+    assert {job["state"] for job in seen} == {"running", "stopped"}
+    assert all(job["resumable"] == (job["state"] == "stopped") for job in seen)
+    assert all(job["id"] == ran["id"] for job in seen)
 
 
 def test_a_job_that_was_killed_has_died_and_is_resumed(served, work):

@@ -201,7 +201,7 @@ class MergeTuning:
 
     def merge(self, request: Request) -> Response:
         """How the merge that was started from the page goes."""
-        return json_answer(job_answer(self._tuner(request).job))
+        return json_answer(job_answer(self._tuner(request).job.state()))
 
     def start(self, request: Request) -> Response:
         """Merge all frames with the saved settings."""
@@ -212,13 +212,13 @@ class MergeTuning:
         if not (root / CONFIG).is_file() or not file.agrees(slot, tuner.saved_settings()):
             raise WebError("These settings are not saved: save them as merge.yaml first.")
         tuner.start_merge(file.tuning.slots[slot], str(told["how"]))
-        return json_answer(job_answer(tuner.job))
+        return json_answer(job_answer(tuner.job.state()))
 
     def stop(self, request: Request) -> Response:
         """Interrupt the merge; it can be resumed."""
         tuner = self._tuner(request)
         tuner.job.stop()
-        return json_answer(job_answer(tuner.job))
+        return json_answer(job_answer(tuner.job.state()))
 
     def _tuner(self, request: Request) -> ModelTuner:
         return self._tuners.of(self._context.model(request.path_params["model"]))

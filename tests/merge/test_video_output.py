@@ -123,13 +123,19 @@ def test_bitrate_and_silence(workspace):
 
 CHILD = """
 import sys, time
+from pathlib import Path
 from tests.merge import test_video_output as test
 from dfl_tf.cli import merge as merge_cli
 from dfl_tf.cli.main import run
 from dfl_tf.merge import video_output
 
+workspace = Path(sys.argv[1])
+journal = workspace / "result.mp4.parts" / "journal"
+
 def slow(images):
     time.sleep(0.4)
+    while journal.exists() and journal.read_text() and not (workspace / "told").exists():
+        time.sleep(0.02)  # it cannot end before it is stopped, however late that is
     return test.swap(images)
 
 def opened(*_, **__):
@@ -157,6 +163,7 @@ def test_a_stopped_run_goes_on_behind_its_last_part(workspace, sent, capsys):
         assert child.poll() is None, "the run ended before it could be stopped"
         time.sleep(0.02)
     child.send_signal(sent)
+    (workspace / "told").touch()
     child.wait()
     assert not target.exists()
     done = sum(json.loads(line)["count"] for line in journal.read_text().splitlines())

@@ -158,9 +158,9 @@ export default class Editor extends Drawing {
     localStorage.setItem(SIDE, this.side);
     try {
       const face = await this.known.read(this.side, id, signal);
-      const picture = await this.known.blob("image", face, signal).then(imageOf);
+      const img = await this.known.blob("image", face, signal).then(imageOf);
       if (signal.aborted) return;
-      this.face = Object.assign(face, { picture });
+      this.face = Object.assign(face, { img });
       this.tell("");
       if (face.masked) this.readMask(face);
     } catch (error) {
@@ -182,7 +182,7 @@ export default class Editor extends Drawing {
       const whole = open.points.length >= FEWEST;
       this.commit({ open: null, polygons: whole ? [...polygons, open] : polygons });
     }
-    face.picture = face.mask = null;
+    face.img = face.mask = null;
     this.face = null;
     this.board.element.dataset.mode = ""; // the old one is seen until the next one is there
     this.idle();

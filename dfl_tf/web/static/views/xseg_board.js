@@ -75,7 +75,7 @@ export class Board {
       return;
     }
     const { scale, middle: [x, y], editor: { view, overlay, color } } = this;
-    const { width, height, picture, mask } = face;
+    const { width, height, img, mask } = face;
     layers.className = `layers ${view} ${scale < SMOOTH ? "" : "squares"}`;
     Object.assign(layers.style, {
       width: `${width * scale}px`, height: `${height * scale}px`, transform: `translate(${-x * scale}px, ${-y * scale}px)`,
@@ -83,7 +83,7 @@ export class Board {
     over.setAttribute("viewBox", `0 0 ${width} ${height}`);
     over.style.color = COLORS[color];
     fill(over, view === "baked" ? this.baked() : this.shapes(scale));
-    fill(layers, { face: [picture, overlay && mask, over], mask, baked: over }[view]);
+    fill(layers, { face: [img, overlay && mask, over], mask, baked: over }[view]);
   }
 
   /** The polygons as a mask: what is excluded lies over all that is included. */

@@ -9,9 +9,14 @@ export class KnownFaces {
     this.faces = new Map();
   }
 
-  /** What the server says of a face now. */
-  ask({ side, id }, signal) {
-    return this.page.get(`face/${side}/${id}`, signal);
+  /** What the server says of a face now; asked again if this page wrote the file meanwhile. */
+  async ask({ side, id }, signal) {
+    for (;;) {
+      const face = this.faces.get(`${side} ${id}`);
+      const before = face?.writes;
+      const info = await this.page.get(`face/${side}/${id}`, signal);
+      if (face?.writes === before) return info;
+    }
   }
 
   /** A face as it is in its file, with what is not saved here. */
@@ -31,7 +36,7 @@ export class KnownFaces {
 
   made(side, id, info) {
     const { refusal } = this.sides.find((each) => each.side === side);
-    const face = { side, id, ...info, stored: info.polygons, history: new History(info.polygons), refusal };
+    const face = { side, id, ...info, stored: info.polygons, history: new History(info.polygons), refusal, writes: 0 };
     this.faces.set(`${side} ${id}`, face);
     return face;
   }

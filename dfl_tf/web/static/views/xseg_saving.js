@@ -68,6 +68,7 @@ export class Saver {
   async send(face) {
     if (face.sending || !this.busy.has(face)) return;
     face.sending = true;
+    face.writes += 1; // what was asked before may tell of the file before
     this.say(face, "saving");
     const { polygons } = face.history.now;
     let error = null;
@@ -79,6 +80,7 @@ export class Saver {
       this.failed(face, error);
     }
     face.sending = false;
+    face.writes += 1;
     if (!error) this.keep(face);
   }
 

@@ -23,6 +23,8 @@ How a view is added:
    ``on(topic, call)`` and calls after a while by ``later(key, milliseconds, call)``; all of it ends
    with the view. ``page.rest`` is what follows the name in the address. Elements are made by ``h``
    (``static/dom.js``): text is text, never markup; there is no inline script and no inline style.
+   What may be asked again before it is answered goes through ``Newest`` (``static/server.js``),
+   so that an answer that comes late is not shown over a newer one.
    Commands that are started from a view: ``Jobs`` and ``JobPanel`` (``static/jobs.js``,
    ``static/job.js``).
 4. What happens outside of requests is reported by `context.events.publish(topic, values)`, from any

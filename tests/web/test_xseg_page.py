@@ -168,41 +168,6 @@ def test_a_mask_is_drawn_changed_and_found_in_the_file(tabs, root):
         assert tab.errors() == []
 
 
-def test_a_late_answer_does_not_undo_what_was_saved_since(tabs, root):
-    src = root / "data_src" / "aligned"
-    path = src / "00000.jpg"
-    with serving(root) as served:
-        tab = tabs()
-        hand = opened(tab, served)
-        hand.face("00000.jpg")
-        hand.draw(SQUARE)
-        hand.saved()
-        hand.press("Escape")
-        tab.run(  # what the server says of a face arrives when the test allows it
-            "(window.whole = fetch, window.late = [], window.fetch = async (place, how) => {"
-            " const got = await whole(place, how);"
-            " if (how?.method === 'POST' || !/face\\//.test(place)) return got;"
-            " await new Promise((go) => late.push(go)); return got; })"
-        )
-        hand.press("KeyZ", CONTROL)
-        until(lambda: labels(path) == [])
-        hand.saved()
-        tab.run("void dispatchEvent(new Event('focus'))")  # the page looks at the file
-        tab.wait("window.late.length > 0")
-        hand.press("KeyZ", CONTROL | SHIFT)
-        until(lambda: len(labels(path)) == 1)
-        hand.saved()
-        tab.run("(window.fetch = whole, late.forEach((go) => go()))")
-
-        hand.click(38, 38)
-        hand.mode("edit")
-        tab.run("new Promise((done) => setTimeout(done, 200))")
-        hand.drag(38, 38, (25, 28))
-        until(lambda: np.allclose(labels(path)[0][1][0], (25, 28), atol=1))
-        hand.saved()
-        assert tab.run(f"{BOARD}.dataset.polygons") == "1"
-
-
 def test_keys_filters_views_and_zoom(tabs, root, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", ":".join([str(Path(__file__).parents[2]), *sys.path]))
     src = root / "data_src" / "aligned"

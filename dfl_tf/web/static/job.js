@@ -1,5 +1,6 @@
 // Commands that run in processes of their own and outlive this page: how they go, and what can be done.
 import { advance, ask, copyable, fill, follow, h, row } from "./dom.js";
+import { Newest } from "./server.js";
 import { ago, duration } from "./texts.js";
 
 const LOOK_MS = 1000;
@@ -68,7 +69,12 @@ export class JobPanel extends JobRow {
    * the button, `controls` beside it, `states` says what a state is called, `label` what is counted.
    */
   constructor({ page, title, label, states, controls, look, start, stop, resume }) {
-    const shown = (asking) => async () => this.show(await asking());
+    const newest = new Newest();
+    const again = (error) => {
+      page.later(this, AGAIN_MS, () => this.look());
+      throw error;
+    };
+    const shown = (asking) => () => newest.use(asking(), (job) => this.show(job), again);
     const begin = h("button", { disabled: page.readOnly, onclick: shown(start) }, title);
     super(page, { head: [begin, controls], label, calls: { stop: shown(stop), resume: shown(resume) }, states });
     Object.assign(this, { begin, looking: shown(look) });
@@ -76,7 +82,7 @@ export class JobPanel extends JobRow {
   }
 
   look() {
-    this.looking().catch(() => this.page.later(this, AGAIN_MS, () => this.look()));
+    this.looking().catch(() => {});
   }
 
   show(job) {
@@ -90,19 +96,23 @@ export class JobPanel extends JobRow {
 export class JobList {
   /** `wanted(job)`: of which jobs; `again(job)` brings one into its form; `looked(job, state before)` hears of each look. */
   constructor(page, { wanted, again, looked = () => {} }) {
-    Object.assign(this, { page, wanted, again, looked });
+    Object.assign(this, { page, wanted, again, looked, newest: new Newest() });
     this.rows = new Map();
     this.element = h("div.stack");
     page.on("hello", () => this.look());
     this.look();
   }
 
-  async look() {
-    try {
-      this.show(await this.page.get("/jobs/list"));
-    } catch {
+  look() {
+    this.hear(this.page.get("/jobs/list")).catch(() => {});
+  }
+
+  /** Show an answer with all jobs. */
+  hear(asking) {
+    return this.newest.use(asking, (told) => this.show(told), (error) => {
       this.page.later(this, AGAIN_MS, () => this.look());
-    }
+      throw error;
+    });
   }
 
   show({ jobs: all }) {
@@ -121,7 +131,7 @@ export class JobList {
   }
 
   row({ id, kind, title, subject }) {
-    const post = async (what) => this.show(await this.page.post(`/jobs/${what}/${id}`));
+    const post = (what) => this.hear(this.page.post(`/jobs/${what}/${id}`));
     const stop = async () => {
       const text = "It ends after what it has begun, and can be resumed where the command can.";
       if (await ask(`Stop "${title}"?`, text, [], "Stop")) await post("stop");

@@ -1,6 +1,7 @@
 // Commands that can be started: their forms, made of what the server says about their options, and their jobs.
 import { ask, button, copyable, fill, h, press, select } from "./dom.js";
 import { JobList } from "./job.js";
+import { Newest } from "./server.js";
 
 const LINE_MS = 250;
 const NUMBERS = ["int", "float"];
@@ -11,7 +12,7 @@ const INPUTS = { workspace: [], side: ["side"], model: ["model"], "new model": [
 export class Jobs {
   /** `wanted(name of a kind)`; `side` is chosen first in forms; `looked(job, before)` hears of each look at a job. */
   constructor(page, { wanted = () => true, side = "src", looked } = {}) {
-    Object.assign(this, { page, wanted, side });
+    Object.assign(this, { page, wanted, side, lines: new Newest() });
     this.kinds = h("nav.kinds", { "aria-label": "Commands" });
     this.forms = h("section.panel.start", { "aria-label": "Start a job", hidden: true });
     this.jobs = new JobList(page, { wanted: (job) => wanted(job.kind), again: (job) => this.again(job), looked });
@@ -74,12 +75,12 @@ export class Jobs {
   /** Show the command line of what the form says, or what is wrong with it. */
   changed(wait = LINE_MS) {
     if (this.page.readOnly) return;
-    this.page.later(this, wait, async () => {
-      const { line, wrong } = this;
-      const said = await this.page.post("/jobs/line", this.asked).catch((error) => ({ line: "", wrong: error.message }));
-      line.show(said.line);
-      fill(wrong, said.wrong);
-    });
+    const show = (line, wrong) => {
+      this.line.show(line);
+      fill(this.wrong, wrong);
+    };
+    this.page.later(this, wait, () =>
+      this.lines.use(this.page.post("/jobs/line", this.asked), (said) => show(said.line, said.wrong), (error) => show("", error.message)));
   }
 
   async start() {
@@ -90,7 +91,7 @@ export class Jobs {
     try {
       if (kind.plan) begin.textContent = "Making the plan…";
       if (!await this.agreed(kind, asked)) return;
-      this.jobs.show(await page.post("/jobs/start", asked));
+      await this.jobs.hear(page.post("/jobs/start", asked));
       page.say(`${kind.title}: started.`);
     } catch (error) {
       fill(wrong, error.message);

@@ -22,3 +22,15 @@ export async function post(path, body = {}) {
   const headers = { "Content-Type": "application/json" };
   return answer(await fetch(address(path), { method: "POST", headers, body: JSON.stringify(body) }));
 }
+
+/** Questions that replace each other: what was asked last is shown, whatever is answered last. */
+export class Newest {
+  turn = 0;
+
+  /** Call `use` with an answer, or `failed`; resolves when that was done for the newest one. */
+  use(asking, use, failed = (error) => { throw error; }) {
+    const turn = ++this.turn;
+    const told = (call) => (what) => (turn === this.turn ? call(what) : this.last);
+    return this.last = asking.then(told(use), told(failed));
+  }
+}

@@ -1,6 +1,7 @@
 // Two states of a model on the same held-out faces: numbers and faces side by side.
 import { button, fill, h, panel, select, table } from "../dom.js";
 import { figure } from "../plot.js";
+import { Newest } from "../server.js";
 import { clock, modelTitle } from "../texts.js";
 import { View } from "../view.js";
 
@@ -10,10 +11,16 @@ const ABOUT = "Two states of a model are measured on the same faces, those held 
 export default class Compare extends View {
   static title = "Compare two states of a model";
 
+  newest = new Newest();
+
   async load() {
-    this.models = await this.page.get("models");
-    this.id = this.page.rest[0] || this.models[0]?.id;
-    if (this.id) this.found = await this.page.get(`models/${this.id}`);
+    Object.assign(this, await this.told());
+  }
+
+  async told() {
+    const models = await this.page.get("models");
+    const id = this.page.rest[0] || models[0]?.id;
+    return { models, id, found: id && await this.page.get(`models/${id}`) };
   }
 
   build() {
@@ -41,9 +48,11 @@ export default class Compare extends View {
   }
 
   /** Look again; the choices stay. */
-  async look() {
-    await this.load();
-    if (this.found) this.show();
+  look() {
+    return this.newest.use(this.told(), (told) => {
+      Object.assign(this, told);
+      if (this.found) this.show();
+    });
   }
 
   show() {

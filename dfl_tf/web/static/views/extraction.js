@@ -97,10 +97,11 @@ export default class Extraction extends View {
   /** The server is there again. */
   async look() {
     this.looked(await this.page.get(`overview/${this.side}`));
-    this.mark();
     this.images.want("page", this.address);
+    if (this.record) return this.take(this.record); // it may be newer
+    this.mark();
     this.arrived();
-    if (!this.record) await this.read();
+    return this.read();
   }
 
   mark() {
@@ -214,6 +215,7 @@ export default class Extraction extends View {
       this.begins({ box: holding(box, landmarks), points: landmarks, face });
       this.say(reason || "Found by the landmarker.", reason ? "warn" : "good");
     } catch (error) {
+      if (turn !== this.turn) return;
       this.say(error.message, "error");
       this.paint();
     }

@@ -1,5 +1,6 @@
 // What is beside the grid: order and filters, persons, steps of the trash, what is being measured.
 import { button, fill, h, row } from "../dom.js";
+import { Newest } from "../server.js";
 import { clock } from "../texts.js";
 
 /** A number in three digits, or all of a whole one. */
@@ -11,19 +12,15 @@ export function figure(value) {
 /** Shows what the server has at a path, or why not: the answer to what was asked last. */
 export class Panel {
   constructor(view, element, path) {
-    Object.assign(this, { view, element, path, page: view.page, list: element, turn: 0 });
+    Object.assign(this, { view, element, path, page: view.page, list: element, newest: new Newest() });
   }
 
   /** Ask; resolves when the newest answer is shown. */
   load(...about) {
-    const turn = ++this.turn;
-    const told = (call) => (what) => (turn === this.turn ? call(what) : this.loading);
-    const failed = (error) => {
+    return this.newest.use(this.page.get(this.path(...about)), (found) => this.show(found), (error) => {
       this.told = null;
       fill(this.list, h("p.error", error.message), button("Try again", () => this.load()));
-    };
-    this.loading = this.page.get(this.path(...about)).then(told((found) => this.show(found)), told(failed));
-    return this.loading;
+    });
   }
 }
 

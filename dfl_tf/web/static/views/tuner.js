@@ -158,18 +158,22 @@ export default class Tuner extends View {
     if (!change || this.page.readOnly) return this.busy;
     this.pending = null;
     this.queue.push(change);
-    const before = this.busy;
-    const work = async () => {
-      await before;
-      await this.post("change", change);
-      this.queue = this.queue.filter((each) => each !== change);
-      this.show();
-    };
-    return this.busy = work();
+    await this.post("change", change);
+    this.queue = this.queue.filter((each) => each !== change);
+    this.show();
+  }
+
+  /** Each question goes out with the settings that the answer before brought. */
+  inTurn(call) {
+    return this.busy = Promise.resolve(this.busy).catch(() => {}).then(call);
+  }
+
+  post(what, body) {
+    return this.inTurn(() => this.apply(what, body));
   }
 
   /** Ask for other settings; where that is refused, those of the server are taken. */
-  async post(what, body) {
+  async apply(what, body) {
     const { page, model } = this;
     try {
       const ask = () => page.post(`${what}/${model.id}`, { ...body, revision: this.tuning.revision });
@@ -201,9 +205,11 @@ export default class Tuner extends View {
     await this.send();
     const there = this.tuning.saved;
     if (there.length && !await ask("Save as merge.yaml?", `${there.join(" and ")} will be replaced.`, [], "Replace")) return;
-    const answer = await this.page.post(`save/${this.model.id}`, { slot: this.slot, replace: there.length > 0 });
-    this.tuning = answer.tuning;
-    this.page.say(`Saved: ${answer.written.join(", ")}`);
+    await this.inTurn(async () => {
+      const { tuning, written } = await this.page.post(`save/${this.model.id}`, { slot: this.slot, replace: there.length > 0 });
+      this.tuning = tuning;
+      this.page.say(`Saved: ${written.join(", ")}`);
+    });
     this.show();
   }
 

@@ -1,6 +1,7 @@
 // Losses and all further figures of the iterations.
 import { button, check, fill, group, h, panel, press, row } from "../dom.js";
 import { colorOf, Curves, figure, markColor } from "../plot.js";
+import { Newest } from "../server.js";
 
 const MARKS = ["options", "rollback", "start", "end", "backup", "snapshot", "problem", "save"];
 const POINTS = 900;
@@ -8,7 +9,7 @@ const STORED = "dfl-tf-curves";
 
 export class CurvesPanel {
   constructor(page, id) {
-    Object.assign(this, { page, id, range: [] });
+    Object.assign(this, { page, id, range: [], newest: new Newest() });
     const { names = [], logarithmic = false, smoothing = 0, kinds = MARKS } = JSON.parse(localStorage.getItem(STORED) ?? "{}");
     this.names = names;
     this.curves = new Curves((...range) => this.zoom(range), (index) => this.showValues(index));
@@ -51,21 +52,29 @@ export class CurvesPanel {
     await this.draw();
   }
 
+  /** Draw what is chosen, unless that was asked for already. */
   async draw() {
-    const { detail, names } = this;
+    const { detail, names, newest } = this;
     const [from, to] = this.range;
     const version = JSON.stringify([detail.last, detail.marks.length, names, from, to]);
-    if (version === this.version) return;
+    if (version === this.version) return newest.last;
+    this.version = version;
     const query = new URLSearchParams({ points: POINTS, ...(from !== undefined && { from, to }) });
     for (const name of new Set([...names, "time/waiting %"])) query.append("column", name);
-    this.data = await this.page.get(`models/${this.id}/series?${query}`);
-    this.version = version;
-    const count = this.data.iterations.length;
+    return newest.use(this.page.get(`models/${this.id}/series?${query}`), (data) => this.take(data, detail, names), (error) => {
+      this.version = null;
+      throw error;
+    });
+  }
+
+  take(data, detail, names) {
+    this.data = data;
+    const count = data.iterations.length;
     for (const each of this.shown) each.hidden = !count;
     this.none.hidden = count > 0;
     this.element.dataset.points = count;
     if (!count) return;
-    this.curves.show(this.data, names, detail.marks);
+    this.curves.show(data, names, detail.marks);
     this.showValues(null);
   }
 

@@ -128,7 +128,13 @@ class Training {
       this.curves.element, this.previews.element, h("div.stack", this.metrics.element, this.options.element), this.log.element);
   }
 
-  async load() {
+  /** Show how it is; one look follows the other, so no line of the log is read twice. */
+  load() {
+    const look = () => this.look();
+    return this.loading = Promise.resolve(this.loading).then(look, look);
+  }
+
+  async look() {
     const detail = this.detail = await this.page.get(`models/${this.id}`);
     this.title.textContent = modelTitle(detail);
     fill(this.state, state(detail.state), detail.reason ? ` ${detail.reason}` : "",

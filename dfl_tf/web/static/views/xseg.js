@@ -243,12 +243,12 @@ export default class Editor extends Drawing {
       page.say("This face is not saved yet, or cannot be changed: it stays.", "error");
       return;
     }
-    const { index } = faces;
     const { folder } = await page.post(`trash/${face.side}/${face.id}`, { hash: face.hash });
     page.say(`${face.name} is in ${folder} now.`);
     const next = faces.next(1) ?? faces.step(-1);
-    faces.note(index, "x");
-    this.go(next);
+    const index = faces.positions.get(face.id);
+    if (index !== undefined) faces.note(index, "x");
+    if (face === this.face) this.go(next);
   }
 
   tell(text, bad = false) {

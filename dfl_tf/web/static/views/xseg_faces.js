@@ -13,6 +13,7 @@ export class Faces {
     Object.assign(this, { view, page: view.page, side: view.side });
     this.filter = "all";
     this.index = -1;
+    this.noted = new Set(); // what was heard of since marks were asked for is newer than the answer
     this.strip = group("Faces around this one");
     this.strip.classList.add("strip");
     this.buttons = new Map();
@@ -36,13 +37,14 @@ export class Faces {
 
   /** Ask which faces are labeled until all were looked at. */
   async look() {
+    this.noted.clear();
     try {
       const told = await this.page.get(`marks/${this.side}`);
       if (told.edition !== this.edition) {
         this.view.relist(); // files came or went
         return;
       }
-      this.marks = [...told.marks].map((mark, i) => (mark === UNKNOWN ? this.marks[i] : mark));
+      this.marks = [...told.marks].map((mark, i) => (mark === UNKNOWN || this.noted.has(i) ? this.marks[i] : mark));
       this.complete = told.complete;
     } catch {
       this.complete = false;
@@ -53,6 +55,7 @@ export class Faces {
 
   note(index, mark) {
     this.marks[index] = mark;
+    this.noted.add(index);
     this.show();
   }
 

@@ -70,11 +70,21 @@ def test_without_saves_nothing_is_run(tmp_path):
 
 def test_one_at_a_time_and_the_last_save_counts(tmp_path):
     said: list[str] = []
-    notes = tmp_path / "notes"
-    slow = python("import time; time.sleep(0.5)\n" + NOTES, notes)
-    one = AfterSave(command_of(slow), tmp_path, "new", said.append)
+    notes, begun, go = tmp_path / "notes", tmp_path / "begun", tmp_path / "go"
+    until_go = (
+        "import os, sys, time\nopen(sys.argv[2], 'w').close()\n"
+        "while not os.path.exists(sys.argv[3]): time.sleep(0.01)\n"
+    )
+
+    def say(text: str) -> None:
+        said.append(text)
+        go.touch()
+
+    command = command_of(python(until_go + NOTES, notes, begun, go))
+    one = AfterSave(command, tmp_path, "new", say)
     one.start(1)
-    time.sleep(0.2)
+    while not begun.exists():
+        time.sleep(0.01)
     for iteration in (2, 3):
         one.start(iteration)
     one.finish()

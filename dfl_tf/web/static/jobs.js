@@ -75,12 +75,13 @@ export class Jobs {
   /** Show the command line of what the form says, or what is wrong with it. */
   changed(wait = LINE_MS) {
     if (this.page.readOnly) return;
-    const show = (line, wrong) => {
-      this.line.show(line);
-      fill(this.wrong, wrong);
+    const { line, wrong } = this;
+    const show = (said) => {
+      line.show(said.line);
+      fill(wrong, said.wrong);
     };
     this.page.later(this, wait, () =>
-      this.lines.use(this.page.post("/jobs/line", this.asked), (said) => show(said.line, said.wrong), (error) => show("", error.message)));
+      this.lines.use(this.page.post("/jobs/line", this.asked), show, ({ message }) => show({ line: "", wrong: message })));
   }
 
   async start() {

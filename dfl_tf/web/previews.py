@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +71,7 @@ class Previews:
     def __init__(self, context: SiteContext, model: FoundModel) -> None:
         self._context, self._model = context, model
         self._prefix = prefix_of(model.name, model.model_class)
-        self._kept: dict[Path, tuple[int, list[tuple[Path, int]]]] = {}
+        self._kept: dict[Path, tuple[int, list[ListedImage]]] = {}
         self._lock = threading.Lock()
 
     def listed(self, told: list[str]) -> list[ListedImage]:
@@ -98,47 +98,42 @@ class Previews:
                 return image
         raise NotListed("image")
 
-    def _now(self, told: list[str]) -> Iterator[ListedImage]:
+    def _now(self, told: list[str]) -> list[ListedImage]:
+        def image(path: Path) -> ListedImage:
+            return self._image(path, "plot" if path.name == _PLOT else "now", path.stem)
+
         folder = self._context.workspace.model / f"{self._prefix}_preview"
-        found = dict(self._files(folder))
-        if told and Path(told[0]).parent != folder:
-            own = Path(told[0]).parent
-            found = {path: stamp for path, stamp in self._files(own) if str(path) in told}
-        for path, stamp in found.items():
-            kind = "plot" if path.name == _PLOT else "now"
-            yield self._image(path, kind, path.stem, stamp=stamp)
+        if not told or Path(told[0]).parent == folder:
+            return self._images(folder, image)
+        own = self._images(Path(told[0]).parent, image)
+        return [each for each in own if str(each.path) in told]
 
     def _history(self) -> Iterator[ListedImage]:
+        def image(path: Path) -> ListedImage | None:
+            if not path.stem.isdecimal():
+                return None
+            return self._image(path, "history", path.parent.name, iteration=int(path.stem))
+
         folder = self._context.workspace.model / f"{self._prefix}_history"
         for inside in self._folders(folder):
-            for path, stamp in self._files(inside):
-                if path.stem.isdecimal():
-                    iteration = int(path.stem)
-                    yield self._image(
-                        path, "history", inside.name, iteration=iteration, stamp=stamp
-                    )
+            yield from self._images(inside, image)
 
     def _of_snapshots(self) -> Iterator[ListedImage]:
+        def image(path: Path) -> ListedImage:
+            title = path.stem.removeprefix("preview_")
+            return self._image(path, "snapshot", title, of=path.parent.name)
+
         model = self._model
         folder = snapshot_folder(self._context.workspace.model, model.name, model.model_class)
         for inside in self._folders(folder):
-            for path, stamp in self._files(inside):
-                title = path.stem.removeprefix("preview_")
-                yield self._image(path, "snapshot", title, of=inside.name, stamp=stamp)
+            yield from self._images(inside, image)
 
     def _image(
-        self,
-        path: Path,
-        kind: str,
-        title: str,
-        *,
-        of: str = "",
-        iteration: int | None = None,
-        stamp: int,
+        self, path: Path, kind: str, title: str, *, of: str = "", iteration: int | None = None
     ) -> ListedImage:
         names = (kind, of, title, path.name)
         key = self._context.id_of("image", self._prefix, *names)
-        return ListedImage(key, path, kind, title, of, iteration, stamp)
+        return ListedImage(key, path, kind, title, of, iteration, _stamp(path))
 
     def _folders(self, folder: Path) -> list[Path]:
         try:
@@ -146,14 +141,20 @@ class Previews:
         except DflTfError:
             return []
 
-    def _files(self, folder: Path) -> list[tuple[Path, int]]:
-        """Images in a folder with their stamps; none in one that leads out of the workspace."""
+    def _images(
+        self, folder: Path, image: Callable[[Path], ListedImage | None]
+    ) -> list[ListedImage]:
+        """What is made of the files of a folder; of one that leads out of the workspace, nothing.
+
+        It is kept, as a history may have thousands of them and each one is asked for by its id.
+        """
         try:
             real = self._context.inside(folder)
             now = real.stat().st_mtime_ns
             if folder not in self._kept or self._kept[folder][0] != now:
                 files = filter(self._is_inside, list_folder(real, IMAGE_SUFFIXES).files)
-                self._kept[folder] = now, [(folder / p.name, _stamp(p)) for p in files]
+                made = [image(folder / path.name) for path in files]
+                self._kept[folder] = now, [each for each in made if each is not None]
         except (DflTfError, OSError):
             return []
         return self._kept[folder][1]

@@ -192,6 +192,9 @@ def bind(host: str, port: int | None) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for each in wanted:
         bound = socket.socket(family, socket.SOCK_STREAM)
+        # Connections inherit it (asyncio sets it only where the socket was made for IPPROTO_TCP):
+        # else the body of an answer waits 40 ms for the browser to acknowledge its headers.
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((host, each))

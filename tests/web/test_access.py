@@ -17,6 +17,7 @@ import dfl_tf.web
 from dfl_tf.web import connections
 from dfl_tf.web.access import HEADERS, LARGEST_BODY
 from dfl_tf.web.answers import NotListed
+from dfl_tf.web.server import bind
 from dfl_tf.web.views import VIEWS
 
 from .support.served import JSON, Served, serving
@@ -434,3 +435,10 @@ def test_another_instance_does_not_know_the_cookie(served):
     other = replace(served.context.instance, token="other")
     assert other.pass_ != served.context.instance.pass_
     assert json.dumps(other.address) != json.dumps(other.place)
+
+
+def test_small_answers_do_not_wait_for_an_acknowledgement():
+    with bind("127.0.0.1", None) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1

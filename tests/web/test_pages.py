@@ -279,7 +279,8 @@ def test_memory_stays_flat_over_5000_previews(tabs, project):
                 const image = document.querySelector('img.preview');
                 for (let i = {first}; i < {last}; i++) {{
                   slider.value = i; slider.dispatchEvent(new Event('input'));
-                  await image.decode().catch(() => null);
+                  if (!image.complete)
+                    await new Promise((go) => {{ image.onload = image.onerror = go; }});
                 }} }})()"""
             )
             tab.call("HeapProfiler.collectGarbage")
